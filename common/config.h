@@ -1,0 +1,86 @@
+// config.h: options and subcommands as tables. One row generates parsing, --help, --print-config and a
+// line of docs/CONFIGURATION.md.
+//
+// An option of the shared table (config.c) can be set, weakest first: built-in value, a line "name = value"
+// of
+// --config FILE, environment SKINSIGHT_NAME, and on the command line --set name=value or --name value (dashes
+// for underscores). "kafka.<property>=<value>" passes any librdkafka property through, by file or --set.
+// A command may add flags of its own (--wait, --output FILE); those are command line only.
+// An unknown name or a bad value is one sentence on standard error and exit code 2.
+#ifndef SKINSIGHT_COMMON_CONFIG_H
+#define SKINSIGHT_COMMON_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/status.h"
+
+enum option_type {
+    OPTION_TEXT,
+    OPTION_INTEGER, // min..max
+    OPTION_CHOICE,  // one of choices, separated by '|'
+    OPTION_SWITCH,  // a flag without a value on the command line; "true" or "false" elsewhere
+    OPTION_LIST,    // integers 1..max separated by commas
+};
+
+// Bits of struct option.programs: which programs know the option.
+enum { PROGRAM_PRODUCER = 1, PROGRAM_WORKER = 2, PROGRAM_TRAINER = 4, PROGRAM_MONITOR = 8 };
+
+struct option {
+    const char *name; // with underscores; NULL ends a table
+    enum option_type type;
+    const char *initial; // built-in value; "" means not set
+    int64_t min, max;    // OPTION_INTEGER: both; OPTION_LIST: max
+    const char *choices; // OPTION_CHOICE
+    unsigned programs;   // shared table only
+    const char *value;   // what --help calls the value: FILE, MS, ADDRESS
+    const char *help;    // one sentence, with the unit
+};
+
+struct config;
+
+struct command {
+    const char *name;      // NULL ends a table
+    const char *arguments; // for the usage line: "PATH..."; "" when there are none
+    size_t arguments_min, arguments_max;
+    const char *summary;               // one sentence
+    const char *example;               // a whole command line
+    const struct option *flags;        // the command's own; NULL or a table
+    int (*run)(struct config *config); // returns the exit code
+};
+
+struct program {
+    const char *name; // "skinsight-worker"
+    unsigned bit;     // PROGRAM_WORKER
+    const char *summary;
+    const struct command *commands;
+};
+
+extern const struct option config_options[]; // the shared table, ends with a NULL name
+
+// The whole of a program's main(): parses, handles --help, --version and --print-config, runs the command.
+int config_main(const struct program *program, int argc, char **argv);
+
+// Values by name, of an option the program knows or a flag of the command; an unknown name asserts. The text
+// lives as long as the config.
+const char *config_text(const struct config *config, const char *name);
+int64_t config_integer(const struct config *config, const char *name);
+bool config_switch(const struct config *config, const char *name);
+size_t config_list(const struct config *config, const char *name, int64_t *values, size_t limit);
+
+size_t config_argument_count(const struct config *config);
+const char *config_argument(const struct config *config, size_t index);
+
+// Calls visit for each kafka.<property> that was set, in the order given.
+void config_each_kafka(const struct config *config,
+                       void (*visit)(void *context, const char *property, const char *value), void *context);
+
+// For tests: a config with the built-in values and then "name=value" texts, as --set would do.
+struct config *config_new_for_test(unsigned program_bit, const char *const *settings, size_t count);
+void config_free(struct config *config);
+
+// Writes docs/CONFIGURATION.md to standard output; the hidden flag --print-documentation of any program.
+void config_print_documentation(void);
+
+#endif

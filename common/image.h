@@ -1,0 +1,35 @@
+// image.h: decoded pictures and the codecs' entry: JPEG in (libjpeg-turbo), PNG out and in (libpng).
+#ifndef SKINSIGHT_COMMON_IMAGE_H
+#define SKINSIGHT_COMMON_IMAGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/bytes.h"
+#include "common/status.h"
+
+// 8-bit RGB, rows from top to bottom without padding: pixels[(y * width + x) * 3 + channel].
+struct image {
+    uint8_t *pixels; // ours; image_release
+    int width;
+    int height;
+};
+
+// FATAL when memory is out; width and height must have been checked against a limit before.
+enum status image_init(struct image *image, int width, int height, struct error *err) MUST_CHECK;
+void image_release(struct image *image);
+
+// Decodes to RGB the way Pillow's Image.open().convert("RGB") does: ISLOW inverse DCT, fancy upsampling,
+// EXIF orientation not applied; grey becomes three equal channels; CMYK and YCCK are refused. The header is
+// checked against max_pixels before anything is allocated. REJECTED names what is wrong; truncated data is
+// refused.
+enum status jpeg_decode(struct bytes data, int64_t max_pixels, struct image *image,
+                        struct error *err) MUST_CHECK;
+
+// 8-bit RGB PNG. Same picture, same bytes. Appends to out.
+enum status png_encode(const struct image *image, struct buffer *out, struct error *err) MUST_CHECK;
+// Any PNG, converted to 8-bit RGB; limits as for jpeg_decode.
+enum status png_decode(struct bytes data, int64_t max_pixels, struct image *image,
+                       struct error *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,53 @@
+// metrics.h: every metric is one row of the table in metrics.c: name, type, unit, meaning, label. The same
+// table gives Prometheus text (version 0.0.4) and docs/METRICS.md. Updating is an atomic add; any thread may
+// do it.
+#ifndef SKINSIGHT_COMMON_METRICS_H
+#define SKINSIGHT_COMMON_METRICS_H
+
+#include <stdint.h>
+
+#include "common/bytes.h"
+#include "common/status.h"
+
+enum metric {
+    METRIC_JOBS_CONSUMED,     // counter, label topic priority: 0 routine, 1 urgent
+    METRIC_JOBS_ANSWERED,     // counter, label outcome: 0 prediction, 1 error
+    METRIC_JOB_ERRORS,        // counter, label code: enum job_code
+    METRIC_CACHE_LOOKUPS,     // counter, label result: 0 hit, 1 miss, 2 unavailable
+    METRIC_UPLOAD_FAILURES,   // counter
+    METRIC_DEAD_LETTERS,      // counter
+    METRIC_BATCHES,           // counter, label reason: enum batch_reason
+    METRIC_BATCH_SIZE,        // histogram, images
+    METRIC_STAGE_SECONDS,     // histogram, label stage: enum metric_stage
+    METRIC_QUEUE_JOBS,        // gauge, label stage: jobs waiting in front of it
+    METRIC_TRANSACTIONS,      // counter, label outcome: 0 committed, 1 aborted, 2 unknown
+    METRIC_PRODUCER_RENEWALS, // counter
+    METRIC_PARTITIONS,        // gauge: assigned now
+    METRIC_UNFINISHED_JOBS,   // gauge: taken and not yet answered
+    METRIC_READY,             // gauge: 1 when /readyz says yes
+    METRIC_CONFIDENCE,        // histogram of the primary diagnosis' probability
+    METRIC_PREDICTIONS,       // counter, label class
+    METRIC_ACTIONS,           // counter, label action: 0 monitor, 1 routine_referral, 2 urgent_referral
+    METRIC_COUNT
+};
+
+enum metric_stage {
+    METRIC_STAGE_FETCH,
+    METRIC_STAGE_DECODE,
+    METRIC_STAGE_BATCH,
+    METRIC_STAGE_INFER,
+    METRIC_STAGE_POSTPROCESS,
+    METRIC_STAGE_PUBLISH,
+    METRIC_STAGE_TOTAL,
+};
+
+// label: index into the metric's label values; 0 for a metric without a label.
+void metrics_add(enum metric metric, unsigned label, uint64_t amount);
+void metrics_set(enum metric metric, unsigned label, double value);
+void metrics_observe(enum metric metric, unsigned label, double value); // histograms
+uint64_t metrics_counter(enum metric metric, unsigned label);           // for tests and summaries
+
+enum status metrics_write_prometheus(struct buffer *out, struct error *err) MUST_CHECK;
+void metrics_print_documentation(void); // docs/METRICS.md to standard output
+
+#endif

@@ -1,0 +1,31 @@
+// redis.h: a cache that may fail. One connection for each calling thread, made when first used, with a time
+// limit on every command; after a failure the connection is dropped (a late reply must never answer the next
+// question) and after several failures in a row the circuit opens: calls answer RETRY at once until a pause
+// has passed.
+#ifndef SKINSIGHT_COMMON_REDIS_H
+#define SKINSIGHT_COMMON_REDIS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/bytes.h"
+#include "common/status.h"
+
+struct redis;
+
+// url: redis://[user:password@]host[:port][/database]. REJECTED for anything else; rediss:// says that TLS is
+// not supported. Does not connect. connections: how many threads may be inside a call at once; a further one
+// gets RETRY.
+enum status redis_open(struct redis **redis, const char *url, int64_t timeout_ms, int connections,
+                       struct error *err) MUST_CHECK;
+void redis_close(struct redis *redis); // NULL is allowed
+
+enum status redis_ping(struct redis *redis, struct error *err) MUST_CHECK;
+// found false: no such key. RETRY: the service is away, slow, or answered with an error or a wrong type, or
+// the value is larger than out's limit.
+enum status redis_get(struct redis *redis, const char *key, struct buffer *out, bool *found,
+                      struct error *err) MUST_CHECK;
+enum status redis_set(struct redis *redis, const char *key, struct bytes value, int64_t ttl_ms,
+                      struct error *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,87 @@
+// backend.h: what a device offers. A backend prepares a plan from a network (checks that it has every
+// operation, packs weights, fuses neighbours, lays out memory once) and runs it (no allocation, no choice, no
+// error but the device's).
+//
+// Same image, same bits: an image's outputs don't depend on the batch's size, its slot or its neighbours.
+// Read by the C and the CUDA compiler alike. A backend or plan is used by one thread at a time.
+#ifndef SKINSIGHT_KERNELS_BACKEND_H
+#define SKINSIGHT_KERNELS_BACKEND_H
+
+#include <stdint.h>
+
+#include "common/status.h"
+#include "kernels/network.h"
+#include "kernels/weights.h"
+
+enum precision { PRECISION_FP32, PRECISION_FP16, PRECISION_BF16, PRECISION_INT8, PRECISION_COUNT };
+extern const char *const precision_names[PRECISION_COUNT]; // "fp32"
+
+struct plan_options {
+    enum precision precision;
+    int max_batch;  // largest count that will be run
+    bool attention; // give the class-token maps
+};
+
+struct backend;
+
+// One image's results lie at [i * classes] and [i * heads * map_height * map_width]. The memory is the
+// caller's.
+struct inference {
+    float *logits;    // (count, classes)
+    float *attention; // (count, heads, map_height, map_width): class-token attention of the last block,
+                      // softmax weights; NULL when the plan was prepared without
+};
+
+// What a caller may know of a plan; backends put it first in their own struct.
+struct plan {
+    struct backend *backend;
+    int max_batch;
+    int classes;
+    int view_size;                    // bytes of one input: image_size * image_size * 3
+    int heads, map_height, map_width; // of the attention output; heads 0: none
+    double flops;                     // of one image
+    uint64_t weight_size;             // bytes the plan holds for weights
+    uint64_t memory_size;             // bytes of activations and workspace
+    enum precision precision;
+};
+
+enum { BACKEND_INTERFACE_VERSION = 1 };
+
+struct backend_ops {
+    uint32_t interface_version;
+    // REJECTED: an operation, shape or precision this device lacks, by name. FATAL: no memory, device lost.
+    // The weights may be closed afterwards.
+    enum status (*prepare)(struct backend *backend, const struct network *network,
+                           const struct weights *weights, const struct plan_options *options,
+                           struct plan **plan, struct error *err);
+    // views: count pointers to view_size bytes each, 1 <= count <= max_batch. FATAL only.
+    enum status (*run)(struct plan *plan, const uint8_t *const *views, int count,
+                       const struct inference *result, struct error *err);
+    void (*plan_free)(struct plan *plan);
+    enum status (*health)(struct backend *backend, struct error *err); // FATAL: the device is lost
+    void (*close)(struct backend *backend);
+};
+
+struct backend {
+    const struct backend_ops *ops; // every slot filled
+    char name[16];                 // "cpu"
+    char device[128];              // "AMD EPYC 9R14, 2 threads, AVX-512"
+    char device_class[64];         // what decides the bits, for cache keys: "avx512"
+    int threads;
+};
+
+// name: "cpu", "cuda" or "auto" (cuda where there is one, else cpu). threads 0: every core.
+enum status backend_open(struct backend **backend, const char *name, int threads,
+                         struct error *err) MUST_CHECK;
+void backend_close(struct backend *backend); // NULL is allowed; after its plans are freed
+
+enum status backend_prepare(struct backend *backend, const struct network *network,
+                            const struct weights *weights, const struct plan_options *options,
+                            struct plan **plan, struct error *err) MUST_CHECK;
+enum status plan_run(struct plan *plan, const uint8_t *const *views, int count,
+                     const struct inference *result, struct error *err) MUST_CHECK;
+void plan_free(struct plan *plan); // NULL is allowed
+
+bool precision_parse(const char *text, enum precision *precision);
+
+#endif

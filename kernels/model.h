@@ -1,0 +1,49 @@
+// model.h: a model directory: manifest.json ("skinsight.model.v1", docs/FORMATS.md), model.safetensors,
+// card.md. A weights file whose SHA-256 differs from the manifest is never loaded.
+#ifndef SKINSIGHT_KERNELS_MODEL_H
+#define SKINSIGHT_KERNELS_MODEL_H
+
+#include <stdbool.h>
+
+#include "common/digest.h"
+#include "common/status.h"
+#include "kernels/network.h"
+#include "kernels/preprocess.h"
+#include "kernels/weights.h"
+
+enum { MODEL_TEXT_SIZE = 65 };
+
+struct manifest {
+    char name[MODEL_TEXT_SIZE];          // "vit-base"
+    char version[MODEL_TEXT_SIZE];       // "2.1.0"
+    char model_version[MODEL_TEXT_SIZE]; // "vit-base-v2.1.0": what jobs name
+    char architecture[MODEL_TEXT_SIZE];  // "vit_base_patch16_224"
+    int image_size;
+    struct preprocessing preprocessing;
+    float temperature; // logits are divided by it before the softmax
+    char weights_file[MODEL_TEXT_SIZE];
+    struct digest weights_sha256;
+    char weights_dtype[8];
+    bool trained; // false: the diagnoses mean nothing, and every screen says so
+    char licence[MODEL_TEXT_SIZE];
+};
+
+struct model {
+    struct manifest manifest;
+    struct network *network;
+    struct weights *weights;
+};
+
+// Reads the manifest, maps the weights, checks digest, shapes and values. REJECTED names the file and what is
+// wrong.
+enum status model_open(struct model **model, const char *directory, struct error *err) MUST_CHECK;
+void model_close(struct model *model); // NULL is allowed
+
+// Writes a directory from manifest and weights: weights first, manifest last (through a temporary name), so
+// that a directory with a manifest is whole. Fills in the digest. FATAL when it can't be written; REJECTED
+// when the directory already has a manifest.
+enum status model_save(const char *directory, struct manifest *manifest, const struct weights *weights,
+                       struct error *err) MUST_CHECK;
+enum status manifest_parse(struct bytes json, struct manifest *manifest, struct error *err) MUST_CHECK;
+
+#endif

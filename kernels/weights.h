@@ -1,0 +1,54 @@
+// weights.h: named tensors of a safetensors file, memory-mapped and checked before use.
+//
+// Format (https://github.com/huggingface/safetensors): 8 bytes little-endian header length, a JSON header
+// {"name": {"dtype": "F32", "shape": [...], "data_offsets": [begin, end]}, "__metadata__": {...}}, then the
+// data. Every offset is checked against the file, the shape and its neighbours; overlapping or missing ranges
+// are refused.
+#ifndef SKINSIGHT_KERNELS_WEIGHTS_H
+#define SKINSIGHT_KERNELS_WEIGHTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/digest.h"
+#include "common/status.h"
+
+enum dtype { DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_I8, DTYPE_I64, DTYPE_COUNT };
+
+enum { TENSOR_MAX_RANK = 5, TENSOR_NAME_SIZE = 128 };
+
+struct weight {
+    char name[TENSOR_NAME_SIZE];
+    enum dtype dtype;
+    int rank;
+    int64_t shape[TENSOR_MAX_RANK];
+    size_t count;     // values
+    size_t size;      // bytes
+    const void *data; // in the mapping (or in memory, weights_add); row-major, little-endian
+};
+
+struct weights;
+
+// Maps the file. REJECTED names what is wrong and the tensor; FATAL when it can't be opened.
+enum status weights_open(struct weights **weights, const char *path, struct error *err) MUST_CHECK;
+struct weights *weights_new(void); // empty, to be filled with weights_add
+void weights_close(struct weights *weights);
+
+// Adds a tensor of float32 values, copied. Used by import and tests.
+void weights_add(struct weights *weights, const char *name, int rank, const int64_t *shape,
+                 const float *values);
+enum status weights_save(const struct weights *weights, const char *path, struct error *err) MUST_CHECK;
+
+size_t weights_count(const struct weights *weights);
+const struct weight *weights_at(const struct weights *weights, size_t index);
+const struct weight *weights_find(const struct weights *weights, const char *name); // NULL when absent
+
+// Copies a tensor as float32 (F32, F16, BF16). values has weight->count places.
+void weight_to_float(const struct weight *weight, float *values);
+// Gives the mapped pages of a tensor back to the system after a backend has packed it; they can be read
+// again.
+void weights_discard_pages(const struct weights *weights, const struct weight *weight);
+// SHA-256 of the whole file, read once from the mapping.
+struct digest weights_digest(const struct weights *weights);
+
+#endif

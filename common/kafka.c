@@ -1,0 +1,194 @@
+// kafka.c: clients, topics and the triage of errors.
+#include "common/kafka.h"
+
+#include <string.h>
+
+#include "common/log.h"
+#include "common/version.h"
+
+// Thread: librdkafka's own.
+static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *text)
+{
+    struct kafka_signs *signs = rd_kafka_opaque(client);
+    bool trouble = strcmp(facility, "FAIL") == 0 || strcmp(facility, "REQTMOUT") == 0;
+    if (signs && trouble)
+        atomic_fetch_add(&signs->trouble, 1);
+    enum log_level as = level <= 3 ? LOG_LEVEL_WARN : level <= 5 ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
+    log_event(as, "kafka", "facility=%s text=\"%s\"", facility, text);
+}
+
+static void on_error(rd_kafka_t *client, int code, const char *reason, void *opaque)
+{
+    (void)client;
+    struct kafka_signs *signs = opaque;
+    if (signs) {
+        atomic_fetch_add(&signs->trouble, 1);
+        if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+            atomic_store(&signs->brokers_down, true);
+    }
+    LOG_INFO("kafka_error", "code=%s reason=\"%s\"", rd_kafka_err2name(code), reason);
+}
+
+struct conf_building {
+    rd_kafka_conf_t *conf;
+    enum status status;
+    struct error *err;
+};
+
+static void set_property(struct conf_building *building, const char *property, const char *value)
+{
+    char text[256];
+    if (building->status != STATUS_OK)
+        return;
+    if (rd_kafka_conf_set(building->conf, property, value, text, sizeof text) != RD_KAFKA_CONF_OK)
+        building->status = error_set(building->err, STATUS_REJECTED, "kafka.%s: %s", property, text);
+}
+
+static void set_user_property(void *context, const char *property, const char *value)
+{
+    set_property(context, property, value);
+}
+
+enum status kafka_client_open(rd_kafka_t **client, const struct config *config,
+                              const struct kafka_client_options *options, struct error *err)
+{
+    struct conf_building building = {rd_kafka_conf_new(), STATUS_OK, err};
+    set_property(&building, "bootstrap.servers", config_text(config, "brokers"));
+    set_property(&building, "client.software.name", "skinsight");
+    set_property(&building, "client.software.version", "1");
+    set_property(&building, "socket.nagle.disable", "true");
+    set_property(&building, "socket.keepalive.enable", "true");
+    set_property(&building, "reconnect.backoff.max.ms", "500");
+    set_property(&building, "log.connection.close", "true");
+    set_property(&building, "message.max.bytes", "10485760");
+    for (size_t i = 0; i < options->setting_count; i++)
+        set_property(&building, options->settings[i].property, options->settings[i].value);
+    config_each_kafka(config, set_user_property, &building);
+    if (building.status != STATUS_OK) {
+        rd_kafka_conf_destroy(building.conf);
+        return building.status;
+    }
+    rd_kafka_conf_set_opaque(building.conf, options->signs);
+    rd_kafka_conf_set_log_cb(building.conf, on_log);
+    rd_kafka_conf_set_error_cb(building.conf, on_error);
+    if (options->configure)
+        options->configure(building.conf, options->context);
+    char text[256];
+    *client = rd_kafka_new(options->type, building.conf, text, sizeof text);
+    if (*client)
+        return STATUS_OK;
+    rd_kafka_conf_destroy(building.conf);
+    return error_set(err, STATUS_REJECTED, "Kafka client: %s", text);
+}
+
+enum status kafka_ping(rd_kafka_t *client, const char *brokers, int64_t timeout_ms, struct error *err)
+{
+    const struct rd_kafka_metadata *metadata;
+    rd_kafka_resp_err_t result = rd_kafka_metadata(client, 0, NULL, &metadata, (int)timeout_ms);
+    if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return error_set(err, STATUS_RETRY, "no Kafka broker answers at %s within %lld ms (%s)", brokers,
+                         (long long)timeout_ms, rd_kafka_err2str(result));
+    rd_kafka_metadata_destroy(metadata);
+    return STATUS_OK;
+}
+
+static const rd_kafka_metadata_topic_t *find_topic(const struct rd_kafka_metadata *metadata, const char *name)
+{
+    for (int i = 0; i < metadata->topic_cnt; i++)
+        if (strcmp(metadata->topics[i].topic, name) == 0)
+            return &metadata->topics[i];
+    return NULL;
+}
+
+enum status kafka_topics_describe(rd_kafka_t *client, struct kafka_topic *topics, size_t count,
+                                  int64_t timeout_ms, struct error *err)
+{
+    const struct rd_kafka_metadata *metadata;
+    rd_kafka_resp_err_t result = rd_kafka_metadata(client, 1, NULL, &metadata, (int)timeout_ms);
+    if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return error_set(err, STATUS_RETRY, "no Kafka broker answers within %lld ms (%s)",
+                         (long long)timeout_ms, rd_kafka_err2str(result));
+    for (size_t i = 0; i < count; i++) {
+        const rd_kafka_metadata_topic_t *found = find_topic(metadata, topics[i].name);
+        topics[i].partitions = found && found->err == RD_KAFKA_RESP_ERR_NO_ERROR ? found->partition_cnt : -1;
+    }
+    rd_kafka_metadata_destroy(metadata);
+    return STATUS_OK;
+}
+
+static rd_kafka_NewTopic_t *new_topic(const struct kafka_topic *topic)
+{
+    char text[256];
+    rd_kafka_NewTopic_t *made = rd_kafka_NewTopic_new(topic->name, topic->partitions, -1, text, sizeof text);
+    for (int i = 0; made && topic->settings[i]; i += 2)
+        rd_kafka_NewTopic_set_config(made, topic->settings[i], topic->settings[i + 1]);
+    return made;
+}
+
+static enum status read_created(rd_kafka_event_t *event, struct error *err)
+{
+    if (!event)
+        return error_set(err, STATUS_RETRY, "no Kafka broker answered the request to create topics");
+    if (rd_kafka_event_error(event))
+        return error_set(err, STATUS_RETRY, "topics can't be created: %s",
+                         rd_kafka_event_error_string(event));
+    size_t count;
+    const rd_kafka_topic_result_t **results =
+        rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
+    for (size_t i = 0; i < count; i++) {
+        rd_kafka_resp_err_t code = rd_kafka_topic_result_error(results[i]);
+        if (code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
+            return error_set(err, STATUS_REJECTED, "topic '%s' can't be created: %s",
+                             rd_kafka_topic_result_name(results[i]),
+                             rd_kafka_topic_result_error_string(results[i]));
+    }
+    return STATUS_OK;
+}
+
+enum { TOPICS_MAX = 16 };
+
+enum status kafka_topics_create(rd_kafka_t *client, const struct kafka_topic *topics, size_t count,
+                                int64_t timeout_ms, struct error *err)
+{
+    rd_kafka_NewTopic_t *made[TOPICS_MAX];
+    size_t made_count = 0;
+    for (size_t i = 0; i < count && i < TOPICS_MAX; i++) {
+        made[made_count] = new_topic(&topics[i]);
+        if (!made[made_count]) {
+            rd_kafka_NewTopic_destroy_array(made, made_count);
+            return error_set(err, STATUS_REJECTED, "'%s' with %d partitions is not a topic Kafka can make",
+                             topics[i].name, topics[i].partitions);
+        }
+        made_count++;
+    }
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
+    rd_kafka_AdminOptions_t *admin = rd_kafka_AdminOptions_new(client, RD_KAFKA_ADMIN_OP_CREATETOPICS);
+    char text[256];
+    rd_kafka_AdminOptions_set_request_timeout(admin, (int)timeout_ms, text, sizeof text);
+    rd_kafka_AdminOptions_set_operation_timeout(admin, (int)timeout_ms, text, sizeof text);
+    rd_kafka_CreateTopics(client, made, made_count, admin, queue);
+    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, (int)timeout_ms + 1000);
+    enum status status = read_created(event, err);
+    if (event)
+        rd_kafka_event_destroy(event);
+    rd_kafka_AdminOptions_destroy(admin);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_NewTopic_destroy_array(made, made_count);
+    return status;
+}
+
+enum kafka_outcome kafka_outcome_take(rd_kafka_error_t *error, struct error *err)
+{
+    if (!error)
+        return KAFKA_DONE;
+    enum kafka_outcome outcome = KAFKA_RENEW;
+    if (rd_kafka_error_is_fatal(error))
+        outcome = KAFKA_RENEW;
+    else if (rd_kafka_error_is_retriable(error))
+        outcome = KAFKA_AGAIN;
+    else if (rd_kafka_error_txn_requires_abort(error))
+        outcome = KAFKA_ABORT;
+    error_set(err, STATUS_RETRY, "%s: %s", rd_kafka_error_name(error), rd_kafka_error_string(error));
+    rd_kafka_error_destroy(error);
+    return outcome;
+}

@@ -1,0 +1,70 @@
+// kafka.h: what every Kafka client of SkinSight shares: configuration from options, logging, topics.
+// The consuming and publishing themselves are the programs' own (worker/consume.c, worker/publish.c,
+// producer/).
+#ifndef SKINSIGHT_COMMON_KAFKA_H
+#define SKINSIGHT_COMMON_KAFKA_H
+
+#include <librdkafka/rdkafka.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/config.h"
+#include "common/status.h"
+
+// Signs of trouble on the wire, counted by the client's own threads. The publisher renews its
+// producer when the count has moved (docs/RELIABILITY.md, "Unknown outcome").
+struct kafka_signs {
+    atomic_uint trouble;      // FAIL or REQTMOUT logged, or an error callback
+    atomic_bool brokers_down; // all brokers are down; cleared by kafka_signs_clear
+};
+
+struct kafka_setting {
+    const char *property;
+    const char *value;
+};
+
+// A client of the option brokers with the given settings, then the user's kafka.<property> ones on top. signs
+// may be NULL and must outlive the client. The client logs through log.h. REJECTED: a property librdkafka
+// refuses, by name. opaque is what the callbacks get. configure (may be NULL) can set callbacks before the
+// client is made.
+struct kafka_client_options {
+    rd_kafka_type_t type;
+    const struct kafka_setting *settings;
+    size_t setting_count;
+    struct kafka_signs *signs;
+    void (*configure)(rd_kafka_conf_t *conf, void *context);
+    void *context; // of configure
+};
+enum status kafka_client_open(rd_kafka_t **client, const struct config *config,
+                              const struct kafka_client_options *options, struct error *err) MUST_CHECK;
+
+// RETRY when no broker answers within timeout_ms: one sentence that names the brokers.
+enum status kafka_ping(rd_kafka_t *client, const char *brokers, int64_t timeout_ms,
+                       struct error *err) MUST_CHECK;
+
+struct kafka_topic {
+    const char *name;
+    int partitions;          // wanted on creation; -1 described as absent
+    const char *settings[6]; // name, value, name, value, ..., NULL
+};
+
+// Fills in the partitions each topic has now; -1: no such topic. RETRY when no broker answers.
+enum status kafka_topics_describe(rd_kafka_t *client, struct kafka_topic *topics, size_t count,
+                                  int64_t timeout_ms, struct error *err) MUST_CHECK;
+// Creates those that don't exist; existing ones are left as they are.
+enum status kafka_topics_create(rd_kafka_t *client, const struct kafka_topic *topics, size_t count,
+                                int64_t timeout_ms, struct error *err) MUST_CHECK;
+
+// What an error of a transactional call asks for (Confluent's documented triage, in one place).
+enum kafka_outcome {
+    KAFKA_DONE,
+    KAFKA_AGAIN, // the same call again
+    KAFKA_ABORT, // abort the transaction, begin anew
+    KAFKA_RENEW, // destroy this producer, make a new one
+};
+// Takes the error away (destroys it); NULL is KAFKA_DONE. Writes its text to err.
+enum kafka_outcome kafka_outcome_take(rd_kafka_error_t *error, struct error *err);
+
+#endif

@@ -1,4 +1,4 @@
-// queue.c: a ring under one lock.
+// queue.c: two rings under one lock.
 #include "common/queue.h"
 
 #include <errno.h>
@@ -7,9 +7,11 @@
 #include "common/clock.h"
 #include "common/memory.h"
 
-void queue_init(struct queue *queue, size_t capacity)
+void queue_init(struct queue *queue, size_t capacity, unsigned urgent_share)
 {
-    *queue = (struct queue){.capacity = capacity, .items = memory_alloc(capacity * sizeof(void *))};
+    *queue = (struct queue){.capacity = capacity, .urgent_share = urgent_share};
+    for (int lane = 0; lane < QUEUE_LANES; lane++)
+        queue->lanes[lane].items = memory_alloc(capacity * sizeof(void *));
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -21,44 +23,54 @@ void queue_init(struct queue *queue, size_t capacity)
 
 void queue_release(struct queue *queue)
 {
-    if (!queue->items)
+    if (!queue->lanes[0].items)
         return;
     pthread_cond_destroy(&queue->not_full);
     pthread_cond_destroy(&queue->not_empty);
     pthread_mutex_destroy(&queue->lock);
-    free(queue->items);
-    queue->items = NULL;
+    for (int lane = 0; lane < QUEUE_LANES; lane++) {
+        free(queue->lanes[lane].items);
+        queue->lanes[lane].items = NULL;
+    }
 }
 
-static void append(struct queue *queue, void *item)
+static void append(struct queue *queue, enum queue_lane lane, void *item)
 {
-    queue->items[(queue->head + queue->count) % queue->capacity] = item;
-    queue->count++;
+    struct queue_ring *ring = &queue->lanes[lane];
+    ring->items[(ring->head + ring->count) % queue->capacity] = item;
+    ring->count++;
     pthread_cond_signal(&queue->not_empty);
 }
 
-enum queue_result queue_push(struct queue *queue, void *item)
+enum queue_result queue_push(struct queue *queue, enum queue_lane lane, void *item)
 {
     pthread_mutex_lock(&queue->lock);
-    while (!queue->closed && queue->count == queue->capacity)
+    while (!queue->closed && queue->lanes[lane].count == queue->capacity)
         pthread_cond_wait(&queue->not_full, &queue->lock);
     enum queue_result result = queue->closed ? QUEUE_CLOSED : QUEUE_OK;
     if (result == QUEUE_OK)
-        append(queue, item);
+        append(queue, lane, item);
     pthread_mutex_unlock(&queue->lock);
     return result;
 }
 
-enum queue_result queue_try_push(struct queue *queue, void *item)
+enum queue_result queue_try_push(struct queue *queue, enum queue_lane lane, void *item)
 {
+    enum queue_result result = QUEUE_OK;
     pthread_mutex_lock(&queue->lock);
-    enum queue_result result = queue->closed                     ? QUEUE_CLOSED
-                               : queue->count == queue->capacity ? QUEUE_FULL
-                                                                 : QUEUE_OK;
-    if (result == QUEUE_OK)
-        append(queue, item);
+    if (queue->closed)
+        result = QUEUE_CLOSED;
+    else if (queue->lanes[lane].count == queue->capacity)
+        result = QUEUE_FULL;
+    else
+        append(queue, lane, item);
     pthread_mutex_unlock(&queue->lock);
     return result;
+}
+
+static size_t total(const struct queue *queue)
+{
+    return queue->lanes[QUEUE_ROUTINE].count + queue->lanes[QUEUE_URGENT].count;
 }
 
 static void wait_for_item(struct queue *queue, int64_t timeout_ms)
@@ -66,7 +78,7 @@ static void wait_for_item(struct queue *queue, int64_t timeout_ms)
     struct timespec until = {0};
     if (timeout_ms > 0)
         until = clock_monotonic_after_ms(timeout_ms);
-    while (queue->count == 0 && !queue->closed && timeout_ms != 0) {
+    while (total(queue) == 0 && !queue->closed && timeout_ms != 0) {
         if (timeout_ms < 0)
             pthread_cond_wait(&queue->not_empty, &queue->lock);
         else if (pthread_cond_timedwait(&queue->not_empty, &queue->lock, &until) == ETIMEDOUT)
@@ -74,16 +86,31 @@ static void wait_for_item(struct queue *queue, int64_t timeout_ms)
     }
 }
 
+// Each urgent turn taken over waiting routine items earns these 100 - urgent_share; 100 saved buy a turn.
+static enum queue_lane choose_lane(struct queue *queue)
+{
+    if (queue->lanes[QUEUE_URGENT].count == 0)
+        return QUEUE_ROUTINE;
+    if (queue->lanes[QUEUE_ROUTINE].count == 0)
+        return QUEUE_URGENT;
+    queue->credit += 100 - queue->urgent_share;
+    if (queue->credit < 100)
+        return QUEUE_URGENT;
+    queue->credit -= 100;
+    return QUEUE_ROUTINE;
+}
+
 enum queue_result queue_pop(struct queue *queue, void **item, int64_t timeout_ms)
 {
     pthread_mutex_lock(&queue->lock);
     wait_for_item(queue, timeout_ms);
     enum queue_result result = QUEUE_OK;
-    if (queue->count > 0) {
-        *item = queue->items[queue->head];
-        queue->head = (queue->head + 1) % queue->capacity;
-        queue->count--;
-        pthread_cond_signal(&queue->not_full);
+    if (total(queue) > 0) {
+        struct queue_ring *ring = &queue->lanes[choose_lane(queue)];
+        *item = ring->items[ring->head];
+        ring->head = (ring->head + 1) % queue->capacity;
+        ring->count--;
+        pthread_cond_broadcast(&queue->not_full); // waiters may want different lanes
     } else {
         result = queue->closed ? QUEUE_CLOSED : QUEUE_TIMEOUT;
     }
@@ -103,15 +130,7 @@ void queue_close(struct queue *queue)
 size_t queue_count(struct queue *queue)
 {
     pthread_mutex_lock(&queue->lock);
-    size_t count = queue->count;
+    size_t count = total(queue);
     pthread_mutex_unlock(&queue->lock);
     return count;
-}
-
-bool queue_is_full(struct queue *queue)
-{
-    pthread_mutex_lock(&queue->lock);
-    bool full = queue->count == queue->capacity;
-    pthread_mutex_unlock(&queue->lock);
-    return full;
 }

@@ -1,0 +1,157 @@
+// test_offsets.c: the window of answered offsets against a plain array, and its text form.
+#include "worker/offsets.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void test_in_order(void **state)
+{
+    (void)state;
+    struct offsets offsets;
+    offsets_init(&offsets, 100, 64);
+    assert_int_equal(offsets_take(&offsets, 100), OFFSETS_NEW);
+    assert_int_equal(offsets_take(&offsets, 101), OFFSETS_NEW);
+    offsets_finish(&offsets, 101);
+    assert_int_equal(offsets.first, 100);
+    assert_true(offsets_is_finished(&offsets, 101));
+    assert_false(offsets_is_finished(&offsets, 100));
+    offsets_finish(&offsets, 100);
+    assert_int_equal(offsets.first, 102);
+}
+
+static void test_gaps_are_finished(void **state)
+{
+    (void)state;
+    struct offsets offsets;
+    offsets_init(&offsets, 0, 64);
+    assert_int_equal(offsets_take(&offsets, 5), OFFSETS_NEW); // 0..4 were markers
+    assert_int_equal(offsets.first, 5);
+    assert_int_equal(offsets_take(&offsets, 8), OFFSETS_NEW);
+    offsets_finish(&offsets, 5);
+    assert_int_equal(offsets.first, 8);
+    offsets_finish(&offsets, 8);
+    assert_int_equal(offsets_take(&offsets, 1000000), OFFSETS_NEW); // nothing open: any gap is fine
+    assert_int_equal(offsets.first, 1000000);
+}
+
+static void test_window_is_a_limit(void **state)
+{
+    (void)state;
+    struct offsets offsets;
+    offsets_init(&offsets, 0, 64);
+    for (int i = 0; i < 64; i++)
+        assert_int_equal(offsets_take(&offsets, i), OFFSETS_NEW);
+    assert_false(offsets_has_room(&offsets));
+    assert_int_equal(offsets_take(&offsets, 64), OFFSETS_NO_ROOM);
+    offsets_finish(&offsets, 1);
+    assert_int_equal(offsets_take(&offsets, 64), OFFSETS_NO_ROOM); // 0 still holds the window
+    offsets_finish(&offsets, 0);
+    assert_int_equal(offsets_take(&offsets, 64), OFFSETS_NEW);
+}
+
+static void test_known_text(void **state)
+{
+    (void)state;
+    struct offsets offsets;
+    struct error err;
+    char text[OFFSETS_TEXT_SIZE];
+    offsets_init(&offsets, 10, 64);
+    offsets.running = true;
+    for (int i = 10; i < 20; i++)
+        assert_int_equal(offsets_take(&offsets, i), OFFSETS_NEW);
+    offsets_finish(&offsets, 11);
+    offsets_finish(&offsets, 18);
+    offsets_encode(&offsets, text);
+    assert_string_equal(text, "ss1 1 0 0 0 AgE"); // bits 1 and 8: bytes 02 01
+    assert_int_equal(offsets_decode(&offsets, 10, 64, text, &err), STATUS_OK);
+    assert_true(offsets.running);
+    assert_int_equal(offsets_take(&offsets, 10), OFFSETS_NEW);
+    assert_int_equal(offsets_take(&offsets, 11), OFFSETS_ANSWERED);
+    assert_int_equal(offsets_take(&offsets, 12), OFFSETS_NEW);
+    assert_int_equal(offsets_take(&offsets, 18), OFFSETS_ANSWERED);
+    assert_int_equal(offsets_take(&offsets, 19), OFFSETS_NEW);
+}
+
+static void test_foreign_text_is_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"x",
+                                      "ss2 1 0 0 0 -",
+                                      "ss1 1 0 0 0",
+                                      "ss1 1 0 0 0 !!!!",
+                                      "ss1 1 -1 0 0 -",
+                                      "ss1 1 0 0 0 AQ" /* first itself finished */};
+    struct offsets offsets;
+    struct error err;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(offsets_decode(&offsets, 7, 64, bad[i], &err), STATUS_REJECTED);
+        assert_int_equal(offsets.first, 7);
+        assert_int_equal(offsets.next, 7);
+    }
+    char *long_text = malloc(5000);
+    memset(long_text, 'B', 4999);
+    memcpy(long_text, "ss1 1 0 0 0 ", 12);
+    long_text[4999] = '\0';
+    assert_int_equal(offsets_decode(&offsets, 7, 64, long_text, &err), STATUS_REJECTED);
+    free(long_text);
+}
+
+// Takes and finishes at random over many windows; a restart from the text forgets nothing and invents
+// nothing.
+static void test_against_plain_array(void **state)
+{
+    (void)state;
+    enum { TOTAL = 20000, WINDOW = 300 };
+    static char finished[TOTAL], taken[TOTAL];
+    struct offsets offsets;
+    struct error err;
+    char text[OFFSETS_TEXT_SIZE];
+    srand(1);
+    offsets_init(&offsets, 0, WINDOW);
+    int64_t next = 0;
+    while (next < TOTAL) {
+        if (rand() % 2 && offsets_has_room(&offsets)) {
+            if (offsets_take(&offsets, next) == OFFSETS_NEW)
+                taken[next] = 1;
+            next++;
+        }
+        int64_t low = next > WINDOW ? next - WINDOW : 0;
+        int64_t pick = next > low ? low + rand() % (next - low) : 0;
+        if (pick < next && taken[pick]) {
+            offsets_finish(&offsets, pick);
+            finished[pick] = 1;
+        }
+        if (rand() % 500 == 0) {
+            offsets_encode(&offsets, text);
+            assert_int_equal(offsets_decode(&offsets, offsets.first, WINDOW, text, &err), STATUS_OK);
+            for (int64_t i = offsets.first; i < next; i++)
+                assert_int_equal(offsets_take(&offsets, i), finished[i] ? OFFSETS_ANSWERED : OFFSETS_NEW);
+        }
+        for (int64_t i = low; i < next; i++)
+            assert_int_equal(offsets_is_finished(&offsets, i), finished[i]);
+        if (!offsets_has_room(&offsets))
+            for (int64_t i = low; i < next; i++)
+                if (i == offsets.first) {
+                    offsets_finish(&offsets, i);
+                    finished[i] = 1;
+                }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_in_order),
+        cmocka_unit_test(test_gaps_are_finished),
+        cmocka_unit_test(test_window_is_a_limit),
+        cmocka_unit_test(test_known_text),
+        cmocka_unit_test(test_foreign_text_is_refused),
+        cmocka_unit_test(test_against_plain_array),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

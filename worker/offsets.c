@@ -1,0 +1,136 @@
+// offsets.c: a ring bitmap over the window and its text form.
+#include "worker/offsets.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/bytes.h"
+
+void offsets_init(struct offsets *offsets, int64_t first, int window)
+{
+    memset(offsets, 0, sizeof *offsets);
+    offsets->first = offsets->next = first;
+    offsets->window = window < OFFSETS_MAX_WINDOW ? window : OFFSETS_MAX_WINDOW;
+}
+
+static uint64_t *word_of(struct offsets *offsets, int64_t offset)
+{
+    return &offsets->done[offset % OFFSETS_MAX_WINDOW / 64];
+}
+
+static bool bit_at(const struct offsets *offsets, int64_t offset)
+{
+    return offsets->done[offset % OFFSETS_MAX_WINDOW / 64] >> (offset % 64) & 1;
+}
+
+static void advance(struct offsets *offsets)
+{
+    int64_t before = offsets->first;
+    while (offsets->first < offsets->next && bit_at(offsets, offsets->first)) {
+        *word_of(offsets, offsets->first) &= ~(UINT64_C(1) << (offsets->first % 64));
+        offsets->first++;
+    }
+    if (offsets->first != before) {
+        offsets->deaths = offsets->alone_deaths = 0;
+        offsets->alone = false;
+    }
+}
+
+enum offsets_take offsets_take(struct offsets *offsets, int64_t offset)
+{
+    if (offset < offsets->first)
+        return OFFSETS_ANSWERED;
+    if (offset < offsets->next)
+        return bit_at(offsets, offset) ? OFFSETS_ANSWERED : OFFSETS_NEW;
+    if (offsets->first == offsets->next) // nothing open: a gap of any size just moves the window
+        offsets->first = offsets->next = offset;
+    if (offset - offsets->first >= offsets->window)
+        return OFFSETS_NO_ROOM;
+    for (int64_t skipped = offsets->next; skipped < offset; skipped++)
+        *word_of(offsets, skipped) |= UINT64_C(1) << (skipped % 64);
+    offsets->next = offset + 1;
+    advance(offsets);
+    return OFFSETS_NEW;
+}
+
+bool offsets_has_room(const struct offsets *offsets)
+{
+    return offsets->next - offsets->first < offsets->window;
+}
+
+void offsets_finish(struct offsets *offsets, int64_t offset)
+{
+    if (offset < offsets->first || offset >= offsets->next)
+        return;
+    *word_of(offsets, offset) |= UINT64_C(1) << (offset % 64);
+    advance(offsets);
+}
+
+bool offsets_is_finished(const struct offsets *offsets, int64_t offset)
+{
+    return offset < offsets->first || (offset < offsets->next && bit_at(offsets, offset));
+}
+
+void offsets_encode(const struct offsets *offsets, char text[OFFSETS_TEXT_SIZE])
+{
+    uint8_t bitmap[OFFSETS_MAX_WINDOW / 8] = {0};
+    size_t size = 0;
+    for (int64_t offset = offsets->first; offset < offsets->next; offset++) {
+        size_t index = (size_t)(offset - offsets->first);
+        if (bit_at(offsets, offset)) {
+            bitmap[index / 8] |= (uint8_t)(1u << index % 8);
+            size = index / 8 + 1;
+        }
+    }
+    int length = snprintf(text, OFFSETS_TEXT_SIZE, "ss1 %d %d %d %d ", offsets->running, offsets->deaths,
+                          offsets->alone_deaths, offsets->alone);
+    char *end = text + length;
+    if (size == 0) {
+        strcpy(end, "-");
+        return;
+    }
+    base64_encode(bitmap, size, end);
+    end[strcspn(end, "=")] = '\0';
+}
+
+static bool decode_bitmap(struct offsets *offsets, const char *text)
+{
+    uint8_t bitmap[OFFSETS_MAX_WINDOW / 8 + 3];
+    size_t length = strlen(text), size = 0;
+    if (strcmp(text, "-") == 0)
+        return true;
+    if (base64_decoded_size(length) > sizeof bitmap || !base64_decode(text, length, bitmap, &size))
+        return false;
+    if (size > OFFSETS_MAX_WINDOW / 8)
+        return false;
+    for (size_t index = 0; index < size * 8; index++) {
+        int64_t offset = offsets->first + (int64_t)index;
+        if (bitmap[index / 8] >> index % 8 & 1) {
+            *word_of(offsets, offset) |= UINT64_C(1) << (offset % 64);
+            offsets->next = offset + 1;
+        }
+    }
+    return !bit_at(offsets, offsets->first) || size == 0; // first is unfinished by definition
+}
+
+enum status offsets_decode(struct offsets *offsets, int64_t first, int window, const char *text,
+                           struct error *err)
+{
+    offsets_init(offsets, first, window);
+    if (!text || !*text)
+        return STATUS_OK;
+    int running, deaths, alone_deaths, alone, start = 0;
+    int fields = sscanf(text, "ss1 %1d %6d %6d %1d %n", &running, &deaths, &alone_deaths, &alone, &start);
+    if (fields != 4 || start == 0 || !text[start] || deaths < 0 || alone_deaths < 0 ||
+        !decode_bitmap(offsets, text + start)) {
+        offsets_init(offsets, first, window);
+        return error_set(err, STATUS_REJECTED,
+                         "the commit metadata of offset %lld is not in a form this build knows",
+                         (long long)first);
+    }
+    offsets->running = running == 1;
+    offsets->deaths = deaths;
+    offsets->alone_deaths = alone_deaths;
+    offsets->alone = alone == 1;
+    return STATUS_OK;
+}

@@ -1,0 +1,50 @@
+// offsets.h: which records of one partition have been answered. Pure data, no lock, no Kafka.
+//
+// first is the first unfinished offset, next the one after the last taken. A bitmap names those in between
+// that are answered; it bounds the window. What it says travels as commit metadata:
+//
+//     "ss1 <running> <deaths> <alone_deaths> <alone> <bitmap>"
+//
+// running: 1 while an owner works on the partition, 0 after an orderly revoke or stop. deaths: how often an
+// owner died while first was the first unfinished one; alone_deaths: how often while running it alone, alone:
+// 1 while it does. bitmap: base64 without padding; bit i (lowest first) is offset first + i; trailing zero
+// bytes left out; "-": empty.
+#ifndef SKINSIGHT_WORKER_OFFSETS_H
+#define SKINSIGHT_WORKER_OFFSETS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/status.h"
+
+enum { OFFSETS_MAX_WINDOW = 8192, OFFSETS_TEXT_SIZE = 1536 };
+
+struct offsets {
+    int64_t first;
+    int64_t next;
+    int window; // most offsets between first and next
+    int deaths, alone_deaths;
+    bool running, alone;
+    uint64_t done[OFFSETS_MAX_WINDOW / 64]; // ring: offset o is bit o % OFFSETS_MAX_WINDOW
+};
+
+void offsets_init(struct offsets *offsets, int64_t first, int window);
+
+enum offsets_take { OFFSETS_NEW, OFFSETS_ANSWERED, OFFSETS_NO_ROOM };
+// A record arrived. Offsets skipped over (transaction markers, compaction) count as answered. NO_ROOM:
+// nothing changed.
+enum offsets_take offsets_take(struct offsets *offsets, int64_t offset);
+bool offsets_has_room(
+    const struct offsets *offsets); // whether the offset after the last taken would be accepted
+
+// offset is answered. first moves past everything answered. Forgets deaths when first moves.
+void offsets_finish(struct offsets *offsets, int64_t offset);
+bool offsets_is_finished(const struct offsets *offsets, int64_t offset);
+
+void offsets_encode(const struct offsets *offsets, char text[OFFSETS_TEXT_SIZE]);
+// text NULL or empty: nothing is known beyond first. REJECTED: not ours; *offsets is then as after
+// offsets_init.
+enum status offsets_decode(struct offsets *offsets, int64_t first, int window, const char *text,
+                           struct error *err) MUST_CHECK;
+
+#endif

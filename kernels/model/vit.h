@@ -1,0 +1,10 @@
+// vit.h: the vision transformers of timm: vit_{tiny,small,base,large}_patch16_224.
+#ifndef SKINSIGHT_KERNELS_MODEL_VIT_H
+#define SKINSIGHT_KERNELS_MODEL_VIT_H
+
+#include "kernels/network.h"
+
+// Appends the operations; network->architecture is one of the four names, network->classes is set.
+void vit_build(struct network *network);
+
+#endif

@@ -1,0 +1,28 @@
+// network_build.h: what a builder (model/vit.c, ...) appends to a network. Each call adds one operation and
+// returns the index of its output tensor. prefix names the weights: "blocks.0.norm1" stands for
+// "blocks.0.norm1.weight" and "blocks.0.norm1.bias". A network beyond its limits is a bug of the builder
+// and asserts.
+#ifndef SKINSIGHT_KERNELS_NETWORK_BUILD_H
+#define SKINSIGHT_KERNELS_NETWORK_BUILD_H
+
+#include "kernels/network.h"
+
+struct convolution_shape {
+    int height, width; // of the input
+    int channels;      // of the output
+    int kernel, stride, padding, groups;
+    bool bias;
+};
+
+int network_add_normalise(struct network *network); // the first operation
+int network_add_convolution(struct network *network, int input, const struct convolution_shape *shape,
+                            const char *prefix);
+int network_add_tokens(struct network *network, int input, const char *cls_token, const char *pos_embed);
+int network_add_layernorm(struct network *network, int input, float epsilon, const char *prefix);
+int network_add_linear(struct network *network, int input, int columns, const char *prefix);
+int network_add_attention(struct network *network, int input, int heads);
+int network_add_gelu(struct network *network, int input);
+int network_add_sum(struct network *network, int input, int second);
+int network_add_first_row(struct network *network, int input);
+
+#endif

@@ -1,0 +1,196 @@
+// weights.c: the mapping of a safetensors file and what is asked of its tensors. The checks of its header
+// are in weights_header.c, writing in weights_save.c.
+//
+// Tensors lie in the mapping at any alignment: values are read through weight_to_float or memcpy.
+#include "kernels/weights_private.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/memory.h"
+
+const struct dtype_info dtype_infos[DTYPE_COUNT] = {
+    [DTYPE_F32] = {"F32", 4}, [DTYPE_F16] = {"F16", 2}, [DTYPE_BF16] = {"BF16", 2},
+    [DTYPE_I8] = {"I8", 1},   [DTYPE_I64] = {"I64", 8},
+};
+
+struct weights *weights_new(void)
+{
+    return memory_alloc(sizeof(struct weights));
+}
+
+void weights_close(struct weights *weights)
+{
+    if (!weights)
+        return;
+    for (size_t i = 0; i < weights->count; i++)
+        free(weights->entries[i].owned);
+    if (weights->map)
+        munmap(weights->map, weights->map_size);
+    free(weights->entries);
+    free(weights);
+}
+
+struct weight *weights_append(struct weights *weights)
+{
+    assert(weights->count < WEIGHTS_MAX_TENSORS);
+    if (weights->count == weights->capacity) {
+        weights->capacity = weights->capacity ? 2 * weights->capacity : 64;
+        weights->entries = memory_realloc(weights->entries, weights->capacity * sizeof weights->entries[0]);
+    }
+    struct weight_entry *entry = &weights->entries[weights->count++];
+    memset(entry, 0, sizeof *entry);
+    return &entry->weight;
+}
+
+// The descriptor stays open only as long as the mapping needs it to be made.
+static enum status map_file(struct weights *weights, const char *path, struct error *err)
+{
+    enum status status = STATUS_FATAL;
+    struct stat info;
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a FIFO must not hold us up
+    if (file < 0)
+        return error_set(err, STATUS_FATAL, "can't be opened: %s", strerror(errno));
+    if (fstat(file, &info) != 0) {
+        error_set(err, STATUS_FATAL, "can't be read: %s", strerror(errno));
+        goto done;
+    }
+    if (!S_ISREG(info.st_mode)) {
+        status = error_set(err, STATUS_REJECTED, "is not a regular file");
+        goto done;
+    }
+    if (info.st_size < WEIGHTS_PREFIX_SIZE || (uint64_t)info.st_size > WEIGHTS_MAX_FILE_SIZE) {
+        status = error_set(err, STATUS_REJECTED, "has %lld bytes, which no safetensors file of ours has",
+                           (long long)info.st_size);
+        goto done;
+    }
+    void *map = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, file, 0);
+    if (map == MAP_FAILED) {
+        error_set(err, STATUS_FATAL, "can't be mapped: %s", strerror(errno));
+        goto done;
+    }
+    weights->map = map;
+    weights->map_size = (size_t)info.st_size;
+    status = STATUS_OK;
+done:
+    close(file);
+    return status;
+}
+
+enum status weights_open(struct weights **result, const char *path, struct error *err)
+{
+    struct weights *weights = weights_new();
+    enum status status = map_file(weights, path, err);
+    if (status == STATUS_OK)
+        status = weights_parse(weights, (struct bytes){weights->map, weights->map_size}, err);
+    if (status != STATUS_OK) {
+        error_prefix(err, "%s", path);
+        weights_close(weights);
+        weights = NULL;
+    }
+    *result = weights;
+    return status;
+}
+
+void weights_add(struct weights *weights, const char *name, int rank, const int64_t *shape,
+                 const float *values)
+{
+    assert(strlen(name) < TENSOR_NAME_SIZE && rank >= 0 && rank <= TENSOR_MAX_RANK);
+    assert(!weights_find(weights, name));
+    struct weight *weight = weights_append(weights);
+    strcpy(weight->name, name);
+    weight->dtype = DTYPE_F32;
+    weight->rank = rank;
+    weight->count = 1;
+    for (int i = 0; i < rank; i++) {
+        assert(shape[i] >= 0);
+        weight->shape[i] = shape[i];
+        weight->count *= (size_t)shape[i];
+    }
+    weight->size = weight->count * sizeof(float);
+    float *copy = memory_alloc(weight->size);
+    memcpy(copy, values, weight->size);
+    weight->data = copy;
+    weights->entries[weights->count - 1].owned = copy;
+}
+
+size_t weights_count(const struct weights *weights)
+{
+    return weights->count;
+}
+
+const struct weight *weights_at(const struct weights *weights, size_t index)
+{
+    assert(index < weights->count);
+    return &weights->entries[index].weight;
+}
+
+const struct weight *weights_find(const struct weights *weights, const char *name)
+{
+    for (size_t i = 0; i < weights->count; i++)
+        if (strcmp(weights->entries[i].weight.name, name) == 0)
+            return &weights->entries[i].weight;
+    return NULL;
+}
+
+static float float_from_bits(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static float float_from_half(uint16_t half)
+{
+    uint32_t sign = (uint32_t)(half & 0x8000) << 16;
+    uint32_t exponent = (half >> 10) & 31;
+    uint32_t fraction = half & 0x3ff;
+    if (exponent == 31) // infinity, NaN
+        return float_from_bits(sign | 0x7f800000 | fraction << 13);
+    if (exponent == 0) { // zero, subnormal: fraction * 2^-24, exact
+        float value = (float)fraction * 0x1p-24f;
+        return sign ? -value : value;
+    }
+    return float_from_bits(sign | (exponent + 127 - 15) << 23 | fraction << 13);
+}
+
+void weight_to_float(const struct weight *weight, float *values)
+{
+    assert(weight->dtype == DTYPE_F32 || weight->dtype == DTYPE_F16 || weight->dtype == DTYPE_BF16);
+    if (weight->dtype == DTYPE_F32) {
+        memcpy(values, weight->data, weight->size);
+        return;
+    }
+    const uint8_t *data = weight->data;
+    for (size_t i = 0; i < weight->count; i++) {
+        uint16_t bits;
+        memcpy(&bits, data + 2 * i, sizeof bits);
+        values[i] =
+            weight->dtype == DTYPE_F16 ? float_from_half(bits) : float_from_bits((uint32_t)bits << 16);
+    }
+}
+
+void weights_discard_pages(const struct weights *weights, const struct weight *weight)
+{
+    uintptr_t begin = (uintptr_t)weight->data;
+    if (!weights->map || weight->size == 0)
+        return;
+    assert(begin >= (uintptr_t)weights->map);
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t first = (begin + page - 1) / page * page; // only pages that are wholly this tensor's
+    uintptr_t last = (begin + weight->size) / page * page;
+    if (first < last)
+        madvise((void *)first, last - first, MADV_DONTNEED); // advice: a refusal changes nothing
+}
+
+struct digest weights_digest(const struct weights *weights)
+{
+    assert(weights->map);
+    return digest_of(weights->map, weights->map_size);
+}

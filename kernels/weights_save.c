@@ -1,0 +1,89 @@
+// weights_save.c: writes a set of tensors as a safetensors file: under a temporary name beside the place,
+// flushed to the disk, then renamed, so that a crash leaves the old file or the new one.
+#include "kernels/weights_private.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/memory.h"
+
+enum { HEADER_ALIGNMENT = 8 }; // the data begins at a multiple of it, as the format's own writer does
+
+static void add_tensor(cJSON *header, const struct weight *weight, size_t *offset)
+{
+    cJSON *tensor = cJSON_AddObjectToObject(header, weight->name);
+    cJSON_AddStringToObject(tensor, "dtype", dtype_infos[weight->dtype].name);
+    cJSON *shape = cJSON_AddArrayToObject(tensor, "shape");
+    for (int i = 0; i < weight->rank; i++)
+        cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)weight->shape[i]));
+    cJSON *offsets = cJSON_AddArrayToObject(tensor, "data_offsets");
+    cJSON_AddItemToArray(offsets, cJSON_CreateNumber((double)*offset));
+    *offset += weight->size;
+    cJSON_AddItemToArray(offsets, cJSON_CreateNumber((double)*offset));
+}
+
+// The header's text, padded with spaces; the caller frees it. cJSON fails only without memory.
+static char *make_header(const struct weights *weights)
+{
+    cJSON *header = cJSON_CreateObject();
+    cJSON *metadata = cJSON_AddObjectToObject(header, "__metadata__");
+    cJSON_AddStringToObject(metadata, "format", "pt"); // what other tools expect of float tensors
+    size_t offset = 0;
+    for (size_t i = 0; i < weights->count; i++)
+        add_tensor(header, &weights->entries[i].weight, &offset);
+    char *text = cJSON_PrintUnformatted(header);
+    cJSON_Delete(header);
+    if (!text)
+        return NULL;
+    size_t size = strlen(text);
+    size_t padded = (size + HEADER_ALIGNMENT - 1) / HEADER_ALIGNMENT * HEADER_ALIGNMENT;
+    char *result = memory_format("%-*s", (int)padded, text);
+    cJSON_free(text);
+    return result;
+}
+
+static bool write_all(FILE *file, const struct weights *weights, const char *header)
+{
+    uint8_t prefix[WEIGHTS_PREFIX_SIZE];
+    size_t header_size = strlen(header);
+    for (int i = 0; i < WEIGHTS_PREFIX_SIZE; i++)
+        prefix[i] = (uint8_t)((uint64_t)header_size >> 8 * i);
+    bool good = fwrite(prefix, sizeof prefix, 1, file) == 1 && fwrite(header, header_size, 1, file) == 1;
+    for (size_t i = 0; i < weights->count && good; i++) {
+        const struct weight *weight = &weights->entries[i].weight;
+        good = weight->size == 0 || fwrite(weight->data, weight->size, 1, file) == 1;
+    }
+    return good && fflush(file) == 0 && fsync(fileno(file)) == 0;
+}
+
+enum status weights_save(const struct weights *weights, const char *path, struct error *err)
+{
+    enum status status = STATUS_FATAL;
+    char *header = make_header(weights);
+    char *temporary = memory_format("%s.partial", path);
+    FILE *file = header ? fopen(temporary, "wbe") : NULL;
+    if (!file) {
+        error_set(err, status, "%s can't be written: %s", path, strerror(header ? errno : ENOMEM));
+        goto done;
+    }
+    bool written = write_all(file, weights, header);
+    int reason = errno;
+    if (fclose(file) != 0 && written) {
+        written = false;
+        reason = errno;
+    }
+    if (written && rename(temporary, path) == 0) {
+        status = STATUS_OK;
+        goto done;
+    }
+    error_set(err, status, "%s can't be written: %s", path, strerror(written ? errno : reason));
+    unlink(temporary);
+done:
+    free(temporary);
+    free(header);
+    return status;
+}

@@ -1,0 +1,64 @@
+// backend.c: finds a backend by name and passes calls to its table. A device is chosen here once; the rest
+// of the program never asks which one it is.
+#include "kernels/backend.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "kernels/cpu/cpu_backend.h"
+
+const char *const precision_names[PRECISION_COUNT] = {"fp32", "fp16", "bf16", "int8"};
+
+bool precision_parse(const char *text, enum precision *precision)
+{
+    for (int i = 0; i < PRECISION_COUNT; i++) {
+        if (strcmp(text, precision_names[i]) == 0) {
+            *precision = (enum precision)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+enum status backend_open(struct backend **backend, const char *name, int threads, struct error *err)
+{
+    *backend = NULL;
+    if (threads < 0)
+        return error_set(err, STATUS_REJECTED, "%d threads; 0 means one for each core", threads);
+    if (strcmp(name, "cuda") == 0)
+        return error_set(err, STATUS_REJECTED, "no CUDA backend in this build; use backend 'cpu'");
+    if (strcmp(name, "cpu") == 0 || strcmp(name, "auto") == 0)
+        return cpu_backend_open(backend, threads, err);
+    return error_set(err, STATUS_REJECTED, "backend '%.32s' is not known; cpu, cuda and auto are", name);
+}
+
+void backend_close(struct backend *backend)
+{
+    if (backend)
+        backend->ops->close(backend);
+}
+
+enum status backend_prepare(struct backend *backend, const struct network *network,
+                            const struct weights *weights, const struct plan_options *options,
+                            struct plan **plan, struct error *err)
+{
+    assert(options->max_batch >= 1);
+    *plan = NULL;
+    enum status status = backend->ops->prepare(backend, network, weights, options, plan, err);
+    assert((status == STATUS_OK) == (*plan != NULL));
+    return status;
+}
+
+enum status plan_run(struct plan *plan, const uint8_t *const *views, int count,
+                     const struct inference *result, struct error *err)
+{
+    assert(count >= 1 && count <= plan->max_batch);
+    assert(result->logits && (result->attention || plan->heads == 0));
+    return plan->backend->ops->run(plan, views, count, result, err);
+}
+
+void plan_free(struct plan *plan)
+{
+    if (plan)
+        plan->backend->ops->plan_free(plan);
+}

@@ -1,0 +1,183 @@
+// plain.c: the operations as their formulas. See plain.h; plain_plan.c runs a whole network with them.
+#include "kernels/cpu/plain.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+enum { DOT_LANES = 8 };
+
+// Sum of a[i] * b[i]. Eight partial sums side by side let the processor overlap the additions.
+static double dot(const float *a, const float *b, int count)
+{
+    double sums[DOT_LANES] = {0};
+    int i = 0;
+    for (; i + DOT_LANES <= count; i += DOT_LANES)
+        for (int lane = 0; lane < DOT_LANES; lane++)
+            sums[lane] += (double)a[i + lane] * b[i + lane];
+    double sum = 0;
+    for (; i < count; i++)
+        sum += (double)a[i] * b[i];
+    for (int lane = 0; lane < DOT_LANES; lane++)
+        sum += sums[lane];
+    return sum;
+}
+
+static void normalise(const struct plain_call *call)
+{
+    for (int i = 0; i < call->output_shape.rows; i++)
+        for (int channel = 0; channel < 3; channel++)
+            call->output[3 * i + channel] = call->table[256 * channel + call->view[3 * i + channel]];
+}
+
+// One output value: the window at (top, left) of the input against one filter (c/groups, kh, kw).
+static double convolve_window(const struct plain_call *call, int top, int left, int first_channel,
+                              const float *filter)
+{
+    const struct operation *op = call->operation;
+    int channels = call->input_shape.columns / op->groups;
+    double sum = 0;
+    for (int ky = 0; ky < op->kernel_height; ky++) {
+        for (int kx = 0; kx < op->kernel_width; kx++) {
+            int y = top + ky, x = left + kx;
+            if (y < 0 || y >= op->height || x < 0 || x >= op->width)
+                continue; // padding is zero
+            const float *pixel =
+                call->input + (size_t)(y * op->width + x) * call->input_shape.columns + first_channel;
+            for (int c = 0; c < channels; c++)
+                sum += (double)pixel[c] * filter[(c * op->kernel_height + ky) * op->kernel_width + kx];
+        }
+    }
+    return sum;
+}
+
+static void convolution(const struct plain_call *call)
+{
+    const struct operation *op = call->operation;
+    int outputs = call->output_shape.columns;
+    int channels = call->input_shape.columns / op->groups; // of one group
+    int output_width = (op->width + 2 * op->padding - op->kernel_width) / op->stride + 1;
+    size_t filter_size = (size_t)channels * op->kernel_height * op->kernel_width;
+    for (int row = 0; row < call->output_shape.rows; row++) {
+        int top = row / output_width * op->stride - op->padding;
+        int left = row % output_width * op->stride - op->padding;
+        for (int n = 0; n < outputs; n++) {
+            int group = n / (outputs / op->groups);
+            double sum = convolve_window(call, top, left, group * channels, call->weight + n * filter_size);
+            call->output[(size_t)row * outputs + n] = (float)(sum + (call->bias ? call->bias[n] : 0));
+        }
+    }
+}
+
+static void tokens(const struct plain_call *call)
+{
+    size_t width = (size_t)call->output_shape.columns;
+    const float *cls_token = call->weight, *pos_embed = call->bias;
+    for (int row = 0; row < call->output_shape.rows; row++) {
+        const float *token = row == 0 ? cls_token : call->input + (size_t)(row - 1) * width;
+        for (size_t i = 0; i < width; i++)
+            call->output[row * width + i] = token[i] + pos_embed[row * width + i];
+    }
+}
+
+static void layernorm(const struct plain_call *call)
+{
+    int width = call->input_shape.columns;
+    for (int row = 0; row < call->input_shape.rows; row++) {
+        const float *x = call->input + (size_t)row * width;
+        float *y = call->output + (size_t)row * width;
+        double mean = 0, variance = 0;
+        for (int i = 0; i < width; i++)
+            mean += x[i];
+        mean /= width;
+        for (int i = 0; i < width; i++)
+            variance += (x[i] - mean) * (x[i] - mean);
+        variance /= width;
+        double scale = 1 / sqrt(variance + call->operation->epsilon);
+        for (int i = 0; i < width; i++)
+            y[i] = (float)((x[i] - mean) * scale * call->weight[i] + call->bias[i]);
+    }
+}
+
+static void linear(const struct plain_call *call)
+{
+    int inputs = call->input_shape.columns, outputs = call->output_shape.columns;
+    for (int row = 0; row < call->input_shape.rows; row++) {
+        const float *x = call->input + (size_t)row * inputs;
+        float *y = call->output + (size_t)row * outputs;
+        for (int n = 0; n < outputs; n++)
+            y[n] =
+                (float)(dot(x, call->weight + (size_t)n * inputs, inputs) + (call->bias ? call->bias[n] : 0));
+    }
+}
+
+static void softmax(double *values, int count)
+{
+    double largest = values[0], sum = 0;
+    for (int i = 1; i < count; i++)
+        largest = fmax(largest, values[i]);
+    for (int i = 0; i < count; i++)
+        sum += values[i] = exp(values[i] - largest);
+    for (int i = 0; i < count; i++)
+        values[i] /= sum;
+}
+
+// A row of the input is q, k and v of all heads: (3, heads, head_width).
+static void attention(const struct plain_call *call)
+{
+    int heads = call->operation->heads, count = call->input_shape.rows;
+    int width = call->output_shape.columns, head_width = width / heads;
+    double scale = 1 / sqrt(head_width), *weights = call->probabilities;
+    for (int head = 0; head < heads; head++) {
+        const float *q = call->input + head * head_width, *k = q + width, *v = k + width;
+        for (int row = 0; row < count; row++) {
+            for (int i = 0; i < count; i++)
+                weights[i] = scale * dot(q + (size_t)row * 3 * width, k + (size_t)i * 3 * width, head_width);
+            softmax(weights, count);
+            float *y = call->output + (size_t)row * width + head * head_width;
+            for (int column = 0; column < head_width; column++) {
+                double sum = 0;
+                for (int i = 0; i < count; i++)
+                    sum += weights[i] * v[(size_t)i * 3 * width + column];
+                y[column] = (float)sum;
+            }
+            if (row == 0 && call->attention)
+                for (int i = 1; i < count; i++) // the class token looks at itself too: not on the map
+                    call->attention[(size_t)head * (count - 1) + i - 1] = (float)weights[i];
+        }
+    }
+}
+
+static void gelu(const struct plain_call *call)
+{
+    size_t count = (size_t)call->output_shape.rows * call->output_shape.columns;
+    for (size_t i = 0; i < count; i++) {
+        double x = call->input[i];
+        call->output[i] = (float)(x / 2 * (1 + erf(x * M_SQRT1_2)));
+    }
+}
+
+static void add(const struct plain_call *call)
+{
+    size_t count = (size_t)call->output_shape.rows * call->output_shape.columns;
+    for (size_t i = 0; i < count; i++)
+        call->output[i] = call->input[i] + call->second[i];
+}
+
+static void first_row(const struct plain_call *call)
+{
+    memcpy(call->output, call->input, (size_t)call->output_shape.columns * sizeof(float));
+}
+
+void plain_operation(const struct plain_call *call)
+{
+    static void (*const functions[OP_KIND_COUNT])(const struct plain_call *) = {
+        [OP_NORMALISE] = normalise, [OP_CONVOLUTION] = convolution,
+        [OP_TOKENS] = tokens,       [OP_LAYERNORM] = layernorm,
+        [OP_LINEAR] = linear,       [OP_ATTENTION] = attention,
+        [OP_GELU] = gelu,           [OP_ADD] = add,
+        [OP_FIRST_ROW] = first_row,
+    };
+    assert(functions[call->operation->kind]);
+    functions[call->operation->kind](call);
+}

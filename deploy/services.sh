@@ -1,0 +1,295 @@
+#!/bin/sh
+# services.sh: starts and stops Kafka, Redis and an S3 server on free ports of this machine, with all they keep
+# in one folder. The demo and the integration tests use it; production has its own.
+#
+#   services.sh fetch-kafka | fetch-s3       bring the server into the cache folder; done already: no network
+#   services.sh start-kafka | start-redis | start-s3 DIR
+#                                            start it and wait until it answers; started again in the same
+#                                            folder it has the same port and the same data
+#   services.sh kill-kafka | kill-redis | kill-s3 DIR      kill -9, the data stay
+#   services.sh run DIR NAME COMMAND...      start any program the same way, not waiting for it
+#   services.sh pid DIR NAME                 print the pid of what runs under that name, exit 1 if nothing does
+#   services.sh free-port                    print a port nobody uses
+#   services.sh stop DIR                     end all of it, last started first: TERM, after 15 s KILL
+#
+# In DIR: env (NAME=value lines to read with `set -a; . DIR/env`), NAME.log, a folder NAME with the data, and
+# `processes`, one line "NAME PID START-TIME" per start. A process is only ever signalled when its start time is
+# still the one written down, so a pid that was given away again is safe. Each process is a session of its own:
+# a Ctrl-C in the terminal does not reach it, whoever started it has to call stop.
+# The cache folder is $SKINSIGHT_CACHE_DIR, else ~/.cache/skinsight. $SKINSIGHT_KAFKA_LIBS (a folder of jars) and
+# $SKINSIGHT_VERSITYGW (a program) replace what would be fetched.
+set -eu
+
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+cache=${SKINSIGHT_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/skinsight}
+kafka_libs=${SKINSIGHT_KAFKA_LIBS:-$cache/kafka-4.4.0}
+versitygw_version=v1.8.0
+versitygw=${SKINSIGHT_VERSITYGW:-$cache/bin/versitygw-$versitygw_version}
+s3_bucket=skinsight
+s3_access_key=skinsight-local
+s3_secret_key=skinsight-local-secret
+empty_sha256=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+
+fail() {
+    echo "services.sh: $*" >&2
+    exit 1
+}
+
+# ---- processes -------------------------------------------------------------------------------------------
+
+# Prints the start time of a living process; nothing for one that is gone or a zombie.
+start_time() {
+    # The name in brackets may hold spaces: fields are counted after it.
+    stat=$(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null) || return 0
+    # shellcheck disable=SC2086
+    set -- $stat
+    [ $# -ge 20 ] || return 0
+    [ "$1" = Z ] || echo "${20}"
+}
+
+alive() { # PID START-TIME
+    [ "$(start_time "$1")" = "$2" ]
+}
+
+# Prints "PID START-TIME" of what runs under this name.
+find_process() ( # DIR NAME; a subshell, so that its variables are its own
+    [ -f "$1/processes" ] || exit 1
+    while read -r name pid born; do
+        if [ "$name" = "$2" ] && alive "$pid" "$born"; then
+            echo "$pid $born"
+            exit 0
+        fi
+    done <"$1/processes"
+    exit 1
+)
+
+# From here until the line in `processes` stands, an interrupt is only noted: what was started must be known.
+interrupted=
+spawn() { # DIR NAME COMMAND...
+    dir=$1 name=$2
+    shift 2
+    if find_process "$dir" "$name" >/dev/null; then
+        fail "$name runs already in $dir"
+    fi
+    mkdir -p "$dir/$name"
+    trap 'interrupted=yes' INT TERM HUP
+    (cd "$dir/$name" && exec setsid "$@") </dev/null >>"$dir/$name.log" 2>&1 &
+    echo "$name $! $(start_time $!)" >>"$dir/processes"
+    give_up_if_interrupted "$dir" "$name"
+}
+
+give_up_if_interrupted() { # DIR NAME
+    [ -n "$interrupted" ] || return 0
+    end_process "$1" "$2" KILL
+    exit 143
+}
+
+# Calls a check until it succeeds; fails when the process ends before that or the time is up.
+wait_until_ready() { # DIR NAME SECONDS CHECK...
+    dir=$1 name=$2 tries=$(($3 * 20))
+    shift 3
+    until "$@"; do
+        tries=$((tries - 1))
+        give_up_if_interrupted "$dir" "$name"
+        if ! find_process "$dir" "$name" >/dev/null; then
+            tail -n 15 "$dir/$name.log" >&2
+            fail "$name ended before it was ready; its log is $dir/$name.log"
+        fi
+        if [ $tries -le 0 ]; then
+            end_process "$dir" "$name" KILL
+            fail "$name was not ready in time; its log is $dir/$name.log"
+        fi
+        sleep 0.05 || :
+    done
+}
+
+# Signals and waits until the process is gone: 15 s for TERM, then KILL.
+end_process() { # DIR NAME SIGNAL
+    found=$(find_process "$1" "$2") || return 0
+    pid=${found% *} born=${found#* } tries=300
+    kill -s "$3" "$pid" 2>/dev/null || :
+    while alive "$pid" "$born"; do
+        tries=$((tries - 1))
+        if [ $tries -eq 0 ]; then
+            echo "services.sh: $2 did not end in 15 s and is killed" >&2
+            kill -s KILL "$pid" 2>/dev/null || :
+        fi
+        [ $tries -gt -100 ] || fail "$2 (pid $pid) cannot be ended"
+        sleep 0.05 || :
+    done
+}
+
+stop_all() { # DIR
+    [ -f "$1/processes" ] || fail "nothing was started in $1"
+    sed '1!G;h;$!d' "$1/processes" | while read -r name _; do
+        end_process "$1" "$name" TERM
+    done
+}
+
+# ---- ports and settings ----------------------------------------------------------------------------------
+
+# A port below the range the kernel gives to outgoing connections that no socket of this machine uses.
+free_port() {
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do
+        port=$(od -An -N2 -tu2 /dev/urandom)
+        port=$((20000 + port % 12000))
+        if ! cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -qi ":$(printf '%04x' $port) "; then
+            echo $port
+            return
+        fi
+    done
+    fail "no free port found"
+}
+
+# The port a service of this folder had before, else a free one.
+port_of() { # DIR NAME
+    mkdir -p "$1/$2"
+    [ -f "$1/$2.port" ] || free_port >"$1/$2.port"
+    cat "$1/$2.port"
+}
+
+set_env() { # DIR NAME=value...
+    env_file=$1/env
+    shift
+    touch "$env_file"
+    for setting; do
+        grep -qxF "$setting" "$env_file" || echo "$setting" >>"$env_file"
+    done
+}
+
+# ---- Kafka -----------------------------------------------------------------------------------------------
+
+fetch_kafka() {
+    [ ! -d "$kafka_libs" ] || return 0
+    [ -z "${SKINSIGHT_KAFKA_LIBS:-}" ] || fail "SKINSIGHT_KAFKA_LIBS=$kafka_libs is no folder"
+    command -v mvn >/dev/null || fail "Maven is missing: run deploy/install.sh"
+    echo "fetching Kafka 4.4.0 (43 MB) into $kafka_libs" >&2
+    mkdir -p "$cache"
+    part=$(mktemp -d "$cache/kafka.XXXXXX")
+    trap 'rm -rf "$part"' EXIT
+    trap 'exit 143' INT TERM HUP
+    # Run on a copy, so that nothing is written beside the committed file.
+    cp "$here/kafka/pom.xml" "$part/pom.xml"
+    mvn -B -q -f "$part/pom.xml" dependency:copy-dependencies -DincludeScope=runtime \
+        -DoutputDirectory="$part/libs" >&2 || fail "Maven could not fetch Kafka"
+    (cd "$part/libs" && sha256sum --quiet -c "$here/kafka/SHA256SUMS") >&2 || fail "a jar of Kafka is not the pinned one"
+    # Whole or not at all; another fetch that was quicker is as good.
+    mv -T "$part/libs" "$kafka_libs" 2>/dev/null || [ -d "$kafka_libs" ]
+}
+
+kafka_started() { # LOG OFFSET: the broker says so once it serves requests
+    tail -c "+$(($2 + 1))" "$1" | grep -q 'Kafka Server started'
+}
+
+start_kafka() { # DIR
+    fetch_kafka
+    port=$(port_of "$1" kafka)
+    controller_port=$(port_of "$1" kafka-controller)
+    rmdir "$1/kafka-controller" 2>/dev/null || :
+    sed -e "s|@PORT@|$port|g" -e "s|@CONTROLLER_PORT@|$controller_port|g" -e "s|@DATA@|$1/kafka/data|g" \
+        "$here/kafka/server.properties.in" >"$1/kafka/server.properties"
+    touch "$1/kafka.log"
+    java_options="-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dlog4j2.configurationFile=$here/kafka/log4j2.properties"
+    if [ ! -f "$1/kafka/data/meta.properties" ]; then
+        # shellcheck disable=SC2086
+        java -Xmx256m $java_options -cp "$kafka_libs/*" kafka.tools.StorageTool format --standalone \
+            -t AAAAAAAAAAAAAAAAAAAAAQ -c "$1/kafka/server.properties" >>"$1/kafka.log" 2>&1 ||
+            fail "Kafka could not format its folder; see $1/kafka.log"
+    fi
+    offset=$(wc -c <"$1/kafka.log")
+    # shellcheck disable=SC2086
+    spawn "$1" kafka java -Xms512m -Xmx512m $java_options -cp "$kafka_libs/*" kafka.Kafka "$1/kafka/server.properties"
+    wait_until_ready "$1" kafka 60 kafka_started "$1/kafka.log" "$offset"
+    set_env "$1" "KAFKA_BROKERS=127.0.0.1:$port"
+}
+
+# ---- Redis -----------------------------------------------------------------------------------------------
+
+redis_answers() { # PORT
+    [ "$(redis-cli -h 127.0.0.1 -p "$1" ping 2>/dev/null)" = PONG ]
+}
+
+start_redis() { # DIR
+    command -v redis-server >/dev/null || fail "redis-server is missing: run deploy/install.sh"
+    port=$(port_of "$1" redis)
+    spawn "$1" redis redis-server --bind 127.0.0.1 --port "$port" --dir "$1/redis" --save '' --appendonly no \
+        --maxmemory 256mb --maxmemory-policy allkeys-lru
+    wait_until_ready "$1" redis 15 redis_answers "$port"
+    set_env "$1" "REDIS_URL=redis://127.0.0.1:$port"
+}
+
+# ---- S3 --------------------------------------------------------------------------------------------------
+
+fetch_s3() {
+    [ ! -x "$versitygw" ] || return 0
+    [ -z "${SKINSIGHT_VERSITYGW:-}" ] || fail "SKINSIGHT_VERSITYGW=$versitygw is no program"
+    go=$("$here/install.sh" --print-go) || fail "Go 1.25 or newer is missing: run deploy/install.sh --tests"
+    echo "building versitygw $versitygw_version into $versitygw" >&2
+    mkdir -p "$cache/bin"
+    part=$(mktemp -d "$cache/versitygw.XXXXXX")
+    trap 'rm -rf "$part"' EXIT
+    trap 'exit 143' INT TERM HUP
+    GOBIN="$part" "$go" install "github.com/versity/versitygw/cmd/versitygw@$versitygw_version" >&2 ||
+        fail "versitygw could not be built"
+    mv "$part/versitygw" "$versitygw"
+}
+
+make_bucket() { # PORT
+    curl -sS -o /dev/null -f --max-time 5 -X PUT --aws-sigv4 aws:amz:us-east-1:s3 \
+        --user "$s3_access_key:$s3_secret_key" -H "x-amz-content-sha256: $empty_sha256" "http://127.0.0.1:$1/$s3_bucket"
+}
+
+start_s3() { # DIR
+    fetch_s3
+    port=$(port_of "$1" s3)
+    mkdir -p "$1/s3/objects" "$1/s3/attributes" "$1/s3/users"
+    spawn "$1" s3 env "ROOT_ACCESS_KEY=$s3_access_key" "ROOT_SECRET_KEY=$s3_secret_key" \
+        "$versitygw" --port "127.0.0.1:$port" --region us-east-1 --keep-alive --quiet \
+        --health /_health --iam-dir "$1/s3/users" --access-log "$1/s3/access.log" \
+        posix --sidecar "$1/s3/attributes" "$1/s3/objects"
+    wait_until_ready "$1" s3 15 curl -s -o /dev/null -f --max-time 5 "http://127.0.0.1:$port/_health"
+    [ -d "$1/s3/objects/$s3_bucket" ] || make_bucket "$port" || fail "the bucket could not be made"
+    set_env "$1" "S3_ENDPOINT=http://127.0.0.1:$port" "S3_REGION=us-east-1" "S3_BUCKET=$s3_bucket" \
+        "AWS_ACCESS_KEY_ID=$s3_access_key" "AWS_SECRET_ACCESS_KEY=$s3_secret_key"
+}
+
+# ---- command line ----------------------------------------------------------------------------------------
+
+usage() {
+    sed -n '5,14s/^# \{0,3\}//p' "$0" >&2
+    exit 2
+}
+
+need_folder() { # makes DIR and prints it as an absolute path
+    [ -n "${1:-}" ] || usage
+    mkdir -p "$1"
+    (CDPATH='' cd -- "$1" && pwd)
+}
+
+command=${1:-}
+case $command in
+fetch-kafka) fetch_kafka ;;
+fetch-s3) fetch_s3 ;;
+free-port) free_port ;;
+start-kafka | start-redis | start-s3)
+    dir=$(need_folder "${2:-}")
+    "start_${command#start-}" "$dir"
+    ;;
+kill-kafka | kill-redis | kill-s3) end_process "$(need_folder "${2:-}")" "${command#kill-}" KILL ;;
+run)
+    [ $# -ge 4 ] || usage
+    dir=$(need_folder "$2")
+    shift 2
+    spawn "$dir" "$@"
+    ;;
+pid)
+    [ $# -eq 3 ] || usage
+    found=$(find_process "$2" "$3") || exit 1
+    echo "${found% *}"
+    ;;
+stop)
+    [ $# -eq 2 ] || usage
+    stop_all "$2"
+    ;;
+*) usage ;;
+esac

@@ -3,21 +3,23 @@
 // must cover the data from the first byte to the last, without overlap or gap).
 #include "kernels/weights_private.h"
 
-#include <assert.h>
-#include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json.h"
 #include "common/memory.h"
 
 #define LARGEST_EXACT 9007199254740992.0 // 2^53: JSON numbers are doubles here
 
+enum { VALUES_PER_TENSOR = 16 }; // JSON values: the object, its members, dimensions and offsets
+
 static bool json_size(const cJSON *json, uint64_t *value)
 {
-    if (!cJSON_IsNumber(json) || !(json->valuedouble >= 0 && json->valuedouble <= LARGEST_EXACT))
+    double number;
+    if (!json_integer(json, 0, LARGEST_EXACT, &number))
         return false;
-    *value = (uint64_t)json->valuedouble;
-    return (double)*value == json->valuedouble;
+    *value = (uint64_t)number;
+    return true;
 }
 
 // The member of that name, NULL when it is absent. A tensor's object may hold exactly three members, so a
@@ -179,20 +181,6 @@ static enum status read_tensors(struct weights *weights, const cJSON *header, st
     return status == STATUS_OK ? check_cover(weights, data, err) : status;
 }
 
-// Nothing but white space may follow the object: the header is padded with spaces.
-static cJSON *parse_header(const char *text, size_t size)
-{
-    const char *end = NULL;
-    cJSON *header = cJSON_ParseWithLengthOpts(text, size, &end, 0);
-    for (; header && end < text + size; end++) {
-        if (*end != ' ') {
-            cJSON_Delete(header);
-            return NULL;
-        }
-    }
-    return header;
-}
-
 enum status weights_parse(struct weights *weights, struct bytes file, struct error *err)
 {
     if (file.size < WEIGHTS_PREFIX_SIZE)
@@ -206,12 +194,17 @@ enum status weights_parse(struct weights *weights, struct bytes file, struct err
     if (header_size > file.size - WEIGHTS_PREFIX_SIZE)
         return error_set(err, STATUS_REJECTED, "the header claims %llu bytes, the file has %zu",
                          (unsigned long long)header_size, file.size);
-    cJSON *header = parse_header((const char *)file.data + WEIGHTS_PREFIX_SIZE, (size_t)header_size);
-    if (!header)
-        return error_set(err, STATUS_REJECTED, "the header is not JSON");
+    const struct json_limits limits = {WEIGHTS_MAX_HEADER_SIZE, WEIGHTS_MAX_TENSORS * VALUES_PER_TENSOR, 3};
+    cJSON *header = NULL;
+    enum status status = json_parse((struct bytes){file.data + WEIGHTS_PREFIX_SIZE, (size_t)header_size},
+                                    &limits, &header, err);
+    if (status != STATUS_OK) {
+        error_prefix(err, "the header");
+        return status;
+    }
     size_t data_begin = WEIGHTS_PREFIX_SIZE + (size_t)header_size;
     struct bytes data = {file.data + data_begin, file.size - data_begin};
-    enum status status = read_tensors(weights, header, data, err);
+    status = read_tensors(weights, header, data, err);
     cJSON_Delete(header);
     return status;
 }

@@ -12,7 +12,7 @@
 
 #include "common/job.h"
 
-enum { IMAGE_MOST = 3000 };
+enum { IMAGE_MOST = 10000 };
 
 struct parsed {
     struct arena arena;

@@ -1,0 +1,139 @@
+#!/usr/bin/env bash
+# lint.sh: the rules of CONTRIBUTING.md that a program can check. One line per violation; exit 1 if there is any.
+#
+# Looks at the files of the working tree that git knows or would add. The generated pages are compared with what
+# skinsight-worker in $SKINSIGHT_BIN (default build/release/bin) prints.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 2
+
+max_function_lines=60
+max_complexity=15
+max_file_lines=500
+violations=0
+
+# Prints its standard input, one violation a line.
+report() {
+    local line
+    while IFS= read -r line; do
+        echo "$line"
+        violations=$((violations + 1))
+    done
+}
+
+files() { # files matching the patterns that exist, one a line
+    local path
+    git ls-files --cached --others --exclude-standard -- "$@" | while IFS= read -r path; do
+        [ ! -f "$path" ] || echo "$path"
+    done
+}
+
+need() {
+    command -v "$1" >/dev/null || {
+        echo "lint: $1 is missing: run deploy/install.sh --tests" >&2
+        exit 2
+    }
+}
+
+check_format() {
+    mapfile -t sources < <(files '*.c' '*.h' '*.cu' '*.cuh')
+    [ ${#sources[@]} -gt 0 ] || return
+    report < <(clang-format --dry-run -Werror "${sources[@]}" 2>&1 | sed -n 's/^\([^:]*\):[0-9]*:[0-9]*: error: .*/\1/p' |
+        uniq | sed 's/$/: not formatted; clang-format -i mends it/')
+}
+
+check_functions() {
+    mapfile -t sources < <(files '*.c' '*.cu')
+    [ ${#sources[@]} -gt 0 ] || return
+    # Columns: modified complexity (a switch counts once), complexity, statements, first line, lines, file(line): name
+    report < <(pmccabe "${sources[@]}" 2>&1 | awk -v lines="$max_function_lines" -v complexity="$max_complexity" '
+        !/^[0-9]/ { print "pmccabe: " $0; next }
+        $5 > lines { print $6 " " $7 ": " $5 " lines, the limit is " lines }
+        $1 > complexity { print $6 " " $7 ": complexity " $1 ", the limit is " complexity }')
+}
+
+check_file_lengths() {
+    report < <(files '*.c' '*.h' '*.cu' '*.cuh' | xargs -r wc -l | awk -v limit="$max_file_lines" '
+        $2 != "total" && $1 > limit { print $2 ": " $1 " lines, the limit is " limit }')
+}
+
+check_whitespace() {
+    local text=('*.c' '*.h' '*.cu' '*.cuh' '*.sh' '*.py' '*.md' '*.json' '*.cmake' '*CMakeLists.txt' '.ci/run')
+    report < <(files "${text[@]}" | xargs -r grep -nP '\t' /dev/null | sed 's/^\([^:]*:[0-9]*\):.*/\1: a tab/')
+    report < <(files "${text[@]}" | xargs -r grep -nE ' +$' /dev/null | sed 's/^\([^:]*:[0-9]*\):.*/\1: space at the end/')
+}
+
+# The quoted includes of a folder must start with one of the allowed folders.
+check_dependencies() {
+    local folder allowed
+    for folder in common kernels worker producer trainer monitor; do
+        case $folder in
+        common) allowed='common' ;;
+        kernels) allowed='common|kernels' ;;
+        *) allowed="common|kernels|$folder" ;;
+        esac
+        report < <(files "$folder/*.c" "$folder/*.h" "$folder/*.cu" "$folder/*.cuh" |
+            xargs -r grep -nE '^ *# *include "' /dev/null |
+            grep -vE "# *include \"($allowed)/" | sed "s,\$, -- $folder may only include from $allowed,")
+    done
+}
+
+check_cuda_switch() {
+    local users
+    mapfile -t users < <(files '*.c' '*.h' '*.cu' '*.cuh' |
+        xargs -r grep -lE '^ *# *(if|ifdef|ifndef|elif)\b.*\bHAVE_CUDA\b' /dev/null)
+    if [ ${#users[@]} -gt 1 ]; then
+        report <<<"HAVE_CUDA stands in more than one file: ${users[*]}"
+    fi
+}
+
+check_scripts() {
+    local script shell
+    while IFS= read -r script; do
+        case $(head -n 1 "$script") in
+        *bash) shell="bash" ;;
+        *) shell="sh" ;;
+        esac
+        report < <("$shell" -n "$script" 2>&1)
+    done < <(files '*.sh' '.ci/run')
+    if command -v shellcheck >/dev/null; then
+        report < <(files '*.sh' '.ci/run' | xargs -r shellcheck --severity=warning --format=gcc)
+    fi
+    report < <(files '*.py' | xargs -r python3 -c '
+import sys
+for path in sys.argv[1:]:
+    try:
+        compile(open(path, encoding="utf-8").read(), path, "exec")
+    except SyntaxError as error:
+        print(f"{path}:{error.lineno}: {error.msg}")')
+}
+
+check_generated_pages() {
+    local worker=${SKINSIGHT_BIN:-build/release/bin}/skinsight-worker
+    if [ ! -x "$worker" ]; then
+        echo "lint: $worker is not built, so docs/CONFIGURATION.md and docs/METRICS.md are not compared" >&2
+        return
+    fi
+    if ! "$worker" --print-documentation | cmp -s - docs/CONFIGURATION.md; then
+        report <<<"docs/CONFIGURATION.md is stale: $worker --print-documentation >docs/CONFIGURATION.md"
+    fi
+    if ! "$worker" --print-metrics-documentation | cmp -s - docs/METRICS.md; then
+        report <<<"docs/METRICS.md is stale: $worker --print-metrics-documentation >docs/METRICS.md"
+    fi
+}
+
+need clang-format
+need pmccabe
+need python3
+check_format
+check_functions
+check_file_lengths
+check_whitespace
+check_dependencies
+check_cuda_switch
+check_scripts
+check_generated_pages
+if [ "$violations" -gt 0 ]; then
+    echo "lint: $violations violations"
+    exit 1
+fi
+echo "lint: clean"

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# run.sh: the whole test run on a fresh machine: installs and fetches what is missing, builds, runs every test.
+#
+# Two builds: `dev` (address and undefined-behaviour sanitizers) runs the unit and kernel tests, `release` runs
+# all of them, the integration tests included. Both stand in one ctest run, so that its summary, the last lines
+# printed, counts everything; the exit code is ctest's. Arguments go to ctest: `tests/run.sh -R jpeg`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+sh deploy/install.sh --tests
+sh deploy/services.sh fetch-kafka
+sh deploy/services.sh fetch-s3
+cache=${SKINSIGHT_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/skinsight}
+export SKINSIGHT_CACHE_DIR=$cache
+
+if command -v ccache >/dev/null; then
+    export CMAKE_C_COMPILER_LAUNCHER=ccache
+fi
+for preset in dev release; do
+    cmake --preset "$preset"
+    cmake --build --preset "$preset"
+done
+
+mkdir -p build/all
+echo "subdirs($PWD/build/dev $PWD/build/release)" >build/all/CTestTestfile.cmake
+exec ctest --test-dir build/all --output-on-failure --no-tests=error --parallel "$(nproc)" \
+    --exclude-regex '^sanitized/(integration|chaos)/' "$@"

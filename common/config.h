@@ -1,12 +1,14 @@
 // config.h: options and subcommands as tables. One row generates parsing, --help, --print-config and a
 // line of docs/CONFIGURATION.md.
 //
-// An option of the shared table (config.c) can be set, weakest first: built-in value, a line "name = value"
-// of
-// --config FILE, environment SKINSIGHT_NAME, and on the command line --set name=value or --name value (dashes
-// for underscores). "kafka.<property>=<value>" passes any librdkafka property through, by file or --set.
-// A command may add flags of its own (--wait, --output FILE); those are command line only.
+// An option of the shared table (config_options.c) can be set, weakest first: built-in value, a line
+// "name = value" of --config FILE, environment SKINSIGHT_NAME, and on the command line --set name=value or
+// --name value (dashes for underscores). "kafka.<property>=<value>" passes any librdkafka property through,
+// by file or --set. A command may add flags of its own (--wait, --output FILE); those are command line only
+// and hide an option of the same name. One file may serve several programs: names that only another program
+// knows are skipped there.
 // An unknown name or a bad value is one sentence on standard error and exit code 2.
+// A config doesn't change once the command runs: any thread may read it.
 #ifndef SKINSIGHT_COMMON_CONFIG_H
 #define SKINSIGHT_COMMON_CONFIG_H
 
@@ -16,8 +18,11 @@
 
 #include "common/status.h"
 
+enum { CONFIG_TEXT_MAX = 1023 }; // bytes of any value
+
 enum option_type {
-    OPTION_TEXT,
+    OPTION_TEXT,    // min..max bytes without control characters; max 0 means CONFIG_TEXT_MAX
+    OPTION_NAME,    // the same of [A-Za-z0-9._-] only
     OPTION_INTEGER, // min..max
     OPTION_CHOICE,  // one of choices, separated by '|'
     OPTION_SWITCH,  // a flag without a value on the command line; "true" or "false" elsewhere
@@ -31,7 +36,7 @@ struct option {
     const char *name; // with underscores; NULL ends a table
     enum option_type type;
     const char *initial; // built-in value; "" means not set
-    int64_t min, max;    // OPTION_INTEGER: both; OPTION_LIST: max
+    int64_t min, max;    // OPTION_INTEGER, OPTION_TEXT and OPTION_NAME: both; OPTION_LIST: max
     const char *choices; // OPTION_CHOICE
     unsigned programs;   // shared table only
     const char *value;   // what --help calls the value: FILE, MS, ADDRESS
@@ -59,15 +64,22 @@ struct program {
 
 extern const struct option config_options[]; // the shared table, ends with a NULL name
 
-// The whole of a program's main(): parses, handles --help, --version and --print-config, runs the command.
+// The whole of a program's main(): parses, handles --help, --version and --print-config, sets the log level,
+// runs the command. Returns the exit code: the command's, 2 for wrong usage, 1 when standard output failed.
 int config_main(const struct program *program, int argc, char **argv);
 
 // Values by name, of an option the program knows or a flag of the command; an unknown name asserts. The text
 // lives as long as the config.
 const char *config_text(const struct config *config, const char *name);
 int64_t config_integer(const struct config *config, const char *name);
+unsigned config_choice(const struct config *config, const char *name); // index into the row's choices
 bool config_switch(const struct config *config, const char *name);
+// Copies at most limit numbers and says how many the list has.
 size_t config_list(const struct config *config, const char *name, int64_t *values, size_t limit);
+
+// The option objects or, where it is empty, file:// and the user's state folder (XDG_STATE_HOME/skinsight,
+// else ~/.local/state/skinsight, else /var/lib/skinsight). Programs that have the option.
+const char *config_objects_root(const struct config *config);
 
 size_t config_argument_count(const struct config *config);
 const char *config_argument(const struct config *config, size_t index);
@@ -76,7 +88,8 @@ const char *config_argument(const struct config *config, size_t index);
 void config_each_kafka(const struct config *config,
                        void (*visit)(void *context, const char *property, const char *value), void *context);
 
-// For tests: a config with the built-in values and then "name=value" texts, as --set would do.
+// For tests: a config with the built-in values and then "name=value" texts, as --set would do; a bad one
+// asserts. The environment is not read.
 struct config *config_new_for_test(unsigned program_bit, const char *const *settings, size_t count);
 void config_free(struct config *config);
 

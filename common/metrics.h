@@ -41,12 +41,26 @@ enum metric_stage {
     METRIC_STAGE_TOTAL,
 };
 
-// label: index into the metric's label values; 0 for a metric without a label.
+// Why a batch was closed; the wire names stand in batch_reason_names.
+enum batch_reason {
+    BATCH_FULL,     // as many images as batch_max
+    BATCH_DEADLINE, // waiting longer would have cost a job its deadline
+    BATCH_DELAY,    // batch_delay_ms had passed
+    BATCH_IDLE,     // the device was idle and nothing else was on its way
+    BATCH_DRAIN,    // the worker is stopping
+    BATCH_CAREFUL,  // one job alone, after an owner of its partition died
+    BATCH_REASON_COUNT
+};
+extern const char *const batch_reason_names[BATCH_REASON_COUNT]; // "full"
+
+// label: index into the metric's label values; 0 for a metric without a label. Another kind of metric or a
+// label beyond the last asserts. An observation that is no finite number is left out.
 void metrics_add(enum metric metric, unsigned label, uint64_t amount);
-void metrics_set(enum metric metric, unsigned label, double value);
+void metrics_set(enum metric metric, unsigned label, double value);     // gauges
 void metrics_observe(enum metric metric, unsigned label, double value); // histograms
 uint64_t metrics_counter(enum metric metric, unsigned label);           // for tests and summaries
 
+// Appends every metric, also those that are still 0. Fails only as buffer_append does.
 enum status metrics_write_prometheus(struct buffer *out, struct error *err) MUST_CHECK;
 void metrics_print_documentation(void); // docs/METRICS.md to standard output
 

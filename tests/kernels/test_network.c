@@ -1,0 +1,199 @@
+// test_network.c: the networks' numbers against published ones, their weights against timm's names and
+// shapes, the pseudo-random weights against the Python generator, and what network_check_weights refuses.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/digest.h"
+#include "common/memory.h"
+#include "kernels/backend.h"
+#include "kernels/random_weights.h"
+
+static struct network *build(const char *architecture, int classes)
+{
+    struct error err = {""};
+    struct network *network = NULL;
+    assert_int_equal(network_build(&network, architecture, classes, &err), STATUS_OK);
+    return network;
+}
+
+static double parameter_count(const struct network *network)
+{
+    double total = 0;
+    for (int i = 0; i < network->operation_count; i++) {
+        const char *names[] = {network->operations[i].weight, network->operations[i].bias};
+        for (int j = 0; j < 2; j++) {
+            int64_t shape[TENSOR_MAX_RANK];
+            int rank = names[j][0] ? network_weight_shape(network, names[j], shape) : 0;
+            double count = rank > 0;
+            for (int k = 0; k < rank; k++)
+                count *= (double)shape[k];
+            total += count;
+        }
+    }
+    return total;
+}
+
+// timm's results tables: parameters in millions and multiply-adds in billions with 1000 classes.
+static void sizes_are_the_published_ones(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        double parameters, multiply_adds;
+    } published[] = {{"vit_tiny_patch16_224", 5717416, 1.26e9},
+                     {"vit_small_patch16_224", 22050664, 4.61e9},
+                     {"vit_base_patch16_224", 86567656, 17.58e9},
+                     {"vit_large_patch16_224", 304326632, 61.60e9}};
+    for (size_t i = 0; i < sizeof published / sizeof published[0]; i++) {
+        struct network *network = build(published[i].name, 1000);
+        assert_true(parameter_count(network) == published[i].parameters);
+        double ratio = network_flops(network) / 2 / published[i].multiply_adds;
+        assert_true(ratio > 0.994 && ratio < 1); // theirs count norms and activations as well
+        assert_string_equal(network_architectures()[i], published[i].name);
+        network_free(network);
+    }
+    assert_null(network_architectures()[4]);
+    struct network *network = build("vit_base_patch16_224", 8);
+    double block = 197.0 * 768 * (2304 + 768 + 3072 + 3072) + 2.0 * 197 * 197 * 768;
+    assert_true(network_flops(network) == 2 * (196.0 * 768 * 768 + 12 * block + 8 * 768));
+    network_free(network);
+}
+
+static void weights_have_timms_shapes(void **state)
+{
+    (void)state;
+    struct network *network = build("vit_base_patch16_224", 8);
+    int64_t shape[TENSOR_MAX_RANK];
+    assert_int_equal(network_weight_shape(network, "patch_embed.proj.weight", shape), 4);
+    assert_memory_equal(shape, ((int64_t[]){768, 3, 16, 16}), 4 * sizeof shape[0]);
+    assert_int_equal(network_weight_shape(network, "pos_embed", shape), 3);
+    assert_memory_equal(shape, ((int64_t[]){1, 197, 768}), 3 * sizeof shape[0]);
+    assert_int_equal(network_weight_shape(network, "blocks.11.attn.qkv.weight", shape), 2);
+    assert_memory_equal(shape, ((int64_t[]){2304, 768}), 2 * sizeof shape[0]);
+    assert_int_equal(network_weight_shape(network, "head.bias", shape), 1);
+    assert_int_equal(shape[0], 8);
+    assert_int_equal(network_weight_shape(network, "blocks.12.norm1.weight", shape), 0);
+    network_free(network);
+}
+
+static void unknown_architectures_are_refused(void **state)
+{
+    (void)state;
+    struct error err = {""};
+    struct network *network = NULL;
+    assert_int_equal(network_build(&network, "vit_huge", 8, &err), STATUS_REJECTED);
+    assert_non_null(strstr(err.message, "vit_huge"));
+    assert_non_null(strstr(err.message, "vit_large_patch16_224"));
+    assert_int_equal(network_build(&network, "vit_base_patch16_224", 0, &err), STATUS_REJECTED);
+    assert_null(network);
+}
+
+// Digests of tests/golden/random_weights.py: tensor(7, name, shape).astype("<f4").
+static void random_weights_equal_pythons(void **state)
+{
+    (void)state;
+    static const char *const expected[][2] = {
+        {"blocks.0.attn.qkv.weight", "54ae813945d9c0f7b9883e62d22a6b273d669171d840fbe270dd2cda198d8967"},
+        {"pos_embed", "fc2f0e579b915e54e41486be32549f568979e59c8429653a927e59e7b0a0a8f1"},
+        {"blocks.11.norm1.weight", "c71bb9f445e033d366980b8017ee67dbaf69e756251a321330b6e6dfc1613a93"},
+        {"head.bias", "d1798661b2191d6061a4e6751d59a52cbe53a7909b7c47552dea31135bd71389"},
+        {"patch_embed.proj.weight", "64c9c34272c64565443f3f5725415a3d2fc4760021fe1a18098f506fe463f55f"}};
+    struct network *network = build("vit_tiny_patch16_224", 8);
+    struct weights *weights = weights_new();
+    random_weights_fill(weights, network, 7);
+    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
+        const struct weight *weight = weights_find(weights, expected[i][0]);
+        struct digest digest = digest_of(weight->data, weight->size);
+        char text[DIGEST_TEXT_SIZE];
+        digest_text(&digest, text);
+        assert_string_equal(text, expected[i][1]);
+    }
+    weights_close(weights);
+    network_free(network);
+}
+
+enum fault { MISSING, WRONG_SHAPE, WRONG_RANK, IS_NAN, IS_INFINITE };
+
+// All weights of the network, with the named one spoilt.
+static void check_refused(const char *name, enum fault fault, const char *sentence)
+{
+    struct network *network = build("vit_tiny_patch16_224", 8);
+    struct weights *whole = weights_new(), *spoilt = weights_new();
+    struct error err = {""};
+    random_weights_fill(whole, network, 1);
+    assert_int_equal(network_check_weights(network, whole, &err), STATUS_OK);
+    for (size_t i = 0; i < weights_count(whole); i++) {
+        const struct weight *weight = weights_at(whole, i);
+        struct weight copy = *weight;
+        float *values = memory_alloc(weight->size);
+        weight_to_float(weight, values);
+        bool chosen = strcmp(weight->name, name) == 0;
+        if (chosen && fault == WRONG_SHAPE)
+            copy.shape[0]--;
+        if (chosen && fault == WRONG_RANK)
+            copy.rank--;
+        if (chosen && (fault == IS_NAN || fault == IS_INFINITE))
+            values[copy.count - 1] = fault == IS_NAN ? NAN : -INFINITY;
+        if (!chosen || fault != MISSING)
+            weights_add(spoilt, copy.name, copy.rank, copy.shape, values);
+        free(values);
+    }
+    assert_int_equal(network_check_weights(network, spoilt, &err), STATUS_REJECTED);
+    assert_non_null(strstr(err.message, name));
+    if (!strstr(err.message, sentence))
+        fail_msg("'%s' does not say '%s'", err.message, sentence);
+    weights_close(whole);
+    weights_close(spoilt);
+    network_free(network);
+}
+
+static void unfit_weights_are_refused_by_name(void **state)
+{
+    (void)state;
+    check_refused("blocks.7.mlp.fc1.bias", MISSING, "missing");
+    check_refused("cls_token", MISSING, "1 x 1 x 192");
+    check_refused("head.weight", WRONG_SHAPE, "7 x 192");
+    check_refused("pos_embed", WRONG_RANK, "1 x 197 x 192");
+    check_refused("norm.weight", IS_NAN, "value 191 is NaN");
+    check_refused("blocks.0.attn.proj.weight", IS_INFINITE, "infinite");
+}
+
+static void backends_and_precisions_go_by_name(void **state)
+{
+    (void)state;
+    struct error err = {""};
+    struct backend *backend = NULL;
+    enum precision precision = PRECISION_FP32;
+    assert_true(precision_parse("int8", &precision));
+    assert_int_equal(precision, PRECISION_INT8);
+    assert_false(precision_parse("fp8", &precision));
+    assert_int_equal(backend_open(&backend, "tpu", 0, &err), STATUS_REJECTED);
+    assert_non_null(strstr(err.message, "tpu"));
+    assert_null(backend);
+    assert_int_equal(backend_open(&backend, "cpu", 2, &err), STATUS_OK);
+    assert_string_equal(backend->name, "cpu");
+    assert_int_equal(backend->threads, 2);
+    backend_close(backend);
+    backend_close(NULL);
+    plan_free(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sizes_are_the_published_ones),
+        cmocka_unit_test(weights_have_timms_shapes),
+        cmocka_unit_test(unknown_architectures_are_refused),
+        cmocka_unit_test(random_weights_equal_pythons),
+        cmocka_unit_test(unfit_weights_are_refused_by_name),
+        cmocka_unit_test(backends_and_precisions_go_by_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

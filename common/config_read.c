@@ -59,7 +59,8 @@ struct suggestion {
 static void consider(struct suggestion *suggestion, const char *name)
 {
     size_t distance = edit_distance(suggestion->wrong, name);
-    bool near = distance <= SUGGESTION_DISTANCE && distance < strlen(suggestion->wrong);
+    // Short names are all near each other: at most half of the letters may differ.
+    bool near = distance <= SUGGESTION_DISTANCE && 2 * distance <= strlen(suggestion->wrong) + 1;
     if (near && (!suggestion->best || distance < suggestion->distance)) {
         suggestion->best = name;
         suggestion->distance = distance;

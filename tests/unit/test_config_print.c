@@ -1,0 +1,245 @@
+// test_config_print.c: what the option table prints (--help, --print-config, documentation), that no secret
+// is among it, and the configs that other tests make.
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/config.h"
+#include "common/memory.h"
+#include "tests/support/capture.h"
+
+static int runs;
+
+static int count_run(struct config *config)
+{
+    (void)config;
+    runs++;
+    return 0;
+}
+
+static const struct option bench_flags[] = {
+    {"batch", OPTION_LIST, .initial = "1,4", .max = 256, .help = "batch sizes"},
+    {"json", OPTION_SWITCH, .help = "one JSON object"},
+    {0},
+};
+
+static const struct command commands[] = {
+    {"run", "", 0, 0, "Answers jobs.", "skinsight-worker run --model m", NULL, count_run},
+    {"bench", "FILE...", 1, 3, "Measures.", "skinsight-worker bench --batch 1,8 a.jpg", bench_flags,
+     count_run},
+    {0},
+};
+static const struct program worker = {"skinsight-worker", PROGRAM_WORKER, "Answers analysis jobs.", commands};
+static const struct program trainer = {"skinsight-trainer", PROGRAM_TRAINER, "Trains.", commands};
+
+static struct capture out, err;
+
+static int run(const char *line)
+{
+    runs = 0;
+    return capture_program(&worker, line, &out, &err);
+}
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    assert_int_equal(fclose(file), 0);
+}
+
+static int clear_environment(void **state)
+{
+    (void)state;
+    unsetenv("SKINSIGHT_THREADS");
+    unsetenv("SKINSIGHT_MODEL");
+    unlink("test_config.conf");
+    return 0;
+}
+
+static void test_built_in_values_are_valid(void **state)
+{
+    (void)state;
+    for (const struct option *option = config_options; option->name; option++) {
+        char setting[256];
+        const char *settings[] = {setting};
+        snprintf(setting, sizeof setting, "%s=%s", option->name, option->initial);
+        for (unsigned bit = PROGRAM_PRODUCER; bit <= PROGRAM_MONITOR; bit *= 2) {
+            if (!(option->programs & bit))
+                continue;
+            struct config *config = config_new_for_test(bit, settings, 1); // asserts when refused
+            assert_string_equal(config_text(config, option->name), option->initial);
+            config_free(config);
+        }
+        assert_non_null(option->help);
+        assert_true(option->programs != 0);
+    }
+}
+
+static void test_secrets_are_not_printed(void **state)
+{
+    (void)state;
+    write_file("test_config.conf", "threads = 3\n");
+    setenv("SKINSIGHT_MODEL", "m", 1);
+    assert_int_equal(run("--print-config --config test_config.conf --cache redis://user:p@ss:w@host:1/2 "
+                         "--s3-endpoint http://h:9 --set kafka.sasl.password=hidden "
+                         "--set kafka.ssl.key.pem=hidden --set kafka.client.id=me"),
+                     0);
+    expect_text(out.text, "\ncache = redis://user:***@host:1/2  # command line\n");
+    expect_text(out.text, "\ns3_endpoint = http://h:9  # command line\n");
+    expect_text(out.text, "\nthreads = 3  # test_config.conf:1\n");
+    expect_text(out.text, "\nmodel = m  # SKINSIGHT_MODEL\n");
+    expect_text(out.text, "\nbatch_max = 8  # built-in\n");
+    expect_text(out.text, "\nkafka.sasl.password = ***  # command line\n");
+    expect_text(out.text, "\nkafka.client.id = me  # command line\n");
+    expect_no_text(out.text, "hidden");
+    expect_no_text(out.text, "ss:w");
+    expect_no_text(out.text, "inline_limit_bytes"); // the producer's
+    assert_int_equal(run("run --print-config --cache redis://:secret@host"), 0);
+    expect_text(out.text, "\ncache = redis://:***@host  # command line\n");
+    // A bad value of a secret isn't repeated either.
+    assert_int_equal(run("run --cache redis://u:secret@h\001"), 2);
+    assert_string_equal(err.text, "skinsight-worker: cache holds a control character\n");
+}
+
+static void test_printed_config_can_be_read(void **state)
+{
+    (void)state;
+    assert_int_equal(run("--print-config --model dir/m --threads 12 --set kafka.client.id=me"), 0);
+    write_file("test_config.conf", out.text);
+    assert_int_equal(run("--print-config --config test_config.conf"), 0);
+    expect_text(out.text, "\nmodel = dir/m  # test_config.conf:9\n");
+    expect_text(out.text, "\nthreads = 12  # test_config.conf:13\n");
+    expect_text(out.text, "\nkafka.client.id = me  # test_config.conf:");
+}
+
+static void test_help(void **state)
+{
+    (void)state;
+    assert_int_equal(run("--help"), 0);
+    expect_text(out.text, "\n  run    Answers jobs.\n  bench  Measures.\n");
+    assert_int_equal(run("bench -h"), 0);
+    expect_text(out.text, "usage: skinsight-worker bench [flags] [options] FILE...\n");
+    const char *flags = strstr(out.text, "\n  --batch N,...");
+    const char *example = strstr(out.text, "\n  skinsight-worker bench --batch 1,8 a.jpg\n");
+    const char *options = strstr(out.text, "\n  --brokers ");
+    assert_true(flags && example && options && flags < example && example < options);
+    expect_no_text(out.text, "--inline-limit-bytes");
+    for (const char *line = out.text; *line; line = strchr(line, '\n') + 1)
+        assert_true(strcspn(line, "\n") <= 120);
+    assert_int_equal(run("run --help"), 0);
+    assert_int_equal(runs, 0);
+    assert_int_equal(run("--version"), 0);
+    expect_text(out.text, "skinsight-worker 0.");
+}
+
+static void test_documentation(void **state)
+{
+    (void)state;
+    assert_int_equal(capture_program(&trainer, "--print-documentation", &out, &err), 0);
+    expect_text(out.text, "\n| `batch_max` | worker | `8` | 1 to 256 | images computed together at most |\n");
+    for (const struct option *option = config_options; option->name; option++) {
+        char row[128];
+        snprintf(row, sizeof row, "\n| `%s` | ", option->name);
+        expect_text(out.text, row);
+    }
+    assert_int_equal(run("--print-metrics-documentation"), 0);
+    expect_text(out.text, "\n| `skinsight_jobs_answered_total` | counter |");
+}
+
+static void test_lost_output_is_a_failure(void **state)
+{
+    (void)state;
+    int full = open("/dev/full", O_WRONLY);
+    if (full < 0)
+        skip();
+    char name[] = "skinsight-worker", help[] = "--help";
+    capture_start(&err, STDERR_FILENO);
+    capture_start(&out, STDOUT_FILENO);
+    dup2(full, STDOUT_FILENO);
+    int code = config_main(&worker, 2, (char *[]){name, help, NULL});
+    clearerr(stdout);
+    capture_stop(&out);
+    capture_stop(&err);
+    close(full);
+    assert_int_equal(code, 1);
+    assert_string_equal(err.text, "skinsight-worker: standard output can't be written\n");
+}
+
+static void expect_a_is_1(void *context, const char *property, const char *value)
+{
+    (void)context;
+    assert_string_equal(property, "a");
+    assert_string_equal(value, "1");
+}
+
+static void test_config_for_tests(void **state)
+{
+    (void)state;
+    setenv("SKINSIGHT_THREADS", "5", 1);
+    const char *const settings[] = {"log_level=info", "kafka.a=1"};
+    struct config *config = config_new_for_test(PROGRAM_WORKER, settings, 2);
+    assert_int_equal(config_integer(config, "threads"), 0); // the environment isn't read
+    assert_int_equal(config_choice(config, "log_level"), 1);
+    assert_int_equal(config_choice(config, "backend"), 0);
+    config_each_kafka(config, expect_a_is_1, NULL);
+    config_free(config);
+    config_free(NULL);
+}
+
+static void expect_root(const char *root)
+{
+    struct config *config = config_new_for_test(PROGRAM_WORKER, NULL, 0);
+    assert_string_equal(config_objects_root(config), root);
+    config_free(config);
+}
+
+static void test_objects_root(void **state)
+{
+    (void)state;
+    char *home = memory_strdup(getenv("HOME") ? getenv("HOME") : "");
+    setenv("HOME", "/home/doctor", 1);
+    setenv("XDG_STATE_HOME", "/state", 1);
+    expect_root("file:///state/skinsight");
+    setenv("XDG_STATE_HOME", "relative", 1);
+    expect_root("file:///home/doctor/.local/state/skinsight");
+    unsetenv("XDG_STATE_HOME");
+    expect_root("file:///home/doctor/.local/state/skinsight");
+    unsetenv("HOME");
+    expect_root("file:///var/lib/skinsight");
+    struct config *config = config_new_for_test(PROGRAM_PRODUCER, (const char *[]){"objects=s3://b/p"}, 1);
+    assert_string_equal(config_objects_root(config), "s3://b/p");
+    config_free(config);
+    setenv("HOME", home, 1);
+    free(home);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, clear_environment, clear_environment)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_built_in_values_are_valid),
+        TEST(test_secrets_are_not_printed),
+        TEST(test_printed_config_can_be_read),
+        TEST(test_help),
+        TEST(test_documentation),
+        TEST(test_lost_output_is_a_failure),
+        TEST(test_config_for_tests),
+        TEST(test_objects_root),
+    };
+    // Written files go to a folder of their own, which the test leaves empty and removes.
+    char folder[] = P_tmpdir "/skinsight-test-config-XXXXXX";
+    if (!mkdtemp(folder) || chdir(folder) != 0)
+        return 1;
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    return chdir("/") != 0 || rmdir(folder) != 0 ? 1 : failed;
+}

@@ -1,0 +1,195 @@
+// jpeg.c: JPEG bytes to RGB with libjpeg-turbo, accepting and refusing what Pillow does.
+//
+// The library reads from memory through a source of our own: when it asks for bytes beyond the end while rows
+// are still missing, the file is truncated and refused; once every row is there, a missing end marker is
+// forgiven. Warnings about corrupt data are ignored, as in Pillow: the library fills in what it can.
+// libjpeg reports errors by a callback that must not return, so decode_rows is the one place that uses
+// setjmp; what must be released is owned by its caller, jpeg_decode. Any thread.
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include <jerror.h>
+#include <jpeglib.h>
+
+#include "common/image.h"
+
+enum {
+    MAX_DIMENSION = 65500, // libjpeg's JPEG_MAX_DIMENSION
+    MAX_SCANS = 500,       // a progressive file of a camera has about ten
+    ROWS_PER_CALL = 16,    // the most that libjpeg gives at once is far less
+};
+
+struct decoder {
+    struct jpeg_decompress_struct jpeg;
+    struct jpeg_error_mgr errors;
+    struct jpeg_source_mgr source;
+    struct jpeg_progress_mgr progress;
+    jmp_buf failed;
+    enum status status; // of the failure
+    struct error *err;
+    struct image *image;
+    int64_t max_pixels;
+    bool complete; // every row has been given out
+};
+
+static struct decoder *decoder_of(j_common_ptr jpeg)
+{
+    return jpeg->client_data;
+}
+
+__attribute__((noreturn)) static void fail(struct decoder *decoder, enum status status)
+{
+    decoder->status = status;
+    longjmp(decoder->failed, 1);
+}
+
+__attribute__((noreturn)) static void on_error(j_common_ptr jpeg)
+{
+    struct decoder *decoder = decoder_of(jpeg);
+    char text[JMSG_LENGTH_MAX];
+    jpeg->err->format_message(jpeg, text);
+    if (jpeg->err->msg_code == JERR_OUT_OF_MEMORY)
+        fail(decoder, error_set(decoder->err, STATUS_FATAL, "no memory to decode the JPEG"));
+    fail(decoder, error_set(decoder->err, STATUS_REJECTED, "the JPEG can't be decoded: %s", text));
+}
+
+static void on_warning(j_common_ptr jpeg, int level)
+{
+    if (level < 0)
+        jpeg->err->num_warnings++;
+}
+
+static void on_message(j_common_ptr jpeg)
+{
+    (void)jpeg;
+}
+
+static void on_source_start_or_end(j_decompress_ptr jpeg)
+{
+    (void)jpeg;
+}
+
+// The whole file was there from the start, so being asked for more means that it ends too early.
+static boolean on_more_bytes(j_decompress_ptr jpeg)
+{
+    static const JOCTET end_marker[] = {0xff, JPEG_EOI};
+    struct decoder *decoder = decoder_of((j_common_ptr)jpeg);
+    if (!decoder->complete)
+        fail(decoder, error_set(decoder->err, STATUS_REJECTED, "the JPEG is truncated"));
+    jpeg->src->next_input_byte = end_marker;
+    jpeg->src->bytes_in_buffer = sizeof end_marker;
+    return TRUE;
+}
+
+static void on_skip(j_decompress_ptr jpeg, long count)
+{
+    if (count <= 0)
+        return;
+    size_t skipped = (size_t)count;
+    if (skipped > jpeg->src->bytes_in_buffer)
+        skipped = jpeg->src->bytes_in_buffer;
+    jpeg->src->next_input_byte += skipped;
+    jpeg->src->bytes_in_buffer -= skipped;
+}
+
+static void on_progress(j_common_ptr jpeg)
+{
+    struct decoder *decoder = decoder_of(jpeg);
+    if (((j_decompress_ptr)jpeg)->input_scan_number > MAX_SCANS)
+        fail(decoder, error_set(decoder->err, STATUS_REJECTED, "the JPEG has more than %d scans", MAX_SCANS));
+}
+
+static void decoder_init(struct decoder *decoder, struct bytes data)
+{
+    struct jpeg_decompress_struct *jpeg = &decoder->jpeg;
+    jpeg->err = jpeg_std_error(&decoder->errors);
+    jpeg->client_data = decoder; // jpeg_create_decompress keeps err and client_data
+    decoder->errors.error_exit = on_error;
+    decoder->errors.emit_message = on_warning;
+    decoder->errors.output_message = on_message;
+    decoder->source = (struct jpeg_source_mgr){
+        .next_input_byte = data.data,
+        .bytes_in_buffer = data.size,
+        .init_source = on_source_start_or_end,
+        .fill_input_buffer = on_more_bytes,
+        .skip_input_data = on_skip,
+        .resync_to_restart = jpeg_resync_to_restart,
+        .term_source = on_source_start_or_end,
+    };
+    decoder->progress.progress_monitor = on_progress;
+}
+
+static enum status check_header(const struct decoder *decoder)
+{
+    const struct jpeg_decompress_struct *jpeg = &decoder->jpeg;
+    if (jpeg->jpeg_color_space == JCS_CMYK || jpeg->jpeg_color_space == JCS_YCCK)
+        return error_set(decoder->err, STATUS_REJECTED, "CMYK JPEGs are not supported, only grey and RGB");
+    if (jpeg->num_components != 1 && jpeg->num_components != 3)
+        return error_set(decoder->err, STATUS_REJECTED,
+                         "the JPEG has %d colour components, 1 or 3 are needed", jpeg->num_components);
+    if (jpeg->image_width > MAX_DIMENSION || jpeg->image_height > MAX_DIMENSION)
+        return error_set(decoder->err, STATUS_REJECTED,
+                         "the JPEG has %u x %u pixels, %d is the most per side", jpeg->image_width,
+                         jpeg->image_height, MAX_DIMENSION);
+    if ((int64_t)jpeg->image_width * jpeg->image_height > decoder->max_pixels)
+        return error_set(decoder->err, STATUS_REJECTED,
+                         "the JPEG has %u x %u pixels, %lld are allowed in all", jpeg->image_width,
+                         jpeg->image_height, (long long)decoder->max_pixels);
+    return STATUS_OK;
+}
+
+static void read_rows(struct decoder *decoder)
+{
+    struct jpeg_decompress_struct *jpeg = &decoder->jpeg;
+    size_t stride = (size_t)jpeg->output_width * 3;
+    while (jpeg->output_scanline < jpeg->output_height) {
+        JSAMPROW rows[ROWS_PER_CALL];
+        JDIMENSION count = jpeg->output_height - jpeg->output_scanline;
+        if (count > ROWS_PER_CALL)
+            count = ROWS_PER_CALL;
+        for (JDIMENSION i = 0; i < count; i++)
+            rows[i] = decoder->image->pixels + (jpeg->output_scanline + i) * stride;
+        jpeg_read_scanlines(jpeg, rows, count);
+    }
+}
+
+static enum status decode_rows(struct decoder *decoder)
+{
+    struct jpeg_decompress_struct *jpeg = &decoder->jpeg;
+    if (setjmp(decoder->failed))
+        return decoder->status;
+    jpeg_create_decompress(jpeg);
+    jpeg->src = &decoder->source;
+    jpeg->progress = &decoder->progress;
+    jpeg_read_header(jpeg, TRUE);
+    enum status status = check_header(decoder);
+    if (status == STATUS_OK)
+        status = image_init(decoder->image, (int)jpeg->image_width, (int)jpeg->image_height, decoder->err);
+    if (status != STATUS_OK)
+        return status;
+    jpeg->out_color_space = JCS_RGB; // grey becomes three equal channels
+    jpeg->dct_method = JDCT_ISLOW;
+    jpeg->do_fancy_upsampling = TRUE;
+    jpeg_start_decompress(jpeg);
+    read_rows(decoder);
+    decoder->complete = true;
+    jpeg_finish_decompress(jpeg);
+    return STATUS_OK;
+}
+
+enum status jpeg_decode(struct bytes data, int64_t max_pixels, struct image *image, struct error *err)
+{
+    *image = (struct image){0};
+    if (data.size == 0)
+        return error_set(err, STATUS_REJECTED, "the image is empty (0 bytes)");
+    if (data.size < 3 || data.data[0] != 0xff || data.data[1] != 0xd8 || data.data[2] != 0xff)
+        return error_set(err, STATUS_REJECTED, "the image is not a JPEG");
+    struct decoder decoder = {.err = err, .image = image, .max_pixels = max_pixels};
+    decoder_init(&decoder, data);
+    enum status status = decode_rows(&decoder);
+    jpeg_destroy_decompress(&decoder.jpeg);
+    if (status != STATUS_OK)
+        image_release(image);
+    return status;
+}

@@ -1,0 +1,214 @@
+// resize.c: drives the two passes of a resize over a ring of narrowed rows, picks the kernels for this CPU,
+// and holds the plain kernels that the others are tested against.
+//
+// Output rows are made from top to bottom. Each needs a window of consecutive source rows; the ring holds
+// the narrowed form of the window and of the up to three rows that were narrowed along with its last one.
+#include "kernels/resize.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/memory.h"
+
+static void plain_row(const struct resize_axis *axis, const uint8_t *row, uint8_t *output)
+{
+    for (int x = 0; x < axis->count; x++) {
+        const int32_t *weight = axis->weight + (size_t)x * (size_t)axis->taps;
+        const uint8_t *pixel = row + (size_t)axis->first[x] * 3;
+        int32_t sum[3] = {1 << (RESIZE_FRACTION_BITS - 1), 1 << (RESIZE_FRACTION_BITS - 1),
+                          1 << (RESIZE_FRACTION_BITS - 1)};
+        for (int t = 0; t < axis->used[x]; t++, pixel += 3)
+            for (int c = 0; c < 3; c++)
+                sum[c] += pixel[c] * weight[t];
+        // Weights are not negative and add up to 2^22 within a rounding each: no sum leaves 0..255.
+        for (int c = 0; c < 3; c++)
+            output[x * 3 + c] = (uint8_t)(sum[c] >> RESIZE_FRACTION_BITS);
+    }
+}
+
+static void plain_horizontal(const struct resize_axis *axis, const uint8_t *const rows[RESIZE_ROWS],
+                             uint8_t *const outputs[RESIZE_ROWS])
+{
+    for (int i = 0; i < RESIZE_ROWS; i++)
+        plain_row(axis, rows[i], outputs[i]);
+}
+
+static void plain_vertical(const struct resize_axis *axis, int index, const uint8_t *const *rows,
+                           uint8_t *output, size_t size)
+{
+    const int32_t *weight = axis->weight + (size_t)index * (size_t)axis->taps;
+    for (size_t x = 0; x < size; x++) {
+        int32_t sum = 1 << (RESIZE_FRACTION_BITS - 1);
+        for (int t = 0; t < axis->used[index]; t++)
+            sum += rows[t][x] * weight[t];
+        output[x] = (uint8_t)(sum >> RESIZE_FRACTION_BITS);
+    }
+}
+
+const struct resize_kernels resize_plain = {"plain", plain_horizontal, plain_vertical};
+
+const struct resize_kernels *resize_kernels_at(int index)
+{
+    const struct resize_kernels *known[3] = {&resize_plain};
+    int count = 1;
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2"))
+        known[count++] = &resize_avx2;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
+        known[count++] = &resize_avx512;
+#endif
+    return index < count ? known[index] : NULL;
+}
+
+const struct resize_kernels *resize_kernels_best(void)
+{
+    int last = 0;
+    while (resize_kernels_at(last + 1))
+        last++;
+    return resize_kernels_at(last);
+}
+
+struct resizer {
+    const struct resize_kernels *kernels;
+    const struct image *source;
+    struct resize_axis across;
+    struct resize_axis down;
+    size_t stride;        // bytes of a ring row, padded
+    size_t ring_rows;     // rows in the ring
+    uint8_t *ring;        // ring_rows, then one row for output, then one for what nobody needs
+    uint8_t *last_rows;   // padded copies of up to four source rows at the end of the picture
+    const uint8_t **rows; // down.taps pointers
+    int narrowed;         // source rows before this one have been narrowed
+};
+
+static uint8_t *ring_row(const struct resizer *resizer, int y)
+{
+    return resizer->ring + (size_t)y % resizer->ring_rows * resizer->stride;
+}
+
+// Narrows the last rows of the picture: they are copied to where reading beyond their ends is allowed. Where
+// fewer than four are left, the last one is narrowed again into a row that nobody reads.
+static void narrow_last_rows(struct resizer *resizer)
+{
+    const struct image *source = resizer->source;
+    size_t size = (size_t)source->width * 3;
+    uint8_t *unused = resizer->ring + (resizer->ring_rows + 1) * resizer->stride;
+    const uint8_t *rows[RESIZE_ROWS];
+    uint8_t *outputs[RESIZE_ROWS];
+    int y = resizer->narrowed;
+    for (int i = 0; i < RESIZE_ROWS; i++) {
+        bool exists = y + i < source->height;
+        uint8_t *copy = resizer->last_rows + (size_t)i * (size + RESIZE_PADDING);
+        if (exists)
+            memcpy(copy, source->pixels + (size_t)(y + i) * size, size);
+        rows[i] = exists ? copy : rows[i - 1];
+        outputs[i] = exists ? ring_row(resizer, y + i) : unused;
+    }
+    resizer->kernels->horizontal(&resizer->across, rows, outputs);
+    resizer->narrowed = y + RESIZE_ROWS;
+}
+
+static void narrow_rows(struct resizer *resizer)
+{
+    const struct image *source = resizer->source;
+    int y = resizer->narrowed;
+    size_t size = (size_t)source->width * 3;
+    size_t left = (size_t)(source->height - y) * size;
+    if (left < RESIZE_ROWS * size + RESIZE_PADDING) {
+        narrow_last_rows(resizer);
+        return;
+    }
+    const uint8_t *rows[RESIZE_ROWS];
+    uint8_t *outputs[RESIZE_ROWS];
+    for (int i = 0; i < RESIZE_ROWS; i++) {
+        rows[i] = source->pixels + (size_t)(y + i) * size;
+        outputs[i] = ring_row(resizer, y + i);
+    }
+    resizer->kernels->horizontal(&resizer->across, rows, outputs);
+    resizer->narrowed = y + RESIZE_ROWS;
+}
+
+static void make_view(struct resizer *resizer, uint8_t *view)
+{
+    const struct resize_axis *down = &resizer->down;
+    size_t size = (size_t)resizer->across.count * 3;
+    uint8_t *output = resizer->ring + resizer->ring_rows * resizer->stride;
+    resizer->narrowed = down->first[0];
+    for (int i = 0; i < down->count; i++) {
+        int begin = down->first[i];
+        int end = begin + down->used[i];
+        while (resizer->narrowed < end)
+            narrow_rows(resizer);
+        for (int t = 0; t < down->taps; t++)
+            resizer->rows[t] = ring_row(resizer, begin + t < end ? begin + t : begin);
+        resizer->kernels->vertical(down, i, resizer->rows, output, size);
+        memcpy(view + (size_t)i * size, output, size);
+    }
+}
+
+// torchvision's CenterCrop: int(round((resize - crop) / 2)), where round takes halves to even.
+static int crop_offset(int resize, int crop)
+{
+    int offset = (resize - crop) / 2;
+    return (resize - crop) % 2 != 0 ? offset + offset % 2 : offset;
+}
+
+static enum status resizer_init(struct resizer *resizer, int resize, int crop, struct error *err)
+{
+    int offset = crop_offset(resize, crop);
+    const struct image *source = resizer->source;
+    enum status status = resize_axis_init(&resizer->across, source->width, resize, offset, crop, err);
+    if (status == STATUS_OK)
+        status = resize_axis_init(&resizer->down, source->height, resize, offset, crop, err);
+    if (status != STATUS_OK)
+        return status;
+    resizer->stride = ((size_t)crop * 3 / RESIZE_PADDING + 2) * RESIZE_PADDING;
+    resizer->ring_rows = (size_t)resizer->down.taps + RESIZE_ROWS;
+    size_t ring_size = (resizer->ring_rows + 2) * resizer->stride;
+    resizer->ring = memory_try_alloc(ring_size);
+    size_t last_size = RESIZE_ROWS * ((size_t)source->width * 3 + RESIZE_PADDING);
+    resizer->last_rows = memory_try_alloc(last_size);
+    resizer->rows = memory_try_alloc((size_t)resizer->down.taps * sizeof *resizer->rows);
+    if (!resizer->ring || !resizer->last_rows || !resizer->rows)
+        return error_set(err, STATUS_FATAL, "no memory to resize a picture of %d x %d pixels", source->width,
+                         source->height);
+    // Padding is read but never shown; it is cleared so that no run depends on old memory.
+    memset(resizer->ring, 0, ring_size);
+    memset(resizer->last_rows, 0, last_size);
+    return STATUS_OK;
+}
+
+static void resizer_release(struct resizer *resizer)
+{
+    resize_axis_release(&resizer->across);
+    resize_axis_release(&resizer->down);
+    free(resizer->ring);
+    free(resizer->last_rows);
+    free(resizer->rows);
+}
+
+static void copy_crop(const struct image *source, int crop, int offset, uint8_t *view)
+{
+    size_t size = (size_t)crop * 3;
+    for (int y = 0; y < crop; y++)
+        memcpy(view + (size_t)y * size,
+               source->pixels + ((size_t)(offset + y) * (size_t)source->width + (size_t)offset) * 3, size);
+}
+
+enum status resize_crop(const struct resize_kernels *kernels, const struct image *source, int resize,
+                        int crop, uint8_t *view, struct error *err)
+{
+    assert(source->width > 0 && source->height > 0 && 0 < crop && crop <= resize);
+    if (source->width == resize && source->height == resize) {
+        copy_crop(source, crop, crop_offset(resize, crop), view);
+        return STATUS_OK;
+    }
+    struct resizer resizer = {.kernels = kernels, .source = source};
+    enum status status = resizer_init(&resizer, resize, crop, err);
+    if (status == STATUS_OK)
+        make_view(&resizer, view);
+    resizer_release(&resizer);
+    return status;
+}

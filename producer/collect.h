@@ -1,0 +1,33 @@
+// collect.h: from the paths of a command line to the list of files to send.
+#ifndef SKINSIGHT_PRODUCER_COLLECT_H
+#define SKINSIGHT_PRODUCER_COLLECT_H
+
+#include <stddef.h>
+
+#include "common/status.h"
+
+enum { FILE_LIST_LIMIT = 1 << 20 }; // files of one run
+
+// Paths in the order they will be sent. The list owns the texts.
+struct file_list {
+    char **paths;
+    size_t count;
+    size_t capacity;
+};
+
+void file_list_init(struct file_list *list);
+void file_list_release(struct file_list *list);
+
+// What could not be read on the way is told by calling complain once for each, with one sentence.
+struct collect_complaints {
+    void (*complain)(void *context, const char *sentence);
+    void *context;
+};
+
+// Adds path itself when it is no folder, whatever its name; for a folder, every .jpg and .jpeg below it (in
+// either case), sorted, symbolic links followed but never in circles. REJECTED when the list passes
+// FILE_LIST_LIMIT.
+enum status file_list_collect(struct file_list *list, const char *path,
+                              const struct collect_complaints *complaints, struct error *err) MUST_CHECK;
+
+#endif

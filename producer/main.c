@@ -1,0 +1,40 @@
+// main.c: skinsight-producer, the door through which images enter SkinSight and answers leave it.
+// Only the table of its commands stands here; config_main() does the rest.
+#include <stdint.h>
+
+#include "common/config.h"
+#include "producer/submit.h"
+#include "producer/topics.h"
+
+static const struct command commands[] = {
+    {
+        .name = "submit",
+        .arguments = "PATH...",
+        .arguments_min = 1,
+        .arguments_max = SIZE_MAX,
+        .summary = "Sends images, and every .jpg and .jpeg of folders, as jobs; --wait shows the answers.",
+        .example = "skinsight-producer submit --wait --urgent lesion.jpg photographs/",
+        .flags = submit_flags,
+        .run = submit_run,
+    },
+    {
+        .name = "topics",
+        .arguments = "",
+        .summary = "Shows the Kafka topics SkinSight uses; --create makes those that are missing.",
+        .example = "skinsight-producer topics --create --partitions 16 --brokers kafka-1:9092",
+        .flags = topics_flags,
+        .run = topics_run,
+    },
+    {0},
+};
+
+int main(int argc, char **argv)
+{
+    static const struct program program = {
+        .name = "skinsight-producer",
+        .bit = PROGRAM_PRODUCER,
+        .summary = "Sends images of skin lesions to the workers and shows their answers.",
+        .commands = commands,
+    };
+    return config_main(&program, argc, argv);
+}

@@ -1,0 +1,164 @@
+// request.c: reads image files and makes job records of them. Two buffers are kept for the whole run: the
+// memory a run needs does not depend on how many files it sends.
+#include "producer/request.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/backoff.h"
+#include "common/clock.h"
+#include "common/digest.h"
+#include "common/shutdown.h"
+
+enum { METADATA_LIMIT = 64 << 10, RECORD_EXTRA = 64 << 10, READ_SIZE = 64 << 10 };
+
+static enum status read_open_file(int fd, const char *path, struct buffer *out, struct error *err)
+{
+    uint8_t chunk[READ_SIZE];
+    for (;;) {
+        ssize_t count = read(fd, chunk, sizeof chunk);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0)
+            return error_set(err, STATUS_REJECTED, "'%s' can't be read: %s", path, strerror(errno));
+        if (count == 0)
+            return STATUS_OK;
+        enum status status = buffer_append(out, chunk, (size_t)count, err);
+        if (status == STATUS_OK)
+            continue;
+        error_prefix(err, "'%s' is too large", path);
+        return status;
+    }
+}
+
+// The whole of a regular file, at most out->limit bytes.
+static enum status read_file(const char *path, struct buffer *out, struct error *err)
+{
+    buffer_clear(out);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a named pipe must not make us wait
+    if (fd < 0)
+        return error_set(err, STATUS_REJECTED, "'%s' can't be read: %s", path, strerror(errno));
+    struct stat about;
+    enum status status;
+    if (fstat(fd, &about) != 0 || !S_ISREG(about.st_mode))
+        status = error_set(err, STATUS_REJECTED, "'%s' can't be read: it is no regular file", path);
+    else
+        status = read_open_file(fd, path, out, err);
+    close(fd);
+    return status;
+}
+
+static enum status read_metadata(const char *path, struct job_metadata *metadata, struct error *err)
+{
+    job_metadata_init(metadata);
+    if (!*path)
+        return STATUS_OK;
+    struct buffer text;
+    buffer_init(&text, METADATA_LIMIT);
+    enum status status = read_file(path, &text, err);
+    if (status == STATUS_OK) {
+        status = job_metadata_parse(buffer_bytes(&text), metadata, err);
+        if (status != STATUS_OK)
+            error_prefix(err, "'%s'", path);
+    }
+    buffer_release(&text);
+    return status;
+}
+
+enum status request_options_read(struct request_options *options, const struct config *config,
+                                 struct error *err)
+{
+    *options = (struct request_options){
+        .model_version = config_text(config, "model_version"),
+        .deadline_ms = config_integer(config, "deadline_ms"),
+        .inline_limit_bytes = config_integer(config, "inline_limit_bytes"),
+        .max_image_bytes = config_integer(config, "max_image_bytes"),
+        .store_timeout_ms = config_integer(config, "timeout_ms"),
+        .store = {.root = config_objects_root(config),
+                  .s3_endpoint = config_text(config, "s3_endpoint"),
+                  .s3_region = config_text(config, "s3_region"),
+                  .timeout_ms = config_integer(config, "object_timeout_ms")},
+    };
+    return read_metadata(config_text(config, "metadata"), &options->metadata, err);
+}
+
+void request_maker_init(struct request_maker *maker, const struct request_options *options)
+{
+    *maker = (struct request_maker){.options = *options};
+    size_t inline_limit = (size_t)options->inline_limit_bytes;
+    buffer_init(&maker->image, (size_t)options->max_image_bytes);
+    buffer_init(&maker->record, base64_encoded_size(inline_limit) + RECORD_EXTRA);
+}
+
+void request_maker_release(struct request_maker *maker)
+{
+    object_store_close(maker->store);
+    buffer_release(&maker->image);
+    buffer_release(&maker->record);
+    *maker = (struct request_maker){0};
+}
+
+static enum status put_image(struct request_maker *maker, const char *key, struct error *err)
+{
+    struct backoff backoff;
+    backoff_init(&backoff, 100, 2000, (uint64_t)clock_monotonic_us());
+    int64_t deadline_ms = clock_monotonic_ms() + maker->options.store_timeout_ms;
+    for (;;) {
+        enum status status =
+            object_store_put(maker->store, key, buffer_bytes(&maker->image), "image/jpeg", err);
+        int64_t wait_ms = backoff_next_ms(&backoff);
+        if (status != STATUS_RETRY || clock_monotonic_ms() + wait_ms >= deadline_ms)
+            return status;
+        if (shutdown_wait_ms(wait_ms))
+            return status;
+    }
+}
+
+// The claim check: the object is in the store before the job that names it is sent.
+static enum status store_image(struct request_maker *maker, struct job_record *job, struct error *err)
+{
+    enum status status = STATUS_OK;
+    if (!maker->store)
+        status = object_store_open(&maker->store, &maker->options.store, err);
+    if (status != STATUS_OK)
+        return status;
+    char digest[DIGEST_TEXT_SIZE], key[OBJECT_KEY_SIZE];
+    digest_text(&job->image_sha256, digest);
+    snprintf(key, sizeof key, "images/%s.jpg", digest);
+    status = put_image(maker, key, err);
+    if (status == STATUS_OK)
+        object_store_uri(maker->store, key, job->image_uri);
+    return status;
+}
+
+enum status request_make(struct request_maker *maker, const char *path, const char *request_id,
+                         struct bytes *value, struct error *err)
+{
+    const struct request_options *options = &maker->options;
+    enum status status = read_file(path, &maker->image, err);
+    if (status != STATUS_OK)
+        return status;
+    struct job_record job = {.metadata = options->metadata, .submitted_at = clock_wall_ms()};
+    job.deadline_at = options->deadline_ms > 0 ? job.submitted_at + options->deadline_ms : -1;
+    snprintf(job.request_id, sizeof job.request_id, "%s", request_id);
+    snprintf(job.model_version, sizeof job.model_version, "%s", options->model_version);
+    job.image_sha256 = digest_of(maker->image.data, maker->image.size);
+    job.has_image_sha256 = true;
+    // An empty image can't be told from an absent one inline; in the store it is an object like any other.
+    if (maker->image.size > 0 && maker->image.size <= (size_t)options->inline_limit_bytes)
+        job.image = buffer_bytes(&maker->image);
+    else
+        status = store_image(maker, &job, err);
+    if (status == STATUS_OK) {
+        buffer_clear(&maker->record);
+        status = job_record_write(&job, &maker->record, err);
+        *value = buffer_bytes(&maker->record);
+    }
+    if (status != STATUS_OK)
+        error_prefix(err, "'%s' is not sent", path);
+    return status;
+}

@@ -1,0 +1,28 @@
+// object_internal.h: what object_store.c and its two kinds of store share. Nobody else includes this.
+#ifndef SKINSIGHT_COMMON_OBJECT_INTERNAL_H
+#define SKINSIGHT_COMMON_OBJECT_INTERNAL_H
+
+#include "common/object_store.h"
+
+// Keys given to these have passed object_key_valid; out is empty when get begins.
+struct object_store_ops {
+    enum status (*put)(struct object_store *store, const char *key, struct bytes data,
+                       const char *content_type, struct error *err);
+    enum status (*get)(struct object_store *store, const char *key, struct buffer *out, struct error *err);
+    void (*close)(struct object_store *store); // frees the store
+};
+
+// First member of each kind's own structure.
+struct object_store {
+    const struct object_store_ops *ops;
+    char root[OBJECT_URI_SIZE]; // without a slash at its end
+};
+
+bool object_key_valid(const char *key);
+
+// place: what follows "file://" or "s3://" in the root, without slashes at its end.
+enum status object_files_open(struct object_store **store, const char *place, struct error *err) MUST_CHECK;
+enum status object_s3_open(struct object_store **store, const char *place,
+                           const struct object_store_options *options, struct error *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,132 @@
+// object_store.c: the rules for keys, URIs and roots, and the choice of the kind of store. What reaches
+// object_files.c or object_s3.c is a key that can't leave the root. Any thread.
+#include "common/object_store.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/object_internal.h"
+
+static const char key_characters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/";
+
+enum { KEY_PART_MOST = 255 }; // file systems take no longer names
+
+bool object_key_valid(const char *key)
+{
+    size_t length = strnlen(key, OBJECT_KEY_SIZE);
+    if (length == 0 || length >= OBJECT_KEY_SIZE || strspn(key, key_characters) != length)
+        return false;
+    for (const char *part = key;; part++) {
+        size_t size = strcspn(part, "/");
+        if (size == strspn(part, ".") || size > KEY_PART_MOST) // empty, or dots only
+            return false;
+        part += size;
+        if (*part == '\0')
+            return true;
+    }
+}
+
+static enum status check_key(const char *key, struct error *err)
+{
+    if (object_key_valid(key))
+        return STATUS_OK;
+    return error_set(err, STATUS_REJECTED,
+                     "the object key is no relative path of up to %d characters of A-Z a-z 0-9 . _ - /",
+                     OBJECT_KEY_SIZE - 1);
+}
+
+// Copies root without slashes at its end; false when it is too long to hold keys as well.
+static bool trim_root(const char *root, char trimmed[OBJECT_URI_SIZE])
+{
+    size_t length = strnlen(root, OBJECT_URI_SIZE);
+    while (length > 0 && root[length - 1] == '/')
+        length--;
+    if (length + 1 + OBJECT_KEY_SIZE > OBJECT_URI_SIZE)
+        return false;
+    memcpy(trimmed, root, length);
+    trimmed[length] = '\0';
+    return true;
+}
+
+enum status object_store_open(struct object_store **store, const struct object_store_options *options,
+                              struct error *err)
+{
+    char root[OBJECT_URI_SIZE];
+    enum status status;
+    *store = NULL;
+    if (!trim_root(options->root, root))
+        return error_set(err, STATUS_REJECTED, "the root of the object store is longer than %d characters",
+                         OBJECT_URI_SIZE - OBJECT_KEY_SIZE - 1);
+    if (strncmp(root, "file:///", 8) == 0)
+        status = object_files_open(store, root + 7, err);
+    else if (strncmp(root, "s3://", 5) == 0)
+        status = object_s3_open(store, root + 5, options, err);
+    else
+        return error_set(err, STATUS_REJECTED,
+                         "the object store '%.200s' is neither file:///folder nor s3://bucket/prefix",
+                         options->root);
+    if (status == STATUS_OK)
+        memcpy((*store)->root, root, sizeof root);
+    return status;
+}
+
+void object_store_close(struct object_store *store)
+{
+    if (store)
+        store->ops->close(store);
+}
+
+enum status object_store_put(struct object_store *store, const char *key, struct bytes data,
+                             const char *content_type, struct error *err)
+{
+    enum status status = check_key(key, err);
+    if (status == STATUS_OK)
+        status = store->ops->put(store, key, data, content_type, err);
+    return status;
+}
+
+enum status object_store_get(struct object_store *store, const char *key, struct buffer *out,
+                             struct error *err)
+{
+    buffer_clear(out);
+    enum status status = check_key(key, err);
+    if (status == STATUS_OK)
+        status = store->ops->get(store, key, out, err);
+    if (status != STATUS_OK)
+        buffer_clear(out);
+    return status;
+}
+
+enum status object_store_check(struct object_store *store, struct error *err)
+{
+    static const char key[] = "doctor/probe";
+    static const char text[] = "SkinSight wrote this to see whether it can.\n";
+    const struct bytes probe = {(const uint8_t *)text, sizeof text - 1};
+    struct buffer out;
+    buffer_init(&out, sizeof text);
+    enum status status = object_store_put(store, key, probe, "text/plain", err);
+    if (status == STATUS_OK)
+        status = object_store_get(store, key, &out, err);
+    if (status == STATUS_OK && !bytes_equal(probe, buffer_bytes(&out)))
+        status =
+            error_set(err, STATUS_RETRY, "%s/%s does not hold what was just written to it", store->root, key);
+    buffer_release(&out);
+    return status;
+}
+
+void object_store_uri(const struct object_store *store, const char *key, char uri[OBJECT_URI_SIZE])
+{
+    size_t length = strlen(store->root);
+    memcpy(uri, store->root, length);
+    snprintf(uri + length, OBJECT_URI_SIZE - length, "/%s", key);
+}
+
+enum status object_store_key(const struct object_store *store, const char *uri, char key[OBJECT_KEY_SIZE],
+                             struct error *err)
+{
+    size_t length = strlen(store->root);
+    if (strncmp(uri, store->root, length) != 0 || uri[length] != '/' || !object_key_valid(uri + length + 1))
+        return error_set(err, STATUS_REJECTED, "the URI names no object under the root of the object store");
+    strcpy(key, uri + length + 1); // object_key_valid bounds the length
+    return STATUS_OK;
+}

@@ -1,0 +1,201 @@
+#!/bin/sh
+# demo.sh: SkinSight end to end on this machine: real Kafka, real Redis, two workers, a folder as object store.
+#
+#   sh deploy/demo.sh [--keep] [FILE or FOLDER...]    analyse these JPEG files, or the eight in tests/data
+#   sh deploy/demo.sh --stop DIR                      stop what an earlier --keep left running
+#
+# It installs and builds what is missing, works in a new folder under $TMPDIR, and stops everything it started,
+# also when it fails or is interrupted. The model has random weights and is kept in the cache folder
+# ($SKINSIGHT_CACHE_DIR, else ~/.cache/skinsight), as is Kafka: a second run only starts, asks and stops.
+set -eu
+
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+services=$root/deploy/services.sh
+bin=$root/build/release/bin
+cache=${SKINSIGHT_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/skinsight}
+model_version=vit-base-v0.0.0-untrained
+model=$cache/models/$model_version
+keep=
+scratch=
+part=
+child=
+
+say() { # LINE...
+    printf '%s\n' "$@"
+}
+
+fail() {
+    echo "demo.sh: $*" >&2
+    exit 1
+}
+
+warn_untrained() {
+    say '' \
+        '****************************************************************************' \
+        '*  The model is UNTRAINED: its weights are random numbers.                 *' \
+        '*  The diagnoses, scores and maps of this demo MEAN NOTHING.               *' \
+        '****************************************************************************' ''
+}
+
+# ---- interruptions ---------------------------------------------------------------------------------------
+
+# Runs a command that may take long as a session of its own and waits for it. An interrupt then ends this script
+# at once, and the command with all its children can be ended with it.
+attend() {
+    child=starting
+    setsid "$@" &
+    child=$!
+    result=0
+    wait "$child" || result=$?
+    child=
+    return $result
+}
+
+end_child() {
+    [ -n "$child" ] || return 0
+    [ "$child" != starting ] || child=${!:-}
+    # Its group, or itself when it has not come as far as having one.
+    kill -s TERM -- "-$child" 2>/dev/null || kill -s TERM "$child" 2>/dev/null || return 0
+    tries=100
+    while [ $tries -gt 0 ] && kill -s 0 -- "-$child" 2>/dev/null; do
+        tries=$((tries - 1))
+        sleep 0.1
+    done
+    kill -s KILL -- "-$child" 2>/dev/null || :
+}
+
+clean_up() {
+    result=$?
+    trap '' INT TERM HUP
+    end_child
+    [ -z "$part" ] || rm -rf "$part"
+    if [ -n "$scratch" ] && [ -f "$scratch/processes" ] && [ "$keep" != running ]; then
+        "$services" stop "$scratch" && say "Kafka, Redis and the workers are stopped."
+    fi
+    exit $result
+}
+
+# ---- steps -----------------------------------------------------------------------------------------------
+
+build() {
+    say "Building (build/release)"
+    attend cmake -S "$root" --preset release >"$scratch/cmake.log" 2>&1 || {
+        cat "$scratch/cmake.log" >&2
+        fail "CMake could not configure the build"
+    }
+    attend cmake --build "$root/build/release" --target skinsight-producer skinsight-worker skinsight-trainer
+}
+
+make_model() {
+    [ ! -f "$model/manifest.json" ] || return 0
+    say "Making a ViT-Base/16 with random weights: $model"
+    mkdir -p "$cache/models"
+    part=$(mktemp -d "$cache/models/part.XXXXXX")
+    attend "$bin/skinsight-trainer" import --arch vit_base_patch16_224 --random 1 --out "$part/model" \
+        --name vit-base --model-version "$model_version" >"$scratch/import.log" 2>&1 || {
+        cat "$scratch/import.log" >&2
+        fail "the model could not be made"
+    }
+    # Whole or not at all; another demo that was quicker is as good.
+    mv -T "$part/model" "$model" 2>/dev/null || [ -f "$model/manifest.json" ]
+}
+
+start_worker() { # NAME; each computes on its share of the cores
+    port=$("$services" free-port)
+    cores=$(nproc)
+    "$services" run "$scratch" "$1" "$bin/skinsight-worker" run --brokers "$KAFKA_BROKERS" --cache "$REDIS_URL" \
+        --objects "$objects" --model "$model" --instance "$1" --http-address "127.0.0.1:$port" \
+        --threads $(((cores + 1) / 2)) --drain-timeout-ms 10000
+    echo "$port" >"$scratch/$1.port"
+}
+
+wait_for_worker() { # NAME
+    tries=600
+    until curl -s -f -o /dev/null --max-time 2 "http://127.0.0.1:$(cat "$scratch/$1.port")/readyz"; do
+        tries=$((tries - 1))
+        if [ $tries -eq 0 ] || ! "$services" pid "$scratch" "$1" >/dev/null; then
+            tail -n 20 "$scratch/$1.log" >&2
+            fail "$1 did not get ready; its log is $scratch/$1.log"
+        fi
+        sleep 0.1
+    done
+}
+
+start_everything() {
+    say "Starting Kafka, Redis and two workers in $scratch"
+    attend "$services" start-kafka "$scratch"
+    attend "$services" start-redis "$scratch"
+    # shellcheck source=/dev/null
+    . "$scratch/env"
+    attend "$bin/skinsight-producer" topics --create --brokers "$KAFKA_BROKERS" >"$scratch/topics.log" 2>&1 || {
+        cat "$scratch/topics.log" >&2
+        fail "the topics could not be made"
+    }
+    start_worker worker-1
+    start_worker worker-2
+    wait_for_worker worker-1
+    wait_for_worker worker-2
+}
+
+show_results() {
+    maps=$(find "$scratch/objects" -path '*/attention/*' -name '*.png' 2>/dev/null | sort)
+    say '' "Attention maps, one PNG per image:"
+    say "${maps:-(none)}" | sed 's/^/    /'
+    say "Logs:"
+    say "$scratch"/*.log | sed 's/^/    /'
+}
+
+show_kept() {
+    keep=running
+    say '' "Everything keeps running. Analyse more with" \
+        "    $bin/skinsight-producer submit --wait --brokers $KAFKA_BROKERS --objects $objects FILE..."
+    say "The workers tell how they are at"
+    for name in worker-1 worker-2; do
+        say "    http://127.0.0.1:$(cat "$scratch/$name.port")/metrics, /readyz and /healthz"
+    done
+    say "Stop it with" "    sh $root/deploy/demo.sh --stop $scratch"
+}
+
+# ---- command line ----------------------------------------------------------------------------------------
+
+case ${1:-} in
+--help | -h)
+    sed -n '2,9s/^# \{0,1\}//p' "$0"
+    exit 0
+    ;;
+--stop)
+    [ $# -eq 2 ] || fail "--stop takes the folder that --keep named"
+    "$services" stop "$2"
+    say "Stopped. The maps and logs are still in $2"
+    exit 0
+    ;;
+--keep)
+    keep=asked
+    shift
+    ;;
+--*) fail "unknown option $1; try --help" ;;
+esac
+for path; do
+    [ -r "$path" ] || fail "$path cannot be read"
+done
+[ $# -gt 0 ] || set -- "$root"/tests/data/*.jpg
+
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+warn_untrained
+"$root/deploy/install.sh"
+attend "$services" fetch-kafka
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/skinsight-demo.XXXXXX")
+mkdir "$scratch/objects"
+objects=file://$scratch/objects
+build
+make_model
+start_everything
+warn_untrained
+answered=0
+attend "$bin/skinsight-producer" submit --wait --brokers "$KAFKA_BROKERS" --objects "$objects" "$@" || answered=$?
+show_results
+warn_untrained
+[ "$answered" -eq 0 ] || fail "not every image was answered; the table and the logs say why"
+[ "$keep" != asked ] || show_kept

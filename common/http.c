@@ -109,13 +109,15 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 {
     static char headers_seen;
     (void)version, (void)body;
-    if (!*state) { // headers only; answering now would close the connection after each request
-        *state = &headers_seen;
-        return MHD_YES;
-    }
-    *body_size = 0; // a body is of no use here and dropped
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
         return send_line(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD are answered here");
+    // The first call brings headers only; an answer there would close the connection after each request.
+    // A body is of no use here and dropped as it comes.
+    if (!*state || *body_size) {
+        *state = &headers_seen;
+        *body_size = 0;
+        return MHD_YES;
+    }
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
         if (strcmp(routes[i].path, path) == 0)
             return routes[i].answer(context, connection);
@@ -127,6 +129,29 @@ struct address {
     char port[6];
 };
 
+// The first length characters of text are the host: a name, IPv4, [IPv6], or nothing for loopback.
+static enum status parse_host(const char *text, size_t length, struct address *address, struct error *err)
+{
+    if (!length) {
+        strcpy(address->host, "127.0.0.1");
+        return STATUS_OK;
+    }
+    bool bracketed = length > 2 && text[0] == '[' && text[length - 1] == ']';
+    if (bracketed) {
+        text++;
+        length -= 2;
+    }
+    if (length >= HOST_SIZE)
+        return error_set(err, STATUS_REJECTED, "the host of an address has at most %d characters",
+                         HOST_SIZE - 1);
+    memcpy(address->host, text, length);
+    address->host[length] = '\0';
+    if (strpbrk(address->host, bracketed ? "[]" : "[]:"))
+        return error_set(err, STATUS_REJECTED, "'%s' is no host; an IPv6 address stands in brackets",
+                         address->host);
+    return STATUS_OK;
+}
+
 static enum status parse_address(const char *text, struct address *address, struct error *err)
 {
     const char *colon = strrchr(text, ':');
@@ -136,22 +161,7 @@ static enum status parse_address(const char *text, struct address *address, stru
         return error_set(err, STATUS_REJECTED, "'%s' is not host:port or :port with a port up to 65535",
                          text);
     snprintf(address->port, sizeof address->port, "%s", port);
-    size_t length = (size_t)(colon - text);
-    bool bracketed = length >= 2 && text[0] == '[' && text[length - 1] == ']';
-    if (bracketed) {
-        text++;
-        length -= 2;
-    } else if (memchr(text, ':', length)) {
-        return error_set(err, STATUS_REJECTED, "'%s' needs brackets around the IPv6 address: [host]:port",
-                         text);
-    }
-    if (length >= HOST_SIZE)
-        return error_set(err, STATUS_REJECTED, "the host of an address has at most %d characters",
-                         HOST_SIZE - 1);
-    snprintf(address->host, sizeof address->host, "%.*s", (int)length, length ? text : "");
-    if (!length)
-        strcpy(address->host, "127.0.0.1");
-    return STATUS_OK;
+    return parse_host(text, (size_t)(colon - text), address, err);
 }
 
 static int listen_on(const struct addrinfo *found)

@@ -1,0 +1,347 @@
+// test_http.c: the operators' listener as libcurl sees it: paths, methods, probes, addresses, limits.
+#include <arpa/inet.h>
+#include <curl/curl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/http.h"
+#include "common/metrics.h"
+
+enum { TIMEOUT_S = 10, BODY_SIZE = 64 * 1024, CLIENTS = 8, REQUESTS = 25 };
+
+static atomic_bool healthy = true, ready;
+
+static bool say_healthy(void *context, char *reason, size_t size)
+{
+    snprintf(reason, size, "%s", atomic_load(&healthy) ? "alive" : (const char *)context);
+    return atomic_load(&healthy);
+}
+
+static bool say_ready(void *context, char *reason, size_t size)
+{
+    (void)context, (void)reason, (void)size; // no reason given
+    return atomic_load(&ready);
+}
+
+static char device_lost[] = "the device is lost";
+static const struct http_probes probes = {say_healthy, say_ready, device_lost};
+
+struct answer {
+    long code;
+    char type[128];
+    char allow[64];
+    char body[BODY_SIZE];
+    size_t size;
+};
+
+static size_t take_body(char *data, size_t one, size_t size, void *context)
+{
+    struct answer *answer = context;
+    if (one * size >= BODY_SIZE - answer->size)
+        return 0;
+    memcpy(answer->body + answer->size, data, one * size);
+    answer->size += one * size;
+    answer->body[answer->size] = '\0';
+    return one * size;
+}
+
+static size_t take_header(char *data, size_t one, size_t size, void *context)
+{
+    struct answer *answer = context;
+    if (size > 7 && strncmp(data, "Allow: ", 7) == 0)
+        snprintf(answer->allow, sizeof answer->allow, "%.*s", (int)(size - 9), data + 7);
+    return one * size;
+}
+
+static CURLcode try_url(const char *url, const char *method, struct answer *answer)
+{
+    CURL *curl = curl_easy_init();
+    assert_non_null(curl);
+    *answer = (struct answer){0};
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)TIMEOUT_S);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
+    curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header);
+    curl_easy_setopt(curl, CURLOPT_HEADERDATA, answer);
+    if (strcmp(method, "POST") == 0)
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, "some=body");
+    else if (strcmp(method, "HEAD") == 0)
+        curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
+    else
+        curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+    CURLcode result = curl_easy_perform(curl);
+    const char *type = NULL;
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer->code);
+    curl_easy_getinfo(curl, CURLINFO_CONTENT_TYPE, &type);
+    snprintf(answer->type, sizeof answer->type, "%s", type ? type : "");
+    curl_easy_cleanup(curl);
+    return result;
+}
+
+static void request(const struct http_server *server, const char *method, const char *path,
+                    struct answer *answer)
+{
+    char url[256];
+    snprintf(url, sizeof url, "http://127.0.0.1:%u%s", http_server_port(server), path);
+    assert_int_equal(try_url(url, method, answer), CURLE_OK);
+}
+
+static struct http_server *open_server(const char *address)
+{
+    struct http_server *server;
+    struct error err;
+    if (http_server_open(&server, address, &probes, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    assert_int_not_equal(http_server_port(server), 0);
+    return server;
+}
+
+static int open_shared(void **state)
+{
+    *state = open_server("127.0.0.1:0");
+    atomic_store(&healthy, true);
+    atomic_store(&ready, false);
+    return 0;
+}
+
+static int close_shared(void **state)
+{
+    http_server_close(*state);
+    return 0;
+}
+
+static struct answer answer;
+
+static void test_metrics(void **state)
+{
+    metrics_add(METRIC_UPLOAD_FAILURES, 0, 42);
+    request(*state, "GET", "/metrics", &answer);
+    assert_int_equal(answer.code, 200);
+    assert_string_equal(answer.type, "text/plain; version=0.0.4; charset=utf-8");
+    assert_non_null(strstr(answer.body, "\nskinsight_attention_upload_failures_total 42\n"));
+    request(*state, "GET", "/metrics?name[]=x", &answer);
+    assert_int_equal(answer.code, 200);
+}
+
+static void test_probes(void **state)
+{
+    request(*state, "GET", "/healthz", &answer);
+    assert_int_equal(answer.code, 200);
+    assert_string_equal(answer.body, "alive\n");
+    request(*state, "GET", "/readyz", &answer);
+    assert_int_equal(answer.code, 503);
+    assert_string_equal(answer.body, "no\n");
+    atomic_store(&healthy, false);
+    atomic_store(&ready, true);
+    request(*state, "GET", "/healthz", &answer);
+    assert_int_equal(answer.code, 503);
+    assert_string_equal(answer.body, "the device is lost\n");
+    request(*state, "GET", "/readyz", &answer);
+    assert_int_equal(answer.code, 200);
+    assert_string_equal(answer.body, "yes\n");
+}
+
+static void test_head_has_no_body(void **state)
+{
+    request(*state, "HEAD", "/healthz", &answer);
+    assert_int_equal(answer.code, 200);
+    assert_int_equal(answer.size, 0);
+}
+
+static void test_other_methods(void **state)
+{
+    static const char *const methods[] = {"POST", "PUT", "DELETE", "OPTIONS", "PATCH"};
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+        request(*state, methods[i], "/healthz", &answer);
+        assert_int_equal(answer.code, 405);
+        assert_string_equal(answer.allow, "GET, HEAD");
+    }
+}
+
+static void test_other_paths(void **state)
+{
+    static const char *const paths[] = {"/", "/metrics/", "/healthz2", "/../metrics/x", "/Metrics"};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        request(*state, "GET", paths[i], &answer);
+        assert_int_equal(answer.code, 404);
+        assert_string_equal(answer.body, "here are /metrics, /healthz and /readyz\n");
+    }
+}
+
+static void *ask_often(void *server)
+{
+    struct answer *mine = calloc(1, sizeof *mine);
+    char url[64];
+    uintptr_t good = 0;
+    snprintf(url, sizeof url, "http://127.0.0.1:%u/metrics", http_server_port(server));
+    for (int i = 0; mine && i < REQUESTS; i++)
+        good += try_url(url, "GET", mine) == CURLE_OK && mine->code == 200;
+    free(mine);
+    return (void *)good;
+}
+
+static void test_many_clients(void **state)
+{
+    pthread_t clients[CLIENTS];
+    for (int i = 0; i < CLIENTS; i++)
+        assert_int_equal(pthread_create(&clients[i], NULL, ask_often, *state), 0);
+    for (int i = 0; i < CLIENTS; i++) {
+        void *good;
+        assert_int_equal(pthread_join(clients[i], &good), 0);
+        assert_int_equal((uintptr_t)good, REQUESTS);
+    }
+}
+
+static int connect_to(uint16_t port)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int client = socket(AF_INET, SOCK_STREAM, 0);
+    struct timeval limit = {TIMEOUT_S, 0};
+    assert_true(client >= 0);
+    setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    assert_int_equal(connect(client, (struct sockaddr *)&to, sizeof to), 0);
+    return client;
+}
+
+static void test_garbage_is_answered_and_survived(void **state)
+{
+    static const char garbage[] = "\x16\x03\x01 no http\r\n\r\n";
+    char reply[16];
+    int client = connect_to(http_server_port(*state));
+    assert_int_equal(send(client, garbage, sizeof garbage - 1, MSG_NOSIGNAL), sizeof garbage - 1);
+    ssize_t got = recv(client, reply, sizeof reply, 0); // an error page or a closed connection
+    assert_true(got == 0 || (got > 9 && memcmp(reply, "HTTP/1.", 7) == 0));
+    close(client);
+    request(*state, "GET", "/healthz", &answer);
+    assert_int_equal(answer.code, 200);
+}
+
+static void test_idle_connection_does_not_delay_the_end(void **state)
+{
+    struct http_server *server = open_server("127.0.0.1:0");
+    char byte;
+    (void)state;
+    int client = connect_to(http_server_port(server));
+    http_server_close(server);
+    assert_true(recv(client, &byte, 1, 0) <= 0); // closed or reset, not timed out
+    close(client);
+    http_server_close(NULL);
+}
+
+static void test_addresses(void **state)
+{
+    static const char *const good[] = {":0", "127.0.0.1:0", "localhost:0", "0.0.0.0:0"};
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        struct http_server *server = open_server(good[i]);
+        http_server_close(server);
+    }
+}
+
+// The default is loopback and nothing else: another address of this machine is not served.
+static void test_only_the_given_address_is_served(void **state)
+{
+    char url[64];
+    (void)state;
+    struct http_server *server = open_server(":0");
+    request(server, "GET", "/healthz", &answer);
+    assert_int_equal(answer.code, 200);
+    snprintf(url, sizeof url, "http://127.0.0.2:%u/healthz", http_server_port(server));
+    assert_int_equal(try_url(url, "GET", &answer), CURLE_COULDNT_CONNECT);
+    http_server_close(server);
+}
+
+static void test_ipv6(void **state)
+{
+    struct http_server *server;
+    struct error err;
+    char url[64];
+    (void)state;
+    if (http_server_open(&server, "[::1]:0", &probes, &err) != STATUS_OK) {
+        fprintf(stderr, "skipped: no IPv6 here (%s)\n", err.message);
+        skip();
+    }
+    snprintf(url, sizeof url, "http://[::1]:%u/healthz", http_server_port(server));
+    assert_int_equal(try_url(url, "GET", &answer), CURLE_OK);
+    assert_int_equal(answer.code, 200);
+    http_server_close(server);
+}
+
+static void test_bad_addresses(void **state)
+{
+    static const char *const bad[] = {"",        "9100", "host",   "host:",      "host:x",
+                                      "host:1x", ":-1",  ":65536", ":99999999",  "::1:9100",
+                                      "[::1]",   "[]:0", "[:0",    "[1.2.3.4:0", "192.0.2.1:0"};
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct http_server *server;
+        struct error err = {""};
+        enum status status = http_server_open(&server, bad[i], &probes, &err);
+        if (status != STATUS_REJECTED || !*err.message || server)
+            fail_msg("'%s' gives %s, '%s'", bad[i], status_name(status), err.message);
+    }
+}
+
+static void test_address_in_use(void **state)
+{
+    struct http_server *second;
+    struct error err;
+    char address[32], sentence[128];
+    snprintf(address, sizeof address, "127.0.0.1:%u", http_server_port(*state));
+    snprintf(sentence, sizeof sentence, "can't listen on %s: Address already in use", address);
+    assert_int_equal(http_server_open(&second, address, &probes, &err), STATUS_RETRY);
+    assert_string_equal(err.message, sentence);
+}
+
+static void test_port_can_be_opened_again(void **state)
+{
+    char address[32];
+    (void)state;
+    struct http_server *server = open_server("127.0.0.1:0");
+    snprintf(address, sizeof address, "127.0.0.1:%u", http_server_port(server));
+    request(server, "GET", "/healthz", &answer);
+    http_server_close(server);
+    http_server_close(open_server(address));
+}
+
+#define SHARED(name) cmocka_unit_test_setup_teardown(name, open_shared, close_shared)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SHARED(test_metrics),
+        SHARED(test_probes),
+        SHARED(test_head_has_no_body),
+        SHARED(test_other_methods),
+        SHARED(test_other_paths),
+        SHARED(test_many_clients),
+        SHARED(test_garbage_is_answered_and_survived),
+        SHARED(test_address_in_use),
+        cmocka_unit_test(test_idle_connection_does_not_delay_the_end),
+        cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_only_the_given_address_is_served),
+        cmocka_unit_test(test_ipv6),
+        cmocka_unit_test(test_bad_addresses),
+        cmocka_unit_test(test_port_can_be_opened_again),
+    };
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    curl_global_cleanup();
+    return failed;
+}

@@ -8,11 +8,11 @@ enum {
     T = PROGRAM_TRAINER,
     M = PROGRAM_MONITOR,
     TOPIC_MAX = 249, // Kafka's own limit
-    MIB = 1024 * 1024,
     MINUTE_MS = 60 * 1000,
     YEAR_S = 365 * 24 * 3600,
 };
 
+#define MIB                  (INT64_C(1024) * 1024)
 #define TEXT(least)          OPTION_TEXT, .min = (least), .max = CONFIG_TEXT_MAX
 #define TOPIC                OPTION_NAME, .min = 1, .max = TOPIC_MAX, .value = "TOPIC"
 #define INTEGER(least, most) OPTION_INTEGER, .min = (least), .max = (most)
@@ -96,6 +96,8 @@ const struct option config_options[] = {
      .help = "threads that write answers and attention maps"},
     {"queue_jobs", INTEGER(1, 4096), .initial = "64", .programs = W, .value = "N",
      .help = "jobs waiting in front of a stage at most"},
+    {"intake_limit_bytes", INTEGER(MIB, 64 * 1024 * MIB), .initial = "268435456", .programs = W,
+     .value = "BYTES", .help = "most bytes of records in the pipeline; beyond it no further record is taken"},
     {"urgent_share", INTEGER(50, 99), .initial = "80", .programs = W, .value = "PERCENT",
      .help = "share of the intake that urgent jobs may take while routine ones wait, percent"},
     {"log_level", CHOICE("debug|info|warn|error"), .initial = "warn", .programs = P | W | T | M,

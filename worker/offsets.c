@@ -9,7 +9,7 @@
 void offsets_init(struct offsets *offsets, int64_t first, int window)
 {
     memset(offsets, 0, sizeof *offsets);
-    offsets->first = offsets->next = first;
+    offsets->first = offsets->next = offsets->seen = first;
     offsets->window = window < OFFSETS_MAX_WINDOW ? window : OFFSETS_MAX_WINDOW;
 }
 
@@ -36,26 +36,41 @@ static void advance(struct offsets *offsets)
     }
 }
 
+// Moves an idle window to offset: everything before it is answered or was never a record.
+static void jump(struct offsets *offsets, int64_t offset)
+{
+    while (offsets->first < offset) {
+        *word_of(offsets, offsets->first) &= ~(UINT64_C(1) << (offsets->first % 64));
+        offsets->first++;
+        if (offsets->first >= offsets->next)
+            offsets->first = offset;
+    }
+    if (offsets->next < offset)
+        offsets->next = offset;
+}
+
 enum offsets_take offsets_take(struct offsets *offsets, int64_t offset)
 {
-    if (offset < offsets->first)
+    if (offset < offsets->first || offset < offsets->seen)
         return OFFSETS_ANSWERED;
-    if (offset < offsets->next)
-        return bit_at(offsets, offset) ? OFFSETS_ANSWERED : OFFSETS_NEW;
-    if (offsets->first == offsets->next) // nothing open: a gap of any size just moves the window
-        offsets->first = offsets->next = offset;
+    if (offsets->first >= offsets->seen)
+        jump(offsets, offset);
     if (offset - offsets->first >= offsets->window)
         return OFFSETS_NO_ROOM;
-    for (int64_t skipped = offsets->next; skipped < offset; skipped++)
+    int64_t skipped = offsets->seen > offsets->first ? offsets->seen : offsets->first;
+    for (; skipped < offset; skipped++)
         *word_of(offsets, skipped) |= UINT64_C(1) << (skipped % 64);
-    offsets->next = offset + 1;
+    bool answered = offset < offsets->next && bit_at(offsets, offset);
+    if (offsets->next <= offset)
+        offsets->next = offset + 1;
+    offsets->seen = offset + 1;
     advance(offsets);
-    return OFFSETS_NEW;
+    return answered ? OFFSETS_ANSWERED : OFFSETS_NEW;
 }
 
 bool offsets_has_room(const struct offsets *offsets)
 {
-    return offsets->next - offsets->first < offsets->window;
+    return offsets->seen - offsets->first < offsets->window;
 }
 
 void offsets_finish(struct offsets *offsets, int64_t offset)

@@ -1,6 +1,6 @@
 // offsets.h: which records of one partition have been answered. Pure data, no lock, no Kafka.
 //
-// first is the first unfinished offset, next the one after the last taken. A bitmap names those in between
+// first is the first unfinished offset. A bitmap names those in between
 // that are answered; it bounds the window. What it says travels as commit metadata:
 //
 //     "ss1 <running> <deaths> <alone_deaths> <alone> <bitmap>"
@@ -21,8 +21,9 @@ enum { OFFSETS_MAX_WINDOW = 8192, OFFSETS_TEXT_SIZE = 1536 };
 
 struct offsets {
     int64_t first;
-    int64_t next;
-    int window; // most offsets between first and next
+    int64_t next; // after the last one taken or named by the bitmap
+    int64_t seen; // after the last one taken since offsets_init or offsets_decode
+    int window;   // most offsets between first and next
     int deaths, alone_deaths;
     bool running, alone;
     uint64_t done[OFFSETS_MAX_WINDOW / 64]; // ring: offset o is bit o % OFFSETS_MAX_WINDOW
@@ -31,8 +32,8 @@ struct offsets {
 void offsets_init(struct offsets *offsets, int64_t first, int window);
 
 enum offsets_take { OFFSETS_NEW, OFFSETS_ANSWERED, OFFSETS_NO_ROOM };
-// A record arrived. Offsets skipped over (transaction markers, compaction) count as answered. NO_ROOM:
-// nothing changed.
+// A record arrived, in order. ANSWERED: it has an answer, or was taken before. Offsets skipped over
+// (transaction markers, compaction) count as answered. NO_ROOM: nothing changed.
 enum offsets_take offsets_take(struct offsets *offsets, int64_t offset);
 bool offsets_has_room(
     const struct offsets *offsets); // whether the offset after the last taken would be accepted

@@ -101,6 +101,32 @@ static void test_foreign_text_is_refused(void **state)
     free(long_text);
 }
 
+static void test_a_record_is_taken_once(void **state)
+{
+    (void)state;
+    struct offsets offsets;
+    struct error err;
+    offsets_init(&offsets, 0, 64);
+    assert_int_equal(offsets_take(&offsets, 0), OFFSETS_NEW);
+    assert_int_equal(offsets_take(&offsets, 1), OFFSETS_NEW);
+    assert_int_equal(offsets_take(&offsets, 1), OFFSETS_ANSWERED); // delivered again: still in flight here
+    assert_int_equal(offsets_take(&offsets, 0), OFFSETS_ANSWERED);
+    // After a restart with first 0 and 2 answered, 1 turned out to be a marker: nothing is open once 0 is
+    // done.
+    assert_int_equal(offsets_decode(&offsets, 0, 64, "ss1 1 0 0 0 BA", &err), STATUS_OK);
+    assert_int_equal(offsets_take(&offsets, 0), OFFSETS_NEW);
+    assert_int_equal(offsets_take(&offsets, 2), OFFSETS_ANSWERED);
+    offsets_finish(&offsets, 0);
+    assert_int_equal(offsets.first, 3);
+    // A bitmap far behind a retention gap is left behind whole.
+    assert_int_equal(offsets_decode(&offsets, 0, 64, "ss1 1 0 0 0 BA", &err), STATUS_OK);
+    assert_int_equal(offsets_take(&offsets, 5000), OFFSETS_NEW);
+    assert_int_equal(offsets.first, 5000);
+    for (int i = 5001; i < 5064; i++)
+        assert_int_equal(offsets_take(&offsets, i), OFFSETS_NEW);
+    assert_int_equal(offsets.first, 5000);
+}
+
 // Takes and finishes at random over many windows; a restart from the text forgets nothing and invents
 // nothing.
 static void test_against_plain_array(void **state)
@@ -152,6 +178,7 @@ int main(void)
         cmocka_unit_test(test_known_text),
         cmocka_unit_test(test_foreign_text_is_refused),
         cmocka_unit_test(test_against_plain_array),
+        cmocka_unit_test(test_a_record_is_taken_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

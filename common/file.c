@@ -1,0 +1,44 @@
+// file.c: opens without blocking (a FIFO is refused, not waited for) and reads in pieces.
+#include "common/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PIECE = 64 * 1024 };
+
+static enum status read_all(int file, struct buffer *buffer, struct error *err)
+{
+    char piece[PIECE];
+    for (;;) {
+        ssize_t got = read(file, piece, sizeof piece);
+        if (got == 0)
+            return STATUS_OK;
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return error_set(err, STATUS_FATAL, "%s", strerror(errno));
+        enum status status = buffer_append(buffer, piece, (size_t)got, err);
+        if (status != STATUS_OK)
+            return status;
+    }
+}
+
+enum status file_read(const char *path, struct buffer *buffer, struct error *err)
+{
+    struct stat about;
+    enum status status;
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (file < 0)
+        return error_set(err, STATUS_FATAL, "%s: %s", path, strerror(errno));
+    if (fstat(file, &about) != 0 || !S_ISREG(about.st_mode))
+        status = error_set(err, STATUS_REJECTED, "not a regular file");
+    else
+        status = read_all(file, buffer, err);
+    close(file);
+    if (status != STATUS_OK)
+        error_prefix(err, "%s", path);
+    return status;
+}

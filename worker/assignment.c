@@ -1,0 +1,112 @@
+// assignment.c: a small table under a lock; a worker holds tens of partitions, so it is searched from the
+// start.
+#include "worker/assignment.h"
+
+#include <stdlib.h>
+
+#include "common/memory.h"
+
+void assignment_init(struct assignment *assignment)
+{
+    *assignment = (struct assignment){.count = 0};
+    pthread_mutex_init(&assignment->rebalance, NULL);
+    pthread_mutex_init(&assignment->lock, NULL);
+}
+
+void assignment_release(struct assignment *assignment)
+{
+    free(assignment->partitions);
+    assignment->partitions = NULL;
+    assignment->count = 0;
+    pthread_mutex_destroy(&assignment->lock);
+    pthread_mutex_destroy(&assignment->rebalance);
+}
+
+void assignment_add(struct assignment *assignment, enum job_topic topic, int32_t partition,
+                    const struct offsets *offsets)
+{
+    pthread_mutex_lock(&assignment->lock);
+    size_t size = (size_t)(assignment->count + 1) * sizeof *assignment->partitions;
+    assignment->partitions = memory_realloc(assignment->partitions, size);
+    assignment->partitions[assignment->count++] = (struct assigned){
+        .topic = topic, .partition = partition, .epoch = ++assignment->last_epoch, .offsets = *offsets};
+    pthread_mutex_unlock(&assignment->lock);
+}
+
+void assignment_clear(struct assignment *assignment)
+{
+    pthread_mutex_lock(&assignment->lock);
+    assignment->count = 0;
+    pthread_mutex_unlock(&assignment->lock);
+}
+
+static struct assigned *find(struct assignment *assignment, const struct job *job)
+{
+    for (int i = 0; i < assignment->count; i++) {
+        struct assigned *entry = &assignment->partitions[i];
+        if (entry->topic == job->topic && entry->partition == job->partition)
+            return entry;
+    }
+    return NULL;
+}
+
+enum assignment_take assignment_take(struct assignment *assignment, struct job *job)
+{
+    enum assignment_take result = TAKE_NOT_OURS;
+    pthread_mutex_lock(&assignment->lock);
+    struct assigned *entry = find(assignment, job);
+    if (entry) {
+        bool suspected = job->offset == entry->offsets.first;
+        switch (offsets_take(&entry->offsets, job->offset)) {
+        case OFFSETS_NEW:
+            job->epoch = entry->epoch;
+            job->attempt = 1 + (suspected ? entry->offsets.deaths : 0);
+            result = TAKE_NEW;
+            break;
+        case OFFSETS_ANSWERED:
+            result = TAKE_ANSWERED;
+            break;
+        case OFFSETS_NO_ROOM:
+            result = TAKE_NO_ROOM;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&assignment->lock);
+    return result;
+}
+
+bool assignment_is_current(struct assignment *assignment, const struct job *job)
+{
+    pthread_mutex_lock(&assignment->lock);
+    const struct assigned *entry = find(assignment, job);
+    bool current = entry && entry->epoch == job->epoch;
+    pthread_mutex_unlock(&assignment->lock);
+    return current;
+}
+
+void assignment_finish(struct assignment *assignment, const struct job *job)
+{
+    pthread_mutex_lock(&assignment->lock);
+    struct assigned *entry = find(assignment, job);
+    if (entry && entry->epoch == job->epoch)
+        offsets_finish(&entry->offsets, job->offset);
+    pthread_mutex_unlock(&assignment->lock);
+}
+
+int assignment_count(struct assignment *assignment)
+{
+    pthread_mutex_lock(&assignment->lock);
+    int count = assignment->count;
+    pthread_mutex_unlock(&assignment->lock);
+    return count;
+}
+
+bool assignment_at(struct assignment *assignment, int index, struct assigned *copy)
+{
+    pthread_mutex_lock(&assignment->lock);
+    bool found = index < assignment->count;
+    if (found)
+        *copy = assignment->partitions[index];
+    pthread_mutex_unlock(&assignment->lock);
+    return found;
+}

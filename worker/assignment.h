@@ -1,0 +1,51 @@
+// assignment.h: the partitions this worker holds now, and how far each has come.
+//
+// Two locks. `rebalance` is held through every transaction and every rebalance, so that neither sees the
+// other halfway; it may be held for seconds. The table's own lock is internal and short. Every assignment of
+// a partition gets a new epoch; a job carries the epoch it was taken under and is dropped once that is no
+// longer the partition's.
+#ifndef SKINSIGHT_WORKER_ASSIGNMENT_H
+#define SKINSIGHT_WORKER_ASSIGNMENT_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "worker/job.h"
+#include "worker/offsets.h"
+
+struct assigned {
+    enum job_topic topic;
+    int32_t partition;
+    uint32_t epoch;
+    struct offsets offsets;
+};
+
+struct assignment {
+    pthread_mutex_t rebalance;
+    pthread_mutex_t lock;
+    struct assigned *partitions; // guarded by lock
+    int count;
+    uint32_t last_epoch;
+};
+
+void assignment_init(struct assignment *assignment);
+void assignment_release(struct assignment *assignment);
+
+// Caller holds rebalance for these two.
+void assignment_add(struct assignment *assignment, enum job_topic topic, int32_t partition,
+                    const struct offsets *offsets);
+void assignment_clear(struct assignment *assignment); // eager protocol: all go at once
+
+enum assignment_take { TAKE_NEW, TAKE_ANSWERED, TAKE_NO_ROOM, TAKE_NOT_OURS };
+// Fills in job->epoch and job->attempt on TAKE_NEW.
+enum assignment_take assignment_take(struct assignment *assignment, struct job *job);
+bool assignment_is_current(struct assignment *assignment, const struct job *job);
+// The job's answer is committed.
+void assignment_finish(struct assignment *assignment, const struct job *job);
+
+int assignment_count(struct assignment *assignment);
+// A copy of entry index, for walking; false past the end. Stable only while the caller holds rebalance.
+bool assignment_at(struct assignment *assignment, int index, struct assigned *copy);
+
+#endif

@@ -1,0 +1,137 @@
+// cache.c: looks answers up and stores them; every failure is a miss and a log line.
+#include "worker/cache.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/version.h"
+
+enum { CACHE_HIT, CACHE_MISS, CACHE_UNAVAILABLE };
+
+void cache_scope_init(struct worker *worker)
+{
+    const struct engine *engine = &worker->engine;
+    char root[OBJECT_URI_SIZE], root_digest[DIGEST_TEXT_SIZE];
+    object_store_uri(worker->objects, "", root);
+    struct digest digest = digest_of(root, strlen(root));
+    digest_text(&digest, root_digest);
+    memset(worker->cache_scope, 0, sizeof worker->cache_scope);
+    snprintf(worker->cache_scope, sizeof worker->cache_scope,
+             "model=%s preprocessing=%s backend=%s precision=%s device=%s build=%s objects=%.16s",
+             engine->model_sha256, engine->model->manifest.preprocessing.version, engine->backend->name,
+             precision_names[engine->plan->precision], engine->backend->device_class, skinsight_build,
+             root_digest);
+}
+
+static void make_key(const char *scope, const struct digest *image, char text[DIGEST_TEXT_SIZE])
+{
+    struct digest_stream *stream = digest_stream_new();
+    digest_stream_add(stream, image->value, sizeof image->value);
+    digest_stream_add(stream, scope, strlen(scope));
+    struct digest digest = digest_stream_finish(stream);
+    digest_text(&digest, text);
+}
+
+static struct digest checksum_of(const struct cache_value *value)
+{
+    return digest_of(value, offsetof(struct cache_value, checksum));
+}
+
+void cache_value_fill(struct cache_value *value, const char *scope, const struct job *job)
+{
+    memset(value, 0, sizeof *value);
+    memcpy(value->magic, "SSCACHE1", sizeof value->magic);
+    snprintf(value->scope, sizeof value->scope, "%s", scope);
+    value->image_sha256 = job->image_sha256;
+    memcpy(value->logits, job->logits, sizeof value->logits);
+    value->features = job->features;
+    memcpy(value->attention_key, job->attention_key, sizeof value->attention_key);
+    value->attention_sha256 = job->attention_sha256;
+    value->checksum = checksum_of(value);
+}
+
+static bool is_sound(const struct cache_value *value, const char *scope, const struct job *job)
+{
+    struct digest checksum = checksum_of(value);
+    if (memcmp(value->magic, "SSCACHE1", sizeof value->magic) != 0 ||
+        !digest_equal(&checksum, &value->checksum))
+        return false;
+    if (strncmp(value->scope, scope, sizeof value->scope) != 0)
+        return false;
+    if (!digest_equal(&value->image_sha256, &job->image_sha256))
+        return false;
+    for (int i = 0; i < LESION_CLASSES; i++)
+        if (!isfinite(value->logits[i]))
+            return false;
+    return value->attention_key[0] && memchr(value->attention_key, '\0', sizeof value->attention_key);
+}
+
+bool cache_value_read(struct bytes bytes, const char *scope, struct job *job)
+{
+    struct cache_value value;
+    if (bytes.size != sizeof value)
+        return false;
+    memcpy(&value, bytes.data, sizeof value);
+    if (!is_sound(&value, scope, job))
+        return false;
+    memcpy(job->logits, value.logits, sizeof job->logits);
+    job->features = value.features;
+    memcpy(job->attention_key, value.attention_key, sizeof job->attention_key);
+    job->attention_sha256 = value.attention_sha256;
+    return true;
+}
+
+static void redis_key(const struct job *job, char key[DIGEST_TEXT_SIZE + 16])
+{
+    snprintf(key, DIGEST_TEXT_SIZE + 16, "skinsight:%s", job->cache_key);
+}
+
+bool cache_find(struct worker *worker, struct job *job)
+{
+    if (!worker->cache)
+        return false;
+    make_key(worker->cache_scope, &job->image_sha256, job->cache_key);
+    char key[DIGEST_TEXT_SIZE + 16];
+    redis_key(job, key);
+    struct buffer bytes;
+    struct error err;
+    bool found = false;
+    buffer_init(&bytes, sizeof(struct cache_value));
+    enum status status = redis_get(worker->cache, key, &bytes, &found, &err);
+    if (status != STATUS_OK)
+        LOG_INFO("cache_unavailable", "reason=\"%s\"", err.message);
+    else if (found && !cache_value_read(buffer_bytes(&bytes), worker->cache_scope, job)) {
+        LOG_WARN("cache_value_refused", "key=%s", key);
+        found = false;
+    }
+    metrics_add(METRIC_CACHE_LOOKUPS,
+                status != STATUS_OK ? CACHE_UNAVAILABLE
+                : found             ? CACHE_HIT
+                                    : CACHE_MISS,
+                1);
+    buffer_release(&bytes);
+    job->cache_hit = status == STATUS_OK && found;
+    return job->cache_hit;
+}
+
+// Spread over a tenth, so that entries written together don't all expire together.
+static int64_t jittered(int64_t ttl_ms, const struct job *job)
+{
+    return ttl_ms - ttl_ms / 10 * job->image_sha256.value[0] / 255;
+}
+
+void cache_store(struct worker *worker, const struct job *job)
+{
+    if (!worker->cache || job->cache_hit || !*job->cache_key || !*job->attention_key)
+        return;
+    struct cache_value value;
+    struct error err;
+    char key[DIGEST_TEXT_SIZE + 16];
+    redis_key(job, key);
+    cache_value_fill(&value, worker->cache_scope, job);
+    struct bytes bytes = {(const uint8_t *)&value, sizeof value};
+    if (redis_set(worker->cache, key, bytes, jittered(worker->cache_ttl_ms, job), &err) != STATUS_OK)
+        LOG_INFO("cache_not_written", "reason=\"%s\"", err.message);
+}

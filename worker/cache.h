@@ -1,0 +1,35 @@
+// cache.h: answers in Redis, keyed by everything that decides their bits. A worker without Redis is slower,
+// nothing else.
+//
+// Key: "skinsight:" + hex SHA-256 of (image digest, scope). Value: struct cache_value below, little-endian,
+// fixed size, closed by the SHA-256 of everything before it. A value whose size, magic, scope, image digest
+// or checksum differs is a miss. Only complete answers are stored (with their attention map); calibration and
+// policy are applied after the cache.
+#ifndef SKINSIGHT_WORKER_CACHE_H
+#define SKINSIGHT_WORKER_CACHE_H
+
+#include "worker/worker.h"
+
+struct cache_value {
+    char magic[8]; // "SSCACHE1"
+    char scope[512];
+    struct digest image_sha256;
+    float logits[LESION_CLASSES];
+    struct features features;
+    char attention_key[OBJECT_KEY_SIZE];
+    struct digest attention_sha256;
+    struct digest checksum;
+};
+
+// Writes worker->cache_scope.
+void cache_scope_init(struct worker *worker);
+// Fills in job->cache_key; true when the answer was found and the job's logits, features and map are filled
+// in.
+bool cache_find(struct worker *worker, struct job *job);
+void cache_store(struct worker *worker, const struct job *job);
+
+// The pure halves, for tests and fuzzing.
+void cache_value_fill(struct cache_value *value, const char *scope, const struct job *job);
+bool cache_value_read(struct bytes bytes, const char *scope, struct job *job);
+
+#endif

@@ -1,0 +1,211 @@
+// classify.c: files through the network without Kafka, one JSON object a line.
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/clock.h"
+#include "common/file.h"
+#include "common/image.h"
+#include "common/job.h"
+#include "kernels/overlay.h"
+#include "kernels/preprocess.h"
+#include "worker/commands.h"
+#include "worker/engine.h"
+#include "worker/policy.h"
+
+const struct option classify_flags[] = {
+    {"attention", OPTION_TEXT, .initial = "", .max = 1023, .value = "DIR",
+     .help = "folder for the attention maps, <stem>.png each"},
+    {.name = NULL},
+};
+
+// What one file goes through; cleared for each.
+struct classification {
+    const char *path;
+    enum job_code code;
+    struct error err;
+    float logits[LESION_CLASSES];
+    float *maps; // (heads, height, width); owned by the session
+    int64_t decode_us, preprocess_us, inference_us;
+};
+
+struct session {
+    const struct config *config;
+    struct engine engine;
+    struct buffer bytes;
+    uint8_t *view;
+    float *maps, *map;
+};
+
+static void load_view(struct session *session, struct classification *result)
+{
+    struct image image = {0};
+    struct error *err = &result->err;
+    buffer_clear(&session->bytes);
+    result->code = JOB_IMAGE_UNAVAILABLE;
+    enum status status = file_read(result->path, &session->bytes, err);
+    int64_t begun_us = clock_monotonic_us();
+    if (status == STATUS_OK) {
+        result->code = JOB_IMAGE_UNDECODABLE;
+        status = jpeg_decode(buffer_bytes(&session->bytes),
+                             config_integer(session->config, "max_image_pixels"), &image, err);
+    }
+    int64_t decoded_us = clock_monotonic_us();
+    if (status == STATUS_OK)
+        status = preprocess_view(&image, &session->engine.model->manifest.preprocessing, session->view, err);
+    if (status == STATUS_OK)
+        result->code = JOB_OK;
+    result->decode_us = decoded_us - begun_us;
+    result->preprocess_us = clock_monotonic_us() - decoded_us;
+    image_release(&image);
+}
+
+static void infer(struct session *session, struct classification *result)
+{
+    const uint8_t *views[] = {session->view};
+    struct inference inference = {.logits = result->logits, .attention = session->maps};
+    int64_t begun_us = clock_monotonic_us();
+    if (plan_run(session->engine.plan, views, 1, &inference, &result->err) != STATUS_OK)
+        result->code = JOB_INTERNAL;
+    result->inference_us = clock_monotonic_us() - begun_us;
+    if (session->maps)
+        engine_mean_map(session->engine.plan, session->maps, session->map);
+}
+
+static enum status write_map(struct session *session, const char *path, struct error *err)
+{
+    const struct plan *plan = session->engine.plan;
+    struct image picture = {0};
+    struct buffer png;
+    buffer_init(&png, 1 << 20);
+    enum status status = overlay_draw(session->view, session->engine.model->manifest.image_size, session->map,
+                                      plan->map_height, plan->map_width, &picture, err);
+    if (status == STATUS_OK)
+        status = png_encode(&picture, &png, err);
+    image_release(&picture);
+    FILE *file = status == STATUS_OK ? fopen(path, "wbe") : NULL;
+    if (status == STATUS_OK && (!file || fwrite(png.data, 1, png.size, file) != png.size))
+        status = error_set(err, STATUS_FATAL, "%s: %s", path, strerror(errno));
+    if (file && fclose(file) != 0 && status == STATUS_OK)
+        status = error_set(err, STATUS_FATAL, "%s: %s", path, strerror(errno));
+    buffer_release(&png);
+    return status;
+}
+
+static void draw_map(struct session *session, struct classification *result)
+{
+    const char *folder = config_text(session->config, "attention");
+    if (!*folder || !session->maps || result->code != JOB_OK)
+        return;
+    const char *slash = strrchr(result->path, '/');
+    const char *name = slash ? slash + 1 : result->path;
+    const char *dot = strrchr(name, '.');
+    int length = dot && dot != name ? (int)(dot - name) : (int)strlen(name);
+    char *path = memory_format("%s/%.*s.png", folder, length, name);
+    if (write_map(session, path, &result->err) != STATUS_OK)
+        result->code = JOB_INTERNAL;
+    free(path);
+}
+
+static void print_floats(const char *name, const float *values, int count)
+{
+    printf(", \"%s\": [", name);
+    for (int i = 0; i < count; i++)
+        printf("%s%.9g", i ? ", " : "", (double)values[i]);
+    printf("]");
+}
+
+static void print_file(const char *path)
+{
+    cJSON *text = cJSON_CreateString(path);
+    char *json = cJSON_PrintUnformatted(text);
+    printf("{\"file\": %s", json ? json : "null");
+    cJSON_free(json);
+    cJSON_Delete(text);
+}
+
+static void print_result(const struct session *session, const struct classification *result)
+{
+    const struct plan *plan = session->engine.plan;
+    float probabilities[LESION_CLASSES];
+    int primary = 0;
+    policy_probabilities(result->logits, session->engine.model->manifest.temperature, probabilities);
+    for (int i = 1; i < LESION_CLASSES; i++)
+        if (probabilities[i] > probabilities[primary])
+            primary = i;
+    print_floats("logits", result->logits, LESION_CLASSES);
+    print_floats("probabilities", probabilities, LESION_CLASSES);
+    printf(", \"primary_diagnosis\": \"%s\"", lesion_names[primary]);
+    if (session->maps)
+        print_floats("attention", session->map, plan->map_height * plan->map_width);
+    else
+        printf(", \"attention\": null");
+    printf(", \"timings_ms\": {\"decode\": %.3f, \"preprocess\": %.3f, \"inference\": %.3f}}\n",
+           (double)result->decode_us / 1e3, (double)result->preprocess_us / 1e3,
+           (double)result->inference_us / 1e3);
+}
+
+static bool classify(struct session *session, const char *path)
+{
+    struct classification result = {.path = path};
+    load_view(session, &result);
+    if (result.code == JOB_OK)
+        infer(session, &result);
+    draw_map(session, &result);
+    print_file(path);
+    if (result.code == JOB_OK) {
+        print_result(session, &result);
+    } else {
+        cJSON *text = cJSON_CreateString(result.err.message);
+        char *json = cJSON_PrintUnformatted(text);
+        printf(", \"error\": {\"code\": \"%s\", \"message\": %s}}\n", job_code_name(result.code),
+               json ? json : "null");
+        cJSON_free(json);
+        cJSON_Delete(text);
+    }
+    fflush(stdout);
+    return result.code == JOB_OK;
+}
+
+static enum status open_session(struct session *session, const struct config *config, struct error *err)
+{
+    *session = (struct session){.config = config};
+    buffer_init(&session->bytes, (size_t)config_integer(config, "max_image_bytes"));
+    const char *folder = config_text(config, "attention");
+    if (*folder && mkdir(folder, 0777) != 0 && errno != EEXIST)
+        return error_set(err, STATUS_FATAL, "%s: %s", folder, strerror(errno));
+    enum status status = engine_open(&session->engine, config, 1, true, err);
+    if (status != STATUS_OK)
+        return status;
+    const struct plan *plan = session->engine.plan;
+    size_t map_size = (size_t)(plan->map_height * plan->map_width);
+    session->view = memory_alloc((size_t)plan->view_size);
+    if (plan->heads > 0) {
+        session->maps = memory_alloc((size_t)plan->heads * map_size * sizeof(float));
+        session->map = memory_alloc(map_size * sizeof(float));
+    }
+    return STATUS_OK;
+}
+
+int classify_command(struct config *config)
+{
+    struct session session;
+    struct error err;
+    int failures = 0;
+    enum status status = open_session(&session, config, &err);
+    if (status == STATUS_OK)
+        engine_warn_untrained(&session.engine);
+    else
+        fprintf(stderr, "skinsight-worker classify: %s\n", err.message);
+    for (size_t i = 0; status == STATUS_OK && i < config_argument_count(config); i++)
+        failures += !classify(&session, config_argument(config, i));
+    free(session.view);
+    free(session.maps);
+    free(session.map);
+    buffer_release(&session.bytes);
+    engine_close(&session.engine);
+    return status == STATUS_OK && failures == 0 ? 0 : 1;
+}

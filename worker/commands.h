@@ -1,0 +1,20 @@
+// commands.h: the subcommands of skinsight-worker; each returns the exit code.
+#ifndef SKINSIGHT_WORKER_COMMANDS_H
+#define SKINSIGHT_WORKER_COMMANDS_H
+
+#include "common/config.h"
+
+int run_command(struct config *config); // worker/run.c
+
+extern const struct option classify_flags[];
+int classify_command(struct config *config);
+
+extern const struct option preprocess_flags[];
+int preprocess_command(struct config *config);
+
+extern const struct option bench_flags[];
+int bench_command(struct config *config);
+
+int doctor_command(struct config *config);
+
+#endif

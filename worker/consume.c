@@ -1,0 +1,304 @@
+// consume.c: stage 0. Copies each record into a job and destroys the Kafka message at once. A full pipeline
+// pauses the topic whose job has no room and polling goes on, so the group never takes this worker for dead.
+#include "worker/consume.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/kafka.h"
+#include "common/log.h"
+#include "common/shutdown.h"
+#include "worker/pipeline.h"
+#include "worker/publish.h"
+#include "worker/rebalance.h"
+
+enum { POLL_MS = 100, POLL_HELD_MS = 2, PING_MS = 2000, COMPLAIN_MS = 10000, ANSWER_LIMIT = 64 * 1024 };
+
+struct consume {
+    struct kafka_signs signs; // first: it is the client's opaque
+    struct worker *worker;
+    rd_kafka_t *consumer;
+    struct job *held[TOPIC_COUNT]; // a job that found no room; its topic is paused
+    int64_t intake_limit;          // bytes of records in the pipeline
+};
+
+static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t event,
+                         rd_kafka_topic_partition_list_t *partitions, void *opaque)
+{
+    struct consume *consume = opaque;
+    if (event == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
+        rebalance_assign(consume->worker, consumer, partitions);
+    else
+        rebalance_revoke(consume->worker, consumer);
+}
+
+static void set_rebalance_callback(rd_kafka_conf_t *conf, void *context)
+{
+    (void)context;
+    rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
+}
+
+static enum status open_consumer(struct consume *consume, struct error *err)
+{
+    struct worker *worker = consume->worker;
+    char session[24], heartbeat[24];
+    int64_t session_ms = config_integer(worker->config, "session_timeout_ms");
+    snprintf(session, sizeof session, "%" PRId64, session_ms);
+    snprintf(heartbeat, sizeof heartbeat, "%" PRId64, session_ms / 5 < 3000 ? session_ms / 5 : 3000);
+    const char *instance = config_text(worker->config, "instance");
+    const struct kafka_setting settings[] = {
+        {"group.id", config_text(worker->config, "group")},
+        {"session.timeout.ms", session},
+        {"heartbeat.interval.ms", heartbeat},
+        {"enable.auto.commit", "false"},
+        {"enable.auto.offset.store", "false"},
+        {"isolation.level", "read_committed"},
+        {"auto.offset.reset", "earliest"},
+        {"check.crcs", "true"},
+        {"partition.assignment.strategy", "range"}, // eager: 2.0.2's cooperative assignor can loop for ever
+        {"fetch.wait.max.ms", "100"},
+        {"queued.max.messages.kbytes", "32768"},
+        {"allow.auto.create.topics", "false"},
+        {"group.instance.id", instance}, // last: left out for a dynamic member
+    };
+    size_t count = sizeof settings / sizeof *settings - (*instance ? 0 : 1);
+    struct kafka_client_options options = {.type = RD_KAFKA_CONSUMER,
+                                           .settings = settings,
+                                           .setting_count = count,
+                                           .signs = &consume->signs,
+                                           .configure = set_rebalance_callback};
+    return kafka_client_open(&consume->consumer, worker->config, &options, err);
+}
+
+enum status consume_open(struct consume **consume, struct worker *worker, struct error *err)
+{
+    struct consume *made = memory_alloc(sizeof *made);
+    made->worker = worker;
+    made->intake_limit = config_integer(worker->config, "intake_limit_bytes");
+    enum status status = open_consumer(made, err);
+    if (status != STATUS_OK) {
+        free(made);
+        return status;
+    }
+    rd_kafka_poll_set_consumer(made->consumer);
+    worker->publisher = publisher_new(worker, made->consumer);
+    *consume = made;
+    return STATUS_OK;
+}
+
+// Whether everything is there; *complaint says what is not.
+static bool topics_are_there(struct consume *consume, struct error *complaint)
+{
+    static const char *const options[] = {"jobs_topic", "urgent_jobs_topic", "predictions_topic",
+                                          "dead_letters_topic"};
+    enum { COUNT = sizeof options / sizeof *options };
+    struct worker *worker = consume->worker;
+    struct kafka_topic topics[COUNT] = {0};
+    for (int i = 0; i < COUNT; i++)
+        topics[i].name = config_text(worker->config, options[i]);
+    if (kafka_topics_describe(consume->consumer, topics, COUNT, PING_MS, complaint) != STATUS_OK) {
+        atomic_store(&worker->phase, PHASE_NO_BROKER);
+        error_prefix(complaint, "%s", config_text(worker->config, "brokers"));
+        return false;
+    }
+    for (int i = 0; i < COUNT; i++) {
+        if (topics[i].partitions > 0)
+            continue;
+        atomic_store(&worker->phase, PHASE_NO_TOPICS);
+        enum status status = error_set(
+            complaint, STATUS_RETRY,
+            "topic '%s' does not exist; 'skinsight-producer topics --create' makes it", topics[i].name);
+        return status == STATUS_OK;
+    }
+    return true;
+}
+
+bool consume_wait_for_topics(struct consume *consume)
+{
+    struct error complaint;
+    int64_t complained_ms = INT64_MIN / 2;
+    while (!topics_are_there(consume, &complaint)) {
+        if (clock_monotonic_ms() - complained_ms >= COMPLAIN_MS) {
+            LOG_WARN("waiting", "reason=\"%s\"", complaint.message);
+            complained_ms = clock_monotonic_ms();
+        }
+        if (shutdown_wait_ms(500))
+            return false;
+    }
+    return !shutdown_requested();
+}
+
+static bool copy_message(struct worker *worker, const rd_kafka_message_t *message, struct job *job)
+{
+    const char *topic = rd_kafka_topic_name(message->rkt);
+    job->topic = strcmp(topic, job_topic_name(worker, TOPIC_URGENT)) == 0 ? TOPIC_URGENT : TOPIC_ROUTINE;
+    job->partition = message->partition;
+    job->offset = message->offset;
+    job->null_key = message->key == NULL;
+    arena_init(&job->arena, message->key_len + 1024);
+    job->key = (struct bytes){arena_copy(&job->arena, message->key, message->key_len), message->key_len};
+    job_stamp(job, MOMENT_CONSUMED);
+    struct error err;
+    return message->len == 0 || buffer_append(&job->value, message->payload, message->len, &err) == STATUS_OK;
+}
+
+static void set_topic_paused(struct consume *consume, enum job_topic topic, bool paused)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
+    struct assigned held;
+    for (int i = 0; assignment_at(&consume->worker->assignment, i, &held); i++)
+        if (held.topic == topic)
+            rd_kafka_topic_partition_list_add(list, job_topic_name(consume->worker, topic), held.partition);
+    rd_kafka_resp_err_t result = paused ? rd_kafka_pause_partitions(consume->consumer, list)
+                                        : rd_kafka_resume_partitions(consume->consumer, list);
+    if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
+        LOG_WARN("pause_failed", "reason=\"%s\"", rd_kafka_err2str(result));
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+// True when the job is off our hands: in the pipeline, or dropped because it is answered or not ours.
+static bool place(struct consume *consume, struct job *job)
+{
+    struct worker *worker = consume->worker;
+    if (!job->taken) {
+        enum assignment_take take = assignment_take(&worker->assignment, job);
+        if (take == TAKE_NO_ROOM)
+            return false;
+        if (take != TAKE_NEW) {
+            job_free(job);
+            return true;
+        }
+        job->taken = true;
+        atomic_fetch_add(&worker->unfinished, 1);
+        job->taken_bytes = job->value.size;
+        atomic_fetch_add(&worker->unfinished_bytes, (long long)job->taken_bytes);
+        metrics_add(METRIC_JOBS_CONSUMED, job->topic, 1);
+    }
+    if (atomic_load(&worker->unfinished_bytes) > consume->intake_limit &&
+        atomic_load(&worker->unfinished) > 1)
+        return false;
+    return pipeline_offer(worker, job) == QUEUE_OK;
+}
+
+static void drop_held(struct consume *consume, enum job_topic topic)
+{
+    struct job *job = consume->held[topic];
+    consume->held[topic] = NULL;
+    if (job && job->taken)
+        worker_end_job(consume->worker, job);
+    else
+        job_free(job);
+}
+
+static void retry_held(struct consume *consume)
+{
+    for (int topic = 0; topic < TOPIC_COUNT; topic++) {
+        struct job *job = consume->held[topic];
+        if (!job)
+            continue;
+        if (job->taken && !assignment_is_current(&consume->worker->assignment, job))
+            drop_held(consume, (enum job_topic)topic);
+        else if (place(consume, job))
+            consume->held[topic] = NULL;
+        if (!consume->held[topic])
+            set_topic_paused(consume, (enum job_topic)topic, false);
+    }
+}
+
+static void take_record(struct consume *consume, const rd_kafka_message_t *message)
+{
+    struct job *job = job_new(ANSWER_LIMIT, message->len);
+    if (!copy_message(consume->worker, message, job)) {
+        struct error err;
+        enum status status =
+            error_set(&err, STATUS_FATAL, "no memory for a record of %zu bytes", message->len);
+        if (status != STATUS_OK)
+            worker_fail(consume->worker, &err);
+        job_free(job);
+        return;
+    }
+    enum job_topic topic = job->topic;
+    if (consume->held[topic]) { // a rebalance undid the pause: the record will come again once there is room
+        rd_kafka_seek(message->rkt, message->partition, message->offset, POLL_MS);
+        set_topic_paused(consume, topic, true);
+        job_free(job);
+        return;
+    }
+    if (!place(consume, job)) {
+        consume->held[topic] = job;
+        set_topic_paused(consume, topic, true);
+    }
+}
+
+static void take_message(struct consume *consume, rd_kafka_message_t *message)
+{
+    struct worker *worker = consume->worker;
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        if (!worker->stopping)
+            take_record(consume, message);
+    } else if (message->err == RD_KAFKA_RESP_ERR__FATAL || rd_kafka_fatal_error(consume->consumer, NULL, 0)) {
+        char reason[256];
+        struct error err;
+        rd_kafka_fatal_error(consume->consumer, reason, sizeof reason);
+        if (error_set(&err, STATUS_FATAL, "Kafka ended this consumer: %s", reason) != STATUS_OK)
+            worker_fail(worker, &err);
+    } else {
+        LOG_INFO("consume_error", "reason=\"%s\"", rd_kafka_message_errstr(message));
+    }
+    rd_kafka_message_destroy(message);
+}
+
+static void subscribe(struct consume *consume)
+{
+    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(TOPIC_COUNT);
+    for (int topic = 0; topic < TOPIC_COUNT; topic++)
+        rd_kafka_topic_partition_list_add(topics, job_topic_name(consume->worker, (enum job_topic)topic),
+                                          RD_KAFKA_PARTITION_UA);
+    rd_kafka_resp_err_t result = rd_kafka_subscribe(consume->consumer, topics);
+    rd_kafka_topic_partition_list_destroy(topics);
+    struct error err;
+    if (result != RD_KAFKA_RESP_ERR_NO_ERROR &&
+        error_set(&err, STATUS_FATAL, "subscribe: %s", rd_kafka_err2str(result)) != STATUS_OK)
+        worker_fail(consume->worker, &err);
+}
+
+static void begin_stop(struct consume *consume)
+{
+    atomic_store(&consume->worker->stopping, true);
+    atomic_store(&consume->worker->phase, PHASE_STOPPING);
+    for (int topic = 0; topic < TOPIC_COUNT; topic++) {
+        set_topic_paused(consume, (enum job_topic)topic, true);
+        drop_held(consume, (enum job_topic)topic);
+    }
+}
+
+void consume_run(struct consume *consume)
+{
+    struct worker *worker = consume->worker;
+    subscribe(consume);
+    atomic_store(&worker->phase, PHASE_RUNNING);
+    while (!atomic_load(&worker->pipeline_done)) {
+        if (shutdown_requested() && !worker->stopping)
+            begin_stop(consume);
+        retry_held(consume);
+        bool holding = consume->held[TOPIC_ROUTINE] || consume->held[TOPIC_URGENT];
+        rd_kafka_message_t *message =
+            rd_kafka_consumer_poll(consume->consumer, holding ? POLL_HELD_MS : POLL_MS);
+        if (message)
+            take_message(consume, message);
+    }
+}
+
+void consume_close(struct consume *consume)
+{
+    if (!consume)
+        return;
+    rd_kafka_consumer_close(consume->consumer); // revokes: the last transaction
+    publisher_free(consume->worker->publisher);
+    consume->worker->publisher = NULL;
+    rd_kafka_destroy(consume->consumer);
+    free(consume);
+}

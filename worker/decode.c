@@ -1,0 +1,34 @@
+// decode.c: stage 2. From JPEG bytes to the network's view and its features. Threads: decode_threads.
+#include "common/clock.h"
+#include "common/image.h"
+#include "kernels/preprocess.h"
+#include "worker/stages.h"
+
+static void decode(struct worker *worker, struct job *job)
+{
+    struct image image = {0};
+    struct error err;
+    enum status status = jpeg_decode(job->image, worker->max_image_pixels, &image, &err);
+    const struct preprocessing *preprocessing = &worker->engine.model->manifest.preprocessing;
+    if (status == STATUS_OK) {
+        job->view = memory_alloc((size_t)worker->engine.plan->view_size);
+        status = preprocess_view(&image, preprocessing, job->view, &err);
+    }
+    if (status == STATUS_OK)
+        features_of_view(job->view, preprocessing->crop, &job->features);
+    else
+        job_fail(job, status == STATUS_REJECTED ? JOB_IMAGE_UNDECODABLE : JOB_INTERNAL, "%s", err.message);
+    image_release(&image);
+}
+
+enum stage_id decode_step(struct worker *worker, struct job *job)
+{
+    int64_t begun_us = clock_monotonic_us();
+    decode(worker, job);
+    job->preprocessing_us = clock_monotonic_us() - begun_us;
+    arena_release(&job->image_arena);
+    buffer_release(&job->object);
+    job->image = (struct bytes){0};
+    job_stamp(job, MOMENT_DECODED);
+    return job->code == JOB_OK ? STAGE_BATCH : STAGE_POSTPROCESS;
+}

@@ -1,0 +1,117 @@
+// doctor.c: one line for each thing the worker depends on: what was found, and how to mend what is wrong.
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/kafka.h"
+#include "worker/commands.h"
+#include "worker/worker.h"
+
+enum { DOCTOR_TIMEOUT_MS = 3000 };
+
+static bool report(const char *what, enum status status, const struct error *err, const char *found,
+                   const char *mend)
+{
+    bool colour = isatty(STDOUT_FILENO);
+    if (status == STATUS_OK)
+        printf("%s %-14s %s\n", colour ? "\033[32mok   \033[0m" : "ok   ", what, found);
+    else
+        printf("%s %-14s %s\n      %-14s -> %s\n", colour ? "\033[31mwrong\033[0m" : "wrong", what,
+               err->message, "", mend);
+    return status == STATUS_OK;
+}
+
+static bool check_engine(const struct config *config)
+{
+    struct engine engine;
+    struct error err;
+    char found[400] = "";
+    enum status status = engine_open(&engine, config, 1, true, &err);
+    if (status == STATUS_OK)
+        snprintf(found, sizeof found, "%s%s, %s on %s (%s)", engine.model->manifest.model_version,
+                 engine.model->manifest.trained ? "" : " (untrained: its diagnoses mean nothing)",
+                 precision_names[engine.plan->precision], engine.backend->name, engine.backend->device);
+    bool good = report(
+        "model, device", status, &err, found,
+        "skinsight-trainer import makes a model directory; --backend and --precision choose the device");
+    engine_close(&engine);
+    return good;
+}
+
+static bool check_policy(const struct config *config)
+{
+    struct policy policy;
+    struct error err;
+    enum status status = policy_load(&policy, config_text(config, "policy"), &err);
+    return report("policy", status, &err, policy.version, "docs/FORMATS.md describes the policy file");
+}
+
+static bool check_objects(const struct config *config)
+{
+    struct object_store *store = NULL;
+    struct error err;
+    struct object_store_options options = {.root = config_objects_root(config),
+                                           .s3_endpoint = config_text(config, "s3_endpoint"),
+                                           .s3_region = config_text(config, "s3_region"),
+                                           .timeout_ms = config_integer(config, "object_timeout_ms")};
+    enum status status = object_store_open(&store, &options, &err);
+    if (status == STATUS_OK)
+        status = object_store_check(store, &err);
+    object_store_close(store);
+    return report("object store", status, &err, options.root,
+                  "check --objects, the bucket, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
+}
+
+static bool check_cache(const struct config *config)
+{
+    const char *url = config_text(config, "cache");
+    struct redis *redis = NULL;
+    struct error err;
+    if (strcmp(url, "none") == 0)
+        return report("cache", STATUS_OK, &err, "none (answers are computed each time)", "");
+    enum status status = redis_open(&redis, url, config_integer(config, "cache_timeout_ms"), 1, &err);
+    if (status == STATUS_OK)
+        status = redis_ping(redis, &err);
+    redis_close(redis);
+    return report("cache", status, &err, "answers",
+                  "check --cache; without Redis the worker is slower, nothing else");
+}
+
+static bool check_kafka(const struct config *config)
+{
+    static const char *const options[] = {"jobs_topic", "urgent_jobs_topic", "predictions_topic",
+                                          "dead_letters_topic"};
+    rd_kafka_t *client = NULL;
+    struct error err;
+    struct kafka_client_options client_options = {.type = RD_KAFKA_PRODUCER};
+    enum status status = kafka_client_open(&client, config, &client_options, &err);
+    if (status == STATUS_OK)
+        status = kafka_ping(client, config_text(config, "brokers"), DOCTOR_TIMEOUT_MS, &err);
+    bool good =
+        report("Kafka", status, &err, config_text(config, "brokers"), "check --brokers and that Kafka runs");
+    for (size_t i = 0; good && i < sizeof options / sizeof *options; i++) {
+        struct kafka_topic topic = {.name = config_text(config, options[i])};
+        char found[300];
+        status = kafka_topics_describe(client, &topic, 1, DOCTOR_TIMEOUT_MS, &err);
+        if (status == STATUS_OK && topic.partitions < 0)
+            status = error_set(&err, STATUS_REJECTED, "%s does not exist", topic.name);
+        snprintf(found, sizeof found, "%s, %d partitions", topic.name, topic.partitions);
+        good &= report("topic", status, &err, found, "skinsight-producer topics --create makes it");
+    }
+    if (client)
+        rd_kafka_destroy(client);
+    return good;
+}
+
+int doctor_command(struct config *config)
+{
+    int wrong = 0;
+    wrong += !check_engine(config);
+    wrong += !check_policy(config);
+    wrong += !check_objects(config);
+    wrong += !check_cache(config);
+    wrong += !check_kafka(config);
+    if (wrong == 0)
+        puts("Everything the worker depends on is there.");
+    return wrong == 0 ? 0 : 1;
+}

@@ -1,0 +1,27 @@
+// engine.h: a model on a device, ready to run: what classify, bench and the service share.
+#ifndef SKINSIGHT_WORKER_ENGINE_H
+#define SKINSIGHT_WORKER_ENGINE_H
+
+#include "common/config.h"
+#include "common/status.h"
+#include "kernels/backend.h"
+#include "kernels/model.h"
+
+struct engine {
+    struct model *model; // its weights stay mapped; a backend that packed them gave the pages back
+    struct backend *backend;
+    struct plan *plan;
+    char model_sha256[DIGEST_TEXT_SIZE];
+};
+
+// Opens the options model, backend, precision and threads. REJECTED or FATAL with the sentence.
+enum status engine_open(struct engine *engine, const struct config *config, int max_batch, bool attention,
+                        struct error *err) MUST_CHECK;
+void engine_close(struct engine *engine); // safe on a zeroed engine
+
+// Mean over the heads of one image's maps; map has map_height * map_width places.
+void engine_mean_map(const struct plan *plan, const float *maps, float *map);
+// Warns on standard error, once, when the model is untrained.
+void engine_warn_untrained(const struct engine *engine);
+
+#endif

@@ -1,0 +1,79 @@
+// infer.c: stage 4. Runs batches on the device. Thread: one for each device.
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "worker/batch.h"
+#include "worker/stages.h"
+
+// The batch's results before they are dealt out; sized once for the largest batch.
+struct results {
+    float *logits;
+    float *maps;
+    size_t map_size; // values of one image's maps
+};
+
+static void deal_out(struct job *job, const struct results *results, int slot)
+{
+    memcpy(job->logits, results->logits + slot * LESION_CLASSES, sizeof job->logits);
+    for (int i = 0; i < LESION_CLASSES; i++)
+        if (!isfinite(job->logits[i])) {
+            job_fail(job, JOB_INTERNAL, "the network gave a value that is not finite");
+            return;
+        }
+    if (results->map_size == 0)
+        return;
+    job->maps = memory_alloc(results->map_size * sizeof(float));
+    memcpy(job->maps, results->maps + (size_t)slot * results->map_size, results->map_size * sizeof(float));
+}
+
+static enum status compute(struct worker *worker, struct batch *batch, struct results *results,
+                           struct error *err)
+{
+    const uint8_t *views[BATCH_LIMIT];
+    for (int i = 0; i < batch->count; i++)
+        views[i] = batch->jobs[i]->view;
+    struct inference inference = {.logits = results->logits, .attention = results->maps};
+    return plan_run(worker->engine.plan, views, batch->count, &inference, err);
+}
+
+static void run_batch(struct worker *worker, struct batch *batch, struct results *results)
+{
+    struct error err;
+    int64_t begun_us = clock_monotonic_us();
+    enum status status = compute(worker, batch, results, &err);
+    int64_t elapsed_us = clock_monotonic_us() - begun_us;
+    metrics_observe(METRIC_STAGE_SECONDS, METRIC_STAGE_INFER, (double)elapsed_us / 1e6);
+    atomic_store(&worker->device_busy, 0);
+    if (status != STATUS_OK)
+        worker_fail(worker, &err);
+    for (int i = 0; i < batch->count; i++) {
+        struct job *job = batch->jobs[i];
+        if (status != STATUS_OK) { // a lost device answers nothing: another worker will
+            worker_end_job(worker, job);
+            continue;
+        }
+        deal_out(job, results, i);
+        job->inference_us = elapsed_us;
+        job_stamp(job, MOMENT_INFERRED);
+        worker_pass(worker, job, STAGE_POSTPROCESS);
+    }
+}
+
+void infer_loop(struct worker *worker)
+{
+    const struct plan *plan = worker->engine.plan;
+    struct results results = {.map_size = (size_t)(plan->heads * plan->map_height * plan->map_width)};
+    size_t batch_max = (size_t)worker->batch_max;
+    results.logits = memory_alloc(batch_max * LESION_CLASSES * sizeof(float));
+    results.maps = results.map_size ? memory_alloc(batch_max * results.map_size * sizeof(float)) : NULL;
+    void *batch;
+    while (queue_pop(&worker->inboxes[STAGE_INFER], &batch, QUEUE_WAIT_FOREVER) == QUEUE_OK) {
+        run_batch(worker, batch, &results);
+        free(batch);
+    }
+    free(results.logits);
+    free(results.maps);
+}

@@ -1,0 +1,56 @@
+// job.c: birth, marking and death of a job.
+#include "worker/job.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/clock.h"
+
+enum { JOB_ARENA_LIMIT = 64 * 1024 };
+
+struct job *job_new(size_t answer_limit, size_t value_limit)
+{
+    struct job *job = memory_alloc(sizeof *job);
+    arena_init(&job->arena, JOB_ARENA_LIMIT);
+    buffer_init(&job->value, value_limit);
+    buffer_init(&job->answer, answer_limit);
+    job->attempt = 1;
+    job->taken_us = clock_monotonic_us();
+    job_metadata_init(&job->record.metadata);
+    job->record.submitted_at = job->record.deadline_at = -1;
+    return job;
+}
+
+void job_free(struct job *job)
+{
+    if (!job)
+        return;
+    arena_release(&job->arena);
+    arena_release(&job->image_arena);
+    buffer_release(&job->value);
+    buffer_release(&job->object);
+    buffer_release(&job->answer);
+    free(job->view);
+    free(job->maps);
+    free(job);
+}
+
+void job_fail(struct job *job, enum job_code code, const char *format, ...)
+{
+    if (job->code != JOB_OK)
+        return;
+    char sentence[sizeof job->error.message];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(sentence, sizeof sentence, format, args);
+    va_end(args);
+    enum status class = error_set(&job->error, STATUS_REJECTED, "%s", sentence);
+    (void)class; // the code says it
+    job->code = code;
+}
+
+void job_stamp(struct job *job, enum job_moment moment)
+{
+    job->moments[moment] = clock_wall_ms();
+}

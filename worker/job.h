@@ -1,0 +1,95 @@
+// job.h: one record's journey through the worker. The stages fill their blocks in order; a stage that fails
+// marks the job (code, error) and it leaves by the same door as the others. One owner at a time: whoever
+// popped it from a queue.
+#ifndef SKINSIGHT_WORKER_JOB_H
+#define SKINSIGHT_WORKER_JOB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/bytes.h"
+#include "common/digest.h"
+#include "common/job.h"
+#include "common/lesion.h"
+#include "common/memory.h"
+#include "common/metrics.h"
+#include "common/object_store.h"
+#include "worker/features.h"
+
+enum job_topic { TOPIC_ROUTINE, TOPIC_URGENT, TOPIC_COUNT };
+
+enum job_moment {
+    MOMENT_CONSUMED,
+    MOMENT_FETCHED,
+    MOMENT_DECODED,
+    MOMENT_BATCHED,
+    MOMENT_INFERRED,
+    MOMENT_POSTPROCESSED,
+    MOMENT_PUBLISHED,
+    MOMENT_COUNT
+};
+
+enum { JOB_BATCH_ID_SIZE = 37, JOB_MAX_MAPS = 16, JOB_WORKER_SIZE = 65 };
+
+struct job {
+    struct arena arena;            // record texts; dies with the job
+    enum job_code code;            // JOB_OK, or why it is answered with an error
+    struct error error;            // the sentence for code
+    int64_t moments[MOMENT_COUNT]; // Unix ms; 0: not reached
+
+    // consume
+    enum job_topic topic;
+    int32_t partition;
+    int64_t offset;
+    uint32_t epoch;   // of the partition's assignment when the record was taken
+    int attempt;      // 1, and one more for each owner that died with it
+    int64_t taken_us; // monotonic
+    struct bytes key;
+    struct buffer
+        value; // the record as it came, for the dead letters; released once the job can't fail any more
+    bool null_key;
+    size_t taken_bytes; // of the record when it was taken
+    bool taken;         // counted in the partition's offsets
+    bool oversized;     // the dead letters' broker refused the record for its size: sent without its value
+
+    // fetch
+    struct job_record record;
+    struct arena image_arena; // holds record.image; released after decoding
+    struct buffer object;     // the claim-checked image; released after decoding
+    struct bytes image;       // in image_arena or object
+    struct digest image_sha256;
+    bool has_image_sha256;
+    char cache_key[DIGEST_TEXT_SIZE]; // empty: no cache
+    bool cache_hit;
+
+    // decode
+    uint8_t *view; // plan's view_size bytes, ours
+    struct features features;
+    int64_t preprocessing_us;
+
+    // batch
+    char batch_id[JOB_BATCH_ID_SIZE];
+    int batch_size;
+    enum batch_reason batch_reason;
+
+    // infer
+    float logits[LESION_CLASSES];
+    float *maps; // (heads, map_height, map_width), ours; NULL: none
+    int64_t inference_us;
+
+    // postprocess
+    float probabilities[LESION_CLASSES];
+    char attention_key[OBJECT_KEY_SIZE]; // empty: no map was stored
+    struct digest attention_sha256;
+    struct error attention_error; // why there is none
+    struct buffer answer;         // the terminal record, JSON
+};
+
+struct job *job_new(size_t answer_limit, size_t value_limit);
+void job_free(struct job *job); // NULL is allowed
+
+// Marks the job as failed with a sentence; the first mark stays.
+void job_fail(struct job *job, enum job_code code, const char *format, ...) PRINTF_LIKE(3, 4);
+void job_stamp(struct job *job, enum job_moment moment);
+
+#endif

@@ -1,0 +1,119 @@
+// pipeline.c: the worker as one table. Reading it from top to bottom is reading a job's way: consume.c fills
+// the first inbox, each stage pops from its own and passes on, publish.c ends every job.
+#include "worker/pipeline.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "worker/stages.h"
+
+struct stage {
+    const char *name;           // of its threads
+    const char *threads_option; // NULL: one thread
+    enum metric_stage metric;
+    enum stage_id (*step)(struct worker *worker, struct job *job); // one job at a time, or
+    void (*loop)(struct worker *worker);                           // a loop of its own
+};
+
+static const struct stage stages[STAGE_COUNT] = {
+    [STAGE_FETCH] = {"fetch", "fetch_threads", METRIC_STAGE_FETCH, .step = fetch_step},
+    [STAGE_DECODE] = {"decode", "decode_threads", METRIC_STAGE_DECODE, .step = decode_step},
+    [STAGE_BATCH] = {"batch", NULL, METRIC_STAGE_BATCH, .loop = batch_loop},
+    [STAGE_INFER] = {"infer", NULL, METRIC_STAGE_INFER, .loop = infer_loop},
+    [STAGE_POSTPROCESS] = {"postprocess", "postprocess_threads", METRIC_STAGE_POSTPROCESS,
+                           .step = postprocess_step},
+    [STAGE_PUBLISH] = {"publish", NULL, METRIC_STAGE_PUBLISH, .loop = publish_loop},
+};
+
+enum { STAGE_MAX_THREADS = 64 };
+
+struct stage_threads {
+    struct worker *worker;
+    enum stage_id id;
+    int count;
+    pthread_t threads[STAGE_MAX_THREADS];
+};
+
+struct pipeline {
+    struct worker *worker;
+    struct stage_threads stages[STAGE_COUNT];
+};
+
+// A job that lost its partition, or that nobody has begun when a stop was asked for, is not worth a step.
+static bool is_worthless(struct worker *worker, const struct job *job, enum stage_id id)
+{
+    return !assignment_is_current(&worker->assignment, job) || (id == STAGE_FETCH && worker->stopping);
+}
+
+static void run_steps(struct worker *worker, enum stage_id id)
+{
+    void *item;
+    while (queue_pop(&worker->inboxes[id], &item, QUEUE_WAIT_FOREVER) == QUEUE_OK) {
+        struct job *job = item;
+        if (is_worthless(worker, job, id)) {
+            worker_end_job(worker, job);
+            continue;
+        }
+        int64_t begun_us = clock_monotonic_us();
+        enum stage_id next = stages[id].step(worker, job);
+        metrics_observe(METRIC_STAGE_SECONDS, stages[id].metric,
+                        (double)(clock_monotonic_us() - begun_us) / 1e6);
+        worker_pass(worker, job, next);
+    }
+}
+
+static void *run_thread(void *context)
+{
+    struct stage_threads *own = context;
+    pthread_setname_np(pthread_self(), stages[own->id].name);
+    if (stages[own->id].loop)
+        stages[own->id].loop(own->worker);
+    else
+        run_steps(own->worker, own->id);
+    return NULL;
+}
+
+static int thread_count(const struct worker *worker, enum stage_id id)
+{
+    if (!stages[id].threads_option)
+        return 1;
+    int count = (int)config_integer(worker->config, stages[id].threads_option);
+    if (count == 0)
+        count = (int)(sysconf(_SC_NPROCESSORS_ONLN) / 2);
+    return count < 1 ? 1 : count > STAGE_MAX_THREADS ? STAGE_MAX_THREADS : count;
+}
+
+struct pipeline *pipeline_start(struct worker *worker)
+{
+    struct pipeline *pipeline = memory_alloc(sizeof *pipeline);
+    pipeline->worker = worker;
+    for (int id = 0; id < STAGE_COUNT; id++) {
+        struct stage_threads *own = &pipeline->stages[id];
+        *own = (struct stage_threads){.worker = worker, .id = (enum stage_id)id};
+        own->count = thread_count(worker, (enum stage_id)id);
+        for (int i = 0; i < own->count; i++)
+            if (pthread_create(&own->threads[i], NULL, run_thread, own) != 0)
+                abort(); // as for any small allocation
+    }
+    return pipeline;
+}
+
+void pipeline_stop(struct pipeline *pipeline)
+{
+    for (int id = 0; id < STAGE_COUNT; id++) {
+        struct stage_threads *own = &pipeline->stages[id];
+        queue_close(&pipeline->worker->inboxes[id]);
+        for (int i = 0; i < own->count; i++)
+            pthread_join(own->threads[i], NULL);
+    }
+    free(pipeline);
+}
+
+enum queue_result pipeline_offer(struct worker *worker, struct job *job)
+{
+    enum queue_lane lane = job->topic == TOPIC_URGENT ? QUEUE_URGENT : QUEUE_ROUTINE;
+    return queue_try_push(&worker->inboxes[STAGE_FETCH], lane, job);
+}

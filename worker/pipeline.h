@@ -1,0 +1,16 @@
+// pipeline.h: the stages as one table and the threads that run them. Jobs enter with pipeline_offer.
+#ifndef SKINSIGHT_WORKER_PIPELINE_H
+#define SKINSIGHT_WORKER_PIPELINE_H
+
+#include "worker/worker.h"
+
+struct pipeline;
+
+struct pipeline *pipeline_start(struct worker *worker);
+// Closes the stages one after the other, first to last, each when what came before has ended; then returns.
+void pipeline_stop(struct pipeline *pipeline);
+
+// Gives a job to the first stage: QUEUE_OK, or QUEUE_FULL and it stays the caller's.
+enum queue_result pipeline_offer(struct worker *worker, struct job *job);
+
+#endif

@@ -1,0 +1,92 @@
+// postprocess.c: stage 5. Probabilities, the attention map as PNG in the object store, the cache. A map that
+// can't be stored within the job's budget is left out and the answer says so. Threads: postprocess_threads.
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/backoff.h"
+#include "common/clock.h"
+#include "common/image.h"
+#include "common/log.h"
+#include "kernels/overlay.h"
+#include "worker/cache.h"
+#include "worker/stages.h"
+
+enum { RETRY_BASE_MS = 50, RETRY_LIMIT_MS = 2000, PNG_LIMIT = 1 << 20 };
+
+static float entropy_nats(const float probabilities[LESION_CLASSES])
+{
+    double sum = 0;
+    for (int i = 0; i < LESION_CLASSES; i++)
+        if (probabilities[i] > 0)
+            sum -= probabilities[i] * log(probabilities[i]);
+    return (float)sum;
+}
+
+static enum status draw(struct worker *worker, const struct job *job, struct buffer *png, struct error *err)
+{
+    const struct plan *plan = worker->engine.plan;
+    float *map = memory_alloc((size_t)(plan->map_height * plan->map_width) * sizeof *map);
+    struct image picture = {0};
+    engine_mean_map(plan, job->maps, map);
+    enum status status = overlay_draw(job->view, worker->engine.model->manifest.image_size, map,
+                                      plan->map_height, plan->map_width, &picture, err);
+    if (status == STATUS_OK)
+        status = png_encode(&picture, png, err);
+    image_release(&picture);
+    free(map);
+    return status;
+}
+
+static enum status upload(struct worker *worker, const char *key, struct bytes png, struct error *err)
+{
+    struct backoff backoff;
+    backoff_init(&backoff, RETRY_BASE_MS, RETRY_LIMIT_MS, (uint64_t)clock_monotonic_us());
+    int64_t until_ms = clock_monotonic_ms() + worker->job_budget_ms;
+    for (;;) {
+        enum status status = object_store_put(worker->objects, key, png, "image/png", err);
+        int64_t wait_ms = backoff_next_ms(&backoff);
+        if (status != STATUS_RETRY || clock_monotonic_ms() + wait_ms > until_ms || worker->stopping)
+            return status;
+        struct timespec pause = {wait_ms / 1000, wait_ms % 1000 * 1000000};
+        nanosleep(&pause, NULL);
+    }
+}
+
+static void store_map(struct worker *worker, struct job *job)
+{
+    struct buffer png;
+    char image[DIGEST_TEXT_SIZE], key[OBJECT_KEY_SIZE];
+    buffer_init(&png, PNG_LIMIT);
+    digest_text(&job->image_sha256, image);
+    snprintf(key, sizeof key, "attention/%s-%.12s.png", image, worker->engine.model_sha256);
+    enum status status = draw(worker, job, &png, &job->attention_error);
+    if (status == STATUS_OK)
+        status = upload(worker, key, buffer_bytes(&png), &job->attention_error);
+    if (status == STATUS_OK) {
+        memcpy(job->attention_key, key, sizeof key);
+        job->attention_sha256 = digest_of(png.data, png.size);
+    } else {
+        metrics_add(METRIC_UPLOAD_FAILURES, 0, 1);
+        LOG_WARN("attention_map_not_stored", "request_id=%s reason=\"%s\"", job->record.request_id,
+                 job->attention_error.message);
+    }
+    buffer_release(&png);
+}
+
+enum stage_id postprocess_step(struct worker *worker, struct job *job)
+{
+    if (job->code == JOB_OK) {
+        policy_probabilities(job->logits, worker->engine.model->manifest.temperature, job->probabilities);
+        job->features.entropy_nats = entropy_nats(job->probabilities);
+        if (job->maps)
+            store_map(worker, job);
+        else if (!job->cache_hit)
+            error_set(&job->attention_error, STATUS_REJECTED, "this model gives no map");
+        cache_store(worker, job);
+        buffer_release(&job->value); // it can't fail any more: no dead letter
+    }
+    job_stamp(job, MOMENT_POSTPROCESSED);
+    return STAGE_PUBLISH;
+}

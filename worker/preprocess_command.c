@@ -1,0 +1,78 @@
+// preprocess_command.c: the network's input of one file as raw little-endian float32: channel, row, column.
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/file.h"
+#include "common/image.h"
+#include "common/memory.h"
+#include "kernels/preprocess.h"
+#include "worker/commands.h"
+
+const struct option preprocess_flags[] = {
+    {"output", OPTION_TEXT, .initial = "", .max = 1023, .value = "FILE",
+     .help = "where the floats go; needed"},
+    {.name = NULL},
+};
+
+// The preprocessing every model of today is served with; a model's manifest states the same.
+static const struct preprocessing preprocessing_v1 = {.version = "v1",
+                                                      .resize = 256,
+                                                      .crop = 224,
+                                                      .mean = {0.485f, 0.456f, 0.406f},
+                                                      .std = {0.229f, 0.224f, 0.225f}};
+
+static enum status write_floats(const char *path, const float *values, size_t count, struct error *err)
+{
+    FILE *file = fopen(path, "wbe");
+    bool written = file && fwrite(values, sizeof *values, count, file) == count;
+    bool closed = file && fclose(file) == 0;
+    if (written && closed)
+        return STATUS_OK;
+    return error_set(err, STATUS_FATAL, "%s: %s", path, strerror(errno));
+}
+
+static enum status preprocess(const struct config *config, struct buffer *bytes, struct error *err)
+{
+    const struct preprocessing *settings = &preprocessing_v1;
+    const char *path = config_argument(config, 0);
+    size_t pixels = (size_t)(settings->crop * settings->crop);
+    uint8_t *view = memory_alloc(3 * pixels);
+    float *values = memory_alloc(3 * pixels * sizeof *values);
+    float table[3 * 256];
+    struct image image = {0};
+    enum status status = file_read(path, bytes, err);
+    if (status == STATUS_OK) {
+        status = jpeg_decode(buffer_bytes(bytes), config_integer(config, "max_image_pixels"), &image, err);
+        if (status != STATUS_OK)
+            error_prefix(err, "%s", path);
+    }
+    if (status == STATUS_OK)
+        status = preprocess_view(&image, settings, view, err);
+    if (status == STATUS_OK) {
+        preprocess_table(settings->mean, settings->std, table);
+        preprocess_normalise(view, settings->crop, table, values);
+        status = write_floats(config_text(config, "output"), values, 3 * pixels, err);
+    }
+    image_release(&image);
+    free(view);
+    free(values);
+    return status;
+}
+
+int preprocess_command(struct config *config)
+{
+    struct error err;
+    struct buffer bytes;
+    if (!*config_text(config, "output")) {
+        fprintf(stderr, "skinsight-worker preprocess: --output FILE is needed\n");
+        return 2;
+    }
+    buffer_init(&bytes, (size_t)config_integer(config, "max_image_bytes"));
+    enum status status = preprocess(config, &bytes, &err);
+    if (status != STATUS_OK)
+        fprintf(stderr, "skinsight-worker preprocess: %s\n", err.message);
+    buffer_release(&bytes);
+    return status == STATUS_OK ? 0 : 1;
+}

@@ -1,0 +1,70 @@
+// publish.c: stage 6 and last: the loop that gathers answers, and when it publishes. The transaction is in
+// transaction.c. At low load an answer is committed at once, under load every commit_interval_ms.
+#include "worker/publish.h"
+
+#include <time.h>
+
+#include "common/backoff.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "worker/stages.h"
+
+enum { RETRY_BASE_MS = 20, RETRY_LIMIT_MS = 1000 };
+
+// Pops into the publisher until until_ms, or it is full. False when the inbox is closed and empty.
+static bool gather(struct worker *worker, int64_t until_ms)
+{
+    for (;;) {
+        int64_t left_ms = until_ms - clock_monotonic_ms();
+        void *job;
+        enum queue_result result =
+            queue_pop(&worker->inboxes[STAGE_PUBLISH], &job, left_ms > 0 ? left_ms : 0);
+        if (result != QUEUE_OK)
+            return result != QUEUE_CLOSED;
+        pthread_mutex_lock(&worker->assignment.rebalance);
+        bool room = publisher_add(worker->publisher, job);
+        pthread_mutex_unlock(&worker->assignment.rebalance);
+        if (!room)
+            return true;
+    }
+}
+
+// Publishes what the publisher holds, again and again until it is done; a rebalance may come in between.
+static void publish_all(struct worker *worker)
+{
+    struct backoff backoff;
+    backoff_init(&backoff, RETRY_BASE_MS, RETRY_LIMIT_MS, (uint64_t)clock_monotonic_us());
+    for (;;) {
+        struct error err;
+        int64_t begun_us = clock_monotonic_us();
+        pthread_mutex_lock(&worker->assignment.rebalance);
+        enum status status = publisher_publish(worker->publisher, &err);
+        pthread_mutex_unlock(&worker->assignment.rebalance);
+        metrics_observe(METRIC_STAGE_SECONDS, METRIC_STAGE_PUBLISH,
+                        (double)(clock_monotonic_us() - begun_us) / 1e6);
+        if (status == STATUS_OK)
+            return;
+        LOG_WARN("publish_again", "reason=\"%s\"", err.message);
+        int64_t wait_ms = backoff_next_ms(&backoff);
+        struct timespec pause = {wait_ms / 1000, wait_ms % 1000 * 1000000};
+        nanosleep(&pause, NULL);
+    }
+}
+
+void publish_loop(struct worker *worker)
+{
+    int64_t last_ms = 0;
+    bool open = true;
+    while (open) {
+        void *job;
+        if (queue_pop(&worker->inboxes[STAGE_PUBLISH], &job, QUEUE_WAIT_FOREVER) == QUEUE_CLOSED)
+            return;
+        pthread_mutex_lock(&worker->assignment.rebalance);
+        bool room = publisher_add(worker->publisher, job);
+        pthread_mutex_unlock(&worker->assignment.rebalance);
+        if (room)
+            open = gather(worker, last_ms + worker->commit_interval_ms);
+        publish_all(worker);
+        last_ms = clock_monotonic_ms();
+    }
+}

@@ -1,0 +1,37 @@
+// publish.h: answers and offsets into Kafka transactions.
+//
+// One producer, used by the publish thread and, inside a rebalance, by the consume thread; never by both at
+// once: every call below wants assignment.rebalance held. Answers stay in the publisher until a transaction
+// with them is known to be committed. When an outcome is unknown (an error, or a call that took so long that
+// librdkafka may have retried it) the producer is destroyed and made anew, whose epoch fences whatever is
+// late, and what the committed offsets already name is not published again.
+#ifndef SKINSIGHT_WORKER_PUBLISH_H
+#define SKINSIGHT_WORKER_PUBLISH_H
+
+#include "worker/worker.h"
+
+struct publisher;
+
+// consumer: whose group the offsets belong to; must outlive the publisher. Connects when first used.
+struct publisher *publisher_new(struct worker *worker, rd_kafka_t *consumer);
+void publisher_free(struct publisher *publisher); // ends what it still holds
+
+// Takes the job. False: it was the last one there is room for; publish before the next.
+bool publisher_add(struct publisher *publisher, struct job *job);
+// Publishes everything it holds in one transaction. RETRY: nothing is known to be published, everything is
+// kept; call again. FATAL: this instance is fenced for good.
+enum status publisher_publish(struct publisher *publisher, struct error *err) MUST_CHECK;
+// Publishes what it holds together with the offsets of every partition held, marked running or not. The
+// consume thread calls it when partitions come (true) and before they go in good order (false).
+enum status publisher_mark(struct publisher *publisher, bool running, struct error *err) MUST_CHECK;
+// Drops every answer: the partitions are lost.
+void publisher_drop(struct publisher *publisher);
+
+// The committed offset and metadata of a partition; offset -1: none. RETRY when no broker answers.
+enum status publisher_read_committed(struct worker *worker, rd_kafka_t *consumer, enum job_topic topic,
+                                     int32_t partition, struct offsets *offsets, bool *found,
+                                     struct error *err) MUST_CHECK;
+
+const char *job_topic_name(const struct worker *worker, enum job_topic topic);
+
+#endif

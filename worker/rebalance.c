@@ -1,0 +1,127 @@
+// rebalance.c: hands partitions over without losing or repeating an answer.
+#include "worker/rebalance.h"
+
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/shutdown.h"
+#include "worker/publish.h"
+
+enum { TRIES = 3, PAUSE_MS = 200 };
+
+// The previous owner died if it was still marked as running; the record it stood at may be why.
+static void account_for_owner(struct offsets *offsets)
+{
+    if (offsets->running) {
+        offsets->deaths++;
+        offsets->alone_deaths += offsets->alone;
+    }
+    offsets->running = true;
+    offsets->alone = false;
+}
+
+static enum status first_offset(struct worker *worker, rd_kafka_t *consumer, const char *topic,
+                                int32_t partition, struct offsets *offsets, struct error *err)
+{
+    int64_t low, high;
+    rd_kafka_resp_err_t result = rd_kafka_query_watermark_offsets(consumer, topic, partition, &low, &high,
+                                                                  (int)worker->transaction_timeout_ms);
+    if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return error_set(err, STATUS_RETRY, "first offset of '%s' %d: %s", topic, partition,
+                         rd_kafka_err2str(result));
+    offsets_init(offsets, low, worker->window);
+    return STATUS_OK;
+}
+
+// Where the partition stands. Tries until it is known: starting anywhere else would repeat or lose answers.
+static bool read_offsets(struct worker *worker, rd_kafka_t *consumer, rd_kafka_topic_partition_t *entry,
+                         enum job_topic topic, struct offsets *offsets)
+{
+    for (;;) {
+        struct error err;
+        bool found = false;
+        enum status status =
+            publisher_read_committed(worker, consumer, topic, entry->partition, offsets, &found, &err);
+        if (status == STATUS_OK && !found)
+            status = first_offset(worker, consumer, entry->topic, entry->partition, offsets, &err);
+        if (status == STATUS_OK)
+            return true;
+        LOG_WARN("offsets_unknown", "reason=\"%s\"", err.message);
+        if (shutdown_wait_ms(PAUSE_MS))
+            return false;
+    }
+}
+
+// A few tries: what is not published now is published by whoever gets the partitions.
+static void publish_marks(struct worker *worker, bool running)
+{
+    for (int i = 0; i < TRIES; i++) {
+        struct error err;
+        if (publisher_mark(worker->publisher, running, &err) == STATUS_OK)
+            return;
+        LOG_WARN("mark_not_committed", "running=%d reason=\"%s\"", running, err.message);
+    }
+}
+
+void rebalance_assign(struct worker *worker, rd_kafka_t *consumer,
+                      rd_kafka_topic_partition_list_t *partitions)
+{
+    struct assignment *assignment = &worker->assignment;
+    pthread_mutex_lock(&assignment->rebalance);
+    assignment_clear(assignment);
+    for (int i = 0; i < partitions->cnt; i++) {
+        rd_kafka_topic_partition_t *entry = &partitions->elems[i];
+        bool urgent = strcmp(entry->topic, job_topic_name(worker, TOPIC_URGENT)) == 0;
+        enum job_topic topic = urgent ? TOPIC_URGENT : TOPIC_ROUTINE;
+        struct offsets offsets;
+        if (!read_offsets(worker, consumer, entry, topic, &offsets))
+            break; // a stop was asked for
+        account_for_owner(&offsets);
+        entry->offset = offsets.first;
+        assignment_add(assignment, topic, entry->partition, &offsets);
+        LOG_INFO("assigned", "topic=%s partition=%d offset=%lld deaths=%d", entry->topic, entry->partition,
+                 (long long)offsets.first, offsets.deaths);
+    }
+    rd_kafka_resp_err_t result = rd_kafka_assign(consumer, partitions);
+    if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
+        LOG_ERROR("assign_failed", "reason=\"%s\"", rd_kafka_err2str(result));
+    metrics_set(METRIC_PARTITIONS, 0, partitions->cnt);
+    if (partitions->cnt > 0)
+        publish_marks(worker, true);
+    pthread_mutex_unlock(&assignment->rebalance);
+}
+
+// Moves every finished answer that is on its way to the publisher into it.
+static void take_ready_answers(struct worker *worker)
+{
+    void *job;
+    while (queue_pop(&worker->inboxes[STAGE_PUBLISH], &job, 0) == QUEUE_OK) {
+        if (publisher_add(worker->publisher, job))
+            continue;
+        struct error err;
+        if (publisher_publish(worker->publisher, &err) != STATUS_OK) {
+            LOG_WARN("revoke_publish_failed", "reason=\"%s\"", err.message);
+            publisher_drop(worker->publisher); // not answered: the next owner does them
+        }
+    }
+}
+
+void rebalance_revoke(struct worker *worker, rd_kafka_t *consumer)
+{
+    struct assignment *assignment = &worker->assignment;
+    bool lost = rd_kafka_assignment_lost(consumer); // before unassigning, which forgets it
+    pthread_mutex_lock(&assignment->rebalance);
+    if (lost) {
+        LOG_WARN("assignment_lost", "partitions=%d", assignment_count(assignment));
+        publisher_drop(worker->publisher);
+    } else if (assignment_count(assignment) > 0) {
+        take_ready_answers(worker);
+        publish_marks(worker, false);
+        publisher_drop(worker->publisher);
+    }
+    assignment_clear(assignment);
+    metrics_set(METRIC_PARTITIONS, 0, 0);
+    rd_kafka_assign(consumer, NULL);
+    pthread_mutex_unlock(&assignment->rebalance);
+}

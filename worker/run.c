@@ -1,0 +1,123 @@
+// run.c: the service. Starts everything in order, waits for a stop, and stops it in the same order.
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/http.h"
+#include "common/log.h"
+#include "common/shutdown.h"
+#include "worker/commands.h"
+#include "worker/consume.h"
+#include "worker/pipeline.h"
+
+enum { GAUGE_INTERVAL_MS = 1000, STOP_POLL_MS = 20 };
+
+static bool say_healthy(void *context, char *reason, size_t size)
+{
+    (void)context;
+    snprintf(reason, size, "running");
+    return true;
+}
+
+static bool say_ready(void *context, char *reason, size_t size)
+{
+    static const char *const reasons[] = {"starting", "no Kafka broker answers", "topics are missing",
+                                          "running", "stopping"};
+    struct worker *worker = context;
+    int phase = atomic_load(&worker->phase);
+    snprintf(reason, size, "%s", reasons[phase]);
+    return phase == PHASE_RUNNING;
+}
+
+static void *run_consume(void *context)
+{
+    pthread_setname_np(pthread_self(), "consume");
+    consume_run(context);
+    return NULL;
+}
+
+// A drain that takes too long is given up: what is unfinished is another worker's, nothing is lost.
+static void *run_drain_watch(void *context)
+{
+    struct worker *worker = context;
+    int64_t timeout_ms = config_integer(worker->config, "drain_timeout_ms");
+    struct timespec limit = {timeout_ms / 1000, timeout_ms % 1000 * 1000000};
+    nanosleep(&limit, NULL);
+    LOG_ERROR("drain_given_up", "after_ms=%" PRId64 " unfinished=%d", timeout_ms,
+              atomic_load(&worker->unfinished));
+    _exit(1);
+}
+
+static void publish_gauges(struct worker *worker)
+{
+    for (unsigned stage = 0; stage < STAGE_COUNT; stage++)
+        metrics_set(METRIC_QUEUE_JOBS, stage, (double)queue_count(&worker->inboxes[stage]));
+    metrics_set(METRIC_UNFINISHED_JOBS, 0, atomic_load(&worker->unfinished));
+    metrics_set(METRIC_READY, 0, atomic_load(&worker->phase) == PHASE_RUNNING);
+}
+
+static void serve(struct worker *worker, struct consume *consume)
+{
+    pthread_t consume_thread, watch_thread;
+    struct pipeline *pipeline = pipeline_start(worker);
+    if (pthread_create(&consume_thread, NULL, run_consume, consume) != 0)
+        abort();
+    while (!shutdown_wait_ms(GAUGE_INTERVAL_MS))
+        publish_gauges(worker);
+    LOG_INFO("stopping", "unfinished=%d", atomic_load(&worker->unfinished));
+    if (pthread_create(&watch_thread, NULL, run_drain_watch, worker) == 0)
+        pthread_detach(watch_thread);
+    while (!atomic_load(&worker->stopping)) // consume hands out nothing more once this is set
+        usleep(STOP_POLL_MS * 1000);
+    pipeline_stop(pipeline);
+    atomic_store(&worker->pipeline_done, true);
+    pthread_join(consume_thread, NULL);
+}
+
+static enum status open_http(struct worker *worker, struct http_server **server, struct error *err)
+{
+    const char *address = config_text(worker->config, "http_address");
+    struct http_probes probes = {say_healthy, say_ready, worker};
+    if (!*address)
+        return STATUS_OK;
+    enum status status = http_server_open(server, address, &probes, err);
+    if (status == STATUS_OK)
+        LOG_INFO("listening", "port=%u", http_server_port(*server));
+    return status;
+}
+
+int run_command(struct config *config)
+{
+    struct worker *worker = memory_alloc(sizeof *worker);
+    struct consume *consume = NULL;
+    struct http_server *server = NULL;
+    struct error err;
+    shutdown_install();
+    enum status status = worker_open(worker, config, &err);
+    if (status == STATUS_OK)
+        status = open_http(worker, &server, &err);
+    if (status == STATUS_OK)
+        status = consume_open(&consume, worker, &err);
+    if (status == STATUS_OK) {
+        engine_warn_untrained(&worker->engine);
+        LOG_INFO("started", "instance=%s model=%s device=\"%s\"", worker->instance,
+                 worker->engine.model->manifest.model_version, worker->engine.backend->device);
+        if (consume_wait_for_topics(consume))
+            serve(worker, consume);
+    }
+    consume_close(consume);
+    http_server_close(server);
+    if (atomic_load(&worker->failed)) {
+        err = worker->failure;
+        status = STATUS_FATAL;
+    }
+    worker_close(worker);
+    free(worker);
+    if (status != STATUS_OK)
+        fprintf(stderr, "skinsight-worker: %s\n", err.message);
+    return status == STATUS_OK ? 0 : 1;
+}

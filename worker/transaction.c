@@ -1,0 +1,450 @@
+// transaction.c: the publisher: one transaction at a time, and what to do when its outcome is unknown.
+//
+// The rule (librdkafka 2.0 speaks EndTxn v1, which a broker can't tie to a transaction): a request that
+// librdkafka retried silently may arrive late and tear the next transaction. A retry can't come back before
+// retry.backoff.ms, so a call that took half of that, an error, or trouble on the wire means: finish, then go
+// on with a new producer.
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/kafka.h"
+#include "common/log.h"
+#include "worker/answer.h"
+#include "worker/publish.h"
+
+enum {
+    GROUP_LIMIT = 512,
+    RETRY_BACKOFF_MS = 200,
+    SUSPICIOUS_MS = RETRY_BACKOFF_MS / 2,
+    ABORT_TIMEOUT_MS = 2000
+};
+
+struct publisher {
+    struct kafka_signs signs; // first: it is the client's opaque
+    struct worker *worker;
+    rd_kafka_t *consumer;
+    rd_kafka_t *producer; // NULL: to be made
+    char transactional_id[192];
+    struct job *jobs[GROUP_LIMIT];
+    int count;
+    bool unknown;               // the last transaction may or may not have been committed
+    unsigned failed_deliveries; // in the transaction at hand; only touched inside flush and produce
+};
+
+const char *job_topic_name(const struct worker *worker, enum job_topic topic)
+{
+    return config_text(worker->config, topic == TOPIC_URGENT ? "urgent_jobs_topic" : "jobs_topic");
+}
+
+struct publisher *publisher_new(struct worker *worker, rd_kafka_t *consumer)
+{
+    struct publisher *publisher = memory_alloc(sizeof *publisher);
+    publisher->worker = worker;
+    publisher->consumer = consumer;
+    snprintf(publisher->transactional_id, sizeof publisher->transactional_id, "%.100s-%s",
+             config_text(worker->config, "group"), worker->instance);
+    return publisher;
+}
+
+static void discard_producer(struct publisher *publisher)
+{
+    if (!publisher->producer)
+        return;
+    rd_kafka_purge(publisher->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    rd_kafka_destroy(publisher->producer);
+    publisher->producer = NULL;
+    metrics_add(METRIC_PRODUCER_RENEWALS, 0, 1);
+}
+
+void publisher_drop(struct publisher *publisher)
+{
+    for (int i = 0; i < publisher->count; i++)
+        worker_end_job(publisher->worker, publisher->jobs[i]);
+    publisher->count = 0;
+}
+
+void publisher_free(struct publisher *publisher)
+{
+    if (!publisher)
+        return;
+    discard_producer(publisher);
+    publisher_drop(publisher);
+    free(publisher);
+}
+
+bool publisher_add(struct publisher *publisher, struct job *job)
+{
+    publisher->jobs[publisher->count++] = job;
+    return publisher->count < GROUP_LIMIT;
+}
+
+static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, void *opaque)
+{
+    (void)client;
+    struct publisher *publisher = opaque;
+    struct job *job = message->_private;
+    if (message->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
+        job->oversized = true;
+    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        publisher->failed_deliveries++;
+        LOG_INFO("delivery_failed", "reason=\"%s\"", rd_kafka_err2str(message->err));
+    }
+}
+
+static void set_delivery_callback(rd_kafka_conf_t *conf, void *context)
+{
+    (void)context;
+    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+}
+
+// The calls of the transaction protocol, tried again while librdkafka says that the same call may succeed.
+enum txn_call { TXN_INIT, TXN_BEGIN, TXN_OFFSETS, TXN_COMMIT, TXN_ABORT };
+
+static rd_kafka_error_t *invoke(struct publisher *publisher, enum txn_call call,
+                                const rd_kafka_topic_partition_list_t *offsets, int timeout_ms)
+{
+    switch (call) {
+    case TXN_INIT:
+        return rd_kafka_init_transactions(publisher->producer, timeout_ms);
+    case TXN_BEGIN:
+        return rd_kafka_begin_transaction(publisher->producer);
+    case TXN_OFFSETS: {
+        rd_kafka_consumer_group_metadata_t *group = rd_kafka_consumer_group_metadata(publisher->consumer);
+        rd_kafka_error_t *error =
+            rd_kafka_send_offsets_to_transaction(publisher->producer, offsets, group, timeout_ms);
+        rd_kafka_consumer_group_metadata_destroy(group);
+        return error;
+    }
+    case TXN_COMMIT:
+        return rd_kafka_commit_transaction(publisher->producer, timeout_ms);
+    case TXN_ABORT:
+        return rd_kafka_abort_transaction(publisher->producer, timeout_ms);
+    }
+    return NULL;
+}
+
+static enum status call_producer(struct publisher *publisher, enum txn_call call,
+                                 const rd_kafka_topic_partition_list_t *offsets, int64_t timeout_ms,
+                                 struct error *err)
+{
+    static const char *const names[] = {"init_transactions", "begin_transaction", "send_offsets", "commit",
+                                        "abort"};
+    int64_t begun_ms = clock_monotonic_ms(), left_ms = timeout_ms;
+    enum kafka_outcome outcome = KAFKA_AGAIN;
+    while (outcome == KAFKA_AGAIN && left_ms > 0) {
+        outcome = kafka_outcome_take(invoke(publisher, call, offsets, (int)left_ms), err);
+        left_ms = timeout_ms - (clock_monotonic_ms() - begun_ms);
+    }
+    if (call != TXN_INIT && timeout_ms - left_ms >= SUSPICIOUS_MS)
+        atomic_fetch_add(&publisher->signs.trouble, 1);
+    if (outcome == KAFKA_DONE)
+        return STATUS_OK;
+    error_prefix(err, "%s", names[call]);
+    return STATUS_RETRY;
+}
+
+static enum status warm_topic(struct publisher *publisher, const char *option, struct error *err)
+{
+    // A transactional producer's first record to a topic waits a second unless its metadata is there.
+    const char *name = config_text(publisher->worker->config, option);
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(publisher->producer, name, NULL);
+    const struct rd_kafka_metadata *metadata = NULL;
+    rd_kafka_resp_err_t result = rd_kafka_metadata(publisher->producer, 0, topic, &metadata,
+                                                   (int)publisher->worker->transaction_timeout_ms);
+    rd_kafka_topic_destroy(topic);
+    if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return error_set(err, STATUS_RETRY, "metadata of '%s': %s", name, rd_kafka_err2str(result));
+    rd_kafka_metadata_destroy(metadata);
+    return STATUS_OK;
+}
+
+static enum status make_producer(struct publisher *publisher, struct error *err)
+{
+    char timeout[24], delivery[24], backoff[24];
+    int64_t timeout_ms = publisher->worker->transaction_timeout_ms;
+    snprintf(timeout, sizeof timeout, "%" PRId64, timeout_ms);
+    snprintf(delivery, sizeof delivery, "%" PRId64, timeout_ms - timeout_ms / 10);
+    snprintf(backoff, sizeof backoff, "%d", RETRY_BACKOFF_MS);
+    const struct kafka_setting settings[] = {
+        {"transactional.id", publisher->transactional_id},
+        {"transaction.timeout.ms", timeout},
+        {"message.timeout.ms", delivery},
+        {"retry.backoff.ms", backoff},
+        {"linger.ms", "0"},
+        {"acks", "all"},
+        {"message.max.bytes", "12582912"}, // a dead letter is a record plus headers
+        {"queue.buffering.max.kbytes", "65536"},
+    };
+    struct kafka_client_options options = {.type = RD_KAFKA_PRODUCER,
+                                           .settings = settings,
+                                           .setting_count = sizeof settings / sizeof *settings,
+                                           .signs = &publisher->signs,
+                                           .configure = set_delivery_callback};
+    enum status status = kafka_client_open(&publisher->producer, publisher->worker->config, &options, err);
+    if (status == STATUS_OK)
+        status = warm_topic(publisher, "predictions_topic", err);
+    if (status == STATUS_OK)
+        status = warm_topic(publisher, "dead_letters_topic", err);
+    if (status == STATUS_OK)
+        status = call_producer(publisher, TXN_INIT, NULL, timeout_ms, err);
+    if (status != STATUS_OK)
+        discard_producer(publisher);
+    atomic_store(&publisher->signs.trouble, 0);
+    return status;
+}
+
+enum status publisher_read_committed(struct worker *worker, rd_kafka_t *consumer, enum job_topic topic,
+                                     int32_t partition, struct offsets *offsets, bool *found,
+                                     struct error *err)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_t *entry =
+        rd_kafka_topic_partition_list_add(list, job_topic_name(worker, topic), partition);
+    rd_kafka_resp_err_t result = rd_kafka_committed(consumer, list, (int)worker->transaction_timeout_ms);
+    if (result == RD_KAFKA_RESP_ERR_NO_ERROR)
+        result = entry->err;
+    enum status status = STATUS_OK;
+    *found = result == RD_KAFKA_RESP_ERR_NO_ERROR && entry->offset >= 0;
+    if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
+        status = error_set(err, STATUS_RETRY, "committed offsets of partition %d: %s", partition,
+                           rd_kafka_err2str(result));
+    else if (*found) {
+        char text[OFFSETS_TEXT_SIZE];
+        size_t size = entry->metadata_size < sizeof text ? entry->metadata_size : sizeof text - 1;
+        memcpy(text, entry->metadata, size);
+        text[size] = '\0';
+        struct error foreign;
+        if (offsets_decode(offsets, entry->offset, worker->window, text, &foreign) != STATUS_OK)
+            LOG_WARN("commit_metadata_ignored", "partition=%d reason=\"%s\"", partition, foreign.message);
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+    return status;
+}
+
+static void remove_job(struct publisher *publisher, int index)
+{
+    worker_end_job(publisher->worker, publisher->jobs[index]);
+    publisher->jobs[index] = publisher->jobs[--publisher->count];
+}
+
+static void remove_stale(struct publisher *publisher)
+{
+    for (int i = publisher->count - 1; i >= 0; i--)
+        if (!assignment_is_current(&publisher->worker->assignment, publisher->jobs[i]))
+            remove_job(publisher, i);
+}
+
+static void account(const struct job *job)
+{
+    bool failed = job->code != JOB_OK;
+    metrics_add(METRIC_JOBS_ANSWERED, failed, 1);
+    metrics_observe(METRIC_STAGE_SECONDS, METRIC_STAGE_TOTAL,
+                    (double)(clock_monotonic_us() - job->taken_us) / 1e6);
+    if (failed) {
+        metrics_add(METRIC_JOB_ERRORS, job->code, 1);
+        metrics_add(METRIC_DEAD_LETTERS, 0, 1);
+    }
+}
+
+static void finish_job(struct publisher *publisher, int index)
+{
+    assignment_finish(&publisher->worker->assignment, publisher->jobs[index]);
+    account(publisher->jobs[index]);
+    remove_job(publisher, index);
+}
+
+// After an unknown outcome: what the committed offsets name was published; the rest was not.
+static enum status reconcile(struct publisher *publisher, struct error *err)
+{
+    struct assigned held;
+    for (int i = 0; assignment_at(&publisher->worker->assignment, i, &held); i++) {
+        struct offsets committed;
+        bool found;
+        enum status status = publisher_read_committed(publisher->worker, publisher->consumer, held.topic,
+                                                      held.partition, &committed, &found, err);
+        if (status != STATUS_OK)
+            return status;
+        for (int j = publisher->count - 1; found && j >= 0; j--) {
+            const struct job *job = publisher->jobs[j];
+            if (job->topic == held.topic && job->partition == held.partition &&
+                offsets_is_finished(&committed, job->offset))
+                finish_job(publisher, j);
+        }
+    }
+    publisher->unknown = false;
+    return STATUS_OK;
+}
+
+static enum status ready_producer(struct publisher *publisher, struct error *err)
+{
+    if (publisher->unknown || atomic_load(&publisher->signs.trouble) > 0)
+        discard_producer(publisher);
+    enum status status = publisher->producer ? STATUS_OK : make_producer(publisher, err);
+    if (status == STATUS_OK && publisher->unknown)
+        status = reconcile(publisher, err);
+    return status;
+}
+
+static void add_header(rd_kafka_headers_t *headers, const char *name, const char *value)
+{
+    rd_kafka_header_add(headers, name, -1, value, -1);
+}
+
+static rd_kafka_headers_t *dead_letter_headers(const struct worker *worker, const struct job *job)
+{
+    char number[24];
+    rd_kafka_headers_t *headers = rd_kafka_headers_new(8);
+    add_header(headers, "error_code", job_code_name(job->code));
+    add_header(headers, "error_message", job->error.message);
+    add_header(headers, "source_topic", job_topic_name(worker, job->topic));
+    snprintf(number, sizeof number, "%d", job->partition);
+    add_header(headers, "source_partition", number);
+    snprintf(number, sizeof number, "%" PRId64, job->offset);
+    add_header(headers, "source_offset", number);
+    snprintf(number, sizeof number, "%" PRId64, clock_wall_ms());
+    add_header(headers, "failed_at", number);
+    add_header(headers, "worker", worker->instance);
+    if (job->oversized)
+        add_header(headers, "value_omitted", "true");
+    return headers;
+}
+
+// The bytes stay the job's: it is kept until the transaction is over.
+static enum status produce(struct publisher *publisher, const char *option, struct job *job,
+                           struct bytes value, rd_kafka_headers_t *headers, struct error *err)
+{
+    const char *topic = config_text(publisher->worker->config, option);
+    static const uint8_t empty[1];
+    rd_kafka_resp_err_t result =
+        rd_kafka_producev(publisher->producer, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_MSGFLAGS(0),
+                          RD_KAFKA_V_KEY(job->null_key   ? NULL
+                                         : job->key.size ? job->key.data
+                                                         : empty,
+                                         job->key.size),
+                          RD_KAFKA_V_VALUE((void *)value.data, value.size), RD_KAFKA_V_OPAQUE(job),
+                          RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
+    if (result == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return STATUS_OK;
+    if (headers)
+        rd_kafka_headers_destroy(headers);
+    if (result == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
+        job->oversized = true;
+    return error_set(err, STATUS_RETRY, "produce to '%s': %s", topic, rd_kafka_err2str(result));
+}
+
+static enum status produce_job(struct publisher *publisher, struct job *job, struct error *err)
+{
+    job_stamp(job, MOMENT_PUBLISHED);
+    enum status status = answer_write(publisher->worker, job, err);
+    if (status == STATUS_OK)
+        status = produce(publisher, "predictions_topic", job, buffer_bytes(&job->answer), NULL, err);
+    if (status != STATUS_OK || job->code == JOB_OK)
+        return status;
+    struct bytes value = job->oversized ? (struct bytes){0} : buffer_bytes(&job->value);
+    return produce(publisher, "dead_letters_topic", job, value, dead_letter_headers(publisher->worker, job),
+                   err);
+}
+
+static enum status produce_all(struct publisher *publisher, struct error *err)
+{
+    publisher->failed_deliveries = 0;
+    for (int i = 0; i < publisher->count; i++) {
+        enum status status = produce_job(publisher, publisher->jobs[i], err);
+        if (status != STATUS_OK)
+            return status;
+    }
+    int64_t timeout_ms = publisher->worker->transaction_timeout_ms;
+    if (rd_kafka_flush(publisher->producer, (int)timeout_ms) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return error_set(err, STATUS_RETRY, "answers were not acknowledged within %" PRId64 " ms",
+                         timeout_ms);
+    if (publisher->failed_deliveries > 0)
+        return error_set(err, STATUS_RETRY, "%u records were refused by the broker",
+                         publisher->failed_deliveries);
+    return STATUS_OK;
+}
+
+// The offsets as they will be once the jobs held are answered; of every partition, or of those with an
+// answer.
+static rd_kafka_topic_partition_list_t *list_offsets(struct publisher *publisher, bool every, bool running)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
+    struct assigned held;
+    for (int i = 0; assignment_at(&publisher->worker->assignment, i, &held); i++) {
+        bool touched = every;
+        for (int j = 0; j < publisher->count; j++) {
+            const struct job *job = publisher->jobs[j];
+            if (job->topic != held.topic || job->partition != held.partition)
+                continue;
+            offsets_finish(&held.offsets, job->offset);
+            touched = true;
+        }
+        if (!touched)
+            continue;
+        char text[OFFSETS_TEXT_SIZE];
+        held.offsets.running = running;
+        offsets_encode(&held.offsets, text);
+        rd_kafka_topic_partition_t *entry = rd_kafka_topic_partition_list_add(
+            list, job_topic_name(publisher->worker, held.topic), held.partition);
+        entry->offset = held.offsets.first;
+        entry->metadata = memory_strdup(text); // freed with the list
+        entry->metadata_size = strlen(text);
+    }
+    return list;
+}
+
+enum { TXN_COMMITTED, TXN_ABORTED, TXN_UNKNOWN };
+
+static enum status transact(struct publisher *publisher, const rd_kafka_topic_partition_list_t *offsets,
+                            struct error *err)
+{
+    int64_t timeout_ms = publisher->worker->transaction_timeout_ms;
+    struct error ignored;
+    enum status status = call_producer(publisher, TXN_BEGIN, NULL, timeout_ms, err);
+    if (status == STATUS_OK)
+        status = produce_all(publisher, err);
+    if (status == STATUS_OK)
+        status = call_producer(publisher, TXN_OFFSETS, offsets, timeout_ms, err);
+    bool committing = status == STATUS_OK;
+    if (committing)
+        status = call_producer(publisher, TXN_COMMIT, NULL, timeout_ms, err);
+    if (status == STATUS_OK) {
+        metrics_add(METRIC_TRANSACTIONS, TXN_COMMITTED, 1);
+        return STATUS_OK;
+    }
+    publisher->unknown = true;
+    rd_kafka_purge(publisher->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    bool aborted =
+        !committing && call_producer(publisher, TXN_ABORT, NULL, ABORT_TIMEOUT_MS, &ignored) == STATUS_OK;
+    metrics_add(METRIC_TRANSACTIONS, aborted ? TXN_ABORTED : TXN_UNKNOWN, 1);
+    return status;
+}
+
+static enum status publish(struct publisher *publisher, bool every, bool running, struct error *err)
+{
+    remove_stale(publisher);
+    if (publisher->count == 0 && !every)
+        return STATUS_OK;
+    enum status status = ready_producer(publisher, err);
+    if (status != STATUS_OK || (publisher->count == 0 && !every))
+        return status;
+    rd_kafka_topic_partition_list_t *offsets = list_offsets(publisher, every, running);
+    if (offsets->cnt > 0)
+        status = transact(publisher, offsets, err);
+    rd_kafka_topic_partition_list_destroy(offsets);
+    for (int i = publisher->count - 1; status == STATUS_OK && i >= 0; i--)
+        finish_job(publisher, i);
+    return status;
+}
+
+enum status publisher_publish(struct publisher *publisher, struct error *err)
+{
+    return publish(publisher, false, true, err);
+}
+
+enum status publisher_mark(struct publisher *publisher, bool running, struct error *err)
+{
+    return publish(publisher, true, running, err);
+}

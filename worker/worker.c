@@ -1,0 +1,111 @@
+// worker.c: opens and closes what the stages share, and the four things they do to a job or to the worker.
+#include "worker/worker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/shutdown.h"
+#include "worker/batch.h"
+#include "worker/cache.h"
+
+static void read_settings(struct worker *worker, const struct config *config)
+{
+    worker->config = config;
+    worker->max_image_bytes = (size_t)config_integer(config, "max_image_bytes");
+    worker->max_image_pixels = config_integer(config, "max_image_pixels");
+    worker->cache_ttl_ms = config_integer(config, "cache_ttl_s") * 1000;
+    worker->job_budget_ms = config_integer(config, "job_budget_ms");
+    worker->batch_delay_ms = config_integer(config, "batch_delay_ms");
+    worker->batch_max = (int)config_integer(config, "batch_max");
+    worker->window = (int)config_integer(config, "window");
+    worker->commit_interval_ms = config_integer(config, "commit_interval_ms");
+    worker->transaction_timeout_ms = config_integer(config, "transaction_timeout_ms");
+    const char *instance = config_text(config, "instance");
+    if (*instance)
+        snprintf(worker->instance, sizeof worker->instance, "%s", instance);
+    else
+        job_request_id_new(worker->instance);
+}
+
+static enum status open_stores(struct worker *worker, struct error *err)
+{
+    const struct config *config = worker->config;
+    struct object_store_options objects = {.root = config_objects_root(config),
+                                           .s3_endpoint = config_text(config, "s3_endpoint"),
+                                           .s3_region = config_text(config, "s3_region"),
+                                           .timeout_ms = config_integer(config, "object_timeout_ms")};
+    enum status status = object_store_open(&worker->objects, &objects, err);
+    const char *cache = config_text(config, "cache");
+    if (status != STATUS_OK || strcmp(cache, "none") == 0)
+        return status;
+    int connections =
+        (int)(config_integer(config, "fetch_threads") + config_integer(config, "postprocess_threads"));
+    return redis_open(&worker->cache, cache, config_integer(config, "cache_timeout_ms"), connections, err);
+}
+
+// What waits in front of the device is kept short: an urgent job can't overtake what is already in a batch.
+static void init_inboxes(struct worker *worker)
+{
+    unsigned urgent_share = (unsigned)config_integer(worker->config, "urgent_share");
+    size_t jobs = (size_t)config_integer(worker->config, "queue_jobs");
+    size_t before_device = 2 * (size_t)worker->batch_max;
+    size_t capacities[STAGE_COUNT] = {
+        [STAGE_FETCH] = jobs, [STAGE_DECODE] = before_device, [STAGE_BATCH] = before_device,
+        [STAGE_INFER] = 1,    [STAGE_POSTPROCESS] = jobs,     [STAGE_PUBLISH] = jobs};
+    for (int i = 0; i < STAGE_COUNT; i++)
+        queue_init(&worker->inboxes[i], capacities[i], urgent_share);
+}
+
+enum status worker_open(struct worker *worker, const struct config *config, struct error *err)
+{
+    memset(worker, 0, sizeof *worker);
+    read_settings(worker, config);
+    assignment_init(&worker->assignment);
+    init_inboxes(worker);
+    enum status status = policy_load(&worker->policy, config_text(config, "policy"), err);
+    if (status == STATUS_OK)
+        status = engine_open(&worker->engine, config, worker->batch_max, true, err);
+    if (status == STATUS_OK)
+        status = open_stores(worker, err);
+    if (status == STATUS_OK)
+        cache_scope_init(worker);
+    return status;
+}
+
+void worker_close(struct worker *worker)
+{
+    redis_close(worker->cache);
+    object_store_close(worker->objects);
+    engine_close(&worker->engine);
+    for (int i = 0; i < STAGE_COUNT; i++)
+        queue_release(&worker->inboxes[i]);
+    assignment_release(&worker->assignment);
+}
+
+void worker_pass(struct worker *worker, struct job *job, enum stage_id stage)
+{
+    enum queue_lane lane = job->topic == TOPIC_URGENT ? QUEUE_URGENT : QUEUE_ROUTINE;
+    enum queue_result result = queue_push(&worker->inboxes[stage], lane, job);
+    if (result != QUEUE_OK)
+        abort(); // a stage's inbox closes only after every earlier stage has ended
+}
+
+void worker_end_job(struct worker *worker, struct job *job)
+{
+    atomic_fetch_sub(&worker->unfinished, 1);
+    atomic_fetch_sub(&worker->unfinished_bytes, (long long)job->taken_bytes);
+    job_free(job);
+}
+
+void worker_fail(struct worker *worker, const struct error *err)
+{
+    if (atomic_exchange(&worker->failing, true))
+        return;
+    worker->failure = *err;
+    atomic_store(&worker->failed, true);
+    LOG_ERROR("worker_failed", "reason=\"%s\"", err->message);
+    shutdown_request();
+}

@@ -1,0 +1,77 @@
+// worker.h: what the stages of one worker share. Filled in by worker_open before any thread starts; after
+// that the settings are read-only and every other part has its own lock.
+#ifndef SKINSIGHT_WORKER_WORKER_H
+#define SKINSIGHT_WORKER_WORKER_H
+
+#include <librdkafka/rdkafka.h>
+#include <stdatomic.h>
+
+#include "common/config.h"
+#include "common/object_store.h"
+#include "common/queue.h"
+#include "common/redis.h"
+#include "worker/assignment.h"
+#include "worker/engine.h"
+#include "worker/job.h"
+#include "worker/policy.h"
+
+struct publisher;
+
+enum stage_id {
+    STAGE_FETCH,
+    STAGE_DECODE,
+    STAGE_BATCH,
+    STAGE_INFER,
+    STAGE_POSTPROCESS,
+    STAGE_PUBLISH,
+    STAGE_COUNT
+};
+
+enum worker_phase { PHASE_STARTING, PHASE_NO_BROKER, PHASE_NO_TOPICS, PHASE_RUNNING, PHASE_STOPPING };
+
+struct worker {
+    const struct config *config;
+    struct engine engine;
+    struct policy policy;
+    struct object_store *objects;
+    struct redis *cache;            // NULL: none
+    char instance[JOB_WORKER_SIZE]; // names this worker in records and logs
+    char cache_scope[512]; // what decides an answer's bits besides the image; part of every cache key
+
+    // settings
+    size_t max_image_bytes;
+    int64_t max_image_pixels;
+    int64_t cache_ttl_ms;
+    int64_t job_budget_ms;
+    int64_t batch_delay_ms;
+    int batch_max;
+    int window; // of each partition's offsets
+    int64_t commit_interval_ms;
+    int64_t transaction_timeout_ms;
+
+    struct assignment assignment;
+    struct publisher *publisher; // used only with assignment.rebalance held
+    struct queue inboxes[STAGE_COUNT];
+    atomic_int device_busy;        // 1 while a batch is handed to infer and not yet done
+    atomic_int unfinished;         // jobs taken and not yet answered or dropped
+    atomic_llong unfinished_bytes; // what their records and images hold, as counted when they were taken
+    atomic_int phase;              // enum worker_phase, for /readyz
+    atomic_bool stopping;          // a stop was asked for: jobs not begun are dropped, the rest is finished
+    atomic_bool pipeline_done;     // every stage has ended
+    atomic_bool failing;           // the first failure is being written down
+    atomic_bool failed;            // it is
+    struct error failure;          // written once, before failed is set
+};
+
+// Opens model, device, policy, stores. REJECTED or FATAL with the sentence.
+enum status worker_open(struct worker *worker, const struct config *config, struct error *err) MUST_CHECK;
+void worker_close(struct worker *worker);
+
+// Gives a job to a stage, waiting for room. Thread: any stage's.
+void worker_pass(struct worker *worker, struct job *job, enum stage_id stage);
+// The job has ended: answered, or dropped because it is not ours any more.
+void worker_end_job(struct worker *worker, struct job *job);
+// The process can't go on: remembers the first sentence and asks for the stop.
+void worker_fail(struct worker *worker, const struct error *err);
+
+#endif

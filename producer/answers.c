@@ -16,7 +16,7 @@ struct answers {
     rd_kafka_t *client;
     rd_kafka_topic_t *topic;
     rd_kafka_queue_t *queue; // all partitions end here
-    int started;             // partitions 0..started - 1 are read
+    int started;             // partitions 0..started - 1 are being read
 };
 
 enum status answers_open(struct answers **answers, const struct config *config, struct error *err)
@@ -24,7 +24,7 @@ enum status answers_open(struct answers **answers, const struct config *config, 
     const struct kafka_setting settings[] = {
         {"isolation.level", "read_committed"},
         {"fetch.min.bytes", "1"},
-        {"fetch.wait.max.ms", "10"}, // also bounds how long closing takes
+        {"fetch.wait.max.ms", "10"}, // a transaction's end does not always wake a waiting fetch
         {"fetch.error.backoff.ms", "50"},
         {"check.crcs", "true"},
         {"queued.max.messages.kbytes", "16384"}, // bounds what waits in memory
@@ -73,32 +73,46 @@ static enum status count_partitions(struct answers *answers, int64_t timeout_ms,
     return STATUS_OK;
 }
 
-static enum status start_partition(struct answers *answers, int partition, int64_t timeout_ms,
-                                   struct error *err)
+static enum status find_end(struct answers *answers, int partition, int64_t timeout_ms, int64_t *end,
+                            struct error *err)
 {
     const char *name = rd_kafka_topic_name(answers->topic);
-    int64_t low, high;
+    int64_t first;
     rd_kafka_resp_err_t code =
-        rd_kafka_query_watermark_offsets(answers->client, name, partition, &low, &high, (int)timeout_ms);
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR &&
-        rd_kafka_consume_start_queue(answers->topic, partition, high, answers->queue) != 0)
-        code = rd_kafka_last_error();
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return error_set(err, STATUS_RETRY, "the end of topic '%s', partition %d, can't be read: %s", name,
-                         partition, rd_kafka_err2str(code));
+        rd_kafka_query_watermark_offsets(answers->client, name, partition, &first, end, (int)timeout_ms);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return STATUS_OK;
+    return error_set(err, STATUS_RETRY, "the end of topic '%s', partition %d, can't be read: %s", name,
+                     partition, rd_kafka_err2str(code));
+}
+
+static enum status start_partition(struct answers *answers, int partition, int64_t offset, struct error *err)
+{
+    if (rd_kafka_consume_start_queue(answers->topic, partition, offset, answers->queue) != 0)
+        return error_set(err, STATUS_FATAL, "topic '%s', partition %d, can't be read: %s",
+                         rd_kafka_topic_name(answers->topic), partition,
+                         rd_kafka_err2str(rd_kafka_last_error()));
+    answers->started = partition + 1;
     return STATUS_OK;
 }
 
+// All ends first, then all starts: a broker answers the requests of a connection in turn, and once a fetch
+// waits there for records, the question for the next end waits behind it.
 enum status answers_start(struct answers *answers, int64_t timeout_ms, struct error *err)
 {
     int64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
     int count = 0;
     enum status status = count_partitions(answers, timeout_ms, &count, err);
+    if (status != STATUS_OK)
+        return status;
+    int64_t *ends = memory_alloc((size_t)count * sizeof *ends);
     for (int i = 0; i < count && status == STATUS_OK; i++) {
         int64_t left_ms = deadline_ms - clock_monotonic_ms();
-        status = start_partition(answers, i, left_ms > 1 ? left_ms : 1, err);
-        answers->started += status == STATUS_OK;
+        status = find_end(answers, i, left_ms > 1 ? left_ms : 1, &ends[i], err);
     }
+    for (int i = 0; i < count && status == STATUS_OK; i++)
+        status = start_partition(answers, i, ends[i], err);
+    free(ends);
     return status;
 }
 

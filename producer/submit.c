@@ -217,8 +217,10 @@ static enum status send_job(struct submission *submission, struct ledger_entry *
         enum status status = sender_send(&submission->sender, entry->request_id, value, entry, err);
         if (status == STATUS_OK)
             submission->progress_ms = clock_monotonic_ms();
-        if (status != STATUS_RETRY || is_stalled(submission) || shutdown_requested())
+        if (status != STATUS_RETRY)
             return status;
+        if (is_stalled(submission) || shutdown_requested())
+            return error_set(err, status, "the broker has not taken what was sent before");
         pump(submission, PUMP_MS);
     }
 }
@@ -301,15 +303,18 @@ static int conclude(struct submission *submission)
     list_unanswered(submission);
     report_stop(submission);
     size_t delivered = counts[LEDGER_ACKNOWLEDGED] + counts[LEDGER_ANSWERED];
+    char errors[48] = "";
+    if (submission->error_answers > 0)
+        snprintf(errors, sizeof errors, " (%zu with an error)", submission->error_answers);
     if (submission->wait)
-        report_finish(report, "%zu of %zu sent, %zu answered, %zu of these with an error, in %.1f s",
-                      delivered, submission->files.count, counts[LEDGER_ANSWERED], submission->error_answers,
-                      seconds);
+        report_finish(report, "%zu of %zu sent, %zu answered%s, in %.1f s", delivered,
+                      submission->files.count, counts[LEDGER_ANSWERED], errors, seconds);
     else
         report_finish(report, "%zu of %zu sent to %s in %.1f s", delivered, submission->files.count,
                       submission->topic, seconds);
-    bool whole = report->troubles == 0 && submission->error_answers == 0;
-    return whole && !ferror(stdout) ? 0 : 1;
+    if (ferror(stdout))
+        report_trouble(report, "the results can't be written to standard output");
+    return report->troubles == 0 && submission->error_answers == 0 ? 0 : 1;
 }
 
 static void release(struct submission *submission)

@@ -185,7 +185,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 warn_untrained
 "$root/deploy/install.sh"
-attend "$services" fetch-kafka
+attend "$services" fetch-kafka >/dev/null
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/skinsight-demo.XXXXXX")
 mkdir "$scratch/objects"
 objects=file://$scratch/objects

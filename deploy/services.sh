@@ -2,7 +2,8 @@
 # services.sh: starts and stops Kafka, Redis and an S3 server on free ports of this machine, with all they keep
 # in one folder. The demo and the integration tests use it; production has its own.
 #
-#   services.sh fetch-kafka | fetch-s3       bring the server into the cache folder; done already: no network
+#   services.sh fetch-kafka | fetch-s3       bring the server into the cache folder (done already: no network) and
+#                                            print where it is
 #   services.sh start-kafka | start-redis | start-s3 DIR
 #                                            start it and wait until it answers; started again in the same
 #                                            folder it has the same port and the same data
@@ -256,7 +257,7 @@ start_s3() { # DIR
 # ---- command line ----------------------------------------------------------------------------------------
 
 usage() {
-    sed -n '5,14s/^# \{0,3\}//p' "$0" >&2
+    sed -n '5,15s/^# \{0,3\}//p' "$0" >&2
     exit 2
 }
 
@@ -268,8 +269,14 @@ need_folder() { # makes DIR and prints it as an absolute path
 
 command=${1:-}
 case $command in
-fetch-kafka) fetch_kafka ;;
-fetch-s3) fetch_s3 ;;
+fetch-kafka)
+    fetch_kafka
+    echo "$kafka_libs"
+    ;;
+fetch-s3)
+    fetch_s3
+    echo "$versitygw"
+    ;;
 free-port) free_port ;;
 start-kafka | start-redis | start-s3)
     dir=$(need_folder "${2:-}")

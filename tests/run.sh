@@ -8,10 +8,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 sh deploy/install.sh --tests
-sh deploy/services.sh fetch-kafka
-sh deploy/services.sh fetch-s3
-cache=${SKINSIGHT_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/skinsight}
-export SKINSIGHT_CACHE_DIR=$cache
+SKINSIGHT_KAFKA_LIBS=$(sh deploy/services.sh fetch-kafka)
+SKINSIGHT_VERSITYGW=$(sh deploy/services.sh fetch-s3)
+export SKINSIGHT_KAFKA_LIBS SKINSIGHT_VERSITYGW
 
 if command -v ccache >/dev/null; then
     export CMAKE_C_COMPILER_LAUNCHER=ccache

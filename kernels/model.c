@@ -1,0 +1,321 @@
+// model.c: reads a model directory and refuses it unless every part fits the others: manifest, digest,
+// architecture, shapes, values.
+#include "kernels/model.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/json.h"
+#include "common/lesion.h"
+#include "common/memory.h"
+#include "kernels/model_private.h"
+
+enum { MAX_MANIFEST_SIZE = 1 << 20, MAX_VALUES = 10000, MAX_DEPTH = 16, MAX_SIDE = 4096 };
+
+static enum status bad_field(const char *name, const char *rule, struct error *err)
+{
+    return error_set(err, STATUS_REJECTED, "'%s' must be %s", name, rule);
+}
+
+static const cJSON *member(const cJSON *object, const char *name)
+{
+    return cJSON_GetObjectItemCaseSensitive(object, name);
+}
+
+static bool is_token_character(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '.' || c == '-';
+}
+
+bool model_is_token(const char *text)
+{
+    size_t length = 0;
+    while (is_token_character(text[length]))
+        length++;
+    return text[length] == '\0' && length >= 1 && length < MODEL_TEXT_SIZE;
+}
+
+bool model_is_version(const char *text)
+{
+    const char *at = text;
+    for (int part = 0; part < 3; part++) {
+        size_t digits = strspn(at, "0123456789");
+        if (digits < 1 || digits > 9 || (digits > 1 && at[0] == '0') || at[digits] != (part < 2 ? '.' : '\0'))
+            return false;
+        at += digits + 1;
+    }
+    return true;
+}
+
+// A file of the directory itself, never one that is hidden or lies elsewhere.
+static bool is_file_name(const char *text)
+{
+    return model_is_token(text) && text[0] != '.';
+}
+
+static bool is_line(const char *text)
+{
+    size_t length = strlen(text);
+    for (size_t i = 0; i < length; i++)
+        if (text[i] < ' ' || text[i] > '~')
+            return false;
+    return length < MODEL_TEXT_SIZE;
+}
+
+static bool is_float_dtype(const char *text)
+{
+    return strcmp(text, "F32") == 0 || strcmp(text, "F16") == 0 || strcmp(text, "BF16") == 0;
+}
+
+static bool is_known_preprocessing(const char *text)
+{
+    return strcmp(text, MODEL_PREPROCESSING) == 0;
+}
+
+// What a text must be, in words too.
+struct text_rule {
+    bool (*is_valid)(const char *text);
+    const char *words;
+    size_t size; // of the field, with the end
+};
+
+static const struct text_rule token_rule = {model_is_token, "1 to 64 of [A-Za-z0-9_.-]", MODEL_TEXT_SIZE};
+static const struct text_rule version_rule = {model_is_version, "MAJOR.MINOR.PATCH", MODEL_TEXT_SIZE};
+static const struct text_rule licence_rule = {is_line, "a line of at most 64 characters", MODEL_TEXT_SIZE};
+static const struct text_rule file_rule = {is_file_name, "the plain name of a file in the directory",
+                                           MODEL_TEXT_SIZE};
+static const struct text_rule dtype_rule = {is_float_dtype, "F32, F16 or BF16",
+                                            sizeof((struct manifest *)0)->weights_dtype};
+static const struct text_rule preprocessing_rule = {is_known_preprocessing, "\"" MODEL_PREPROCESSING "\"",
+                                                    sizeof((struct preprocessing *)0)->version};
+
+static enum status read_text(const cJSON *object, const char *name, const struct text_rule *rule, char *text,
+                             struct error *err)
+{
+    const cJSON *json = member(object, name);
+    if (!cJSON_IsString(json) || strlen(json->valuestring) >= rule->size ||
+        !rule->is_valid(json->valuestring))
+        return bad_field(name, rule->words, err);
+    strcpy(text, json->valuestring);
+    return STATUS_OK;
+}
+
+static enum status read_side(const cJSON *object, const char *name, int *value, struct error *err)
+{
+    double number;
+    if (!json_integer(member(object, name), 1, MAX_SIDE, &number))
+        return bad_field(name, "a whole number from 1 to 4096", err);
+    *value = (int)number;
+    return STATUS_OK;
+}
+
+static enum status read_three(const cJSON *object, const char *name, float low, float values[3],
+                              struct error *err)
+{
+    const cJSON *json = member(object, name);
+    if (!cJSON_IsArray(json) || cJSON_GetArraySize(json) != 3)
+        return bad_field(name, "an array of three numbers", err);
+    int i = 0;
+    for (const cJSON *item = json->child; item; item = item->next) {
+        values[i] = (float)item->valuedouble;
+        if (!cJSON_IsNumber(item) || !(values[i] >= low && values[i] <= 100))
+            return bad_field(name, "an array of three numbers within bounds", err);
+        i++;
+    }
+    return STATUS_OK;
+}
+
+static enum status read_preprocessing(const cJSON *json, struct preprocessing *preprocessing,
+                                      struct error *err)
+{
+    if (!cJSON_IsObject(json))
+        return bad_field("preprocessing", "an object", err);
+    enum status status = read_text(json, "version", &preprocessing_rule, preprocessing->version, err);
+    if (status == STATUS_OK)
+        status = read_side(json, "resize", &preprocessing->resize, err);
+    if (status == STATUS_OK)
+        status = read_side(json, "crop", &preprocessing->crop, err);
+    if (status == STATUS_OK)
+        status = read_three(json, "mean", -100, preprocessing->mean, err);
+    if (status == STATUS_OK)
+        status = read_three(json, "std", 1e-6f, preprocessing->std, err);
+    if (status != STATUS_OK)
+        return status;
+    if (preprocessing->crop > preprocessing->resize)
+        return bad_field("crop", "at most 'resize'", err);
+    return STATUS_OK;
+}
+
+static enum status read_weights(const cJSON *json, struct manifest *manifest, struct error *err)
+{
+    if (!cJSON_IsObject(json))
+        return bad_field("weights", "an object", err);
+    enum status status = read_text(json, "file", &file_rule, manifest->weights_file, err);
+    if (status == STATUS_OK)
+        status = read_text(json, "dtype", &dtype_rule, manifest->weights_dtype, err);
+    const cJSON *digest = member(json, "sha256");
+    if (status == STATUS_OK &&
+        (!cJSON_IsString(digest) || !digest_parse(digest->valuestring, &manifest->weights_sha256)))
+        status = bad_field("sha256", "64 hexadecimal digits", err);
+    if (status != STATUS_OK)
+        error_prefix(err, "weights");
+    return status;
+}
+
+// The order of the classes is the order of the logits: another one would swap diagnoses.
+static enum status check_classes(const cJSON *json, struct error *err)
+{
+    bool good = cJSON_IsArray(json) && cJSON_GetArraySize(json) == LESION_CLASSES;
+    int i = 0;
+    for (const cJSON *item = good ? json->child : NULL; item; item = item->next)
+        good = good && cJSON_IsString(item) && strcmp(item->valuestring, lesion_codes[i++]) == 0;
+    return good ? STATUS_OK : bad_field("classes", "MEL, NV, BCC, AK, BKL, DF, VASC, SCC in this order", err);
+}
+
+static enum status read_names(const cJSON *json, struct manifest *manifest, struct error *err)
+{
+    enum status status = read_text(json, "name", &token_rule, manifest->name, err);
+    if (status == STATUS_OK)
+        status = read_text(json, "version", &version_rule, manifest->version, err);
+    if (status == STATUS_OK)
+        status = read_text(json, "model_version", &token_rule, manifest->model_version, err);
+    if (status == STATUS_OK)
+        status = read_text(json, "architecture", &token_rule, manifest->architecture, err);
+    if (status == STATUS_OK)
+        status = read_text(json, "licence", &licence_rule, manifest->licence, err);
+    return status;
+}
+
+static enum status read_manifest(const cJSON *json, struct manifest *manifest, struct error *err)
+{
+    const cJSON *schema = member(json, "schema");
+    if (!cJSON_IsString(schema) || strcmp(schema->valuestring, MODEL_SCHEMA) != 0)
+        return bad_field("schema", "\"" MODEL_SCHEMA "\"", err);
+    enum status status = read_names(json, manifest, err);
+    if (status == STATUS_OK)
+        status = read_side(json, "image_size", &manifest->image_size, err);
+    if (status == STATUS_OK)
+        status = check_classes(member(json, "classes"), err);
+    if (status == STATUS_OK)
+        status = read_preprocessing(member(json, "preprocessing"), &manifest->preprocessing, err);
+    if (status == STATUS_OK)
+        status = read_weights(member(json, "weights"), manifest, err);
+    if (status != STATUS_OK)
+        return status;
+    const cJSON *temperature = member(json, "temperature"), *trained = member(json, "trained");
+    if (!cJSON_IsNumber(temperature) ||
+        !(temperature->valuedouble >= 1e-3 && temperature->valuedouble <= 1e3))
+        return bad_field("temperature", "a number from 0.001 to 1000", err);
+    manifest->temperature = (float)temperature->valuedouble;
+    if (!cJSON_IsBool(trained))
+        return bad_field("trained", "true or false", err);
+    manifest->trained = cJSON_IsTrue(trained);
+    if (manifest->preprocessing.crop != manifest->image_size)
+        return bad_field("image_size", "equal to 'crop'", err);
+    return STATUS_OK;
+}
+
+enum status manifest_parse(struct bytes text, struct manifest *manifest, struct error *err)
+{
+    const struct json_limits limits = {MAX_MANIFEST_SIZE, MAX_VALUES, MAX_DEPTH};
+    cJSON *json = NULL;
+    memset(manifest, 0, sizeof *manifest);
+    enum status status = json_parse(text, &limits, &json, err);
+    if (status == STATUS_OK)
+        status = cJSON_IsObject(json) ? read_manifest(json, manifest, err)
+                                      : error_set(err, STATUS_REJECTED, "it is not a JSON object");
+    cJSON_Delete(json);
+    return status;
+}
+
+static enum status read_manifest_file(const char *path, struct manifest *manifest, struct error *err)
+{
+    enum status status = STATUS_REJECTED;
+    size_t size = 0;
+    uint8_t *text = memory_alloc(MAX_MANIFEST_SIZE + 1);
+    FILE *file = fopen(path, "rbe");
+    if (!file) {
+        error_set(err, status, "can't be opened: %s", strerror(errno));
+        goto done;
+    }
+    size = fread(text, 1, MAX_MANIFEST_SIZE + 1, file);
+    if (ferror(file))
+        status = error_set(err, STATUS_FATAL, "can't be read: %s", strerror(errno));
+    else if (size > MAX_MANIFEST_SIZE)
+        error_set(err, status, "has more than %d bytes", MAX_MANIFEST_SIZE);
+    else
+        status = manifest_parse((struct bytes){text, size}, manifest, err);
+done:
+    if (file)
+        fclose(file);
+    free(text);
+    if (status != STATUS_OK)
+        error_prefix(err, "%s", path);
+    return status;
+}
+
+// The weights file is the one the manifest was written for.
+static enum status open_weights(struct model *model, const char *path, struct error *err)
+{
+    enum status status = weights_open(&model->weights, path, err);
+    if (status != STATUS_OK)
+        return status;
+    struct digest digest = weights_digest(model->weights);
+    if (digest_equal(&digest, &model->manifest.weights_sha256))
+        return STATUS_OK;
+    char expected[DIGEST_TEXT_SIZE], found[DIGEST_TEXT_SIZE];
+    digest_text(&model->manifest.weights_sha256, expected);
+    digest_text(&digest, found);
+    return error_set(err, STATUS_REJECTED, "%s: SHA-256 is %s, the manifest says %s", path, found, expected);
+}
+
+static enum status build_network(struct model *model, const char *path, struct error *err)
+{
+    const struct manifest *manifest = &model->manifest;
+    enum status status = network_build(&model->network, manifest->architecture, LESION_CLASSES, err);
+    if (status == STATUS_OK && model->network->image_size != manifest->image_size)
+        status = error_set(err, STATUS_REJECTED, "%s takes images of %d, the manifest says %d",
+                           manifest->architecture, model->network->image_size, manifest->image_size);
+    if (status == STATUS_OK) {
+        memcpy(model->network->mean, manifest->preprocessing.mean, sizeof model->network->mean);
+        memcpy(model->network->std, manifest->preprocessing.std, sizeof model->network->std);
+        status = network_check_weights(model->network, model->weights, err);
+    }
+    if (status != STATUS_OK)
+        error_prefix(err, "%s", path);
+    return status;
+}
+
+enum status model_open(struct model **result, const char *directory, struct error *err)
+{
+    struct model *model = memory_alloc(sizeof *model);
+    char *manifest_path = memory_format("%s/%s", directory, MODEL_MANIFEST), *weights_path = NULL;
+    enum status status = read_manifest_file(manifest_path, &model->manifest, err);
+    if (status == STATUS_OK) {
+        weights_path = memory_format("%s/%s", directory, model->manifest.weights_file);
+        status = open_weights(model, weights_path, err);
+    }
+    if (status == STATUS_OK)
+        status = build_network(model, weights_path, err);
+    if (status != STATUS_OK) {
+        model_close(model);
+        model = NULL;
+    }
+    free(manifest_path);
+    free(weights_path);
+    *result = model;
+    return status;
+}
+
+void model_close(struct model *model)
+{
+    if (!model)
+        return;
+    network_free(model->network);
+    weights_close(model->weights);
+    free(model);
+}

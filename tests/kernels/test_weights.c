@@ -1,0 +1,242 @@
+// test_weights.c: safetensors files: written and read back, read as the format's definition says, and refused
+// when they lie. Each bad file is the good one with one thing wrong; the sentence must say which.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "kernels/weights.h"
+
+static char folder[] = "/tmp/skinsight-weights-XXXXXX";
+static char path[64];
+
+static int make_folder(void **state)
+{
+    (void)state;
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(path, sizeof path, "%s/file", folder);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    unlink(path);
+    return rmdir(folder);
+}
+
+// A file of the given header and data_size bytes of data 0, 1, 2, ...; claimed: its length field.
+static void write_file(const char *header, uint64_t claimed, size_t data_size)
+{
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    for (int i = 0; i < 8; i++)
+        fputc((int)(claimed >> 8 * i & 255), file);
+    fputs(header, file);
+    for (size_t i = 0; i < data_size; i++)
+        fputc((int)(i & 255), file);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void check_refused_file(const char *sentence)
+{
+    struct error err = {""};
+    struct weights *weights = NULL;
+    assert_int_equal(weights_open(&weights, path, &err), STATUS_REJECTED);
+    assert_null(weights);
+    if (!strstr(err.message, sentence))
+        fail_msg("'%s' does not say '%s'", err.message, sentence);
+}
+
+static void check_refused(const char *header, size_t data_size, const char *sentence)
+{
+    write_file(header, strlen(header), data_size);
+    check_refused_file(sentence);
+}
+
+#define TENSOR(name, dtype, shape, begin, end)                                                               \
+    "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":[" shape "],\"data_offsets\":[" begin "," end "]}"
+
+static void a_file_is_read_as_the_format_says(void **state)
+{
+    (void)state;
+    struct error err = {""};
+    struct weights *weights = NULL;
+    // out of order, unaligned, padded with spaces, a scalar and an empty tensor among them
+    const char *header =
+        "{\"__metadata__\":{\"format\":\"pt\"}," TENSOR("b", "F32", "1,2", "3", "11") "," TENSOR(
+            "a", "I8", "3", "0", "3") "," TENSOR("s", "I64", "", "11", "19") "," TENSOR("none", "F16", "0,7",
+                                                                                        "19", "19") "}    ";
+    write_file(header, strlen(header), 19);
+    if (weights_open(&weights, path, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    assert_int_equal(weights_count(weights), 4);
+    assert_string_equal(weights_at(weights, 0)->name, "a");
+    const struct weight *b = weights_find(weights, "b");
+    assert_int_equal(b->rank, 2);
+    assert_int_equal(b->shape[1], 2);
+    assert_int_equal(b->size, 8);
+    uint8_t expected[8] = {3, 4, 5, 6, 7, 8, 9, 10};
+    assert_memory_equal(b->data, expected, sizeof expected);
+    assert_int_equal(weights_find(weights, "s")->count, 1);
+    assert_int_equal(weights_find(weights, "none")->count, 0);
+    assert_null(weights_find(weights, "c"));
+    weights_discard_pages(weights, b);
+    assert_memory_equal(b->data, expected, sizeof expected);
+    weights_close(weights);
+}
+
+static void what_is_saved_is_read_back(void **state)
+{
+    (void)state;
+    struct error err = {""};
+    struct weights *made = weights_new(), *weights = NULL;
+    float values[6] = {0.5f, -1, 3e38f, 1e-45f, -0.0f, 7};
+    weights_add(made, "first", 2, (int64_t[]){2, 3}, values);
+    weights_add(made, "quoted \"name\"", 1, (int64_t[]){1}, values + 2);
+    assert_int_equal(weights_save(made, path, &err), STATUS_OK);
+    if (weights_open(&weights, path, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    assert_int_equal(weights_count(weights), 2);
+    assert_int_equal((uintptr_t)weights_at(weights, 0)->data % 8, 0);
+    float read[6];
+    weight_to_float(weights_find(weights, "first"), read);
+    assert_memory_equal(read, values, sizeof read);
+    weight_to_float(weights_find(weights, "quoted \"name\""), read);
+    assert_memory_equal(read, values + 2, sizeof read[0]);
+    weights_close(weights);
+    assert_int_equal(weights_save(made, "/nowhere/file", &err), STATUS_FATAL);
+    weights_close(made);
+}
+
+static void halves_become_floats(void **state)
+{
+    (void)state;
+    // IEEE 754 binary16: 1, -2, largest 65504, smallest normal 2^-14, subnormals 2^-24 and 1023 * 2^-24, -0,
+    // inf
+    static const uint16_t halves[8] = {0x3c00, 0xc000, 0x7bff, 0x0400, 0x0001, 0x83ff, 0x8000, 0x7c00};
+    static const float expected[8] = {1, -2, 65504, 0x1p-14f, 0x1p-24f, -1023 * 0x1p-24f, -0.0f, INFINITY};
+    static const uint16_t brains[2] = {0x3f80, 0xc0a0}; // bfloat16: 1, -5
+    static const float brain_values[2] = {1, -5};
+    struct weight weight = {.dtype = DTYPE_F16, .count = 8, .size = 16, .data = halves};
+    float values[8];
+    weight_to_float(&weight, values);
+    assert_memory_equal(values, expected, sizeof expected);
+    weight = (struct weight){.dtype = DTYPE_BF16, .count = 2, .size = 4, .data = brains};
+    weight_to_float(&weight, values);
+    assert_memory_equal(values, brain_values, sizeof brain_values);
+}
+
+static void files_that_are_too_short_are_refused(void **state)
+{
+    (void)state;
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    fputs("1234567", file);
+    fclose(file);
+    check_refused_file("7 bytes");
+    const char *header = "{" TENSOR("a", "F32", "2", "0", "8") "}";
+    write_file(header, strlen(header) + 100, 8);
+    check_refused_file("the file has");
+    write_file(header, UINT64_MAX, 8);
+    check_refused_file("18446744073709551615");
+    write_file(header, (16 << 20) + 1, 8);
+    check_refused_file("16777216 are allowed");
+    write_file(header, strlen(header) - 1, 8);
+    check_refused_file("header");
+    write_file(header, strlen(header), 7);
+    check_refused_file("tensor 'a'");
+}
+
+static void headers_that_are_no_header_are_refused(void **state)
+{
+    (void)state;
+    check_refused("[]", 0, "object");
+    check_refused("{}", 0, "no tensor");
+    check_refused("{\"a\":", 0, "header");
+    check_refused("{\"a\":1}", 0, "'a'");
+    check_refused("{} x", 0, "header");
+    check_refused("{\"__metadata__\":{\"format\":1}," TENSOR("a", "F32", "2", "0", "8") "}", 8,
+                  "__metadata__");
+    check_refused("{\"\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8, "name has 0 bytes");
+    char header[512], name[200];
+    memset(name, 'n', sizeof name);
+    snprintf(header, sizeof header, "{\"%.128s\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}",
+             name);
+    check_refused(header, 8, "name has 128 bytes");
+}
+
+static void tensors_that_lie_are_refused_by_name(void **state)
+{
+    (void)state;
+    check_refused("{" TENSOR("a", "F64", "1", "0", "8") "}", 8, "tensor 'a' has dtype 'F64'");
+    check_refused("{" TENSOR("a", "F32", "3", "0", "8") "}", 8, "tensor 'a' has 8 bytes, its shape needs 12");
+    check_refused("{" TENSOR("a", "F32", "-2", "0", "8") "}", 8, "tensor 'a'");
+    check_refused("{" TENSOR("a", "F32", "1.5", "0", "6") "}", 6, "tensor 'a'");
+    check_refused("{" TENSOR("a", "F32", "1,1,1,1,1,2", "0", "8") "}", 8, "more than 5 dimensions");
+    check_refused("{" TENSOR("a", "F32", "4294967296,4294967296", "0", "0") "}", 8, "too many values");
+    check_refused("{" TENSOR("a", "F32", "0,9007199254740992,9007199254740992", "0", "8") "}", 8,
+                  "tensor 'a'");
+    check_refused("{" TENSOR("a", "F32", "2", "8", "0") "}", 8, "tensor 'a' lies at bytes 8 to 0");
+    check_refused("{" TENSOR("a", "F32", "2", "8", "16") "}", 8, "tensor 'a' lies at bytes 8 to 16");
+    check_refused("{" TENSOR("a", "F32", "2", "-8", "0") "}", 8, "data_offsets");
+    check_refused("{" TENSOR("a", "F32", "2", "0", "1e400") "}", 8, "data_offsets");
+    check_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}", 8, "tensor 'a'");
+    check_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"shape\":[2]}}", 8, "tensor 'a'");
+    check_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":2,\"data_offsets\":[0,8]}}", 8, "no shape");
+    check_refused("{\"a\":{\"dtype\":4,\"shape\":[2],\"data_offsets\":[0,8]}}", 8, "no dtype");
+}
+
+static void overlaps_gaps_and_doubles_are_refused(void **state)
+{
+    (void)state;
+    check_refused("{" TENSOR("a", "F32", "2", "0", "8") "," TENSOR("b", "F32", "2", "4", "12") "}", 12,
+                  "tensor 'b' overlaps");
+    check_refused("{" TENSOR("a", "F32", "2", "0", "8") "," TENSOR("b", "F32", "2", "0", "8") "}", 8,
+                  "overlaps");
+    check_refused("{" TENSOR("a", "F32", "2", "0", "8") "," TENSOR("b", "F32", "2", "12", "20") "}", 20,
+                  "4 bytes before tensor 'b'");
+    check_refused("{" TENSOR("a", "F32", "2", "4", "12") "}", 12, "4 bytes before tensor 'a'");
+    check_refused("{" TENSOR("a", "F32", "2", "0", "8") "}", 11, "3 bytes after");
+    check_refused("{" TENSOR("a", "F32", "2", "0", "8") "," TENSOR("a", "F32", "2", "8", "16") "}", 16,
+                  "'a'");
+}
+
+static void other_kinds_of_file_are_refused(void **state)
+{
+    (void)state;
+    struct error err = {""};
+    struct weights *weights = NULL;
+    assert_int_equal(weights_open(&weights, folder, &err), STATUS_REJECTED);
+    assert_non_null(strstr(err.message, "not a regular file"));
+    assert_int_equal(weights_open(&weights, "/nowhere/at/all", &err), STATUS_FATAL);
+    assert_non_null(strstr(err.message, "/nowhere/at/all"));
+    unlink(path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(weights_open(&weights, path, &err), STATUS_REJECTED);
+    unlink(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_file_is_read_as_the_format_says),
+        cmocka_unit_test(what_is_saved_is_read_back),
+        cmocka_unit_test(halves_become_floats),
+        cmocka_unit_test(files_that_are_too_short_are_refused),
+        cmocka_unit_test(headers_that_are_no_header_are_refused),
+        cmocka_unit_test(tensors_that_lie_are_refused_by_name),
+        cmocka_unit_test(overlaps_gaps_and_doubles_are_refused),
+        cmocka_unit_test(other_kinds_of_file_are_refused),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}

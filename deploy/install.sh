@@ -44,7 +44,7 @@ install_packages() { # PACKAGE...
     echo "installing$missing" >&2
     as_root apt-get -qq update
     # shellcheck disable=SC2086
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $missing >&2
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $missing >/dev/null
 }
 
 find_go() { # prints a Go of at least 1.25

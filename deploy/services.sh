@@ -171,7 +171,7 @@ fetch_kafka() {
     trap 'exit 143' INT TERM HUP
     # Run on a copy, so that nothing is written beside the committed file.
     cp "$here/kafka/pom.xml" "$part/pom.xml"
-    mvn -B -q -f "$part/pom.xml" dependency:copy-dependencies -DincludeScope=runtime \
+    mvn -B -q -Dstyle.color=never -f "$part/pom.xml" dependency:copy-dependencies -DincludeScope=runtime \
         -DoutputDirectory="$part/libs" >&2 || fail "Maven could not fetch Kafka"
     (cd "$part/libs" && sha256sum --quiet -c "$here/kafka/SHA256SUMS") >&2 || fail "a jar of Kafka is not the pinned one"
     # Whole or not at all; another fetch that was quicker is as good.
@@ -230,8 +230,10 @@ fetch_s3() {
     part=$(mktemp -d "$cache/versitygw.XXXXXX")
     trap 'rm -rf "$part"' EXIT
     trap 'exit 143' INT TERM HUP
-    GOBIN="$part" "$go" install "github.com/versity/versitygw/cmd/versitygw@$versitygw_version" >&2 ||
+    GOBIN="$part" "$go" install "github.com/versity/versitygw/cmd/versitygw@$versitygw_version" >"$part/log" 2>&1 || {
+        cat "$part/log" >&2
         fail "versitygw could not be built"
+    }
     mv "$part/versitygw" "$versitygw"
 }
 

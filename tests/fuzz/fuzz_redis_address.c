@@ -1,0 +1,23 @@
+// fuzz_redis_address.c: any text as the URL of the cache.
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/redis_address.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct redis_address address;
+    char *text = malloc(size + 1);
+    memcpy(text, data, size);
+    text[size] = '\0';
+    if (redis_address_parse(text, &address)) {
+        if (!address.host[0] || strlen(address.host) >= REDIS_PART_SIZE || address.port < 1 ||
+            address.port > UINT16_MAX || address.database < 0)
+            abort();
+    }
+    free(text);
+    return 0;
+}

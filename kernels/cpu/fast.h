@@ -1,0 +1,108 @@
+// fast.h: the fast CPU executor: a network turned into steps over memory that is laid out once.
+//
+// fast_backend.c opens the device; fast_build.c turns operations into steps (fusing neighbours, dropping rows
+// that nobody reads); fast_weights.c packs; fast_run.c runs. A batch is worked off in chunks of a few images,
+// so that activations stay in the caches and memory does not grow with the batch.
+//
+// Thread: as backend.h says, one at a time for the backend; the backend's team does the work.
+#ifndef SKINSIGHT_KERNELS_CPU_FAST_H
+#define SKINSIGHT_KERNELS_CPU_FAST_H
+
+#include "kernels/backend.h"
+#include "kernels/cpu/cpu_kernels.h"
+#include "kernels/cpu/team.h"
+
+enum {
+    FAST_MAX_STEPS = 2 * NETWORK_MAX_OPERATIONS,
+    FAST_MAX_TENSORS = NETWORK_MAX_TENSORS + FAST_MAX_STEPS,
+    FAST_MAX_SLOTS = 32,
+};
+
+struct fast_backend {
+    struct backend backend; // first
+    struct backend *plain;  // for networks that have an operation without a fast step
+    struct cpu_kernels kernels;
+    struct team *team;
+};
+
+enum storage { STORE_FP32, STORE_BF16, STORE_INT8 };
+
+// An activation of one chunk. Row r of image i begins at memory + slot offset + i * image_stride + r *
+// row_stride.
+struct fast_tensor {
+    enum storage storage;
+    int rows, columns; // of one image; one row where only the first is ever read
+    size_t row_stride, image_stride, size;
+    int view_of;   // another tensor whose memory this one reads, or itself
+    int slot;      // -1: nowhere
+    size_t scales; // STORE_INT8: where in its slot the struct row_scale of each row begin
+    int last_step; // that reads it
+};
+
+enum step_kind {
+    STEP_PATCHES,   // view -> rows of pixels of one patch, normalised
+    STEP_GEMM,      // linear layer or patch embedding, with GELU or residual
+    STEP_CLASS_ROW, // class token and its position into row 0
+    STEP_LAYERNORM,
+    STEP_ATTENTION,
+    STEP_GELU,
+    STEP_ADD,
+    STEP_CONVERT, // float to the type of a matrix product
+    STEP_KIND_COUNT
+};
+
+struct step {
+    enum step_kind kind;
+    const struct operation *operation; // of the network: names of weights, numbers
+    int input, second, output;         // tensors; second: the residual; -1: none
+    int rows;                          // of the output, computed for each image
+    int first_output_row;
+    const struct gemm_kernel *kernel;
+    int first_panel, panel_count;
+    int shares_weights_of; // a step whose packed weights this one uses; -1: its own
+    bool gelu;
+    bool map; // attention: write the class token's weights
+    // Filled in by fast_weights.c
+    struct gemm_weights weights;
+    const float *scale, *bias; // LayerNorm; class row: scale
+    const float *positions;    // patch embedding: added to each image's rows
+};
+
+struct fast_plan {
+    struct plan plan; // first
+    struct fast_backend *fast;
+    struct network *network; // ours
+    const struct gemm_kernel *gemm, *attention;
+    int chunk; // images
+    struct step *steps;
+    int step_count;
+    struct fast_tensor *tensors;
+    int tensor_count;
+    size_t slot_offsets[FAST_MAX_SLOTS], slot_sizes[FAST_MAX_SLOTS];
+    int slot_count;
+    char *memory; // activations, then each thread's scratch
+    size_t memory_size, scratch_offset, scratch_size;
+    char *weights;
+    size_t weights_size;
+    float table[3 * 256]; // normalised values of a byte
+    uint16_t table_bf16[3 * 256];
+};
+
+// Opens a backend that runs on the team's threads; the processor must have AVX2.
+enum status fast_backend_open(struct backend **backend, int threads, struct error *err) MUST_CHECK;
+
+// Whether every operation of the network has a fast step.
+bool fast_supports(const struct network *network);
+
+// Fills steps, tensors and memory of a plan whose network, kernels and chunk are set.
+void fast_build(struct fast_plan *plan, bool attention_map);
+
+// Packs the weights that the steps name. FATAL: no memory.
+enum status fast_pack_weights(struct fast_plan *plan, const struct weights *weights,
+                              struct error *err) MUST_CHECK;
+
+// Runs one chunk: views and results of its images.
+void fast_run_chunk(struct fast_plan *plan, const uint8_t *const *views, int images, float *logits,
+                    float *attention);
+
+#endif

@@ -1,0 +1,171 @@
+// fast_backend.c: the backend of processors with AVX2 or better: opens the team, prepares plans, runs them
+// chunk by chunk. A network with an operation that has no fast step gets the plain executor, in fp32.
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/memory.h"
+#include "kernels/cpu/cpu_features.h"
+#include "kernels/cpu/fast.h"
+#include "kernels/cpu/pages.h"
+#include "kernels/cpu/plain.h"
+#include "kernels/preprocess.h"
+
+// Enough rows to keep the cores busy; more would only push activations out of the caches.
+enum { MAX_CHUNK = 64, THREADS_PER_IMAGE = 4 };
+
+static void plan_release(struct plan *base)
+{
+    struct fast_plan *plan = (struct fast_plan *)base;
+    pages_free(plan->memory, plan->memory_size);
+    pages_free(plan->weights, plan->weights_size);
+    free(plan->steps);
+    free(plan->tensors);
+    free(plan->network);
+    free(plan);
+}
+
+static enum status choose_kernels(struct fast_plan *plan, enum precision precision, struct error *err)
+{
+    const struct cpu_kernels *kernels = &plan->fast->kernels;
+    plan->gemm = kernels->gemm[precision];
+    if (!plan->gemm)
+        return error_set(err, STATUS_REJECTED, "this processor (%s) can't compute in %s%s; use fp32",
+                         plan->fast->backend.device, precision_names[precision],
+                         precision == PRECISION_BF16   ? ", which needs AVX512_BF16"
+                         : precision == PRECISION_INT8 ? ", which needs AVX512_VNNI"
+                                                       : "");
+    bool half = precision != PRECISION_FP32 && kernels->gemm[PRECISION_BF16];
+    plan->attention = kernels->gemm[half ? PRECISION_BF16 : PRECISION_FP32];
+    return STATUS_OK;
+}
+
+static void describe(struct plan *plan, struct fast_backend *fast, const struct network *network,
+                     const struct plan_options *options)
+{
+    bool attention = options->attention && network->attention >= 0;
+    *plan = (struct plan){.backend = &fast->backend,
+                          .max_batch = options->max_batch,
+                          .classes = network->classes,
+                          .view_size = network->image_size * network->image_size * 3,
+                          .heads = attention ? network->operations[network->attention].heads : 0,
+                          .map_height = attention ? network->map_height : 0,
+                          .map_width = attention ? network->map_width : 0,
+                          .flops = network_flops(network),
+                          .precision = options->precision};
+}
+
+static void make_tables(struct fast_plan *plan)
+{
+    preprocess_table(plan->network->mean, plan->network->std, plan->table);
+    plan->fast->kernels.ops->to_bf16(plan->table, 3 * 256, plan->table_bf16);
+}
+
+static void choose_chunk(struct fast_plan *plan)
+{
+    int chunk = 1 + team_threads(plan->fast->team) / THREADS_PER_IMAGE;
+    chunk = chunk < MAX_CHUNK ? chunk : MAX_CHUNK;
+    plan->chunk = chunk < plan->plan.max_batch ? chunk : plan->plan.max_batch;
+}
+
+// Reads every value once; the pages are given back, so that they never stand beside the packed weights.
+static enum status check_weights(const struct network *network, const struct weights *weights,
+                                 struct error *err)
+{
+    enum status status = network_check_weights(network, weights, err);
+    for (size_t i = 0; i < weights_count(weights); i++)
+        weights_discard_pages(weights, weights_at(weights, i));
+    return status;
+}
+
+static enum status fast_prepare(struct backend *backend, const struct network *network,
+                                const struct weights *weights, const struct plan_options *options,
+                                struct plan **result, struct error *err)
+{
+    struct fast_backend *fast = (struct fast_backend *)backend;
+    if (!fast_supports(network))
+        return fast->plain->ops->prepare(fast->plain, network, weights, options, result, err);
+    struct fast_plan *plan = memory_alloc(sizeof *plan);
+    plan->fast = fast;
+    enum status status = choose_kernels(plan, options->precision, err);
+    if (status == STATUS_OK)
+        status = check_weights(network, weights, err);
+    if (status != STATUS_OK)
+        goto done;
+    describe(&plan->plan, fast, network, options);
+    plan->network = memory_alloc(sizeof *network);
+    *plan->network = *network;
+    plan->steps = memory_alloc(FAST_MAX_STEPS * sizeof *plan->steps);
+    plan->tensors = memory_alloc(FAST_MAX_TENSORS * sizeof *plan->tensors);
+    choose_chunk(plan);
+    make_tables(plan);
+    fast_build(plan, plan->plan.heads > 0);
+    status = fast_pack_weights(plan, weights, err);
+    if (status != STATUS_OK)
+        goto done;
+    plan->memory = pages_new(plan->memory_size);
+    if (!plan->memory)
+        status =
+            error_set(err, STATUS_FATAL, "no memory for %zu MiB of activations", plan->memory_size >> 20);
+    plan->plan.weight_size = plan->weights_size;
+    plan->plan.memory_size = plan->memory_size;
+done:
+    if (status == STATUS_OK)
+        *result = &plan->plan;
+    else
+        plan_release(&plan->plan);
+    return status;
+}
+
+static enum status fast_run(struct plan *base, const uint8_t *const *views, int count,
+                            const struct inference *result, struct error *err)
+{
+    (void)err; // nothing can fail
+    struct fast_plan *plan = (struct fast_plan *)base;
+    size_t map_size = (size_t)base->heads * (size_t)base->map_height * (size_t)base->map_width;
+    for (int first = 0; first < count; first += plan->chunk) {
+        int images = count - first < plan->chunk ? count - first : plan->chunk;
+        fast_run_chunk(plan, views + first, images, result->logits + (size_t)first * (size_t)base->classes,
+                       base->heads ? result->attention + (size_t)first * map_size : NULL);
+    }
+    return STATUS_OK;
+}
+
+static enum status fast_health(struct backend *backend, struct error *err)
+{
+    (void)backend;
+    (void)err;
+    return STATUS_OK;
+}
+
+static void fast_close(struct backend *backend)
+{
+    struct fast_backend *fast = (struct fast_backend *)backend;
+    team_free(fast->team);
+    backend_close(fast->plain);
+    free(fast);
+}
+
+enum status fast_backend_open(struct backend **backend, int threads, struct error *err)
+{
+    static const struct backend_ops ops = {
+        .interface_version = BACKEND_INTERFACE_VERSION,
+        .prepare = fast_prepare,
+        .run = fast_run,
+        .plan_free = plan_release,
+        .health = fast_health,
+        .close = fast_close,
+    };
+    struct team *team = NULL;
+    enum status status = team_new(&team, threads, err);
+    if (status != STATUS_OK)
+        return status;
+    struct fast_backend *fast = memory_alloc(sizeof *fast);
+    fast->backend = (struct backend){.ops = &ops, .name = "cpu", .threads = threads};
+    fast->plain = cpu_plain_backend_open();
+    fast->kernels = cpu_kernels_get();
+    fast->team = team;
+    cpu_features_describe(fast->backend.device, sizeof fast->backend.device, threads);
+    strcpy(fast->backend.device_class, cpu_features_class());
+    *backend = &fast->backend;
+    return STATUS_OK;
+}

@@ -1,0 +1,401 @@
+// fast_build.c: from a network's operations to the steps of a plan, and memory for what they pass on.
+//
+// Three savings are found here. A linear layer takes the GELU and the addition that follow it. A tensor of
+// which only the first row is ever read (the class token in the last block) is computed for that row alone,
+// its queries included. And a tensor is stored in the type that its readers multiply.
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/memory.h"
+#include "kernels/cpu/fast.h"
+#include "kernels/cpu/fused_attention.h"
+
+enum need { NEED_NOTHING, NEED_FIRST_ROW, NEED_ALL };
+
+struct builder {
+    struct fast_plan *plan;
+    const struct network *network;
+    enum need needs[NETWORK_MAX_TENSORS];
+    bool done[NETWORK_MAX_OPERATIONS]; // taken into an earlier step
+};
+
+static bool is_patch_embedding(const struct network *network, int i)
+{
+    const struct operation *operation = &network->operations[i];
+    return i == 1 && operation[-1].kind == OP_NORMALISE && operation->kind == OP_CONVOLUTION &&
+           network->operation_count > 2 && operation[1].kind == OP_TOKENS && operation->groups == 1 &&
+           operation->padding == 0 && operation->stride == operation->kernel_height &&
+           operation->stride == operation->kernel_width && operation->height % operation->stride == 0 &&
+           operation->width % operation->stride == 0;
+}
+
+bool fast_supports(const struct network *network)
+{
+    if (!is_patch_embedding(network, 1))
+        return false;
+    for (int i = 3; i < network->operation_count; i++) {
+        enum op_kind kind = network->operations[i].kind;
+        if (kind == OP_NORMALISE || kind == OP_CONVOLUTION || kind == OP_TOKENS)
+            return false;
+        if (kind == OP_ATTENTION &&
+            network->tensors[network->operations[i].output].columns % (2 * network->operations[i].heads) != 0)
+            return false;
+    }
+    return true;
+}
+
+static void need(struct builder *builder, int tensor, enum need how_much)
+{
+    if (tensor >= 0 && builder->needs[tensor] < how_much)
+        builder->needs[tensor] = how_much;
+}
+
+// From the logits back: which rows of each tensor does anybody read?
+static void find_needs(struct builder *builder)
+{
+    const struct network *network = builder->network;
+    need(builder, network->logits, NEED_ALL);
+    for (int i = network->operation_count - 1; i >= 0; i--) {
+        const struct operation *operation = &network->operations[i];
+        enum need output = builder->needs[operation->output];
+        if (operation->kind == OP_FIRST_ROW)
+            output = NEED_FIRST_ROW;
+        else if (operation->kind == OP_ATTENTION || operation->kind == OP_TOKENS)
+            output = NEED_ALL;
+        need(builder, operation->input, output);
+        need(builder, operation->second, output);
+    }
+}
+
+static int rows_of(const struct builder *builder, int tensor)
+{
+    return builder->needs[tensor] == NEED_ALL ? builder->network->tensors[tensor].rows : 1;
+}
+
+static bool reads(const struct operation *operation, int tensor)
+{
+    return operation->input == tensor || operation->second == tensor;
+}
+
+// The only operation that reads the tensor, or -1.
+static int only_reader(const struct builder *builder, int tensor)
+{
+    int found = -1;
+    for (int i = 0; i < builder->network->operation_count; i++) {
+        if (reads(&builder->network->operations[i], tensor)) {
+            if (found >= 0)
+                return -1;
+            found = i;
+        }
+    }
+    return tensor == builder->network->logits ? -1 : found;
+}
+
+static const struct gemm_kernel *kernel_of(const struct builder *builder, const struct operation *linear)
+{
+    const struct fast_plan *plan = builder->plan;
+    return linear->output == builder->network->logits ? plan->fast->kernels.gemm[PRECISION_FP32] : plan->gemm;
+}
+
+static enum storage storage_of(const struct gemm_kernel *kernel)
+{
+    return kernel->precision == PRECISION_INT8   ? STORE_INT8
+           : kernel->precision == PRECISION_BF16 ? STORE_BF16
+                                                 : STORE_FP32;
+}
+
+// The type that all readers of a tensor want, STORE_FP32 where they differ.
+static enum storage wanted_storage(const struct builder *builder, int tensor)
+{
+    int wanted = -1;
+    for (int i = 0; i < builder->network->operation_count; i++) {
+        const struct operation *operation = &builder->network->operations[i];
+        if (!reads(operation, tensor))
+            continue;
+        enum storage storage = STORE_FP32;
+        if (operation->kind == OP_LINEAR)
+            storage = storage_of(kernel_of(builder, operation));
+        else if (operation->kind == OP_ATTENTION)
+            storage = storage_of(builder->plan->attention);
+        if (wanted >= 0 && wanted != (int)storage)
+            return STORE_FP32;
+        wanted = (int)storage;
+    }
+    return wanted < 0 ? STORE_FP32 : (enum storage)wanted;
+}
+
+static size_t round_up(size_t value, size_t to)
+{
+    return (value + to - 1) / to * to;
+}
+
+// Rows are a cache line longer than needed: a stride that is a power of two would put a tile's rows all into
+// the same few places of the first-level cache.
+static void shape_tensor(struct fast_plan *plan, int index, int rows, int columns, enum storage storage)
+{
+    size_t element = storage == STORE_FP32 ? 4 : storage == STORE_BF16 ? 2 : 1;
+    struct fast_tensor *tensor = &plan->tensors[index];
+    *tensor = (struct fast_tensor){
+        .storage = storage, .rows = rows, .columns = columns, .view_of = index, .slot = -1, .last_step = -1};
+    tensor->row_stride = round_up((size_t)columns * element, 64) + 64;
+    tensor->image_stride = tensor->row_stride * (size_t)rows;
+    tensor->size = tensor->image_stride * (size_t)plan->chunk;
+    if (storage == STORE_INT8) {
+        tensor->scales = tensor->size;
+        tensor->size += round_up((size_t)rows * (size_t)plan->chunk * sizeof(struct row_scale), 64);
+    }
+}
+
+static int add_tensor(struct fast_plan *plan, int rows, int columns, enum storage storage)
+{
+    assert(plan->tensor_count < FAST_MAX_TENSORS);
+    shape_tensor(plan, plan->tensor_count, rows, columns, storage);
+    return plan->tensor_count++;
+}
+
+static struct step *add_step(struct builder *builder, enum step_kind kind, const struct operation *operation,
+                             int input, int output)
+{
+    struct fast_plan *plan = builder->plan;
+    assert(plan->step_count < FAST_MAX_STEPS);
+    struct step *step = &plan->steps[plan->step_count++];
+    *step = (struct step){.kind = kind,
+                          .operation = operation,
+                          .input = input,
+                          .second = -1,
+                          .output = output,
+                          .rows = plan->tensors[output].rows,
+                          .shares_weights_of = -1};
+    return step;
+}
+
+// The tensor in the type that a product reads, converted if its producer could not write it so.
+static int operand(struct builder *builder, int tensor, const struct gemm_kernel *kernel, int rows)
+{
+    struct fast_plan *plan = builder->plan;
+    enum storage wanted = storage_of(kernel);
+    if (plan->tensors[tensor].storage == wanted)
+        return tensor;
+    int converted = add_tensor(plan, rows, plan->tensors[tensor].columns, wanted);
+    add_step(builder, STEP_CONVERT, NULL, tensor, converted);
+    return converted;
+}
+
+static void add_patch_embedding(struct builder *builder)
+{
+    struct fast_plan *plan = builder->plan;
+    const struct operation *convolution = &builder->network->operations[1], *tokens = convolution + 1;
+    const struct gemm_kernel *kernel = plan->attention; // fp32, or bf16 where there is one
+    int patches = builder->network->tensors[convolution->output].rows;
+    int depth = convolution->kernel_height * convolution->kernel_width * 3;
+    int columns = builder->network->tensors[tokens->output].columns;
+    shape_tensor(plan, tokens->output, patches + 1, columns, STORE_FP32);
+    int pixels = add_tensor(plan, patches, depth, storage_of(kernel));
+    add_step(builder, STEP_PATCHES, convolution, -1, pixels);
+    struct step *step = add_step(builder, STEP_GEMM, convolution, pixels, tokens->output);
+    step->kernel = kernel;
+    step->rows = patches;
+    step->first_output_row = 1;
+    step->panel_count = (columns + kernel->panel_columns - 1) / kernel->panel_columns;
+    add_step(builder, STEP_CLASS_ROW, tokens, -1, tokens->output)->rows = 1;
+    for (int i = 0; i < 3; i++)
+        builder->done[i] = true;
+}
+
+// Lets the step take the GELU and the addition that read its output and nobody else's; returns the last
+// output.
+static int take_followers(struct builder *builder, struct step *step, int index, int output)
+{
+    const struct network *network = builder->network;
+    int next = only_reader(builder, output);
+    if (next >= 0 && network->operations[next].kind == OP_GELU) {
+        step->gelu = builder->done[next] = true;
+        output = network->operations[next].output;
+        next = only_reader(builder, output);
+    }
+    if (next < 0 || network->operations[next].kind != OP_ADD)
+        return output;
+    const struct operation *add = &network->operations[next];
+    int other = add->input == output ? add->second : add->input;
+    for (int i = index; i < network->operation_count; i++)
+        if (network->operations[i].output == other)
+            return output; // not computed yet when this step runs
+    step->second = other;
+    builder->done[next] = true;
+    return add->output;
+}
+
+// Queries of the first row only: two products, one row against the weights of q, all rows against those of k,
+// v.
+static bool split_queries(struct builder *builder, int step_index)
+{
+    struct fast_plan *plan = builder->plan;
+    struct step *step = &plan->steps[step_index];
+    int reader = only_reader(builder, step->output), third = plan->tensors[step->output].columns / 3;
+    if (reader < 0 || builder->network->operations[reader].kind != OP_ATTENTION || step->second >= 0 ||
+        step->gelu)
+        return false;
+    if (rows_of(builder, builder->network->operations[reader].output) != 1 ||
+        third % step->kernel->panel_columns)
+        return false;
+    int panels = third / step->kernel->panel_columns;
+    struct step *rest = add_step(builder, STEP_GEMM, step->operation, step->input, step->output);
+    rest->kernel = step->kernel;
+    rest->first_panel = panels;
+    rest->panel_count = 2 * panels;
+    rest->shares_weights_of = step_index;
+    step->panel_count = panels;
+    step->rows = 1;
+    return true;
+}
+
+static void add_linear(struct builder *builder, int index)
+{
+    struct fast_plan *plan = builder->plan;
+    const struct operation *linear = &builder->network->operations[index];
+    const struct gemm_kernel *kernel = kernel_of(builder, linear);
+    int input = operand(builder, linear->input, kernel, rows_of(builder, linear->output));
+    int columns = builder->network->tensors[linear->output].columns;
+    struct step probe = {.second = -1};
+    int output = take_followers(builder, &probe, index, linear->output);
+    enum storage storage = wanted_storage(builder, output);
+    if (storage == STORE_INT8 || probe.second >= 0)
+        storage = STORE_FP32; // a row's scale is known when the whole row is
+    shape_tensor(plan, output, rows_of(builder, output), columns, storage);
+    struct step *step = add_step(builder, STEP_GEMM, linear, input, output);
+    step->kernel = kernel;
+    step->gelu = probe.gelu;
+    step->second = probe.second;
+    step->panel_count = (columns + kernel->panel_columns - 1) / kernel->panel_columns;
+    split_queries(builder, plan->step_count - 1);
+}
+
+static void add_row_operation(struct builder *builder, const struct operation *operation, enum step_kind kind)
+{
+    int columns = builder->network->tensors[operation->output].columns;
+    enum storage storage = wanted_storage(builder, operation->output);
+    if (kind == STEP_GELU || kind == STEP_ADD || (kind == STEP_ATTENTION && storage == STORE_INT8))
+        storage = STORE_FP32;
+    shape_tensor(builder->plan, operation->output, rows_of(builder, operation->output), columns, storage);
+    struct step *step = add_step(builder, kind, operation, operation->input, operation->output);
+    step->second = operation->second;
+    step->map =
+        kind == STEP_ATTENTION && operation == &builder->network->operations[builder->network->attention];
+}
+
+// The first row of each image, where it is.
+static void add_view(struct builder *builder, const struct operation *operation)
+{
+    struct fast_tensor *view = &builder->plan->tensors[operation->output];
+    *view = builder->plan->tensors[operation->input];
+    view->rows = 1;
+}
+
+static void add_operation(struct builder *builder, int index)
+{
+    static const enum step_kind kinds[OP_KIND_COUNT] = {[OP_LAYERNORM] = STEP_LAYERNORM,
+                                                        [OP_ATTENTION] = STEP_ATTENTION,
+                                                        [OP_GELU] = STEP_GELU,
+                                                        [OP_ADD] = STEP_ADD};
+    const struct operation *operation = &builder->network->operations[index];
+    if (operation->kind == OP_LINEAR)
+        add_linear(builder, index);
+    else if (operation->kind == OP_FIRST_ROW)
+        add_view(builder, operation);
+    else
+        add_row_operation(builder, operation, kinds[operation->kind]);
+}
+
+static void find_last_steps(struct fast_plan *plan)
+{
+    for (int i = 0; i < plan->step_count; i++) {
+        const int used[] = {plan->steps[i].input, plan->steps[i].second, plan->steps[i].output};
+        for (int j = 0; j < 3; j++)
+            if (used[j] >= 0)
+                plan->tensors[plan->tensors[used[j]].view_of].last_step = i;
+    }
+    plan->tensors[plan->tensors[plan->network->logits].view_of].last_step = plan->step_count;
+}
+
+// The free slot that has to grow least, or a new one.
+static int best_slot(const struct fast_plan *plan, const int *busy_until, int step, size_t size)
+{
+    int best = plan->slot_count;
+    size_t best_growth = size;
+    for (int slot = 0; slot < plan->slot_count; slot++) {
+        size_t growth = size > plan->slot_sizes[slot] ? size - plan->slot_sizes[slot] : 0;
+        if (busy_until[slot] < step && growth < best_growth) {
+            best = slot;
+            best_growth = growth;
+        }
+    }
+    return best;
+}
+
+// Gives each tensor a slot of memory while it lives. A sum goes where its residual was, if nobody reads that
+// later.
+static void place_tensors(struct fast_plan *plan)
+{
+    int busy_until[FAST_MAX_SLOTS];
+    for (int i = 0; i < plan->step_count; i++) {
+        const struct step *step = &plan->steps[i];
+        struct fast_tensor *output = &plan->tensors[step->output];
+        if (output->slot >= 0)
+            continue;
+        const struct fast_tensor *residual = step->second < 0 ? NULL : &plan->tensors[step->second];
+        if (residual && residual->last_step == i && residual->size == output->size)
+            output->slot = residual->slot;
+        else
+            output->slot = best_slot(plan, busy_until, i, output->size);
+        assert(output->slot < FAST_MAX_SLOTS);
+        if (output->slot == plan->slot_count)
+            plan->slot_sizes[plan->slot_count++] = 0;
+        if (output->size > plan->slot_sizes[output->slot])
+            plan->slot_sizes[output->slot] = output->size;
+        busy_until[output->slot] = output->last_step;
+    }
+    for (int i = 0; i < plan->tensor_count; i++)
+        if (plan->tensors[i].view_of >= 0)
+            plan->tensors[i].slot = plan->tensors[plan->tensors[i].view_of].slot;
+    size_t at = 0;
+    for (int slot = 0; slot < plan->slot_count; slot++) {
+        plan->slot_offsets[slot] = at;
+        at += round_up(plan->slot_sizes[slot], 4096) + 64;
+    }
+    plan->scratch_offset = round_up(at, 64);
+}
+
+static void find_scratch(struct fast_plan *plan)
+{
+    for (int i = 0; i < plan->step_count; i++) {
+        const struct step *step = &plan->steps[i];
+        if (step->kind != STEP_ATTENTION)
+            continue;
+        int head_width = plan->tensors[step->output].columns / step->operation->heads;
+        size_t size = attention_scratch_size(plan->attention, plan->tensors[step->input].rows, head_width);
+        plan->scratch_size = size > plan->scratch_size ? size : plan->scratch_size;
+    }
+    plan->memory_size = plan->scratch_offset + plan->scratch_size * (size_t)team_threads(plan->fast->team);
+}
+
+void fast_build(struct fast_plan *plan, bool attention_map)
+{
+    struct builder *builder = memory_alloc(sizeof *builder);
+    builder->plan = plan;
+    builder->network = plan->network;
+    plan->tensor_count = plan->network->tensor_count;
+    for (int i = 0; i < plan->tensor_count; i++)
+        plan->tensors[i] = (struct fast_tensor){.view_of = -1, .slot = -1, .last_step = -1};
+    find_needs(builder);
+    add_patch_embedding(builder);
+    for (int i = 0; i < plan->network->operation_count; i++)
+        if (!builder->done[i])
+            add_operation(builder, i);
+    for (int i = 0; i < plan->step_count; i++)
+        plan->steps[i].map = plan->steps[i].map && attention_map;
+    find_last_steps(plan);
+    place_tensors(plan);
+    find_scratch(plan);
+    free(builder);
+}

@@ -1,0 +1,223 @@
+// fast_run.c: runs the steps of a plan for one chunk of images. Nothing here allocates, decides or fails.
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "kernels/cpu/fast.h"
+#include "kernels/cpu/fused_attention.h"
+
+struct run {
+    struct fast_plan *plan;
+    const uint8_t *const *views;
+    int images;
+    float *attention; // of this chunk, or NULL
+};
+
+struct step_run {
+    const struct run *run;
+    const struct step *step;
+};
+
+static char *tensor_memory(const struct fast_plan *plan, const struct fast_tensor *tensor)
+{
+    return plan->memory + plan->slot_offsets[tensor->slot];
+}
+
+static char *row_of(const struct fast_plan *plan, int tensor, int image, int row)
+{
+    const struct fast_tensor *t = &plan->tensors[tensor];
+    return tensor_memory(plan, t) + (size_t)image * t->image_stride + (size_t)row * t->row_stride;
+}
+
+static struct row_scale *scales_of(const struct fast_plan *plan, const struct fast_tensor *tensor)
+{
+    return (struct row_scale *)(tensor_memory(plan, tensor) + tensor->scales);
+}
+
+// One row of patches of one image.
+static void patches_unit(void *context, int unit, int thread)
+{
+    (void)thread;
+    const struct step_run *step_run = context;
+    const struct fast_plan *plan = step_run->run->plan;
+    const struct operation *convolution = step_run->step->operation;
+    const struct fast_tensor *output = &plan->tensors[step_run->step->output];
+    int side = convolution->stride, across = convolution->width / side, down = convolution->height / side;
+    int image = unit / down, patch_row = unit % down, run_bytes = side * 3;
+    const uint8_t *view = step_run->run->views[image];
+    for (int patch = 0; patch < across; patch++) {
+        char *row = row_of(plan, step_run->step->output, image, patch_row * across + patch);
+        for (int y = 0; y < side; y++) {
+            const uint8_t *bytes = view + ((patch_row * side + y) * convolution->width + patch * side) * 3;
+            float *floats = (float *)row + y * run_bytes;
+            uint16_t *halves = (uint16_t *)row + y * run_bytes;
+            for (int i = 0; i < run_bytes; i++) {
+                if (output->storage == STORE_BF16)
+                    halves[i] = plan->table_bf16[i % 3 * 256 + bytes[i]];
+                else
+                    floats[i] = plan->table[i % 3 * 256 + bytes[i]];
+            }
+        }
+    }
+}
+
+static void run_patches(const struct run *run, const struct step *step)
+{
+    struct step_run context = {run, step};
+    int down = step->operation->height / step->operation->stride;
+    team_run(run->plan->fast->team, patches_unit, &context, run->images * down);
+}
+
+static bool contiguous(const struct fast_tensor *tensor, int rows)
+{
+    return tensor->image_stride == tensor->row_stride * (size_t)rows;
+}
+
+// The images of a chunk as one product where their rows follow each other, or where each has one row.
+static void join_images(struct gemm_call *call, bool joined)
+{
+    if (call->rows == 1) {
+        call->a_stride = call->a_image_stride;
+        call->c_stride = call->c_image_stride;
+        call->residual_stride = call->residual_image_stride;
+        call->row_scale_stride = call->row_scale_image_stride;
+    }
+    if (call->rows == 1 || joined) {
+        call->rows *= call->images;
+        call->images = 1;
+    }
+}
+
+static void run_gemm(const struct run *run, const struct step *step)
+{
+    const struct fast_plan *plan = run->plan;
+    const struct fast_tensor *a = &plan->tensors[step->input], *c = &plan->tensors[step->output];
+    size_t element = c->storage == STORE_BF16 ? sizeof(uint16_t) : sizeof(float);
+    size_t first_column = (size_t)(step->first_panel * step->kernel->panel_columns);
+    struct gemm_call call = {
+        .weights = &step->weights,
+        .first_panel = step->first_panel,
+        .panel_count = step->panel_count,
+        .images = run->images,
+        .rows = step->rows,
+        .a = tensor_memory(plan, a),
+        .a_stride = a->row_stride,
+        .a_image_stride = a->image_stride,
+        .c = row_of(plan, step->output, 0, step->first_output_row) + first_column * element,
+        .c_stride = c->row_stride,
+        .c_image_stride = c->image_stride,
+        .output = c->storage == STORE_BF16 ? GEMM_OUTPUT_BF16 : GEMM_OUTPUT_FP32,
+        .gelu = step->gelu,
+    };
+    bool joined = contiguous(a, step->rows) && contiguous(c, step->rows);
+    if (a->storage == STORE_INT8) {
+        call.row_scales = scales_of(plan, a);
+        call.row_scale_stride = sizeof(struct row_scale);
+        call.row_scale_image_stride = (size_t)a->rows * sizeof(struct row_scale);
+    }
+    if (step->second >= 0) {
+        const struct fast_tensor *residual = &plan->tensors[step->second];
+        call.residual = (const float *)tensor_memory(plan, residual);
+        call.residual_stride = residual->row_stride;
+        call.residual_image_stride = residual->image_stride;
+        joined = joined && contiguous(residual, step->rows);
+    } else if (step->positions) {
+        call.residual = step->positions;
+        call.residual_stride = (size_t)c->columns * sizeof(float);
+    }
+    join_images(&call, joined);
+    gemm_run(plan->fast->team, &call);
+}
+
+static void run_class_row(const struct run *run, const struct step *step)
+{
+    size_t size = (size_t)run->plan->tensors[step->output].columns * sizeof(float);
+    for (int image = 0; image < run->images; image++)
+        memcpy(row_of(run->plan, step->output, image, 0), step->scale, size);
+}
+
+enum { ROWS_PER_UNIT = 16 };
+
+// The operations that work row by row, for a block of one image's rows.
+static void rows_unit(void *context, int unit, int thread)
+{
+    (void)thread;
+    const struct step_run *step_run = context;
+    const struct fast_plan *plan = step_run->run->plan;
+    const struct step *step = step_run->step;
+    const struct vector_ops *ops = plan->fast->kernels.ops;
+    const struct fast_tensor *output = &plan->tensors[step->output];
+    int blocks = (step->rows + ROWS_PER_UNIT - 1) / ROWS_PER_UNIT, image = unit / blocks;
+    int begin = unit % blocks * ROWS_PER_UNIT, end = begin + ROWS_PER_UNIT;
+    int count = output->columns;
+    float epsilon = step->operation ? step->operation->epsilon : 0.0f;
+    for (int row = begin; row < end && row < step->rows; row++) {
+        const float *in = (const float *)row_of(plan, step->input, image, row);
+        void *out = row_of(plan, step->output, image, row);
+        struct row_scale scale = {0};
+        if (step->kind == STEP_GELU)
+            ops->gelu(in, count, out);
+        else if (step->kind == STEP_ADD)
+            ops->add(in, (const float *)row_of(plan, step->second, image, row), count, out);
+        else if (step->kind == STEP_LAYERNORM && output->storage == STORE_FP32)
+            ops->layernorm(in, step->scale, step->bias, epsilon, count, out);
+        else if (step->kind == STEP_LAYERNORM && output->storage == STORE_BF16)
+            ops->layernorm_bf16(in, step->scale, step->bias, epsilon, count, out);
+        else if (step->kind == STEP_LAYERNORM)
+            scale = ops->layernorm_u8(in, step->scale, step->bias, epsilon, count, out);
+        else if (output->storage == STORE_BF16)
+            ops->to_bf16(in, count, out);
+        else
+            scale = ops->quantise(in, count, out);
+        if (output->storage == STORE_INT8)
+            scales_of(plan, output)[image * output->rows + row] = scale;
+    }
+}
+
+static void run_rows(const struct run *run, const struct step *step)
+{
+    struct step_run context = {run, step};
+    int blocks = (step->rows + ROWS_PER_UNIT - 1) / ROWS_PER_UNIT;
+    team_run(run->plan->fast->team, rows_unit, &context, run->images * blocks);
+}
+
+static void run_attention(const struct run *run, const struct step *step)
+{
+    const struct fast_plan *plan = run->plan;
+    const struct fast_tensor *qkv = &plan->tensors[step->input], *output = &plan->tensors[step->output];
+    attention_run(plan->fast->team,
+                  &(struct attention_call){
+                      .kernel = plan->attention,
+                      .images = run->images,
+                      .tokens = qkv->rows,
+                      .heads = step->operation->heads,
+                      .head_width = output->columns / step->operation->heads,
+                      .queries = step->rows,
+                      .qkv = tensor_memory(plan, qkv),
+                      .qkv_stride = qkv->row_stride,
+                      .qkv_image_stride = qkv->image_stride,
+                      .output = tensor_memory(plan, output),
+                      .output_stride = output->row_stride,
+                      .output_image_stride = output->image_stride,
+                      .output_type = output->storage == STORE_BF16 ? GEMM_OUTPUT_BF16 : GEMM_OUTPUT_FP32,
+                      .map = step->map ? run->attention : NULL,
+                      .scratch = plan->memory + plan->scratch_offset,
+                  });
+}
+
+void fast_run_chunk(struct fast_plan *plan, const uint8_t *const *views, int images, float *logits,
+                    float *attention)
+{
+    static void (*const runs[STEP_KIND_COUNT])(const struct run *, const struct step *) = {
+        [STEP_PATCHES] = run_patches,     [STEP_GEMM] = run_gemm,    [STEP_CLASS_ROW] = run_class_row,
+        [STEP_LAYERNORM] = run_rows,      [STEP_GELU] = run_rows,    [STEP_ADD] = run_rows,
+        [STEP_ATTENTION] = run_attention, [STEP_CONVERT] = run_rows,
+    };
+    assert(images >= 1 && images <= plan->chunk);
+    struct run run = {plan, views, images, attention};
+    for (int i = 0; i < plan->step_count; i++)
+        runs[plan->steps[i].kind](&run, &plan->steps[i]);
+    for (int image = 0; image < images; image++)
+        memcpy(logits + (size_t)image * (size_t)plan->plan.classes,
+               row_of(plan, plan->network->logits, image, 0), (size_t)plan->plan.classes * sizeof(float));
+}

@@ -1,0 +1,212 @@
+// gemm.c: packing of weights and the division of a product into units of one panel by a block of rows. The
+// tiles themselves are computed by the kernels' cores (gemm_core.h), their ends by vector_ops.epilogue.
+//
+// Order of units: all panels of one block of rows, then the next block: the block of A stays in the
+// second-level cache while the weights stream past.
+#include "kernels/cpu/gemm.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "kernels/cpu/vector_ops.h"
+
+enum { ALIGNMENT = 64, BLOCK_TILES = 18, UNITS_PER_THREAD = 6 };
+
+static size_t round_up(size_t value, size_t to)
+{
+    return (value + to - 1) / to * to;
+}
+
+static int panels_of(const struct gemm_kernel *kernel, int n)
+{
+    return (n + kernel->panel_columns - 1) / kernel->panel_columns;
+}
+
+static size_t panel_size_of(const struct gemm_kernel *kernel, int k)
+{
+    size_t depth = round_up((size_t)k, (size_t)kernel->group);
+    return round_up(depth * (size_t)kernel->panel_columns * (size_t)kernel->element_size, ALIGNMENT);
+}
+
+static size_t column_vector_size(const struct gemm_kernel *kernel, int n)
+{
+    return round_up((size_t)panels_of(kernel, n) * (size_t)kernel->panel_columns * sizeof(float), ALIGNMENT);
+}
+
+size_t gemm_packed_size(const struct gemm_kernel *kernel, int n, int k)
+{
+    size_t vectors = kernel->precision == PRECISION_INT8 ? 3 : 1;
+    return (size_t)panels_of(kernel, n) * panel_size_of(kernel, k) + vectors * column_vector_size(kernel, n);
+}
+
+struct packing {
+    struct gemm_weights *packed;
+    const float *weights;
+    const float *bias;
+    char *data;
+    float *packed_bias;
+    float *scale;
+    int32_t *sums;
+};
+
+static void pack_column_fp32(const float *from, int k, int columns, float *to)
+{
+    for (int i = 0; i < k; i++)
+        to[(size_t)i * (size_t)columns] = from[i];
+}
+
+static uint16_t bf16_of(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+static void pack_column_bf16(const float *from, int k, int columns, uint16_t *to)
+{
+    for (int i = 0; i < k; i++)
+        to[(size_t)(i / 2) * (size_t)(2 * columns) + (size_t)(i % 2)] = bf16_of(from[i]);
+}
+
+// Symmetric, -127..127, by the column's greatest magnitude. Returns the sum of the quantised weights.
+static int32_t pack_column_int8(const float *from, int k, int columns, int8_t *to, float *scale)
+{
+    float greatest = 0;
+    for (int i = 0; i < k; i++)
+        greatest = fmaxf(greatest, fabsf(from[i]));
+    *scale = greatest / 127.0f;
+    float inverse = greatest > 0 ? 127.0f / greatest : 0.0f;
+    int32_t sum = 0;
+    for (int i = 0; i < k; i++) {
+        int8_t value = (int8_t)lrintf(from[i] * inverse);
+        to[(size_t)(i / 4) * (size_t)(4 * columns) + (size_t)(i % 4)] = value;
+        sum += value;
+    }
+    return sum;
+}
+
+static void pack_panel(void *context, int panel, int thread)
+{
+    (void)thread;
+    const struct packing *packing = context;
+    struct gemm_weights *packed = packing->packed;
+    const struct gemm_kernel *kernel = packed->kernel;
+    int columns = kernel->panel_columns, k = packed->k;
+    char *to = packing->data + (size_t)panel * packed->panel_size;
+    memset(to, 0, packed->panel_size);
+    for (int column = 0; column < columns; column++) {
+        int n = panel * columns + column;
+        bool real = n < packed->n;
+        packing->packed_bias[n] = real && packing->bias ? packing->bias[n] : 0.0f;
+        if (kernel->precision == PRECISION_INT8) {
+            packing->scale[n] = 0.0f;
+            packing->sums[n] = 0;
+        }
+        if (!real)
+            continue;
+        const float *from = packing->weights + (size_t)n * (size_t)k;
+        char *first = to + (size_t)column * (size_t)(kernel->group * kernel->element_size);
+        if (kernel->precision == PRECISION_INT8)
+            packing->sums[n] = pack_column_int8(from, k, columns, (int8_t *)first, &packing->scale[n]);
+        else if (kernel->precision == PRECISION_BF16)
+            pack_column_bf16(from, k, columns, (uint16_t *)first);
+        else
+            pack_column_fp32(from, k, columns, (float *)first);
+    }
+}
+
+void gemm_pack(struct gemm_weights *packed, const struct gemm_kernel *kernel, struct team *team,
+               const float *weights, const float *bias, int n, int k, void *memory)
+{
+    *packed = (struct gemm_weights){.kernel = kernel, .n = n, .k = k, .panels = panels_of(kernel, n)};
+    packed->panel_size = panel_size_of(kernel, k);
+    char *vectors = (char *)memory + (size_t)packed->panels * packed->panel_size;
+    size_t vector_size = column_vector_size(kernel, n);
+    struct packing packing = {packed, weights, bias, memory, (float *)vectors, NULL, NULL};
+    if (kernel->precision == PRECISION_INT8) {
+        packing.scale = (float *)(vectors + vector_size);
+        packing.sums = (int32_t *)(vectors + 2 * vector_size);
+    }
+    packed->data = memory;
+    packed->bias = packing.packed_bias;
+    packed->scale = packing.scale;
+    packed->sums = packing.sums;
+    team_run(team, pack_panel, &packing, packed->panels);
+}
+
+struct division {
+    const struct gemm_call *call;
+    int blocks; // of rows, in one image
+    int tiles;  // of one image
+};
+
+// The tile's sums are fresh in the first-level cache: finish them row by row.
+static void finish_tile(const struct gemm_call *call, int image, int row, int rows, int panel,
+                        const char *sums)
+{
+    const struct gemm_weights *weights = call->weights;
+    int columns = weights->kernel->panel_columns;
+    int first = panel * columns, out = first - call->first_panel * columns;
+    struct epilogue epilogue = {
+        .columns = weights->n - first < columns ? weights->n - first : columns,
+        .bias = weights->bias + first,
+        .gelu = call->gelu,
+        .output = call->output,
+        .column_scale = weights->scale ? weights->scale + first : NULL,
+        .column_sums = weights->sums ? weights->sums + first : NULL,
+    };
+    size_t size = call->output == GEMM_OUTPUT_BF16 ? 2 : 4;
+    for (int i = 0; i < rows; i++) {
+        size_t r = (size_t)(row + i), im = (size_t)image;
+        epilogue.c = (char *)call->c + im * call->c_image_stride + r * call->c_stride + (size_t)out * size;
+        if (call->residual)
+            epilogue.residual =
+                (const float *)((const char *)call->residual + im * call->residual_image_stride +
+                                r * call->residual_stride) +
+                out;
+        if (call->row_scales)
+            epilogue.row =
+                *(const struct row_scale *)((const char *)call->row_scales +
+                                            im * call->row_scale_image_stride + r * call->row_scale_stride);
+        weights->kernel->ops->epilogue(sums + (size_t)i * (size_t)columns * sizeof(float), &epilogue);
+    }
+}
+
+static void run_unit(void *context, int unit, int thread)
+{
+    (void)thread;
+    const struct division *division = context;
+    const struct gemm_call *call = division->call;
+    const struct gemm_weights *weights = call->weights;
+    const struct gemm_kernel *kernel = weights->kernel;
+    int panel = call->first_panel + unit % call->panel_count;
+    int block = unit / call->panel_count % division->blocks;
+    int image = unit / call->panel_count / division->blocks;
+    const char *a = (const char *)call->a + (size_t)image * call->a_image_stride;
+    const char *w = (const char *)weights->data + (size_t)panel * weights->panel_size;
+    int tile = (int)((int64_t)division->tiles * block / division->blocks);
+    int end = (int)((int64_t)division->tiles * (block + 1) / division->blocks);
+    _Alignas(ALIGNMENT) char sums[GEMM_MAX_TILE_ROWS * GEMM_MAX_PANEL_COLUMNS * sizeof(float)];
+    for (; tile < end; tile++) {
+        int row = (int)((int64_t)call->rows * tile / division->tiles);
+        int rows = (int)((int64_t)call->rows * (tile + 1) / division->tiles) - row;
+        kernel->cores[rows](a + (size_t)row * call->a_stride, call->a_stride, w, weights->k, sums,
+                            kernel->panel_columns);
+        finish_tile(call, image, row, rows, panel, sums);
+    }
+}
+
+// Rows are spread evenly over tiles, tiles over blocks, so that no tile is nearly empty.
+void gemm_run(struct team *team, const struct gemm_call *call)
+{
+    const struct gemm_kernel *kernel = call->weights->kernel;
+    struct division division = {.call = call};
+    division.tiles = (call->rows + kernel->tile_rows - 1) / kernel->tile_rows;
+    int blocks = (division.tiles + BLOCK_TILES - 1) / BLOCK_TILES;
+    int wanted = UNITS_PER_THREAD * team_threads(team);
+    int units = call->images * call->panel_count;
+    if (team_threads(team) > 1 && units * blocks < wanted)
+        blocks = (wanted + units - 1) / units;
+    division.blocks = blocks < division.tiles ? blocks : division.tiles;
+    team_run(team, run_unit, &division, units * division.blocks);
+}

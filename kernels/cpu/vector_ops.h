@@ -1,0 +1,54 @@
+// vector_ops.h: everything that is not a matrix product, one row at a time, per instruction set.
+// Rows of different images are independent; each function's result depends on its own row only.
+#ifndef SKINSIGHT_KERNELS_CPU_VECTOR_OPS_H
+#define SKINSIGHT_KERNELS_CPU_VECTOR_OPS_H
+
+#include <stdint.h>
+
+#include "kernels/cpu/gemm.h"
+
+// What the epilogue does with one row of a tile. Pointers stand at the tile's first column.
+struct epilogue {
+    int columns; // 1..panel_columns
+    const float *bias;
+    bool gelu;
+    const float *residual; // NULL: none
+    enum gemm_output output;
+    void *c;
+    // int8 only: value = (sum - zero * column_sums) * (row_scale * column_scale)
+    const float *column_scale; // NULL: the tile holds floats
+    const int32_t *column_sums;
+    struct row_scale row;
+};
+
+struct vector_ops {
+    const char *name;
+    // sums: one row of a tile, float (or int32 with column_scale), panel_columns values.
+    void (*epilogue)(const void *sums, const struct epilogue *epilogue);
+
+    // out = (in - mean) / sqrt(variance + epsilon) * weight + bias
+    void (*layernorm)(const float *in, const float *weight, const float *bias, float epsilon, int count,
+                      float *out);
+    void (*layernorm_bf16)(const float *in, const float *weight, const float *bias, float epsilon, int count,
+                           uint16_t *out);
+    struct row_scale (*layernorm_u8)(const float *in, const float *weight, const float *bias, float epsilon,
+                                     int count, uint8_t *out);
+    // Least and greatest value (zero included) mapped to 0 and 255.
+    struct row_scale (*quantise)(const float *in, int count, uint8_t *out);
+    void (*to_bf16)(const float *in, int count, uint16_t *out);
+    void (*add)(const float *a, const float *b, int count, float *out);
+    void (*gelu)(const float *in, int count, float *out);
+
+    // row[i] = softmax(scale * row)[i] for i < count; zeros up to width.
+    void (*softmax)(float *row, float scale, int count, int width);
+    // out[column][row] = in[row][column] of 32-bit words; rows and columns up to any size. in_stride,
+    // out_stride in words.
+    void (*transpose)(const uint32_t *in, int in_stride, int rows, int columns, uint32_t *out,
+                      int out_stride);
+    // out[2 * i] = even[i], out[2 * i + 1] = odd[i]
+    void (*interleave)(const uint16_t *even, const uint16_t *odd, int count, uint16_t *out);
+};
+
+extern const struct vector_ops vector_ops_avx512, vector_ops_avx2, vector_ops_plain;
+
+#endif

@@ -1,0 +1,150 @@
+// vector_ops_plain.c: the row operations as plain loops, with double where that is the clearer definition.
+// The reference that the vectorised ones are tested against.
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/memory.h"
+#include "kernels/cpu/vector_ops.h"
+
+static uint16_t bf16_of(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+static float gelu_of(float x)
+{
+    return (float)(x * 0.5 * erfc(-(double)x * 0.70710678118654752));
+}
+
+static void epilogue(const void *sums, const struct epilogue *e)
+{
+    for (int i = 0; i < e->columns; i++) {
+        float value;
+        if (e->column_scale) {
+            int32_t sum = ((const int32_t *)sums)[i] - e->row.zero * e->column_sums[i];
+            value = fmaf((float)sum, e->row.scale * e->column_scale[i], e->bias[i]);
+        } else {
+            value = ((const float *)sums)[i] + e->bias[i];
+        }
+        if (e->gelu)
+            value = gelu_of(value);
+        if (e->residual)
+            value += e->residual[i];
+        if (e->output == GEMM_OUTPUT_BF16)
+            ((uint16_t *)e->c)[i] = bf16_of(value);
+        else
+            ((float *)e->c)[i] = value;
+    }
+}
+
+static void layernorm(const float *in, const float *weight, const float *bias, float epsilon, int count,
+                      float *out)
+{
+    double sum = 0, squares = 0;
+    for (int i = 0; i < count; i++)
+        sum += in[i];
+    double mean = sum / count;
+    for (int i = 0; i < count; i++)
+        squares += (in[i] - mean) * (in[i] - mean);
+    double inverse = 1.0 / sqrt(squares / count + (double)epsilon);
+    for (int i = 0; i < count; i++)
+        out[i] = (float)((in[i] - mean) * inverse * weight[i] + bias[i]);
+}
+
+static void to_bf16(const float *in, int count, uint16_t *out)
+{
+    for (int i = 0; i < count; i++)
+        out[i] = bf16_of(in[i]);
+}
+
+static void layernorm_bf16(const float *in, const float *weight, const float *bias, float epsilon, int count,
+                           uint16_t *out)
+{
+    float *row = memory_alloc((size_t)count * sizeof *row);
+    layernorm(in, weight, bias, epsilon, count, row);
+    to_bf16(row, count, out);
+    free(row);
+}
+
+static struct row_scale quantise(const float *in, int count, uint8_t *out)
+{
+    float low = 0, high = 0;
+    for (int i = 0; i < count; i++) {
+        low = fminf(low, in[i]);
+        high = fmaxf(high, in[i]);
+    }
+    float scale = (high - low) / 255.0f;
+    if (!(scale > 0.0f))
+        scale = 1.0f;
+    struct row_scale result = {scale, (int32_t)lrintf(-low / scale)};
+    for (int i = 0; i < count; i++)
+        out[i] = (uint8_t)lrintf(fminf(fmaxf(fmaf(in[i], 1.0f / scale, (float)result.zero), 0.0f), 255.0f));
+    return result;
+}
+
+static struct row_scale layernorm_u8(const float *in, const float *weight, const float *bias, float epsilon,
+                                     int count, uint8_t *out)
+{
+    float *row = memory_alloc((size_t)count * sizeof *row);
+    layernorm(in, weight, bias, epsilon, count, row);
+    struct row_scale scale = quantise(row, count, out);
+    free(row);
+    return scale;
+}
+
+static void add(const float *a, const float *b, int count, float *out)
+{
+    for (int i = 0; i < count; i++)
+        out[i] = a[i] + b[i];
+}
+
+static void gelu(const float *in, int count, float *out)
+{
+    for (int i = 0; i < count; i++)
+        out[i] = gelu_of(in[i]);
+}
+
+static void softmax(float *row, float scale, int count, int width)
+{
+    double greatest = -INFINITY, sum = 0;
+    for (int i = 0; i < count; i++)
+        greatest = fmax(greatest, (double)row[i] * (double)scale);
+    for (int i = 0; i < count; i++)
+        sum += exp((double)row[i] * (double)scale - greatest);
+    for (int i = 0; i < count; i++)
+        row[i] = (float)(exp((double)row[i] * (double)scale - greatest) / sum);
+    memset(row + count, 0, (size_t)(width - count) * sizeof row[0]);
+}
+
+static void transpose(const uint32_t *in, int in_stride, int rows, int columns, uint32_t *out, int out_stride)
+{
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < columns; j++)
+            out[(size_t)j * (size_t)out_stride + (size_t)i] = in[(size_t)i * (size_t)in_stride + (size_t)j];
+}
+
+static void interleave(const uint16_t *even, const uint16_t *odd, int count, uint16_t *out)
+{
+    for (int i = 0; i < count; i++) {
+        out[2 * i] = even[i];
+        out[2 * i + 1] = odd[i];
+    }
+}
+
+const struct vector_ops vector_ops_plain = {
+    .name = "plain",
+    .epilogue = epilogue,
+    .layernorm = layernorm,
+    .layernorm_bf16 = layernorm_bf16,
+    .layernorm_u8 = layernorm_u8,
+    .quantise = quantise,
+    .to_bf16 = to_bf16,
+    .add = add,
+    .gelu = gelu,
+    .softmax = softmax,
+    .transpose = transpose,
+    .interleave = interleave,
+};

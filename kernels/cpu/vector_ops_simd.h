@@ -1,0 +1,339 @@
+// vector_ops_simd.h: the vectorised row operations, compiled once for each instruction set that simd.h knows.
+// The including file names the table: VECTOR_OPS_TABLE, VECTOR_OPS_NAME.
+#include <math.h>
+#include <string.h>
+
+#include "kernels/cpu/simd.h"
+#include "kernels/cpu/vector_ops.h"
+
+// Calls body(i, count) for every full vector with count == SIMD_LANES, then for what is left.
+#define FOR_VECTORS(i, count, total)                                                                         \
+    for (int i = 0, count = (total) < SIMD_LANES ? (total) : SIMD_LANES; i < (total);                        \
+         i += SIMD_LANES, count = (total)-i < SIMD_LANES ? (total)-i : SIMD_LANES)
+
+SIMD_INLINE simd load(const float *from, int count)
+{
+    return count == SIMD_LANES ? simd_load(from) : simd_load_part(from, count);
+}
+
+SIMD_INLINE void store(float *to, simd value, int count)
+{
+    if (count == SIMD_LANES)
+        simd_store(to, value);
+    else
+        simd_store_part(to, value, count);
+}
+
+SIMD_INLINE void store_bf16(uint16_t *to, simd value, int count)
+{
+    uint16_t all[SIMD_LANES];
+    if (count == SIMD_LANES) {
+        simd_store_bf16(to, value);
+    } else {
+        simd_store_bf16(all, value);
+        memcpy(to, all, (size_t)count * sizeof all[0]);
+    }
+}
+
+SIMD_INLINE void store_u8(uint8_t *to, simd value, int count)
+{
+    uint8_t all[SIMD_LANES];
+    if (count == SIMD_LANES) {
+        simd_store_u8(to, value);
+    } else {
+        simd_store_u8(all, value);
+        memcpy(to, all, (size_t)count);
+    }
+}
+
+// Panels are padded, so sums, bias and scales can be read whole; only C and the residual end early.
+static void epilogue(const void *sums, const struct epilogue *e)
+{
+    FOR_VECTORS(i, count, e->columns)
+    {
+        simd value;
+        if (e->column_scale) {
+            simd scale = simd_set(e->row.scale) * simd_load(e->column_scale + i);
+            simd sum = simd_centre((const int32_t *)sums + i, e->row.zero, e->column_sums + i);
+            value = simd_fma(sum, scale, simd_load(e->bias + i));
+        } else {
+            value = simd_load((const float *)sums + i) + simd_load(e->bias + i);
+        }
+        if (e->gelu)
+            value = simd_gelu(value);
+        if (e->residual)
+            value += load(e->residual + i, count);
+        if (e->output == GEMM_OUTPUT_BF16)
+            store_bf16((uint16_t *)e->c + i, value, count);
+        else
+            store((float *)e->c + i, value, count);
+    }
+}
+
+struct norm {
+    simd mean;
+    simd inverse; // 1 / sqrt(variance + epsilon)
+};
+
+// Two passes: the mean first, then the squares about it, so that a large mean costs no digits.
+SIMD_INLINE struct norm measure(const float *in, float epsilon, int count)
+{
+    simd sum = simd_zero(), squares = simd_zero();
+    FOR_VECTORS(i, n, count)
+    sum += load(in + i, n);
+    float mean = simd_sum(sum) / (float)count;
+    FOR_VECTORS(i, n, count)
+    {
+        simd difference = load(in + i, n) - simd_set(mean);
+        if (n < SIMD_LANES) {
+            float lanes[SIMD_LANES] = {0};
+            simd_store_part(lanes, difference, n);
+            difference = simd_load(lanes);
+        }
+        squares = simd_fma(difference, difference, squares);
+    }
+    float variance = simd_sum(squares) / (float)count;
+    return (struct norm){simd_set(mean), simd_set(1.0f / sqrtf(variance + epsilon))};
+}
+
+SIMD_INLINE simd normalise(struct norm norm, const float *in, const float *weight, const float *bias,
+                           int count)
+{
+    simd value = (load(in, count) - norm.mean) * norm.inverse;
+    return simd_fma(value, load(weight, count), load(bias, count));
+}
+
+static void layernorm(const float *in, const float *weight, const float *bias, float epsilon, int count,
+                      float *out)
+{
+    struct norm norm = measure(in, epsilon, count);
+    FOR_VECTORS(i, n, count)
+    store(out + i, normalise(norm, in + i, weight + i, bias + i, n), n);
+}
+
+static void layernorm_bf16(const float *in, const float *weight, const float *bias, float epsilon, int count,
+                           uint16_t *out)
+{
+    struct norm norm = measure(in, epsilon, count);
+    FOR_VECTORS(i, n, count)
+    store_bf16(out + i, normalise(norm, in + i, weight + i, bias + i, n), n);
+}
+
+// The byte range 0..255 over [least, greatest]; zero is hit exactly.
+SIMD_INLINE struct row_scale row_scale_of(simd least, simd greatest)
+{
+    float low = simd_smallest(least), high = simd_largest(greatest);
+    float scale = (high - low) / 255.0f;
+    if (!(scale > 0.0f))
+        scale = 1.0f;
+    return (struct row_scale){scale, (int32_t)lrintf(-low / scale)};
+}
+
+SIMD_INLINE simd to_byte(simd value, struct row_scale scale)
+{
+    simd byte = simd_fma(value, simd_set(1.0f / scale.scale), simd_set((float)scale.zero));
+    return simd_min(simd_max(byte, simd_zero()), simd_set(255.0f));
+}
+
+// Lanes that don't exist read as zero, which the range holds anyway.
+static struct row_scale layernorm_u8(const float *in, const float *weight, const float *bias, float epsilon,
+                                     int count, uint8_t *out)
+{
+    struct norm norm = measure(in, epsilon, count);
+    simd least = simd_zero(), greatest = simd_zero();
+    FOR_VECTORS(i, n, count)
+    {
+        simd value = normalise(norm, in + i, weight + i, bias + i, n);
+        least = simd_min(least, value);
+        greatest = simd_max(greatest, value);
+    }
+    struct row_scale scale = row_scale_of(least, greatest);
+    FOR_VECTORS(i, n, count)
+    store_u8(out + i, to_byte(normalise(norm, in + i, weight + i, bias + i, n), scale), n);
+    return scale;
+}
+
+static struct row_scale quantise(const float *in, int count, uint8_t *out)
+{
+    simd least = simd_zero(), greatest = simd_zero();
+    FOR_VECTORS(i, n, count)
+    {
+        simd value = load(in + i, n);
+        least = simd_min(least, value);
+        greatest = simd_max(greatest, value);
+    }
+    struct row_scale scale = row_scale_of(least, greatest);
+    FOR_VECTORS(i, n, count)
+    store_u8(out + i, to_byte(load(in + i, n), scale), n);
+    return scale;
+}
+
+static void to_bf16(const float *in, int count, uint16_t *out)
+{
+    FOR_VECTORS(i, n, count)
+    store_bf16(out + i, load(in + i, n), n);
+}
+
+static void add(const float *a, const float *b, int count, float *out)
+{
+    FOR_VECTORS(i, n, count)
+    store(out + i, load(a + i, n) + load(b + i, n), n);
+}
+
+static void gelu(const float *in, int count, float *out)
+{
+    FOR_VECTORS(i, n, count)
+    store(out + i, simd_gelu(load(in + i, n)), n);
+}
+
+static void softmax(float *row, float scale, int count, int width)
+{
+    float last[SIMD_LANES];
+    int full = count / SIMD_LANES * SIMD_LANES;
+    // Lanes beyond count: far below every score, so that they add nothing.
+    for (int lane = 0; lane < SIMD_LANES; lane++)
+        last[lane] = full + lane < count ? row[full + lane] : -INFINITY;
+    simd greatest = simd_load(last);
+    for (int i = 0; i < full; i += SIMD_LANES)
+        greatest = simd_max(greatest, simd_load(row + i));
+    simd factor = simd_set(scale * 1.44269504f); // log2 e
+    simd shift = simd_set(-simd_largest(greatest)) * factor;
+    simd sum = simd_zero();
+    for (int i = 0; i < full; i += SIMD_LANES) {
+        simd value = simd_exp2(simd_max(simd_fma(simd_load(row + i), factor, shift), simd_set(-150.0f)));
+        simd_store(row + i, value);
+        sum += value;
+    }
+    simd tail = simd_zero();
+    if (full < count) {
+        tail = simd_exp2(simd_max(simd_fma(simd_load(last), factor, shift), simd_set(-150.0f)));
+        sum += tail;
+    }
+    simd inverse = simd_set(1.0f / simd_sum(sum));
+    for (int i = 0; i < full; i += SIMD_LANES)
+        simd_store(row + i, simd_load(row + i) * inverse);
+    if (full < count)
+        simd_store_part(row + full, tail * inverse, count - full);
+    memset(row + count, 0, (size_t)(width - count) * sizeof row[0]);
+}
+
+#ifdef __AVX512F__
+
+// 16 x 16 words in registers: four rounds that interleave words, pairs, quarters and halves.
+static void transpose_block(const uint32_t *in, size_t in_stride, uint32_t *out, size_t out_stride)
+{
+    __m512i a[16], b[16];
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i++)
+        a[i] = _mm512_loadu_si512(in + (size_t)i * in_stride);
+#pragma GCC unroll 8
+    for (int i = 0; i < 16; i += 2) {
+        b[i] = _mm512_unpacklo_epi32(a[i], a[i + 1]);
+        b[i + 1] = _mm512_unpackhi_epi32(a[i], a[i + 1]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 16; i += 4) {
+        a[i] = _mm512_unpacklo_epi64(b[i], b[i + 2]);
+        a[i + 1] = _mm512_unpackhi_epi64(b[i], b[i + 2]);
+        a[i + 2] = _mm512_unpacklo_epi64(b[i + 1], b[i + 3]);
+        a[i + 3] = _mm512_unpackhi_epi64(b[i + 1], b[i + 3]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        b[i] = _mm512_shuffle_i32x4(a[i], a[i + 4], 0x88);
+        b[i + 4] = _mm512_shuffle_i32x4(a[i], a[i + 4], 0xdd);
+        b[i + 8] = _mm512_shuffle_i32x4(a[i + 8], a[i + 12], 0x88);
+        b[i + 12] = _mm512_shuffle_i32x4(a[i + 8], a[i + 12], 0xdd);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) {
+        a[i] = _mm512_shuffle_i32x4(b[i], b[i + 8], 0x88);
+        a[i + 8] = _mm512_shuffle_i32x4(b[i], b[i + 8], 0xdd);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i++)
+        _mm512_storeu_si512(out + (size_t)i * out_stride, a[i]);
+}
+
+#else
+
+static void transpose_block(const uint32_t *in, size_t in_stride, uint32_t *out, size_t out_stride)
+{
+    __m256 a[8], b[8];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++)
+        a[i] = _mm256_loadu_ps((const float *)in + (size_t)i * in_stride);
+#pragma GCC unroll 4
+    for (int i = 0; i < 8; i += 2) {
+        b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
+        b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < 8; i += 4) {
+        a[i] = _mm256_shuffle_ps(b[i], b[i + 2], 0x44);
+        a[i + 1] = _mm256_shuffle_ps(b[i], b[i + 2], 0xee);
+        a[i + 2] = _mm256_shuffle_ps(b[i + 1], b[i + 3], 0x44);
+        a[i + 3] = _mm256_shuffle_ps(b[i + 1], b[i + 3], 0xee);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        b[i] = _mm256_permute2f128_ps(a[i], a[i + 4], 0x20);
+        b[i + 4] = _mm256_permute2f128_ps(a[i], a[i + 4], 0x31);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++)
+        _mm256_storeu_ps((float *)out + (size_t)i * out_stride, b[i]);
+}
+
+#endif
+
+static void transpose(const uint32_t *in, int in_stride, int rows, int columns, uint32_t *out, int out_stride)
+{
+    for (int row = 0; row < rows; row += SIMD_LANES) {
+        for (int column = 0; column < columns; column += SIMD_LANES) {
+            const uint32_t *from = in + (size_t)row * (size_t)in_stride + column;
+            uint32_t *to = out + (size_t)column * (size_t)out_stride + row;
+            int height = rows - row < SIMD_LANES ? rows - row : SIMD_LANES;
+            int width = columns - column < SIMD_LANES ? columns - column : SIMD_LANES;
+            if (height == SIMD_LANES && width == SIMD_LANES) {
+                transpose_block(from, (size_t)in_stride, to, (size_t)out_stride);
+                continue;
+            }
+            for (int i = 0; i < height; i++)
+                for (int j = 0; j < width; j++)
+                    to[(size_t)j * (size_t)out_stride + (size_t)i] =
+                        from[(size_t)i * (size_t)in_stride + (size_t)j];
+        }
+    }
+}
+
+static void interleave(const uint16_t *even, const uint16_t *odd, int count, uint16_t *out)
+{
+    int i = 0;
+#ifdef __AVX512F__
+    for (; i + 16 <= count; i += 16) {
+        __m512i low = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(even + i)));
+        __m512i high = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(odd + i)));
+        _mm512_storeu_si512(out + 2 * i, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+    }
+#endif
+    for (; i < count; i++) {
+        out[2 * i] = even[i];
+        out[2 * i + 1] = odd[i];
+    }
+}
+
+const struct vector_ops VECTOR_OPS_TABLE = {
+    .name = VECTOR_OPS_NAME,
+    .epilogue = epilogue,
+    .layernorm = layernorm,
+    .layernorm_bf16 = layernorm_bf16,
+    .layernorm_u8 = layernorm_u8,
+    .quantise = quantise,
+    .to_bf16 = to_bf16,
+    .add = add,
+    .gelu = gelu,
+    .softmax = softmax,
+    .transpose = transpose,
+    .interleave = interleave,
+};

@@ -3,6 +3,7 @@
 //
 // Output rows are made from top to bottom. Each needs a window of consecutive source rows; the ring holds
 // the narrowed form of the window and of the up to three rows that were narrowed along with its last one.
+// Where the columns are summed first, four output rows at a time need no ring, only four whole rows.
 #include "kernels/resize.h"
 
 #include <assert.h>
@@ -75,10 +76,11 @@ struct resizer {
     const struct image *source;
     struct resize_axis across;
     struct resize_axis down;
-    size_t stride;        // bytes of a ring row, padded
-    size_t ring_rows;     // rows in the ring
-    uint8_t *ring;        // ring_rows, then one row for output, then one for what nobody needs
-    uint8_t *last_rows;   // padded copies of up to four source rows at the end of the picture
+    size_t stride;    // bytes of a ring row, padded
+    size_t ring_rows; // rows in the ring
+    uint8_t *ring;    // ring_rows, then one row for output, then one for what nobody needs
+    // Four rows as wide as the source, padded: the last ones of the picture, or sums of columns.
+    uint8_t *whole_rows;
     const uint8_t **rows; // down.taps pointers
     int narrowed;         // source rows before this one have been narrowed
 };
@@ -86,6 +88,11 @@ struct resizer {
 static uint8_t *ring_row(const struct resizer *resizer, int y)
 {
     return resizer->ring + (size_t)y % resizer->ring_rows * resizer->stride;
+}
+
+static uint8_t *whole_row(const struct resizer *resizer, int index)
+{
+    return resizer->whole_rows + (size_t)index * ((size_t)resizer->source->width * 3 + RESIZE_PADDING);
 }
 
 // Narrows the last rows of the picture: they are copied to where reading beyond their ends is allowed. Where
@@ -100,7 +107,7 @@ static void narrow_last_rows(struct resizer *resizer)
     int y = resizer->narrowed;
     for (int i = 0; i < RESIZE_ROWS; i++) {
         bool exists = y + i < source->height;
-        uint8_t *copy = resizer->last_rows + (size_t)i * (size + RESIZE_PADDING);
+        uint8_t *copy = whole_row(resizer, i);
         if (exists)
             memcpy(copy, source->pixels + (size_t)(y + i) * size, size);
         rows[i] = exists ? copy : rows[i - 1];
@@ -130,7 +137,7 @@ static void narrow_rows(struct resizer *resizer)
     resizer->narrowed = y + RESIZE_ROWS;
 }
 
-static void make_view(struct resizer *resizer, uint8_t *view)
+static void narrow_then_shorten(struct resizer *resizer, uint8_t *view)
 {
     const struct resize_axis *down = &resizer->down;
     size_t size = (size_t)resizer->across.count * 3;
@@ -146,6 +153,51 @@ static void make_view(struct resizer *resizer, uint8_t *view)
         resizer->kernels->vertical(down, i, resizer->rows, output, size);
         memcpy(view + (size_t)i * size, output, size);
     }
+}
+
+// One row of the source's height resized, as wide as the source: the columns that will be used.
+static void shorten_row(struct resizer *resizer, int index, uint8_t *output)
+{
+    const struct resize_axis *down = &resizer->down, *across = &resizer->across;
+    int last = across->count - 1;
+    size_t begin = (size_t)across->first[0] * 3;
+    size_t size = (size_t)(across->first[last] + across->used[last]) * 3 - begin;
+    size_t vectors = size / RESIZE_PADDING * RESIZE_PADDING;
+    size_t stride = (size_t)resizer->source->width * 3;
+    for (int t = 0; t < down->taps; t++) {
+        int y = down->first[index] + (t < down->used[index] ? t : 0);
+        resizer->rows[t] = resizer->source->pixels + (size_t)y * stride + begin;
+    }
+    resizer->kernels->vertical(down, index, resizer->rows, output + begin, vectors);
+    // The rest without vectors: they would read beyond the end of the picture.
+    for (int t = 0; t < down->taps; t++)
+        resizer->rows[t] += vectors;
+    plain_vertical(down, index, resizer->rows, output + begin + vectors, size - vectors);
+}
+
+static void shorten_then_narrow(struct resizer *resizer, uint8_t *view)
+{
+    size_t size = (size_t)resizer->across.count * 3;
+    for (int y = 0; y < resizer->down.count; y += RESIZE_ROWS) {
+        const uint8_t *rows[RESIZE_ROWS];
+        uint8_t *outputs[RESIZE_ROWS];
+        for (int i = 0; i < RESIZE_ROWS; i++) {
+            if (y + i < resizer->down.count)
+                shorten_row(resizer, y + i, whole_row(resizer, i));
+            rows[i] = whole_row(resizer, i);
+            outputs[i] = ring_row(resizer, i);
+        }
+        resizer->kernels->horizontal(&resizer->across, rows, outputs);
+        for (int i = 0; i < RESIZE_ROWS && y + i < resizer->down.count; i++)
+            memcpy(view + (size_t)(y + i) * size, outputs[i], size);
+    }
+}
+
+// Since version 13 Pillow sums the columns first where that cuts off more than twice as many rows as summing
+// the rows would cut off columns. Each pass rounds to bytes, so the order shows in the bits.
+static bool columns_first(const struct image *source, int resize)
+{
+    return source->height > resize && source->height - resize > 2 * (source->width - resize);
 }
 
 // torchvision's CenterCrop: int(round((resize - crop) / 2)), where round takes halves to even.
@@ -168,15 +220,15 @@ static enum status resizer_init(struct resizer *resizer, int resize, int crop, s
     resizer->ring_rows = (size_t)resizer->down.taps + RESIZE_ROWS;
     size_t ring_size = (resizer->ring_rows + 2) * resizer->stride;
     resizer->ring = memory_try_alloc(ring_size);
-    size_t last_size = RESIZE_ROWS * ((size_t)source->width * 3 + RESIZE_PADDING);
-    resizer->last_rows = memory_try_alloc(last_size);
+    size_t whole_size = RESIZE_ROWS * ((size_t)source->width * 3 + RESIZE_PADDING);
+    resizer->whole_rows = memory_try_alloc(whole_size);
     resizer->rows = memory_try_alloc((size_t)resizer->down.taps * sizeof *resizer->rows);
-    if (!resizer->ring || !resizer->last_rows || !resizer->rows)
+    if (!resizer->ring || !resizer->whole_rows || !resizer->rows)
         return error_set(err, STATUS_FATAL, "no memory to resize a picture of %d x %d pixels", source->width,
                          source->height);
     // Padding is read but never shown; it is cleared so that no run depends on old memory.
     memset(resizer->ring, 0, ring_size);
-    memset(resizer->last_rows, 0, last_size);
+    memset(resizer->whole_rows, 0, whole_size);
     return STATUS_OK;
 }
 
@@ -185,7 +237,7 @@ static void resizer_release(struct resizer *resizer)
     resize_axis_release(&resizer->across);
     resize_axis_release(&resizer->down);
     free(resizer->ring);
-    free(resizer->last_rows);
+    free(resizer->whole_rows);
     free(resizer->rows);
 }
 
@@ -207,8 +259,10 @@ enum status resize_crop(const struct resize_kernels *kernels, const struct image
     }
     struct resizer resizer = {.kernels = kernels, .source = source};
     enum status status = resizer_init(&resizer, resize, crop, err);
-    if (status == STATUS_OK)
-        make_view(&resizer, view);
+    if (status == STATUS_OK && columns_first(source, resize))
+        shorten_then_narrow(&resizer, view);
+    else if (status == STATUS_OK)
+        narrow_then_shorten(&resizer, view);
     resizer_release(&resizer);
     return status;
 }

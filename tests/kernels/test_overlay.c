@@ -1,0 +1,146 @@
+// test_overlay.c: the picture of the attention map: scaling and enlarging against
+// torch.nn.functional.interpolate (bilinear, align_corners=False), the mixing against arithmetic, the order
+// of the colours.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/overlay.h"
+#include "tests/support/picture.h"
+
+enum { SIZE = 224, MAP = 14 };
+
+static uint8_t view[SIZE * SIZE * 3];
+
+static struct image drawn(int size, const float *map, int height, int width)
+{
+    struct image out;
+    struct error err = {""};
+    if (overlay_draw(view, size, map, height, width, &out, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    assert_int_equal(out.width, size);
+    assert_int_equal(out.height, size);
+    return out;
+}
+
+// 45 % of the colour over 55 % of the view, halves rounded up.
+static void check_pixel(const struct image *out, int y, int x, double share, int tolerance)
+{
+    uint8_t colour[3];
+    overlay_colour((int)lrint(share * 65535), colour);
+    for (int c = 0; c < 3; c++) {
+        size_t at = ((size_t)y * (size_t)out->width + (size_t)x) * 3 + (size_t)c;
+        int expected = (55 * view[at] + 45 * colour[c] + 50) / 100;
+        if (abs(out->pixels[at] - expected) > tolerance)
+            fail_msg("row %d, column %d, channel %d is %d, expected %d", y, x, c, out->pixels[at], expected);
+    }
+}
+
+// Values of torch.nn.functional.interpolate for the map of noise with seed 3, scaled to 0..1.
+static void test_enlarging_as_torch(void **state)
+{
+    (void)state;
+    static const struct {
+        int y, x;
+        double share;
+    } known[] = {{0, 0, 0.929411768913269},      {0, 223, 0.027450980618596077},
+                 {223, 0, 0.9019607901573181},   {111, 112, 0.41718751192092896},
+                 {50, 201, 0.34158241748809814}, {7, 8, 0.9251225590705872},
+                 {8, 7, 0.9125000238418579},     {200, 13, 0.11666667461395264}};
+    uint8_t bytes[MAP * MAP];
+    float map[MAP * MAP];
+    noise_fill(bytes, sizeof bytes, 3);
+    for (int i = 0; i < MAP * MAP; i++)
+        map[i] = (float)bytes[i] * 0.25f - 7.0f; // scaling must undo this
+    noise_fill(view, sizeof view, 4);
+    struct image out = drawn(SIZE, map, MAP, MAP);
+    // Weights are 1/256 here: a share may be off by 1/256, a colour by less than 1 after mixing.
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        check_pixel(&out, known[i].y, known[i].x, known[i].share, 1);
+    image_release(&out);
+}
+
+static void test_map_of_the_views_size_is_drawn_point_by_point(void **state)
+{
+    (void)state;
+    noise_fill(view, sizeof view, 5);
+    float map[3 * 3] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
+    struct image out = drawn(3, map, 3, 3);
+    for (int i = 0; i < 9; i++)
+        check_pixel(&out, i / 3, i % 3, i / 8.0, 0);
+    image_release(&out);
+}
+
+static void test_flat_map_is_darkest_everywhere(void **state)
+{
+    (void)state;
+    memset(view, 200, sizeof view);
+    float map[MAP * MAP];
+    for (int i = 0; i < MAP * MAP; i++)
+        map[i] = 1.0f / (MAP * MAP);
+    struct image out = drawn(SIZE, map, MAP, MAP);
+    for (int i = 0; i < SIZE; i++)
+        check_pixel(&out, i, SIZE - 1 - i, 0, 0);
+    image_release(&out);
+}
+
+static void test_same_input_same_bytes(void **state)
+{
+    (void)state;
+    float map[7 * 9];
+    for (int i = 0; i < 7 * 9; i++)
+        map[i] = (float)(splitmix64((uint64_t)i) % 1000) / 1000.0f;
+    noise_fill(view, sizeof view, 6);
+    struct image first = drawn(SIZE, map, 7, 9), second = drawn(SIZE, map, 7, 9);
+    assert_memory_equal(first.pixels, second.pixels, SIZE * SIZE * 3);
+    image_release(&first);
+    image_release(&second);
+}
+
+static void test_colours_grow_lighter(void **state)
+{
+    (void)state;
+    double before = -1;
+    for (int share = 0; share <= 65535; share += 255) {
+        uint8_t colour[3];
+        overlay_colour(share, colour);
+        double luma = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2];
+        assert_true(luma >= before - 0.5); // rounding to bytes
+        before = luma;
+    }
+    assert_true(before > 200);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    struct image out;
+    struct error err;
+    float map[4] = {0, 1, NAN, 1};
+    assert_int_equal(overlay_draw(view, SIZE, map, 2, 2, &out, &err), STATUS_REJECTED);
+    assert_non_null(strstr(err.message, "value 2"));
+    map[2] = INFINITY;
+    assert_int_equal(overlay_draw(view, SIZE, map, 2, 2, &out, &err), STATUS_REJECTED);
+    assert_int_equal(overlay_draw(view, SIZE, map, 0, 2, &out, &err), STATUS_REJECTED);
+    assert_null(out.pixels);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_enlarging_as_torch),
+        cmocka_unit_test(test_map_of_the_views_size_is_drawn_point_by_point),
+        cmocka_unit_test(test_flat_map_is_darkest_everywhere),
+        cmocka_unit_test(test_same_input_same_bytes),
+        cmocka_unit_test(test_colours_grow_lighter),
+        cmocka_unit_test(test_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -171,8 +171,11 @@ fetch_kafka() {
     trap 'exit 143' INT TERM HUP
     # Run on a copy, so that nothing is written beside the committed file.
     cp "$here/kafka/pom.xml" "$part/pom.xml"
-    mvn -B -q -Dstyle.color=never -f "$part/pom.xml" dependency:copy-dependencies -DincludeScope=runtime \
-        -DoutputDirectory="$part/libs" >&2 || fail "Maven could not fetch Kafka"
+    mvn -B -q -f "$part/pom.xml" dependency:copy-dependencies -DincludeScope=runtime \
+        -DoutputDirectory="$part/libs" >"$part/log" 2>&1 || {
+        cat "$part/log" >&2
+        fail "Maven could not fetch Kafka"
+    }
     (cd "$part/libs" && sha256sum --quiet -c "$here/kafka/SHA256SUMS") >&2 || fail "a jar of Kafka is not the pinned one"
     # Whole or not at all; another fetch that was quicker is as good.
     mv -T "$part/libs" "$kafka_libs" 2>/dev/null || [ -d "$kafka_libs" ]

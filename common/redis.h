@@ -1,7 +1,7 @@
-// redis.h: a cache that may fail. One connection for each calling thread, made when first used, with a time
-// limit on every command; after a failure the connection is dropped (a late reply must never answer the next
-// question) and after several failures in a row the circuit opens: calls answer RETRY at once until a pause
-// has passed.
+// redis.h: a cache that may fail. A pool of connections, each made when first needed, with one time limit on
+// every call, connecting included; after a failure the connection is dropped (a late reply must never answer
+// the next question) and after several failures in a row the circuit opens: calls answer RETRY at once until
+// a pause has passed.
 #ifndef SKINSIGHT_COMMON_REDIS_H
 #define SKINSIGHT_COMMON_REDIS_H
 
@@ -25,6 +25,7 @@ enum status redis_ping(struct redis *redis, struct error *err) MUST_CHECK;
 // the value is larger than out's limit.
 enum status redis_get(struct redis *redis, const char *key, struct buffer *out, bool *found,
                       struct error *err) MUST_CHECK;
+// ttl_ms 0: the key stays until Redis needs the room.
 enum status redis_set(struct redis *redis, const char *key, struct bytes value, int64_t ttl_ms,
                       struct error *err) MUST_CHECK;
 

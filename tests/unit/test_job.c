@@ -193,68 +193,70 @@ static void test_schema(void **state)
     expect("{}", JOB_UNSUPPORTED_SCHEMA, "schema");
 }
 
+// What follows the head of a record, and the word its sentence must hold.
+static const struct {
+    const char *rest;
+    const char *word;
+} bad_fields[] = {
+    {"", "image"},
+    {IMG ",\"image_uri\":\"file:///a\",\"image_sha256\":\"" SHA "\"}", "exactly one"},
+    {",\"image_uri\":\"file:///a\"}", "image_sha256"},
+    {",\"image\":7}", "'image'"},
+    {",\"image\":null}", "'image'"},
+    {",\"image\":[\"/9j/\"]}", "'image'"},
+    {",\"image\":\"/9j\\n/\"}", "base64"},
+    {",\"image\":\"/9j/=\"}", "base64"},
+    {",\"image\":\"/9j_\"}", "base64"},
+    {",\"image\":\"/9j/A\"}", "base64"},
+    {",\"image\":\"/9h=\"}", "base64"},
+    {",\"image_uri\":\"\",\"image_sha256\":\"" SHA "\"}", "image_uri"},
+    {",\"image_uri\":\"file:///a b\",\"image_sha256\":\"" SHA "\"}", "image_uri"},
+    {",\"image_uri\":7,\"image_sha256\":\"" SHA "\"}", "image_uri"},
+    {",\"image_uri\":\"file:///a\",\"image_sha256\":\"ab\"}", "image_sha256"},
+    {",\"image_uri\":\"file:///"
+     "a\",\"image_sha256\":\"BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF"
+     "61F20015AD\"}",
+     "image_sha256"},
+    {IMG ",\"model_version\":\"\"}", "model_version"},
+    {IMG ",\"model_version\":\"a/b\"}", "model_version"},
+    {IMG ",\"model_version\":null}", "model_version"},
+    {IMG ",\"model_version\":\"a123456789a123456789a123456789a123456789a123456789a123456789a1234\"}",
+     "model_version"},
+    {IMG ",\"submitted_at\":-1}", "submitted_at"},
+    {IMG ",\"submitted_at\":1.5}", "submitted_at"},
+    {IMG ",\"submitted_at\":\"1\"}", "submitted_at"},
+    {IMG ",\"submitted_at\":1e999}", "submitted_at"},
+    {IMG ",\"deadline_at\":9007199254740993}", "deadline_at"},
+    {IMG ",\"deadline_at\":true}", "deadline_at"},
+    {IMG ",\"traceparent\":\"00-0AF7651916CD43DD8448EB211C80319C-B7AD6B7169203331-01\"}", "traceparent"},
+    {IMG ",\"traceparent\":\"00-00000000000000000000000000000000-b7ad6b7169203331-01\"}", "traceparent"},
+    {IMG ",\"traceparent\":\"00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01\"}", "traceparent"},
+    {IMG ",\"traceparent\":\"ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\"}", "traceparent"},
+    {IMG ",\"traceparent\":\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331\"}", "traceparent"},
+    {IMG ",\"metadata\":[]}", "metadata"},
+    {IMG ",\"metadata\":null}", "metadata"},
+    {IMG ",\"metadata\":{\"patient_age\":131}}", "patient_age"},
+    {IMG ",\"metadata\":{\"patient_age\":-1}}", "patient_age"},
+    {IMG ",\"metadata\":{\"patient_age\":\"54\"}}", "patient_age"},
+    {IMG ",\"metadata\":{\"patient_age\":54.5}}", "patient_age"},
+    {IMG ",\"metadata\":{\"patient_age\":5,\"patient_age\":6}}", "patient_age"},
+    {IMG ",\"metadata\":{\"fitzpatrick_type\":0}}", "fitzpatrick_type"},
+    {IMG ",\"metadata\":{\"fitzpatrick_type\":7}}", "fitzpatrick_type"},
+    {IMG ",\"metadata\":{\"lesion_location\":\"upper back\"}}", "lesion_location"},
+    {IMG ",\"metadata\":{\"capture_device\":5}}", "capture_device"},
+    {IMG ",\"metadata\":{\"dermatoscope_attached\":1}}", "dermatoscope_attached"},
+    {IMG ",\"image\":\"/9j/\"}", "'image' stands there twice"},
+    {IMG ",\"schema\":\"skinsight.job.v1\"}", "'schema' stands there twice"},
+};
+
 static void test_bad_fields_are_named(void **state)
 {
     (void)state;
-    static const struct {
-        const char *rest;
-        const char *word;
-    } rows[] = {
-        {"", "image"},
-        {IMG ",\"image_uri\":\"file:///a\",\"image_sha256\":\"" SHA "\"}", "exactly one"},
-        {",\"image_uri\":\"file:///a\"}", "image_sha256"},
-        {",\"image\":7}", "'image'"},
-        {",\"image\":null}", "'image'"},
-        {",\"image\":[\"/9j/\"]}", "'image'"},
-        {",\"image\":\"/9j\\n/\"}", "base64"},
-        {",\"image\":\"/9j/=\"}", "base64"},
-        {",\"image\":\"/9j_\"}", "base64"},
-        {",\"image\":\"/9j/A\"}", "base64"},
-        {",\"image\":\"/9h=\"}", "base64"},
-        {",\"image_uri\":\"\",\"image_sha256\":\"" SHA "\"}", "image_uri"},
-        {",\"image_uri\":\"file:///a b\",\"image_sha256\":\"" SHA "\"}", "image_uri"},
-        {",\"image_uri\":7,\"image_sha256\":\"" SHA "\"}", "image_uri"},
-        {",\"image_uri\":\"file:///a\",\"image_sha256\":\"ab\"}", "image_sha256"},
-        {",\"image_uri\":\"file:///"
-         "a\",\"image_sha256\":\"BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF"
-         "61F20015AD\"}",
-         "image_sha256"},
-        {IMG ",\"model_version\":\"\"}", "model_version"},
-        {IMG ",\"model_version\":\"a/b\"}", "model_version"},
-        {IMG ",\"model_version\":null}", "model_version"},
-        {IMG ",\"model_version\":\"a123456789a123456789a123456789a123456789a123456789a123456789a1234\"}",
-         "model_version"},
-        {IMG ",\"submitted_at\":-1}", "submitted_at"},
-        {IMG ",\"submitted_at\":1.5}", "submitted_at"},
-        {IMG ",\"submitted_at\":\"1\"}", "submitted_at"},
-        {IMG ",\"submitted_at\":1e999}", "submitted_at"},
-        {IMG ",\"deadline_at\":9007199254740993}", "deadline_at"},
-        {IMG ",\"deadline_at\":true}", "deadline_at"},
-        {IMG ",\"traceparent\":\"00-0AF7651916CD43DD8448EB211C80319C-B7AD6B7169203331-01\"}", "traceparent"},
-        {IMG ",\"traceparent\":\"00-00000000000000000000000000000000-b7ad6b7169203331-01\"}", "traceparent"},
-        {IMG ",\"traceparent\":\"00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01\"}", "traceparent"},
-        {IMG ",\"traceparent\":\"ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\"}", "traceparent"},
-        {IMG ",\"traceparent\":\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331\"}", "traceparent"},
-        {IMG ",\"metadata\":[]}", "metadata"},
-        {IMG ",\"metadata\":null}", "metadata"},
-        {IMG ",\"metadata\":{\"patient_age\":131}}", "patient_age"},
-        {IMG ",\"metadata\":{\"patient_age\":-1}}", "patient_age"},
-        {IMG ",\"metadata\":{\"patient_age\":\"54\"}}", "patient_age"},
-        {IMG ",\"metadata\":{\"patient_age\":54.5}}", "patient_age"},
-        {IMG ",\"metadata\":{\"patient_age\":5,\"patient_age\":6}}", "patient_age"},
-        {IMG ",\"metadata\":{\"fitzpatrick_type\":0}}", "fitzpatrick_type"},
-        {IMG ",\"metadata\":{\"fitzpatrick_type\":7}}", "fitzpatrick_type"},
-        {IMG ",\"metadata\":{\"lesion_location\":\"upper back\"}}", "lesion_location"},
-        {IMG ",\"metadata\":{\"capture_device\":5}}", "capture_device"},
-        {IMG ",\"metadata\":{\"dermatoscope_attached\":1}}", "dermatoscope_attached"},
-        {IMG ",\"image\":\"/9j/\"}", "'image' stands there twice"},
-        {IMG ",\"schema\":\"skinsight.job.v1\"}", "'schema' stands there twice"},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    for (size_t i = 0; i < sizeof bad_fields / sizeof *bad_fields; i++) {
         char text[2048];
         struct parsed parsed;
-        snprintf(text, sizeof text, HEAD "%s", rows[i].rest[0] ? rows[i].rest : "}");
-        expect(text, JOB_INVALID_FIELD, rows[i].word);
+        snprintf(text, sizeof text, HEAD "%s", bad_fields[i].rest[0] ? bad_fields[i].rest : "}");
+        expect(text, JOB_INVALID_FIELD, bad_fields[i].word);
         parse_bytes(&parsed, text, strlen(text));
         assert_string_equal(parsed.record.request_id, ID); // the answer can name the request
         arena_release(&parsed.arena);

@@ -1,0 +1,242 @@
+// test_import.c: weights files become model directories: which heads are kept, replaced or refused, and that
+// no tensor is lost, invented or left over.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/memory.h"
+#include "kernels/model.h"
+#include "kernels/random_weights.h"
+#include "trainer/import.h"
+
+static char folder[] = "/tmp/skinsight-import-XXXXXX";
+static char source_path[64], model_path[64];
+
+static void remove_model(void)
+{
+    static const char *const names[] = {"manifest.json", "model.safetensors", "card.md"};
+    for (int i = 0; i < 3; i++) {
+        char path[128];
+        snprintf(path, sizeof path, "%s/%s", model_path, names[i]);
+        unlink(path);
+    }
+    rmdir(model_path);
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(source_path, sizeof source_path, "%s/source", folder);
+    snprintf(model_path, sizeof model_path, "%s/model", folder);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    unlink(source_path);
+    remove_model();
+    return rmdir(folder);
+}
+
+// A file with vit_tiny's tensors, a head of the given rows (0: none) and one more tensor where it is named.
+static void write_source(int head_rows, const char *extra)
+{
+    struct error err = {""};
+    struct network *network = NULL;
+    struct weights *all = weights_new(), *chosen = weights_new();
+    assert_int_equal(network_build(&network, "vit_tiny_patch16_224", head_rows ? head_rows : 1, &err),
+                     STATUS_OK);
+    random_weights_fill(all, network, 21);
+    for (size_t i = 0; i < weights_count(all); i++) {
+        const struct weight *weight = weights_at(all, i);
+        if (head_rows > 0 || strncmp(weight->name, "head.", 5) != 0)
+            weights_add(chosen, weight->name, weight->rank, weight->shape, weight->data);
+    }
+    if (extra)
+        weights_add(chosen, extra, 1, (int64_t[]){1}, (float[]){1});
+    assert_int_equal(weights_save(chosen, source_path, &err), STATUS_OK);
+    weights_close(all);
+    weights_close(chosen);
+    network_free(network);
+}
+
+static enum status import_source(const char *model_version, struct import_result *result, struct error *err)
+{
+    struct import_options options = {.architecture = "vit_tiny_patch16_224",
+                                     .weights = source_path,
+                                     .directory = model_path,
+                                     .model_version = model_version,
+                                     .seed = 9};
+    remove_model();
+    return import_model(&options, result, err);
+}
+
+static struct model *open_model(void)
+{
+    struct error err = {""};
+    struct model *model = NULL;
+    if (model_open(&model, model_path, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    return model;
+}
+
+// Whether the tensor has the values the generator gives for the seed.
+static bool has_values_of(const struct model *model, const char *name, uint64_t seed)
+{
+    struct weights *weights = weights_new();
+    const struct weight *found = weights_find(model->weights, name);
+    random_weights_add(weights, name, found->rank, found->shape, seed);
+    bool equal = memcmp(weights_at(weights, 0)->data, found->data, found->size) == 0;
+    weights_close(weights);
+    return equal;
+}
+
+static void a_head_of_eight_rows_is_kept(void **state)
+{
+    (void)state;
+    struct error err = {""};
+    struct import_result result;
+    write_source(8, "norm.num_batches_tracked");
+    if (import_source("tiny-v2-v2.1.0", &result, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    assert_true(result.trained);
+    struct model *model = open_model();
+    assert_true(model->manifest.trained);
+    assert_string_equal(model->manifest.model_version, "tiny-v2-v2.1.0");
+    assert_string_equal(model->manifest.version, "2.1.0");
+    assert_string_equal(model->manifest.name, "vit-tiny");
+    assert_int_equal(model->manifest.preprocessing.resize, 256);
+    assert_true(has_values_of(model, "head.weight", 21));
+    assert_true(has_values_of(model, "blocks.11.attn.qkv.weight", 21));
+    assert_int_equal(weights_count(model->weights), 152); // timm's state_dict of a ViT of 12 blocks
+    model_close(model);
+}
+
+static void check_fresh_head(int rows)
+{
+    struct error err = {""};
+    struct import_result result;
+    write_source(rows, NULL);
+    if (import_source(NULL, &result, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    assert_false(result.trained);
+    assert_int_equal(result.head_rows, rows);
+    struct model *model = open_model();
+    assert_false(model->manifest.trained);
+    assert_string_equal(model->manifest.model_version, "vit-tiny-v0.1.0");
+    assert_int_equal(weights_find(model->weights, "head.weight")->shape[0], 8);
+    assert_true(has_values_of(model, "head.weight", 9));
+    assert_true(has_values_of(model, "head.bias", 9));
+    assert_true(has_values_of(model, "norm.weight", 21));
+    model_close(model);
+}
+
+static void imagenet_heads_and_none_are_replaced(void **state)
+{
+    (void)state;
+    check_fresh_head(1000);
+    check_fresh_head(21843);
+    check_fresh_head(0);
+}
+
+static void check_refused(const char *sentence)
+{
+    struct error err = {""};
+    struct import_result result;
+    assert_int_equal(import_source(NULL, &result, &err), STATUS_REJECTED);
+    if (!strstr(err.message, sentence))
+        fail_msg("'%s' does not say '%s'", err.message, sentence);
+    assert_int_not_equal(access(model_path, F_OK), 0); // nothing was written
+}
+
+static void other_files_are_refused_by_the_tensor(void **state)
+{
+    (void)state;
+    write_source(9, NULL);
+    check_refused("'head.weight' has 9 rows");
+    write_source(8, "blocks.0.ls1.gamma");
+    check_refused("'blocks.0.ls1.gamma' has no place");
+    write_source(8, NULL);
+    FILE *file = fopen(source_path, "r+b");
+    assert_non_null(file);
+    fputc(0, file); // the header's length
+    fclose(file);
+    check_refused("source");
+}
+
+static void a_missing_tensor_is_refused_by_name(void **state)
+{
+    (void)state;
+    struct error err = {""};
+    struct weights *weights = weights_new();
+    weights_add(weights, "cls_token", 3, (int64_t[]){1, 1, 2}, (float[]){1, 2});
+    assert_int_equal(weights_save(weights, source_path, &err), STATUS_OK);
+    weights_close(weights);
+    check_refused("'patch_embed.proj.weight' (192 x 3 x 16 x 16) is missing");
+}
+
+static void random_weights_make_a_model(void **state)
+{
+    (void)state;
+    struct error err = {""};
+    struct import_result result;
+    struct import_options options = {
+        .architecture = "vit_tiny_patch16_224", .directory = model_path, .name = "demo", .seed = 77};
+    remove_model();
+    if (import_model(&options, &result, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    assert_false(result.trained);
+    assert_string_equal(result.model_version, "demo-v0.1.0");
+    struct model *model = open_model();
+    assert_string_equal(model->manifest.name, "demo");
+    assert_true(has_values_of(model, "pos_embed", 77));
+    model_close(model);
+    assert_int_equal(import_model(&options, &result, &err), STATUS_REJECTED); // it is there already
+}
+
+static void names_that_do_not_fit_are_refused(void **state)
+{
+    (void)state;
+    struct error err = {""};
+    struct import_result result;
+    char name[100];
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    remove_model();
+    struct import_options options = {
+        .architecture = "vit_tiny_patch16_224", .directory = model_path, .name = name};
+    assert_int_equal(import_model(&options, &result, &err), STATUS_REJECTED);
+    options.name = name + sizeof name - 1 - 60; // fits, but not with its version
+    assert_int_equal(import_model(&options, &result, &err), STATUS_REJECTED);
+    options.name = "a b";
+    assert_int_equal(import_model(&options, &result, &err), STATUS_REJECTED);
+    options.name = "";
+    options.model_version = "a/b";
+    assert_int_equal(import_model(&options, &result, &err), STATUS_REJECTED);
+    options.architecture = "resnet";
+    assert_int_equal(import_model(&options, &result, &err), STATUS_REJECTED);
+    assert_int_not_equal(access(model_path, F_OK), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_head_of_eight_rows_is_kept),
+        cmocka_unit_test(imagenet_heads_and_none_are_replaced),
+        cmocka_unit_test(other_files_are_refused_by_the_tensor),
+        cmocka_unit_test(a_missing_tensor_is_refused_by_name),
+        cmocka_unit_test(random_weights_make_a_model),
+        cmocka_unit_test(names_that_do_not_fit_are_refused),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}

@@ -1,0 +1,197 @@
+// import.c: picks a network's tensors out of a weights file, as float32, and gives the directory its
+// manifest. Main thread.
+#include "trainer/import.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/lesion.h"
+#include "common/memory.h"
+#include "kernels/model_private.h"
+#include "kernels/network.h"
+#include "kernels/random_weights.h"
+
+enum { RESIZE_MARGIN = 32 }; // resize is image size + 32
+
+// Counters that training leaves in a file and inference has no use for.
+static bool is_bookkeeping(const char *name)
+{
+    static const char suffix[] = ".num_batches_tracked";
+    size_t length = strlen(name);
+    return length >= sizeof suffix && strcmp(name + length - (sizeof suffix - 1), suffix) == 0;
+}
+
+// The linear layer that makes the logits.
+static const struct operation *head_of(const struct network *network)
+{
+    for (int i = 0; i < network->operation_count; i++)
+        if (network->operations[i].output == network->logits)
+            return &network->operations[i];
+    return NULL;
+}
+
+static bool is_head(const struct network *network, const char *name)
+{
+    const struct operation *head = head_of(network);
+    return strcmp(name, head->weight) == 0 || strcmp(name, head->bias) == 0;
+}
+
+// Decides about the head by its rows.
+static enum status choose_head(const struct network *network, const struct weights *source,
+                               struct import_result *result, struct error *err)
+{
+    const struct weight *weight = weights_find(source, head_of(network)->weight);
+    result->head_rows = weight && weight->rank > 0 ? weight->shape[0] : 0;
+    result->trained = result->head_rows == network->classes;
+    if (!weight || result->trained || result->head_rows == 1000 || result->head_rows == 21843)
+        return STATUS_OK;
+    return error_set(err, STATUS_REJECTED,
+                     "tensor '%s' has %lld rows; %d are kept, 1000 or 21843 are replaced, others refused",
+                     weight->name, (long long)result->head_rows, network->classes);
+}
+
+static void copy_weight(struct weights *target, const struct weight *weight)
+{
+    float *values = memory_alloc(weight->count * sizeof *values);
+    weight_to_float(weight, values);
+    weights_add(target, weight->name, weight->rank, weight->shape, values);
+    free(values);
+}
+
+// Copies what the network uses, the head only where it is kept; refuses what nobody uses.
+static enum status copy_weights(const struct network *network, const struct weights *source, bool keep_head,
+                                struct weights *target, struct error *err)
+{
+    for (size_t i = 0; i < weights_count(source); i++) {
+        const struct weight *weight = weights_at(source, i);
+        int64_t shape[TENSOR_MAX_RANK];
+        if (is_bookkeeping(weight->name) || (!keep_head && is_head(network, weight->name)))
+            continue;
+        if (network_weight_shape(network, weight->name, shape) == 0)
+            return error_set(err, STATUS_REJECTED, "tensor '%s' has no place in %s", weight->name,
+                             network->architecture);
+        if (weight->dtype != DTYPE_F32 && weight->dtype != DTYPE_F16 && weight->dtype != DTYPE_BF16)
+            return error_set(err, STATUS_REJECTED,
+                             "tensor '%s' holds whole numbers; F32, F16 or BF16 is needed", weight->name);
+        copy_weight(target, weight);
+    }
+    return STATUS_OK;
+}
+
+static void add_fresh_head(const struct network *network, uint64_t seed, struct weights *target)
+{
+    const struct operation *head = head_of(network);
+    const char *names[] = {head->weight, head->bias};
+    for (int i = 0; i < 2; i++) {
+        int64_t shape[TENSOR_MAX_RANK];
+        int rank = network_weight_shape(network, names[i], shape);
+        random_weights_add(target, names[i], rank, shape, seed);
+    }
+}
+
+static enum status read_source(const struct import_options *options, const struct network *network,
+                               struct weights *target, struct import_result *result, struct error *err)
+{
+    struct weights *source = NULL;
+    enum status status = weights_open(&source, options->weights, err);
+    if (status != STATUS_OK)
+        return status;
+    status = choose_head(network, source, result, err);
+    if (status == STATUS_OK)
+        status = copy_weights(network, source, result->trained, target, err);
+    if (status == STATUS_OK && !result->trained)
+        add_fresh_head(network, options->seed, target);
+    if (status == STATUS_OK)
+        status = network_check_weights(network, target, err);
+    if (status != STATUS_OK)
+        error_prefix(err, "%s", options->weights);
+    weights_close(source);
+    return status;
+}
+
+static bool is_given(const char *text)
+{
+    return text && text[0];
+}
+
+// "vit_base_patch16_224" -> "vit-base"
+static void set_default_name(const char *architecture, char name[MODEL_TEXT_SIZE])
+{
+    snprintf(name, MODEL_TEXT_SIZE, "%s", architecture);
+    char *patch = strstr(name, "_patch");
+    if (patch)
+        *patch = '\0';
+    for (char *at = name; *at; at++)
+        if (*at == '_')
+            *at = '-';
+}
+
+// name, model_version and the version at its end.
+static enum status set_names(const struct import_options *options, struct manifest *manifest,
+                             struct error *err)
+{
+    int length = 0;
+    if (is_given(options->name))
+        length = snprintf(manifest->name, sizeof manifest->name, "%s", options->name);
+    else
+        set_default_name(options->architecture, manifest->name);
+    if (length < (int)sizeof manifest->name)
+        length = is_given(options->model_version)
+                     ? snprintf(manifest->model_version, sizeof manifest->model_version, "%s",
+                                options->model_version)
+                     : snprintf(manifest->model_version, sizeof manifest->model_version, "%s-v0.1.0",
+                                manifest->name);
+    if (length >= (int)sizeof manifest->model_version || !model_is_token(manifest->name) ||
+        !model_is_token(manifest->model_version))
+        return error_set(err, STATUS_REJECTED, "a model's name and version are 1 to 64 of [A-Za-z0-9_.-]");
+    const char *version = strstr(manifest->model_version, "-v");
+    for (const char *next = version; next; next = strstr(next + 1, "-v"))
+        version = next;
+    bool valid = version && model_is_version(version + 2);
+    snprintf(manifest->version, sizeof manifest->version, "%s", valid ? version + 2 : "0.1.0");
+    return STATUS_OK;
+}
+
+static void fill_manifest(const struct network *network, bool trained, struct manifest *manifest)
+{
+    snprintf(manifest->architecture, sizeof manifest->architecture, "%s", network->architecture);
+    manifest->image_size = network->image_size;
+    manifest->preprocessing =
+        (struct preprocessing){.resize = network->image_size + RESIZE_MARGIN, .crop = network->image_size};
+    strcpy(manifest->preprocessing.version, MODEL_PREPROCESSING);
+    memcpy(manifest->preprocessing.mean, network->mean, sizeof network->mean);
+    memcpy(manifest->preprocessing.std, network->std, sizeof network->std);
+    manifest->temperature = 1;
+    strcpy(manifest->weights_file, "model.safetensors");
+    strcpy(manifest->weights_dtype, "F32");
+    strcpy(manifest->licence, "not stated");
+    manifest->trained = trained;
+}
+
+enum status import_model(const struct import_options *options, struct import_result *result,
+                         struct error *err)
+{
+    struct network *network = NULL;
+    struct weights *weights = weights_new();
+    struct manifest manifest = {0};
+    *result = (struct import_result){0};
+    enum status status = network_build(&network, options->architecture, LESION_CLASSES, err);
+    if (status == STATUS_OK)
+        status = set_names(options, &manifest, err);
+    if (status != STATUS_OK)
+        goto done;
+    if (options->weights)
+        status = read_source(options, network, weights, result, err);
+    else
+        random_weights_fill(weights, network, options->seed);
+    if (status != STATUS_OK)
+        goto done;
+    fill_manifest(network, result->trained, &manifest);
+    snprintf(result->model_version, sizeof result->model_version, "%s", manifest.model_version);
+    status = model_save(options->directory, &manifest, weights, err);
+done:
+    weights_close(weights);
+    network_free(network);
+    return status;
+}

@@ -1,0 +1,101 @@
+// import_command.c: the subcommand `import`: flags in, one line on standard output, warnings on standard
+// error. Main thread.
+#include <stdio.h>
+
+#include "trainer/import.h"
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, NAME_MAX_LENGTH = 64 };
+#define SEED_MAX ((int64_t)1 << 53)
+
+const struct option import_flags[] = {
+    {.name = "arch",
+     .type = OPTION_NAME,
+     .initial = "",
+     .value = "NAME",
+     .help = "architecture as timm names it"},
+    {.name = "weights",
+     .type = OPTION_TEXT,
+     .initial = "",
+     .value = "FILE",
+     .help = "safetensors file with timm's names"},
+    {.name = "random",
+     .type = OPTION_INTEGER,
+     .initial = "",
+     .min = 0,
+     .max = SEED_MAX,
+     .value = "SEED",
+     .help = "random weights of this seed instead of a file"},
+    {.name = "out", .type = OPTION_TEXT, .initial = "", .value = "DIR", .help = "model directory to make"},
+    {.name = "seed",
+     .type = OPTION_INTEGER,
+     .initial = "0",
+     .min = 0,
+     .max = SEED_MAX,
+     .value = "SEED",
+     .help = "seed of a fresh head"},
+    {.name = "name",
+     .type = OPTION_NAME,
+     .initial = "",
+     .max = NAME_MAX_LENGTH,
+     .value = "NAME",
+     .help = "name of the model; empty: from the architecture, vit-base"},
+    {.name = "model_version",
+     .type = OPTION_NAME,
+     .initial = "",
+     .max = NAME_MAX_LENGTH,
+     .value = "NAME",
+     .help = "what jobs call the model; empty: NAME-v0.1.0"},
+    {.name = NULL},
+};
+
+static const char program[] = "skinsight-trainer import";
+
+static int wrong_usage(const char *sentence)
+{
+    fprintf(stderr, "%s: %s\n", program, sentence);
+    return EXIT_USAGE;
+}
+
+static void say_what_is_untrained(const struct import_options *options, const struct import_result *result)
+{
+    if (!options->weights)
+        fprintf(stderr, "%s: random weights of seed %llu: the diagnoses mean nothing\n", program,
+                (unsigned long long)options->seed);
+    else if (!result->trained && result->head_rows > 0)
+        fprintf(stderr,
+                "%s: the head of %lld rows is replaced by a fresh one of 8 (seed %llu): not trained, the "
+                "diagnoses mean nothing\n",
+                program, (long long)result->head_rows, (unsigned long long)options->seed);
+    else if (!result->trained)
+        fprintf(stderr,
+                "%s: the file has no head, a fresh one of 8 rows is added (seed %llu): not trained, the "
+                "diagnoses mean nothing\n",
+                program, (unsigned long long)options->seed);
+}
+
+int import_command(struct config *config)
+{
+    struct error err;
+    struct import_result result;
+    const char *weights = config_text(config, "weights");
+    bool random = config_text(config, "random")[0] != '\0';
+    struct import_options options = {.architecture = config_text(config, "arch"),
+                                     .weights = random ? NULL : weights,
+                                     .directory = config_text(config, "out"),
+                                     .name = config_text(config, "name"),
+                                     .model_version = config_text(config, "model_version"),
+                                     .seed = (uint64_t)config_integer(config, random ? "random" : "seed")};
+    if (!options.architecture[0])
+        return wrong_usage("--arch is missing");
+    if (!options.directory[0])
+        return wrong_usage("--out is missing");
+    if (random == (weights[0] != '\0'))
+        return wrong_usage("one of --weights and --random is needed");
+    if (import_model(&options, &result, &err) != STATUS_OK) {
+        fprintf(stderr, "%s: %s\n", program, err.message);
+        return EXIT_FAILED;
+    }
+    say_what_is_untrained(&options, &result);
+    printf("%s: model %s\n", options.directory, result.model_version);
+    return EXIT_DONE;
+}

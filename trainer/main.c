@@ -1,0 +1,24 @@
+// main.c: the subcommands of skinsight-trainer.
+#include "common/config.h"
+#include "trainer/import.h"
+
+static const struct command commands[] = {
+    {.name = "import",
+     .arguments = "",
+     .summary = "makes a model directory from a weights file with timm's names, or from a seed",
+     .example = "skinsight-trainer import --arch vit_base_patch16_224 --weights vit.safetensors --out "
+                "models/vit-base",
+     .flags = import_flags,
+     .run = import_command},
+    {.name = NULL},
+};
+
+static const struct program program = {.name = "skinsight-trainer",
+                                       .bit = PROGRAM_TRAINER,
+                                       .summary = "makes models: imports weights and trains networks",
+                                       .commands = commands};
+
+int main(int argc, char **argv)
+{
+    return config_main(&program, argc, argv);
+}

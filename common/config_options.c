@@ -97,7 +97,7 @@ const struct option config_options[] = {
     {"queue_jobs", INTEGER(1, 4096), .initial = "64", .programs = W, .value = "N",
      .help = "jobs waiting in front of a stage at most"},
     {"intake_limit_bytes", INTEGER(MIB, 64 * 1024 * MIB), .initial = "268435456", .programs = W,
-     .value = "BYTES", .help = "most bytes of records in the pipeline; beyond it no further record is taken"},
+     .value = "BYTES", .help = "most records in the pipeline; beyond it none is taken from Kafka, bytes"},
     {"urgent_share", INTEGER(50, 99), .initial = "80", .programs = W, .value = "PERCENT",
      .help = "share of the intake that urgent jobs may take while routine ones wait, percent"},
     {"log_level", CHOICE("debug|info|warn|error"), .initial = "warn", .programs = P | W | T | M,

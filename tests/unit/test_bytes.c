@@ -77,10 +77,10 @@ static void test_base64_malformed(void **state)
 {
     (void)state;
     static const char *const malformed[] = {
-        "Z",         "Zm9vY", "Zm9v=",    "Zm9v==",   "Zm9v====", "Zg=",   "Zg===",   "Z===",
-        "====",      "=",     "==",       "Zg==Zg==", "Zm8=Zm8=", "Zm=v",  "=Zm9",    "Zm9v\n",
-        "Zm9v Zg==", " Zm9v", "Zm\r\n9v", "Zm9_",     "Zm9-",     "Zm9v.", "Zm9\x80", "Zm9\xff",
-        "Zm9@",      "Zm9[",  "Zm9`",     "Zm9{",     "Zm9:",     "Zm9*",  "Zm9,",    "data:,Zm9v",
+        "A",      "AAAAA",     "A===",  "Z",        "Zm9vY", "Zm9v=",    "Zm9v==",   "Zm9v====",   "Zg=",
+        "Zg===",  "Z===",      "====",  "=",        "==",    "Zg==Zg==", "Zm8=Zm8=", "Zm=v",       "=Zm9",
+        "Zm9v\n", "Zm9v Zg==", " Zm9v", "Zm\r\n9v", "Zm9_",  "Zm9-",     "Zm9v.",    "Zm9\x80",    "Zm9\xff",
+        "Zm9@",   "Zm9[",      "Zm9`",  "Zm9{",     "Zm9:",  "Zm9*",     "Zm9,",     "data:,Zm9v",
     };
     for (size_t i = 0; i < sizeof malformed / sizeof *malformed; i++) {
         uint8_t data[64];

@@ -231,7 +231,7 @@ static void test_wrong_usage(void **state)
     expect_usage("run --colour red", "unknown option '--colour'");
     expect_usage("run --json", "unknown option '--json'"); // a flag of bench
     expect_usage("run -x", "unknown option '-x'");
-    expect_usage("run --inline-limit-bytes 3", "unknown option '--inline-limit-bytes'"); // the producer's
+    expect_usage("run --feedback-topic t", "unknown option '--feedback-topic'"); // not the worker's
     expect_usage("run --set inline_limit_bytes=3", "--set: this program has no option 'inline_limit_bytes'");
     expect_usage("run --set nonsense=3", "--set: there is no option 'nonsense'");
     expect_usage("run --set threads", "--set: a setting is name=value, here '=' is missing");

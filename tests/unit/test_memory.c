@@ -18,6 +18,8 @@ static void test_pieces_are_aligned_zeroed_and_apart(void **state)
     uint8_t *pieces[PIECES];
     size_t total = 0;
     arena_init(&arena, 1 << 20);
+    memset(arena_alloc(&arena, 16000), 0xff, 16000); // so that the memory isn't fresh from the kernel
+    arena_release(&arena);
     for (size_t i = 0; i < PIECES; i++) { // 0 to 399 bytes, over several blocks
         pieces[i] = arena_alloc(&arena, i);
         assert_non_null(pieces[i]);
@@ -44,6 +46,7 @@ static void test_limit(void **state)
     assert_null(arena_alloc(&arena, SIZE_MAX - 15));
     assert_non_null(arena_alloc(&arena, 60));
     assert_null(arena_alloc(&arena, 41));
+    assert_null(arena_alloc(&arena, SIZE_MAX - 30));
     assert_non_null(arena_alloc(&arena, 40));
     assert_non_null(arena_alloc(&arena, 0));
     assert_null(arena_alloc(&arena, 1));

@@ -35,6 +35,10 @@ static void test_long_sentences_are_cut(void **state)
     char text[2 * sizeof err.message];
     memset(text, 'x', sizeof text - 1);
     text[sizeof text - 1] = '\0';
+    memset(&err, 'x', sizeof err);
+    error_set(&err, STATUS_REJECTED, "short");
+    error_prefix(&err, "%s", text);
+    assert_int_equal(strnlen(err.message, sizeof err.message), sizeof err.message - 1);
     error_set(&err, STATUS_REJECTED, "%s", text);
     assert_int_equal(strlen(err.message), sizeof err.message - 1);
     error_prefix(&err, "context %d", 7);

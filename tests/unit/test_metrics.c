@@ -17,7 +17,7 @@
 #include "common/metrics.h"
 #include "tests/support/capture.h"
 
-enum { THREADS = 8, UPDATES = 20000, TEXT_LIMIT = 256 * 1024 };
+enum { THREADS = 8, UPDATES = 100000, TEXT_LIMIT = 256 * 1024 };
 
 static struct buffer text; // of the last write_text, ended by a NUL
 static struct capture out;
@@ -126,8 +126,11 @@ static void test_histogram_with_label(void **state)
     assert_true(value_of("skinsight_stage_duration_seconds_count{stage=\"total\"}") == 0);
 }
 
+static pthread_barrier_t together;
+
 static void *update(void *unused)
 {
+    pthread_barrier_wait(&together);
     for (int i = 0; i < UPDATES; i++) {
         metrics_add(METRIC_PRODUCER_RENEWALS, 0, 1);
         metrics_observe(METRIC_CONFIDENCE, 0, i % 2 ? 0.25 : 0.75); // sums of these are exact
@@ -139,10 +142,12 @@ static void test_no_update_is_lost(void **state)
 {
     (void)state;
     pthread_t threads[THREADS];
+    assert_int_equal(pthread_barrier_init(&together, NULL, THREADS), 0);
     for (int i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, update, NULL), 0);
     for (int i = 0; i < THREADS; i++)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
+    pthread_barrier_destroy(&together);
     assert_int_equal(metrics_counter(METRIC_PRODUCER_RENEWALS, 0), THREADS * UPDATES);
     assert_true(value_of("skinsight_prediction_confidence_ratio_count") == THREADS * UPDATES);
     assert_true(value_of("skinsight_prediction_confidence_ratio_bucket{le=\"0.3\"}") ==

@@ -14,7 +14,8 @@
 enum {
     MAX_DIMENSION = 65500,
     MAX_CHUNK_SIZE = 4 * 1024 * 1024, // of what a text or profile chunk may unpack to
-    COMPRESSION_LEVEL = 4,
+    // An overlay takes 2 ms and 69 kB; at level 4 it is 5 ms and 58 kB, at level 6 9 ms and 59 kB.
+    COMPRESSION_LEVEL = 1,
 };
 
 // What the callbacks need; libpng hands it back as error and io pointer.

@@ -42,26 +42,39 @@ static double moments_variance(const struct moments *moments)
     return (double)spread / (count * count) / ((double)LUMA_ONE * LUMA_ONE);
 }
 
-static int laplacian(const uint8_t *pixel, size_t stride)
+static void add_light(struct moments *moments, const uint8_t *pixels, int size, int *line)
 {
-    return luma(pixel - stride) + luma(pixel + stride) + luma(pixel - 3) + luma(pixel + 3) - 4 * luma(pixel);
+    for (int x = 0; x < size; x++) {
+        line[x] = luma(pixels + (size_t)x * 3);
+        moments_add(moments, line[x]);
+    }
+}
+
+static void add_edges(struct moments *moments, const int *above, const int *line, const int *below, int size)
+{
+    for (int x = 1; x < size - 1; x++)
+        moments_add(moments, above[x] + below[x] + line[x - 1] + line[x + 1] - 4 * line[x]);
+}
+
+static void count_bins(int counts[3][FEATURES_BINS], const uint8_t *pixels, int size)
+{
+    for (int x = 0; x < size; x++)
+        for (int c = 0; c < 3; c++)
+            counts[c][pixels[x * 3 + c] / (256 / FEATURES_BINS)]++;
 }
 
 void features_of_view(const uint8_t *view, int size, struct features *features)
 {
     assert(size >= 1 && size <= MAX_SIZE);
-    size_t stride = (size_t)size * 3;
     struct moments light = {0}, edges = {0};
     int counts[3][FEATURES_BINS] = {{0}};
+    int lines[3][MAX_SIZE]; // luma of the last three rows
     for (int y = 0; y < size; y++) {
-        for (int x = 0; x < size; x++) {
-            const uint8_t *pixel = view + (size_t)y * stride + (size_t)x * 3;
-            moments_add(&light, luma(pixel));
-            if (y > 0 && y < size - 1 && x > 0 && x < size - 1)
-                moments_add(&edges, laplacian(pixel, stride));
-            for (int c = 0; c < 3; c++)
-                counts[c][pixel[c] / (256 / FEATURES_BINS)]++;
-        }
+        const uint8_t *pixels = view + (size_t)y * (size_t)size * 3;
+        add_light(&light, pixels, size, lines[y % 3]);
+        if (y >= 2)
+            add_edges(&edges, lines[(y - 2) % 3], lines[(y - 1) % 3], lines[y % 3], size);
+        count_bins(counts, pixels, size);
     }
     *features = (struct features){
         .brightness = (float)moments_mean(&light),

@@ -17,7 +17,7 @@
 #include "common/metrics.h"
 #include "tests/support/capture.h"
 
-enum { THREADS = 8, UPDATES = 100000, TEXT_LIMIT = 256 * 1024 };
+enum { THREADS = 8, UPDATES = 500000, TEXT_LIMIT = 256 * 1024 };
 
 static struct buffer text; // of the last write_text, ended by a NUL
 static struct capture out;

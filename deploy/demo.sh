@@ -139,7 +139,7 @@ start_everything() {
 
 show_results() {
     maps=$(find "$scratch/objects" -path '*/attention/*' -name '*.png' 2>/dev/null | sort)
-    say '' "Attention maps, one PNG per image:"
+    say '' "Attention maps, one PNG per image ($(say "$maps" | grep -c png || :)):"
     say "${maps:-(none)}" | sed 's/^/    /'
     say "Logs:"
     say "$scratch"/*.log | sed 's/^/    /'

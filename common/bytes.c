@@ -12,6 +12,7 @@ void buffer_init(struct buffer *buffer, size_t limit)
 void buffer_clear(struct buffer *buffer)
 {
     buffer->size = 0;
+    buffer->overflowed = false;
 }
 
 void buffer_release(struct buffer *buffer)
@@ -23,8 +24,10 @@ void buffer_release(struct buffer *buffer)
 
 enum status buffer_append(struct buffer *buffer, const void *data, size_t size, struct error *err)
 {
-    if (size > buffer->limit - buffer->size)
+    if (size > buffer->limit - buffer->size) {
+        buffer->overflowed = true;
         return error_set(err, STATUS_REJECTED, "more than the allowed %zu bytes", buffer->limit);
+    }
     size_t needed = buffer->size + size;
     if (needed > buffer->capacity) {
         size_t capacity = buffer->capacity ? buffer->capacity : 1024;

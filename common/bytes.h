@@ -20,6 +20,7 @@ struct buffer {
     size_t size;
     size_t capacity;
     size_t limit;
+    bool overflowed; // more than the limit was offered since it was last cleared
 };
 
 void buffer_init(struct buffer *buffer, size_t limit);

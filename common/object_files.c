@@ -200,7 +200,7 @@ static enum status files_get(struct object_store *store, const char *key, struct
         status = fail(err, key, "read");
     else if (!S_ISREG(about.st_mode))
         status = error_set(err, STATUS_REJECTED, "object %s is no regular file", key);
-    else if ((uintmax_t)about.st_size > out->limit)
+    else if ((out->overflowed = (uintmax_t)about.st_size > out->limit))
         status = error_set(err, STATUS_REJECTED, "object %s has %jd bytes, %zu are allowed", key,
                            (intmax_t)about.st_size, out->limit);
     else

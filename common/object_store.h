@@ -35,7 +35,8 @@ void object_store_close(struct object_store *store); // NULL is allowed
 // a bad key.
 enum status object_store_put(struct object_store *store, const char *key, struct bytes data,
                              const char *content_type, struct error *err) MUST_CHECK;
-// Replaces what out held; an object larger than out's limit is REJECTED.
+// Replaces what out held; an object larger than out's limit is REJECTED and
+// sets out->overflowed.
 enum status object_store_get(struct object_store *store, const char *key, struct buffer *out,
                              struct error *err) MUST_CHECK;
 // Whether the store can be reached and written, for doctor: writes and reads a small probe object.

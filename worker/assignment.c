@@ -61,6 +61,8 @@ enum assignment_take assignment_take(struct assignment *assignment, struct job *
         case OFFSETS_NEW:
             job->epoch = entry->epoch;
             job->attempt = 1 + (suspected ? entry->offsets.deaths : 0);
+            job->careful = offsets_caution(&entry->offsets) == CAUTION_CAREFUL;
+            job->convicted = suspected && offsets_is_convicted(&entry->offsets);
             result = TAKE_NEW;
             break;
         case OFFSETS_ANSWERED:
@@ -90,6 +92,30 @@ void assignment_finish(struct assignment *assignment, const struct job *job)
     struct assigned *entry = find(assignment, job);
     if (entry && entry->epoch == job->epoch)
         offsets_finish(&entry->offsets, job->offset);
+    pthread_mutex_unlock(&assignment->lock);
+}
+
+enum offsets_caution assignment_caution(struct assignment *assignment, struct assigned *suspect)
+{
+    enum offsets_caution strongest = CAUTION_NONE;
+    pthread_mutex_lock(&assignment->lock);
+    for (int i = 0; i < assignment->count; i++) {
+        enum offsets_caution caution = offsets_caution(&assignment->partitions[i].offsets);
+        if (caution > strongest) {
+            strongest = caution;
+            *suspect = assignment->partitions[i];
+        }
+    }
+    pthread_mutex_unlock(&assignment->lock);
+    return strongest;
+}
+
+void assignment_set_alone(struct assignment *assignment, const struct job *job)
+{
+    pthread_mutex_lock(&assignment->lock);
+    struct assigned *entry = find(assignment, job);
+    if (entry && entry->epoch == job->epoch)
+        entry->offsets.alone = true;
     pthread_mutex_unlock(&assignment->lock);
 }
 

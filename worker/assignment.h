@@ -44,6 +44,12 @@ bool assignment_is_current(struct assignment *assignment, const struct job *job)
 // The job's answer is committed.
 void assignment_finish(struct assignment *assignment, const struct job *job);
 
+// The strongest caution any partition asks for; *suspect is a copy of that partition's entry.
+enum offsets_caution assignment_caution(struct assignment *assignment, struct assigned *suspect);
+// first of the job's partition is about to run alone, so that another death will convict it. Caller holds
+// rebalance.
+void assignment_set_alone(struct assignment *assignment, const struct job *job);
+
 int assignment_count(struct assignment *assignment);
 // A copy of entry index, for walking; false past the end. Stable only while the caller holds rebalance.
 bool assignment_at(struct assignment *assignment, int index, struct assigned *copy);

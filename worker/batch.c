@@ -43,6 +43,10 @@ static bool is_due(struct worker *worker, struct batch *batch, int64_t since_ms)
     }
     if (atomic_load(&worker->device_busy))
         return false;
+    if (batch->jobs[0]->careful) {
+        batch->reason = BATCH_CAREFUL;
+        return true;
+    }
     batch->reason = BATCH_IDLE;
     if (!company_is_coming(worker, batch))
         return true;

@@ -15,7 +15,14 @@
 #include "worker/publish.h"
 #include "worker/rebalance.h"
 
-enum { POLL_MS = 100, POLL_HELD_MS = 2, PING_MS = 2000, COMPLAIN_MS = 10000, ANSWER_LIMIT = 64 * 1024 };
+enum {
+    POLL_MS = 100,
+    POLL_HELD_MS = 2,
+    PING_MS = 2000,
+    COMPLAIN_MS = 10000,
+    SEEK_TIMEOUT_MS = 1000,
+    ANSWER_LIMIT = 64 * 1024
+};
 
 struct consume {
     struct kafka_signs signs; // first: it is the client's opaque
@@ -23,6 +30,8 @@ struct consume {
     rd_kafka_t *consumer;
     struct job *held[TOPIC_COUNT]; // a job that found no room; its topic is paused
     int64_t intake_limit;          // bytes of records in the pipeline
+    enum offsets_caution caution;  // what the deaths of earlier owners ask for
+    struct assigned suspect;       // the partition that asks for CAUTION_CAREFUL; every other is paused
 };
 
 static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t event,
@@ -145,42 +154,121 @@ static bool copy_message(struct worker *worker, const rd_kafka_message_t *messag
     return message->len == 0 || buffer_append(&job->value, message->payload, message->len, &err) == STATUS_OK;
 }
 
-static void set_topic_paused(struct consume *consume, enum job_topic topic, bool paused)
+static bool is_suspect(const struct consume *consume, enum job_topic topic, int32_t partition)
 {
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
-    struct assigned held;
-    for (int i = 0; assignment_at(&consume->worker->assignment, i, &held); i++)
-        if (held.topic == topic)
-            rd_kafka_topic_partition_list_add(list, job_topic_name(consume->worker, topic), held.partition);
-    rd_kafka_resp_err_t result = paused ? rd_kafka_pause_partitions(consume->consumer, list)
-                                        : rd_kafka_resume_partitions(consume->consumer, list);
-    if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
-        LOG_WARN("pause_failed", "reason=\"%s\"", rd_kafka_err2str(result));
-    rd_kafka_topic_partition_list_destroy(list);
+    return consume->suspect.topic == topic && consume->suspect.partition == partition;
 }
 
-// True when the job is off our hands: in the pipeline, or dropped because it is answered or not ours.
-static bool place(struct consume *consume, struct job *job)
+// Pauses and resumes so that records come only from where one can be placed: not from a topic with a held
+// job, and while careful only from the suspect partition.
+static void apply_pauses(struct consume *consume)
+{
+    rd_kafka_topic_partition_list_t *pause = rd_kafka_topic_partition_list_new(8);
+    rd_kafka_topic_partition_list_t *resume = rd_kafka_topic_partition_list_new(8);
+    struct assigned entry;
+    for (int i = 0; assignment_at(&consume->worker->assignment, i, &entry); i++) {
+        bool aside =
+            consume->caution == CAUTION_CAREFUL && !is_suspect(consume, entry.topic, entry.partition);
+        bool paused = consume->held[entry.topic] || aside || consume->worker->stopping;
+        rd_kafka_topic_partition_list_add(paused ? pause : resume,
+                                          job_topic_name(consume->worker, entry.topic), entry.partition);
+    }
+    rd_kafka_resp_err_t result = rd_kafka_pause_partitions(consume->consumer, pause);
+    if (result == RD_KAFKA_RESP_ERR_NO_ERROR)
+        result = rd_kafka_resume_partitions(consume->consumer, resume);
+    if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
+        LOG_WARN("pause_failed", "reason=\"%s\"", rd_kafka_err2str(result));
+    rd_kafka_topic_partition_list_destroy(pause);
+    rd_kafka_topic_partition_list_destroy(resume);
+}
+
+// The record will come again, once its partition is resumed.
+static void put_back(struct consume *consume, struct job *job)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, job_topic_name(consume->worker, job->topic), job->partition)
+        ->offset = job->offset;
+    rd_kafka_error_t *error = rd_kafka_seek_partitions(consume->consumer, list, SEEK_TIMEOUT_MS);
+    if (error)
+        LOG_WARN("seek_failed", "reason=\"%s\"", rd_kafka_error_string(error));
+    rd_kafka_error_destroy(error);
+    rd_kafka_topic_partition_list_destroy(list);
+    job_free(job);
+}
+
+static void count_taken(struct worker *worker, struct job *job)
+{
+    job->taken = true;
+    job->taken_bytes = job->value.size;
+    atomic_fetch_add(&worker->unfinished, 1);
+    atomic_fetch_add(&worker->unfinished_bytes, (long long)job->taken_bytes);
+    metrics_add(METRIC_JOBS_CONSUMED, job->topic, 1);
+}
+
+// How many jobs may be in the pipeline, and how many bytes.
+static bool has_room(const struct consume *consume)
+{
+    static const int limits[] = {INT32_MAX, OFFSETS_WARY_JOBS, 1};
+    struct worker *worker = consume->worker;
+    int unfinished = atomic_load(&worker->unfinished);
+    bool light = unfinished == 0 || atomic_load(&worker->unfinished_bytes) <= consume->intake_limit;
+    return light && unfinished < limits[consume->caution];
+}
+
+// Writes down that the record is about to run alone, so that a death from now on counts against it.
+static bool mark_alone(struct worker *worker, struct job *job)
+{
+    struct error err;
+    pthread_mutex_lock(&worker->assignment.rebalance);
+    assignment_set_alone(&worker->assignment, job);
+    enum status status = publisher_mark(worker->publisher, true, &err);
+    pthread_mutex_unlock(&worker->assignment.rebalance);
+    if (status != STATUS_OK)
+        LOG_WARN("mark_not_committed", "reason=\"%s\"", err.message);
+    job->marked = status == STATUS_OK;
+    return job->marked;
+}
+
+// Answered unseen: even reading it may be what kills.
+static void convict(struct worker *worker, struct job *job)
+{
+    LOG_ERROR("job_convicted", "topic=%s partition=%d offset=%" PRId64, job_topic_name(worker, job->topic),
+              job->partition, job->offset);
+    if (job->key.size == JOB_REQUEST_ID_SIZE - 1) {
+        memcpy(job->record.request_id, job->key.data, job->key.size);
+        if (!job_request_id_valid(job->record.request_id))
+            job->record.request_id[0] = '\0';
+    }
+    job_fail(job, JOB_WORKER_KILLED, "the worker process ended each of the %d times it ran this job alone",
+             OFFSETS_CONVICTION);
+    worker_pass(worker, job, STAGE_POSTPROCESS);
+}
+
+enum placing { PLACED, HOLD };
+
+// PLACED: the job is off our hands: in the pipeline, or dropped because it is answered or not ours.
+static enum placing place(struct consume *consume, struct job *job)
 {
     struct worker *worker = consume->worker;
     if (!job->taken) {
+        if (!has_room(consume))
+            return HOLD;
         enum assignment_take take = assignment_take(&worker->assignment, job);
         if (take == TAKE_NO_ROOM)
-            return false;
+            return HOLD;
         if (take != TAKE_NEW) {
             job_free(job);
-            return true;
+            return PLACED;
         }
-        job->taken = true;
-        atomic_fetch_add(&worker->unfinished, 1);
-        job->taken_bytes = job->value.size;
-        atomic_fetch_add(&worker->unfinished_bytes, (long long)job->taken_bytes);
-        metrics_add(METRIC_JOBS_CONSUMED, job->topic, 1);
+        count_taken(worker, job);
     }
-    if (atomic_load(&worker->unfinished_bytes) > consume->intake_limit &&
-        atomic_load(&worker->unfinished) > 1)
-        return false;
-    return pipeline_offer(worker, job) == QUEUE_OK;
+    if (job->convicted) {
+        convict(worker, job);
+        return PLACED;
+    }
+    if (job->careful && !job->marked && !mark_alone(worker, job))
+        return HOLD;
+    return pipeline_offer(worker, job) == QUEUE_OK ? PLACED : HOLD;
 }
 
 static void drop_held(struct consume *consume, enum job_topic topic)
@@ -189,8 +277,8 @@ static void drop_held(struct consume *consume, enum job_topic topic)
     consume->held[topic] = NULL;
     if (job && job->taken)
         worker_end_job(consume->worker, job);
-    else
-        job_free(job);
+    else if (job)
+        put_back(consume, job);
 }
 
 static void retry_held(struct consume *consume)
@@ -201,11 +289,32 @@ static void retry_held(struct consume *consume)
             continue;
         if (job->taken && !assignment_is_current(&consume->worker->assignment, job))
             drop_held(consume, (enum job_topic)topic);
-        else if (place(consume, job))
+        else if (place(consume, job) == PLACED)
             consume->held[topic] = NULL;
         if (!consume->held[topic])
-            set_topic_paused(consume, (enum job_topic)topic, false);
+            apply_pauses(consume);
     }
+}
+
+// Follows what the partitions ask for, which changes with every assignment and every answer.
+static void update_caution(struct consume *consume)
+{
+    struct assigned suspect = {0};
+    enum offsets_caution caution = assignment_caution(&consume->worker->assignment, &suspect);
+    bool careful = caution == CAUTION_CAREFUL;
+    bool same = caution == consume->caution && (!careful || suspect.epoch == consume->suspect.epoch);
+    consume->caution = caution;
+    if (same)
+        return;
+    LOG_INFO("caution", "level=%d topic=%d partition=%d deaths=%d", caution, suspect.topic, suspect.partition,
+             suspect.offsets.deaths);
+    consume->suspect = suspect;
+    for (int topic = 0; topic < TOPIC_COUNT; topic++) {
+        const struct job *job = consume->held[topic];
+        if (careful && job && !job->taken && !is_suspect(consume, job->topic, job->partition))
+            drop_held(consume, (enum job_topic)topic);
+    }
+    apply_pauses(consume);
 }
 
 static void take_record(struct consume *consume, const rd_kafka_message_t *message)
@@ -220,16 +329,15 @@ static void take_record(struct consume *consume, const rd_kafka_message_t *messa
         job_free(job);
         return;
     }
+    update_caution(consume); // this poll may have brought a new assignment
     enum job_topic topic = job->topic;
-    if (consume->held[topic]) { // a rebalance undid the pause: the record will come again once there is room
-        rd_kafka_seek(message->rkt, message->partition, message->offset, POLL_MS);
-        set_topic_paused(consume, topic, true);
-        job_free(job);
-        return;
-    }
-    if (!place(consume, job)) {
+    bool aside = consume->caution == CAUTION_CAREFUL && !is_suspect(consume, topic, job->partition);
+    if (consume->held[topic] || aside) { // a rebalance undid the pause
+        put_back(consume, job);
+        apply_pauses(consume);
+    } else if (place(consume, job) == HOLD) {
         consume->held[topic] = job;
-        set_topic_paused(consume, topic, true);
+        apply_pauses(consume);
     }
 }
 
@@ -269,10 +377,9 @@ static void begin_stop(struct consume *consume)
 {
     atomic_store(&consume->worker->stopping, true);
     atomic_store(&consume->worker->phase, PHASE_STOPPING);
-    for (int topic = 0; topic < TOPIC_COUNT; topic++) {
-        set_topic_paused(consume, (enum job_topic)topic, true);
+    apply_pauses(consume);
+    for (int topic = 0; topic < TOPIC_COUNT; topic++)
         drop_held(consume, (enum job_topic)topic);
-    }
 }
 
 void consume_run(struct consume *consume)
@@ -283,6 +390,7 @@ void consume_run(struct consume *consume)
     while (!atomic_load(&worker->pipeline_done)) {
         if (shutdown_requested() && !worker->stopping)
             begin_stop(consume);
+        update_caution(consume);
         retry_held(consume);
         bool holding = consume->held[TOPIC_ROUTINE] || consume->held[TOPIC_URGENT];
         rd_kafka_message_t *message =

@@ -58,8 +58,8 @@ static void fetch_object(struct worker *worker, struct job *job)
     }
     buffer_init(&job->object, worker->max_image_bytes);
     if (get_object(worker, job, key, &err) != STATUS_OK) {
-        bool too_large = job->object.size >= job->object.limit;
-        job_fail(job, too_large ? JOB_IMAGE_TOO_LARGE : JOB_IMAGE_UNAVAILABLE, "image_uri: %s", err.message);
+        job_fail(job, job->object.overflowed ? JOB_IMAGE_TOO_LARGE : JOB_IMAGE_UNAVAILABLE, "image_uri: %s",
+                 err.message);
         return;
     }
     job->image = buffer_bytes(&job->object);

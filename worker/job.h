@@ -49,6 +49,9 @@ struct job {
         value; // the record as it came, for the dead letters; released once the job can't fail any more
     bool null_key;
     size_t taken_bytes; // of the record when it was taken
+    bool careful;       // runs alone in the process, after two owners of its partition died
+    bool marked;        // the commit metadata say so
+    bool convicted;     // it has killed every worker that ran it alone
     bool taken;         // counted in the partition's offsets
     bool oversized;     // the dead letters' broker refused the record for its size: sent without its value
 

@@ -23,6 +23,16 @@ static bool bit_at(const struct offsets *offsets, int64_t offset)
     return offsets->done[offset % OFFSETS_MAX_WINDOW / 64] >> (offset % 64) & 1;
 }
 
+// first has moved: it is another record's turn, and enough progress clears the partition of suspicion.
+static void forget(struct offsets *offsets)
+{
+    int64_t span = offsets->deaths == 1 ? OFFSETS_WARY_SPAN : OFFSETS_WARY_JOBS;
+    offsets->alone_deaths = 0;
+    offsets->alone = false;
+    if (offsets->first - offsets->died_at >= span)
+        offsets->deaths = 0;
+}
+
 static void advance(struct offsets *offsets)
 {
     int64_t before = offsets->first;
@@ -30,10 +40,8 @@ static void advance(struct offsets *offsets)
         *word_of(offsets, offsets->first) &= ~(UINT64_C(1) << (offsets->first % 64));
         offsets->first++;
     }
-    if (offsets->first != before) {
-        offsets->deaths = offsets->alone_deaths = 0;
-        offsets->alone = false;
-    }
+    if (offsets->first != before)
+        forget(offsets);
 }
 
 // Moves an idle window to offset: everything before it is answered or was never a record.
@@ -47,13 +55,14 @@ static void jump(struct offsets *offsets, int64_t offset)
     }
     if (offsets->next < offset)
         offsets->next = offset;
+    forget(offsets);
 }
 
 enum offsets_take offsets_take(struct offsets *offsets, int64_t offset)
 {
     if (offset < offsets->first || offset < offsets->seen)
         return OFFSETS_ANSWERED;
-    if (offsets->first >= offsets->seen)
+    if (offsets->first >= offsets->seen && offset > offsets->first)
         jump(offsets, offset);
     if (offset - offsets->first >= offsets->window)
         return OFFSETS_NO_ROOM;
@@ -86,6 +95,27 @@ bool offsets_is_finished(const struct offsets *offsets, int64_t offset)
     return offset < offsets->first || (offset < offsets->next && bit_at(offsets, offset));
 }
 
+enum offsets_caution offsets_caution(const struct offsets *offsets)
+{
+    return offsets->deaths == 0 ? CAUTION_NONE : offsets->deaths == 1 ? CAUTION_WARY : CAUTION_CAREFUL;
+}
+
+void offsets_new_owner(struct offsets *offsets)
+{
+    if (offsets->running) {
+        offsets->deaths++;
+        offsets->died_at = offsets->first;
+        offsets->alone_deaths += offsets->alone;
+    }
+    offsets->running = true;
+    offsets->alone = false;
+}
+
+bool offsets_is_convicted(const struct offsets *offsets)
+{
+    return offsets->alone_deaths >= OFFSETS_CONVICTION;
+}
+
 void offsets_encode(const struct offsets *offsets, char text[OFFSETS_TEXT_SIZE])
 {
     uint8_t bitmap[OFFSETS_MAX_WINDOW / 8] = {0};
@@ -97,7 +127,8 @@ void offsets_encode(const struct offsets *offsets, char text[OFFSETS_TEXT_SIZE])
             size = index / 8 + 1;
         }
     }
-    int length = snprintf(text, OFFSETS_TEXT_SIZE, "ss1 %d %d %d %d ", offsets->running, offsets->deaths,
+    int length = snprintf(text, OFFSETS_TEXT_SIZE, "ss1 %d %d %lld %d %d ", offsets->running, offsets->deaths,
+                          (long long)(offsets->deaths ? offsets->first - offsets->died_at : 0),
                           offsets->alone_deaths, offsets->alone);
     char *end = text + length;
     if (size == 0) {
@@ -134,10 +165,11 @@ enum status offsets_decode(struct offsets *offsets, int64_t first, int window, c
     offsets_init(offsets, first, window);
     if (!text || !*text)
         return STATUS_OK;
-    int running, deaths, alone_deaths, alone, start = 0;
-    int fields = sscanf(text, "ss1 %1d %6d %6d %1d %n", &running, &deaths, &alone_deaths, &alone, &start);
-    if (fields != 4 || start == 0 || !text[start] || deaths < 0 || alone_deaths < 0 ||
-        !decode_bitmap(offsets, text + start)) {
+    int running, deaths, advanced, alone_deaths, alone, start = 0;
+    int fields = sscanf(text, "ss1 %1d %6d %6d %6d %1d %n", &running, &deaths, &advanced, &alone_deaths,
+                        &alone, &start);
+    bool sound = fields == 5 && start > 0 && text[start] && deaths >= 0 && advanced >= 0 && alone_deaths >= 0;
+    if (!sound || !decode_bitmap(offsets, text + start)) {
         offsets_init(offsets, first, window);
         return error_set(err, STATUS_REJECTED,
                          "the commit metadata of offset %lld is not in a form this build knows",
@@ -145,6 +177,7 @@ enum status offsets_decode(struct offsets *offsets, int64_t first, int window, c
     }
     offsets->running = running == 1;
     offsets->deaths = deaths;
+    offsets->died_at = first - advanced;
     offsets->alone_deaths = alone_deaths;
     offsets->alone = alone == 1;
     return STATUS_OK;

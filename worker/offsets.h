@@ -25,6 +25,7 @@ struct offsets {
     int64_t seen; // after the last one taken since offsets_init or offsets_decode
     int window;   // most offsets between first and next
     int deaths, alone_deaths;
+    int64_t died_at; // first when the last owner died
     bool running, alone;
     uint64_t done[OFFSETS_MAX_WINDOW / 64]; // ring: offset o is bit o % OFFSETS_MAX_WINDOW
 };
@@ -38,9 +39,20 @@ enum offsets_take offsets_take(struct offsets *offsets, int64_t offset);
 bool offsets_has_room(
     const struct offsets *offsets); // whether the offset after the last taken would be accepted
 
-// offset is answered. first moves past everything answered. Forgets deaths when first moves.
+// offset is answered. first moves past everything answered.
 void offsets_finish(struct offsets *offsets, int64_t offset);
 bool offsets_is_finished(const struct offsets *offsets, int64_t offset);
+
+// A record that kills its worker is found by elimination. After one death the worker is wary: it takes few
+// jobs at once, so that the killer is soon among them; after two it is careful: one job alone in the whole
+// process.
+enum offsets_caution { CAUTION_NONE, CAUTION_WARY, CAUTION_CAREFUL };
+enum { OFFSETS_WARY_JOBS = 8, OFFSETS_WARY_SPAN = 256, OFFSETS_CONVICTION = 3 };
+enum offsets_caution offsets_caution(const struct offsets *offsets);
+// The owner before this one left; counts its death if it was still marked as running, and marks this one.
+void offsets_new_owner(struct offsets *offsets);
+bool offsets_is_convicted(
+    const struct offsets *offsets); // first has killed OFFSETS_CONVICTION owners that ran it alone
 
 void offsets_encode(const struct offsets *offsets, char text[OFFSETS_TEXT_SIZE]);
 // text NULL or empty: nothing is known beyond first. REJECTED: not ours; *offsets is then as after

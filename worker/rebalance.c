@@ -10,17 +10,6 @@
 
 enum { TRIES = 3, PAUSE_MS = 200 };
 
-// The previous owner died if it was still marked as running; the record it stood at may be why.
-static void account_for_owner(struct offsets *offsets)
-{
-    if (offsets->running) {
-        offsets->deaths++;
-        offsets->alone_deaths += offsets->alone;
-    }
-    offsets->running = true;
-    offsets->alone = false;
-}
-
 static enum status first_offset(struct worker *worker, rd_kafka_t *consumer, const char *topic,
                                 int32_t partition, struct offsets *offsets, struct error *err)
 {
@@ -77,7 +66,7 @@ void rebalance_assign(struct worker *worker, rd_kafka_t *consumer,
         struct offsets offsets;
         if (!read_offsets(worker, consumer, entry, topic, &offsets))
             break; // a stop was asked for
-        account_for_owner(&offsets);
+        offsets_new_owner(&offsets);
         entry->offset = offsets.first;
         assignment_add(assignment, topic, entry->partition, &offsets);
         LOG_INFO("assigned", "topic=%s partition=%d offset=%lld deaths=%d", entry->topic, entry->partition,

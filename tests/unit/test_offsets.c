@@ -67,7 +67,7 @@ static void test_known_text(void **state)
     offsets_finish(&offsets, 11);
     offsets_finish(&offsets, 18);
     offsets_encode(&offsets, text);
-    assert_string_equal(text, "ss1 1 0 0 0 AgE"); // bits 1 and 8: bytes 02 01
+    assert_string_equal(text, "ss1 1 0 0 0 0 AgE"); // bits 1 and 8: bytes 02 01
     assert_int_equal(offsets_decode(&offsets, 10, 64, text, &err), STATUS_OK);
     assert_true(offsets.running);
     assert_int_equal(offsets_take(&offsets, 10), OFFSETS_NEW);
@@ -81,11 +81,11 @@ static void test_foreign_text_is_refused(void **state)
 {
     (void)state;
     static const char *const bad[] = {"x",
-                                      "ss2 1 0 0 0 -",
-                                      "ss1 1 0 0 0",
-                                      "ss1 1 0 0 0 !!!!",
-                                      "ss1 1 -1 0 0 -",
-                                      "ss1 1 0 0 0 AQ" /* first itself finished */};
+                                      "ss2 1 0 0 0 0 -",
+                                      "ss1 1 0 0 0 0",
+                                      "ss1 1 0 0 0 0 !!!!",
+                                      "ss1 1 -1 0 0 0 -",
+                                      "ss1 1 0 0 0 0 AQ" /* first itself finished */};
     struct offsets offsets;
     struct error err;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -95,7 +95,7 @@ static void test_foreign_text_is_refused(void **state)
     }
     char *long_text = malloc(5000);
     memset(long_text, 'B', 4999);
-    memcpy(long_text, "ss1 1 0 0 0 ", 12);
+    memcpy(long_text, "ss1 1 0 0 0 0 ", 14);
     long_text[4999] = '\0';
     assert_int_equal(offsets_decode(&offsets, 7, 64, long_text, &err), STATUS_REJECTED);
     free(long_text);
@@ -113,18 +113,73 @@ static void test_a_record_is_taken_once(void **state)
     assert_int_equal(offsets_take(&offsets, 0), OFFSETS_ANSWERED);
     // After a restart with first 0 and 2 answered, 1 turned out to be a marker: nothing is open once 0 is
     // done.
-    assert_int_equal(offsets_decode(&offsets, 0, 64, "ss1 1 0 0 0 BA", &err), STATUS_OK);
+    assert_int_equal(offsets_decode(&offsets, 0, 64, "ss1 1 0 0 0 0 BA", &err), STATUS_OK);
     assert_int_equal(offsets_take(&offsets, 0), OFFSETS_NEW);
     assert_int_equal(offsets_take(&offsets, 2), OFFSETS_ANSWERED);
     offsets_finish(&offsets, 0);
     assert_int_equal(offsets.first, 3);
     // A bitmap far behind a retention gap is left behind whole.
-    assert_int_equal(offsets_decode(&offsets, 0, 64, "ss1 1 0 0 0 BA", &err), STATUS_OK);
+    assert_int_equal(offsets_decode(&offsets, 0, 64, "ss1 1 0 0 0 0 BA", &err), STATUS_OK);
     assert_int_equal(offsets_take(&offsets, 5000), OFFSETS_NEW);
     assert_int_equal(offsets.first, 5000);
     for (int i = 5001; i < 5064; i++)
         assert_int_equal(offsets_take(&offsets, i), OFFSETS_NEW);
     assert_int_equal(offsets.first, 5000);
+}
+
+static struct offsets reread(const struct offsets *offsets)
+{
+    struct offsets read;
+    struct error err;
+    char text[OFFSETS_TEXT_SIZE];
+    offsets_encode(offsets, text);
+    assert_int_equal(offsets_decode(&read, offsets->first, offsets->window, text, &err), STATUS_OK);
+    return read;
+}
+
+// Owners die one after another; what they knew travels only through the text.
+static void test_deaths_lead_to_conviction(void **state)
+{
+    (void)state;
+    struct offsets offsets;
+    offsets_init(&offsets, 40, 64);
+    offsets_new_owner(&offsets);
+    assert_int_equal(offsets_caution(&offsets), CAUTION_NONE);
+    offsets = reread(&offsets);
+    offsets_new_owner(&offsets);
+    assert_int_equal(offsets_caution(&offsets), CAUTION_WARY);
+    offsets = reread(&offsets);
+    offsets_new_owner(&offsets);
+    assert_int_equal(offsets_caution(&offsets), CAUTION_CAREFUL);
+    for (int i = 0; i < OFFSETS_CONVICTION; i++) {
+        assert_false(offsets_is_convicted(&offsets));
+        offsets.alone = true;
+        offsets = reread(&offsets);
+        offsets_new_owner(&offsets);
+    }
+    assert_true(offsets_is_convicted(&offsets));
+    assert_int_equal(offsets_take(&offsets, 40), OFFSETS_NEW);
+    offsets_finish(&offsets, 40); // answered as killer: the next record starts innocent
+    assert_false(offsets_is_convicted(&offsets));
+    assert_int_equal(offsets_caution(&offsets), CAUTION_CAREFUL);
+    for (int i = 41; i < 40 + OFFSETS_WARY_JOBS; i++) {
+        assert_int_equal(offsets_take(&offsets, i), OFFSETS_NEW);
+        offsets_finish(&offsets, i);
+        offsets = reread(&offsets);
+    }
+    assert_int_equal(offsets_caution(&offsets), CAUTION_NONE);
+}
+
+static void test_an_orderly_end_is_no_death(void **state)
+{
+    (void)state;
+    struct offsets offsets;
+    offsets_init(&offsets, 0, 64);
+    offsets_new_owner(&offsets);
+    offsets.running = false;
+    offsets = reread(&offsets);
+    offsets_new_owner(&offsets);
+    assert_int_equal(offsets_caution(&offsets), CAUTION_NONE);
 }
 
 // Takes and finishes at random over many windows; a restart from the text forgets nothing and invents
@@ -179,6 +234,8 @@ int main(void)
         cmocka_unit_test(test_foreign_text_is_refused),
         cmocka_unit_test(test_against_plain_array),
         cmocka_unit_test(test_a_record_is_taken_once),
+        cmocka_unit_test(test_deaths_lead_to_conviction),
+        cmocka_unit_test(test_an_orderly_end_is_no_death),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

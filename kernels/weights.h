@@ -24,7 +24,8 @@ struct weight {
     int64_t shape[TENSOR_MAX_RANK];
     size_t count;     // values
     size_t size;      // bytes
-    const void *data; // in the mapping (or in memory, weights_add); row-major, little-endian
+    const void *data; // in the mapping at any alignment (or in memory, weights_add); row-major,
+                      // little-endian
 };
 
 struct weights;
@@ -34,9 +35,11 @@ enum status weights_open(struct weights **weights, const char *path, struct erro
 struct weights *weights_new(void); // empty, to be filled with weights_add
 void weights_close(struct weights *weights);
 
-// Adds a tensor of float32 values, copied. Used by import and tests.
+// Adds a tensor of float32 values, copied; a name that is there already asserts. What weights_at and
+// weights_find gave before becomes invalid. Used by import and tests.
 void weights_add(struct weights *weights, const char *name, int rank, const int64_t *shape,
                  const float *values);
+// Through a temporary name, flushed and renamed. FATAL when it can't be written.
 enum status weights_save(const struct weights *weights, const char *path, struct error *err) MUST_CHECK;
 
 size_t weights_count(const struct weights *weights);
@@ -48,7 +51,7 @@ void weight_to_float(const struct weight *weight, float *values);
 // Gives the mapped pages of a tensor back to the system after a backend has packed it; they can be read
 // again.
 void weights_discard_pages(const struct weights *weights, const struct weight *weight);
-// SHA-256 of the whole file, read once from the mapping.
+// SHA-256 of the whole file, read once from the mapping; only for weights that weights_open gave.
 struct digest weights_digest(const struct weights *weights);
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 static _Atomic int forced_level = CPU_LEVEL_BEST;
+static _Atomic bool bf16_forbidden;
 
 static struct cpu_features detect(void)
 {
@@ -25,6 +26,8 @@ struct cpu_features cpu_features_get(void)
 {
     struct cpu_features features = detect();
     int level = atomic_load(&forced_level);
+    if (atomic_load(&bf16_forbidden))
+        features.avx512bf16 = false;
     if (level < CPU_LEVEL_BEST)
         features.avx512vnni = features.avx512bf16 = false;
     if (level < CPU_LEVEL_AVX512)
@@ -43,6 +46,11 @@ const char *cpu_features_class(void)
 {
     struct cpu_features features = cpu_features_get();
     return features.avx512 ? "avx512" : features.avx2 ? "avx2" : "plain";
+}
+
+void cpu_features_forbid_bf16(bool forbidden)
+{
+    atomic_store(&bf16_forbidden, forbidden);
 }
 
 // The brand string of CPUID leaves 0x80000002..4, without its padding.

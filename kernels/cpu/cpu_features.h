@@ -21,6 +21,7 @@ struct cpu_features cpu_features_get(void);
 // Nothing above level is reported from now on (AVX512: without VNNI and BF16). For tests; before plans are
 // prepared, from one thread.
 void cpu_features_force(enum cpu_level level);
+void cpu_features_forbid_bf16(bool forbidden); // the same for AVX512_BF16 alone
 
 // "avx512", "avx2" or "plain": the code that decides the bits of a result.
 const char *cpu_features_class(void);

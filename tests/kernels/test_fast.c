@@ -1,0 +1,200 @@
+// test_fast.c: whole networks on the fast executor against the plain one, per precision and level of
+// instructions; what it refuses, and what it leaves to the plain executor.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "kernels/cpu/cpu_features.h"
+#include "kernels/cpu/cpu_kernels.h"
+#include "kernels/cpu/plain.h"
+#include "tests/support/mini_vit.h"
+
+enum { IMAGES = 4, MAP_MOST = 4 * MINI_PATCHES };
+
+struct answers {
+    float logits[IMAGES * MINI_CLASSES];
+    float maps[IMAGES * MAP_MOST];
+};
+
+static struct weights *random_weights_of(const struct network *network)
+{
+    struct weights *weights = weights_new();
+    random_weights_fill(weights, network, 3);
+    return weights;
+}
+
+static void run(struct backend *backend, const struct network *network, enum precision precision,
+                bool attention, struct answers *answers)
+{
+    struct error err = {""};
+    struct weights *weights = random_weights_of(network);
+    struct plan_options options = {.precision = precision, .max_batch = IMAGES, .attention = attention};
+    struct plan *plan;
+    if (backend_prepare(backend, network, weights, &options, &plan, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    weights_close(weights);
+    static uint8_t images[IMAGES][MINI_VIEW];
+    const uint8_t *views[IMAGES];
+    for (int i = 0; i < IMAGES; i++) {
+        mini_view(images[i], i);
+        views[i] = images[i];
+    }
+    assert_int_equal(plan->heads > 0, attention);
+    struct inference result = {answers->logits, attention ? answers->maps : NULL};
+    assert_int_equal(plan_run(plan, views, IMAGES, &result, &err), STATUS_OK);
+    plan_free(plan);
+    backend_close(backend);
+}
+
+static struct backend *open_cpu(int threads)
+{
+    struct backend *backend;
+    struct error err;
+    if (backend_open(&backend, "cpu", threads, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    return backend;
+}
+
+static float range(const float *values, int count)
+{
+    float low = values[0], high = values[0];
+    for (int i = 1; i < count; i++) {
+        low = fminf(low, values[i]);
+        high = fmaxf(high, values[i]);
+    }
+    return high - low;
+}
+
+static void near(const char *what, const float *found, const float *expected, int count, float tolerance)
+{
+    int worst = 0;
+    for (int i = 1; i < count; i++)
+        if (!(fabsf(found[i] - expected[i]) <= fabsf(found[worst] - expected[worst])))
+            worst = i;
+    if (!(fabsf(found[worst] - expected[worst]) <= tolerance)) {
+        print_error("%s %d: %.9g, plain %.9g, allowed %.3g\n", what, worst, (double)found[worst],
+                    (double)expected[worst], (double)tolerance);
+        fail();
+    }
+}
+
+// tolerance: of the range of the plain logits; of 1 for the maps, whose values are probabilities.
+static void check(enum precision precision, float tolerance)
+{
+    static const int shapes[][2] = {{64, 2}, {80, 2}, {96, 4}}; // width, heads
+    static struct answers plain, fast, without_map;
+    if (!cpu_kernels_get().gemm[precision]) {
+        fprintf(stderr, "this processor has no %s here\n", precision_names[precision]);
+        skip();
+    }
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        struct network *network = mini_vit(shapes[i][0], shapes[i][1]);
+        int maps = IMAGES * shapes[i][1] * MINI_PATCHES, logits = IMAGES * MINI_CLASSES;
+        run(cpu_plain_backend_open(), network, PRECISION_FP32, true, &plain);
+        run(open_cpu(2), network, precision, true, &fast);
+        run(open_cpu(9), network, precision, false, &without_map);
+        near("logit", fast.logits, plain.logits, logits, tolerance * range(plain.logits, MINI_CLASSES));
+        near("map value", fast.maps, plain.maps, maps, tolerance);
+        assert_memory_equal(fast.logits, without_map.logits, sizeof fast.logits);
+        network_free(network);
+    }
+}
+
+// fp32 rounds each of some hundred additions by 2^-24; 2e-5 is what the engine promises against PyTorch.
+static void fp32_is_near_plain(void **unused)
+{
+    (void)unused;
+    check(PRECISION_FP32, 2e-5f);
+}
+
+static void fp32_is_near_plain_with_avx2(void **unused)
+{
+    (void)unused;
+    cpu_features_force(CPU_LEVEL_AVX2);
+    struct backend *backend = open_cpu(1);
+    assert_string_equal(backend->device_class, cpu_features_get().avx2 ? "avx2" : "plain");
+    backend_close(backend);
+    check(PRECISION_FP32, 2e-5f);
+    cpu_features_force(CPU_LEVEL_BEST);
+}
+
+// bf16 rounds weights and activations by up to 2^-9; over two blocks with random signs about a hundredth
+// remains.
+static void bf16_is_near_plain(void **unused)
+{
+    (void)unused;
+    check(PRECISION_BF16, 0.02f);
+}
+
+// int8: a step is a 127th of the greatest weight of a column, a 255th of a token's range.
+static void int8_is_near_plain(void **unused)
+{
+    (void)unused;
+    check(PRECISION_INT8, 0.04f);
+}
+
+static void refused(enum precision precision, const char *words)
+{
+    struct error err = {""};
+    struct network *network = mini_vit(64, 2);
+    struct weights *weights = random_weights_of(network);
+    struct backend *backend = open_cpu(1);
+    struct plan_options options = {.precision = precision, .max_batch = 1};
+    struct plan *plan;
+    assert_int_equal(backend_prepare(backend, network, weights, &options, &plan, &err), STATUS_REJECTED);
+    if (!strstr(err.message, words))
+        fail_msg("'%s' lacks '%s'", err.message, words);
+    backend_close(backend);
+    weights_close(weights);
+    network_free(network);
+}
+
+static void a_missing_precision_is_refused_by_name(void **unused)
+{
+    (void)unused;
+    cpu_features_force(CPU_LEVEL_AVX2);
+    if (cpu_features_get().avx2) {
+        refused(PRECISION_BF16, "bf16, which needs AVX512_BF16");
+        refused(PRECISION_INT8, "int8, which needs AVX512_VNNI");
+        refused(PRECISION_FP16, "fp16");
+    }
+    cpu_features_force(CPU_LEVEL_PLAIN);
+    refused(PRECISION_BF16, "bf16");
+    cpu_features_force(CPU_LEVEL_BEST);
+}
+
+static void weights_that_do_not_fit_are_refused(void **unused)
+{
+    (void)unused;
+    struct error err = {""};
+    struct network *network = mini_vit(64, 2), *other = mini_vit(80, 2);
+    struct weights *weights = random_weights_of(other);
+    struct backend *backend = open_cpu(1);
+    struct plan_options options = {.precision = PRECISION_FP32, .max_batch = 1};
+    struct plan *plan;
+    assert_int_equal(backend_prepare(backend, network, weights, &options, &plan, &err), STATUS_REJECTED);
+    assert_non_null(strstr(err.message, "patch_embed.proj.weight"));
+    backend_close(backend);
+    weights_close(weights);
+    network_free(network);
+    network_free(other);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fp32_is_near_plain),
+        cmocka_unit_test(fp32_is_near_plain_with_avx2),
+        cmocka_unit_test(bf16_is_near_plain),
+        cmocka_unit_test(int8_is_near_plain),
+        cmocka_unit_test(a_missing_precision_is_refused_by_name),
+        cmocka_unit_test(weights_that_do_not_fit_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -8,9 +8,10 @@
 #include "common/kafka.h"
 #include "common/log.h"
 #include "common/memory.h"
+#include "common/shutdown.h"
 #include "producer/sender.h"
 
-enum { PARTITIONS_LIMIT = 100000 };
+enum { PARTITIONS_LIMIT = 100000, RETRY_MS = 50 };
 
 struct answers {
     rd_kafka_t *client;
@@ -73,13 +74,24 @@ static enum status count_partitions(struct answers *answers, int64_t timeout_ms,
     return STATUS_OK;
 }
 
-static enum status find_end(struct answers *answers, int partition, int64_t timeout_ms, int64_t *end,
+// A broker shows a topic that was made a moment ago before it serves its partitions.
+static bool is_being_made(rd_kafka_resp_err_t code)
+{
+    return code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION ||
+           code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE || code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+}
+
+static enum status find_end(struct answers *answers, int partition, int64_t deadline_ms, int64_t *end,
                             struct error *err)
 {
     const char *name = rd_kafka_topic_name(answers->topic);
-    int64_t first;
-    rd_kafka_resp_err_t code =
-        rd_kafka_query_watermark_offsets(answers->client, name, partition, &first, end, (int)timeout_ms);
+    int64_t first, left_ms;
+    rd_kafka_resp_err_t code;
+    do {
+        left_ms = deadline_ms - clock_monotonic_ms();
+        code = rd_kafka_query_watermark_offsets(answers->client, name, partition, &first, end,
+                                                left_ms > 1 ? (int)left_ms : 1);
+    } while (is_being_made(code) && left_ms > 0 && !shutdown_wait_ms(RETRY_MS));
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         return STATUS_OK;
     return error_set(err, STATUS_RETRY, "the end of topic '%s', partition %d, can't be read: %s", name,
@@ -106,10 +118,8 @@ enum status answers_start(struct answers *answers, int64_t timeout_ms, struct er
     if (status != STATUS_OK)
         return status;
     int64_t *ends = memory_alloc((size_t)count * sizeof *ends);
-    for (int i = 0; i < count && status == STATUS_OK; i++) {
-        int64_t left_ms = deadline_ms - clock_monotonic_ms();
-        status = find_end(answers, i, left_ms > 1 ? left_ms : 1, &ends[i], err);
-    }
+    for (int i = 0; i < count && status == STATUS_OK; i++)
+        status = find_end(answers, i, deadline_ms, &ends[i], err);
     for (int i = 0; i < count && status == STATUS_OK; i++)
         status = start_partition(answers, i, ends[i], err);
     free(ends);

@@ -140,36 +140,38 @@ struct division {
     int tiles;  // of one image
 };
 
-// The tile's sums are fresh in the first-level cache: finish them row by row.
+// The tile's sums are fresh in the first-level cache.
 static void finish_tile(const struct gemm_call *call, int image, int row, int rows, int panel,
-                        const char *sums)
+                        const void *tile)
 {
     const struct gemm_weights *weights = call->weights;
-    int columns = weights->kernel->panel_columns;
-    int first = panel * columns, out = first - call->first_panel * columns;
+    int columns = weights->kernel->panel_columns, first = panel * columns;
+    size_t out = (size_t)(first - call->first_panel * columns), r = (size_t)row, i = (size_t)image;
+    size_t size = call->output == GEMM_OUTPUT_BF16 ? 2 : 4;
     struct epilogue epilogue = {
+        .rows = rows,
         .columns = weights->n - first < columns ? weights->n - first : columns,
+        .tile_stride = columns,
         .bias = weights->bias + first,
         .gelu = call->gelu,
+        .residual_stride = call->residual_stride,
         .output = call->output,
-        .column_scale = weights->scale ? weights->scale + first : NULL,
-        .column_sums = weights->sums ? weights->sums + first : NULL,
+        .c = (char *)call->c + i * call->c_image_stride + r * call->c_stride + out * size,
+        .c_stride = call->c_stride,
+        .row_scale_stride = call->row_scale_stride,
     };
-    size_t size = call->output == GEMM_OUTPUT_BF16 ? 2 : 4;
-    for (int i = 0; i < rows; i++) {
-        size_t r = (size_t)(row + i), im = (size_t)image;
-        epilogue.c = (char *)call->c + im * call->c_image_stride + r * call->c_stride + (size_t)out * size;
-        if (call->residual)
-            epilogue.residual =
-                (const float *)((const char *)call->residual + im * call->residual_image_stride +
-                                r * call->residual_stride) +
-                out;
-        if (call->row_scales)
-            epilogue.row =
-                *(const struct row_scale *)((const char *)call->row_scales +
-                                            im * call->row_scale_image_stride + r * call->row_scale_stride);
-        weights->kernel->ops->epilogue(sums + (size_t)i * (size_t)columns * sizeof(float), &epilogue);
+    if (call->residual)
+        epilogue.residual = (const float *)((const char *)call->residual + i * call->residual_image_stride +
+                                            r * call->residual_stride) +
+                            out;
+    if (weights->scale) {
+        epilogue.column_scale = weights->scale + first;
+        epilogue.column_sums = weights->sums + first;
+        epilogue.row_scales =
+            (const struct row_scale *)((const char *)call->row_scales + i * call->row_scale_image_stride +
+                                       r * call->row_scale_stride);
     }
+    weights->kernel->ops->epilogue(tile, &epilogue);
 }
 
 static void run_unit(void *context, int unit, int thread)

@@ -1,4 +1,4 @@
-// vector_ops.h: everything that is not a matrix product, one row at a time, per instruction set.
+// vector_ops.h: everything that is not a matrix product, per instruction set.
 // Rows of different images are independent; each function's result depends on its own row only.
 #ifndef SKINSIGHT_KERNELS_CPU_VECTOR_OPS_H
 #define SKINSIGHT_KERNELS_CPU_VECTOR_OPS_H
@@ -7,24 +7,28 @@
 
 #include "kernels/cpu/gemm.h"
 
-// What the epilogue does with one row of a tile. Pointers stand at the tile's first column.
+// What becomes of one tile of sums. Pointers stand at the tile's first row and column; strides are in bytes.
 struct epilogue {
-    int columns; // 1..panel_columns
+    int rows, columns; // columns: 1..panel_columns
+    int tile_stride; // of the sums, in values; a row's sums, bias and scales can be read up to panel_columns
     const float *bias;
     bool gelu;
     const float *residual; // NULL: none
+    size_t residual_stride;
     enum gemm_output output;
     void *c;
-    // int8 only: value = (sum - zero * column_sums) * (row_scale * column_scale)
+    size_t c_stride;
+    // int8 only: value = (sum - zero * column_sums) * (row's scale * column_scale)
     const float *column_scale; // NULL: the tile holds floats
     const int32_t *column_sums;
-    struct row_scale row;
+    const struct row_scale *row_scales;
+    size_t row_scale_stride;
 };
 
 struct vector_ops {
     const char *name;
-    // sums: one row of a tile, float (or int32 with column_scale), panel_columns values.
-    void (*epilogue)(const void *sums, const struct epilogue *epilogue);
+    // tile: float, or int32 with column_scale
+    void (*epilogue)(const void *tile, const struct epilogue *epilogue);
 
     // out = (in - mean) / sqrt(variance + epsilon) * weight + bias
     void (*layernorm)(const float *in, const float *weight, const float *bias, float epsilon, int count,

@@ -19,24 +19,36 @@ static float gelu_of(float x)
     return (float)(x * 0.5 * erfc(-(double)x * 0.70710678118654752));
 }
 
-static void epilogue(const void *sums, const struct epilogue *e)
+static float finished(const void *tile, const struct epilogue *e, int row, int column)
 {
-    for (int i = 0; i < e->columns; i++) {
-        float value;
-        if (e->column_scale) {
-            int32_t sum = ((const int32_t *)sums)[i] - e->row.zero * e->column_sums[i];
-            value = fmaf((float)sum, e->row.scale * e->column_scale[i], e->bias[i]);
-        } else {
-            value = ((const float *)sums)[i] + e->bias[i];
+    int at = row * e->tile_stride + column;
+    float value;
+    if (e->column_scale) {
+        struct row_scale scale =
+            *(const struct row_scale *)((const char *)e->row_scales + (size_t)row * e->row_scale_stride);
+        int32_t sum = ((const int32_t *)tile)[at] - scale.zero * e->column_sums[column];
+        value = fmaf((float)sum, scale.scale * e->column_scale[column], e->bias[column]);
+    } else {
+        value = ((const float *)tile)[at] + e->bias[column];
+    }
+    if (e->gelu)
+        value = gelu_of(value);
+    if (e->residual)
+        value += ((const float *)((const char *)e->residual + (size_t)row * e->residual_stride))[column];
+    return value;
+}
+
+static void epilogue(const void *tile, const struct epilogue *e)
+{
+    for (int row = 0; row < e->rows; row++) {
+        char *to = (char *)e->c + (size_t)row * e->c_stride;
+        for (int column = 0; column < e->columns; column++) {
+            float value = finished(tile, e, row, column);
+            if (e->output == GEMM_OUTPUT_BF16)
+                ((uint16_t *)to)[column] = bf16_of(value);
+            else
+                ((float *)to)[column] = value;
         }
-        if (e->gelu)
-            value = gelu_of(value);
-        if (e->residual)
-            value += e->residual[i];
-        if (e->output == GEMM_OUTPUT_BF16)
-            ((uint16_t *)e->c)[i] = bf16_of(value);
-        else
-            ((float *)e->c)[i] = value;
     }
 }
 

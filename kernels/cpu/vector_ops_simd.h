@@ -46,28 +46,75 @@ SIMD_INLINE void store_u8(uint8_t *to, simd value, int count)
     }
 }
 
-// Panels are padded, so sums, bias and scales can be read whole; only C and the residual end early.
-static void epilogue(const void *sums, const struct epilogue *e)
+// One vector of columns down the rows of a tile. The flags are constants in every caller, so that each
+// combination is a loop without branches. Panels are padded, so sums, bias and scales are read whole; only C
+// and the residual end early.
+SIMD_INLINE void finish_columns(const void *tile, const struct epilogue *e, int column, int count, bool int8,
+                                bool with_gelu, bool with_residual, bool bf16)
 {
-    FOR_VECTORS(i, count, e->columns)
-    {
+    const char *sums = (const char *)tile + (size_t)column * 4;
+    const char *scales = (const char *)e->row_scales, *residual = (const char *)(e->residual + column);
+    char *to = (char *)e->c + (size_t)column * (bf16 ? 2 : 4);
+    simd bias = simd_load(e->bias + column);
+    simd column_scale = int8 ? simd_load(e->column_scale + column) : simd_zero();
+    for (int row = 0; row < e->rows; row++) {
         simd value;
-        if (e->column_scale) {
-            simd scale = simd_set(e->row.scale) * simd_load(e->column_scale + i);
-            simd sum = simd_centre((const int32_t *)sums + i, e->row.zero, e->column_sums + i);
-            value = simd_fma(sum, scale, simd_load(e->bias + i));
+        if (int8) {
+            const struct row_scale *scale = (const struct row_scale *)scales;
+            value = simd_centre((const int32_t *)sums, scale->zero, e->column_sums + column);
+            value = simd_fma(value, simd_set(scale->scale) * column_scale, bias);
+            scales += e->row_scale_stride;
         } else {
-            value = simd_load((const float *)sums + i) + simd_load(e->bias + i);
+            value = simd_load((const float *)sums) + bias;
         }
-        if (e->gelu)
+        if (with_gelu)
             value = simd_gelu(value);
-        if (e->residual)
-            value += load(e->residual + i, count);
-        if (e->output == GEMM_OUTPUT_BF16)
-            store_bf16((uint16_t *)e->c + i, value, count);
+        if (with_residual) {
+            value += load((const float *)residual, count);
+            residual += e->residual_stride;
+        }
+        if (bf16)
+            store_bf16((uint16_t *)to, value, count);
         else
-            store((float *)e->c + i, value, count);
+            store((float *)to, value, count);
+        sums += (size_t)e->tile_stride * 4;
+        to += e->c_stride;
     }
+}
+
+SIMD_INLINE void finish_tile(const void *tile, const struct epilogue *e, bool int8, bool with_gelu,
+                             bool with_residual, bool bf16)
+{
+    int column = 0;
+    for (; column + SIMD_LANES <= e->columns; column += SIMD_LANES)
+        finish_columns(tile, e, column, SIMD_LANES, int8, with_gelu, with_residual, bf16);
+    if (column < e->columns)
+        finish_columns(tile, e, column, e->columns - column, int8, with_gelu, with_residual, bf16);
+}
+
+SIMD_INLINE void finish_typed(const void *tile, const struct epilogue *e, bool int8, bool bf16)
+{
+    if (e->gelu && e->residual)
+        finish_tile(tile, e, int8, true, true, bf16);
+    else if (e->gelu)
+        finish_tile(tile, e, int8, true, false, bf16);
+    else if (e->residual)
+        finish_tile(tile, e, int8, false, true, bf16);
+    else
+        finish_tile(tile, e, int8, false, false, bf16);
+}
+
+static void epilogue(const void *tile, const struct epilogue *e)
+{
+    bool bf16 = e->output == GEMM_OUTPUT_BF16;
+    if (e->column_scale && bf16)
+        finish_typed(tile, e, true, true);
+    else if (e->column_scale)
+        finish_typed(tile, e, true, false);
+    else if (bf16)
+        finish_typed(tile, e, false, true);
+    else
+        finish_typed(tile, e, false, false);
 }
 
 struct norm {
@@ -75,24 +122,47 @@ struct norm {
     simd inverse; // 1 / sqrt(variance + epsilon)
 };
 
+enum { SUMS = 4 }; // independent sums hide the latency of additions
+
+SIMD_INLINE float total(const simd sums[SUMS])
+{
+    return simd_sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
+// Lanes beyond count read as `fill`.
+SIMD_INLINE simd load_filled(const float *from, int count, float fill)
+{
+    float lanes[SIMD_LANES];
+    for (int i = 0; i < SIMD_LANES; i++)
+        lanes[i] = i < count ? from[i] : fill;
+    return simd_load(lanes);
+}
+
 // Two passes: the mean first, then the squares about it, so that a large mean costs no digits.
 SIMD_INLINE struct norm measure(const float *in, float epsilon, int count)
 {
-    simd sum = simd_zero(), squares = simd_zero();
-    FOR_VECTORS(i, n, count)
-    sum += load(in + i, n);
-    float mean = simd_sum(sum) / (float)count;
-    FOR_VECTORS(i, n, count)
-    {
-        simd difference = load(in + i, n) - simd_set(mean);
-        if (n < SIMD_LANES) {
-            float lanes[SIMD_LANES] = {0};
-            simd_store_part(lanes, difference, n);
-            difference = simd_load(lanes);
+    simd sums[SUMS] = {simd_zero(), simd_zero(), simd_zero(), simd_zero()};
+    int full = count / (SUMS * SIMD_LANES) * (SUMS * SIMD_LANES);
+    for (int i = 0; i < full; i += SUMS * SIMD_LANES)
+        for (int j = 0; j < SUMS; j++)
+            sums[j] += simd_load(in + i + j * SIMD_LANES);
+    FOR_VECTORS(i, n, count - full)
+    sums[0] += load(in + full + i, n);
+    float mean = total(sums) / (float)count;
+    for (int j = 0; j < SUMS; j++)
+        sums[j] = simd_zero();
+    for (int i = 0; i < full; i += SUMS * SIMD_LANES) {
+        for (int j = 0; j < SUMS; j++) {
+            simd difference = simd_load(in + i + j * SIMD_LANES) - simd_set(mean);
+            sums[j] = simd_fma(difference, difference, sums[j]);
         }
-        squares = simd_fma(difference, difference, squares);
     }
-    float variance = simd_sum(squares) / (float)count;
+    FOR_VECTORS(i, n, count - full)
+    {
+        simd difference = load_filled(in + full + i, n, mean) - simd_set(mean);
+        sums[0] = simd_fma(difference, difference, sums[0]);
+    }
+    float variance = total(sums) / (float)count;
     return (struct norm){simd_set(mean), simd_set(1.0f / sqrtf(variance + epsilon))};
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/simulated.h"
 
 const char *const precision_names[PRECISION_COUNT] = {"fp32", "fp16", "bf16", "int8"};
 
@@ -29,7 +30,10 @@ enum status backend_open(struct backend **backend, const char *name, int threads
         return error_set(err, STATUS_REJECTED, "no CUDA backend in this build; use backend 'cpu'");
     if (strcmp(name, "cpu") == 0 || strcmp(name, "auto") == 0)
         return cpu_backend_open(backend, threads, err);
-    return error_set(err, STATUS_REJECTED, "backend '%.32s' is not known; cpu, cuda and auto are", name);
+    if (strcmp(name, "simulated") == 0)
+        return simulated_backend_open(backend, err);
+    return error_set(err, STATUS_REJECTED, "backend '%.32s' is not known; cpu, cuda, simulated and auto are",
+                     name);
 }
 
 void backend_close(struct backend *backend)

@@ -40,11 +40,11 @@ void assignment_clear(struct assignment *assignment)
     pthread_mutex_unlock(&assignment->lock);
 }
 
-static struct assigned *find(struct assignment *assignment, const struct job *job)
+static struct assigned *find(struct assignment *assignment, enum job_topic topic, int32_t partition)
 {
     for (int i = 0; i < assignment->count; i++) {
         struct assigned *entry = &assignment->partitions[i];
-        if (entry->topic == job->topic && entry->partition == job->partition)
+        if (entry->topic == topic && entry->partition == partition)
             return entry;
     }
     return NULL;
@@ -54,7 +54,7 @@ enum assignment_take assignment_take(struct assignment *assignment, struct job *
 {
     enum assignment_take result = TAKE_NOT_OURS;
     pthread_mutex_lock(&assignment->lock);
-    struct assigned *entry = find(assignment, job);
+    struct assigned *entry = find(assignment, job->topic, job->partition);
     if (entry) {
         bool suspected = job->offset == entry->offsets.first;
         switch (offsets_take(&entry->offsets, job->offset)) {
@@ -80,7 +80,7 @@ enum assignment_take assignment_take(struct assignment *assignment, struct job *
 bool assignment_is_current(struct assignment *assignment, const struct job *job)
 {
     pthread_mutex_lock(&assignment->lock);
-    const struct assigned *entry = find(assignment, job);
+    const struct assigned *entry = find(assignment, job->topic, job->partition);
     bool current = entry && entry->epoch == job->epoch;
     pthread_mutex_unlock(&assignment->lock);
     return current;
@@ -89,31 +89,38 @@ bool assignment_is_current(struct assignment *assignment, const struct job *job)
 void assignment_finish(struct assignment *assignment, const struct job *job)
 {
     pthread_mutex_lock(&assignment->lock);
-    struct assigned *entry = find(assignment, job);
+    struct assigned *entry = find(assignment, job->topic, job->partition);
     if (entry && entry->epoch == job->epoch)
         offsets_finish(&entry->offsets, job->offset);
     pthread_mutex_unlock(&assignment->lock);
 }
 
-enum offsets_caution assignment_caution(struct assignment *assignment, struct assigned *suspect)
+enum offsets_caution assignment_caution(struct assignment *assignment)
 {
     enum offsets_caution strongest = CAUTION_NONE;
     pthread_mutex_lock(&assignment->lock);
     for (int i = 0; i < assignment->count; i++) {
         enum offsets_caution caution = offsets_caution(&assignment->partitions[i].offsets);
-        if (caution > strongest) {
+        if (caution > strongest)
             strongest = caution;
-            *suspect = assignment->partitions[i];
-        }
     }
     pthread_mutex_unlock(&assignment->lock);
     return strongest;
 }
 
+void assignment_acquit_idle(struct assignment *assignment, enum job_topic topic, int32_t partition)
+{
+    pthread_mutex_lock(&assignment->lock);
+    struct assigned *entry = find(assignment, topic, partition);
+    if (entry)
+        offsets_acquit_idle(&entry->offsets);
+    pthread_mutex_unlock(&assignment->lock);
+}
+
 void assignment_set_alone(struct assignment *assignment, const struct job *job)
 {
     pthread_mutex_lock(&assignment->lock);
-    struct assigned *entry = find(assignment, job);
+    struct assigned *entry = find(assignment, job->topic, job->partition);
     if (entry && entry->epoch == job->epoch)
         entry->offsets.alone = true;
     pthread_mutex_unlock(&assignment->lock);

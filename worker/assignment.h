@@ -44,8 +44,10 @@ bool assignment_is_current(struct assignment *assignment, const struct job *job)
 // The job's answer is committed.
 void assignment_finish(struct assignment *assignment, const struct job *job);
 
-// The strongest caution any partition asks for; *suspect is a copy of that partition's entry.
-enum offsets_caution assignment_caution(struct assignment *assignment, struct assigned *suspect);
+// The strongest caution any partition asks for.
+enum offsets_caution assignment_caution(struct assignment *assignment);
+// The partition has been read to its end: if none of its records is open, no record of it killed anyone.
+void assignment_acquit_idle(struct assignment *assignment, enum job_topic topic, int32_t partition);
 // first of the job's partition is about to run alone, so that another death will convict it. Caller holds
 // rebalance.
 void assignment_set_alone(struct assignment *assignment, const struct job *job);

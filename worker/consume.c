@@ -30,8 +30,6 @@ struct consume {
     rd_kafka_t *consumer;
     struct job *held[TOPIC_COUNT]; // a job that found no room; its topic is paused
     int64_t intake_limit;          // bytes of records in the pipeline
-    enum offsets_caution caution;  // what the deaths of earlier owners ask for
-    struct assigned suspect;       // the partition that asks for CAUTION_CAREFUL; every other is paused
 };
 
 static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t event,
@@ -71,7 +69,8 @@ static enum status open_consumer(struct consume *consume, struct error *err)
         {"fetch.wait.max.ms", "100"},
         {"queued.max.messages.kbytes", "32768"},
         {"allow.auto.create.topics", "false"},
-        {"group.instance.id", instance}, // last: left out for a dynamic member
+        {"enable.partition.eof", "true"}, // an empty partition has nothing that kills
+        {"group.instance.id", instance},  // last: left out for a dynamic member
     };
     size_t count = sizeof settings / sizeof *settings - (*instance ? 0 : 1);
     struct kafka_client_options options = {.type = RD_KAFKA_CONSUMER,
@@ -154,22 +153,14 @@ static bool copy_message(struct worker *worker, const rd_kafka_message_t *messag
     return message->len == 0 || buffer_append(&job->value, message->payload, message->len, &err) == STATUS_OK;
 }
 
-static bool is_suspect(const struct consume *consume, enum job_topic topic, int32_t partition)
-{
-    return consume->suspect.topic == topic && consume->suspect.partition == partition;
-}
-
-// Pauses and resumes so that records come only from where one can be placed: not from a topic with a held
-// job, and while careful only from the suspect partition.
+// Pauses and resumes so that no record comes from a topic with a held job.
 static void apply_pauses(struct consume *consume)
 {
     rd_kafka_topic_partition_list_t *pause = rd_kafka_topic_partition_list_new(8);
     rd_kafka_topic_partition_list_t *resume = rd_kafka_topic_partition_list_new(8);
     struct assigned entry;
     for (int i = 0; assignment_at(&consume->worker->assignment, i, &entry); i++) {
-        bool aside =
-            consume->caution == CAUTION_CAREFUL && !is_suspect(consume, entry.topic, entry.partition);
-        bool paused = consume->held[entry.topic] || aside || consume->worker->stopping;
+        bool paused = consume->held[entry.topic] || consume->worker->stopping;
         rd_kafka_topic_partition_list_add(paused ? pause : resume,
                                           job_topic_name(consume->worker, entry.topic), entry.partition);
     }
@@ -205,14 +196,14 @@ static void count_taken(struct worker *worker, struct job *job)
     metrics_add(METRIC_JOBS_CONSUMED, job->topic, 1);
 }
 
-// How many jobs may be in the pipeline, and how many bytes.
+// How many jobs may be in the pipeline, and how many bytes. After deaths few; then one, alone in the process.
 static bool has_room(const struct consume *consume)
 {
     static const int limits[] = {INT32_MAX, OFFSETS_WARY_JOBS, 1};
     struct worker *worker = consume->worker;
     int unfinished = atomic_load(&worker->unfinished);
     bool light = unfinished == 0 || atomic_load(&worker->unfinished_bytes) <= consume->intake_limit;
-    return light && unfinished < limits[consume->caution];
+    return light && unfinished < limits[assignment_caution(&worker->assignment)];
 }
 
 // Writes down that the record is about to run alone, so that a death from now on counts against it.
@@ -296,27 +287,6 @@ static void retry_held(struct consume *consume)
     }
 }
 
-// Follows what the partitions ask for, which changes with every assignment and every answer.
-static void update_caution(struct consume *consume)
-{
-    struct assigned suspect = {0};
-    enum offsets_caution caution = assignment_caution(&consume->worker->assignment, &suspect);
-    bool careful = caution == CAUTION_CAREFUL;
-    bool same = caution == consume->caution && (!careful || suspect.epoch == consume->suspect.epoch);
-    consume->caution = caution;
-    if (same)
-        return;
-    LOG_INFO("caution", "level=%d topic=%d partition=%d deaths=%d", caution, suspect.topic, suspect.partition,
-             suspect.offsets.deaths);
-    consume->suspect = suspect;
-    for (int topic = 0; topic < TOPIC_COUNT; topic++) {
-        const struct job *job = consume->held[topic];
-        if (careful && job && !job->taken && !is_suspect(consume, job->topic, job->partition))
-            drop_held(consume, (enum job_topic)topic);
-    }
-    apply_pauses(consume);
-}
-
 static void take_record(struct consume *consume, const rd_kafka_message_t *message)
 {
     struct job *job = job_new(ANSWER_LIMIT, message->len);
@@ -329,10 +299,8 @@ static void take_record(struct consume *consume, const rd_kafka_message_t *messa
         job_free(job);
         return;
     }
-    update_caution(consume); // this poll may have brought a new assignment
     enum job_topic topic = job->topic;
-    bool aside = consume->caution == CAUTION_CAREFUL && !is_suspect(consume, topic, job->partition);
-    if (consume->held[topic] || aside) { // a rebalance undid the pause
+    if (consume->held[topic]) { // a rebalance undid the pause
         put_back(consume, job);
         apply_pauses(consume);
     } else if (place(consume, job) == HOLD) {
@@ -347,6 +315,10 @@ static void take_message(struct consume *consume, rd_kafka_message_t *message)
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
         if (!worker->stopping)
             take_record(consume, message);
+    } else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+        bool urgent = strcmp(rd_kafka_topic_name(message->rkt), job_topic_name(worker, TOPIC_URGENT)) == 0;
+        assignment_acquit_idle(&worker->assignment, urgent ? TOPIC_URGENT : TOPIC_ROUTINE,
+                               message->partition);
     } else if (message->err == RD_KAFKA_RESP_ERR__FATAL || rd_kafka_fatal_error(consume->consumer, NULL, 0)) {
         char reason[256];
         struct error err;
@@ -390,7 +362,6 @@ void consume_run(struct consume *consume)
     while (!atomic_load(&worker->pipeline_done)) {
         if (shutdown_requested() && !worker->stopping)
             begin_stop(consume);
-        update_caution(consume);
         retry_held(consume);
         bool holding = consume->held[TOPIC_ROUTINE] || consume->held[TOPIC_URGENT];
         rd_kafka_message_t *message =

@@ -1,8 +1,20 @@
 // decode.c: stage 2. From JPEG bytes to the network's view and its features. Threads: decode_threads.
+#include <stdlib.h>
+
 #include "common/clock.h"
 #include "common/image.h"
 #include "kernels/preprocess.h"
+#include "worker/faults.h"
 #include "worker/stages.h"
+
+// A test names a job that kills its worker by its image's digest.
+static void die_where_a_test_says(const struct job *job)
+{
+    char digest[DIGEST_TEXT_SIZE];
+    digest_text(&job->image_sha256, digest);
+    if (fault_matches(FAULT_ABORT_ON, digest))
+        abort();
+}
 
 static void decode(struct worker *worker, struct job *job)
 {
@@ -24,6 +36,7 @@ static void decode(struct worker *worker, struct job *job)
 enum stage_id decode_step(struct worker *worker, struct job *job)
 {
     int64_t begun_us = clock_monotonic_us();
+    die_where_a_test_says(job);
     decode(worker, job);
     job->preprocessing_us = clock_monotonic_us() - begun_us;
     arena_release(&job->image_arena);

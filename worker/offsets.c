@@ -111,6 +111,12 @@ void offsets_new_owner(struct offsets *offsets)
     offsets->alone = false;
 }
 
+void offsets_acquit_idle(struct offsets *offsets)
+{
+    if (offsets->first >= offsets->seen)
+        offsets->deaths = offsets->alone_deaths = 0;
+}
+
 bool offsets_is_convicted(const struct offsets *offsets)
 {
     return offsets->alone_deaths >= OFFSETS_CONVICTION;

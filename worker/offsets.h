@@ -51,6 +51,8 @@ enum { OFFSETS_WARY_JOBS = 8, OFFSETS_WARY_SPAN = 256, OFFSETS_CONVICTION = 3 };
 enum offsets_caution offsets_caution(const struct offsets *offsets);
 // The owner before this one left; counts its death if it was still marked as running, and marks this one.
 void offsets_new_owner(struct offsets *offsets);
+void offsets_acquit_idle(
+    struct offsets *offsets); // the end was reached: forgets deaths where no record is open
 bool offsets_is_convicted(
     const struct offsets *offsets); // first has killed OFFSETS_CONVICTION owners that ran it alone
 

@@ -13,6 +13,7 @@
 #include "common/kafka.h"
 #include "common/log.h"
 #include "worker/answer.h"
+#include "worker/faults.h"
 #include "worker/publish.h"
 
 enum {
@@ -280,7 +281,8 @@ static enum status reconcile(struct publisher *publisher, struct error *err)
 
 static enum status ready_producer(struct publisher *publisher, struct error *err)
 {
-    if (publisher->unknown || atomic_load(&publisher->signs.trouble) > 0)
+    bool doubtful = publisher->unknown || atomic_load(&publisher->signs.trouble) > 0;
+    if (doubtful && !fault_is_on(FAULT_NO_RENEWAL))
         discard_producer(publisher);
     enum status status = publisher->producer ? STATUS_OK : make_producer(publisher, err);
     if (status == STATUS_OK && publisher->unknown)

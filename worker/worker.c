@@ -10,6 +10,9 @@
 #include "common/shutdown.h"
 #include "worker/batch.h"
 #include "worker/cache.h"
+#include "worker/faults.h"
+
+enum { LEAK_SIZE = 4096 };
 
 static void read_settings(struct worker *worker, const struct config *config)
 {
@@ -98,6 +101,8 @@ void worker_end_job(struct worker *worker, struct job *job)
     atomic_fetch_sub(&worker->unfinished, 1);
     atomic_fetch_sub(&worker->unfinished_bytes, (long long)job->taken_bytes);
     job_free(job);
+    if (fault_is_on(FAULT_LEAK))
+        memset(memory_alloc(LEAK_SIZE), 1, LEAK_SIZE);
 }
 
 void worker_fail(struct worker *worker, const struct error *err)

@@ -94,7 +94,7 @@ static void check_network(struct backend *backend, const char *architecture)
     const uint8_t *views[VIEWS];
     struct error err = {""};
     for (int view = 0; view < VIEWS; view++) {
-        char name[16];
+        char name[32];
         snprintf(name, sizeof name, "view.%d", view);
         for (size_t i = 0; i < VIEW_SIZE; i++)
             pixels[view][i] = (uint8_t)(random_weights_bits(SEED, name, i) >> 56);

@@ -215,12 +215,10 @@ static void test_against_plain_array(void **state)
         }
         for (int64_t i = low; i < next; i++)
             assert_int_equal(offsets_is_finished(&offsets, i), finished[i]);
-        if (!offsets_has_room(&offsets))
-            for (int64_t i = low; i < next; i++)
-                if (i == offsets.first) {
-                    offsets_finish(&offsets, i);
-                    finished[i] = 1;
-                }
+        if (!offsets_has_room(&offsets)) {
+            finished[offsets.first] = 1;
+            offsets_finish(&offsets, offsets.first);
+        }
     }
 }
 

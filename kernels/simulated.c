@@ -1,0 +1,110 @@
+// simulated.c: sleeps and hashes.
+#include "kernels/simulated.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/clock.h"
+#include "common/digest.h"
+#include "common/memory.h"
+
+struct simulated_backend {
+    struct backend base;
+    int64_t base_us, per_image_us;
+};
+
+static enum status prepare(struct backend *backend, const struct network *network,
+                           const struct weights *weights, const struct plan_options *options,
+                           struct plan **plan, struct error *err)
+{
+    (void)weights;
+    (void)err; // nothing can go wrong: it has every operation
+    struct plan *made = memory_alloc(sizeof *made);
+    *made = (struct plan){.backend = backend,
+                          .max_batch = options->max_batch,
+                          .classes = network->classes,
+                          .view_size = network->image_size * network->image_size * 3,
+                          .flops = network_flops(network),
+                          .precision = options->precision};
+    if (options->attention && network->attention >= 0) {
+        made->heads = 1;
+        made->map_height = network->map_height;
+        made->map_width = network->map_width;
+    }
+    *plan = made;
+    return STATUS_OK;
+}
+
+static float unit(uint8_t byte)
+{
+    return (float)byte / 255.0f;
+}
+
+static void answer(const struct plan *plan, const uint8_t *view, float *logits, float *map)
+{
+    struct digest digest = digest_of(view, (size_t)plan->view_size);
+    for (int i = 0; i < plan->classes; i++)
+        logits[i] = 4 * unit(digest.value[i % DIGEST_SIZE]) - 2;
+    for (int i = 0; map && i < plan->map_height * plan->map_width; i++)
+        map[i] = unit(digest.value[i % DIGEST_SIZE]);
+}
+
+static enum status run(struct plan *plan, const uint8_t *const *views, int count,
+                       const struct inference *result, struct error *err)
+{
+    (void)err; // a device without faults
+    const struct simulated_backend *own = (const struct simulated_backend *)plan->backend;
+    int64_t until_us = clock_monotonic_us() + own->base_us + count * own->per_image_us;
+    int map_size = plan->map_height * plan->map_width;
+    for (int i = 0; i < count; i++)
+        answer(plan, views[i], result->logits + i * plan->classes,
+               result->attention && plan->heads ? result->attention + i * map_size : NULL);
+    int64_t left_us = until_us - clock_monotonic_us();
+    struct timespec pause = {left_us / 1000000, left_us % 1000000 * 1000};
+    if (left_us > 0)
+        nanosleep(&pause, NULL);
+    return STATUS_OK;
+}
+
+static void free_plan(struct plan *plan)
+{
+    free(plan);
+}
+
+static enum status health(struct backend *backend, struct error *err)
+{
+    (void)backend;
+    (void)err;
+    return STATUS_OK;
+}
+
+static void close_backend(struct backend *backend)
+{
+    free(backend);
+}
+
+static const struct backend_ops simulated_ops = {.interface_version = BACKEND_INTERFACE_VERSION,
+                                                 .prepare = prepare,
+                                                 .run = run,
+                                                 .plan_free = free_plan,
+                                                 .health = health,
+                                                 .close = close_backend};
+
+enum status simulated_backend_open(struct backend **backend, struct error *err)
+{
+    const char *text = getenv("SKINSIGHT_SIMULATED_US");
+    long base_us = 2000, per_image_us = 500;
+    if (text && (sscanf(text, "%9ld,%9ld", &base_us, &per_image_us) != 2 || base_us < 0 || per_image_us < 0))
+        return error_set(err, STATUS_REJECTED, "SKINSIGHT_SIMULATED_US is 'base,per_image' in microseconds");
+    struct simulated_backend *made = memory_alloc(sizeof *made);
+    made->base = (struct backend){
+        .ops = &simulated_ops, .name = "simulated", .device_class = "simulated", .threads = 1};
+    snprintf(made->base.device, sizeof made->base.device, "simulated, %ld + n * %ld us", base_us,
+             per_image_us);
+    made->base_us = base_us;
+    made->per_image_us = per_image_us;
+    *backend = &made->base;
+    return STATUS_OK;
+}

@@ -1,0 +1,19 @@
+// faults.c: looks the variable up each time; getenv is safe from any thread because nothing sets one.
+#include "worker/faults.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const variables[FAULT_COUNT] = {"SKINSIGHT_TEST_NO_RENEWAL", "SKINSIGHT_TEST_ABORT_ON",
+                                                   "SKINSIGHT_TEST_LEAK"};
+
+bool fault_is_on(enum fault fault)
+{
+    return getenv(variables[fault]) != NULL;
+}
+
+bool fault_matches(enum fault fault, const char *text)
+{
+    const char *value = getenv(variables[fault]);
+    return value && *value && strncmp(text, value, strlen(value)) == 0;
+}

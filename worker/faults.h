@@ -1,0 +1,19 @@
+// faults.h: faults that tests ask for through the environment: each breaks one rule on purpose, so that the
+// test which guards the rule is known to be able to fail. Without the variable nothing happens.
+#ifndef SKINSIGHT_WORKER_FAULTS_H
+#define SKINSIGHT_WORKER_FAULTS_H
+
+#include <stdbool.h>
+
+enum fault {
+    FAULT_NO_RENEWAL, // SKINSIGHT_TEST_NO_RENEWAL=1: keep the producer after an unknown outcome
+    FAULT_ABORT_ON,   // SKINSIGHT_TEST_ABORT_ON=<digest prefix>: decoding this image ends the process
+    FAULT_LEAK,       // SKINSIGHT_TEST_LEAK=1: every job leaks 4 KiB
+    FAULT_COUNT
+};
+
+bool fault_is_on(enum fault fault);
+// The variable is set and text begins with its value.
+bool fault_matches(enum fault fault, const char *text);
+
+#endif

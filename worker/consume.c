@@ -146,6 +146,7 @@ static bool copy_message(struct worker *worker, const rd_kafka_message_t *messag
     job->partition = message->partition;
     job->offset = message->offset;
     job->null_key = message->key == NULL;
+    job->null_value = message->payload == NULL;
     arena_init(&job->arena, message->key_len + 1024);
     job->key = (struct bytes){arena_copy(&job->arena, message->key, message->key_len), message->key_len};
     job_stamp(job, MOMENT_CONSUMED);

@@ -337,6 +337,15 @@ static enum status produce(struct publisher *publisher, const char *option, stru
     return error_set(err, STATUS_RETRY, "produce to '%s': %s", topic, rd_kafka_err2str(result));
 }
 
+// The record's own bytes: a null value stays null, an empty one empty.
+static struct bytes letter_value(const struct job *job)
+{
+    static const uint8_t empty[1];
+    if (job->oversized || job->null_value)
+        return (struct bytes){0};
+    return job->value.size > 0 ? buffer_bytes(&job->value) : (struct bytes){empty, 0};
+}
+
 static enum status produce_job(struct publisher *publisher, struct job *job, struct error *err)
 {
     job_stamp(job, MOMENT_PUBLISHED);
@@ -345,9 +354,8 @@ static enum status produce_job(struct publisher *publisher, struct job *job, str
         status = produce(publisher, "predictions_topic", job, buffer_bytes(&job->answer), NULL, err);
     if (status != STATUS_OK || job->code == JOB_OK)
         return status;
-    struct bytes value = job->oversized ? (struct bytes){0} : buffer_bytes(&job->value);
-    return produce(publisher, "dead_letters_topic", job, value, dead_letter_headers(publisher->worker, job),
-                   err);
+    return produce(publisher, "dead_letters_topic", job, letter_value(job),
+                   dead_letter_headers(publisher->worker, job), err);
 }
 
 static enum status produce_all(struct publisher *publisher, struct error *err)

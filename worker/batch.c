@@ -1,5 +1,6 @@
-// batch.c: stage 3. While the device is busy, jobs gather; when it is free, what has gathered goes (a device
-// never idles while a job waits, except batch_delay_ms for company that is on its way). Thread: one.
+// batch.c: stage 3. While the device is busy, jobs gather; when it is free, what has gathered goes: a device
+// never idles while a job waits, except batch_delay_ms for company that is on its way. A batch is cut short
+// where its expected time would cost a job its deadline. Thread: one.
 #include "worker/batch.h"
 
 #include <stdio.h>
@@ -7,98 +8,129 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "worker/latency.h"
 #include "worker/stages.h"
 
 enum { DEVICE_POLL_MS = 1 };
 
-static bool expired(const struct job *job)
+struct gathering {
+    struct worker *worker;
+    struct job *jobs[BATCH_LIMIT]; // in the order they came
+    int count;
+    int64_t since_ms; // when the first of them came
+};
+
+// Whether a batch of size images that starts now ends after the job's deadline.
+static bool misses_deadline(const struct worker *worker, const struct job *job, int size)
 {
-    return job->record.deadline_at >= 0 && clock_wall_ms() > job->record.deadline_at;
+    int64_t expected_ms = latency_predict_us(worker->latency, size) / 1000;
+    return job->record.deadline_at >= 0 && clock_wall_ms() + expected_ms > job->record.deadline_at;
 }
 
-// Adds the job, unless nobody waits for it any more: then it leaves without seeing the device.
-static void add(struct worker *worker, struct batch *batch, struct job *job)
+// Takes the job, unless nobody waits for it any more: then it leaves without seeing the device.
+static void add(struct gathering *gathering, struct job *job)
 {
-    if (!assignment_is_current(&worker->assignment, job)) {
+    struct worker *worker = gathering->worker;
+    if (gathering->count == 0)
+        gathering->since_ms = clock_monotonic_ms();
+    if (assignment_is_current(&worker->assignment, job))
+        gathering->jobs[gathering->count++] = job;
+    else
         worker_end_job(worker, job);
-    } else if (expired(job)) {
-        job_fail(job, JOB_DEADLINE_EXCEEDED, "the deadline passed before the job reached the device");
-        worker_pass(worker, job, STAGE_POSTPROCESS);
-    } else {
-        batch->jobs[batch->count++] = job;
-    }
 }
 
-static bool company_is_coming(struct worker *worker, const struct batch *batch)
+static void remove_expired(struct gathering *gathering)
 {
-    return atomic_load(&worker->unfinished) > batch->count;
-}
-
-// Whether the batch should go now, and why.
-static bool is_due(struct worker *worker, struct batch *batch, int64_t since_ms)
-{
-    if (batch->count >= worker->batch_max) {
-        batch->reason = BATCH_FULL;
-        return true;
-    }
-    if (atomic_load(&worker->device_busy))
-        return false;
-    if (batch->jobs[0]->careful) {
-        batch->reason = BATCH_CAREFUL;
-        return true;
-    }
-    batch->reason = BATCH_IDLE;
-    if (!company_is_coming(worker, batch))
-        return true;
-    batch->reason = BATCH_DELAY;
-    return clock_monotonic_ms() - since_ms >= worker->batch_delay_ms;
-}
-
-// Fills *batch; false when the inbox is closed and nothing is left.
-static bool gather(struct worker *worker, struct batch *batch)
-{
-    int64_t since_ms = 0;
-    for (;;) {
-        void *job = NULL;
-        int64_t wait_ms = batch->count == 0 ? QUEUE_WAIT_FOREVER : DEVICE_POLL_MS;
-        enum queue_result result = queue_pop(&worker->inboxes[STAGE_BATCH], &job, wait_ms);
-        if (result == QUEUE_OK) {
-            if (batch->count == 0)
-                since_ms = clock_monotonic_ms();
-            add(worker, batch, job);
-        } else if (result == QUEUE_CLOSED) {
-            batch->reason = BATCH_DRAIN;
-            return batch->count > 0;
+    int kept = 0;
+    for (int i = 0; i < gathering->count; i++) {
+        struct job *job = gathering->jobs[i];
+        if (!misses_deadline(gathering->worker, job, 1)) {
+            gathering->jobs[kept++] = job;
+            continue;
         }
-        if (batch->count > 0 && is_due(worker, batch, since_ms))
-            return true;
+        job_fail(job, JOB_DEADLINE_EXCEEDED, "the deadline would pass before the device could answer");
+        worker_pass(gathering->worker, job, STAGE_POSTPROCESS);
     }
+    gathering->count = kept;
 }
 
-static void hand_over(struct worker *worker, struct batch *batch)
+// The most of the gathered jobs, in order, that can run together without one of them missing its deadline.
+static int fitting_count(const struct gathering *gathering)
 {
+    int count = gathering->count;
+    for (int i = 0; i < count; i++)
+        while (count > 1 && misses_deadline(gathering->worker, gathering->jobs[i], count))
+            count--;
+    return count;
+}
+
+static bool company_is_coming(const struct gathering *gathering)
+{
+    return atomic_load(&gathering->worker->unfinished) > gathering->count;
+}
+
+// Whether a batch should go now, and why.
+static bool is_due(const struct gathering *gathering, enum batch_reason *reason)
+{
+    struct worker *worker = gathering->worker;
+    *reason = BATCH_FULL;
+    if (gathering->count >= worker->batch_max)
+        return true;
+    if (atomic_load(&worker->device_batches) > 0)
+        return false;
+    *reason = gathering->jobs[0]->careful ? BATCH_CAREFUL : BATCH_IDLE;
+    if (gathering->jobs[0]->careful || !company_is_coming(gathering))
+        return true;
+    *reason = BATCH_DELAY;
+    return clock_monotonic_ms() - gathering->since_ms >= worker->batch_delay_ms;
+}
+
+static void stamp(struct job *job, const struct batch *batch)
+{
+    memcpy(job->batch_id, batch->id, sizeof job->batch_id);
+    job->batch_size = batch->count;
+    job->batch_reason = batch->reason;
+    job_stamp(job, MOMENT_BATCHED);
+}
+
+// Sends as many of the gathered jobs as fit; the others stay for the next batch.
+static void send_batch(struct gathering *gathering, enum batch_reason reason)
+{
+    struct worker *worker = gathering->worker;
+    remove_expired(gathering);
+    if (gathering->count == 0)
+        return;
+    struct batch *batch = memory_alloc(sizeof *batch);
+    batch->count = fitting_count(gathering);
+    batch->reason = batch->count < gathering->count ? BATCH_DEADLINE : reason;
     job_request_id_new(batch->id);
-    for (int i = 0; i < batch->count; i++) {
-        struct job *job = batch->jobs[i];
-        memcpy(job->batch_id, batch->id, sizeof job->batch_id);
-        job->batch_size = batch->count;
-        job->batch_reason = batch->reason;
-        job_stamp(job, MOMENT_BATCHED);
-    }
+    memcpy(batch->jobs, gathering->jobs, (size_t)batch->count * sizeof *batch->jobs);
+    gathering->count -= batch->count;
+    memmove(gathering->jobs, gathering->jobs + batch->count,
+            (size_t)gathering->count * sizeof *gathering->jobs);
+    for (int i = 0; i < batch->count; i++)
+        stamp(batch->jobs[i], batch);
     metrics_add(METRIC_BATCHES, batch->reason, 1);
     metrics_observe(METRIC_BATCH_SIZE, 0, batch->count);
-    atomic_store(&worker->device_busy, 1);
+    atomic_fetch_add(&worker->device_batches, 1);
     queue_push(&worker->inboxes[STAGE_INFER], QUEUE_ROUTINE, batch);
 }
 
 void batch_loop(struct worker *worker)
 {
+    struct gathering gathering = {.worker = worker};
     for (;;) {
-        struct batch *batch = memory_alloc(sizeof *batch);
-        if (!gather(worker, batch)) {
-            free(batch);
-            return;
-        }
-        hand_over(worker, batch);
+        void *job = NULL;
+        int64_t wait_ms = gathering.count == 0 ? QUEUE_WAIT_FOREVER : DEVICE_POLL_MS;
+        enum queue_result result = queue_pop(&worker->inboxes[STAGE_BATCH], &job, wait_ms);
+        if (result == QUEUE_OK)
+            add(&gathering, job);
+        if (result == QUEUE_CLOSED)
+            break;
+        enum batch_reason reason;
+        if (gathering.count > 0 && is_due(&gathering, &reason))
+            send_batch(&gathering, reason);
     }
+    while (gathering.count > 0)
+        send_batch(&gathering, BATCH_DRAIN);
 }

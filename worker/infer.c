@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "worker/batch.h"
+#include "worker/latency.h"
 #include "worker/stages.h"
 
 // The batch's results before they are dealt out; sized once for the largest batch.
@@ -46,7 +47,8 @@ static void run_batch(struct worker *worker, struct batch *batch, struct results
     enum status status = compute(worker, batch, results, &err);
     int64_t elapsed_us = clock_monotonic_us() - begun_us;
     metrics_observe(METRIC_STAGE_SECONDS, METRIC_STAGE_INFER, (double)elapsed_us / 1e6);
-    atomic_store(&worker->device_busy, 0);
+    latency_learn(worker->latency, batch->count, elapsed_us);
+    atomic_fetch_sub(&worker->device_batches, 1);
     if (status != STATUS_OK)
         worker_fail(worker, &err);
     for (int i = 0; i < batch->count; i++) {

@@ -8,9 +8,9 @@
 
 #include "common/log.h"
 #include "common/shutdown.h"
-#include "worker/batch.h"
 #include "worker/cache.h"
 #include "worker/faults.h"
+#include "worker/latency.h"
 
 enum { LEAK_SIZE = 4096 };
 
@@ -68,6 +68,7 @@ enum status worker_open(struct worker *worker, const struct config *config, stru
     read_settings(worker, config);
     assignment_init(&worker->assignment);
     init_inboxes(worker);
+    worker->latency = memory_alloc(sizeof *worker->latency);
     enum status status = policy_load(&worker->policy, config_text(config, "policy"), err);
     if (status == STATUS_OK)
         status = engine_open(&worker->engine, config, worker->batch_max, true, err);
@@ -80,6 +81,7 @@ enum status worker_open(struct worker *worker, const struct config *config, stru
 
 void worker_close(struct worker *worker)
 {
+    free(worker->latency);
     redis_close(worker->cache);
     object_store_close(worker->objects);
     engine_close(&worker->engine);

@@ -15,6 +15,7 @@
 #include "worker/job.h"
 #include "worker/policy.h"
 
+struct latency_table;
 struct publisher;
 
 enum stage_id {
@@ -52,7 +53,8 @@ struct worker {
     struct assignment assignment;
     struct publisher *publisher; // used only with assignment.rebalance held
     struct queue inboxes[STAGE_COUNT];
-    atomic_int device_busy;        // 1 while a batch is handed to infer and not yet done
+    struct latency_table *latency; // learnt by infer, read by batch
+    atomic_int device_batches;     // handed to infer and not yet done
     atomic_int unfinished;         // jobs taken and not yet answered or dropped
     atomic_llong unfinished_bytes; // what their records and images hold, as counted when they were taken
     atomic_int phase;              // enum worker_phase, for /readyz

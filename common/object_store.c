@@ -93,7 +93,7 @@ enum status object_store_get(struct object_store *store, const char *key, struct
     if (status == STATUS_OK)
         status = store->ops->get(store, key, out, err);
     if (status != STATUS_OK)
-        buffer_clear(out);
+        out->size = 0; // overflowed stays: it tells too large from not there
     return status;
 }
 

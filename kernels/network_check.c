@@ -54,6 +54,7 @@ static enum status check_weight(const struct network *network, const struct weig
         return error_set(err, STATUS_REJECTED, "tensor '%s' holds whole numbers; F32, F16 or BF16 is needed",
                          name);
     size_t bad = first_not_finite(weight);
+    weights_discard_pages(weights, weight); // a whole model's pages would stand beside the packed weights
     if (bad < weight->count)
         return error_set(err, STATUS_REJECTED, "tensor '%s' is not finite: value %zu is NaN or infinite",
                          name, bad);

@@ -67,16 +67,6 @@ static void choose_chunk(struct fast_plan *plan)
     plan->chunk = chunk < plan->plan.max_batch ? chunk : plan->plan.max_batch;
 }
 
-// Reads every value once; the pages are given back, so that they never stand beside the packed weights.
-static enum status check_weights(const struct network *network, const struct weights *weights,
-                                 struct error *err)
-{
-    enum status status = network_check_weights(network, weights, err);
-    for (size_t i = 0; i < weights_count(weights); i++)
-        weights_discard_pages(weights, weights_at(weights, i));
-    return status;
-}
-
 static enum status fast_prepare(struct backend *backend, const struct network *network,
                                 const struct weights *weights, const struct plan_options *options,
                                 struct plan **result, struct error *err)
@@ -88,7 +78,7 @@ static enum status fast_prepare(struct backend *backend, const struct network *n
     plan->fast = fast;
     enum status status = choose_kernels(plan, options->precision, err);
     if (status == STATUS_OK)
-        status = check_weights(network, weights, err);
+        status = network_check_weights(network, weights, err);
     if (status != STATUS_OK)
         goto done;
     describe(&plan->plan, fast, network, options);

@@ -97,6 +97,8 @@ const struct option config_options[] = {
      .help = "threads that write answers and attention maps"},
     {"queue_jobs", INTEGER(1, 4096), .initial = "64", .programs = W, .value = "N",
      .help = "jobs waiting in front of a stage at most"},
+    {"intake_limit_jobs", INTEGER(1, 65536), .initial = "512", .programs = W, .value = "N",
+     .help = "most jobs in the pipeline; beyond it no further record is taken"},
     {"intake_limit_bytes", INTEGER(MIB, 64 * 1024 * MIB), .initial = "268435456", .programs = W,
      .value = "BYTES", .help = "most records in the pipeline; beyond it none is taken from Kafka, bytes"},
     {"urgent_share", INTEGER(50, 99), .initial = "80", .programs = W, .value = "PERCENT",

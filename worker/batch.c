@@ -33,23 +33,48 @@ static void add(struct gathering *gathering, struct job *job)
     struct worker *worker = gathering->worker;
     if (gathering->count == 0)
         gathering->since_ms = clock_monotonic_ms();
-    if (assignment_is_current(&worker->assignment, job))
-        gathering->jobs[gathering->count++] = job;
-    else
+    if (!assignment_is_current(&worker->assignment, job))
         worker_end_job(worker, job);
+    else if (!flights_board(&worker->flights, job))
+        gathering->jobs[gathering->count++] = job;
+}
+
+static void expire(struct worker *worker, struct job *job)
+{
+    job_fail(job, JOB_DEADLINE_EXCEEDED, "the deadline would pass before the device could answer");
+    worker_pass(worker, job, STAGE_POSTPROCESS);
+}
+
+// The first of the job's riders that can still be answered in time leads instead of it; NULL: none.
+static struct job *promote(struct worker *worker, struct job *expired)
+{
+    struct job *leader = NULL;
+    struct job *rider = flights_land(&worker->flights, expired);
+    while (rider) {
+        struct job *next = rider->next_rider;
+        rider->next_rider = NULL;
+        if (misses_deadline(worker, rider, 1))
+            expire(worker, rider);
+        else if (!flights_board(&worker->flights, rider))
+            leader = rider;
+        rider = next;
+    }
+    return leader;
 }
 
 static void remove_expired(struct gathering *gathering)
 {
+    struct worker *worker = gathering->worker;
     int kept = 0;
     for (int i = 0; i < gathering->count; i++) {
         struct job *job = gathering->jobs[i];
-        if (!misses_deadline(gathering->worker, job, 1)) {
-            gathering->jobs[kept++] = job;
-            continue;
+        if (misses_deadline(worker, job, 1)) {
+            struct job *leader = promote(worker, job);
+            expire(worker, job);
+            job = leader;
         }
-        job_fail(job, JOB_DEADLINE_EXCEEDED, "the deadline would pass before the device could answer");
-        worker_pass(gathering->worker, job, STAGE_POSTPROCESS);
+        if (job)
+            gathering->jobs[kept++] = job;
     }
     gathering->count = kept;
 }

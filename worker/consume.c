@@ -29,7 +29,8 @@ struct consume {
     struct worker *worker;
     rd_kafka_t *consumer;
     struct job *held[TOPIC_COUNT]; // a job that found no room; its topic is paused
-    int64_t intake_limit;          // bytes of records in the pipeline
+    int64_t intake_limit_bytes;    // of records in the pipeline
+    int intake_limit_jobs;
 };
 
 static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t event,
@@ -85,7 +86,8 @@ enum status consume_open(struct consume **consume, struct worker *worker, struct
 {
     struct consume *made = memory_alloc(sizeof *made);
     made->worker = worker;
-    made->intake_limit = config_integer(worker->config, "intake_limit_bytes");
+    made->intake_limit_bytes = config_integer(worker->config, "intake_limit_bytes");
+    made->intake_limit_jobs = (int)config_integer(worker->config, "intake_limit_jobs");
     enum status status = open_consumer(made, err);
     if (status != STATUS_OK) {
         free(made);
@@ -200,10 +202,10 @@ static void count_taken(struct worker *worker, struct job *job)
 // How many jobs may be in the pipeline, and how many bytes. After deaths few; then one, alone in the process.
 static bool has_room(const struct consume *consume)
 {
-    static const int limits[] = {INT32_MAX, OFFSETS_WARY_JOBS, 1};
     struct worker *worker = consume->worker;
+    const int limits[] = {consume->intake_limit_jobs, OFFSETS_WARY_JOBS, 1};
     int unfinished = atomic_load(&worker->unfinished);
-    bool light = unfinished == 0 || atomic_load(&worker->unfinished_bytes) <= consume->intake_limit;
+    bool light = unfinished == 0 || atomic_load(&worker->unfinished_bytes) <= consume->intake_limit_bytes;
     return light && unfinished < limits[assignment_caution(&worker->assignment)];
 }
 

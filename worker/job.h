@@ -75,6 +75,9 @@ struct job {
     int batch_size;
     enum batch_reason batch_reason;
 
+    struct job *next_leader; // flights.h
+    struct job *next_rider;
+
     // infer
     float logits[LESION_CLASSES];
     float *maps; // (heads, map_height, map_width), ours; NULL: none

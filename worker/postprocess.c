@@ -75,18 +75,47 @@ static void store_map(struct worker *worker, struct job *job)
     buffer_release(&png);
 }
 
+static void decide(struct worker *worker, struct job *job)
+{
+    policy_probabilities(job->logits, worker->engine.model->manifest.temperature, job->probabilities);
+    job->features.entropy_nats = entropy_nats(job->probabilities);
+    buffer_release(&job->value); // it can't fail any more: no dead letter
+}
+
+// The same image, so the same results; or the same fault, where the leader failed.
+static void answer_riders(struct worker *worker, struct job *leader)
+{
+    struct job *rider = flights_land(&worker->flights, leader);
+    while (rider) {
+        struct job *next = rider->next_rider;
+        rider->next_rider = NULL;
+        memcpy(rider->logits, leader->logits, sizeof rider->logits);
+        rider->features = leader->features;
+        memcpy(rider->attention_key, leader->attention_key, sizeof rider->attention_key);
+        rider->attention_sha256 = leader->attention_sha256;
+        rider->attention_error = leader->attention_error;
+        rider->cache_hit = true;
+        if (leader->code == JOB_OK)
+            decide(worker, rider);
+        else
+            job_fail(rider, leader->code, "%s", leader->error.message);
+        job_stamp(rider, MOMENT_POSTPROCESSED);
+        worker_pass(worker, rider, STAGE_PUBLISH);
+        rider = next;
+    }
+}
+
 enum stage_id postprocess_step(struct worker *worker, struct job *job)
 {
     if (job->code == JOB_OK) {
-        policy_probabilities(job->logits, worker->engine.model->manifest.temperature, job->probabilities);
-        job->features.entropy_nats = entropy_nats(job->probabilities);
+        decide(worker, job);
         if (job->maps)
             store_map(worker, job);
         else if (!job->cache_hit)
             error_set(&job->attention_error, STATUS_REJECTED, "this model gives no map");
         cache_store(worker, job);
-        buffer_release(&job->value); // it can't fail any more: no dead letter
     }
+    answer_riders(worker, job);
     job_stamp(job, MOMENT_POSTPROCESSED);
     return STAGE_PUBLISH;
 }

@@ -67,6 +67,7 @@ enum status worker_open(struct worker *worker, const struct config *config, stru
     memset(worker, 0, sizeof *worker);
     read_settings(worker, config);
     assignment_init(&worker->assignment);
+    flights_init(&worker->flights);
     init_inboxes(worker);
     worker->latency = memory_alloc(sizeof *worker->latency);
     enum status status = policy_load(&worker->policy, config_text(config, "policy"), err);
@@ -87,6 +88,7 @@ void worker_close(struct worker *worker)
     engine_close(&worker->engine);
     for (int i = 0; i < STAGE_COUNT; i++)
         queue_release(&worker->inboxes[i]);
+    flights_release(&worker->flights);
     assignment_release(&worker->assignment);
 }
 
@@ -98,13 +100,24 @@ void worker_pass(struct worker *worker, struct job *job, enum stage_id stage)
         abort(); // a stage's inbox closes only after every earlier stage has ended
 }
 
-void worker_end_job(struct worker *worker, struct job *job)
+static void end_one(struct worker *worker, struct job *job)
 {
     atomic_fetch_sub(&worker->unfinished, 1);
     atomic_fetch_sub(&worker->unfinished_bytes, (long long)job->taken_bytes);
     job_free(job);
     if (fault_is_on(FAULT_LEAK))
         memset(memory_alloc(LEAK_SIZE), 1, LEAK_SIZE);
+}
+
+void worker_end_job(struct worker *worker, struct job *job)
+{
+    struct job *rider = flights_land(&worker->flights, job);
+    while (rider) {
+        struct job *next = rider->next_rider;
+        end_one(worker, rider);
+        rider = next;
+    }
+    end_one(worker, job);
 }
 
 void worker_fail(struct worker *worker, const struct error *err)

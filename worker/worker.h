@@ -12,6 +12,7 @@
 #include "common/redis.h"
 #include "worker/assignment.h"
 #include "worker/engine.h"
+#include "worker/flights.h"
 #include "worker/job.h"
 #include "worker/policy.h"
 
@@ -53,6 +54,7 @@ struct worker {
     struct assignment assignment;
     struct publisher *publisher; // used only with assignment.rebalance held
     struct queue inboxes[STAGE_COUNT];
+    struct flights flights;
     struct latency_table *latency; // learnt by infer, read by batch
     atomic_int device_batches;     // handed to infer and not yet done
     atomic_int unfinished;         // jobs taken and not yet answered or dropped

@@ -213,7 +213,7 @@ def test_stored_images_in_files(stack):
             ("two slashes", stored(f"{root}//images/good.jpg", digest), "invalid_field"),
             ("encoded dots", stored(f"{root}/images/%2e%2e/%2e%2e/outside.jpg", digest), "invalid_field"),
             ("an encoded letter", stored(f"{root}/images/g%6fod.jpg", digest), "invalid_field"),
-            ("a NUL", stored(f"{good_uri}\0", digest), "invalid_field"),
+            ("a NUL", stored(f"{good_uri}\0", digest), "invalid_json"),
             ("a query", stored(f"{good_uri}?x=1", digest), "invalid_field"),
             ("a link to a file outside", stored(f"{root}/images/link.jpg", digest), "image_unavailable"),
             ("a link to a folder outside", stored(f"{root}/linked/outside.jpg", digest), "image_unavailable"),

@@ -41,8 +41,7 @@ const struct option config_options[] = {
     {"policy", TEXT(0), .initial = "", .programs = W, .value = "FILE",
      .help = "decision policy as JSON; empty: the built-in 1.0.0"},
     {"backend", CHOICE("auto|cpu|cuda|simulated"), .initial = "auto", .programs = W,
-     .help =
-         "device that computes; auto: cuda where there is one; simulated: computes nothing, for load tests"},
+     .help = "device; auto: cuda where there is one; simulated: computes nothing"},
     {"precision", CHOICE("fp32|fp16|bf16|int8"), .initial = "fp32", .programs = W,
      .help = "number format of the network"},
     {"threads", INTEGER(0, 1024), .initial = "0", .programs = W | T, .value = "N",

@@ -192,8 +192,8 @@ static void test_bounds_of_integers(void **state)
 static void test_bad_values(void **state)
 {
     (void)state;
-    expect_usage("run --backend gpu", "backend must be one of auto|cpu|cuda, not 'gpu'");
-    expect_usage("run --backend cp", "backend must be one of auto|cpu|cuda, not 'cp'");
+    expect_usage("run --backend gpu", "backend must be one of auto|cpu|cuda|simulated, not 'gpu'");
+    expect_usage("run --backend cp", "backend must be one of auto|cpu|cuda|simulated, not 'cp'");
     expect_usage("run --jobs-topic a/b", "jobs_topic may hold only letters, digits, '.', '_' and '-'");
     expect_usage("run --brokers=", "brokers must not be empty");
     expect_usage("run --model=a\tb", "model holds a control character");

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <png.h>
+#include <zlib.h>
 
 #include "common/image.h"
 
@@ -85,6 +86,7 @@ static enum status write_rows(struct codec *codec, const struct image *image)
                  PNG_FILTER_TYPE_DEFAULT);
     png_set_compression_level(png, COMPRESSION_LEVEL);
     png_set_filter(png, PNG_FILTER_TYPE_BASE, PNG_FILTER_PAETH);
+    png_set_compression_strategy(png, Z_RLE); // of filtered photographs smaller and faster than the default
     png_write_info(png, codec->info);
     for (int y = 0; y < image->height; y++)
         png_write_row(png, image->pixels + (size_t)y * (size_t)image->width * 3);

@@ -154,6 +154,8 @@ static void add_provenance(const struct worker *worker, const struct job *job, c
     cJSON_AddStringToObject(provenance, "build", skinsight_build);
     cJSON_AddStringToObject(provenance, "worker", worker->instance);
     cJSON_AddNumberToObject(provenance, "attempt", job->attempt);
+    if (job->replayed)
+        cJSON_AddTrueToObject(provenance, "replayed");
     cJSON_AddBoolToObject(provenance, "cache_hit", job->cache_hit);
     add_timestamps(job, provenance);
 }

@@ -141,6 +141,17 @@ bool consume_wait_for_topics(struct consume *consume)
     return !shutdown_requested();
 }
 
+// Whether the record was sent again from the dead letters: it says so in a header.
+static bool is_replayed(const rd_kafka_message_t *message)
+{
+    rd_kafka_headers_t *headers;
+    const void *value;
+    size_t size;
+    return rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+           rd_kafka_header_get_last(headers, "replayed", &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+           size == 4 && memcmp(value, "true", 4) == 0;
+}
+
 static bool copy_message(struct worker *worker, const rd_kafka_message_t *message, struct job *job)
 {
     const char *topic = rd_kafka_topic_name(message->rkt);
@@ -149,6 +160,7 @@ static bool copy_message(struct worker *worker, const rd_kafka_message_t *messag
     job->offset = message->offset;
     job->null_key = message->key == NULL;
     job->null_value = message->payload == NULL;
+    job->replayed = is_replayed(message);
     arena_init(&job->arena, message->key_len + 1024);
     job->key = (struct bytes){arena_copy(&job->arena, message->key, message->key_len), message->key_len};
     job_stamp(job, MOMENT_CONSUMED);

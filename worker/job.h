@@ -48,6 +48,7 @@ struct job {
     struct buffer
         value; // the record as it came, for the dead letters; released once the job can't fail any more
     bool null_key, null_value;
+    bool replayed;      // sent again from the dead letters
     size_t taken_bytes; // of the record when it was taken
     bool careful;       // runs alone in the process, after two owners of its partition died
     bool marked;        // the commit metadata say so

@@ -2,6 +2,7 @@
 #ifndef SKINSIGHT_COMMON_OBJECT_INTERNAL_H
 #define SKINSIGHT_COMMON_OBJECT_INTERNAL_H
 
+#include "common/circuit.h"
 #include "common/object_store.h"
 
 // Keys given to these have passed object_key_valid; out is empty when get begins.
@@ -16,6 +17,7 @@ struct object_store_ops {
 struct object_store {
     const struct object_store_ops *ops;
     char root[OBJECT_URI_SIZE]; // without a slash at its end
+    struct circuit circuit;
 };
 
 bool object_key_valid(const char *key);

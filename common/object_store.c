@@ -65,23 +65,43 @@ enum status object_store_open(struct object_store **store, const struct object_s
         return error_set(err, STATUS_REJECTED,
                          "the object store '%.200s' is neither file:///folder nor s3://bucket/prefix",
                          options->root);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
         memcpy((*store)->root, root, sizeof root);
+        circuit_init(&(*store)->circuit);
+    }
     return status;
 }
 
 void object_store_close(struct object_store *store)
 {
-    if (store)
-        store->ops->close(store);
+    if (!store)
+        return;
+    circuit_release(&store->circuit);
+    store->ops->close(store);
+}
+
+bool object_store_is_down(struct object_store *store)
+{
+    return circuit_is_open(&store->circuit);
+}
+
+static enum status refuse(struct object_store *store, struct error *err)
+{
+    return error_set(err, STATUS_RETRY, "the object store is left alone for a while after %d failures",
+                     circuit_failures(&store->circuit));
 }
 
 enum status object_store_put(struct object_store *store, const char *key, struct bytes data,
                              const char *content_type, struct error *err)
 {
     enum status status = check_key(key, err);
-    if (status == STATUS_OK)
-        status = store->ops->put(store, key, data, content_type, err);
+    if (status != STATUS_OK)
+        return status;
+    enum circuit_pass pass = circuit_enter(&store->circuit);
+    if (pass == CIRCUIT_REFUSED)
+        return refuse(store, err);
+    status = store->ops->put(store, key, data, content_type, err);
+    circuit_leave(&store->circuit, pass, status != STATUS_RETRY);
     return status;
 }
 
@@ -90,8 +110,13 @@ enum status object_store_get(struct object_store *store, const char *key, struct
 {
     buffer_clear(out);
     enum status status = check_key(key, err);
-    if (status == STATUS_OK)
-        status = store->ops->get(store, key, out, err);
+    if (status != STATUS_OK)
+        return status;
+    enum circuit_pass pass = circuit_enter(&store->circuit);
+    if (pass == CIRCUIT_REFUSED)
+        return refuse(store, err);
+    status = store->ops->get(store, key, out, err);
+    circuit_leave(&store->circuit, pass, status != STATUS_RETRY);
     if (status != STATUS_OK)
         out->size = 0; // overflowed stays: it tells too large from not there
     return status;

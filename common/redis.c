@@ -18,35 +18,25 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "common/circuit.h"
 #include "common/clock.h"
 #include "common/memory.h"
 #include "common/redis_address.h"
 
 enum {
-    FAILURES_TO_OPEN = 5,
-    PAUSE_FIRST_MS = 1000,
-    PAUSE_MOST_MS = 5000,
     REPLY_OVERHEAD = 64 << 10, // protocol around a value, and what one read may bring beyond it
 };
 
 struct redis_slot {
     redisContext *context; // NULL: not connected
     bool busy;
-    bool probe; // its call is the one that tries whether the server is back
-};
-
-// Closed while all is well. Open: calls answer at once until the pause is over, then one call tries.
-struct circuit {
-    int failures; // in a row
-    int64_t pause_ms;
-    int64_t open_until_ms; // 0: closed
-    bool probing;
+    enum circuit_pass pass; // of the call that uses it
 };
 
 struct redis {
     struct redis_address address;
     int64_t timeout_ms;
-    pthread_mutex_t lock; // of circuit and slots
+    pthread_mutex_t lock; // of the slots
     struct circuit circuit;
     int slot_count;
     struct redis_slot slots[];
@@ -103,6 +93,7 @@ enum status redis_open(struct redis **opened, const char *url, int64_t timeout_m
     redis->timeout_ms = timeout_ms;
     redis->slot_count = connections;
     pthread_mutex_init(&redis->lock, NULL);
+    circuit_init(&redis->circuit);
     *opened = redis;
     return STATUS_OK;
 }
@@ -115,6 +106,7 @@ void redis_close(struct redis *redis)
         if (redis->slots[i].context)
             redisFree(redis->slots[i].context);
     pthread_mutex_destroy(&redis->lock);
+    circuit_release(&redis->circuit);
     OPENSSL_cleanse(redis->address.password, sizeof redis->address.password);
     free(redis);
 }
@@ -265,36 +257,7 @@ static bool still_quiet(const redisContext *context)
            (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
-// ---- pool and circuit ----
-
-static bool circuit_lets_through(struct circuit *circuit, struct redis_slot *slot)
-{
-    slot->probe = false;
-    if (circuit->open_until_ms == 0)
-        return true;
-    if (circuit->probing || clock_monotonic_ms() < circuit->open_until_ms)
-        return false;
-    circuit->probing = slot->probe = true;
-    return true;
-}
-
-static void circuit_learn(struct circuit *circuit, const struct redis_slot *slot, enum outcome outcome)
-{
-    if (outcome != OUTCOME_FAILED && outcome != OUTCOME_BROKEN) {
-        bool other_probes = circuit->probing && !slot->probe;
-        *circuit = (struct circuit){.probing = other_probes};
-        return;
-    }
-    if (slot->probe)
-        circuit->probing = false;
-    else if (circuit->open_until_ms != 0)
-        return; // began before the circuit opened: nothing new
-    if (++circuit->failures < FAILURES_TO_OPEN)
-        return;
-    int64_t next = 2 * circuit->pause_ms;
-    circuit->pause_ms = next == 0 ? PAUSE_FIRST_MS : next > PAUSE_MOST_MS ? PAUSE_MOST_MS : next;
-    circuit->open_until_ms = clock_monotonic_ms() + circuit->pause_ms;
-}
+// ---- pool ----
 
 // A slot for this call, one that is connected where there is one; NULL: none to be had now.
 static struct redis_slot *take_slot(struct redis *redis, struct error *err)
@@ -308,9 +271,9 @@ static struct redis_slot *take_slot(struct redis *redis, struct error *err)
     }
     if (!slot)
         (void)error_set(err, STATUS_RETRY, "all %d connections to Redis are in use", redis->slot_count);
-    else if (!circuit_lets_through(&redis->circuit, slot)) {
+    else if ((slot->pass = circuit_enter(&redis->circuit)) == CIRCUIT_REFUSED) {
         (void)error_set(err, STATUS_RETRY, "Redis at %s:%d is left alone for a while after %d failures",
-                        redis->address.host, redis->address.port, redis->circuit.failures);
+                        redis->address.host, redis->address.port, circuit_failures(&redis->circuit));
         slot = NULL;
     } else {
         slot->busy = true;
@@ -325,9 +288,9 @@ static void give_slot(struct redis *redis, struct redis_slot *slot, enum outcome
         redisFree(slot->context);
         slot->context = NULL;
     }
+    circuit_leave(&redis->circuit, slot->pass, outcome != OUTCOME_FAILED && outcome != OUTCOME_BROKEN);
     pthread_mutex_lock(&redis->lock);
     slot->busy = false;
-    circuit_learn(&redis->circuit, slot, outcome);
     pthread_mutex_unlock(&redis->lock);
 }
 

@@ -39,6 +39,8 @@ static enum status draw(struct worker *worker, const struct job *job, struct buf
     return status;
 }
 
+// Tries again with back-off within the job's budget; not while the store is known to be down, which would
+// hold up every answer for the sake of a picture.
 static enum status upload(struct worker *worker, const char *key, struct bytes png, struct error *err)
 {
     struct backoff backoff;
@@ -47,7 +49,8 @@ static enum status upload(struct worker *worker, const char *key, struct bytes p
     for (;;) {
         enum status status = object_store_put(worker->objects, key, png, "image/png", err);
         int64_t wait_ms = backoff_next_ms(&backoff);
-        if (status != STATUS_RETRY || clock_monotonic_ms() + wait_ms > until_ms || worker->stopping)
+        bool hopeless = object_store_is_down(worker->objects) || worker->stopping;
+        if (status != STATUS_RETRY || hopeless || clock_monotonic_ms() + wait_ms > until_ms)
             return status;
         struct timespec pause = {wait_ms / 1000, wait_ms % 1000 * 1000000};
         nanosleep(&pause, NULL);

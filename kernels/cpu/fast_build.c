@@ -35,11 +35,13 @@ bool fast_supports(const struct network *network)
     if (!is_patch_embedding(network, 1))
         return false;
     for (int i = 3; i < network->operation_count; i++) {
-        enum op_kind kind = network->operations[i].kind;
-        if (kind == OP_NORMALISE || kind == OP_CONVOLUTION || kind == OP_TOKENS)
-            return false;
-        if (kind == OP_ATTENTION &&
-            network->tensors[network->operations[i].output].columns % (2 * network->operations[i].heads) != 0)
+        const struct operation *operation = &network->operations[i];
+        int columns = network->tensors[operation->output].columns;
+        bool by_rows = operation->kind == OP_LAYERNORM || operation->kind == OP_LINEAR ||
+                       operation->kind == OP_GELU || operation->kind == OP_ADD ||
+                       operation->kind == OP_FIRST_ROW;
+        bool attention = operation->kind == OP_ATTENTION && columns % (2 * operation->heads) == 0;
+        if (!by_rows && !attention)
             return false;
     }
     return true;

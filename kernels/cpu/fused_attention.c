@@ -121,8 +121,10 @@ static void pack_values(const struct division *division, const char *from, char 
     }
 }
 
-// Scores of up to tile_rows queries, as float rows of layout.width.
-static void score_queries(const struct division *division, const char *queries, int rows, char *scratch)
+// Scores of up to tile_rows queries, as rows of layout.width, and their exponentials: over the floats or as
+// bf16.
+static void score_queries(const struct division *division, const char *queries, int rows, char *scratch,
+                          float *inverse_sums)
 {
     const struct attention_call *call = division->call;
     const struct gemm_kernel *kernel = call->kernel;
@@ -135,17 +137,30 @@ static void score_queries(const struct division *division, const char *queries, 
                             call->head_width, scores + panel * columns, layout->width);
     float scale = 1.0f / sqrtf((float)call->head_width);
     for (int row = 0; row < rows; row++) {
-        float *score = scores + (size_t)row * (size_t)layout->width;
-        kernel->ops->softmax(score, scale, call->tokens, layout->width);
+        size_t at = (size_t)row * (size_t)layout->width;
         if (kernel->precision == PRECISION_BF16)
-            kernel->ops->to_bf16(score, layout->width,
-                                 (uint16_t *)(scratch + layout->weights) +
-                                     (size_t)row * (size_t)layout->width);
+            inverse_sums[row] = kernel->ops->exponentials_bf16(scores + at, scale, call->tokens,
+                                                               (uint16_t *)(scratch + layout->weights) + at);
+        else
+            inverse_sums[row] = kernel->ops->exponentials(scores + at, scale, call->tokens, scores + at);
     }
 }
 
+// The first query's weights on all tokens but itself. In bf16 its scores are still there.
+static void write_map(const struct division *division, int image, int head, float inverse_sum, char *scratch)
+{
+    const struct attention_call *call = division->call;
+    const struct vector_ops *ops = call->kernel->ops;
+    float *row = (float *)(scratch + division->layout.scores);
+    if (call->kernel->precision == PRECISION_BF16)
+        inverse_sum = ops->exponentials(row, 1.0f / sqrtf((float)call->head_width), call->tokens, row);
+    ops->scale(row + 1, inverse_sum, call->tokens - 1,
+               call->map + (size_t)(image * call->heads + head) * (size_t)(call->tokens - 1));
+}
+
 // Weighted sums of the values for the same queries, into `output`.
-static void sum_values(const struct division *division, int rows, char *scratch, char *output)
+static void sum_values(const struct division *division, int rows, const float *inverse_sums, char *scratch,
+                       char *output)
 {
     const struct attention_call *call = division->call;
     const struct gemm_kernel *kernel = call->kernel;
@@ -164,9 +179,9 @@ static void sum_values(const struct division *division, int rows, char *scratch,
         char *to = output + (size_t)row * call->output_stride;
         const float *sum = sums + (size_t)row * (size_t)width;
         if (call->output_type == GEMM_OUTPUT_BF16)
-            kernel->ops->to_bf16(sum, call->head_width, (uint16_t *)to);
+            kernel->ops->scale_bf16(sum, inverse_sums[row], call->head_width, (uint16_t *)to);
         else
-            memcpy(to, sum, (size_t)call->head_width * sizeof(float));
+            kernel->ops->scale(sum, inverse_sums[row], call->head_width, (float *)to);
     }
 }
 
@@ -190,12 +205,11 @@ static void run_unit(void *context, int unit, int thread)
     int end = tiles * (part + 1) / division->parts;
     for (int tile = tiles * part / division->parts; tile < end; tile++) {
         int row = call->queries * tile / tiles, rows = call->queries * (tile + 1) / tiles - row;
-        score_queries(division, queries + (size_t)row * call->qkv_stride, rows, scratch);
+        float inverse_sums[GEMM_MAX_TILE_ROWS];
+        score_queries(division, queries + (size_t)row * call->qkv_stride, rows, scratch, inverse_sums);
+        sum_values(division, rows, inverse_sums, scratch, output + (size_t)row * call->output_stride);
         if (call->map && row == 0)
-            memcpy(call->map + (size_t)(image * call->heads + head) * (size_t)(call->tokens - 1),
-                   (float *)(scratch + division->layout.scores) + 1,
-                   (size_t)(call->tokens - 1) * sizeof(float));
-        sum_values(division, rows, scratch, output + (size_t)row * call->output_stride);
+            write_map(division, image, head, inverse_sums[0], scratch);
     }
 }
 

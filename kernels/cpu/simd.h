@@ -28,6 +28,12 @@ SIMD_INLINE simd simd_load_part(const float *from, int count)
     return _mm512_maskz_loadu_ps((__mmask16)(0xffffu >> (16 - count)), from);
 }
 
+// the others are fill
+SIMD_INLINE simd simd_load_filled(const float *from, int count, float fill)
+{
+    return _mm512_mask_loadu_ps(_mm512_set1_ps(fill), (__mmask16)(0xffffu >> (16 - count)), from);
+}
+
 SIMD_INLINE void simd_store(float *to, simd value)
 {
     _mm512_storeu_ps(to, value);
@@ -141,6 +147,12 @@ SIMD_INLINE simd simd_load(const float *from)
 SIMD_INLINE simd simd_load_part(const float *from, int count)
 {
     return _mm256_maskload_ps(from, simd_part_mask(count));
+}
+
+SIMD_INLINE simd simd_load_filled(const float *from, int count, float fill)
+{
+    __m256 mask = _mm256_castsi256_ps(simd_part_mask(count));
+    return _mm256_blendv_ps(_mm256_set1_ps(fill), simd_load_part(from, count), mask);
 }
 
 SIMD_INLINE void simd_store(float *to, simd value)
@@ -284,6 +296,26 @@ SIMD_INLINE simd simd_gelu(simd x)
     p = simd_fma(p, a, simd_set(0x1.d63d5ap-2f));
     p = simd_fma(p, a, simd_set(0x1.26aec8p+0f));
     simd e = simd_exp2(-(p * a));
+    return simd_set(0.5f) * x * simd_choose_negative(x, e, simd_set(2.0f) - e);
+}
+
+// The same for a result that is rounded to bf16 or to a byte of a row's range: within 6e-6 of |x|, with a
+// polynomial of degree 5 up to 5 and 2^f of degree 4.
+SIMD_INLINE simd simd_gelu_narrow(simd x)
+{
+    simd a = simd_min(simd_abs(x), simd_set(5.0f));
+    simd p = simd_set(0x1.afa8f6p-12f);
+    p = simd_fma(p, a, simd_set(-0x1.b987bcp-8f));
+    p = simd_fma(p, a, simd_set(0x1.a37000p-5f));
+    p = simd_fma(p, a, simd_set(0x1.d768aep-2f));
+    p = simd_fma(p, a, simd_set(0x1.269ae2p+0f));
+    p = -(p * a);
+    simd power = simd_round(p), f = p - power;
+    simd e = simd_set(9.58285294e-3f);
+    e = simd_fma(e, f, simd_set(5.59064262e-2f));
+    e = simd_fma(e, f, simd_set(2.40240991e-1f));
+    e = simd_fma(e, f, simd_set(6.93124175e-1f));
+    e = simd_scale(simd_fma(e, f, simd_set(1.0f)), power);
     return simd_set(0.5f) * x * simd_choose_negative(x, e, simd_set(2.0f) - e);
 }
 

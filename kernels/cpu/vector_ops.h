@@ -43,8 +43,14 @@ struct vector_ops {
     void (*add)(const float *a, const float *b, int count, float *out);
     void (*gelu)(const float *in, int count, float *out);
 
-    // row[i] = softmax(scale * row)[i] for i < count; zeros up to width.
-    void (*softmax)(float *row, float scale, int count, int width);
+    void (*scale)(const float *in, float factor, int count, float *out); // out may be in
+    void (*scale_bf16)(const float *in, float factor, int count, uint16_t *out);
+
+    // out[i] = exp(factor * (row[i] - the row's greatest)), factor > 0; returns 1 / their sum, so that a
+    // softmax weight is the product of both. out may be row.
+    float (*exponentials)(const float *row, float factor, int count, float *out);
+    float (*exponentials_bf16)(const float *row, float factor, int count, uint16_t *out);
+
     // out[column][row] = in[row][column] of 32-bit words; rows and columns up to any size. in_stride,
     // out_stride in words.
     void (*transpose)(const uint32_t *in, int in_stride, int rows, int columns, uint32_t *out,

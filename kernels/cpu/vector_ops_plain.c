@@ -119,16 +119,38 @@ static void gelu(const float *in, int count, float *out)
         out[i] = gelu_of(in[i]);
 }
 
-static void softmax(float *row, float scale, int count, int width)
+static void scale(const float *in, float factor, int count, float *out)
+{
+    for (int i = 0; i < count; i++)
+        out[i] = in[i] * factor;
+}
+
+static void scale_bf16(const float *in, float factor, int count, uint16_t *out)
+{
+    for (int i = 0; i < count; i++)
+        out[i] = bf16_of(in[i] * factor);
+}
+
+static float exponentials(const float *row, float factor, int count, float *out)
 {
     double greatest = -INFINITY, sum = 0;
     for (int i = 0; i < count; i++)
-        greatest = fmax(greatest, (double)row[i] * (double)scale);
-    for (int i = 0; i < count; i++)
-        sum += exp((double)row[i] * (double)scale - greatest);
-    for (int i = 0; i < count; i++)
-        row[i] = (float)(exp((double)row[i] * (double)scale - greatest) / sum);
-    memset(row + count, 0, (size_t)(width - count) * sizeof row[0]);
+        greatest = fmax(greatest, (double)row[i] * (double)factor);
+    for (int i = 0; i < count; i++) {
+        double value = exp((double)row[i] * (double)factor - greatest);
+        out[i] = (float)value;
+        sum += value;
+    }
+    return (float)(1.0 / sum);
+}
+
+static float exponentials_bf16(const float *row, float factor, int count, uint16_t *out)
+{
+    float *values = memory_alloc((size_t)count * sizeof *values);
+    float inverse = exponentials(row, factor, count, values);
+    to_bf16(values, count, out);
+    free(values);
+    return inverse;
 }
 
 static void transpose(const uint32_t *in, int in_stride, int rows, int columns, uint32_t *out, int out_stride)
@@ -156,7 +178,10 @@ const struct vector_ops vector_ops_plain = {
     .to_bf16 = to_bf16,
     .add = add,
     .gelu = gelu,
-    .softmax = softmax,
+    .scale = scale,
+    .scale_bf16 = scale_bf16,
+    .exponentials = exponentials,
+    .exponentials_bf16 = exponentials_bf16,
     .transpose = transpose,
     .interleave = interleave,
 };

@@ -68,7 +68,7 @@ SIMD_INLINE void finish_columns(const void *tile, const struct epilogue *e, int 
             value = simd_load((const float *)sums) + bias;
         }
         if (with_gelu)
-            value = simd_gelu(value);
+            value = int8 || bf16 ? simd_gelu_narrow(value) : simd_gelu(value);
         if (with_residual) {
             value += load((const float *)residual, count);
             residual += e->residual_stride;
@@ -129,15 +129,6 @@ SIMD_INLINE float total(const simd sums[SUMS])
     return simd_sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
 }
 
-// Lanes beyond count read as `fill`.
-SIMD_INLINE simd load_filled(const float *from, int count, float fill)
-{
-    float lanes[SIMD_LANES];
-    for (int i = 0; i < SIMD_LANES; i++)
-        lanes[i] = i < count ? from[i] : fill;
-    return simd_load(lanes);
-}
-
 // Two passes: the mean first, then the squares about it, so that a large mean costs no digits.
 SIMD_INLINE struct norm measure(const float *in, float epsilon, int count)
 {
@@ -159,7 +150,7 @@ SIMD_INLINE struct norm measure(const float *in, float epsilon, int count)
     }
     FOR_VECTORS(i, n, count - full)
     {
-        simd difference = load_filled(in + full + i, n, mean) - simd_set(mean);
+        simd difference = simd_load_filled(in + full + i, n, mean) - simd_set(mean);
         sums[0] = simd_fma(difference, difference, sums[0]);
     }
     float variance = total(sums) / (float)count;
@@ -256,35 +247,47 @@ static void gelu(const float *in, int count, float *out)
     store(out + i, simd_gelu(load(in + i, n)), n);
 }
 
-static void softmax(float *row, float scale, int count, int width)
+static void scale(const float *in, float factor, int count, float *out)
 {
-    float last[SIMD_LANES];
-    int full = count / SIMD_LANES * SIMD_LANES;
-    // Lanes beyond count: far below every score, so that they add nothing.
-    for (int lane = 0; lane < SIMD_LANES; lane++)
-        last[lane] = full + lane < count ? row[full + lane] : -INFINITY;
-    simd greatest = simd_load(last);
-    for (int i = 0; i < full; i += SIMD_LANES)
-        greatest = simd_max(greatest, simd_load(row + i));
-    simd factor = simd_set(scale * 1.44269504f); // log2 e
-    simd shift = simd_set(-simd_largest(greatest)) * factor;
-    simd sum = simd_zero();
-    for (int i = 0; i < full; i += SIMD_LANES) {
-        simd value = simd_exp2(simd_max(simd_fma(simd_load(row + i), factor, shift), simd_set(-150.0f)));
-        simd_store(row + i, value);
-        sum += value;
+    FOR_VECTORS(i, n, count)
+    store(out + i, load(in + i, n) * simd_set(factor), n);
+}
+
+static void scale_bf16(const float *in, float factor, int count, uint16_t *out)
+{
+    FOR_VECTORS(i, n, count)
+    store_bf16(out + i, load(in + i, n) * simd_set(factor), n);
+}
+
+// Lanes that don't exist read as minus infinity: their exponential is 0 and adds nothing.
+SIMD_INLINE float exponentials_of(const float *row, float factor, int count, float *out, uint16_t *out_bf16)
+{
+    simd greatest = simd_set(-INFINITY), sums[2] = {simd_zero(), simd_zero()};
+    FOR_VECTORS(i, n, count)
+    greatest =
+        simd_max(greatest, n == SIMD_LANES ? simd_load(row + i) : simd_load_filled(row + i, n, -INFINITY));
+    simd log2e = simd_set(factor * 1.44269504f), shift = simd_set(-simd_largest(greatest)) * log2e;
+    FOR_VECTORS(i, n, count)
+    {
+        simd x = n == SIMD_LANES ? simd_load(row + i) : simd_load_filled(row + i, n, -INFINITY);
+        simd value = simd_exp2(simd_max(simd_fma(x, log2e, shift), simd_set(-150.0f)));
+        sums[i / SIMD_LANES % 2] += value;
+        if (out)
+            store(out + i, value, n);
+        else
+            store_bf16(out_bf16 + i, value, n);
     }
-    simd tail = simd_zero();
-    if (full < count) {
-        tail = simd_exp2(simd_max(simd_fma(simd_load(last), factor, shift), simd_set(-150.0f)));
-        sum += tail;
-    }
-    simd inverse = simd_set(1.0f / simd_sum(sum));
-    for (int i = 0; i < full; i += SIMD_LANES)
-        simd_store(row + i, simd_load(row + i) * inverse);
-    if (full < count)
-        simd_store_part(row + full, tail * inverse, count - full);
-    memset(row + count, 0, (size_t)(width - count) * sizeof row[0]);
+    return 1.0f / simd_sum(sums[0] + sums[1]);
+}
+
+static float exponentials(const float *row, float factor, int count, float *out)
+{
+    return exponentials_of(row, factor, count, out, NULL);
+}
+
+static float exponentials_bf16(const float *row, float factor, int count, uint16_t *out)
+{
+    return exponentials_of(row, factor, count, NULL, out);
 }
 
 #ifdef __AVX512F__
@@ -403,7 +406,10 @@ const struct vector_ops VECTOR_OPS_TABLE = {
     .to_bf16 = to_bf16,
     .add = add,
     .gelu = gelu,
-    .softmax = softmax,
+    .scale = scale,
+    .scale_bf16 = scale_bf16,
+    .exponentials = exponentials,
+    .exponentials_bf16 = exponentials_bf16,
     .transpose = transpose,
     .interleave = interleave,
 };

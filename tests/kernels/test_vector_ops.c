@@ -136,24 +136,31 @@ static void check_quantising(const struct vector_ops *ops)
     assert_true(scale.scale == 1.0f && scale.zero == 0 && bytes[16] == 0);
 }
 
-static void check_softmax(const struct vector_ops *ops)
+static void check_exponentials(const struct vector_ops *ops)
 {
-    float found[MOST + GUARD], expected[MOST + GUARD];
+    float in[MOST], found[MOST + GUARD], expected[MOST];
+    uint16_t halves[MOST + GUARD], rounded[MOST];
     FOR_LENGTHS(n)
     {
-        int width = n + 5;
-        draw_row(found, width, 40.0f);
-        memset(found + width, 0x5a, sizeof found - (size_t)width * 4);
-        memcpy(expected, found, sizeof found);
-        ops->softmax(found, 0.125f, n, width);
-        vector_ops_plain.softmax(expected, 0.125f, n, width);
-        for (int i = 0; i < width; i++) // exponents up to 15 in float: 2^-21, and the sum's roundings
-            near("softmax", n, i, found[i], expected[i], expected[i] * 0x1p-20f);
-        untouched(found, (size_t)width * 4, sizeof found);
+        draw_row(in, n, 40.0f);
+        memset(found, 0x5a, sizeof found);
+        float inverse = ops->exponentials(in, 0.125f, n, found);
+        float expected_inverse = vector_ops_plain.exponentials(in, 0.125f, n, expected);
+        near("sum", n, -1, inverse, expected_inverse, expected_inverse * 0x1p-20f);
+        for (int i = 0; i < n; i++) // exponents up to 15 in float: 2^-21
+            near("exponential", n, i, found[i], expected[i], expected[i] * 0x1p-20f);
+        untouched(found, (size_t)n * 4, sizeof found);
+        memset(halves, 0x5a, sizeof halves);
+        assert_true(ops->exponentials_bf16(in, 0.125f, n, halves) == inverse);
+        ops->to_bf16(found, n, rounded);
+        assert_memory_equal(halves, rounded, (size_t)n * 2);
+        untouched(halves, (size_t)n * 2, sizeof halves);
     }
     float extremes[16] = {-3e38f, 0.0f, 1000.0f, 1000.0f, -1e30f};
-    ops->softmax(extremes, 1.0f, 5, 16);
-    assert_true(extremes[0] == 0.0f && extremes[2] == 0.5f && extremes[3] == 0.5f && extremes[5] == 0.0f);
+    float inverse = ops->exponentials(extremes, 1.0f, 5, extremes); // a common factor near 1 is allowed
+    assert_true(extremes[0] == 0.0f && extremes[1] == 0.0f && extremes[4] == 0.0f);
+    near("even weight", 5, 2, extremes[2] * inverse, 0.5f, 0x1p-24f);
+    near("even weight", 5, 3, extremes[3] * inverse, 0.5f, 0x1p-24f);
 }
 
 static void check_simple(const struct vector_ops *ops)
@@ -169,7 +176,14 @@ static void check_simple(const struct vector_ops *ops)
         vector_ops_plain.add(a, b, n, expected);
         assert_memory_equal(found, expected, (size_t)n * 4);
         untouched(found, (size_t)n * 4, sizeof found);
+        ops->scale(a, 0.3f, n, found);
+        vector_ops_plain.scale(a, 0.3f, n, expected);
+        assert_memory_equal(found, expected, (size_t)n * 4);
+        untouched(found, (size_t)n * 4, sizeof found);
         memset(halves, 0x5a, sizeof halves);
+        ops->scale_bf16(a, 0.3f, n, halves);
+        vector_ops_plain.scale_bf16(a, 0.3f, n, expected_halves);
+        assert_memory_equal(halves, expected_halves, (size_t)n * 2);
         ops->to_bf16(a, n, halves);
         vector_ops_plain.to_bf16(a, n, expected_halves);
         assert_memory_equal(halves, expected_halves, (size_t)n * 2);
@@ -206,7 +220,7 @@ static void check_all(const struct vector_ops *ops)
     check_gelu(ops);
     check_layernorm(ops);
     check_quantising(ops);
-    check_softmax(ops);
+    check_exponentials(ops);
     check_simple(ops);
     check_transpose(ops);
 }
@@ -231,7 +245,7 @@ static void avx2_is_near_plain(void **unused)
     check_all(&vector_ops_avx2);
 }
 
-// Known values: Python's math.erf, and softmax of equal scores.
+// Known values: Python's math.erf, and equal scores.
 static void plain_has_known_values(void **unused)
 {
     (void)unused;
@@ -243,9 +257,9 @@ static void plain_has_known_values(void **unused)
     for (int i = 0; i < 7; i++)
         assert_true(fabs((double)found[i] - expected[i]) <= fabs(expected[i]) * 0x1p-23);
     float row[5] = {2.0f, 2.0f, 2.0f, 2.0f, 9.0f};
-    vector_ops_plain.softmax(row, 1.0f, 4, 5);
+    assert_true(vector_ops_plain.exponentials(row, 1.0f, 4, row) == 0.25f);
     for (int i = 0; i < 5; i++)
-        assert_true(row[i] == (i < 4 ? 0.25f : 0.0f));
+        assert_true(row[i] == (i < 4 ? 1.0f : 9.0f));
 }
 
 int main(void)

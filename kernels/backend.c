@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/cuda/plugin.h"
 #include "kernels/simulated.h"
 
 const char *const precision_names[PRECISION_COUNT] = {"fp32", "fp16", "bf16", "int8"};
@@ -27,7 +28,9 @@ enum status backend_open(struct backend **backend, const char *name, int threads
     if (threads < 0)
         return error_set(err, STATUS_REJECTED, "%d threads; 0 means one for each core", threads);
     if (strcmp(name, "cuda") == 0)
-        return error_set(err, STATUS_REJECTED, "no CUDA backend in this build; use backend 'cpu'");
+        return cuda_plugin_open(backend, err);
+    if (strcmp(name, "auto") == 0 && cuda_plugin_open(backend, NULL) == STATUS_OK)
+        return STATUS_OK;
     if (strcmp(name, "cpu") == 0 || strcmp(name, "auto") == 0)
         return cpu_backend_open(backend, threads, err);
     if (strcmp(name, "simulated") == 0)

@@ -106,9 +106,16 @@ void offsets_new_owner(struct offsets *offsets)
         offsets->deaths++;
         offsets->died_at = offsets->first;
         offsets->alone_deaths += offsets->alone;
+    } else if (offsets->deaths >= OFFSETS_DEATHS_LIMIT) {
+        offsets->deaths = CAUTION_CAREFUL;
     }
     offsets->running = true;
     offsets->alone = false;
+}
+
+bool offsets_is_hopeless(const struct offsets *offsets)
+{
+    return offsets->deaths >= OFFSETS_DEATHS_LIMIT;
 }
 
 void offsets_acquit_idle(struct offsets *offsets)

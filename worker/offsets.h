@@ -47,10 +47,13 @@ bool offsets_is_finished(const struct offsets *offsets, int64_t offset);
 // jobs at once, so that the killer is soon among them; after two it is careful: one job alone in the whole
 // process.
 enum offsets_caution { CAUTION_NONE, CAUTION_WARY, CAUTION_CAREFUL };
-enum { OFFSETS_WARY_JOBS = 8, OFFSETS_WARY_SPAN = 256, OFFSETS_CONVICTION = 3 };
+enum { OFFSETS_WARY_JOBS = 8, OFFSETS_WARY_SPAN = 256, OFFSETS_CONVICTION = 3, OFFSETS_DEATHS_LIMIT = 16 };
 enum offsets_caution offsets_caution(const struct offsets *offsets);
 // The owner before this one left; counts its death if it was still marked as running, and marks this one.
 void offsets_new_owner(struct offsets *offsets);
+// So many owners died without progress that several different records must have killed: a bad build or
+// device. The mark is cleared by an orderly stop, after which the next owner begins careful.
+bool offsets_is_hopeless(const struct offsets *offsets);
 void offsets_acquit_idle(
     struct offsets *offsets); // the end was reached: forgets deaths where no record is open
 bool offsets_is_convicted(

@@ -53,6 +53,18 @@ static void publish_marks(struct worker *worker, bool running)
     }
 }
 
+static void give_up_if_hopeless(struct worker *worker, const rd_kafka_topic_partition_t *entry,
+                                const struct offsets *offsets)
+{
+    struct error err;
+    if (offsets_is_hopeless(offsets) &&
+        error_set(&err, STATUS_FATAL,
+                  "%d workers died one after another near %s partition %d offset %lld, at different records: "
+                  "this build or device is bad",
+                  offsets->deaths, entry->topic, entry->partition, (long long)offsets->first) != STATUS_OK)
+        worker_fail(worker, &err);
+}
+
 void rebalance_assign(struct worker *worker, rd_kafka_t *consumer,
                       rd_kafka_topic_partition_list_t *partitions)
 {
@@ -67,6 +79,7 @@ void rebalance_assign(struct worker *worker, rd_kafka_t *consumer,
         if (!read_offsets(worker, consumer, entry, topic, &offsets))
             break; // a stop was asked for
         offsets_new_owner(&offsets);
+        give_up_if_hopeless(worker, entry, &offsets);
         entry->offset = offsets.first;
         assignment_add(assignment, topic, entry->partition, &offsets);
         LOG_INFO("assigned", "topic=%s partition=%d offset=%lld deaths=%d", entry->topic, entry->partition,

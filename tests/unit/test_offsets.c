@@ -170,6 +170,25 @@ static void test_deaths_lead_to_conviction(void **state)
     assert_int_equal(offsets_caution(&offsets), CAUTION_NONE);
 }
 
+static void test_many_deaths_stop_the_worker_once(void **state)
+{
+    (void)state;
+    struct offsets offsets;
+    offsets_init(&offsets, 0, 64);
+    offsets_new_owner(&offsets);
+    for (int i = 0; i < OFFSETS_DEATHS_LIMIT; i++) {
+        assert_false(offsets_is_hopeless(&offsets));
+        offsets = reread(&offsets);
+        offsets_new_owner(&offsets);
+    }
+    assert_true(offsets_is_hopeless(&offsets));
+    offsets.running = false; // it stopped in good order
+    offsets = reread(&offsets);
+    offsets_new_owner(&offsets);
+    assert_false(offsets_is_hopeless(&offsets));
+    assert_int_equal(offsets_caution(&offsets), CAUTION_CAREFUL);
+}
+
 static void test_an_orderly_end_is_no_death(void **state)
 {
     (void)state;
@@ -234,6 +253,7 @@ int main(void)
         cmocka_unit_test(test_a_record_is_taken_once),
         cmocka_unit_test(test_deaths_lead_to_conviction),
         cmocka_unit_test(test_an_orderly_end_is_no_death),
+        cmocka_unit_test(test_many_deaths_stop_the_worker_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,10 +16,19 @@
 enum precision { PRECISION_FP32, PRECISION_FP16, PRECISION_BF16, PRECISION_INT8, PRECISION_COUNT };
 extern const char *const precision_names[PRECISION_COUNT]; // "fp32"
 
+// What a plan tells about where it looked; false and true read as the first two.
+enum explanation {
+    EXPLAIN_NOTHING,
+    EXPLAIN_LAST,    // network.h: the last block's class-token row of each head, or a class-activation map
+    EXPLAIN_ROLLOUT, // attention rollout (Abnar and Zuidema 2020): class-token row of the product over the
+                     // blocks, last first, of (mean over heads + 1) / 2; one map. Networks with attention
+                     // only.
+};
+
 struct plan_options {
     enum precision precision;
-    int max_batch;  // largest count that will be run
-    bool attention; // give the class-token maps
+    int max_batch;              // largest count that will be run
+    enum explanation attention; // the maps wanted
 };
 
 struct backend;
@@ -28,8 +37,8 @@ struct backend;
 // caller's.
 struct inference {
     float *logits;    // (count, classes)
-    float *attention; // (count, heads, map_height, map_width): class-token attention of the last block,
-                      // softmax weights; NULL when the plan was prepared without
+    float *attention; // (count, heads, map_height, map_width): of the attentions softmax weights without the
+                      // class token's own; NULL when the plan was prepared without
 };
 
 // What a caller may know of a plan; backends put it first in their own struct.
@@ -38,7 +47,7 @@ struct plan {
     int max_batch;
     int classes;
     int view_size;                    // bytes of one input: image_size * image_size * 3
-    int heads, map_height, map_width; // of the attention output; heads 0: none
+    int heads, map_height, map_width; // of the attention output; heads 0: none; 1: one map
     double flops;                     // of one image
     uint64_t weight_size;             // bytes the plan holds for weights
     uint64_t memory_size;             // bytes of activations and workspace

@@ -276,10 +276,10 @@ static enum status open_weights(struct model *model, const char *path, struct er
 static enum status build_network(struct model *model, const char *path, struct error *err)
 {
     const struct manifest *manifest = &model->manifest;
-    enum status status = network_build(&model->network, manifest->architecture, LESION_CLASSES, err);
-    if (status == STATUS_OK && model->network->image_size != manifest->image_size)
-        status = error_set(err, STATUS_REJECTED, "%s takes images of %d, the manifest says %d",
-                           manifest->architecture, model->network->image_size, manifest->image_size);
+    enum status status = network_build_sized(&model->network, manifest->architecture, manifest->image_size,
+                                             LESION_CLASSES, err);
+    if (status == STATUS_OK)
+        status = network_fit_weights(model->network, model->weights, err);
     if (status == STATUS_OK) {
         memcpy(model->network->mean, manifest->preprocessing.mean, sizeof model->network->mean);
         memcpy(model->network->std, manifest->preprocessing.std, sizeof model->network->std);

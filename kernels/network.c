@@ -1,4 +1,4 @@
-// network.c: the architectures known, the calls that append operations, and the shapes that follow from them.
+// network.c: the architectures known, and what a network says about its weights and its cost.
 #include "kernels/network.h"
 
 #include <assert.h>
@@ -7,18 +7,34 @@
 #include <string.h>
 
 #include "common/memory.h"
+#include "kernels/model/efficientnet.h"
+#include "kernels/model/resnet.h"
 #include "kernels/model/vit.h"
-#include "kernels/network_build.h"
 
-// The architectures: names[i] is built by builders[i], which gets the network with its name, classes and
-// normalisation set.
-static const char *const names[] = {"vit_tiny_patch16_224", "vit_small_patch16_224", "vit_base_patch16_224",
-                                    "vit_large_patch16_224", NULL};
-static void (*const builders[])(struct network *network) = {vit_build, vit_build, vit_build, vit_build};
-enum { ARCHITECTURE_COUNT = sizeof builders / sizeof builders[0] };
-_Static_assert(ARCHITECTURE_COUNT == sizeof names / sizeof names[0] - 1, "a builder for each name");
+struct architecture {
+    // Gets the network with its name, image size, classes and normalisation set.
+    void (*build)(struct network *network);
+    int image_size; // what it was made for
+    int least_size;
+    int size_step; // sizes are multiples of it
+};
 
-enum { MAX_CLASSES = 100000 };
+enum { MAX_CLASSES = 100000, MAX_IMAGE_SIZE = 1024 };
+
+// names[i] belongs to architectures[i].
+static const char *const names[] = {"vit_tiny_patch16_224",
+                                    "vit_small_patch16_224",
+                                    "vit_base_patch16_224",
+                                    "vit_large_patch16_224",
+                                    "resnet18",
+                                    "efficientnet_b4",
+                                    NULL};
+static const struct architecture architectures[] = {
+    {vit_build, 224, 16, 16}, {vit_build, 224, 16, 16},   {vit_build, 224, 16, 16},
+    {vit_build, 224, 16, 16}, {resnet_build, 224, 32, 1}, {efficientnet_build, 320, 32, 1},
+};
+enum { ARCHITECTURE_COUNT = sizeof architectures / sizeof architectures[0] };
+_Static_assert(ARCHITECTURE_COUNT == sizeof names / sizeof names[0] - 1, "an entry for each name");
 
 static const float imagenet_mean[3] = {0.485f, 0.456f, 0.406f};
 static const float imagenet_std[3] = {0.229f, 0.224f, 0.225f};
@@ -28,36 +44,60 @@ const char *const *network_architectures(void)
     return names;
 }
 
-static enum status unknown_architecture(const char *name, struct error *err)
+// Index of the name, or -1 with the error.
+static int find_architecture(const char *name, struct error *err)
 {
     char known[256] = "";
     for (int i = 0; i < ARCHITECTURE_COUNT; i++) {
+        if (strcmp(name, names[i]) == 0)
+            return i;
         size_t used = strlen(known);
         snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", names[i]);
     }
-    return error_set(err, STATUS_REJECTED, "architecture '%.64s' is not known; these are: %s", name, known);
+    (void)error_set(err, STATUS_REJECTED, "architecture '%.64s' is not known; these are: %s", name, known);
+    return -1;
+}
+
+static enum status build(struct network **result, int index, int image_size, int classes, struct error *err)
+{
+    const struct architecture *architecture = &architectures[index];
+    *result = NULL;
+    if (classes < 1 || classes > MAX_CLASSES)
+        return error_set(err, STATUS_REJECTED, "a network of %d classes; 1 to %d are allowed", classes,
+                         MAX_CLASSES);
+    if (image_size < architecture->least_size || image_size > MAX_IMAGE_SIZE ||
+        image_size % architecture->size_step != 0)
+        return error_set(
+            err, STATUS_REJECTED,
+            "%s can't take images of %d x %d: a side must be a multiple of %d from %d to %d, and "
+            "%d is what it was made for",
+            names[index], image_size, image_size, architecture->size_step, architecture->least_size,
+            MAX_IMAGE_SIZE, architecture->image_size);
+    struct network *network = memory_alloc(sizeof *network);
+    snprintf(network->architecture, sizeof network->architecture, "%s", names[index]);
+    network->image_size = image_size;
+    network->classes = classes;
+    network->attention = -1;
+    memcpy(network->mean, imagenet_mean, sizeof network->mean);
+    memcpy(network->std, imagenet_std, sizeof network->std);
+    architecture->build(network);
+    *result = network;
+    return STATUS_OK;
+}
+
+enum status network_build_sized(struct network **result, const char *architecture, int image_size,
+                                int classes, struct error *err)
+{
+    *result = NULL;
+    int index = find_architecture(architecture, err);
+    return index < 0 ? STATUS_REJECTED : build(result, index, image_size, classes, err);
 }
 
 enum status network_build(struct network **result, const char *architecture, int classes, struct error *err)
 {
     *result = NULL;
-    if (classes < 1 || classes > MAX_CLASSES)
-        return error_set(err, STATUS_REJECTED, "a network of %d classes; 1 to %d are allowed", classes,
-                         MAX_CLASSES);
-    for (int i = 0; i < ARCHITECTURE_COUNT; i++) {
-        if (strcmp(architecture, names[i]) != 0)
-            continue;
-        struct network *network = memory_alloc(sizeof *network);
-        snprintf(network->architecture, sizeof network->architecture, "%s", architecture);
-        network->classes = classes;
-        network->attention = -1;
-        memcpy(network->mean, imagenet_mean, sizeof network->mean);
-        memcpy(network->std, imagenet_std, sizeof network->std);
-        builders[i](network);
-        *result = network;
-        return STATUS_OK;
-    }
-    return unknown_architecture(architecture, err);
+    int index = find_architecture(architecture, err);
+    return index < 0 ? STATUS_REJECTED : build(result, index, architectures[index].image_size, classes, err);
 }
 
 void network_free(struct network *network)
@@ -65,127 +105,61 @@ void network_free(struct network *network)
     free(network);
 }
 
-// Appends an operation with one output of the given shape.
-static struct operation *append(struct network *network, enum op_kind kind, int input, struct tensor output)
+int network_map_heads(const struct network *network)
 {
-    assert(network->operation_count < NETWORK_MAX_OPERATIONS);
-    assert(network->tensor_count < NETWORK_MAX_TENSORS);
-    assert(input >= -1 && input < network->tensor_count);
-    struct operation *operation = &network->operations[network->operation_count++];
-    *operation = (struct operation){
-        .kind = kind, .input = input, .second = -1, .output = network->tensor_count++, .groups = 1};
-    network->tensors[operation->output] = output;
-    return operation;
+    if (network->attention < 0)
+        return 0;
+    const struct operation *operation = &network->operations[network->attention];
+    return operation->kind == OP_ATTENTION ? operation->heads : 1;
 }
 
-static void set_name(char name[TENSOR_NAME_SIZE], const char *prefix, const char *suffix)
+// What follows a batch normalisation's prefix.
+static const char *const batchnorm_suffixes[] = {".weight", ".bias", ".running_mean", ".running_var"};
+enum { BATCHNORM_WEIGHTS = sizeof batchnorm_suffixes / sizeof batchnorm_suffixes[0] };
+
+int operation_weight_names(const struct operation *operation,
+                           char weight_names[OPERATION_MAX_WEIGHTS][TENSOR_NAME_SIZE])
 {
-    int length = snprintf(name, TENSOR_NAME_SIZE, "%s%s", prefix, suffix);
-    assert(length > 0 && length < TENSOR_NAME_SIZE);
-    (void)length;
+    int count = 0;
+    if (operation->weight[0])
+        strcpy(weight_names[count++], operation->weight);
+    if (operation->bias[0])
+        strcpy(weight_names[count++], operation->bias);
+    for (int i = 0; operation->batchnorm[0] && i < BATCHNORM_WEIGHTS; i++) {
+        int length = snprintf(weight_names[count++], TENSOR_NAME_SIZE, "%s%s", operation->batchnorm,
+                              batchnorm_suffixes[i]);
+        assert(length > 0 && length < TENSOR_NAME_SIZE);
+        (void)length;
+    }
+    return count;
 }
 
-int network_add_normalise(struct network *network)
+static bool is_batchnorm_weight(const struct operation *operation, const char *name)
 {
-    int size = network->image_size;
-    struct operation *operation = append(network, OP_NORMALISE, -1, (struct tensor){size * size, 3});
-    operation->height = operation->width = size;
-    return operation->output;
+    size_t length = strlen(operation->batchnorm);
+    if (length == 0 || strncmp(name, operation->batchnorm, length) != 0)
+        return false;
+    for (int i = 0; i < BATCHNORM_WEIGHTS; i++)
+        if (strcmp(name + length, batchnorm_suffixes[i]) == 0)
+            return true;
+    return false;
 }
 
-int network_add_convolution(struct network *network, int input, const struct convolution_shape *shape,
-                            const char *prefix)
-{
-    int height = (shape->height + 2 * shape->padding - shape->kernel) / shape->stride + 1;
-    int width = (shape->width + 2 * shape->padding - shape->kernel) / shape->stride + 1;
-    assert(height > 0 && width > 0 && shape->height * shape->width == network->tensors[input].rows);
-    assert(network->tensors[input].columns % shape->groups == 0 && shape->channels % shape->groups == 0);
-    struct operation *operation =
-        append(network, OP_CONVOLUTION, input, (struct tensor){height * width, shape->channels});
-    operation->height = shape->height;
-    operation->width = shape->width;
-    operation->kernel_height = operation->kernel_width = shape->kernel;
-    operation->stride = shape->stride;
-    operation->padding = shape->padding;
-    operation->groups = shape->groups;
-    set_name(operation->weight, prefix, ".weight");
-    if (shape->bias)
-        set_name(operation->bias, prefix, ".bias");
-    return operation->output;
-}
-
-int network_add_tokens(struct network *network, int input, const char *cls_token, const char *pos_embed)
-{
-    struct tensor output = network->tensors[input];
-    output.rows++;
-    struct operation *operation = append(network, OP_TOKENS, input, output);
-    set_name(operation->weight, cls_token, "");
-    set_name(operation->bias, pos_embed, "");
-    return operation->output;
-}
-
-int network_add_layernorm(struct network *network, int input, float epsilon, const char *prefix)
-{
-    struct operation *operation = append(network, OP_LAYERNORM, input, network->tensors[input]);
-    operation->epsilon = epsilon;
-    set_name(operation->weight, prefix, ".weight");
-    set_name(operation->bias, prefix, ".bias");
-    return operation->output;
-}
-
-int network_add_linear(struct network *network, int input, int columns, const char *prefix)
-{
-    struct tensor output = {network->tensors[input].rows, columns};
-    struct operation *operation = append(network, OP_LINEAR, input, output);
-    set_name(operation->weight, prefix, ".weight");
-    set_name(operation->bias, prefix, ".bias");
-    return operation->output;
-}
-
-int network_add_attention(struct network *network, int input, int heads)
-{
-    struct tensor output = network->tensors[input];
-    assert(output.columns % (3 * heads) == 0);
-    output.columns /= 3;
-    struct operation *operation = append(network, OP_ATTENTION, input, output);
-    operation->heads = heads;
-    return operation->output;
-}
-
-int network_add_gelu(struct network *network, int input)
-{
-    return append(network, OP_GELU, input, network->tensors[input])->output;
-}
-
-int network_add_sum(struct network *network, int input, int second)
-{
-    const struct tensor *a = &network->tensors[input], *b = &network->tensors[second];
-    assert(a->rows == b->rows && a->columns == b->columns);
-    (void)b;
-    struct operation *operation = append(network, OP_ADD, input, *a);
-    operation->second = second;
-    return operation->output;
-}
-
-int network_add_first_row(struct network *network, int input)
-{
-    return append(network, OP_FIRST_ROW, input, (struct tensor){1, network->tensors[input].columns})->output;
-}
-
-// Shape of one of an operation's two weights (the bias where is_bias). Returns the rank.
+// Shape of an operation's weight or, with is_vector, of its bias or a part of its batch normalisation.
+// Returns the rank.
 static int operation_weight_shape(const struct network *network, const struct operation *operation,
-                                  bool is_bias, int64_t shape[TENSOR_MAX_RANK])
+                                  bool is_vector, int64_t shape[TENSOR_MAX_RANK])
 {
     const struct tensor *output = &network->tensors[operation->output];
     int input_columns = operation->input >= 0 ? network->tensors[operation->input].columns : 0;
     if (operation->kind == OP_TOKENS) { // cls_token (1, 1, d) and pos_embed (1, tokens, d)
         shape[0] = 1;
-        shape[1] = is_bias ? output->rows : 1;
+        shape[1] = is_vector ? output->rows : 1;
         shape[2] = output->columns;
         return 3;
     }
     shape[0] = output->columns;
-    if (is_bias || operation->kind == OP_LAYERNORM)
+    if (is_vector || operation->kind == OP_LAYERNORM)
         return 1;
     if (operation->kind == OP_LINEAR) {
         shape[1] = input_columns;
@@ -204,7 +178,8 @@ int network_weight_shape(const struct network *network, const char *name, int64_
         const struct operation *operation = &network->operations[i];
         if (operation->weight[0] && strcmp(operation->weight, name) == 0)
             return operation_weight_shape(network, operation, false, shape);
-        if (operation->bias[0] && strcmp(operation->bias, name) == 0)
+        if ((operation->bias[0] && strcmp(operation->bias, name) == 0) ||
+            is_batchnorm_weight(operation, name))
             return operation_weight_shape(network, operation, true, shape);
     }
     return 0;

@@ -17,7 +17,8 @@
 
 enum op_kind {
     OP_NORMALISE,   // view bytes -> (height*width, 3)
-    OP_CONVOLUTION, // (h*w, c) -> (h'*w', c'); weight (c', c/groups, kh, kw), optional bias
+    OP_CONVOLUTION, // (h*w, c) -> (h'*w', c'); weight (c', c/groups, kh, kw), optional bias and batch
+                    // normalisation; padding is zero
     OP_TOKENS,    // (patches, d) -> (1 + patches, d): class token first, positions added; weights cls_token,
                   // pos_embed
     OP_LAYERNORM, // each row to mean 0, variance 1 (biased), times weight plus bias, epsilon
@@ -26,6 +27,12 @@ enum op_kind {
     OP_GELU,      // x/2 * (1 + erf(x / sqrt 2)), exact
     OP_ADD,       // input + second, same shape
     OP_FIRST_ROW, // (r, c) -> (1, c)
+    OP_RELU,      // max(x, 0)
+    OP_SILU,      // x / (1 + exp(-x))
+    OP_SIGMOID,   // 1 / (1 + exp(-x))
+    OP_MAX_POOL,  // (h*w, c) -> (h'*w', c): largest of each window, padding is never the largest
+    OP_MEAN_ROWS, // (r, c) -> (1, c)
+    OP_SCALE,     // input (r, c) times second (1, c), each row
     OP_KIND_COUNT
 };
 
@@ -39,14 +46,17 @@ struct tensor {
 struct operation {
     enum op_kind kind;
     int input;  // tensor indices; -1: none
-    int second; // OP_ADD
+    int second; // OP_ADD, OP_SCALE
     int output;
     char weight[TENSOR_NAME_SIZE]; // names in the weights file; empty: none
     char bias[TENSOR_NAME_SIZE];
-    int height, width; // OP_CONVOLUTION, OP_NORMALISE: of the input
+    // OP_CONVOLUTION: "bn1" for the normalisation by bn1.running_mean and bn1.running_var, times bn1.weight
+    // plus bn1.bias, that follows it; backends fold it into weight and bias (parameters.h). Empty: none.
+    char batchnorm[TENSOR_NAME_SIZE];
+    int height, width; // OP_CONVOLUTION, OP_MAX_POOL, OP_NORMALISE: of the input
     int kernel_height, kernel_width, stride, padding, groups;
     int heads;     // OP_ATTENTION
-    float epsilon; // OP_LAYERNORM
+    float epsilon; // OP_LAYERNORM; of the batch normalisation
 };
 
 struct network {
@@ -58,22 +68,49 @@ struct network {
     int tensor_count;
     struct operation operations[NETWORK_MAX_OPERATIONS];
     int operation_count;
-    int logits;                // tensor (1, classes)
-    int attention;             // index of the operation whose class-token rows explain the answer; -1: none
+    int logits; // tensor (1, classes), output of an OP_LINEAR
+    // Index of the operation that explains the answer, -1: none. An OP_ATTENTION: its class token's row of
+    // each head. Any other: its output is the last feature map (map_height * map_width, c), whose mean over
+    // the rows the head turns into logits; the explanation is the class-activation map of the class with the
+    // greatest logit (the first of equals): at each place the feature's product with that class's row of the
+    // head's weight. Its mean over the places plus the head's bias is the logit.
+    int attention;
     int map_height, map_width; // of the explanation: 14 x 14 for patch 16 at 224
 };
 
-// The network of an architecture name ("vit_base_patch16_224") with the given head. Free with network_free.
-// REJECTED lists the names known.
+// The network of an architecture name ("vit_base_patch16_224") with the given head, for images of the size it
+// was made for, or of another. Free with network_free. REJECTED lists the names known, or the sizes it can
+// take.
 enum status network_build(struct network **network, const char *architecture, int classes,
                           struct error *err) MUST_CHECK;
+enum status network_build_sized(struct network **network, const char *architecture, int image_size,
+                                int classes, struct error *err) MUST_CHECK;
 void network_free(struct network *network);
 const char *const *network_architectures(void); // NULL-terminated
 
+// The heads of the explanation: an attention's, or 1 for a class-activation map; 0: there is none.
+int network_map_heads(const struct network *network);
+
+// Makes weights of another image size fit: positions (pos_embed) are interpolated to the network's grid,
+// bicubic and antialiased, as timm does. REJECTED: they are not a class token and a square. Other tensors
+// stay; what weights_at and weights_find gave before may become invalid.
+enum status network_fit_weights(const struct network *network, struct weights *weights,
+                                struct error *err) MUST_CHECK;
+
 // Every tensor the network names exists with the right shape and a float type, and every value is finite;
-// REJECTED names the first tensor that does not fit and what was expected.
+// REJECTED names the first tensor that does not fit and what was expected, and the architecture that would
+// fit, where one does.
 enum status network_check_weights(const struct network *network, const struct weights *weights,
                                   struct error *err) MUST_CHECK;
+// The architecture whose tensors all are there in the right shapes, but perhaps for the head and positions;
+// NULL: none. network_add_recognised adds to a sentence in *err what it is where it is another one.
+const char *network_recognise(const struct weights *weights);
+void network_add_recognised(const struct network *network, const struct weights *weights, struct error *err);
+// The names of an operation's values in the weights file, running_var last where it has one. Returns how
+// many.
+enum { OPERATION_MAX_WEIGHTS = 6 };
+int operation_weight_names(const struct operation *operation,
+                           char names[OPERATION_MAX_WEIGHTS][TENSOR_NAME_SIZE]);
 // Shape that the network expects of a weight name; rank 0 when it uses no such name.
 int network_weight_shape(const struct network *network, const char *name, int64_t shape[TENSOR_MAX_RANK]);
 // Floating-point operations of one image (a multiply-add counts two), matrix products and convolutions only.

@@ -1,7 +1,7 @@
 // network_build.h: what a builder (model/vit.c, ...) appends to a network. Each call adds one operation and
 // returns the index of its output tensor. prefix names the weights: "blocks.0.norm1" stands for
 // "blocks.0.norm1.weight" and "blocks.0.norm1.bias". A network beyond its limits is a bug of the builder
-// and asserts.
+// and asserts. The network's image_size and classes are set before the first call.
 #ifndef SKINSIGHT_KERNELS_NETWORK_BUILD_H
 #define SKINSIGHT_KERNELS_NETWORK_BUILD_H
 
@@ -12,7 +12,12 @@ struct convolution_shape {
     int channels;      // of the output
     int kernel, stride, padding, groups;
     bool bias;
+    const char *batchnorm; // prefix of the batch normalisation that follows; NULL: none
+    float epsilon;         // of the batch normalisation
 };
+
+// Places of a window along a side of the input: the height or width of the output.
+int network_window_count(int side, const struct convolution_shape *shape);
 
 int network_add_normalise(struct network *network); // the first operation
 int network_add_convolution(struct network *network, int input, const struct convolution_shape *shape,
@@ -24,5 +29,12 @@ int network_add_attention(struct network *network, int input, int heads);
 int network_add_gelu(struct network *network, int input);
 int network_add_sum(struct network *network, int input, int second);
 int network_add_first_row(struct network *network, int input);
+int network_add_relu(struct network *network, int input);
+int network_add_silu(struct network *network, int input);
+int network_add_sigmoid(struct network *network, int input);
+// Of the shape it takes height, width, kernel, stride and padding.
+int network_add_max_pool(struct network *network, int input, const struct convolution_shape *shape);
+int network_add_mean_rows(struct network *network, int input);
+int network_add_scale(struct network *network, int input, int second); // second: one row
 
 #endif

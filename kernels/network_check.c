@@ -3,7 +3,10 @@
 #include "kernels/network.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "common/memory.h"
 
 static void shape_text(int rank, const int64_t *shape, char *text, size_t size)
 {
@@ -36,43 +39,117 @@ static size_t first_not_finite(const struct weight *weight)
     return weight->count;
 }
 
+static bool has_shape(const struct weight *weight, int rank, const int64_t *shape)
+{
+    return weight->rank == rank && memcmp(weight->shape, shape, (size_t)rank * sizeof shape[0]) == 0;
+}
+
+// Running variances: a root is taken of them.
+static size_t first_negative(const struct weight *weight)
+{
+    size_t i = 0;
+    float *values = memory_alloc(weight->count * sizeof *values);
+    weight_to_float(weight, values);
+    while (i < weight->count && values[i] >= 0)
+        i++;
+    free(values);
+    return i;
+}
+
+static enum status check_values(const struct weight *weight, bool is_variance, struct error *err)
+{
+    if (weight->dtype != DTYPE_F32 && weight->dtype != DTYPE_F16 && weight->dtype != DTYPE_BF16)
+        return error_set(err, STATUS_REJECTED, "tensor '%s' holds whole numbers; F32, F16 or BF16 is needed",
+                         weight->name);
+    size_t bad = first_not_finite(weight);
+    if (bad < weight->count)
+        return error_set(err, STATUS_REJECTED, "tensor '%s' is not finite: value %zu is NaN or infinite",
+                         weight->name, bad);
+    bad = is_variance ? first_negative(weight) : weight->count;
+    if (bad < weight->count)
+        return error_set(err, STATUS_REJECTED, "tensor '%s' holds variances, but value %zu is negative",
+                         weight->name, bad);
+    return STATUS_OK;
+}
+
+// Whether every tensor of the network but its head's and its positions is there in the right shape.
+static bool body_fits(const struct network *network, const struct weights *weights)
+{
+    for (int i = 0; i < network->operation_count; i++) {
+        const struct operation *operation = &network->operations[i];
+        char names[OPERATION_MAX_WEIGHTS][TENSOR_NAME_SIZE];
+        int count = operation->output == network->logits ? 0 : operation_weight_names(operation, names);
+        for (int j = 0; j < count; j++) {
+            int64_t shape[TENSOR_MAX_RANK];
+            if (operation->kind == OP_TOKENS && strcmp(names[j], operation->bias) == 0)
+                continue;
+            int rank = network_weight_shape(network, names[j], shape);
+            const struct weight *weight = weights_find(weights, names[j]);
+            if (!weight || !has_shape(weight, rank, shape))
+                return false;
+        }
+    }
+    return true;
+}
+
+const char *network_recognise(const struct weights *weights)
+{
+    const char *const *names = network_architectures();
+    for (int i = 0; names[i]; i++) {
+        struct network *network = NULL;
+        if (network_build(&network, names[i], 1, NULL) != STATUS_OK)
+            continue;
+        bool fits = body_fits(network, weights);
+        network_free(network);
+        if (fits)
+            return names[i];
+    }
+    return NULL;
+}
+
+void network_add_recognised(const struct network *network, const struct weights *weights, struct error *err)
+{
+    const char *name = err ? network_recognise(weights) : NULL;
+    if (!name || strcmp(name, network->architecture) == 0)
+        return;
+    size_t used = strlen(err->message);
+    snprintf(err->message + used, sizeof err->message - used, "; these are weights of %s, not of %s", name,
+             network->architecture);
+}
+
 static enum status check_weight(const struct network *network, const struct weights *weights,
-                                const char *name, struct error *err)
+                                const char *name, bool is_variance, struct error *err)
 {
     int64_t shape[TENSOR_MAX_RANK];
     char expected[96], found[96];
     int rank = network_weight_shape(network, name, shape);
     shape_text(rank, shape, expected, sizeof expected);
     const struct weight *weight = weights_find(weights, name);
-    if (!weight)
-        return error_set(err, STATUS_REJECTED, "tensor '%s' (%s) is missing", name, expected);
-    shape_text(weight->rank, weight->shape, found, sizeof found);
-    if (weight->rank != rank || memcmp(weight->shape, shape, (size_t)rank * sizeof shape[0]) != 0)
-        return error_set(err, STATUS_REJECTED, "tensor '%s' has shape %s, %s needs %s", name, found,
-                         network->architecture, expected);
-    if (weight->dtype != DTYPE_F32 && weight->dtype != DTYPE_F16 && weight->dtype != DTYPE_BF16)
-        return error_set(err, STATUS_REJECTED, "tensor '%s' holds whole numbers; F32, F16 or BF16 is needed",
-                         name);
-    size_t bad = first_not_finite(weight);
-    weights_discard_pages(weights, weight); // a whole model's pages would stand beside the packed weights
-    if (bad < weight->count)
-        return error_set(err, STATUS_REJECTED, "tensor '%s' is not finite: value %zu is NaN or infinite",
-                         name, bad);
-    return STATUS_OK;
+    if (weight && has_shape(weight, rank, shape))
+        return check_values(weight, is_variance, err);
+    if (weight) {
+        shape_text(weight->rank, weight->shape, found, sizeof found);
+        (void)error_set(err, STATUS_REJECTED, "tensor '%s' has shape %s, %s needs %s", name, found,
+                        network->architecture, expected);
+    } else {
+        (void)error_set(err, STATUS_REJECTED, "tensor '%s' (%s) is missing", name, expected);
+    }
+    network_add_recognised(network, weights, err);
+    return STATUS_REJECTED;
 }
 
 enum status network_check_weights(const struct network *network, const struct weights *weights,
                                   struct error *err)
 {
+    enum status status = STATUS_OK;
     for (int i = 0; i < network->operation_count; i++) {
         const struct operation *operation = &network->operations[i];
-        enum status status = STATUS_OK;
-        if (operation->weight[0])
-            status = check_weight(network, weights, operation->weight, err);
-        if (status == STATUS_OK && operation->bias[0])
-            status = check_weight(network, weights, operation->bias, err);
-        if (status != STATUS_OK)
-            return status;
+        char names[OPERATION_MAX_WEIGHTS][TENSOR_NAME_SIZE];
+        int count = operation_weight_names(operation, names);
+        for (int j = 0; j < count && status == STATUS_OK; j++) {
+            bool is_variance = operation->batchnorm[0] && j == count - 1;
+            status = check_weight(network, weights, names[j], is_variance, err);
+        }
     }
-    return STATUS_OK;
+    return status;
 }

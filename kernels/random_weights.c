@@ -43,8 +43,10 @@ struct rule {
 
 static struct rule rule_of(const char *name, int rank, const int64_t *shape)
 {
-    if (ends_with(name, ".bias"))
+    if (ends_with(name, ".bias") || ends_with(name, ".running_mean"))
         return (struct rule){0, 0x1p-4f};
+    if (ends_with(name, ".running_var"))
+        return (struct rule){0.5f, 0x1p-4f};
     if (strcmp(name, "cls_token") == 0 || strcmp(name, "pos_embed") == 0)
         return (struct rule){0, 0x1p-2f};
     if (rank == 1)
@@ -75,11 +77,10 @@ void random_weights_add(struct weights *weights, const char *name, int rank, con
 void random_weights_fill(struct weights *weights, const struct network *network, uint64_t seed)
 {
     for (int i = 0; i < network->operation_count; i++) {
-        const char *names[] = {network->operations[i].weight, network->operations[i].bias};
-        for (int j = 0; j < 2; j++) {
+        char names[OPERATION_MAX_WEIGHTS][TENSOR_NAME_SIZE];
+        int count = operation_weight_names(&network->operations[i], names);
+        for (int j = 0; j < count; j++) {
             int64_t shape[TENSOR_MAX_RANK];
-            if (!names[j][0])
-                continue;
             int rank = network_weight_shape(network, names[j], shape);
             random_weights_add(weights, names[j], rank, shape, seed);
         }

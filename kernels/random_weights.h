@@ -5,7 +5,8 @@
 //   bits(seed, name, i) = mix((mix(seed) ^ fnv1a64(name)) + (i + 1) * 0x9e3779b97f4a7c15), mix: splitmix64's
 //   u = (bits >> 40) * 2^-23 - 1, exact in float, in [-1, 1)
 //   value = by the kind of tensor
-//     "*.bias"                       u / 16
+//     "*.bias", "*.running_mean"     u / 16
+//     "*.running_var"                1/2 + u / 16: makes up for what activations take from the variance
 //     cls_token, pos_embed           u / 4
 //     one dimension (norm weights)   1 + u / 8
 //     others                         u * sqrt(3 / fan_in): the output's variance is the input's

@@ -98,13 +98,11 @@ enum status weights_open(struct weights **result, const char *path, struct error
     return status;
 }
 
-void weights_add(struct weights *weights, const char *name, int rank, const int64_t *shape,
-                 const float *values)
+// Gives the tensor a copy of the values, which it returns.
+static void *set_values(struct weight *weight, int rank, const int64_t *shape, const float *values)
 {
-    assert(strlen(name) < TENSOR_NAME_SIZE && rank >= 0 && rank <= TENSOR_MAX_RANK);
-    assert(!weights_find(weights, name));
-    struct weight *weight = weights_append(weights);
-    strcpy(weight->name, name);
+    assert(rank >= 0 && rank <= TENSOR_MAX_RANK);
+    memset(weight->shape, 0, sizeof weight->shape);
     weight->dtype = DTYPE_F32;
     weight->rank = rank;
     weight->count = 1;
@@ -117,7 +115,28 @@ void weights_add(struct weights *weights, const char *name, int rank, const int6
     float *copy = memory_alloc(weight->size);
     memcpy(copy, values, weight->size);
     weight->data = copy;
-    weights->entries[weights->count - 1].owned = copy;
+    return copy;
+}
+
+void weights_add(struct weights *weights, const char *name, int rank, const int64_t *shape,
+                 const float *values)
+{
+    assert(strlen(name) < TENSOR_NAME_SIZE && !weights_find(weights, name));
+    struct weight *weight = weights_append(weights);
+    strcpy(weight->name, name);
+    weights->entries[weights->count - 1].owned = set_values(weight, rank, shape, values);
+}
+
+void weights_replace(struct weights *weights, const char *name, int rank, const int64_t *shape,
+                     const float *values)
+{
+    size_t i = 0;
+    while (i < weights->count && strcmp(weights->entries[i].weight.name, name) != 0)
+        i++;
+    assert(i < weights->count);
+    void *old = weights->entries[i].owned;
+    weights->entries[i].owned = set_values(&weights->entries[i].weight, rank, shape, values);
+    free(old);
 }
 
 size_t weights_count(const struct weights *weights)
@@ -179,9 +198,10 @@ void weight_to_float(const struct weight *weight, float *values)
 void weights_discard_pages(const struct weights *weights, const struct weight *weight)
 {
     uintptr_t begin = (uintptr_t)weight->data;
-    if (!weights->map || weight->size == 0)
+    // A tensor of weights_add has no other copy: its pages stay.
+    uintptr_t map = (uintptr_t)weights->map;
+    if (!weights->map || weight->size == 0 || begin < map || begin >= map + weights->map_size)
         return;
-    assert(begin >= (uintptr_t)weights->map);
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t first = (begin + page - 1) / page * page; // only pages that are wholly this tensor's
     uintptr_t last = (begin + weight->size) / page * page;

@@ -39,6 +39,10 @@ void weights_close(struct weights *weights);
 // weights_find gave before becomes invalid. Used by import and tests.
 void weights_add(struct weights *weights, const char *name, int rank, const int64_t *shape,
                  const float *values);
+// Puts other float32 values, copied, in the place of a tensor that is there. What weights_at and weights_find
+// gave of it before becomes invalid.
+void weights_replace(struct weights *weights, const char *name, int rank, const int64_t *shape,
+                     const float *values);
 // Through a temporary name, flushed and renamed. FATAL when it can't be written.
 enum status weights_save(const struct weights *weights, const char *path, struct error *err) MUST_CHECK;
 

@@ -30,40 +30,42 @@ static void normalise(const struct plain_call *call)
             call->output[3 * i + channel] = call->table[256 * channel + call->view[3 * i + channel]];
 }
 
-// One output value: the window at (top, left) of the input against one filter (c/groups, kh, kw).
-static double convolve_window(const struct plain_call *call, int top, int left, int first_channel,
-                              const float *filter)
+// The pixel of a feature map, NULL in the padding.
+static const float *pixel_at(const struct plain_call *call, int y, int x)
 {
     const struct operation *op = call->operation;
-    int channels = call->input_shape.columns / op->groups;
-    double sum = 0;
-    for (int ky = 0; ky < op->kernel_height; ky++) {
-        for (int kx = 0; kx < op->kernel_width; kx++) {
-            int y = top + ky, x = left + kx;
-            if (y < 0 || y >= op->height || x < 0 || x >= op->width)
-                continue; // padding is zero
-            const float *pixel =
-                call->input + (size_t)(y * op->width + x) * call->input_shape.columns + first_channel;
-            for (int c = 0; c < channels; c++)
-                sum += (double)pixel[c] * filter[(c * op->kernel_height + ky) * op->kernel_width + kx];
-        }
+    if (y < 0 || y >= op->height || x < 0 || x >= op->width)
+        return NULL;
+    return call->input + (size_t)(y * op->width + x) * call->input_shape.columns;
+}
+
+// Copies the channels of one group under the window at (top, left) in the order of a filter: channel, row,
+// column.
+static void take_window(const struct plain_call *call, int top, int left, int first_channel, int channels)
+{
+    const struct operation *op = call->operation;
+    int area = op->kernel_height * op->kernel_width;
+    for (int i = 0; i < area; i++) {
+        const float *pixel = pixel_at(call, top + i / op->kernel_width, left + i % op->kernel_width);
+        for (int c = 0; c < channels; c++)
+            call->window[c * area + i] = pixel ? pixel[first_channel + c] : 0;
     }
-    return sum;
 }
 
 static void convolution(const struct plain_call *call)
 {
     const struct operation *op = call->operation;
     int outputs = call->output_shape.columns;
-    int channels = call->input_shape.columns / op->groups; // of one group
+    int channels = call->input_shape.columns / op->groups, group_outputs = outputs / op->groups;
     int output_width = (op->width + 2 * op->padding - op->kernel_width) / op->stride + 1;
-    size_t filter_size = (size_t)channels * op->kernel_height * op->kernel_width;
+    int filter_size = channels * op->kernel_height * op->kernel_width;
     for (int row = 0; row < call->output_shape.rows; row++) {
         int top = row / output_width * op->stride - op->padding;
         int left = row % output_width * op->stride - op->padding;
         for (int n = 0; n < outputs; n++) {
-            int group = n / (outputs / op->groups);
-            double sum = convolve_window(call, top, left, group * channels, call->weight + n * filter_size);
+            if (n % group_outputs == 0)
+                take_window(call, top, left, n / group_outputs * channels, channels);
+            double sum = dot(call->window, call->weight + (size_t)n * filter_size, filter_size);
             call->output[(size_t)row * outputs + n] = (float)(sum + (call->bias ? call->bias[n] : 0));
         }
     }
@@ -144,6 +146,10 @@ static void attention(const struct plain_call *call)
             if (row == 0 && call->attention)
                 for (int i = 1; i < count; i++) // the class token looks at itself too: not on the map
                     call->attention[(size_t)head * (count - 1) + i - 1] = (float)weights[i];
+            for (int i = 0; i < count && call->mixing; i++) {
+                float *mean = &call->mixing[(size_t)row * count + i];
+                *mean = (head == 0 ? 0 : *mean) + (float)(weights[i] / heads);
+            }
         }
     }
 }
@@ -155,6 +161,67 @@ static void gelu(const struct plain_call *call)
         double x = call->input[i];
         call->output[i] = (float)(x / 2 * (1 + erf(x * M_SQRT1_2)));
     }
+}
+
+static void relu(const struct plain_call *call)
+{
+    size_t count = (size_t)call->output_shape.rows * call->output_shape.columns;
+    for (size_t i = 0; i < count; i++)
+        call->output[i] = call->input[i] > 0 ? call->input[i] : 0;
+}
+
+static void silu(const struct plain_call *call)
+{
+    size_t count = (size_t)call->output_shape.rows * call->output_shape.columns;
+    for (size_t i = 0; i < count; i++) {
+        double x = call->input[i];
+        call->output[i] = (float)(x / (1 + exp(-x)));
+    }
+}
+
+static void sigmoid(const struct plain_call *call)
+{
+    size_t count = (size_t)call->output_shape.rows * call->output_shape.columns;
+    for (size_t i = 0; i < count; i++)
+        call->output[i] = (float)(1 / (1 + exp(-(double)call->input[i])));
+}
+
+static void max_pool(const struct plain_call *call)
+{
+    const struct operation *op = call->operation;
+    int channels = call->output_shape.columns, area = op->kernel_height * op->kernel_width;
+    int output_width = (op->width + 2 * op->padding - op->kernel_width) / op->stride + 1;
+    for (int row = 0; row < call->output_shape.rows; row++) {
+        int top = row / output_width * op->stride - op->padding;
+        int left = row % output_width * op->stride - op->padding;
+        float *y = call->output + (size_t)row * channels;
+        for (int c = 0; c < channels; c++)
+            y[c] = -INFINITY;
+        for (int i = 0; i < area; i++) {
+            const float *pixel = pixel_at(call, top + i / op->kernel_width, left + i % op->kernel_width);
+            for (int c = 0; c < channels && pixel; c++)
+                y[c] = fmaxf(y[c], pixel[c]);
+        }
+    }
+}
+
+static void mean_rows(const struct plain_call *call)
+{
+    int width = call->input_shape.columns, rows = call->input_shape.rows;
+    for (int column = 0; column < width; column++) {
+        double sum = 0;
+        for (int row = 0; row < rows; row++)
+            sum += call->input[(size_t)row * width + column];
+        call->output[column] = (float)(sum / rows);
+    }
+}
+
+static void scale(const struct plain_call *call)
+{
+    int width = call->output_shape.columns;
+    size_t count = (size_t)call->output_shape.rows * width;
+    for (size_t i = 0; i < count; i++)
+        call->output[i] = call->input[i] * call->second[i % width];
 }
 
 static void add(const struct plain_call *call)
@@ -176,8 +243,37 @@ void plain_operation(const struct plain_call *call)
         [OP_TOKENS] = tokens,       [OP_LAYERNORM] = layernorm,
         [OP_LINEAR] = linear,       [OP_ATTENTION] = attention,
         [OP_GELU] = gelu,           [OP_ADD] = add,
-        [OP_FIRST_ROW] = first_row,
+        [OP_FIRST_ROW] = first_row, [OP_RELU] = relu,
+        [OP_SILU] = silu,           [OP_SIGMOID] = sigmoid,
+        [OP_MAX_POOL] = max_pool,   [OP_MEAN_ROWS] = mean_rows,
+        [OP_SCALE] = scale,
     };
     assert(functions[call->operation->kind]);
     functions[call->operation->kind](call);
+}
+
+void plain_class_activation(const float *features, struct tensor shape, const float *weight,
+                            const float *logits, int classes, float *map)
+{
+    int greatest = 0;
+    for (int i = 1; i < classes; i++)
+        if (logits[i] > logits[greatest])
+            greatest = i;
+    const float *row = weight + (size_t)greatest * shape.columns;
+    for (int place = 0; place < shape.rows; place++)
+        map[place] = (float)dot(features + (size_t)place * shape.columns, row, shape.columns);
+}
+
+void plain_rollout(const float *mixing, int tokens, double *total, double *workspace)
+{
+    size_t count = (size_t)tokens;
+    for (size_t row = 0; row < count; row++) {
+        double *sum = workspace + row * count;
+        memcpy(sum, total + row * count, count * sizeof *sum);
+        for (size_t i = 0; i < count; i++)
+            for (size_t column = 0; column < count; column++)
+                sum[column] += mixing[row * count + i] * total[i * count + column];
+    }
+    for (size_t i = 0; i < count * count; i++)
+        total[i] = workspace[i] / 2;
 }

@@ -8,9 +8,17 @@
 
 #include "common/memory.h"
 #include "kernels/cpu/plain.h"
+#include "kernels/parameters.h"
 #include "kernels/preprocess.h"
 
 enum { MAX_BUFFERS = 8 };
+
+// The product of the blocks' attentions of one image; tokens 0: not wanted.
+struct rollout {
+    int tokens;
+    float *mixing; // (tokens, tokens) of the block that ran last
+    double *total, *workspace;
+};
 
 struct plain_plan {
     struct plan plan;        // first: a plan is one of these
@@ -19,12 +27,18 @@ struct plain_plan {
     int buffer_of[NETWORK_MAX_TENSORS];
     float *buffers[MAX_BUFFERS];
     double *probabilities; // of one row of attention
+    float *window;         // of one place of a convolution
+    struct rollout rollout;
+    int head;        // the operation that gives the logits
+    int feature_map; // the tensor a class-activation map is made from; -1: none
     float table[3 * 256];
 };
 
-static int last_use(const struct network *network, int tensor)
+static int last_use(const struct plain_plan *plain, int tensor)
 {
-    int last = tensor == network->logits ? network->operation_count : -1;
+    const struct network *network = plain->network;
+    bool read_after_all = tensor == network->logits || tensor == plain->feature_map;
+    int last = read_after_all ? network->operation_count : -1;
     for (int i = 0; i < network->operation_count; i++)
         if (network->operations[i].input == tensor || network->operations[i].second == tensor)
             last = last > i ? last : i;
@@ -44,49 +58,69 @@ static int place_tensors(struct plain_plan *plain)
             buffer++;
         if (buffer == MAX_BUFFERS)
             return 0;
-        busy_until[buffer] = last_use(plain->network, output);
+        busy_until[buffer] = last_use(plain, output);
         plain->buffer_of[output] = buffer;
         used = used > buffer + 1 ? used : buffer + 1;
     }
     return used;
 }
 
-static float *copy_weight(struct plain_plan *plain, const struct weights *weights, const char *name)
-{
-    const struct weight *weight = weights_find(weights, name);
-    assert(weight); // network_check_weights has been asked before
-    float *values = memory_try_alloc(weight->count * sizeof(float));
-    if (values) {
-        weight_to_float(weight, values);
-        weights_discard_pages(weights, weight);
-        plain->plan.weight_size += weight->count * sizeof(float);
-    }
-    return values;
-}
-
-static bool copy_weights(struct plain_plan *plain, const struct weights *weights)
+static bool read_weights(struct plain_plan *plain, const struct weights *weights)
 {
     for (int i = 0; i < plain->network->operation_count; i++) {
         const struct operation *operation = &plain->network->operations[i];
-        if (operation->weight[0] && !(plain->weights[i] = copy_weight(plain, weights, operation->weight)))
+        size_t count = parameters_weight_count(plain->network, operation);
+        size_t bias_count = parameters_bias_count(plain->network, operation);
+        plain->weights[i] = count ? memory_try_alloc(count * sizeof(float)) : NULL;
+        plain->biases[i] = bias_count ? memory_try_alloc(bias_count * sizeof(float)) : NULL;
+        if ((count && !plain->weights[i]) || (bias_count && !plain->biases[i]))
             return false;
-        if (operation->bias[0] && !(plain->biases[i] = copy_weight(plain, weights, operation->bias)))
-            return false;
+        parameters_read(plain->network, operation, weights, plain->weights[i], plain->biases[i]);
+        parameters_discard_pages(operation, weights);
+        plain->plan.weight_size += (count + bias_count) * sizeof(float);
     }
     return true;
 }
 
+// Tokens of the network's attentions, 0: it has none.
+static int token_count(const struct network *network)
+{
+    for (int i = 0; i < network->operation_count; i++)
+        if (network->operations[i].kind == OP_ATTENTION)
+            return network->tensors[network->operations[i].output].rows;
+    return 0;
+}
+
+static bool make_rollout(struct rollout *rollout, int tokens)
+{
+    size_t count = (size_t)tokens * (size_t)tokens;
+    rollout->tokens = tokens;
+    rollout->mixing = memory_try_alloc(count * sizeof(float));
+    rollout->total = memory_try_alloc(count * sizeof(double));
+    rollout->workspace = memory_try_alloc(count * sizeof(double));
+    return rollout->mixing && rollout->total && rollout->workspace;
+}
+
 static bool make_buffers(struct plain_plan *plain, int count)
 {
-    size_t largest = 0, longest = 0;
+    size_t largest = 0, longest = 0, filter = 0;
     for (int i = 0; i < plain->network->tensor_count; i++) {
         size_t rows = (size_t)plain->network->tensors[i].rows;
         size_t values = rows * (size_t)plain->network->tensors[i].columns;
         largest = largest > values ? largest : values;
         longest = longest > rows ? longest : rows;
     }
+    for (int i = 0; i < plain->network->operation_count; i++) {
+        const struct operation *operation = &plain->network->operations[i];
+        if (operation->kind != OP_CONVOLUTION)
+            continue;
+        size_t outputs = (size_t)plain->network->tensors[operation->output].columns;
+        size_t size = parameters_weight_count(plain->network, operation) / outputs;
+        filter = filter > size ? filter : size;
+    }
     plain->probabilities = memory_try_alloc(longest * sizeof(double));
-    bool good = plain->probabilities;
+    plain->window = memory_try_alloc((filter + 1) * sizeof(float));
+    bool good = plain->probabilities && plain->window;
     for (int i = 0; i < count && good; i++)
         good = (plain->buffers[i] = memory_try_alloc(largest * sizeof(float)));
     plain->plan.memory_size = count * largest * sizeof(float) + longest * sizeof(double);
@@ -103,6 +137,10 @@ static void plain_plan_free(struct plan *plan)
     for (int i = 0; i < MAX_BUFFERS; i++)
         free(plain->buffers[i]);
     free(plain->probabilities);
+    free(plain->window);
+    free(plain->rollout.mixing);
+    free(plain->rollout.total);
+    free(plain->rollout.workspace);
     free(plain->network);
     free(plain);
 }
@@ -110,16 +148,35 @@ static void plain_plan_free(struct plan *plan)
 static void describe(struct plan *plan, struct backend *backend, const struct network *network,
                      const struct plan_options *options)
 {
-    bool attention = options->attention && network->attention >= 0;
+    int heads = options->attention == EXPLAIN_NOTHING   ? 0
+                : options->attention == EXPLAIN_ROLLOUT ? 1
+                                                        : network_map_heads(network);
     *plan = (struct plan){.backend = backend,
                           .max_batch = options->max_batch,
                           .classes = network->classes,
                           .view_size = network->image_size * network->image_size * 3,
-                          .heads = attention ? network->operations[network->attention].heads : 0,
-                          .map_height = attention ? network->map_height : 0,
-                          .map_width = attention ? network->map_width : 0,
+                          .heads = heads,
+                          .map_height = heads ? network->map_height : 0,
+                          .map_width = heads ? network->map_width : 0,
                           .flops = network_flops(network),
                           .precision = options->precision};
+}
+
+// What the plan has to keep for its explanation. False: no memory.
+static bool make_explanation(struct plain_plan *plain, enum explanation wanted)
+{
+    const struct network *network = plain->network;
+    plain->feature_map = -1;
+    for (int i = 0; i < network->operation_count; i++)
+        if (network->operations[i].output == network->logits)
+            plain->head = i;
+    if (wanted == EXPLAIN_ROLLOUT)
+        return make_rollout(&plain->rollout, token_count(network));
+    const struct operation *explains =
+        network->attention >= 0 ? &network->operations[network->attention] : NULL;
+    if (wanted == EXPLAIN_LAST && explains && explains->kind != OP_ATTENTION)
+        plain->feature_map = explains->output;
+    return true;
 }
 
 static enum status plain_prepare(struct backend *backend, const struct network *network,
@@ -129,6 +186,10 @@ static enum status plain_prepare(struct backend *backend, const struct network *
     if (options->precision != PRECISION_FP32)
         return error_set(err, STATUS_REJECTED, "the plain CPU executor has precision fp32, not %s",
                          precision_names[options->precision]);
+    if (options->attention == EXPLAIN_ROLLOUT && token_count(network) == 0)
+        return error_set(err, STATUS_REJECTED,
+                         "%s has no attention to roll out; it has a class-activation map",
+                         network->architecture);
     enum status status = network_check_weights(network, weights, err);
     if (status != STATUS_OK)
         return status;
@@ -137,11 +198,12 @@ static enum status plain_prepare(struct backend *backend, const struct network *
     plain->network = memory_alloc(sizeof *network);
     *plain->network = *network;
     preprocess_table(network->mean, network->std, plain->table);
+    bool good = make_explanation(plain, options->attention);
     int buffers = place_tensors(plain);
     if (buffers == 0)
         status = error_set(err, STATUS_REJECTED, "%s keeps more than %d activations at a time",
                            network->architecture, MAX_BUFFERS);
-    else if (!copy_weights(plain, weights) || !make_buffers(plain, buffers))
+    else if (!good || !make_buffers(plain, buffers) || !read_weights(plain, weights))
         status = error_set(err, STATUS_FATAL, "no memory for the weights of %s", network->architecture);
     if (status == STATUS_OK)
         *plan = &plain->plan;
@@ -155,27 +217,51 @@ static float *tensor_values(const struct plain_plan *plain, int tensor)
     return tensor < 0 ? NULL : plain->buffers[plain->buffer_of[tensor]];
 }
 
+static void run_operation(const struct plain_plan *plain, int index, const uint8_t *view, float *attention)
+{
+    const struct network *network = plain->network;
+    const struct operation *operation = &network->operations[index];
+    bool last = operation->kind == OP_ATTENTION && index == network->attention && !plain->rollout.tokens;
+    plain_operation(&(struct plain_call){
+        .operation = operation,
+        .input_shape = operation->input < 0 ? (struct tensor){0} : network->tensors[operation->input],
+        .output_shape = network->tensors[operation->output],
+        .input = tensor_values(plain, operation->input),
+        .second = tensor_values(plain, operation->second),
+        .view = view,
+        .table = plain->table,
+        .weight = plain->weights[index],
+        .bias = plain->biases[index],
+        .window = plain->window,
+        .output = tensor_values(plain, operation->output),
+        .attention = last ? attention : NULL,
+        .mixing = plain->rollout.mixing,
+        .probabilities = plain->probabilities,
+    });
+    if (operation->kind == OP_ATTENTION && plain->rollout.tokens)
+        plain_rollout(plain->rollout.mixing, plain->rollout.tokens, plain->rollout.total,
+                      plain->rollout.workspace);
+}
+
+static void start_rollout(const struct rollout *rollout)
+{
+    size_t tokens = (size_t)rollout->tokens;
+    for (size_t i = 0; i < tokens * tokens; i++)
+        rollout->total[i] = i % (tokens + 1) == 0; // the identity
+}
+
 static void run_image(const struct plain_plan *plain, const uint8_t *view, float *logits, float *attention)
 {
     const struct network *network = plain->network;
-    for (int i = 0; i < network->operation_count; i++) {
-        const struct operation *operation = &network->operations[i];
-        plain_operation(&(struct plain_call){
-            .operation = operation,
-            .input_shape = operation->input < 0 ? (struct tensor){0} : network->tensors[operation->input],
-            .output_shape = network->tensors[operation->output],
-            .input = tensor_values(plain, operation->input),
-            .second = tensor_values(plain, operation->second),
-            .view = view,
-            .table = plain->table,
-            .weight = plain->weights[i],
-            .bias = plain->biases[i],
-            .output = tensor_values(plain, operation->output),
-            .attention = i == network->attention ? attention : NULL,
-            .probabilities = plain->probabilities,
-        });
-    }
+    start_rollout(&plain->rollout);
+    for (int i = 0; i < network->operation_count; i++)
+        run_operation(plain, i, view, attention);
     memcpy(logits, tensor_values(plain, network->logits), (size_t)network->classes * sizeof(float));
+    for (int i = 1; i < plain->rollout.tokens; i++) // the class token's row without itself
+        attention[i - 1] = (float)plain->rollout.total[i];
+    if (plain->feature_map >= 0)
+        plain_class_activation(tensor_values(plain, plain->feature_map), network->tensors[plain->feature_map],
+                               plain->weights[plain->head], logits, network->classes, attention);
 }
 
 static enum status plain_run(struct plan *plan, const uint8_t *const *views, int count,

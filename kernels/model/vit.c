@@ -12,7 +12,7 @@
 
 #include "kernels/network_build.h"
 
-enum { PATCH_SIZE = 16, IMAGE_SIZE = 224, MLP_RATIO = 4 };
+enum { PATCH_SIZE = 16, MLP_RATIO = 4 };
 
 static const float norm_epsilon = 1e-6f; // timm's, not PyTorch's default of 1e-5
 
@@ -57,10 +57,9 @@ void vit_build(struct network *network)
         if (strcmp(network->architecture, sizes[i].name) == 0)
             size = &sizes[i];
     assert(size);
-    network->image_size = IMAGE_SIZE;
-    network->map_height = network->map_width = IMAGE_SIZE / PATCH_SIZE;
-    const struct convolution_shape patches = {.height = IMAGE_SIZE,
-                                              .width = IMAGE_SIZE,
+    network->map_height = network->map_width = network->image_size / PATCH_SIZE;
+    const struct convolution_shape patches = {.height = network->image_size,
+                                              .width = network->image_size,
                                               .channels = size->width,
                                               .kernel = PATCH_SIZE,
                                               .stride = PATCH_SIZE,

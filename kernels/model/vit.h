@@ -4,7 +4,8 @@
 
 #include "kernels/network.h"
 
-// Appends the operations; network->architecture is one of the four names, network->classes is set.
+// Appends the operations; network->architecture is one of the four names, image_size (a multiple of 16) and
+// classes are set.
 void vit_build(struct network *network);
 
 #endif

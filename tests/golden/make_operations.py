@@ -4,7 +4,7 @@
     python3 tests/golden/make_operations.py > tests/golden/operations.txt
 
 Inputs and weights come from random_weights.py with seed 11: input "<case>.input" and, for a sum,
-"<case>.second" are the unit values times 2 (times scale where given); weights are the tensors "<case>.weight" and "<case>.bias".
+"<case>.second" are the unit values times 2 (times scale, plus offset where given); weights are the tensors "<case>.weight" and "<case>.bias".
 A line: case kind, key=value ..., "output" numbers ["attention" numbers]. Double precision throughout.
 """
 import math
@@ -85,6 +85,15 @@ def tokens(case, patches, width):
     line(case, "tokens", dict(rows=patches, columns=width, output_rows=patches + 1, output_columns=width), y)
 
 
+def max_pool(case, height, width, channels, kernel, stride, padding):
+    x = values(f"{case}.input", height * width, channels) - 2  # below zero, so that padding would win if it counted
+    y = F.max_pool2d(x.T.reshape(1, channels, height, width), kernel, stride, padding)
+    line(case, "max_pool", dict(rows=height * width, columns=channels, output_rows=y.shape[2] * y.shape[3],
+                                output_columns=channels, height=height, width=width, kernel_height=kernel,
+                                kernel_width=kernel, stride=stride, padding=padding, offset=-2),
+         y[0].reshape(channels, -1).T)
+
+
 def main():
     print(f"# tests/golden/make_operations.py: PyTorch {torch.__version__.split('+')[0]}, timm {timm.__version__}")
     convolution("patches", 9, 12, 3, 5, (3, 3), 3, 0, 1, True)
@@ -101,6 +110,20 @@ def main():
     tokens("tokens", 6, 5)
     x = values("gelu.input", 3, 7) * 3
     line("gelu", "gelu", dict(rows=3, columns=7, output_rows=3, output_columns=7, scale=3), F.gelu(x))
+    line("relu", "relu", dict(rows=3, columns=7, output_rows=3, output_columns=7),
+         F.relu(values("relu.input", 3, 7)))
+    x = values("silu.input", 5, 7) * 20  # to where exp is far from 1 on both sides
+    line("silu", "silu", dict(rows=5, columns=7, output_rows=5, output_columns=7, scale=20), F.silu(x))
+    x = values("sigmoid.input", 5, 7) * 20
+    line("sigmoid", "sigmoid", dict(rows=5, columns=7, output_rows=5, output_columns=7, scale=20), torch.sigmoid(x))
+    max_pool("pool", 7, 5, 3, 3, 2, 1)
+    max_pool("pool_even", 6, 4, 2, 2, 2, 0)
+    line("mean", "mean_rows", dict(rows=11, columns=5, output_rows=1, output_columns=5),
+         values("mean.input", 11, 5).mean(0, keepdim=True))
+    line("mean_one", "mean_rows", dict(rows=1, columns=3, output_rows=1, output_columns=3),
+         values("mean_one.input", 1, 3))
+    line("scale", "scale", dict(rows=4, columns=5, output_rows=4, output_columns=5),
+         values("scale.input", 4, 5) * values("scale.second", 1, 5))
     line("sum", "add", dict(rows=3, columns=5, output_rows=3, output_columns=5),
          values("sum.input", 3, 5) + values("sum.second", 3, 5))
     line("first", "first_row", dict(rows=4, columns=5, output_rows=1, output_columns=5),

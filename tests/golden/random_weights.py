@@ -37,8 +37,10 @@ def unit(seed, name, count):
 
 def tensor(seed, name, shape):
     u = unit(seed, name, math.prod(shape)).reshape(shape)
-    if name.endswith(".bias"):
+    if name.endswith((".bias", ".running_mean")):
         return u * np.float32(2.0**-4)
+    if name.endswith(".running_var"):
+        return np.float32(0.5) + u * np.float32(2.0**-4)
     if name in ("cls_token", "pos_embed"):
         return u * np.float32(2.0**-2)
     if len(shape) == 1:
@@ -47,15 +49,18 @@ def tensor(seed, name, shape):
 
 
 def fill(model, seed):
-    """Replaces every parameter of a PyTorch model."""
+    """Replaces every parameter of a PyTorch model, and the statistics of its batch normalisations."""
     import torch
 
     state = {name: torch.from_numpy(tensor(seed, name, tuple(value.shape)))
-             for name, value in model.state_dict().items()}
-    model.load_state_dict(state)
+             for name, value in model.state_dict().items() if not name.endswith(".num_batches_tracked")}
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    assert not unexpected and all(name.endswith(".num_batches_tracked") for name in missing)
 
 
-def view(seed, number, size):
-    """The bytes of an image of size x size x 3: tensor "view.<number>", top 8 bits of each value."""
+def view(seed, number, size, block=1):
+    """The bytes of an image of size x size x 3: tensor "view.<number>", top 8 bits of each value. In squares of
+    block x block pixels all have the value of the pixel in row y // block and column x // block."""
     values = (bits(seed, f"view.{number}", size * size * 3) >> np.uint64(56)).astype(np.uint8)
-    return values.reshape(size, size, 3)
+    square = np.arange(size) // block
+    return values.reshape(size, size, 3)[square][:, square]

@@ -29,7 +29,13 @@ static const char *const kinds[OP_KIND_COUNT] = {[OP_CONVOLUTION] = "convolution
                                                  [OP_ATTENTION] = "attention",
                                                  [OP_GELU] = "gelu",
                                                  [OP_ADD] = "add",
-                                                 [OP_FIRST_ROW] = "first_row"};
+                                                 [OP_FIRST_ROW] = "first_row",
+                                                 [OP_RELU] = "relu",
+                                                 [OP_SILU] = "silu",
+                                                 [OP_SIGMOID] = "sigmoid",
+                                                 [OP_MAX_POOL] = "max_pool",
+                                                 [OP_MEAN_ROWS] = "mean_rows",
+                                                 [OP_SCALE] = "scale"};
 
 // A line of the golden file.
 struct test_case {
@@ -37,7 +43,7 @@ struct test_case {
     struct operation operation;
     struct tensor input, output;
     bool has_bias;
-    float scale;
+    float scale, offset;
     char *expected, *expected_attention; // in the line; NULL: none
 };
 
@@ -70,6 +76,7 @@ static void read_case(char *line, struct test_case *test)
     operation->epsilon = (float)parameter(line, "epsilon", 0);
     test->has_bias = parameter(line, "bias", 1) != 0;
     test->scale = (float)parameter(line, "scale", 1);
+    test->offset = (float)parameter(line, "offset", 0);
     test->input = (struct tensor){(int)parameter(line, "rows", 0), (int)parameter(line, "columns", 0)};
     test->output =
         (struct tensor){(int)parameter(line, "output_rows", 0), (int)parameter(line, "output_columns", 0)};
@@ -88,7 +95,8 @@ static float *unit_values(const struct test_case *test, const char *part, struct
     size_t count = (size_t)shape.rows * shape.columns;
     float *values = memory_alloc(count * sizeof *values);
     for (size_t i = 0; i < count; i++)
-        values[i] = ((float)(random_weights_bits(SEED, name, i) >> 40) * 0x1p-23f - 1) * 2 * test->scale;
+        values[i] = ((float)(random_weights_bits(SEED, name, i) >> 40) * 0x1p-23f - 1) * 2 * test->scale +
+                    test->offset;
     return values;
 }
 
@@ -145,6 +153,8 @@ static void check_case(char *line)
     float *output = memory_alloc(count * sizeof *output);
     float *attention = memory_alloc(map_size * sizeof *attention);
     double *probabilities = memory_alloc(test.input.rows * sizeof *probabilities);
+    int filter_size = test.input.columns * test.operation.kernel_height * test.operation.kernel_width;
+    float *window = memory_alloc((size_t)(filter_size / test.operation.groups) * sizeof *window);
     plain_operation(
         &(struct plain_call){.operation = &test.operation,
                              .input_shape = test.input,
@@ -153,6 +163,7 @@ static void check_case(char *line)
                              .second = second,
                              .weight = weighted ? add_weight(weights, &test, false) : NULL,
                              .bias = weighted && test.has_bias ? add_weight(weights, &test, true) : NULL,
+                             .window = window,
                              .output = output,
                              .attention = map_size ? attention : NULL,
                              .probabilities = probabilities});
@@ -164,6 +175,7 @@ static void check_case(char *line)
     free(output);
     free(attention);
     free(probabilities);
+    free(window);
     weights_close(weights);
 }
 
@@ -178,7 +190,7 @@ static void operations_match_pytorch(void **state)
         if (line[0] != '#')
             check_case(line);
     fclose(file);
-    assert_int_equal(cases, 15);
+    assert_int_equal(cases, 23);
 }
 
 static void normalising_looks_values_up(void **state)

@@ -1,0 +1,26 @@
+// parameters.h: an operation's weight and bias as a backend computes with them: float32, the batch
+// normalisation that follows a convolution folded into it. Every backend takes them from here when it
+// prepares a plan, so that all compute with the same numbers.
+//
+// Folding, in double and rounded once: scale = bn.weight / sqrt(bn.running_var + epsilon), weight' = weight *
+// scale, bias' = bn.bias + (bias - bn.running_mean) * scale.
+#ifndef SKINSIGHT_KERNELS_PARAMETERS_H
+#define SKINSIGHT_KERNELS_PARAMETERS_H
+
+#include "kernels/network.h"
+#include "kernels/weights.h"
+
+// Values of the weight and the bias, 0: the operation has none. The weight's order is
+// network_weight_shape's; the bias of a convolution or linear layer has one value for each output column.
+size_t parameters_weight_count(const struct network *network, const struct operation *operation);
+size_t parameters_bias_count(const struct network *network, const struct operation *operation);
+
+// Fills weight and bias, which have that many places (NULL where the count is 0; one that is NULL is left
+// out). network_check_weights has been asked before.
+void parameters_read(const struct network *network, const struct operation *operation,
+                     const struct weights *weights, float *weight, float *bias);
+
+// Gives the source pages of all that belongs to the operation back to the system (weights_discard_pages).
+void parameters_discard_pages(const struct operation *operation, const struct weights *weights);
+
+#endif

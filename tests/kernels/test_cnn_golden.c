@@ -1,0 +1,234 @@
+// test_cnn_golden.c: convolutional networks, their class-activation maps, vision transformers at other image
+// sizes and attention rollout against PyTorch and timm in double precision (tests/golden/cnn.txt, written by
+// tests/golden/make_cnn.py), with weights and views both sides derive from a seed.
+//
+// Tolerance of logits: 2e-5 of their range, or three times PyTorch's own float32 distance where that is more
+// (it stands in the file). Maps: the same share of their range, as each value is a sum like a logit's.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/memory.h"
+#include "kernels/backend.h"
+#include "kernels/cpu/plain.h"
+#include "kernels/random_weights.h"
+
+enum { VIEWS = 3, CLASSES = 8, MAX_PLACES = 576, SEED = 7 };
+
+struct golden {
+    double float32; // PyTorch's own distance
+    double logits[VIEWS][CLASSES];
+    int height, width;
+    double map[VIEWS][MAX_PLACES];
+};
+
+static void read_numbers(char **text, double *values, int count)
+{
+    for (int i = 0; i < count; i++) {
+        char *end;
+        values[i] = strtod(*text, &end);
+        assert_ptr_not_equal(*text, end);
+        *text = end;
+    }
+}
+
+static void read_golden(const char *architecture, int image_size, struct golden *golden)
+{
+    static char line[32768];
+    int found = 0, view, size;
+    FILE *file = fopen(TEST_SOURCE_DIR "/tests/golden/cnn.txt", "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file)) {
+        char name[64];
+        int used = 0;
+        if (sscanf(line, "%63s %d seed 7 classes 8 float32 %lf view %d logits%n", name, &size,
+                   &golden->float32, &view, &used) != 4 ||
+            strcmp(name, architecture) != 0 || size != image_size)
+            continue;
+        assert_in_range(view, 0, VIEWS - 1);
+        char *text = line + used;
+        read_numbers(&text, golden->logits[view], CLASSES);
+        assert_int_equal(sscanf(text, " map %d %d%n", &golden->height, &golden->width, &used), 2);
+        assert_in_range(golden->height * golden->width, 1, MAX_PLACES);
+        text += used;
+        read_numbers(&text, golden->map[view], golden->height * golden->width);
+        assert_int_equal(*text, '\n');
+        found++;
+    }
+    fclose(file);
+    assert_int_equal(found, VIEWS);
+}
+
+// The largest distance as a share of the expected values' range. count values of each view.
+static double distance(const double *expected, size_t stride, const float *values, int count)
+{
+    double low = INFINITY, high = -INFINITY, worst = 0;
+    for (int i = 0; i < VIEWS * count; i++) {
+        double wanted = expected[(size_t)(i / count) * stride + (size_t)(i % count)];
+        low = fmin(low, wanted);
+        high = fmax(high, wanted);
+        worst = fmax(worst, fabs(values[i] - wanted));
+        assert_true(isfinite(values[i]));
+    }
+    return worst / (high - low);
+}
+
+// Squares of 1, 7 and 32 pixels of one colour, as random_weights.py's view.
+static uint8_t *make_view(int view, int size)
+{
+    static const int blocks[VIEWS] = {1, 7, 32};
+    uint8_t *pixels = memory_alloc((size_t)size * (size_t)size * 3);
+    char name[16];
+    snprintf(name, sizeof name, "view.%d", view);
+    for (int i = 0; i < size * size * 3; i++) {
+        int y = i / 3 / size / blocks[view], x = i / 3 % size / blocks[view];
+        pixels[i] = (uint8_t)(random_weights_bits(SEED, name, (uint64_t)((y * size + x) * 3 + i % 3)) >> 56);
+    }
+    return pixels;
+}
+
+// Weights of the size the architecture was made for, fitted to the network.
+static struct weights *make_weights(const struct network *network)
+{
+    struct error err = {""};
+    struct network *original = NULL;
+    struct weights *weights = weights_new();
+    assert_int_equal(network_build(&original, network->architecture, CLASSES, &err), STATUS_OK);
+    random_weights_fill(weights, original, SEED);
+    assert_int_equal(network_fit_weights(network, weights, &err), STATUS_OK);
+    network_free(original);
+    return weights;
+}
+
+static void run(struct backend *backend, const struct network *network, enum explanation explanation,
+                const struct golden *golden)
+{
+    static float logits[VIEWS * CLASSES], maps[VIEWS * MAX_PLACES];
+    uint8_t *pixels[VIEWS];
+    struct error err = {""};
+    struct weights *weights = make_weights(network);
+    struct plan_options options = {PRECISION_FP32, VIEWS, explanation};
+    struct plan *plan = NULL;
+    if (backend_prepare(backend, network, weights, &options, &plan, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    weights_close(weights);
+    assert_int_equal(plan->heads, explanation != EXPLAIN_NOTHING);
+    for (int view = 0; view < VIEWS; view++)
+        pixels[view] = make_view(view, network->image_size);
+    struct inference result = {logits, maps};
+    assert_int_equal(plan_run(plan, (const uint8_t *const *)pixels, VIEWS, &result, &err), STATUS_OK);
+    double tolerance = fmax(2e-5, 3 * golden->float32);
+    double worst = distance(golden->logits[0], CLASSES, logits, CLASSES);
+    printf("%s at %d on %s: logits %.2g of the range away, %.2g allowed\n", network->architecture,
+           network->image_size, plan->backend->device_class, worst, tolerance);
+    assert_true(worst <= tolerance);
+    if (explanation != EXPLAIN_NOTHING) {
+        assert_int_equal(plan->map_height, golden->height);
+        assert_int_equal(plan->map_width, golden->width);
+        worst = distance(golden->map[0], MAX_PLACES, maps, golden->height * golden->width);
+        printf("    map %.2g of the range away\n", worst);
+        assert_true(worst <= tolerance);
+    }
+    for (int view = 0; view < VIEWS; view++)
+        free(pixels[view]);
+    plan_free(plan);
+}
+
+// Takes the backend and closes it.
+static void check_network(struct backend *backend, const char *architecture, int image_size,
+                          enum explanation explanation)
+{
+    static struct golden golden;
+    struct error err = {""};
+    struct network *network = NULL;
+    read_golden(architecture, image_size, &golden);
+    assert_int_equal(network_build_sized(&network, architecture, image_size, CLASSES, &err), STATUS_OK);
+    run(backend, network, explanation, &golden);
+    network_free(network);
+    backend_close(backend);
+}
+
+static struct backend *open_cpu(void)
+{
+    struct backend *backend = NULL;
+    struct error err = {""};
+    assert_int_equal(backend_open(&backend, "cpu", 2, &err), STATUS_OK);
+    return backend;
+}
+
+static void resnet18_on_the_plain_executor(void **state)
+{
+    (void)state;
+    check_network(cpu_plain_backend_open(), "resnet18", 224, EXPLAIN_LAST);
+    check_network(cpu_plain_backend_open(), "resnet18", 97, EXPLAIN_LAST);
+}
+
+static void resnet18_on_the_cpu(void **state)
+{
+    (void)state;
+    check_network(open_cpu(), "resnet18", 224, EXPLAIN_LAST);
+    check_network(open_cpu(), "resnet18", 97, EXPLAIN_NOTHING);
+}
+
+static void efficientnet_b4_on_the_plain_executor(void **state)
+{
+    (void)state;
+    check_network(cpu_plain_backend_open(), "efficientnet_b4", 224, EXPLAIN_LAST);
+}
+
+static void efficientnet_b4_on_the_cpu(void **state)
+{
+    (void)state;
+    check_network(open_cpu(), "efficientnet_b4", 224, EXPLAIN_LAST);
+    check_network(open_cpu(), "efficientnet_b4", 320, EXPLAIN_LAST);
+}
+
+static void transformers_take_other_image_sizes(void **state)
+{
+    (void)state;
+    check_network(open_cpu(), "vit_tiny_patch16_224", 160, EXPLAIN_NOTHING);
+    check_network(open_cpu(), "vit_tiny_patch16_224", 320, EXPLAIN_NOTHING);
+    check_network(open_cpu(), "vit_tiny_patch16_224", 384, EXPLAIN_NOTHING);
+}
+
+static void attention_is_rolled_out(void **state)
+{
+    (void)state;
+    check_network(cpu_plain_backend_open(), "vit_tiny_patch16_224", 224, EXPLAIN_ROLLOUT);
+    check_network(cpu_plain_backend_open(), "vit_tiny_patch16_224", 160, EXPLAIN_ROLLOUT);
+}
+
+static void only_attention_can_be_rolled_out(void **state)
+{
+    (void)state;
+    struct error err = {""};
+    struct network *network = NULL;
+    struct plan *plan = NULL;
+    assert_int_equal(network_build_sized(&network, "resnet18", 32, CLASSES, &err), STATUS_OK);
+    struct weights *weights = make_weights(network);
+    struct backend *backend = cpu_plain_backend_open();
+    struct plan_options options = {PRECISION_FP32, 1, EXPLAIN_ROLLOUT};
+    assert_int_equal(backend_prepare(backend, network, weights, &options, &plan, &err), STATUS_REJECTED);
+    assert_non_null(strstr(err.message, "no attention"));
+    backend_close(backend);
+    weights_close(weights);
+    network_free(network);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(resnet18_on_the_plain_executor),        cmocka_unit_test(resnet18_on_the_cpu),
+        cmocka_unit_test(efficientnet_b4_on_the_plain_executor), cmocka_unit_test(efficientnet_b4_on_the_cpu),
+        cmocka_unit_test(transformers_take_other_image_sizes),   cmocka_unit_test(attention_is_rolled_out),
+        cmocka_unit_test(only_attention_can_be_rolled_out),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

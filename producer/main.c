@@ -3,6 +3,7 @@
 #include <stdint.h>
 
 #include "common/config.h"
+#include "producer/dead_letters.h"
 #include "producer/submit.h"
 #include "producer/topics.h"
 
@@ -24,6 +25,17 @@ static const struct command commands[] = {
         .example = "skinsight-producer topics --create --partitions 16 --brokers kafka-1:9092",
         .flags = topics_flags,
         .run = topics_run,
+    },
+    {
+        .name = "dead-letters",
+        .arguments = "list|replay",
+        .arguments_min = 1,
+        .arguments_max = 1,
+        .summary = "Shows the jobs that failed, or sends them again once what was wrong is mended.",
+        .example =
+            "skinsight-producer dead-letters replay --reason image_unavailable --since 2026-11-23T08:00",
+        .flags = dead_letters_flags,
+        .run = dead_letters_run,
     },
     {0},
 };

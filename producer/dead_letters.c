@@ -1,0 +1,233 @@
+// dead_letters.c: one run of "dead-letters": reads the topic to its end, keeps what the filter asks for, then
+// shows it or sends it again. One thread.
+#include "producer/dead_letters.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/memory.h"
+#include "common/shutdown.h"
+#include "producer/moment.h"
+#include "producer/replay.h"
+
+const struct option dead_letters_flags[] = {
+    {"reason", OPTION_NAME, .initial = "", .max = LETTER_CODE_SIZE - 1, .value = "CODE",
+     .help = "only jobs that failed with this error code"},
+    {"since", OPTION_TEXT, .initial = "", .max = 40, .value = "TIME",
+     .help =
+         "only jobs that failed then or later; ISO 8601 (UTC where no zone is given) or Unix milliseconds"},
+    {"until", OPTION_TEXT, .initial = "", .max = 40, .value = "TIME",
+     .help = "only jobs that failed before then"},
+    {"topic", OPTION_NAME, .initial = "", .max = LETTER_TOPIC_SIZE - 1, .value = "TOPIC",
+     .help = "only jobs that came from this topic"},
+    {"request_id", OPTION_TEXT, .initial = "", .max = JOB_REQUEST_ID_SIZE - 1, .value = "UUID",
+     .help = "only this job"},
+    {"dry_run", OPTION_SWITCH, .help = "replay: say what would be sent, and send nothing"},
+    {"force_killers", OPTION_SWITCH,
+     .help = "replay: also send jobs that ended their worker; they will do so again unless it is mended"},
+    {"json", OPTION_SWITCH, .help = "print one line of JSON for each letter instead of a table"},
+    {"timeout_ms", OPTION_INTEGER, .initial = "15000", .min = 1, .max = 24LL * 3600 * 1000, .value = "MS",
+     .help = "give up when nothing has come from the broker for this long"},
+    {0},
+};
+
+enum { CONNECT_TIMEOUT_MS = 5000, SOURCE_COLUMNS_LEAST = 12, SOURCE_COLUMNS_MOST = 44 };
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+struct dead_letters {
+    const struct config *config;
+    bool replay;
+    struct letter_filter filter;
+    int64_t timeout_ms;
+    struct letter_reader *reader;
+    int partitions;
+    struct letter_list list;
+    struct report report;
+    enum status status; // of what take_record did
+    struct error *err;
+};
+
+static enum status read_moment(const struct config *config, const char *name, int64_t *moment,
+                               struct error *err)
+{
+    const char *text = config_text(config, name);
+    *moment = -1;
+    if (!*text)
+        return STATUS_OK;
+    enum status status = moment_parse(text, moment, err);
+    if (status != STATUS_OK)
+        error_prefix(err, "--%s", name);
+    return status;
+}
+
+static bool is_error_code(const char *text)
+{
+    for (int code = JOB_OK + 1; code < JOB_CODE_COUNT; code++)
+        if (strcmp(job_code_name((enum job_code)code), text) == 0)
+            return true;
+    return false;
+}
+
+// Everything that is wrong usage.
+static enum status read_arguments(struct dead_letters *run, struct error *err)
+{
+    const struct config *config = run->config;
+    const char *action = config_argument(config, 0);
+    run->replay = strcmp(action, "replay") == 0;
+    if (!run->replay && strcmp(action, "list") != 0)
+        return error_set(err, STATUS_REJECTED, "'%s' is neither list nor replay", action);
+    if (!run->replay && (config_switch(config, "dry_run") || config_switch(config, "force_killers")))
+        return error_set(err, STATUS_REJECTED, "--dry-run and --force-killers belong to replay");
+    run->filter = (struct letter_filter){.reason = config_text(config, "reason"),
+                                         .topic = config_text(config, "topic"),
+                                         .request_id = config_text(config, "request_id")};
+    if (*run->filter.reason && !is_error_code(run->filter.reason))
+        return error_set(err, STATUS_REJECTED, "'%s' is no error code", run->filter.reason);
+    if (*run->filter.request_id && !job_request_id_valid(run->filter.request_id))
+        return error_set(err, STATUS_REJECTED, "--request-id: '%s' is no UUID", run->filter.request_id);
+    enum status status = read_moment(config, "since", &run->filter.since, err);
+    if (status == STATUS_OK)
+        status = read_moment(config, "until", &run->filter.until, err);
+    return status;
+}
+
+static bool take_record(void *context, const struct letter_record *record)
+{
+    struct dead_letters *run = context;
+    struct letter letter;
+    letter_read(&letter, record);
+    run->status = letter_list_add(&run->list, &letter, letter_matches(&letter, &run->filter), run->err);
+    return run->status == STATUS_OK;
+}
+
+static enum status collect(struct dead_letters *run, struct error *err)
+{
+    int64_t connect_ms = run->timeout_ms < CONNECT_TIMEOUT_MS ? run->timeout_ms : CONNECT_TIMEOUT_MS;
+    int64_t *offsets = NULL;
+    enum status status = letter_reader_open(&run->reader, run->config, err);
+    if (status == STATUS_OK)
+        status = letter_reader_connect(run->reader, connect_ms, &run->partitions, err);
+    if (status == STATUS_OK) {
+        offsets = memory_alloc((size_t)run->partitions * sizeof *offsets);
+        status = letter_reader_find(run->reader, run->filter.since, run->timeout_ms, offsets, err);
+    }
+    if (status == STATUS_OK) {
+        struct letter_scan scan = {
+            .offsets = offsets, .timeout_ms = run->timeout_ms, .take = take_record, .context = run};
+        run->err = err;
+        status = letter_reader_scan(run->reader, &scan, err);
+    }
+    free(offsets);
+    return status == STATUS_OK ? run->status : status;
+}
+
+// Those with this fate.
+static void show(const struct dead_letters *run, enum letter_fate fate)
+{
+    const struct letter_list *list = &run->list;
+    size_t columns = SOURCE_COLUMNS_LEAST;
+    for (size_t i = 0; i < list->count; i++) {
+        size_t needed = letter_source_columns(&list->entries[i].letter);
+        if (needed > columns)
+            columns = needed < SOURCE_COLUMNS_MOST ? needed : SOURCE_COLUMNS_MOST;
+    }
+    if (!run->report.json && list->counts[fate] > 0)
+        letter_write_heading(stdout, columns);
+    for (size_t i = 0; i < list->count; i++) {
+        const struct letter *letter = &list->entries[i].letter;
+        if (list->entries[i].fate != fate)
+            continue;
+        if (!run->report.json) {
+            letter_write_row(stdout, columns, letter);
+            continue;
+        }
+        putchar('{');
+        letter_write_json(stdout, letter);
+        puts("}");
+    }
+}
+
+static const char *plural(size_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+static int list_letters(struct dead_letters *run)
+{
+    letter_list_select(&run->list);
+    show(run, LETTER_SEND);
+    report_finish(&run->report, "%zu letter%s", run->list.count, plural(run->list.count));
+    return EXIT_DONE;
+}
+
+// What is not sent, and why: on standard error, since it is not in the table.
+static void tell_left_out(struct dead_letters *run)
+{
+    static const char *const sentences[LETTER_FATES] = {
+        [LETTER_REPEATED] = "not sent: a later letter holds the same job",
+        [LETTER_KILLER] = "not sent: the job ended its worker; --force-killers sends it all the same",
+        [LETTER_NO_VALUE] = "can't be sent: the job's bytes were too large to be kept",
+        [LETTER_FOREIGN] =
+            "can't be sent: it comes from a topic that is neither jobs_topic nor urgent_jobs_topic",
+    };
+    progress_clear(&run->report.progress);
+    for (int fate = LETTER_REPEATED; fate < LETTER_FATES; fate++)
+        if (run->list.counts[fate] > 0)
+            fprintf(stderr, "skinsight-producer: %zu letter%s %s\n", run->list.counts[fate],
+                    plural(run->list.counts[fate]), sentences[fate]);
+}
+
+static int replay_letters(struct dead_letters *run)
+{
+    const struct config *config = run->config;
+    const struct triage_rules rules = {.jobs_topic = config_text(config, "jobs_topic"),
+                                       .urgent_jobs_topic = config_text(config, "urgent_jobs_topic"),
+                                       .force_killers = config_switch(config, "force_killers")};
+    const size_t *counts = run->list.counts;
+    letter_list_triage(&run->list, &rules);
+    size_t chosen = counts[LETTER_SEND];
+    bool whole = counts[LETTER_NO_VALUE] + counts[LETTER_FOREIGN] == 0;
+    tell_left_out(run);
+    if (config_switch(config, "dry_run")) {
+        show(run, LETTER_SEND);
+        report_finish(&run->report, "%zu of %zu letter%s would be sent", chosen, run->list.count,
+                      plural(run->list.count));
+        return whole ? EXIT_DONE : EXIT_FAILED;
+    }
+    const struct replay_options options = {.config = config,
+                                           .reader = run->reader,
+                                           .partitions = run->partitions,
+                                           .timeout_ms = run->timeout_ms,
+                                           .report = &run->report};
+    struct error err;
+    int64_t start_us = clock_monotonic_us();
+    progress_init(&run->report.progress, stderr, !run->report.json, chosen);
+    if (chosen > 0 && replay_run(&options, &run->list, &err) != STATUS_OK)
+        report_trouble(&run->report, "%s", err.message);
+    report_finish(&run->report, "%zu of %zu letter%s sent in %.1f s", counts[LETTER_SENT], run->list.count,
+                  plural(run->list.count), (double)(clock_monotonic_us() - start_us) / 1e6);
+    return whole && counts[LETTER_SENT] == chosen ? EXIT_DONE : EXIT_FAILED;
+}
+
+int dead_letters_run(struct config *config)
+{
+    struct dead_letters run = {.config = config, .timeout_ms = config_integer(config, "timeout_ms")};
+    struct error err;
+    int code = EXIT_FAILED;
+    shutdown_install();
+    report_init(&run.report, config_switch(config, "json"), config_text(config, "dead_letters_topic"));
+    letter_list_init(&run.list);
+    if (read_arguments(&run, &err) != STATUS_OK) {
+        code = EXIT_USAGE;
+        report_trouble(&run.report, "%s", err.message);
+    } else if (collect(&run, &err) != STATUS_OK) {
+        report_trouble(&run.report, "%s", err.message);
+    } else {
+        code = run.replay ? replay_letters(&run) : list_letters(&run);
+    }
+    letter_list_release(&run.list);
+    letter_reader_close(run.reader);
+    return code;
+}

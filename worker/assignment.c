@@ -37,6 +37,7 @@ void assignment_clear(struct assignment *assignment)
 {
     pthread_mutex_lock(&assignment->lock);
     assignment->count = 0;
+    assignment->generation++;
     pthread_mutex_unlock(&assignment->lock);
 }
 
@@ -60,6 +61,7 @@ enum assignment_take assignment_take(struct assignment *assignment, struct job *
         switch (offsets_take(&entry->offsets, job->offset)) {
         case OFFSETS_NEW:
             job->epoch = entry->epoch;
+            job->generation = assignment->generation;
             job->attempt = 1 + (suspected ? entry->offsets.deaths : 0);
             job->careful = offsets_caution(&entry->offsets) == CAUTION_CAREFUL;
             job->convicted = suspected && offsets_is_convicted(&entry->offsets);

@@ -27,6 +27,7 @@ struct assignment {
     struct assigned *partitions; // guarded by lock
     int count;
     uint32_t last_epoch;
+    uint32_t generation; // counts assignment_clear: jobs of one generation become stale together
 };
 
 void assignment_init(struct assignment *assignment);
@@ -38,7 +39,7 @@ void assignment_add(struct assignment *assignment, enum job_topic topic, int32_t
 void assignment_clear(struct assignment *assignment); // eager protocol: all go at once
 
 enum assignment_take { TAKE_NEW, TAKE_ANSWERED, TAKE_NO_ROOM, TAKE_NOT_OURS };
-// Fills in job->epoch and job->attempt on TAKE_NEW.
+// Fills in job->epoch, generation, attempt, careful and convicted on TAKE_NEW.
 enum assignment_take assignment_take(struct assignment *assignment, struct job *job);
 bool assignment_is_current(struct assignment *assignment, const struct job *job);
 // The job's answer is committed.

@@ -12,11 +12,16 @@ void flights_release(struct flights *flights)
     pthread_mutex_destroy(&flights->lock);
 }
 
+static bool may_share(const struct job *leader, const struct job *job)
+{
+    return leader->generation == job->generation && digest_equal(&leader->image_sha256, &job->image_sha256);
+}
+
 bool flights_board(struct flights *flights, struct job *job)
 {
     pthread_mutex_lock(&flights->lock);
     struct job *leader = flights->leaders;
-    while (leader && !digest_equal(&leader->image_sha256, &job->image_sha256))
+    while (leader && !may_share(leader, job))
         leader = leader->next_leader;
     if (leader) {
         job->next_rider = leader->next_rider;

@@ -41,9 +41,10 @@ struct job {
     enum job_topic topic;
     int32_t partition;
     int64_t offset;
-    uint32_t epoch;   // of the partition's assignment when the record was taken
-    int attempt;      // 1, and one more for each owner that died with it
-    int64_t taken_us; // monotonic
+    uint32_t epoch;      // of the partition's assignment when the record was taken
+    uint32_t generation; // of the whole assignment then
+    int attempt;         // 1, and one more for each owner that died with it
+    int64_t taken_us;    // monotonic
     struct bytes key;
     struct buffer
         value; // the record as it came, for the dead letters; released once the job can't fail any more

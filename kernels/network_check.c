@@ -125,8 +125,11 @@ static enum status check_weight(const struct network *network, const struct weig
     int rank = network_weight_shape(network, name, shape);
     shape_text(rank, shape, expected, sizeof expected);
     const struct weight *weight = weights_find(weights, name);
-    if (weight && has_shape(weight, rank, shape))
-        return check_values(weight, is_variance, err);
+    if (weight && has_shape(weight, rank, shape)) {
+        enum status status = check_values(weight, is_variance, err);
+        weights_discard_pages(weights, weight); // all of a model's pages would stand beside a plan's weights
+        return status;
+    }
     if (weight) {
         shape_text(weight->rank, weight->shape, found, sizeof found);
         (void)error_set(err, STATUS_REJECTED, "tensor '%s' has shape %s, %s needs %s", name, found,

@@ -7,6 +7,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -186,6 +189,56 @@ static void weights_that_do_not_fit_are_refused(void **unused)
     network_free(other);
 }
 
+static long peak_kib(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss;
+}
+
+// Prepares a model from its file in a process of its own; exit code 0 when memory never held the file as
+// well.
+static void prepare_from_file(const char *path, const struct network *network)
+{
+    struct error err;
+    struct weights *weights;
+    struct plan *plan;
+    struct plan_options options = {.precision = PRECISION_INT8, .max_batch = 1};
+    struct backend *backend = open_cpu(1);
+    long before = peak_kib();
+    if (weights_open(&weights, path, &err) != STATUS_OK ||
+        backend_prepare(backend, network, weights, &options, &plan, &err) != STATUS_OK)
+        _exit(2);
+    long grown = peak_kib() - before, packed = (long)(plan->weight_size / 1024);
+    fprintf(stderr, "peak grew by %ld KiB, packed weights are %ld KiB\n", grown, packed);
+    _exit(grown < 2 * packed ? 0 : 1);
+}
+
+static void a_mapped_model_is_held_once(void **unused)
+{
+    (void)unused;
+    struct error err;
+    struct network *network;
+    if (!cpu_kernels_get().gemm[PRECISION_INT8])
+        skip();
+    assert_int_equal(network_build(&network, "vit_tiny_patch16_224", 8, &err), STATUS_OK);
+    char path[] = "/tmp/test_fast_XXXXXX";
+    int file = mkstemp(path), status = -1;
+    assert_true(file >= 0);
+    close(file);
+    if (fork() == 0) { // so that the process that measures never held the values
+        struct weights *weights = random_weights_of(network);
+        _exit(weights_save(weights, path, &err) == STATUS_OK ? 0 : 1);
+    }
+    assert_true(wait(&status) > 0 && status == 0);
+    if (fork() == 0)
+        prepare_from_file(path, network);
+    assert_true(wait(&status) > 0);
+    unlink(path);
+    network_free(network);
+    assert_int_equal(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,6 +248,7 @@ int main(void)
         cmocka_unit_test(int8_is_near_plain),
         cmocka_unit_test(a_missing_precision_is_refused_by_name),
         cmocka_unit_test(weights_that_do_not_fit_are_refused),
+        cmocka_unit_test(a_mapped_model_is_held_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

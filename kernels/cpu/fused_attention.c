@@ -16,6 +16,9 @@ struct layout {
     size_t keys, values, scores, weights, sums, size;
 };
 
+// Keys and values are in the caches already.
+static const struct gemm_ahead nowhere;
+
 static size_t take(size_t *at, size_t size)
 {
     size_t begin = *at;
@@ -23,6 +26,8 @@ static size_t take(size_t *at, size_t size)
     return begin;
 }
 
+// A row of scores is followed by at least one place: a zero makes up the last pair of an odd number of
+// tokens.
 static struct layout layout_of(const struct gemm_kernel *kernel, int tokens, int head_width)
 {
     int columns = kernel->panel_columns, group = kernel->group;
@@ -134,16 +139,13 @@ static void score_queries(const struct division *division, const char *queries, 
     float *scores = (float *)(scratch + layout->scores);
     for (int panel = 0; panel < layout->key_panels; panel++)
         kernel->cores[rows](queries, call->qkv_stride, scratch + layout->keys + (size_t)panel * panel_size,
-                            call->head_width, scores + panel * columns, layout->width);
+                            call->head_width, scores + panel * columns, layout->width, nowhere);
     float scale = 1.0f / sqrtf((float)call->head_width);
-    for (int row = 0; row < rows; row++) {
-        size_t at = (size_t)row * (size_t)layout->width;
-        if (kernel->precision == PRECISION_BF16)
-            inverse_sums[row] = kernel->ops->exponentials_bf16(scores + at, scale, call->tokens,
-                                                               (uint16_t *)(scratch + layout->weights) + at);
-        else
-            inverse_sums[row] = kernel->ops->exponentials(scores + at, scale, call->tokens, scores + at);
-    }
+    if (kernel->precision == PRECISION_BF16)
+        kernel->ops->exponentials_bf16(scores, rows, layout->width, scale, call->tokens,
+                                       (uint16_t *)(scratch + layout->weights), inverse_sums);
+    else
+        kernel->ops->exponentials(scores, rows, layout->width, scale, call->tokens, inverse_sums);
 }
 
 // The first query's weights on all tokens but itself. In bf16 its scores are still there.
@@ -153,7 +155,7 @@ static void write_map(const struct division *division, int image, int head, floa
     const struct vector_ops *ops = call->kernel->ops;
     float *row = (float *)(scratch + division->layout.scores);
     if (call->kernel->precision == PRECISION_BF16)
-        inverse_sum = ops->exponentials(row, 1.0f / sqrtf((float)call->head_width), call->tokens, row);
+        ops->exponentials(row, 1, 0, 1.0f / sqrtf((float)call->head_width), call->tokens, &inverse_sum);
     ops->scale(row + 1, inverse_sum, call->tokens - 1,
                call->map + (size_t)(image * call->heads + head) * (size_t)(call->tokens - 1));
 }
@@ -173,8 +175,8 @@ static void sum_values(const struct division *division, int rows, const float *i
     float *sums = (float *)(scratch + layout->sums);
     for (int panel = 0; panel < layout->value_panels; panel++)
         kernel->cores[rows](weights, (size_t)layout->width * element,
-                            scratch + layout->values + (size_t)panel * panel_size, call->tokens,
-                            sums + panel * columns, width);
+                            scratch + layout->values + (size_t)panel * panel_size, layout->value_depth,
+                            sums + panel * columns, width, nowhere);
     for (int row = 0; row < rows; row++) {
         char *to = output + (size_t)row * call->output_stride;
         const float *sum = sums + (size_t)row * (size_t)width;

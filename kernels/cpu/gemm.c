@@ -138,6 +138,7 @@ struct division {
     const struct gemm_call *call;
     int blocks; // of rows, in one image
     int tiles;  // of one image
+    int threads;
 };
 
 // The tile's sums are fresh in the first-level cache.
@@ -174,6 +175,14 @@ static void finish_tile(const struct gemm_call *call, int image, int row, int ro
     weights->kernel->ops->epilogue(tile, &epilogue);
 }
 
+// What this thread is likely to need after this unit: the others take the units in between.
+static const char *next_panel(const struct division *division, int unit)
+{
+    const struct gemm_call *call = division->call;
+    int next = call->first_panel + (unit + division->threads) % call->panel_count;
+    return (const char *)call->weights->data + (size_t)next * call->weights->panel_size;
+}
+
 static void run_unit(void *context, int unit, int thread)
 {
     (void)thread;
@@ -189,11 +198,15 @@ static void run_unit(void *context, int unit, int thread)
     int tile = (int)((int64_t)division->tiles * block / division->blocks);
     int end = (int)((int64_t)division->tiles * (block + 1) / division->blocks);
     _Alignas(ALIGNMENT) char sums[GEMM_MAX_TILE_ROWS * GEMM_MAX_PANEL_COLUMNS * sizeof(float)];
+    int tiles = end - tile, steps = tiles * ((weights->k + kernel->group - 1) / kernel->group);
+    struct gemm_ahead ahead = {next_panel(division, unit),
+                               (weights->panel_size + (size_t)steps - 1) / (size_t)steps};
     for (; tile < end; tile++) {
         int row = (int)((int64_t)call->rows * tile / division->tiles);
         int rows = (int)((int64_t)call->rows * (tile + 1) / division->tiles) - row;
         kernel->cores[rows](a + (size_t)row * call->a_stride, call->a_stride, w, weights->k, sums,
-                            kernel->panel_columns);
+                            kernel->panel_columns, ahead);
+        ahead.at = (const char *)ahead.at + weights->panel_size / (size_t)tiles;
         finish_tile(call, image, row, rows, panel, sums);
     }
 }
@@ -202,7 +215,7 @@ static void run_unit(void *context, int unit, int thread)
 void gemm_run(struct team *team, const struct gemm_call *call)
 {
     const struct gemm_kernel *kernel = call->weights->kernel;
-    struct division division = {.call = call};
+    struct division division = {.call = call, .threads = team_threads(team)};
     division.tiles = (call->rows + kernel->tile_rows - 1) / kernel->tile_rows;
     int blocks = (division.tiles + BLOCK_TILES - 1) / BLOCK_TILES;
     int wanted = UNITS_PER_THREAD * team_threads(team);

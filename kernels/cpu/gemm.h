@@ -26,10 +26,17 @@ struct row_scale {
     int32_t zero;
 };
 
+// What the next tiles will read, so that it comes from memory while this one is computed: every step of the
+// core fetches one line at `at` into the second-level cache and moves on by `step` bytes.
+struct gemm_ahead {
+    const void *at;
+    size_t step;
+};
+
 // Sums of one tile: tile[row * tile_stride + column] for rows x panel_columns values, float or int32.
 // a: rows of k values, a_stride bytes apart; panel: 64-byte aligned, k rounded up to the group.
 typedef void (*gemm_core)(const void *a, size_t a_stride, const void *panel, int k, void *tile,
-                          int tile_stride);
+                          int tile_stride, struct gemm_ahead ahead);
 
 struct gemm_kernel {
     enum precision precision;

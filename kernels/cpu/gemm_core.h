@@ -54,14 +54,16 @@ enum { GEMM_PREFETCH = 24 * 2 * GEMM_VECTOR };
 
 #define GEMM_DEFINE(rows)                                                                                    \
     static void gemm_core_##rows(const void *a, size_t a_stride, const void *panel, int k, void *tile,       \
-                                 int tile_stride)                                                            \
+                                 int tile_stride, struct gemm_ahead ahead)                                   \
     {                                                                                                        \
-        const char *values = a, *weights = panel;                                                            \
+        const char *values = a, *weights = panel, *next = ahead.at;                                          \
         GEMM_FOR_##rows(GEMM_DECLARE);                                                                       \
         for (int step = 0; step < k / GEMM_GROUP; step++) {                                                  \
             gemm_vector w0 = gemm_load(weights), w1 = gemm_load(weights + GEMM_VECTOR);                      \
             __builtin_prefetch(weights + GEMM_PREFETCH);                                                     \
             __builtin_prefetch(weights + GEMM_PREFETCH + GEMM_VECTOR);                                       \
+            __builtin_prefetch(next, 0, 2);                                                                  \
+            next += ahead.step;                                                                              \
             GEMM_FOR_##rows(GEMM_STEP);                                                                      \
             values += GEMM_STEP_BYTES;                                                                       \
             weights += 2 * GEMM_VECTOR;                                                                      \

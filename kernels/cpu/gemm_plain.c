@@ -64,8 +64,9 @@ static void tile_int8(int rows, const void *a, size_t a_stride, const void *pane
 
 #define DEFINE_CORE(type, rows)                                                                              \
     static void core_##type##_##rows(const void *a, size_t a_stride, const void *panel, int k, void *tile,   \
-                                     int tile_stride)                                                        \
+                                     int tile_stride, struct gemm_ahead ahead)                               \
     {                                                                                                        \
+        (void)ahead;                                                                                         \
         tile_##type(rows, a, a_stride, panel, k, tile, tile_stride);                                         \
     }
 #define DEFINE_KERNEL(type, upper, values, size)                                                             \

@@ -8,6 +8,7 @@
 #define SKINSIGHT_KERNELS_CPU_SIMD_H
 
 #include <immintrin.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define SIMD_INLINE static inline __attribute__((always_inline))
@@ -86,25 +87,35 @@ SIMD_INLINE simd simd_scale(simd value, simd power)
     return _mm512_scalef_ps(value, power);
 }
 
-// Rounds to nearest even and stores 16-bit halves; NaN stays NaN only in its upper mantissa bits.
-SIMD_INLINE void simd_store_bf16(uint16_t *to, simd value)
+// Rounded to nearest even, as 16-bit halves.
+SIMD_INLINE __m256i simd_to_bf16(simd value)
 {
     __m512i bits = _mm512_castps_si512(value);
     __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     bits = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
-    _mm256_storeu_si256((__m256i *)to, _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16)));
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16));
 }
 
-SIMD_INLINE simd simd_load_bf16(const uint16_t *from)
+SIMD_INLINE void simd_store_bf16(uint16_t *to, simd value)
 {
-    __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)from));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+    _mm256_storeu_si256((__m256i *)to, simd_to_bf16(value));
+}
+
+SIMD_INLINE void simd_store_bf16_part(uint16_t *to, simd value, int count)
+{
+    _mm256_mask_storeu_epi16(to, (__mmask16)(0xffffu >> (16 - count)), simd_to_bf16(value));
 }
 
 // Values in [0, 255], rounded to nearest even.
 SIMD_INLINE void simd_store_u8(uint8_t *to, simd value)
 {
     _mm_storeu_si128((__m128i *)to, _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(value)));
+}
+
+SIMD_INLINE void simd_store_u8_part(uint8_t *to, simd value, int count)
+{
+    __m128i bytes = _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(value));
+    _mm_mask_storeu_epi8(to, (__mmask16)(0xffffu >> (16 - count)), bytes);
 }
 
 // sums - zero * column_sums as floats
@@ -218,10 +229,11 @@ SIMD_INLINE void simd_store_bf16(uint16_t *to, simd value)
                      _mm_packus_epi32(_mm256_castsi256_si128(bits), _mm256_extracti128_si256(bits, 1)));
 }
 
-SIMD_INLINE simd simd_load_bf16(const uint16_t *from)
+SIMD_INLINE void simd_store_bf16_part(uint16_t *to, simd value, int count)
 {
-    __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)from));
-    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+    uint16_t all[SIMD_LANES];
+    simd_store_bf16(all, value);
+    __builtin_memcpy(to, all, (size_t)count * sizeof all[0]);
 }
 
 SIMD_INLINE void simd_store_u8(uint8_t *to, simd value)
@@ -229,6 +241,13 @@ SIMD_INLINE void simd_store_u8(uint8_t *to, simd value)
     __m256i wide = _mm256_cvtps_epi32(value);
     __m128i half = _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
     _mm_storel_epi64((__m128i *)to, _mm_packus_epi16(half, half));
+}
+
+SIMD_INLINE void simd_store_u8_part(uint8_t *to, simd value, int count)
+{
+    uint8_t all[SIMD_LANES];
+    simd_store_u8(all, value);
+    __builtin_memcpy(to, all, (size_t)count);
 }
 
 SIMD_INLINE simd simd_centre(const int32_t *sums, int32_t zero, const int32_t *column_sums)
@@ -299,6 +318,17 @@ SIMD_INLINE simd simd_gelu(simd x)
     return simd_set(0.5f) * x * simd_choose_negative(x, e, simd_set(2.0f) - e);
 }
 
+// Relative error below 3e-6.
+SIMD_INLINE simd simd_exp2_narrow(simd x)
+{
+    simd power = simd_round(x), f = x - power;
+    simd p = simd_set(9.58285294e-3f);
+    p = simd_fma(p, f, simd_set(5.59064262e-2f));
+    p = simd_fma(p, f, simd_set(2.40240991e-1f));
+    p = simd_fma(p, f, simd_set(6.93124175e-1f));
+    return simd_scale(simd_fma(p, f, simd_set(1.0f)), power);
+}
+
 // The same for a result that is rounded to bf16 or to a byte of a row's range: within 6e-6 of |x|, with a
 // polynomial of degree 5 up to 5 and 2^f of degree 4.
 SIMD_INLINE simd simd_gelu_narrow(simd x)
@@ -309,13 +339,7 @@ SIMD_INLINE simd simd_gelu_narrow(simd x)
     p = simd_fma(p, a, simd_set(0x1.a37000p-5f));
     p = simd_fma(p, a, simd_set(0x1.d768aep-2f));
     p = simd_fma(p, a, simd_set(0x1.269ae2p+0f));
-    p = -(p * a);
-    simd power = simd_round(p), f = p - power;
-    simd e = simd_set(9.58285294e-3f);
-    e = simd_fma(e, f, simd_set(5.59064262e-2f));
-    e = simd_fma(e, f, simd_set(2.40240991e-1f));
-    e = simd_fma(e, f, simd_set(6.93124175e-1f));
-    e = simd_scale(simd_fma(e, f, simd_set(1.0f)), power);
+    simd e = simd_exp2_narrow(-(p * a));
     return simd_set(0.5f) * x * simd_choose_negative(x, e, simd_set(2.0f) - e);
 }
 

@@ -25,6 +25,8 @@ struct epilogue {
     size_t row_scale_stride;
 };
 
+enum { VECTOR_OPS_ROWS = 16 };
+
 struct vector_ops {
     const char *name;
     // tile: float, or int32 with column_scale
@@ -46,10 +48,12 @@ struct vector_ops {
     void (*scale)(const float *in, float factor, int count, float *out); // out may be in
     void (*scale_bf16)(const float *in, float factor, int count, uint16_t *out);
 
-    // out[i] = exp(factor * (row[i] - the row's greatest)), factor > 0; returns 1 / their sum, so that a
-    // softmax weight is the product of both. out may be row.
-    float (*exponentials)(const float *row, float factor, int count, float *out);
-    float (*exponentials_bf16)(const float *row, float factor, int count, uint16_t *out);
+    // For each of up to VECTOR_OPS_ROWS rows, stride values apart: row[i] = exp(factor * (row[i] - the row's
+    // greatest)), factor > 0, and inverse = 1 / their sum, so that a softmax weight is the product of both.
+    // bf16: the results go to out, with the same stride and, for an odd count, a zero behind each; row stays.
+    void (*exponentials)(float *row, int rows, int stride, float factor, int count, float *inverse);
+    void (*exponentials_bf16)(const float *row, int rows, int stride, float factor, int count, uint16_t *out,
+                              float *inverse);
 
     // out[column][row] = in[row][column] of 32-bit words; rows and columns up to any size. in_stride,
     // out_stride in words.

@@ -131,26 +131,33 @@ static void scale_bf16(const float *in, float factor, int count, uint16_t *out)
         out[i] = bf16_of(in[i] * factor);
 }
 
-static float exponentials(const float *row, float factor, int count, float *out)
+static void exponentials(float *row, int rows, int stride, float factor, int count, float *inverse)
 {
-    double greatest = -INFINITY, sum = 0;
-    for (int i = 0; i < count; i++)
-        greatest = fmax(greatest, (double)row[i] * (double)factor);
-    for (int i = 0; i < count; i++) {
-        double value = exp((double)row[i] * (double)factor - greatest);
-        out[i] = (float)value;
-        sum += value;
+    for (int r = 0; r < rows; r++, row += stride) {
+        double greatest = -INFINITY, sum = 0;
+        for (int i = 0; i < count; i++)
+            greatest = fmax(greatest, (double)row[i] * (double)factor);
+        for (int i = 0; i < count; i++) {
+            double value = exp((double)row[i] * (double)factor - greatest);
+            row[i] = (float)value;
+            sum += value;
+        }
+        inverse[r] = (float)(1.0 / sum);
     }
-    return (float)(1.0 / sum);
 }
 
-static float exponentials_bf16(const float *row, float factor, int count, uint16_t *out)
+static void exponentials_bf16(const float *row, int rows, int stride, float factor, int count, uint16_t *out,
+                              float *inverse)
 {
     float *values = memory_alloc((size_t)count * sizeof *values);
-    float inverse = exponentials(row, factor, count, values);
-    to_bf16(values, count, out);
+    for (int r = 0; r < rows; r++, row += stride, out += stride) {
+        memcpy(values, row, (size_t)count * sizeof *values);
+        exponentials(values, 1, count, factor, count, &inverse[r]);
+        to_bf16(values, count, out);
+        if (count % 2)
+            out[count] = 0;
+    }
     free(values);
-    return inverse;
 }
 
 static void transpose(const uint32_t *in, int in_stride, int rows, int columns, uint32_t *out, int out_stride)

@@ -26,24 +26,18 @@ SIMD_INLINE void store(float *to, simd value, int count)
 
 SIMD_INLINE void store_bf16(uint16_t *to, simd value, int count)
 {
-    uint16_t all[SIMD_LANES];
-    if (count == SIMD_LANES) {
+    if (count == SIMD_LANES)
         simd_store_bf16(to, value);
-    } else {
-        simd_store_bf16(all, value);
-        memcpy(to, all, (size_t)count * sizeof all[0]);
-    }
+    else
+        simd_store_bf16_part(to, value, count);
 }
 
 SIMD_INLINE void store_u8(uint8_t *to, simd value, int count)
 {
-    uint8_t all[SIMD_LANES];
-    if (count == SIMD_LANES) {
+    if (count == SIMD_LANES)
         simd_store_u8(to, value);
-    } else {
-        simd_store_u8(all, value);
-        memcpy(to, all, (size_t)count);
-    }
+    else
+        simd_store_u8_part(to, value, count);
 }
 
 // One vector of columns down the rows of a tile. The flags are constants in every caller, so that each
@@ -216,14 +210,25 @@ static struct row_scale layernorm_u8(const float *in, const float *weight, const
 
 static struct row_scale quantise(const float *in, int count, uint8_t *out)
 {
-    simd least = simd_zero(), greatest = simd_zero();
-    FOR_VECTORS(i, n, count)
-    {
-        simd value = load(in + i, n);
-        least = simd_min(least, value);
-        greatest = simd_max(greatest, value);
+    simd least[SUMS] = {simd_zero(), simd_zero(), simd_zero(), simd_zero()};
+    simd greatest[SUMS] = {simd_zero(), simd_zero(), simd_zero(), simd_zero()};
+    int full = count / (SUMS * SIMD_LANES) * (SUMS * SIMD_LANES);
+    for (int i = 0; i < full; i += SUMS * SIMD_LANES) {
+        for (int j = 0; j < SUMS; j++) {
+            simd value = simd_load(in + i + j * SIMD_LANES);
+            least[j] = simd_min(least[j], value);
+            greatest[j] = simd_max(greatest[j], value);
+        }
     }
-    struct row_scale scale = row_scale_of(least, greatest);
+    FOR_VECTORS(i, n, count - full)
+    {
+        simd value = load(in + full + i, n);
+        least[0] = simd_min(least[0], value);
+        greatest[0] = simd_max(greatest[0], value);
+    }
+    struct row_scale scale =
+        row_scale_of(simd_min(simd_min(least[0], least[1]), simd_min(least[2], least[3])),
+                     simd_max(simd_max(greatest[0], greatest[1]), simd_max(greatest[2], greatest[3])));
     FOR_VECTORS(i, n, count)
     store_u8(out + i, to_byte(load(in + i, n), scale), n);
     return scale;
@@ -260,34 +265,60 @@ static void scale_bf16(const float *in, float factor, int count, uint16_t *out)
 }
 
 // Lanes that don't exist read as minus infinity: their exponential is 0 and adds nothing.
-SIMD_INLINE float exponentials_of(const float *row, float factor, int count, float *out, uint16_t *out_bf16)
+SIMD_INLINE simd load_score(const float *row, int count)
 {
-    simd greatest = simd_set(-INFINITY), sums[2] = {simd_zero(), simd_zero()};
-    FOR_VECTORS(i, n, count)
-    greatest =
-        simd_max(greatest, n == SIMD_LANES ? simd_load(row + i) : simd_load_filled(row + i, n, -INFINITY));
-    simd log2e = simd_set(factor * 1.44269504f), shift = simd_set(-simd_largest(greatest)) * log2e;
-    FOR_VECTORS(i, n, count)
-    {
-        simd x = n == SIMD_LANES ? simd_load(row + i) : simd_load_filled(row + i, n, -INFINITY);
-        simd value = simd_exp2(simd_max(simd_fma(x, log2e, shift), simd_set(-150.0f)));
-        sums[i / SIMD_LANES % 2] += value;
-        if (out)
-            store(out + i, value, n);
-        else
-            store_bf16(out_bf16 + i, value, n);
+    return count == SIMD_LANES ? simd_load(row) : simd_load_filled(row, count, -INFINITY);
+}
+
+// The greatest of all rows first, in a loop of its own: the processor then works on several rows at a time,
+// where each alone would wait for one long chain.
+SIMD_INLINE void find_greatest(const float *row, int rows, int stride, int count, float *greatest)
+{
+    for (int r = 0; r < rows; r++) {
+        simd most = simd_set(-INFINITY);
+        FOR_VECTORS(i, n, count)
+        most = simd_max(most, load_score(row + (size_t)r * (size_t)stride + i, n));
+        greatest[r] = simd_largest(most);
     }
-    return 1.0f / simd_sum(sums[0] + sums[1]);
 }
 
-static float exponentials(const float *row, float factor, int count, float *out)
+static void exponentials(float *row, int rows, int stride, float factor, int count, float *inverse)
 {
-    return exponentials_of(row, factor, count, out, NULL);
+    float greatest[VECTOR_OPS_ROWS];
+    find_greatest(row, rows, stride, count, greatest);
+    for (int r = 0; r < rows; r++, row += stride) {
+        simd log2e = simd_set(factor * 1.44269504f), shift = simd_set(-greatest[r]) * log2e,
+             sum = simd_zero();
+        FOR_VECTORS(i, n, count)
+        {
+            simd x = simd_fma(load_score(row + i, n), log2e, shift);
+            simd value = simd_exp2(simd_max(x, simd_set(-150.0f)));
+            sum += value;
+            store(row + i, value, n);
+        }
+        inverse[r] = 1.0f / simd_sum(sum);
+    }
 }
 
-static float exponentials_bf16(const float *row, float factor, int count, uint16_t *out)
+static void exponentials_bf16(const float *row, int rows, int stride, float factor, int count, uint16_t *out,
+                              float *inverse)
 {
-    return exponentials_of(row, factor, count, NULL, out);
+    float greatest[VECTOR_OPS_ROWS];
+    find_greatest(row, rows, stride, count, greatest);
+    for (int r = 0; r < rows; r++, row += stride, out += stride) {
+        simd log2e = simd_set(factor * 1.44269504f), shift = simd_set(-greatest[r]) * log2e,
+             sum = simd_zero();
+        FOR_VECTORS(i, n, count)
+        {
+            simd x = simd_fma(load_score(row + i, n), log2e, shift);
+            simd value = simd_exp2_narrow(simd_max(x, simd_set(-150.0f)));
+            sum += value;
+            store_bf16(out + i, value, n);
+        }
+        if (count % 2)
+            out[count] = 0;
+        inverse[r] = 1.0f / simd_sum(sum);
+    }
 }
 
 #ifdef __AVX512F__

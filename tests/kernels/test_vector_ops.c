@@ -138,26 +138,38 @@ static void check_quantising(const struct vector_ops *ops)
 
 static void check_exponentials(const struct vector_ops *ops)
 {
-    float in[MOST], found[MOST + GUARD], expected[MOST];
-    uint16_t halves[MOST + GUARD], rounded[MOST];
+    enum { ROWS = 3 };
+    static float in[ROWS * (MOST + GUARD)], found[ROWS * (MOST + GUARD)], expected[ROWS * (MOST + GUARD)];
+    static uint16_t halves[ROWS * (MOST + GUARD)];
     FOR_LENGTHS(n)
     {
-        draw_row(in, n, 40.0f);
-        memset(found, 0x5a, sizeof found);
-        float inverse = ops->exponentials(in, 0.125f, n, found);
-        float expected_inverse = vector_ops_plain.exponentials(in, 0.125f, n, expected);
-        near("sum", n, -1, inverse, expected_inverse, expected_inverse * 0x1p-20f);
-        for (int i = 0; i < n; i++) // exponents up to 15 in float: 2^-21
-            near("exponential", n, i, found[i], expected[i], expected[i] * 0x1p-20f);
-        untouched(found, (size_t)n * 4, sizeof found);
+        int stride = n + 2;
+        float inverse[ROWS], inverse_bf16[ROWS], inverse_expected[ROWS];
+        draw_row(in, ROWS * stride, 40.0f);
+        memcpy(found, in, sizeof in);
+        memcpy(expected, in, sizeof in);
         memset(halves, 0x5a, sizeof halves);
-        assert_true(ops->exponentials_bf16(in, 0.125f, n, halves) == inverse);
-        ops->to_bf16(found, n, rounded);
-        assert_memory_equal(halves, rounded, (size_t)n * 2);
-        untouched(halves, (size_t)n * 2, sizeof halves);
+        ops->exponentials(found, ROWS, stride, 0.125f, n, inverse);
+        vector_ops_plain.exponentials(expected, ROWS, stride, 0.125f, n, inverse_expected);
+        ops->exponentials_bf16(in, ROWS, stride, 0.125f, n, halves, inverse_bf16);
+        for (int row = 0; row < ROWS; row++) {
+            near("sum", n, -1, inverse[row], inverse_expected[row], inverse_expected[row] * 0x1p-20f);
+            near("bf16 sum", n, -1, inverse_bf16[row], inverse_expected[row], inverse_expected[row] * 4e-6f);
+        }
+        for (int i = 0; i < ROWS * stride; i++) {
+            uint32_t bits = (uint32_t)halves[i] << 16;
+            float half;
+            memcpy(&half, &bits, sizeof half);
+            // Exponents up to 15 in float: 2^-21; a place between the rows stays as it was.
+            near("exponential", n, i, found[i], expected[i], i % stride < n ? expected[i] * 0x1p-20f : 0.0f);
+            if (i % stride < n)
+                near("bf16 exponential", n, i, half, expected[i], expected[i] * 0x1.01p-8f);
+            else
+                assert_int_equal(halves[i], i % stride == n && n % 2 ? 0 : 0x5a5a);
+        }
     }
-    float extremes[16] = {-3e38f, 0.0f, 1000.0f, 1000.0f, -1e30f};
-    float inverse = ops->exponentials(extremes, 1.0f, 5, extremes); // a common factor near 1 is allowed
+    float extremes[16] = {-3e38f, 0.0f, 1000.0f, 1000.0f, -1e30f}, inverse;
+    ops->exponentials(extremes, 1, 0, 1.0f, 5, &inverse); // a common factor near 1 is allowed
     assert_true(extremes[0] == 0.0f && extremes[1] == 0.0f && extremes[4] == 0.0f);
     near("even weight", 5, 2, extremes[2] * inverse, 0.5f, 0x1p-24f);
     near("even weight", 5, 3, extremes[3] * inverse, 0.5f, 0x1p-24f);
@@ -256,8 +268,9 @@ static void plain_has_known_values(void **unused)
     vector_ops_plain.gelu(x, 7, found);
     for (int i = 0; i < 7; i++)
         assert_true(fabs((double)found[i] - expected[i]) <= fabs(expected[i]) * 0x1p-23);
-    float row[5] = {2.0f, 2.0f, 2.0f, 2.0f, 9.0f};
-    assert_true(vector_ops_plain.exponentials(row, 1.0f, 4, row) == 0.25f);
+    float row[5] = {2.0f, 2.0f, 2.0f, 2.0f, 9.0f}, inverse;
+    vector_ops_plain.exponentials(row, 1, 5, 1.0f, 4, &inverse);
+    assert_true(inverse == 0.25f);
     for (int i = 0; i < 5; i++)
         assert_true(row[i] == (i < 4 ? 1.0f : 9.0f));
 }

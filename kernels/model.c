@@ -150,6 +150,14 @@ static enum status read_preprocessing(const cJSON *json, struct preprocessing *p
     return STATUS_OK;
 }
 
+static enum status read_digest(const cJSON *json, struct digest *digest, struct error *err)
+{
+    const cJSON *text = member(json, "sha256");
+    if (cJSON_IsString(text) && digest_parse(text->valuestring, digest))
+        return STATUS_OK;
+    return bad_field("sha256", "64 hexadecimal digits", err);
+}
+
 static enum status read_weights(const cJSON *json, struct manifest *manifest, struct error *err)
 {
     if (!cJSON_IsObject(json))
@@ -157,12 +165,25 @@ static enum status read_weights(const cJSON *json, struct manifest *manifest, st
     enum status status = read_text(json, "file", &file_rule, manifest->weights_file, err);
     if (status == STATUS_OK)
         status = read_text(json, "dtype", &dtype_rule, manifest->weights_dtype, err);
-    const cJSON *digest = member(json, "sha256");
-    if (status == STATUS_OK &&
-        (!cJSON_IsString(digest) || !digest_parse(digest->valuestring, &manifest->weights_sha256)))
-        status = bad_field("sha256", "64 hexadecimal digits", err);
+    if (status == STATUS_OK)
+        status = read_digest(json, &manifest->weights_sha256, err);
     if (status != STATUS_OK)
         error_prefix(err, "weights");
+    return status;
+}
+
+// Absent in directories made before there were any.
+static enum status read_known_answers(const cJSON *json, struct manifest *manifest, struct error *err)
+{
+    if (!json)
+        return STATUS_OK;
+    if (!cJSON_IsObject(json))
+        return bad_field("known_answers", "an object", err);
+    enum status status = read_text(json, "file", &file_rule, manifest->known_answers_file, err);
+    if (status == STATUS_OK)
+        status = read_digest(json, &manifest->known_answers_sha256, err);
+    if (status != STATUS_OK)
+        error_prefix(err, "known_answers");
     return status;
 }
 
@@ -204,6 +225,8 @@ static enum status read_manifest(const cJSON *json, struct manifest *manifest, s
         status = read_preprocessing(member(json, "preprocessing"), &manifest->preprocessing, err);
     if (status == STATUS_OK)
         status = read_weights(member(json, "weights"), manifest, err);
+    if (status == STATUS_OK)
+        status = read_known_answers(member(json, "known_answers"), manifest, err);
     if (status != STATUS_OK)
         return status;
     const cJSON *temperature = member(json, "temperature"), *trained = member(json, "trained");
@@ -278,15 +301,34 @@ static enum status build_network(struct model *model, const char *path, struct e
     const struct manifest *manifest = &model->manifest;
     enum status status = network_build_sized(&model->network, manifest->architecture, manifest->image_size,
                                              LESION_CLASSES, err);
-    if (status == STATUS_OK)
-        status = network_fit_weights(model->network, model->weights, err);
-    if (status == STATUS_OK) {
-        memcpy(model->network->mean, manifest->preprocessing.mean, sizeof model->network->mean);
-        memcpy(model->network->std, manifest->preprocessing.std, sizeof model->network->std);
-        status = network_check_weights(model->network, model->weights, err);
+    if (status != STATUS_OK) {
+        error_prefix(err, "%s", path);
+        return status;
     }
+    memcpy(model->network->mean, manifest->preprocessing.mean, sizeof model->network->mean);
+    memcpy(model->network->std, manifest->preprocessing.std, sizeof model->network->std);
+    return STATUS_OK;
+}
+
+static enum status fit_weights(struct model *model, const char *path, struct error *err)
+{
+    enum status status = network_fit_weights(model->network, model->weights, err);
+    if (status == STATUS_OK)
+        status = network_check_weights(model->network, model->weights, err);
     if (status != STATUS_OK)
         error_prefix(err, "%s", path);
+    return status;
+}
+
+static enum status open_known_answers(struct model *model, const char *directory, struct error *err)
+{
+    const struct manifest *manifest = &model->manifest;
+    if (!*manifest->known_answers_file)
+        return STATUS_OK;
+    char *path = memory_format("%s/%s", directory, manifest->known_answers_file);
+    enum status status =
+        known_answers_read(path, &manifest->known_answers_sha256, &model->known_answers, err);
+    free(path);
     return status;
 }
 
@@ -295,12 +337,16 @@ enum status model_open(struct model **result, const char *directory, struct erro
     struct model *model = memory_alloc(sizeof *model);
     char *manifest_path = memory_format("%s/%s", directory, MODEL_MANIFEST), *weights_path = NULL;
     enum status status = read_manifest_file(manifest_path, &model->manifest, err);
+    if (status == STATUS_OK)
+        status = build_network(model, manifest_path, err);
     if (status == STATUS_OK) {
         weights_path = memory_format("%s/%s", directory, model->manifest.weights_file);
         status = open_weights(model, weights_path, err);
     }
     if (status == STATUS_OK)
-        status = build_network(model, weights_path, err);
+        status = fit_weights(model, weights_path, err);
+    if (status == STATUS_OK)
+        status = open_known_answers(model, directory, err);
     if (status != STATUS_OK) {
         model_close(model);
         model = NULL;

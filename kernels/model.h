@@ -7,6 +7,7 @@
 
 #include "common/digest.h"
 #include "common/status.h"
+#include "kernels/known_answers.h"
 #include "kernels/network.h"
 #include "kernels/preprocess.h"
 #include "kernels/weights.h"
@@ -24,6 +25,8 @@ struct manifest {
     char weights_file[MODEL_TEXT_SIZE];
     struct digest weights_sha256;
     char weights_dtype[8];
+    char known_answers_file[MODEL_TEXT_SIZE]; // empty: none, as in directories of before there were any
+    struct digest known_answers_sha256;
     bool trained; // false: the diagnoses mean nothing, and every screen says so
     char licence[MODEL_TEXT_SIZE];
 };
@@ -32,10 +35,11 @@ struct model {
     struct manifest manifest;
     struct network *network;
     struct weights *weights;
+    struct known_answers known_answers; // count 0 where the manifest names none
 };
 
-// Reads the manifest, maps the weights, checks digest, shapes and values. REJECTED names the file and what is
-// wrong.
+// Reads the manifest, maps the weights, checks digest, shapes and values. Positions learnt at another image
+// size than the manifest's are interpolated. REJECTED names the file and what is wrong.
 enum status model_open(struct model **model, const char *directory, struct error *err) MUST_CHECK;
 void model_close(struct model *model); // NULL is allowed
 
@@ -44,6 +48,8 @@ void model_close(struct model *model); // NULL is allowed
 // when the directory already has a manifest.
 enum status model_save(const char *directory, struct manifest *manifest, const struct weights *weights,
                        struct error *err) MUST_CHECK;
+// Computes the known answers of a directory just saved, on this machine's CPU, and writes them down in it.
+enum status model_save_known_answers(const char *directory, struct error *err) MUST_CHECK;
 enum status manifest_parse(struct bytes json, struct manifest *manifest, struct error *err) MUST_CHECK;
 
 #endif

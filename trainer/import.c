@@ -68,9 +68,12 @@ static enum status copy_weights(const struct network *network, const struct weig
         int64_t shape[TENSOR_MAX_RANK];
         if (is_bookkeeping(weight->name) || (!keep_head && is_head(network, weight->name)))
             continue;
-        if (network_weight_shape(network, weight->name, shape) == 0)
-            return error_set(err, STATUS_REJECTED, "tensor '%s' has no place in %s", weight->name,
-                             network->architecture);
+        if (network_weight_shape(network, weight->name, shape) == 0) {
+            (void)error_set(err, STATUS_REJECTED, "tensor '%s' has no place in %s", weight->name,
+                            network->architecture);
+            network_add_recognised(network, source, err);
+            return STATUS_REJECTED;
+        }
         if (weight->dtype != DTYPE_F32 && weight->dtype != DTYPE_F16 && weight->dtype != DTYPE_BF16)
             return error_set(err, STATUS_REJECTED,
                              "tensor '%s' holds whole numbers; F32, F16 or BF16 is needed", weight->name);
@@ -102,6 +105,8 @@ static enum status read_source(const struct import_options *options, const struc
         status = copy_weights(network, source, result->trained, target, err);
     if (status == STATUS_OK && !result->trained)
         add_fresh_head(network, options->seed, target);
+    if (status == STATUS_OK)
+        status = network_fit_weights(network, target, err);
     if (status == STATUS_OK)
         status = network_check_weights(network, target, err);
     if (status != STATUS_OK)
@@ -169,6 +174,14 @@ static void fill_manifest(const struct network *network, bool trained, struct ma
     manifest->trained = trained;
 }
 
+static enum status build_network(const struct import_options *options, struct network **network,
+                                 struct error *err)
+{
+    if (options->image_size == 0)
+        return network_build(network, options->architecture, LESION_CLASSES, err);
+    return network_build_sized(network, options->architecture, options->image_size, LESION_CLASSES, err);
+}
+
 enum status import_model(const struct import_options *options, struct import_result *result,
                          struct error *err)
 {
@@ -176,7 +189,7 @@ enum status import_model(const struct import_options *options, struct import_res
     struct weights *weights = weights_new();
     struct manifest manifest = {0};
     *result = (struct import_result){0};
-    enum status status = network_build(&network, options->architecture, LESION_CLASSES, err);
+    enum status status = build_network(options, &network, err);
     if (status == STATUS_OK)
         status = set_names(options, &manifest, err);
     if (status != STATUS_OK)
@@ -190,6 +203,8 @@ enum status import_model(const struct import_options *options, struct import_res
     fill_manifest(network, result->trained, &manifest);
     snprintf(result->model_version, sizeof result->model_version, "%s", manifest.model_version);
     status = model_save(options->directory, &manifest, weights, err);
+    if (status == STATUS_OK)
+        status = model_save_known_answers(options->directory, err);
 done:
     weights_close(weights);
     network_free(network);

@@ -1,5 +1,6 @@
 // import.h: makes a model directory from a weights file with timm's names, or from a seed.
 //
+// Positions learnt at another image size are interpolated (network_fit_weights).
 // Every tensor of the network must be there, and no tensor may be left over: a file with more in it belongs
 // to another network, even where the names agree. Of the head (the last linear layer) 8 rows are kept; 1,000
 // or 21,843 rows (ImageNet's) or no head at all are replaced by a fresh one; anything else is refused.
@@ -14,6 +15,7 @@
 
 struct import_options {
     const char *architecture;
+    int image_size;            // 0: what the architecture was made for
     const char *weights;       // file; NULL: random weights of the seed
     const char *directory;     // to make; may exist, but not as a model
     const char *name;          // NULL or empty: from the architecture, "vit-base"

@@ -4,7 +4,7 @@
 
 #include "trainer/import.h"
 
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, NAME_MAX_LENGTH = 64 };
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, NAME_MAX_LENGTH = 64, IMAGE_SIZE_MAX = 4096 };
 #define SEED_MAX ((int64_t)1 << 53)
 
 const struct option import_flags[] = {
@@ -25,6 +25,13 @@ const struct option import_flags[] = {
      .max = SEED_MAX,
      .value = "SEED",
      .help = "random weights of this seed instead of a file"},
+    {.name = "image_size",
+     .type = OPTION_INTEGER,
+     .initial = "0",
+     .min = 0,
+     .max = IMAGE_SIZE_MAX,
+     .value = "N",
+     .help = "side of the images in pixels; 0: what the architecture was made for"},
     {.name = "out", .type = OPTION_TEXT, .initial = "", .value = "DIR", .help = "model directory to make"},
     {.name = "seed",
      .type = OPTION_INTEGER,
@@ -80,6 +87,7 @@ int import_command(struct config *config)
     const char *weights = config_text(config, "weights");
     bool random = config_text(config, "random")[0] != '\0';
     struct import_options options = {.architecture = config_text(config, "arch"),
+                                     .image_size = (int)config_integer(config, "image_size"),
                                      .weights = random ? NULL : weights,
                                      .directory = config_text(config, "out"),
                                      .name = config_text(config, "name"),

@@ -254,6 +254,36 @@ static void files_outside_the_directory_are_refused(void **state)
     }
 }
 
+// The manifest's image size and preprocessing become size and size + 32.
+static void edit_image_size(int size)
+{
+    char text[64];
+    snprintf(text, sizeof text, "\"image_size\":\t%d", size);
+    edit_manifest("\"image_size\":\t224", text);
+    snprintf(text, sizeof text, "\"resize\":\t%d", size + 32);
+    edit_manifest("\"resize\":\t256", text);
+    snprintf(text, sizeof text, "\"crop\":\t%d", size);
+    edit_manifest("\"crop\":\t224", text);
+}
+
+static void another_image_size_gets_interpolated_positions(void **state)
+{
+    (void)state;
+    struct error err = {""};
+    struct model *model = NULL;
+    save_model(NULL);
+    edit_image_size(160);
+    if (model_open(&model, folder, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    assert_int_equal(model->network->image_size, 160);
+    assert_int_equal(weights_find(model->weights, "pos_embed")->shape[1], 101);
+    model_close(model);
+    save_model(NULL);
+    edit_image_size(230);
+    check_refused("manifest.json: vit_tiny_patch16_224 can't take images of 230 x 230: a side must be a "
+                  "multiple of 16");
+}
+
 static void put_nan(float *values, const struct weight *weight)
 {
     if (strcmp(weight->name, "blocks.3.norm2.bias") == 0)
@@ -290,6 +320,7 @@ int main(void)
         cmocka_unit_test(a_wrong_field_is_refused_by_name),
         cmocka_unit_test(files_outside_the_directory_are_refused),
         cmocka_unit_test(values_that_are_no_numbers_are_refused),
+        cmocka_unit_test(another_image_size_gets_interpolated_positions),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

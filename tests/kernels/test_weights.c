@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/memory.h"
 #include "kernels/weights.h"
 
 static char folder[] = "/tmp/skinsight-weights-XXXXXX";
@@ -115,6 +116,37 @@ static void what_is_saved_is_read_back(void **state)
     assert_memory_equal(read, values + 2, sizeof read[0]);
     weights_close(weights);
     assert_int_equal(weights_save(made, "/nowhere/file", &err), STATUS_FATAL);
+    weights_close(made);
+}
+
+// A tensor that took the place of a mapped one lives in memory: giving pages back must not touch it.
+static void a_replaced_tensor_keeps_its_values(void **state)
+{
+    (void)state;
+    enum { COUNT = 100000 };
+    struct error err = {""};
+    struct weights *made = weights_new(), *weights = NULL;
+    float *values = memory_alloc(2 * COUNT * sizeof *values), *read = memory_alloc(2 * COUNT * sizeof *read);
+    weights_add(made, "a", 1, (int64_t[]){COUNT}, values);
+    weights_add(made, "b", 1, (int64_t[]){COUNT}, values);
+    assert_int_equal(weights_save(made, path, &err), STATUS_OK);
+    if (weights_open(&weights, path, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    for (int i = 0; i < 2 * COUNT; i++)
+        values[i] = (float)i;
+    for (int round = 0; round < 2; round++) { // the second replaces one that was replaced
+        weights_replace(weights, "a", 2, (int64_t[]){COUNT, 2}, values);
+        const struct weight *weight = weights_find(weights, "a");
+        assert_int_equal(weight->rank, 2);
+        assert_int_equal(weight->count, 2 * COUNT);
+        weights_discard_pages(weights, weight);
+        weight_to_float(weight, read);
+        assert_memory_equal(read, values, 2 * COUNT * sizeof *values);
+    }
+    assert_int_equal(weights_find(weights, "b")->count, COUNT);
+    free(values);
+    free(read);
+    weights_close(weights);
     weights_close(made);
 }
 
@@ -231,6 +263,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_is_read_as_the_format_says),
         cmocka_unit_test(what_is_saved_is_read_back),
+        cmocka_unit_test(a_replaced_tensor_keeps_its_values),
         cmocka_unit_test(halves_become_floats),
         cmocka_unit_test(files_that_are_too_short_are_refused),
         cmocka_unit_test(headers_that_are_no_header_are_refused),

@@ -21,7 +21,8 @@ static char source_path[64], model_path[64];
 
 static void remove_model(void)
 {
-    static const char *const names[] = {"manifest.json", "model.safetensors", "card.md"};
+    static const char *const names[] = {"manifest.json", "known_answers.json", "model.safetensors",
+                                        "card.md"};
     for (int i = 0; i < 3; i++) {
         char path[128];
         snprintf(path, sizeof path, "%s/%s", model_path, names[i]);
@@ -48,18 +49,19 @@ static int remove_folder(void **state)
     return rmdir(folder);
 }
 
-// A file with vit_tiny's tensors, a head of the given rows (0: none) and one more tensor where it is named.
-static void write_source(int head_rows, const char *extra)
+// A file with an architecture's tensors, a head of the given rows (0: none) and one more tensor where it is
+// named.
+static void write_source_of(const char *architecture, const char *head_prefix, int head_rows,
+                            const char *extra)
 {
     struct error err = {""};
     struct network *network = NULL;
     struct weights *all = weights_new(), *chosen = weights_new();
-    assert_int_equal(network_build(&network, "vit_tiny_patch16_224", head_rows ? head_rows : 1, &err),
-                     STATUS_OK);
+    assert_int_equal(network_build(&network, architecture, head_rows ? head_rows : 1, &err), STATUS_OK);
     random_weights_fill(all, network, 21);
     for (size_t i = 0; i < weights_count(all); i++) {
         const struct weight *weight = weights_at(all, i);
-        if (head_rows > 0 || strncmp(weight->name, "head.", 5) != 0)
+        if (head_rows > 0 || strncmp(weight->name, head_prefix, strlen(head_prefix)) != 0)
             weights_add(chosen, weight->name, weight->rank, weight->shape, weight->data);
     }
     if (extra)
@@ -68,6 +70,11 @@ static void write_source(int head_rows, const char *extra)
     weights_close(all);
     weights_close(chosen);
     network_free(network);
+}
+
+static void write_source(int head_rows, const char *extra)
+{
+    write_source_of("vit_tiny_patch16_224", "head.", head_rows, extra);
 }
 
 static enum status import_source(const char *model_version, struct import_result *result, struct error *err)
@@ -122,6 +129,67 @@ static void a_head_of_eight_rows_is_kept(void **state)
     model_close(model);
 }
 
+static void check_cnn(const char *architecture, const char *head_prefix, int image_size, int head_rows,
+                      const char *some_weight)
+{
+    struct error err = {""};
+    struct import_result result;
+    struct import_options options = {.architecture = architecture,
+                                     .image_size = image_size,
+                                     .weights = source_path,
+                                     .directory = model_path,
+                                     .seed = 9};
+    remove_model();
+    write_source_of(architecture, head_prefix, head_rows, "bn1.num_batches_tracked");
+    if (import_model(&options, &result, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    assert_int_equal(result.trained, head_rows == 8);
+    struct model *model = open_model();
+    char head[TENSOR_NAME_SIZE];
+    snprintf(head, sizeof head, "%sweight", head_prefix);
+    assert_true(has_values_of(model, head, head_rows == 8 ? 21 : 9));
+    assert_true(has_values_of(model, some_weight, 21));
+    assert_true(has_values_of(model, "bn1.running_var", 21));
+    int expected = image_size ? image_size : model->network->image_size;
+    assert_int_equal(model->manifest.image_size, expected);
+    assert_int_equal(model->manifest.preprocessing.crop, expected);
+    assert_int_equal(model->manifest.preprocessing.resize, expected + 32);
+    model_close(model);
+}
+
+static void convolutional_networks_are_imported_at_any_size(void **state)
+{
+    (void)state;
+    check_cnn("resnet18", "fc.", 0, 8, "layer4.0.downsample.1.running_mean");
+    check_cnn("resnet18", "fc.", 0, 1000, "layer1.1.conv2.weight");
+    check_cnn("efficientnet_b4", "classifier.", 0, 0, "blocks.5.7.se.conv_expand.bias");
+    check_cnn("efficientnet_b4", "classifier.", 380, 1000, "conv_head.weight");
+}
+
+static void positions_are_interpolated_to_the_image_size(void **state)
+{
+    (void)state;
+    struct error err = {""};
+    struct import_result result;
+    struct import_options options = {.architecture = "vit_tiny_patch16_224",
+                                     .image_size = 384,
+                                     .weights = source_path,
+                                     .directory = model_path};
+    write_source(8, NULL);
+    remove_model();
+    if (import_model(&options, &result, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    struct model *model = open_model();
+    assert_int_equal(model->manifest.image_size, 384);
+    assert_int_equal(weights_find(model->weights, "pos_embed")->shape[1], 577);
+    model_close(model);
+    remove_model();
+    options.image_size = 390;
+    assert_int_equal(import_model(&options, &result, &err), STATUS_REJECTED);
+    assert_non_null(strstr(err.message, "390 x 390"));
+    assert_int_not_equal(access(model_path, F_OK), 0);
+}
+
 static void check_fresh_head(int rows)
 {
     struct error err = {""};
@@ -166,6 +234,8 @@ static void other_files_are_refused_by_the_tensor(void **state)
     check_refused("'head.weight' has 9 rows");
     write_source(8, "blocks.0.ls1.gamma");
     check_refused("'blocks.0.ls1.gamma' has no place");
+    write_source_of("resnet18", "fc.", 8, NULL);
+    check_refused("has no place in vit_tiny_patch16_224; these are weights of resnet18");
     write_source(8, NULL);
     FILE *file = fopen(source_path, "r+b");
     assert_non_null(file);
@@ -232,6 +302,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_head_of_eight_rows_is_kept),
+        cmocka_unit_test(convolutional_networks_are_imported_at_any_size),
+        cmocka_unit_test(positions_are_interpolated_to_the_image_size),
         cmocka_unit_test(imagenet_heads_and_none_are_replaced),
         cmocka_unit_test(other_files_are_refused_by_the_tensor),
         cmocka_unit_test(a_missing_tensor_is_refused_by_name),

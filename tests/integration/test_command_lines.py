@@ -1,0 +1,205 @@
+#!/usr/bin/env python3
+"""test_command_lines.py: what every program promises on the command line, and the worker's commands without Kafka."""
+import json
+import pathlib
+import re
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import harness
+from harness import DATA, expect, expect_equal, run
+from invariants import png_complaint
+
+COMMANDS = {"worker": ["run", "classify", "preprocess", "bench", "doctor"], "producer": ["submit", "topics"],
+            "trainer": ["import"]}
+GOOD = [DATA / "ISIC_0000013.jpg", DATA / "ISIC_0000548.jpg"]
+
+
+def test_help_and_version(stack):
+    for program, commands in COMMANDS.items():
+        done = run(program, "--help", check=True)
+        for command in commands:
+            expect(command in done.stdout, f"{program} --help does not name {command}")
+            text = run(program, command, "--help", check=True).stdout
+            expect(text.startswith(f"usage: skinsight-{program} {command}"), f"{program} {command} --help: {text[:80]}")
+            expect("example:" in text and f"skinsight-{program} {command}" in text.split("example:")[1],
+                   f"{program} {command} --help has no example")
+        version = run(program, "--version", check=True).stdout
+        expect(re.fullmatch(rf"skinsight-{program} \d+\.\d+\.\d+\S*\n", version), f"--version said {version!r}")
+
+
+def test_wrong_usage(stack):
+    """Exit 2 and one sentence on standard error, nothing on standard output."""
+    wrong = [[program, command, "--no-such-option", "1"] for program, commands in COMMANDS.items()
+             for command in commands]
+    wrong += [[program, *arguments] for program in COMMANDS
+              for arguments in ([], ["no-such-command"], ["--config", "/does/not/exist", COMMANDS[program][0]])]
+    wrong += [["worker", "run", "--threads", "many"], ["worker", "run", "--threads", "-1"],
+              ["worker", "run", "--precision", "fp8"], ["worker", "run", "--set", "brokers"],
+              ["worker", "run", "left", "over"], ["worker", "classify"], ["worker", "classify", "--model"],
+              ["worker", "preprocess", "one.jpg"], ["worker", "bench", "--batch", "1,x"],
+              ["producer", "submit"], ["producer", "submit", "--timeout-ms", "0", "x.jpg"],
+              ["trainer", "import"], ["trainer", "import", "--arch", "vit_tiny_patch16_224"],
+              ["trainer", "import", "--arch", "vit_tiny_patch16_224", "--out", stack.folder / "x"]]
+    for program, *arguments in wrong:
+        done = run(program, *arguments)
+        expect_equal(done.returncode, 2, f"exit code of {program} {arguments} ({done.stderr!r})")
+        expect(done.stderr.strip() and not done.stdout, f"{program} {arguments} said {done.stdout!r}, {done.stderr!r}")
+    hint = run("worker", "run", "--broker", "x").stderr
+    expect("--brokers" in hint, f"no hint for a misspelt option: {hint!r}")
+
+
+def test_failures(stack):
+    """Exit 1: well-formed, but it can't be done."""
+    missing = stack.folder / "missing"
+    for program, *arguments in (["worker", "classify", "--model", missing, GOOD[0]],
+                                ["worker", "run", "--model", missing],
+                                ["worker", "run"],
+                                ["worker", "bench", "--model", missing],
+                                ["worker", "preprocess", missing, "--output", stack.folder / "x"],
+                                ["worker", "preprocess", GOOD[0], "--output", missing / "x"],
+                                ["worker", "run", "--model", stack.model(), "--cache", "rediss://host"],
+                                ["worker", "run", "--model", stack.model(), "--objects", "ftp://host/x"],
+                                ["producer", "submit", "--timeout-ms", "500", "--brokers", "127.0.0.1:1", missing],
+                                ["producer", "topics", "--timeout-ms", "500", "--brokers", "127.0.0.1:1"],
+                                ["trainer", "import", "--arch", "no_such_net", "--random", "1", "--out", missing]):
+        done = run(program, *arguments)
+        expect_equal(done.returncode, 1, f"exit code of {program} {arguments} ({done.stderr!r})")
+        expect(done.stderr.strip(), f"{program} {arguments} did not say why")
+
+
+def test_classify(stack):
+    """Good and bad files: a line each in their order, exit 1 because of the bad ones."""
+    empty, text = stack.folder / "empty.jpg", stack.folder / "text with \"quotes\".jpg"
+    empty.touch()
+    text.write_text("no picture")
+    cut = stack.folder / "cut.jpg"
+    cut.write_bytes(GOOD[0].read_bytes()[:5000])
+    files = [GOOD[0], empty, text, stack.folder / "absent.jpg", cut, stack.folder, GOOD[1]]
+    codes = [None, "image_undecodable", "image_undecodable", "image_unavailable", "image_undecodable",
+             "image_unavailable", None]
+    maps = stack.folder / "classified"
+    done = run("worker", "classify", "--model", stack.model(), "--attention", maps, *files)
+    expect_equal(done.returncode, 1, "exit code with bad files")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    expect_equal([line["file"] for line in lines], list(map(str, files)), "files")
+    expect_equal([line.get("error", {}).get("code") for line in lines], codes, "codes")
+    for line in lines:
+        if "error" in line:
+            expect(line["error"]["message"] and set(line) == {"file", "error"}, f"line {line}")
+            continue
+        expect_equal(set(line), {"file", "logits", "probabilities", "primary_diagnosis", "attention", "timings_ms"},
+                     "fields of a line")
+        expect(len(line["logits"]) == 8 and abs(sum(line["probabilities"]) - 1) < 1e-6, f"numbers of {line['file']}")
+        expect_equal(set(line["timings_ms"]), {"decode", "preprocess", "inference"}, "timings")
+        expect(abs(sum(line["attention"])) <= 1 and len(line["attention"]) == 196, "attention over the patches")
+        complaint = png_complaint((maps / (pathlib.Path(line["file"]).stem + ".png")).read_bytes())
+        expect(complaint is None, f"attention map: {complaint}")
+    expect_equal(len(list(maps.iterdir())), 2, "maps written")
+    expect("mean nothing" in done.stderr, "the model is untrained and nobody said so")
+    again = run("worker", "classify", "--model", stack.model(), *GOOD, check=True)
+    for one, other in zip([lines[0], lines[-1]], map(json.loads, again.stdout.splitlines()), strict=True):
+        expect_equal(one["logits"], other["logits"], f"logits of {one['file']} another time")
+
+
+def test_preprocess(stack):
+    output = stack.folder / "view.f32"
+    run("worker", "preprocess", GOOD[0], "--output", output, check=True)
+    expect_equal(output.stat().st_size, 3 * 224 * 224 * 4, "bytes written")
+
+
+def test_bench(stack):
+    done = run("worker", "bench", "--model", stack.model(), "--batch", "1,4", "--seconds", "1", "--json", check=True)
+    result = json.loads(done.stdout)
+    missing = {"model", "backend", "device", "precision", "threads", "peak_gflops", "rows", "stages_ms"} - set(result)
+    expect(not missing, f"bench --json has no {missing}")
+    expect_equal([row["batch"] for row in result["rows"]], [1, 4], "batch sizes")
+    for row in result["rows"]:
+        missing = {"batch", "latency_ms_mean", "latency_ms_sd", "latency_ms_p50", "latency_ms_p99", "images_per_s",
+                   "gflops", "share_of_peak", "memory_mb", "model_mb"} - set(row)
+        expect(not missing, f"a row of bench --json has no {missing}")
+        expect(row["latency_ms_p50"] > 0 and row["images_per_s"] > 0 and row["gflops"] > 0, f"row {row}")
+    expect_equal(result["model"], "vit-tiny-v0.1.0", "model")
+    table = run("worker", "bench", "--model", stack.model(), "--batch", "1", "--seconds", "1", check=True).stdout
+    expect("images/s" in table and "vit-tiny-v0.1.0" in table, f"the table: {table!r}")
+
+
+def doctor(stack, **options):
+    return run("worker", "doctor", *harness.flags({"model": stack.model(), "brokers": stack.brokers, **options}),
+               env=stack.program_env())
+
+
+def test_doctor(stack):
+    """0 when everything is there; 1 and what to do about it when anything is not."""
+    bad = doctor(stack, cache=stack.redis_url)
+    expect_equal(bad.returncode, 1, "exit code of doctor without topics")
+    expect("topics --create" in bad.stdout, f"doctor does not say how to get topics: {bad.stdout!r}")
+    run("producer", "topics", "--create", "--brokers", stack.brokers, check=True)
+    good = doctor(stack, cache=stack.redis_url)
+    expect_equal(good.returncode, 0, f"exit code of doctor ({good.stdout})")
+    (stack.folder / "plain-file").touch()
+    for option, value in (("model", stack.folder / "none"), ("brokers", "127.0.0.1:1"),
+                          ("cache", "redis://127.0.0.1:1"), ("policy", stack.folder / "none.json"),
+                          ("objects", f"file://{stack.folder}/plain-file/x")):
+        done = doctor(stack, **{option: value})
+        expect_equal(done.returncode, 1, f"exit code of doctor with {option} {value}")
+        expect_equal(done.stdout.count("wrong "), 1, f"things wrong with {option} {value}: {done.stdout}")
+
+
+def print_config(stack, *arguments, **env):
+    """{name: (value, origin)} of --print-config"""
+    done = run("worker", "run", *arguments, "--print-config", env=stack.program_env(**env), check=True)
+    lines = [re.fullmatch(r"(\S+) = (.*?) *# (.*)", line) for line in done.stdout.splitlines()]
+    return {line[1]: (line[2].strip(), line[3]) for line in lines}
+
+
+def test_configuration(stack):
+    """built-in < file < environment < command line, each seen and each named."""
+    file = stack.folder / "worker.conf"
+    file.write_text("# a comment\nthreads = 2\n  batch_max = 3  # another\n\ngroup = from-file\n"
+                    "kafka.client.id = me\n")
+    config = print_config(stack)
+    expect_equal(config["threads"], ("0", "built-in"), "threads with nothing said")
+    environment = {"SKINSIGHT_THREADS": "3", "SKINSIGHT_GROUP": "from-environment"}
+    config = print_config(stack, "--config", file, "--threads", "4", **environment)
+    expect_equal(config["batch_max"][0], "3", "batch_max of the file")
+    expect(str(file) in config["batch_max"][1], f"origin {config['batch_max'][1]} is not the file")
+    expect_equal(config["group"], ("from-environment", "SKINSIGHT_GROUP"), "group of the environment")
+    expect_equal(config["threads"][0], "4", "threads of the command line")
+    expect_equal(config["kafka.client.id"][0], "me", "librdkafka's own option")
+    expect_equal(print_config(stack, "--set", "threads=5", "--config", file)["threads"][0], "5", "threads by --set")
+
+    printed = stack.folder / "printed.conf"
+    printed.write_text(run("worker", "run", "--config", file, "--print-config", check=True).stdout)
+    again = {name: value for name, (value, _) in print_config(stack, "--config", printed).items()}
+    expect_equal(again, {name: value for name, (value, _) in print_config(stack, "--config", file).items()},
+                 "what --print-config wrote, read again")
+    secret = run("worker", "run", "--cache", "redis://user:hush@host", "--print-config", check=True).stdout
+    expect("hush" not in secret, "a password is printed")
+
+    file.write_text("threads = 2\nno_such_option = 1\n")
+    done = run("worker", "run", "--config", file)
+    expect(done.returncode == 2 and "no_such_option" in done.stderr and ":2" in done.stderr,
+           f"a wrong line of the file: {done.returncode}, {done.stderr!r}")
+
+
+def test_submit_without_wait(stack):
+    """A line for each acknowledged job, exit 1 when one file could not be sent, the others sent all the same."""
+    with stack.fleet("lines", partitions=2) as fleet:
+        lines = fleet.submit(*GOOD)
+        expect_equal([line["file"] for line in sorted(lines, key=lambda line: line["file"])], list(map(str, GOOD)),
+                     "files")
+        for line in lines:
+            expect_equal(set(line), {"file", "request_id", "topic", "partition", "offset"}, "fields of a line")
+        done = fleet.submit(GOOD[0], stack.folder / "absent.jpg", GOOD[1], check=False)
+        expect_equal((done.returncode, len(done.stdout.splitlines())), (1, 2), "exit code and lines")
+        expect("absent.jpg" in done.stderr, f"the missing file is not named: {done.stderr!r}")
+        sent = {(line["partition"], line["offset"]): line["request_id"]
+                for line in lines + [json.loads(line) for line in done.stdout.splitlines()]}
+        read = {(record.partition, record.offset): record.key.decode() for record in fleet.read("jobs_topic")}
+        expect_equal(read, sent, "records and the lines that told of them")
+
+
+if __name__ == "__main__":
+    harness.main([test_help_and_version, test_wrong_usage, test_failures, test_classify, test_preprocess, test_bench,
+                  test_configuration, test_doctor, test_submit_without_wait], "kafka", "redis")

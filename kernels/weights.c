@@ -209,8 +209,17 @@ void weights_discard_pages(const struct weights *weights, const struct weight *w
         madvise((void *)first, last - first, MADV_DONTNEED); // advice: a refusal changes nothing
 }
 
+// Page by page given back again: the whole file would otherwise stay in memory until it is packed.
 struct digest weights_digest(const struct weights *weights)
 {
     assert(weights->map);
-    return digest_of(weights->map, weights->map_size);
+    const size_t step = (size_t)8 << 20; // a multiple of every page size
+    struct digest_stream *stream = digest_stream_new();
+    for (size_t at = 0; at < weights->map_size; at += step) {
+        size_t size = weights->map_size - at < step ? weights->map_size - at : step;
+        void *piece = (char *)(uintptr_t)weights->map + at;
+        digest_stream_add(stream, piece, size);
+        madvise(piece, size, MADV_DONTNEED);
+    }
+    return digest_stream_finish(stream);
 }

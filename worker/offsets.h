@@ -3,12 +3,12 @@
 // first is the first unfinished offset. A bitmap names those in between
 // that are answered; it bounds the window. What it says travels as commit metadata:
 //
-//     "ss1 <running> <deaths> <alone_deaths> <alone> <bitmap>"
+//     "ss1 <running> <deaths> <since> <alone_deaths> <alone> <bitmap>"
 //
-// running: 1 while an owner works on the partition, 0 after an orderly revoke or stop. deaths: how often an
-// owner died while first was the first unfinished one; alone_deaths: how often while running it alone, alone:
-// 1 while it does. bitmap: base64 without padding; bit i (lowest first) is offset first + i; trailing zero
-// bytes left out; "-": empty.
+// running: 1 while an owner works on the partition, 0 after an orderly revoke or stop. deaths: owners that
+// died and are not yet forgiven; since: how far first has moved since the last of them, 0 without deaths;
+// alone_deaths: how often an owner died running first alone, alone: 1 while it does. bitmap: base64 without
+// padding; bit i (lowest first) is offset first + i; trailing zero bytes left out; "-": empty.
 #ifndef SKINSIGHT_WORKER_OFFSETS_H
 #define SKINSIGHT_WORKER_OFFSETS_H
 

@@ -19,6 +19,8 @@
 # a Ctrl-C in the terminal does not reach it, whoever started it has to call stop.
 # The cache folder is $SKINSIGHT_CACHE_DIR, else ~/.cache/skinsight. $SKINSIGHT_KAFKA_LIBS (a folder of jars) and
 # $SKINSIGHT_VERSITYGW (a program) replace what would be fetched.
+# $KAFKA_PROXY_PORT: start-kafka gives the broker one more listener, KAFKA_PROXIED in env, which sends its clients
+# to that port, where a proxy stands that leads back to the listener.
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
@@ -185,6 +187,18 @@ kafka_started() { # LOG OFFSET: the broker says so once it serves requests
     tail -c "+$(($2 + 1))" "$1" | grep -q 'Kafka Server started'
 }
 
+# Later lines of the file win over earlier ones.
+add_proxied_listener() { # DIR PORT CONTROLLER-PORT
+    proxied_port=$(port_of "$1" kafka-proxied)
+    rmdir "$1/kafka-proxied" 2>/dev/null || :
+    cat >>"$1/kafka/server.properties" <<END
+listeners=PLAINTEXT://127.0.0.1:$2,CONTROLLER://127.0.0.1:$3,PROXIED://127.0.0.1:$proxied_port
+advertised.listeners=PLAINTEXT://127.0.0.1:$2,PROXIED://127.0.0.1:$KAFKA_PROXY_PORT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT
+END
+    set_env "$1" "KAFKA_PROXIED=127.0.0.1:$proxied_port"
+}
+
 start_kafka() { # DIR
     fetch_kafka
     port=$(port_of "$1" kafka)
@@ -192,6 +206,7 @@ start_kafka() { # DIR
     rmdir "$1/kafka-controller" 2>/dev/null || :
     sed -e "s|@PORT@|$port|g" -e "s|@CONTROLLER_PORT@|$controller_port|g" -e "s|@DATA@|$1/kafka/data|g" \
         "$here/kafka/server.properties.in" >"$1/kafka/server.properties"
+    [ -z "${KAFKA_PROXY_PORT:-}" ] || add_proxied_listener "$1" "$port" "$controller_port"
     touch "$1/kafka.log"
     java_options="-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dlog4j2.configurationFile=$here/kafka/log4j2.properties"
     if [ ! -f "$1/kafka/data/meta.properties" ]; then

@@ -71,8 +71,10 @@ def clean_environment(**more):
 
 
 def flags(options):
-    """{"http_address": ":0"} -> ["--http-address", ":0"]"""
-    return [text for name, value in options.items() for text in ("--" + name.replace("_", "-"), str(value))]
+    """{"http_address": ":0"} -> ["--http-address", ":0"]; properties of librdkafka go by --set."""
+    return [text for name, value in options.items()
+            for text in (("--set", f"{name}={value}") if name.startswith("kafka.") else
+                         ("--" + name.replace("_", "-"), str(value)))]
 
 
 def run(program, *arguments, env=None, timeout_s=WAIT_S, check=False):
@@ -167,13 +169,13 @@ def write_topic(brokers, topic, records, partition=0):
 class Worker:
     """A process of `skinsight-worker run`. Its log is <scratch>/<name>.log."""
 
-    def __init__(self, stack, name, options, env):
+    def __init__(self, stack, name, options, env, wrapper=()):
         self.name = name
         self.log = stack.folder / f"{name}.log"
         options = {"http_address": "127.0.0.1:0", "log_level": "info", **options}
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([str(BIN / "skinsight-worker"), "run", *flags(options)], env=env,
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen([*wrapper, str(BIN / "skinsight-worker"), "run", *flags(options)],
+                                            env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         stack.register(name, self.process.pid)
         self._port = None
 
@@ -258,14 +260,15 @@ class Fleet:
     def env(self, **more):
         return self.stack.program_env(**more)
 
-    def start(self, name, **options):
-        """Starts a worker; add .wait_ready() where that is wanted."""
+    def start(self, name, environment=None, wrapper=(), **options):
+        """Starts a worker; add .wait_ready() where that is wanted. wrapper: a command that runs it."""
         served = {option: topic for option, topic in self.topics.items() if option != "feedback_topic"}
         stores = {name: value for name, value in self.producer_options.items() if name.endswith("endpoint")}
         merged = {"brokers": self.stack.brokers, "objects": self.objects, **stores, **served,
                   "group": self.name, "model": self.stack.model(), "threads": 1, "session_timeout_ms": 6000,
                   **options}
-        worker = Worker(self.stack, f"{self.name}-{name}-{len(self.workers)}", merged, self.env())
+        worker = Worker(self.stack, f"{self.name}-{name}-{len(self.workers)}", merged,
+                        self.env(**(environment or {})), wrapper)
         self.workers.append(worker)
         return worker
 

@@ -33,14 +33,28 @@ struct consume {
     int intake_limit_jobs;
 };
 
+static void apply_pauses(struct consume *consume);
+
+// Every assignment begins anew. A held job is of the one before: placed into the next, its offset could make
+// records in front of it look taken. And librdkafka keeps a partition paused that comes back to this worker.
 static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t event,
                          rd_kafka_topic_partition_list_t *partitions, void *opaque)
 {
     struct consume *consume = opaque;
-    if (event == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
+    for (int topic = 0; topic < TOPIC_COUNT; topic++) {
+        struct job *job = consume->held[topic];
+        consume->held[topic] = NULL;
+        if (job && job->taken)
+            worker_end_job(consume->worker, job);
+        else
+            job_free(job);
+    }
+    if (event == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         rebalance_assign(consume->worker, consumer, partitions);
-    else
+        apply_pauses(consume);
+    } else {
         rebalance_revoke(consume->worker, consumer);
+    }
 }
 
 static void set_rebalance_callback(rd_kafka_conf_t *conf, void *context)

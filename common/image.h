@@ -2,6 +2,7 @@
 #ifndef SKINSIGHT_COMMON_IMAGE_H
 #define SKINSIGHT_COMMON_IMAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,6 +14,7 @@ struct image {
     uint8_t *pixels; // ours; image_release
     int width;
     int height;
+    bool too_large; // jpeg_decode refused it for having more than max_pixels; it holds no pixels
 };
 
 // FATAL when memory is out; width and height must have been checked against a limit before.

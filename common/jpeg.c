@@ -30,7 +30,8 @@ struct decoder {
     struct error *err;
     struct image *image;
     int64_t max_pixels;
-    bool complete; // every row has been given out
+    bool complete;  // every row has been given out
+    bool too_large; // refused by the header for its size
 };
 
 static struct decoder *decoder_of(j_common_ptr jpeg)
@@ -120,7 +121,7 @@ static void decoder_init(struct decoder *decoder, struct bytes data)
     decoder->progress.progress_monitor = on_progress;
 }
 
-static enum status check_header(const struct decoder *decoder)
+static enum status check_header(struct decoder *decoder)
 {
     const struct jpeg_decompress_struct *jpeg = &decoder->jpeg;
     if (jpeg->jpeg_color_space == JCS_CMYK || jpeg->jpeg_color_space == JCS_YCCK)
@@ -132,7 +133,8 @@ static enum status check_header(const struct decoder *decoder)
         return error_set(decoder->err, STATUS_REJECTED,
                          "the JPEG has %u x %u pixels, %d is the most per side", jpeg->image_width,
                          jpeg->image_height, MAX_DIMENSION);
-    if ((int64_t)jpeg->image_width * jpeg->image_height > decoder->max_pixels)
+    decoder->too_large = (int64_t)jpeg->image_width * jpeg->image_height > decoder->max_pixels;
+    if (decoder->too_large)
         return error_set(decoder->err, STATUS_REJECTED,
                          "the JPEG has %u x %u pixels, %lld are allowed in all", jpeg->image_width,
                          jpeg->image_height, (long long)decoder->max_pixels);
@@ -189,7 +191,9 @@ enum status jpeg_decode(struct bytes data, int64_t max_pixels, struct image *ima
     decoder_init(&decoder, data);
     enum status status = decode_rows(&decoder);
     jpeg_destroy_decompress(&decoder.jpeg);
-    if (status != STATUS_OK)
+    if (status != STATUS_OK) {
         image_release(image);
+        image->too_large = decoder.too_large;
+    }
     return status;
 }

@@ -116,6 +116,8 @@ static void stamp(struct job *job, const struct batch *batch)
     job->batch_size = batch->count;
     job->batch_reason = batch->reason;
     job_stamp(job, MOMENT_BATCHED);
+    int64_t waited_ms = job->moments[MOMENT_BATCHED] - job->moments[MOMENT_DECODED];
+    metrics_observe(METRIC_STAGE_SECONDS, METRIC_STAGE_BATCH, (double)(waited_ms > 0 ? waited_ms : 0) / 1e3);
 }
 
 // Sends as many of the gathered jobs as fit; the others stay for the next batch.

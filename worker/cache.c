@@ -10,9 +10,22 @@
 
 enum { CACHE_HIT, CACHE_MISS, CACHE_UNAVAILABLE };
 
+static void init_map_scope(struct worker *worker)
+{
+    const struct engine *engine = &worker->engine;
+    char text[256], digits[DIGEST_TEXT_SIZE];
+    int length =
+        snprintf(text, sizeof text, "%s %s %s %s", engine->backend->name, engine->backend->device_class,
+                 precision_names[engine->plan->precision], skinsight_build);
+    struct digest digest = digest_of(text, (size_t)length);
+    digest_text(&digest, digits);
+    memcpy(worker->map_scope, digits, sizeof worker->map_scope - 1);
+}
+
 void cache_scope_init(struct worker *worker)
 {
     const struct engine *engine = &worker->engine;
+    init_map_scope(worker);
     char root[OBJECT_URI_SIZE], root_digest[DIGEST_TEXT_SIZE];
     object_store_uri(worker->objects, "", root);
     struct digest digest = digest_of(root, strlen(root));

@@ -21,7 +21,7 @@ struct cache_value {
     struct digest checksum;
 };
 
-// Writes worker->cache_scope.
+// Writes worker->cache_scope and map_scope.
 void cache_scope_init(struct worker *worker);
 // Fills in job->cache_key; true when the answer was found and the job's logits, features and map are filled
 // in.

@@ -58,6 +58,8 @@ static void load_view(struct session *session, struct classification *result)
         status = preprocess_view(&image, &session->engine.model->manifest.preprocessing, session->view, err);
     if (status == STATUS_OK)
         result->code = JOB_OK;
+    else if (image.too_large)
+        result->code = JOB_IMAGE_TOO_LARGE;
     result->decode_us = decoded_us - begun_us;
     result->preprocess_us = clock_monotonic_us() - decoded_us;
     image_release(&image);

@@ -16,6 +16,13 @@ static void die_where_a_test_says(const struct job *job)
         abort();
 }
 
+static enum job_code code_of(enum status status, const struct image *image)
+{
+    if (status != STATUS_REJECTED)
+        return JOB_INTERNAL;
+    return image->too_large ? JOB_IMAGE_TOO_LARGE : JOB_IMAGE_UNDECODABLE;
+}
+
 static void decode(struct worker *worker, struct job *job)
 {
     struct image image = {0};
@@ -29,7 +36,7 @@ static void decode(struct worker *worker, struct job *job)
     if (status == STATUS_OK)
         features_of_view(job->view, preprocessing->crop, &job->features);
     else
-        job_fail(job, status == STATUS_REJECTED ? JOB_IMAGE_UNDECODABLE : JOB_INTERNAL, "%s", err.message);
+        job_fail(job, code_of(status, &image), "%s", err.message);
     image_release(&image);
 }
 

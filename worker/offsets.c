@@ -100,16 +100,16 @@ enum offsets_caution offsets_caution(const struct offsets *offsets)
     return offsets->deaths == 0 ? CAUTION_NONE : offsets->deaths == 1 ? CAUTION_WARY : CAUTION_CAREFUL;
 }
 
-void offsets_new_owner(struct offsets *offsets)
+void offsets_new_owner(struct offsets *offsets, uint32_t owner)
 {
-    if (offsets->running) {
+    if (offsets->owner != 0 && offsets->owner != owner) {
         offsets->deaths++;
         offsets->died_at = offsets->first;
         offsets->alone_deaths += offsets->alone;
-    } else if (offsets->deaths >= OFFSETS_DEATHS_LIMIT) {
+    } else if (offsets->owner == 0 && offsets->deaths >= OFFSETS_DEATHS_LIMIT) {
         offsets->deaths = CAUTION_CAREFUL;
     }
-    offsets->running = true;
+    offsets->owner = owner;
     offsets->alone = false;
 }
 
@@ -140,7 +140,7 @@ void offsets_encode(const struct offsets *offsets, char text[OFFSETS_TEXT_SIZE])
             size = index / 8 + 1;
         }
     }
-    int length = snprintf(text, OFFSETS_TEXT_SIZE, "ss1 %d %d %lld %d %d ", offsets->running, offsets->deaths,
+    int length = snprintf(text, OFFSETS_TEXT_SIZE, "ss1 %08x %d %lld %d %d ", offsets->owner, offsets->deaths,
                           (long long)(offsets->deaths ? offsets->first - offsets->died_at : 0),
                           offsets->alone_deaths, offsets->alone);
     char *end = text + length;
@@ -178,9 +178,10 @@ enum status offsets_decode(struct offsets *offsets, int64_t first, int window, c
     offsets_init(offsets, first, window);
     if (!text || !*text)
         return STATUS_OK;
-    int running, deaths, advanced, alone_deaths, alone, start = 0;
-    int fields = sscanf(text, "ss1 %1d %6d %6d %6d %1d %n", &running, &deaths, &advanced, &alone_deaths,
-                        &alone, &start);
+    unsigned owner;
+    int deaths, advanced, alone_deaths, alone, start = 0;
+    int fields =
+        sscanf(text, "ss1 %8x %6d %6d %6d %1d %n", &owner, &deaths, &advanced, &alone_deaths, &alone, &start);
     bool sound = fields == 5 && start > 0 && text[start] && deaths >= 0 && advanced >= 0 && alone_deaths >= 0;
     if (!sound || !decode_bitmap(offsets, text + start)) {
         offsets_init(offsets, first, window);
@@ -188,7 +189,7 @@ enum status offsets_decode(struct offsets *offsets, int64_t first, int window, c
                          "the commit metadata of offset %lld is not in a form this build knows",
                          (long long)first);
     }
-    offsets->running = running == 1;
+    offsets->owner = owner;
     offsets->deaths = deaths;
     offsets->died_at = first - advanced;
     offsets->alone_deaths = alone_deaths;

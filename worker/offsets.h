@@ -5,10 +5,11 @@
 //
 //     "ss1 <running> <deaths> <since> <alone_deaths> <alone> <bitmap>"
 //
-// running: 1 while an owner works on the partition, 0 after an orderly revoke or stop. deaths: owners that
-// died and are not yet forgiven; since: how far first has moved since the last of them, 0 without deaths;
-// alone_deaths: how often an owner died running first alone, alone: 1 while it does. bitmap: base64 without
-// padding; bit i (lowest first) is offset first + i; trailing zero bytes left out; "-": empty.
+// owner: 8 hexadecimal digits of the process that works on the partition, 00000000 after an orderly revoke or
+// stop. deaths: owners that died and are not yet forgiven; since: how far first has moved since the last of
+// them, 0 without deaths; alone_deaths: how often an owner died running first alone, alone: 1 while it does.
+// bitmap: base64 without padding; bit i (lowest first) is offset first + i; trailing zero bytes left out;
+// "-": empty.
 #ifndef SKINSIGHT_WORKER_OFFSETS_H
 #define SKINSIGHT_WORKER_OFFSETS_H
 
@@ -26,7 +27,8 @@ struct offsets {
     int window;   // most offsets between first and next
     int deaths, alone_deaths;
     int64_t died_at; // first when the last owner died
-    bool running, alone;
+    uint32_t owner;  // 0: none
+    bool alone;
     uint64_t done[OFFSETS_MAX_WINDOW / 64]; // ring: offset o is bit o % OFFSETS_MAX_WINDOW
 };
 
@@ -49,8 +51,8 @@ bool offsets_is_finished(const struct offsets *offsets, int64_t offset);
 enum offsets_caution { CAUTION_NONE, CAUTION_WARY, CAUTION_CAREFUL };
 enum { OFFSETS_WARY_JOBS = 8, OFFSETS_WARY_SPAN = 256, OFFSETS_CONVICTION = 3, OFFSETS_DEATHS_LIMIT = 16 };
 enum offsets_caution offsets_caution(const struct offsets *offsets);
-// The owner before this one left; counts its death if it was still marked as running, and marks this one.
-void offsets_new_owner(struct offsets *offsets);
+// owner (never 0) takes over. Counts the death of the one before, if another is still named.
+void offsets_new_owner(struct offsets *offsets, uint32_t owner);
 // So many owners died without progress that several different records must have killed: a bad build or
 // device. The mark is cleared by an orderly stop, after which the next owner begins careful.
 bool offsets_is_hopeless(const struct offsets *offsets);

@@ -63,7 +63,9 @@ static void store_map(struct worker *worker, struct job *job)
     char image[DIGEST_TEXT_SIZE], key[OBJECT_KEY_SIZE];
     buffer_init(&png, PNG_LIMIT);
     digest_text(&job->image_sha256, image);
-    snprintf(key, sizeof key, "attention/%s-%.12s.png", image, worker->engine.model_sha256);
+    // Two devices or builds may differ in a bit: their maps must not overwrite each other.
+    snprintf(key, sizeof key, "attention/%s-%.12s-%s.png", image, worker->engine.model_sha256,
+             worker->map_scope);
     enum status status = draw(worker, job, &png, &job->attention_error);
     if (status == STATUS_OK)
         status = upload(worker, key, buffer_bytes(&png), &job->attention_error);

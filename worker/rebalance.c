@@ -78,7 +78,7 @@ void rebalance_assign(struct worker *worker, rd_kafka_t *consumer,
         struct offsets offsets;
         if (!read_offsets(worker, consumer, entry, topic, &offsets))
             break; // a stop was asked for
-        offsets_new_owner(&offsets);
+        offsets_new_owner(&offsets, worker->owner);
         give_up_if_hopeless(worker, entry, &offsets);
         entry->offset = offsets.first;
         assignment_add(assignment, topic, entry->partition, &offsets);

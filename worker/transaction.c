@@ -238,9 +238,20 @@ static void remove_stale(struct publisher *publisher)
             remove_job(publisher, i);
 }
 
-static void account(const struct job *job)
+static void account_prediction(const struct worker *worker, const struct job *job)
+{
+    struct decision decision;
+    policy_decide(&worker->policy, job->probabilities, &decision);
+    metrics_add(METRIC_PREDICTIONS, decision.primary, 1);
+    metrics_add(METRIC_ACTIONS, decision.action, 1);
+    metrics_observe(METRIC_CONFIDENCE, 0, decision.confidence);
+}
+
+static void account(const struct worker *worker, const struct job *job)
 {
     bool failed = job->code != JOB_OK;
+    if (!failed)
+        account_prediction(worker, job);
     metrics_add(METRIC_JOBS_ANSWERED, failed, 1);
     metrics_observe(METRIC_STAGE_SECONDS, METRIC_STAGE_TOTAL,
                     (double)(clock_monotonic_us() - job->taken_us) / 1e6);
@@ -253,7 +264,7 @@ static void account(const struct job *job)
 static void finish_job(struct publisher *publisher, int index)
 {
     assignment_finish(&publisher->worker->assignment, publisher->jobs[index]);
-    account(publisher->jobs[index]);
+    account(publisher->worker, publisher->jobs[index]);
     remove_job(publisher, index);
 }
 
@@ -394,7 +405,7 @@ static rd_kafka_topic_partition_list_t *list_offsets(struct publisher *publisher
         if (!touched)
             continue;
         char text[OFFSETS_TEXT_SIZE];
-        held.offsets.running = running;
+        held.offsets.owner = running ? publisher->worker->owner : 0;
         offsets_encode(&held.offsets, text);
         rd_kafka_topic_partition_t *entry = rd_kafka_topic_partition_list_add(
             list, job_topic_name(publisher->worker, held.topic), held.partition);

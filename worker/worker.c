@@ -26,6 +26,8 @@ static void read_settings(struct worker *worker, const struct config *config)
     worker->window = (int)config_integer(config, "window");
     worker->commit_interval_ms = config_integer(config, "commit_interval_ms");
     worker->transaction_timeout_ms = config_integer(config, "transaction_timeout_ms");
+    while (worker->owner == 0)
+        getentropy(&worker->owner, sizeof worker->owner);
     const char *instance = config_text(config, "instance");
     if (*instance)
         snprintf(worker->instance, sizeof worker->instance, "%s", instance);

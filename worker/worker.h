@@ -18,6 +18,7 @@
 
 struct latency_table;
 struct publisher;
+struct watchdog;
 
 enum stage_id {
     STAGE_FETCH,
@@ -29,6 +30,10 @@ enum stage_id {
     STAGE_COUNT
 };
 
+// What is known of the device. LOST: it gives errors. WRONG: it gave a wrong answer, so none of its answers
+// that is not out yet goes out.
+enum device_state { DEVICE_UNCHECKED, DEVICE_GOOD, DEVICE_LOST, DEVICE_WRONG };
+
 enum worker_phase { PHASE_STARTING, PHASE_NO_BROKER, PHASE_NO_TOPICS, PHASE_RUNNING, PHASE_STOPPING };
 
 struct worker {
@@ -38,7 +43,9 @@ struct worker {
     struct object_store *objects;
     struct redis *cache;            // NULL: none
     char instance[JOB_WORKER_SIZE]; // names this worker in records and logs
+    uint32_t owner;                 // names this process in the commit metadata; never 0
     char cache_scope[512]; // what decides an answer's bits besides the image; part of every cache key
+    char map_scope[9];     // names in 8 digits what decides a map\'s bits besides image and model
 
     // settings
     size_t max_image_bytes;
@@ -60,6 +67,8 @@ struct worker {
     atomic_int unfinished;         // jobs taken and not yet answered or dropped
     atomic_llong unfinished_bytes; // what their records and images hold, as counted when they were taken
     atomic_int phase;              // enum worker_phase, for /readyz
+    atomic_int device;             // enum device_state; set by infer
+    struct watchdog *watchdog;     // NULL: the stages don't run
     atomic_bool stopping;          // a stop was asked for: jobs not begun are dropped, the rest is finished
     atomic_bool pipeline_done;     // every stage has ended
     atomic_bool failing;           // the first failure is being written down

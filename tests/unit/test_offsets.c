@@ -61,15 +61,15 @@ static void test_known_text(void **state)
     struct error err;
     char text[OFFSETS_TEXT_SIZE];
     offsets_init(&offsets, 10, 64);
-    offsets.running = true;
+    offsets.owner = 1;
     for (int i = 10; i < 20; i++)
         assert_int_equal(offsets_take(&offsets, i), OFFSETS_NEW);
     offsets_finish(&offsets, 11);
     offsets_finish(&offsets, 18);
     offsets_encode(&offsets, text);
-    assert_string_equal(text, "ss1 1 0 0 0 0 AgE"); // bits 1 and 8: bytes 02 01
+    assert_string_equal(text, "ss1 00000001 0 0 0 0 AgE"); // bits 1 and 8: bytes 02 01
     assert_int_equal(offsets_decode(&offsets, 10, 64, text, &err), STATUS_OK);
-    assert_true(offsets.running);
+    assert_int_equal(offsets.owner, 1);
     assert_int_equal(offsets_take(&offsets, 10), OFFSETS_NEW);
     assert_int_equal(offsets_take(&offsets, 11), OFFSETS_ANSWERED);
     assert_int_equal(offsets_take(&offsets, 12), OFFSETS_NEW);
@@ -81,11 +81,11 @@ static void test_foreign_text_is_refused(void **state)
 {
     (void)state;
     static const char *const bad[] = {"x",
-                                      "ss2 1 0 0 0 0 -",
-                                      "ss1 1 0 0 0 0",
-                                      "ss1 1 0 0 0 0 !!!!",
-                                      "ss1 1 -1 0 0 0 -",
-                                      "ss1 1 0 0 0 0 AQ" /* first itself finished */};
+                                      "ss2 00000001 0 0 0 0 -",
+                                      "ss1 00000001 0 0 0 0",
+                                      "ss1 00000001 0 0 0 0 !!!!",
+                                      "ss1 00000001 -1 0 0 0 -",
+                                      "ss1 00000001 0 0 0 0 AQ" /* first itself finished */};
     struct offsets offsets;
     struct error err;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -95,7 +95,7 @@ static void test_foreign_text_is_refused(void **state)
     }
     char *long_text = malloc(5000);
     memset(long_text, 'B', 4999);
-    memcpy(long_text, "ss1 1 0 0 0 0 ", 14);
+    memcpy(long_text, "ss1 00000001 0 0 0 0 ", 21);
     long_text[4999] = '\0';
     assert_int_equal(offsets_decode(&offsets, 7, 64, long_text, &err), STATUS_REJECTED);
     free(long_text);
@@ -113,19 +113,21 @@ static void test_a_record_is_taken_once(void **state)
     assert_int_equal(offsets_take(&offsets, 0), OFFSETS_ANSWERED);
     // After a restart with first 0 and 2 answered, 1 turned out to be a marker: nothing is open once 0 is
     // done.
-    assert_int_equal(offsets_decode(&offsets, 0, 64, "ss1 1 0 0 0 0 BA", &err), STATUS_OK);
+    assert_int_equal(offsets_decode(&offsets, 0, 64, "ss1 00000001 0 0 0 0 BA", &err), STATUS_OK);
     assert_int_equal(offsets_take(&offsets, 0), OFFSETS_NEW);
     assert_int_equal(offsets_take(&offsets, 2), OFFSETS_ANSWERED);
     offsets_finish(&offsets, 0);
     assert_int_equal(offsets.first, 3);
     // A bitmap far behind a retention gap is left behind whole.
-    assert_int_equal(offsets_decode(&offsets, 0, 64, "ss1 1 0 0 0 0 BA", &err), STATUS_OK);
+    assert_int_equal(offsets_decode(&offsets, 0, 64, "ss1 00000001 0 0 0 0 BA", &err), STATUS_OK);
     assert_int_equal(offsets_take(&offsets, 5000), OFFSETS_NEW);
     assert_int_equal(offsets.first, 5000);
     for (int i = 5001; i < 5064; i++)
         assert_int_equal(offsets_take(&offsets, i), OFFSETS_NEW);
     assert_int_equal(offsets.first, 5000);
 }
+
+static uint32_t next_owner = 1;
 
 static struct offsets reread(const struct offsets *offsets)
 {
@@ -143,19 +145,19 @@ static void test_deaths_lead_to_conviction(void **state)
     (void)state;
     struct offsets offsets;
     offsets_init(&offsets, 40, 64);
-    offsets_new_owner(&offsets);
+    offsets_new_owner(&offsets, next_owner++);
     assert_int_equal(offsets_caution(&offsets), CAUTION_NONE);
     offsets = reread(&offsets);
-    offsets_new_owner(&offsets);
+    offsets_new_owner(&offsets, next_owner++);
     assert_int_equal(offsets_caution(&offsets), CAUTION_WARY);
     offsets = reread(&offsets);
-    offsets_new_owner(&offsets);
+    offsets_new_owner(&offsets, next_owner++);
     assert_int_equal(offsets_caution(&offsets), CAUTION_CAREFUL);
     for (int i = 0; i < OFFSETS_CONVICTION; i++) {
         assert_false(offsets_is_convicted(&offsets));
         offsets.alone = true;
         offsets = reread(&offsets);
-        offsets_new_owner(&offsets);
+        offsets_new_owner(&offsets, next_owner++);
     }
     assert_true(offsets_is_convicted(&offsets));
     assert_int_equal(offsets_take(&offsets, 40), OFFSETS_NEW);
@@ -170,21 +172,36 @@ static void test_deaths_lead_to_conviction(void **state)
     assert_int_equal(offsets_caution(&offsets), CAUTION_NONE);
 }
 
+// A broker outage takes the partitions away and gives them back to the same, living process.
+static void test_the_same_owner_again_is_no_death(void **state)
+{
+    (void)state;
+    struct offsets offsets;
+    offsets_init(&offsets, 0, 64);
+    offsets_new_owner(&offsets, 77);
+    offsets = reread(&offsets);
+    offsets_new_owner(&offsets, 77);
+    assert_int_equal(offsets_caution(&offsets), CAUTION_NONE);
+    offsets = reread(&offsets);
+    offsets_new_owner(&offsets, 78);
+    assert_int_equal(offsets_caution(&offsets), CAUTION_WARY);
+}
+
 static void test_many_deaths_stop_the_worker_once(void **state)
 {
     (void)state;
     struct offsets offsets;
     offsets_init(&offsets, 0, 64);
-    offsets_new_owner(&offsets);
+    offsets_new_owner(&offsets, next_owner++);
     for (int i = 0; i < OFFSETS_DEATHS_LIMIT; i++) {
         assert_false(offsets_is_hopeless(&offsets));
         offsets = reread(&offsets);
-        offsets_new_owner(&offsets);
+        offsets_new_owner(&offsets, next_owner++);
     }
     assert_true(offsets_is_hopeless(&offsets));
-    offsets.running = false; // it stopped in good order
+    offsets.owner = 0; // it stopped in good order
     offsets = reread(&offsets);
-    offsets_new_owner(&offsets);
+    offsets_new_owner(&offsets, next_owner++);
     assert_false(offsets_is_hopeless(&offsets));
     assert_int_equal(offsets_caution(&offsets), CAUTION_CAREFUL);
 }
@@ -194,10 +211,10 @@ static void test_an_orderly_end_is_no_death(void **state)
     (void)state;
     struct offsets offsets;
     offsets_init(&offsets, 0, 64);
-    offsets_new_owner(&offsets);
-    offsets.running = false;
+    offsets_new_owner(&offsets, next_owner++);
+    offsets.owner = 0;
     offsets = reread(&offsets);
-    offsets_new_owner(&offsets);
+    offsets_new_owner(&offsets, next_owner++);
     assert_int_equal(offsets_caution(&offsets), CAUTION_NONE);
 }
 
@@ -253,6 +270,7 @@ int main(void)
         cmocka_unit_test(test_a_record_is_taken_once),
         cmocka_unit_test(test_deaths_lead_to_conviction),
         cmocka_unit_test(test_an_orderly_end_is_no_death),
+        cmocka_unit_test(test_the_same_owner_again_is_no_death),
         cmocka_unit_test(test_many_deaths_stop_the_worker_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 // model_save.c: writes a model directory: weights, card.md, then the manifest, each under a temporary name,
-// flushed and renamed. A directory with a manifest is whole.
+// flushed and renamed. A directory with a manifest is whole; known answers are added to a whole one.
 #include <assert.h>
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -78,6 +78,17 @@ static void add_weights(cJSON *json, const struct manifest *manifest)
     cJSON_AddStringToObject(object, "dtype", manifest->weights_dtype);
 }
 
+static void add_known_answers(cJSON *json, const struct manifest *manifest)
+{
+    char digest[DIGEST_TEXT_SIZE];
+    if (!*manifest->known_answers_file)
+        return;
+    digest_text(&manifest->known_answers_sha256, digest);
+    cJSON *object = cJSON_AddObjectToObject(json, "known_answers");
+    cJSON_AddStringToObject(object, "file", manifest->known_answers_file);
+    cJSON_AddStringToObject(object, "sha256", digest);
+}
+
 static enum status write_manifest(const char *directory, const struct manifest *manifest, struct error *err)
 {
     cJSON *json = cJSON_CreateObject();
@@ -92,6 +103,7 @@ static enum status write_manifest(const char *directory, const struct manifest *
     add_preprocessing(json, &manifest->preprocessing);
     cJSON_AddItemToObject(json, "temperature", float_item(manifest->temperature));
     add_weights(json, manifest);
+    add_known_answers(json, manifest);
     cJSON_AddBoolToObject(json, "trained", manifest->trained);
     cJSON_AddObjectToObject(json, "training");
     cJSON_AddStringToObject(json, "licence", manifest->licence);
@@ -179,5 +191,30 @@ enum status model_save(const char *directory, struct manifest *manifest, const s
         status = write_manifest(directory, manifest, err);
     if (status == STATUS_OK)
         sync_directory(directory);
+    return status;
+}
+
+enum status model_save_known_answers(const char *directory, struct error *err)
+{
+    struct model *model = NULL;
+    struct known_answers known;
+    char *text = NULL;
+    known_answers_init(&known);
+    enum status status = model_open(&model, directory, err);
+    if (status == STATUS_OK)
+        status = known_answers_compute(&known, model->network, model->weights, err);
+    if (status != STATUS_OK)
+        goto done;
+    text = known_answers_text(&known);
+    strcpy(model->manifest.known_answers_file, KNOWN_ANSWERS_FILE);
+    model->manifest.known_answers_sha256 = digest_of(text, strlen(text));
+    status = write_text(directory, KNOWN_ANSWERS_FILE, text, err);
+    if (status == STATUS_OK)
+        status = write_manifest(directory, &model->manifest, err);
+    if (status == STATUS_OK)
+        sync_directory(directory);
+done:
+    free(text);
+    model_close(model);
     return status;
 }

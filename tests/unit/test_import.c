@@ -23,7 +23,7 @@ static void remove_model(void)
 {
     static const char *const names[] = {"manifest.json", "known_answers.json", "model.safetensors",
                                         "card.md"};
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         char path[128];
         snprintf(path, sizeof path, "%s/%s", model_path, names[i]);
         unlink(path);

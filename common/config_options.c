@@ -82,6 +82,11 @@ const struct option config_options[] = {
     {"job_budget_ms", INTEGER(0, 60 * MINUTE_MS), .initial = "30000", .programs = W, .value = "MS",
      .help = "time a job may spend on retries of the object store, milliseconds"},
 
+    {"stage_timeout_ms", INTEGER(100, 60 * MINUTE_MS), .initial = "120000", .programs = W, .value = "MS",
+     .help = "a step that takes longer hangs; the worker ends after twice that, ms"},
+    {"known_answer_batches", INTEGER(0, 1000000000), .initial = "1000", .programs = W, .value = "N",
+     .help = "batches between two checks by known images; 0: only at start"},
+
     {"batch_max", INTEGER(1, 256), .initial = "8", .programs = W, .value = "N",
      .help = "images computed together at most"},
     {"batch_delay_ms", INTEGER(0, 1000), .initial = "5", .programs = W, .value = "MS",

@@ -44,6 +44,7 @@ const char *const batch_reason_names[BATCH_REASON_COUNT] = {"full", "deadline", 
 static const char *const priorities[] = {"routine", "urgent"};
 static const char *const answers[] = {"prediction", "error"};
 static const char *const lookups[] = {"hit", "miss", "unavailable"};
+static const char *const checks[] = {"passed", "failed"};
 static const char *const transactions[] = {"committed", "aborted", "unknown"};
 static const char *const stages[] = {"fetch", "decode", "batch", "infer", "postprocess", "publish", "total"};
 
@@ -91,6 +92,8 @@ static const struct metric_row rows[METRIC_COUNT] = {
     [METRIC_UNFINISHED_JOBS] = {"skinsight_unfinished_jobs", GAUGE, "jobs",
                                 "Jobs taken and not yet answered.", NO_LABEL},
     [METRIC_READY] = {"skinsight_ready", GAUGE, "0 or 1", "1 while /readyz says yes.", NO_LABEL},
+    [METRIC_KNOWN_ANSWERS] = {"skinsight_known_answer_checks_total", COUNTER, "checks",
+                              "Checks of the device by images with known answers.", LABEL("outcome", checks)},
     [METRIC_CONFIDENCE] = {"skinsight_prediction_confidence_ratio", HISTOGRAM, "probability",
                            "Probability of the primary diagnosis.", NO_LABEL, .buckets = confidences},
     [METRIC_PREDICTIONS] = {"skinsight_predictions_total", COUNTER, "predictions",

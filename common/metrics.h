@@ -25,6 +25,7 @@ enum metric {
     METRIC_PARTITIONS,        // gauge: assigned now
     METRIC_UNFINISHED_JOBS,   // gauge: taken and not yet answered
     METRIC_READY,             // gauge: 1 when /readyz says yes
+    METRIC_KNOWN_ANSWERS,     // counter, label outcome: 0 passed, 1 failed
     METRIC_CONFIDENCE,        // histogram of the primary diagnosis' probability
     METRIC_PREDICTIONS,       // counter, label class
     METRIC_ACTIONS,           // counter, label action: 0 monitor, 1 routine_referral, 2 urgent_referral

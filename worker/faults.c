@@ -5,7 +5,8 @@
 #include <string.h>
 
 static const char *const variables[FAULT_COUNT] = {"SKINSIGHT_TEST_NO_RENEWAL", "SKINSIGHT_TEST_ABORT_ON",
-                                                   "SKINSIGHT_TEST_LEAK"};
+                                                   "SKINSIGHT_TEST_LEAK", "SKINSIGHT_TEST_FLIP_AFTER",
+                                                   "SKINSIGHT_TEST_DEVICE_ERROR_AT"};
 
 bool fault_is_on(enum fault fault)
 {
@@ -16,4 +17,14 @@ bool fault_matches(enum fault fault, const char *text)
 {
     const char *value = getenv(variables[fault]);
     return value && *value && strncmp(text, value, strlen(value)) == 0;
+}
+
+bool fault_number(enum fault fault, int64_t *number)
+{
+    const char *value = getenv(variables[fault]);
+    char *end = NULL;
+    if (!value || !*value)
+        return false;
+    *number = strtoll(value, &end, 10);
+    return *end == '\0';
 }

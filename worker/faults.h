@@ -4,16 +4,21 @@
 #define SKINSIGHT_WORKER_FAULTS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum fault {
-    FAULT_NO_RENEWAL, // SKINSIGHT_TEST_NO_RENEWAL=1: keep the producer after an unknown outcome
-    FAULT_ABORT_ON,   // SKINSIGHT_TEST_ABORT_ON=<digest prefix>: decoding this image ends the process
-    FAULT_LEAK,       // SKINSIGHT_TEST_LEAK=1: every job leaks 4 KiB
+    FAULT_NO_RENEWAL,      // SKINSIGHT_TEST_NO_RENEWAL=1: keep the producer after an unknown outcome
+    FAULT_ABORT_ON,        // SKINSIGHT_TEST_ABORT_ON=<digest prefix>: decoding this image ends the process
+    FAULT_LEAK,            // SKINSIGHT_TEST_LEAK=1: every job leaks 4 KiB
+    FAULT_FLIP_AFTER,      // SKINSIGHT_TEST_FLIP_AFTER=<n>: after n batches every answer has a flipped bit
+    FAULT_DEVICE_ERROR_AT, // SKINSIGHT_TEST_DEVICE_ERROR_AT=<n>: the device fails at batch n, counted from 0
     FAULT_COUNT
 };
 
 bool fault_is_on(enum fault fault);
 // The variable is set and text begins with its value.
 bool fault_matches(enum fault fault, const char *text);
+// The variable is set to a whole number.
+bool fault_number(enum fault fault, int64_t *number);
 
 #endif

@@ -1,4 +1,5 @@
-// infer.c: stage 4. Runs batches on the device. Thread: one for each device.
+// infer.c: stage 4. Runs batches on the device, which is checked by known images first and again and again
+// (health.h). Thread: one for each device.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,8 +7,10 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "worker/batch.h"
+#include "worker/health.h"
 #include "worker/latency.h"
 #include "worker/stages.h"
+#include "worker/watchdog.h"
 
 // The batch's results before they are dealt out; sized once for the largest batch.
 struct results {
@@ -30,24 +33,30 @@ static void deal_out(struct job *job, const struct results *results, int slot)
     memcpy(job->maps, results->maps + (size_t)slot * results->map_size, results->map_size * sizeof(float));
 }
 
-static enum status compute(struct worker *worker, struct batch *batch, struct results *results,
+static enum status compute(struct health *health, struct batch *batch, struct results *results,
                            struct error *err)
 {
     const uint8_t *views[BATCH_LIMIT];
     for (int i = 0; i < batch->count; i++)
         views[i] = batch->jobs[i]->view;
     struct inference inference = {.logits = results->logits, .attention = results->maps};
-    return plan_run(worker->engine.plan, views, batch->count, &inference, err);
+    return health_run(health, views, batch->count, &inference, err);
 }
 
-static void run_batch(struct worker *worker, struct batch *batch, struct results *results)
+static void run_batch(struct worker *worker, struct health *health, struct batch *batch,
+                      struct results *results)
 {
     struct error err;
     int64_t begun_us = clock_monotonic_us();
-    enum status status = compute(worker, batch, results, &err);
+    watchdog_begin();
+    enum status status = compute(health, batch, results, &err);
     int64_t elapsed_us = clock_monotonic_us() - begun_us;
     metrics_observe(METRIC_STAGE_SECONDS, METRIC_STAGE_INFER, (double)elapsed_us / 1e6);
-    latency_learn(worker->latency, batch->count, elapsed_us);
+    if (status == STATUS_OK) {
+        latency_learn(worker->latency, batch->count, elapsed_us);
+        status = health_check_if_due(health, &err);
+    }
+    watchdog_end();
     atomic_fetch_sub(&worker->device_batches, 1);
     if (status != STATUS_OK)
         worker_fail(worker, &err);
@@ -64,6 +73,17 @@ static void run_batch(struct worker *worker, struct batch *batch, struct results
     }
 }
 
+// Before the first job. What comes in after a failure is ended by run_batch.
+static void check_first(struct worker *worker, struct health *health)
+{
+    struct error err;
+    watchdog_begin();
+    enum status status = health_check(health, &err);
+    watchdog_end();
+    if (status != STATUS_OK)
+        worker_fail(worker, &err);
+}
+
 void infer_loop(struct worker *worker)
 {
     const struct plan *plan = worker->engine.plan;
@@ -71,11 +91,14 @@ void infer_loop(struct worker *worker)
     size_t batch_max = (size_t)worker->batch_max;
     results.logits = memory_alloc(batch_max * LESION_CLASSES * sizeof(float));
     results.maps = results.map_size ? memory_alloc(batch_max * results.map_size * sizeof(float)) : NULL;
+    struct health *health = health_new(worker);
+    check_first(worker, health);
     void *batch;
     while (queue_pop(&worker->inboxes[STAGE_INFER], &batch, QUEUE_WAIT_FOREVER) == QUEUE_OK) {
-        run_batch(worker, batch, &results);
+        run_batch(worker, health, batch, &results);
         free(batch);
     }
+    health_free(health);
     free(results.logits);
     free(results.maps);
 }

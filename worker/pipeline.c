@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "worker/health.h"
 #include "worker/stages.h"
+#include "worker/watchdog.h"
 
 struct stage {
     const char *name;           // of its threads
@@ -42,10 +44,12 @@ struct pipeline {
     struct stage_threads stages[STAGE_COUNT];
 };
 
-// A job that lost its partition, or that nobody has begun when a stop was asked for, is not worth a step.
+// A job that lost its partition, whose prediction must not go out, or that nobody has begun when a stop was
+// asked for, is not worth a step.
 static bool is_worthless(struct worker *worker, const struct job *job, enum stage_id id)
 {
-    return !assignment_is_current(&worker->assignment, job) || (id == STAGE_FETCH && worker->stopping);
+    return !assignment_is_current(&worker->assignment, job) || (id == STAGE_FETCH && worker->stopping) ||
+           (id == STAGE_POSTPROCESS && health_is_suspect(worker, job));
 }
 
 static void run_steps(struct worker *worker, enum stage_id id)
@@ -58,7 +62,9 @@ static void run_steps(struct worker *worker, enum stage_id id)
             continue;
         }
         int64_t begun_us = clock_monotonic_us();
+        watchdog_begin();
         enum stage_id next = stages[id].step(worker, job);
+        watchdog_end();
         metrics_observe(METRIC_STAGE_SECONDS, stages[id].metric,
                         (double)(clock_monotonic_us() - begun_us) / 1e6);
         worker_pass(worker, job, next);
@@ -69,6 +75,7 @@ static void *run_thread(void *context)
 {
     struct stage_threads *own = context;
     pthread_setname_np(pthread_self(), stages[own->id].name);
+    watchdog_enter(own->worker->watchdog, own->id);
     if (stages[own->id].loop)
         stages[own->id].loop(own->worker);
     else

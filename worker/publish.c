@@ -7,9 +7,24 @@
 #include "common/backoff.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "worker/health.h"
 #include "worker/stages.h"
 
 enum { RETRY_BASE_MS = 20, RETRY_LIMIT_MS = 1000 };
+
+// False: the publisher is full. Health is asked with the lock held: whoever finds the device wrong drops what
+// the publisher holds under the same lock, so nothing slips in behind.
+static bool add(struct worker *worker, struct job *job)
+{
+    bool room = true;
+    pthread_mutex_lock(&worker->assignment.rebalance);
+    if (health_is_suspect(worker, job))
+        worker_end_job(worker, job);
+    else
+        room = publisher_add(worker->publisher, job);
+    pthread_mutex_unlock(&worker->assignment.rebalance);
+    return room;
+}
 
 // Pops into the publisher until until_ms, or it is full. False when the inbox is closed and empty.
 static bool gather(struct worker *worker, int64_t until_ms)
@@ -21,10 +36,7 @@ static bool gather(struct worker *worker, int64_t until_ms)
             queue_pop(&worker->inboxes[STAGE_PUBLISH], &job, left_ms > 0 ? left_ms : 0);
         if (result != QUEUE_OK)
             return result != QUEUE_CLOSED;
-        pthread_mutex_lock(&worker->assignment.rebalance);
-        bool room = publisher_add(worker->publisher, job);
-        pthread_mutex_unlock(&worker->assignment.rebalance);
-        if (!room)
+        if (!add(worker, job))
             return true;
     }
 }
@@ -59,10 +71,7 @@ void publish_loop(struct worker *worker)
         void *job;
         if (queue_pop(&worker->inboxes[STAGE_PUBLISH], &job, QUEUE_WAIT_FOREVER) == QUEUE_CLOSED)
             return;
-        pthread_mutex_lock(&worker->assignment.rebalance);
-        bool room = publisher_add(worker->publisher, job);
-        pthread_mutex_unlock(&worker->assignment.rebalance);
-        if (room)
+        if (add(worker, job))
             open = gather(worker, last_ms + worker->commit_interval_ms);
         publish_all(worker);
         last_ms = clock_monotonic_ms();

@@ -13,8 +13,9 @@
 #include "worker/commands.h"
 #include "worker/consume.h"
 #include "worker/pipeline.h"
+#include "worker/watchdog.h"
 
-enum { GAUGE_INTERVAL_MS = 1000, STOP_POLL_MS = 20 };
+enum { GAUGE_INTERVAL_MS = 1000, STOP_POLL_MS = 20, CHECK_POLL_MS = 5 };
 
 static bool say_healthy(void *context, char *reason, size_t size)
 {
@@ -28,9 +29,15 @@ static bool say_ready(void *context, char *reason, size_t size)
     static const char *const reasons[] = {"starting", "no Kafka broker answers", "topics are missing",
                                           "running", "stopping"};
     struct worker *worker = context;
-    int phase = atomic_load(&worker->phase);
-    snprintf(reason, size, "%s", reasons[phase]);
-    return phase == PHASE_RUNNING;
+    int phase = atomic_load(&worker->phase), device = atomic_load(&worker->device);
+    const char *hanging = watchdog_hanging(worker->watchdog);
+    if (hanging)
+        snprintf(reason, size, "stage %s hangs", hanging);
+    else if (device == DEVICE_LOST || device == DEVICE_WRONG)
+        snprintf(reason, size, "the device does not give the known answers");
+    else
+        snprintf(reason, size, "%s", reasons[phase]);
+    return !hanging && device == DEVICE_GOOD && phase == PHASE_RUNNING;
 }
 
 static void *run_consume(void *context)
@@ -57,25 +64,39 @@ static void publish_gauges(struct worker *worker)
     for (unsigned stage = 0; stage < STAGE_COUNT; stage++)
         metrics_set(METRIC_QUEUE_JOBS, stage, (double)queue_count(&worker->inboxes[stage]));
     metrics_set(METRIC_UNFINISHED_JOBS, 0, atomic_load(&worker->unfinished));
-    metrics_set(METRIC_READY, 0, atomic_load(&worker->phase) == PHASE_RUNNING);
+    char reason[64];
+    metrics_set(METRIC_READY, 0, say_ready(worker, reason, sizeof reason));
+}
+
+// Takes jobs until a stop is asked for.
+static void consume_until_stop(struct worker *worker, struct consume *consume, pthread_t *consume_thread)
+{
+    if (pthread_create(consume_thread, NULL, run_consume, consume) != 0)
+        abort();
+    while (!shutdown_wait_ms(GAUGE_INTERVAL_MS))
+        publish_gauges(worker);
 }
 
 static void serve(struct worker *worker, struct consume *consume)
 {
     pthread_t consume_thread, watch_thread;
+    atomic_store(&worker->phase, PHASE_STARTING);
     struct pipeline *pipeline = pipeline_start(worker);
-    if (pthread_create(&consume_thread, NULL, run_consume, consume) != 0)
-        abort();
-    while (!shutdown_wait_ms(GAUGE_INTERVAL_MS))
-        publish_gauges(worker);
+    while (atomic_load(&worker->device) == DEVICE_UNCHECKED && !shutdown_wait_ms(CHECK_POLL_MS)) {
+    }
+    bool consuming = atomic_load(&worker->device) == DEVICE_GOOD; // another one never joins the group
+    if (consuming)
+        consume_until_stop(worker, consume, &consume_thread);
+    publish_gauges(worker);
     LOG_INFO("stopping", "unfinished=%d", atomic_load(&worker->unfinished));
     if (pthread_create(&watch_thread, NULL, run_drain_watch, worker) == 0)
         pthread_detach(watch_thread);
-    while (!atomic_load(&worker->stopping)) // consume hands out nothing more once this is set
+    while (consuming && !atomic_load(&worker->stopping)) // consume hands out nothing more once this is set
         usleep(STOP_POLL_MS * 1000);
     pipeline_stop(pipeline);
     atomic_store(&worker->pipeline_done, true);
-    pthread_join(consume_thread, NULL);
+    if (consuming)
+        pthread_join(consume_thread, NULL);
 }
 
 static enum status open_http(struct worker *worker, struct http_server **server, struct error *err)
@@ -90,6 +111,13 @@ static enum status open_http(struct worker *worker, struct http_server **server,
     return status;
 }
 
+static void start_watchdog(struct worker *worker)
+{
+    const struct watchdog_options options = {.timeout_ms = config_integer(worker->config, "stage_timeout_ms"),
+                                             .store_ms = worker->job_budget_ms};
+    worker->watchdog = watchdog_start(&options);
+}
+
 int run_command(struct config *config)
 {
     struct worker *worker = memory_alloc(sizeof *worker);
@@ -98,6 +126,7 @@ int run_command(struct config *config)
     struct error err;
     shutdown_install();
     enum status status = worker_open(worker, config, &err);
+    start_watchdog(worker);
     if (status == STATUS_OK)
         status = open_http(worker, &server, &err);
     if (status == STATUS_OK)
@@ -111,6 +140,7 @@ int run_command(struct config *config)
     }
     consume_close(consume);
     http_server_close(server);
+    watchdog_stop(worker->watchdog);
     if (atomic_load(&worker->failed)) {
         err = worker->failure;
         status = STATUS_FATAL;

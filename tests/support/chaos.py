@@ -99,7 +99,7 @@ def job(index, random_, **fields):
 
 # ---- what the group committed ------------------------------------------------------------------------------
 
-Commit = collections.namedtuple("Commit", "first finished running deaths alone_deaths")
+Commit = collections.namedtuple("Commit", "first finished owner deaths alone_deaths")
 
 
 def take_text(data, at):
@@ -123,11 +123,12 @@ def parse_commit(value):
     at = 14 if version >= 3 else 10  # behind the leader's epoch, where there is one
     fields = (take_compact_text(value, at) if version >= 4 else take_text(value, at)[0]).split()
     expect(fields[0] == "ss1", f"the metadata of a commit begin with {fields[0]!r}")
-    running, deaths, _, alone_deaths, _ = map(int, fields[1:6])
+    owner = int(fields[1], 16)
+    deaths, _, alone_deaths, _ = map(int, fields[2:6])
     bitmap = b"" if fields[6] == "-" else base64.b64decode(fields[6] + "=" * (-len(fields[6]) % 4))
     bits = int.from_bytes(bitmap, "little")
     finished = {offset + bit for bit in range(bits.bit_length()) if bits >> bit & 1}
-    return Commit(offset, finished, running, deaths, alone_deaths)
+    return Commit(offset, finished, owner, deaths, alone_deaths)
 
 
 def history(stack, group):

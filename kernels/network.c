@@ -105,12 +105,16 @@ void network_free(struct network *network)
     free(network);
 }
 
+bool network_map_is_attention(const struct network *network)
+{
+    return network->attention >= 0 && network->operations[network->attention].kind == OP_ATTENTION;
+}
+
 int network_map_heads(const struct network *network)
 {
-    if (network->attention < 0)
-        return 0;
-    const struct operation *operation = &network->operations[network->attention];
-    return operation->kind == OP_ATTENTION ? operation->heads : 1;
+    if (network_map_is_attention(network))
+        return network->operations[network->attention].heads;
+    return network->attention >= 0;
 }
 
 // What follows a batch normalisation's prefix.

@@ -90,6 +90,8 @@ const char *const *network_architectures(void); // NULL-terminated
 
 // The heads of the explanation: an attention's, or 1 for a class-activation map; 0: there is none.
 int network_map_heads(const struct network *network);
+// Whether the explanation is the class token's attention, not a class-activation map or nothing.
+bool network_map_is_attention(const struct network *network);
 
 // Makes weights of another image size fit: positions (pos_embed) are interpolated to the network's grid,
 // bicubic and antialiased, as timm does. REJECTED: they are not a class token and a square. Other tensors

@@ -172,10 +172,8 @@ static bool make_explanation(struct plain_plan *plain, enum explanation wanted)
             plain->head = i;
     if (wanted == EXPLAIN_ROLLOUT)
         return make_rollout(&plain->rollout, token_count(network));
-    const struct operation *explains =
-        network->attention >= 0 ? &network->operations[network->attention] : NULL;
-    if (wanted == EXPLAIN_LAST && explains && explains->kind != OP_ATTENTION)
-        plain->feature_map = explains->output;
+    if (wanted == EXPLAIN_LAST && network->attention >= 0 && !network_map_is_attention(network))
+        plain->feature_map = network->operations[network->attention].output;
     return true;
 }
 

@@ -45,7 +45,9 @@ void cpu_features_force(enum cpu_level level)
 const char *cpu_features_class(void)
 {
     struct cpu_features features = cpu_features_get();
-    return features.avx512 ? "avx512" : features.avx2 ? "avx2" : "plain";
+    if (features.avx512)
+        return features.avx512bf16 ? "avx512bf16" : "avx512";
+    return features.avx2 ? "avx2" : "plain";
 }
 
 void cpu_features_forbid_bf16(bool forbidden)

@@ -23,10 +23,10 @@ struct cpu_features cpu_features_get(void);
 void cpu_features_force(enum cpu_level level);
 void cpu_features_forbid_bf16(bool forbidden); // the same for AVX512_BF16 alone
 
-// "avx512", "avx2" or "plain": the code that decides the bits of a result.
+// "avx512bf16", "avx512", "avx2" or "plain": the code that decides the bits of a result.
 const char *cpu_features_class(void);
 
-// "AMD EPYC 9R14, 2 threads, avx512+vnni+bf16"
+// "AMD EPYC 9R14, 2 threads, avx512bf16+vnni"
 void cpu_features_describe(char *text, size_t size, int threads);
 
 #endif

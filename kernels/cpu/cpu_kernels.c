@@ -15,8 +15,10 @@ struct cpu_kernels cpu_kernels_get(void)
         kernels.gemm[PRECISION_FP32] = &gemm_fp32_avx512;
         kernels.ops = &vector_ops_avx512;
     }
-    if (features.avx512bf16)
+    if (features.avx512bf16) {
         kernels.gemm[PRECISION_BF16] = &gemm_bf16_avx512bf16;
+        kernels.ops = &vector_ops_avx512bf16;
+    }
     if (features.avx512vnni)
         kernels.gemm[PRECISION_INT8] = &gemm_int8_avx512vnni;
     return kernels;

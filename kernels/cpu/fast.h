@@ -47,7 +47,7 @@ enum step_kind {
     STEP_ATTENTION,
     STEP_GELU,
     STEP_ADD,
-    STEP_CONVERT, // float to the type of a matrix product
+    STEP_CONVERT, // float or bf16 to the type of a matrix product
     STEP_KIND_COUNT
 };
 

@@ -10,8 +10,10 @@
 #include "kernels/cpu/plain.h"
 #include "kernels/preprocess.h"
 
-// Enough rows to keep the cores busy; more would only push activations out of the caches.
-enum { MAX_CHUNK = 64, THREADS_PER_IMAGE = 4 };
+// Images worked on together: enough rows to keep the cores busy and to use weights twice while they are near;
+// more would only push activations out of the caches. int8 weights are small enough to come anew for each
+// image.
+enum { MAX_CHUNK = 64, THREADS_PER_PART = 8 };
 
 static void plan_release(struct plan *base)
 {
@@ -62,7 +64,8 @@ static void make_tables(struct fast_plan *plan)
 
 static void choose_chunk(struct fast_plan *plan)
 {
-    int chunk = 1 + team_threads(plan->fast->team) / THREADS_PER_IMAGE;
+    int chunk = plan->plan.precision == PRECISION_INT8 ? 1 : 2;
+    chunk *= 1 + team_threads(plan->fast->team) / THREADS_PER_PART;
     chunk = chunk < MAX_CHUNK ? chunk : MAX_CHUNK;
     plan->chunk = chunk < plan->plan.max_batch ? chunk : plan->plan.max_batch;
 }

@@ -25,9 +25,9 @@ static bool is_patch_embedding(const struct network *network, int i)
     const struct operation *operation = &network->operations[i];
     return i == 1 && operation[-1].kind == OP_NORMALISE && operation->kind == OP_CONVOLUTION &&
            network->operation_count > 2 && operation[1].kind == OP_TOKENS && operation->groups == 1 &&
-           operation->padding == 0 && operation->stride == operation->kernel_height &&
-           operation->stride == operation->kernel_width && operation->height % operation->stride == 0 &&
-           operation->width % operation->stride == 0;
+           !operation->batchnorm[0] && operation->padding == 0 &&
+           operation->stride == operation->kernel_height && operation->stride == operation->kernel_width &&
+           operation->height % operation->stride == 0 && operation->width % operation->stride == 0;
 }
 
 bool fast_supports(const struct network *network)
@@ -262,8 +262,10 @@ static void add_linear(struct builder *builder, int index)
     struct step probe = {.second = -1};
     int output = take_followers(builder, &probe, index, linear->output);
     enum storage storage = wanted_storage(builder, output);
-    if (storage == STORE_INT8 || probe.second >= 0)
-        storage = STORE_FP32; // a row's scale is known when the whole row is
+    if (storage == STORE_INT8)
+        storage = STORE_BF16; // a row's scale is known when the whole row is: STEP_CONVERT
+    if (probe.second >= 0)
+        storage = STORE_FP32;
     shape_tensor(plan, output, rows_of(builder, output), columns, storage);
     struct step *step = add_step(builder, STEP_GEMM, linear, input, output);
     step->kernel = kernel;
@@ -277,7 +279,9 @@ static void add_row_operation(struct builder *builder, const struct operation *o
 {
     int columns = builder->network->tensors[operation->output].columns;
     enum storage storage = wanted_storage(builder, operation->output);
-    if (kind == STEP_GELU || kind == STEP_ADD || (kind == STEP_ATTENTION && storage == STORE_INT8))
+    if (kind == STEP_ATTENTION && storage == STORE_INT8)
+        storage = STORE_BF16;
+    if (kind == STEP_GELU || kind == STEP_ADD)
         storage = STORE_FP32;
     shape_tensor(builder->plan, operation->output, rows_of(builder, operation->output), columns, storage);
     struct step *step = add_step(builder, kind, operation, operation->input, operation->output);

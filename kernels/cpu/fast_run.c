@@ -95,6 +95,7 @@ static void run_gemm(const struct run *run, const struct step *step)
     size_t element = c->storage == STORE_BF16 ? sizeof(uint16_t) : sizeof(float);
     size_t first_column = (size_t)(step->first_panel * step->kernel->panel_columns);
     struct gemm_call call = {
+        .ops = plan->fast->kernels.ops,
         .weights = &step->weights,
         .first_panel = step->first_panel,
         .panel_count = step->panel_count,
@@ -136,7 +137,22 @@ static void run_class_row(const struct run *run, const struct step *step)
         memcpy(row_of(run->plan, step->output, image, 0), step->scale, size);
 }
 
-enum { ROWS_PER_UNIT = 16 };
+enum { ROWS_PER_UNIT = 8 }; // up to VECTOR_OPS_ROWS; in the first-level cache
+
+// GELU, sums and halves, which need no more of a row than the value at hand.
+static void run_single_row(const struct fast_plan *plan, const struct step *step, int image, int row)
+{
+    const struct vector_ops *ops = plan->fast->kernels.ops;
+    int count = plan->tensors[step->output].columns;
+    const float *in = (const float *)row_of(plan, step->input, image, row);
+    void *out = row_of(plan, step->output, image, row);
+    if (step->kind == STEP_GELU)
+        ops->gelu(in, count, out);
+    else if (step->kind == STEP_ADD)
+        ops->add(in, (const float *)row_of(plan, step->second, image, row), count, out);
+    else
+        ops->to_bf16(in, count, out);
+}
 
 // The operations that work row by row, for a block of one image's rows.
 static void rows_unit(void *context, int unit, int thread)
@@ -146,32 +162,30 @@ static void rows_unit(void *context, int unit, int thread)
     const struct fast_plan *plan = step_run->run->plan;
     const struct step *step = step_run->step;
     const struct vector_ops *ops = plan->fast->kernels.ops;
-    const struct fast_tensor *output = &plan->tensors[step->output];
+    const struct fast_tensor *input = &plan->tensors[step->input], *output = &plan->tensors[step->output];
     int blocks = (step->rows + ROWS_PER_UNIT - 1) / ROWS_PER_UNIT, image = unit / blocks;
-    int begin = unit % blocks * ROWS_PER_UNIT, end = begin + ROWS_PER_UNIT;
-    int count = output->columns;
-    float epsilon = step->operation ? step->operation->epsilon : 0.0f;
-    for (int row = begin; row < end && row < step->rows; row++) {
-        const float *in = (const float *)row_of(plan, step->input, image, row);
-        void *out = row_of(plan, step->output, image, row);
-        struct row_scale scale = {0};
-        if (step->kind == STEP_GELU)
-            ops->gelu(in, count, out);
-        else if (step->kind == STEP_ADD)
-            ops->add(in, (const float *)row_of(plan, step->second, image, row), count, out);
-        else if (step->kind == STEP_LAYERNORM && output->storage == STORE_FP32)
-            ops->layernorm(in, step->scale, step->bias, epsilon, count, out);
-        else if (step->kind == STEP_LAYERNORM && output->storage == STORE_BF16)
-            ops->layernorm_bf16(in, step->scale, step->bias, epsilon, count, out);
-        else if (step->kind == STEP_LAYERNORM)
-            scale = ops->layernorm_u8(in, step->scale, step->bias, epsilon, count, out);
-        else if (output->storage == STORE_BF16)
-            ops->to_bf16(in, count, out);
-        else
-            scale = ops->quantise(in, count, out);
-        if (output->storage == STORE_INT8)
-            scales_of(plan, output)[image * output->rows + row] = scale;
-    }
+    int first = unit % blocks * ROWS_PER_UNIT;
+    struct row_block block = {
+        .rows = step->rows - first < ROWS_PER_UNIT ? step->rows - first : ROWS_PER_UNIT,
+        .count = output->columns,
+        .in = row_of(plan, step->input, image, first),
+        .in_stride = input->row_stride,
+        .out = row_of(plan, step->output, image, first),
+        .out_stride = output->row_stride,
+        .weight = step->scale,
+        .bias = step->bias,
+        .epsilon = step->kind == STEP_LAYERNORM ? step->operation->epsilon : 0.0f,
+        .scales = scales_of(plan, output) + image * output->rows + first,
+    };
+    if (step->kind == STEP_LAYERNORM)
+        (output->storage == STORE_FP32   ? ops->layernorm
+         : output->storage == STORE_BF16 ? ops->layernorm_bf16
+                                         : ops->layernorm_u8)(&block);
+    else if (step->kind == STEP_CONVERT && output->storage == STORE_INT8)
+        (input->storage == STORE_BF16 ? ops->quantise_bf16 : ops->quantise)(&block);
+    else
+        for (int row = 0; row < block.rows; row++)
+            run_single_row(plan, step, image, first + row);
 }
 
 static void run_rows(const struct run *run, const struct step *step)
@@ -188,6 +202,7 @@ static void run_attention(const struct run *run, const struct step *step)
     attention_run(plan->fast->team,
                   &(struct attention_call){
                       .kernel = plan->attention,
+                      .ops = plan->fast->kernels.ops,
                       .images = run->images,
                       .tokens = qkv->rows,
                       .heads = step->operation->heads,

@@ -73,8 +73,8 @@ static void pack_keys(const struct division *division, const char *from, char *t
         int tokens = call->tokens - panel * columns;
         if (tokens < columns)
             memset(to, 0, panel_size);
-        kernel->ops->transpose((const uint32_t *)from, (int)(call->qkv_stride / sizeof(uint32_t)),
-                               tokens < columns ? tokens : columns, words, (uint32_t *)to, columns);
+        call->ops->transpose((const uint32_t *)from, (int)(call->qkv_stride / sizeof(uint32_t)),
+                             tokens < columns ? tokens : columns, words, (uint32_t *)to, columns);
         from += (size_t)columns * call->qkv_stride;
         to += panel_size;
     }
@@ -102,7 +102,7 @@ static void pack_values_bf16(const struct attention_call *call, const char *from
         const uint16_t *odd = whole ? (const uint16_t *)(from + call->qkv_stride) : zeros;
         if (width < columns)
             memset(to, 0, pair);
-        call->kernel->ops->interleave((const uint16_t *)from, odd, width, (uint16_t *)to);
+        call->ops->interleave((const uint16_t *)from, odd, width, (uint16_t *)to);
         from += 2 * call->qkv_stride;
         to += pair;
     }
@@ -142,17 +142,17 @@ static void score_queries(const struct division *division, const char *queries, 
                             call->head_width, scores + panel * columns, layout->width, nowhere);
     float scale = 1.0f / sqrtf((float)call->head_width);
     if (kernel->precision == PRECISION_BF16)
-        kernel->ops->exponentials_bf16(scores, rows, layout->width, scale, call->tokens,
-                                       (uint16_t *)(scratch + layout->weights), inverse_sums);
+        call->ops->exponentials_bf16(scores, rows, layout->width, scale, call->tokens,
+                                     (uint16_t *)(scratch + layout->weights), inverse_sums);
     else
-        kernel->ops->exponentials(scores, rows, layout->width, scale, call->tokens, inverse_sums);
+        call->ops->exponentials(scores, rows, layout->width, scale, call->tokens, inverse_sums);
 }
 
 // The first query's weights on all tokens but itself. In bf16 its scores are still there.
 static void write_map(const struct division *division, int image, int head, float inverse_sum, char *scratch)
 {
     const struct attention_call *call = division->call;
-    const struct vector_ops *ops = call->kernel->ops;
+    const struct vector_ops *ops = call->ops;
     float *row = (float *)(scratch + division->layout.scores);
     if (call->kernel->precision == PRECISION_BF16)
         ops->exponentials(row, 1, 0, 1.0f / sqrtf((float)call->head_width), call->tokens, &inverse_sum);
@@ -181,9 +181,9 @@ static void sum_values(const struct division *division, int rows, const float *i
         char *to = output + (size_t)row * call->output_stride;
         const float *sum = sums + (size_t)row * (size_t)width;
         if (call->output_type == GEMM_OUTPUT_BF16)
-            kernel->ops->scale_bf16(sum, inverse_sums[row], call->head_width, (uint16_t *)to);
+            call->ops->scale_bf16(sum, inverse_sums[row], call->head_width, (uint16_t *)to);
         else
-            kernel->ops->scale(sum, inverse_sums[row], call->head_width, (float *)to);
+            call->ops->scale(sum, inverse_sums[row], call->head_width, (float *)to);
     }
 }
 

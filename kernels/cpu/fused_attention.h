@@ -12,6 +12,7 @@
 
 struct attention_call {
     const struct gemm_kernel *kernel; // fp32 or bf16: the type of qkv
+    const struct vector_ops *ops;
     int images, tokens, heads, head_width;
     int queries; // rows of output per image: the first ones, 1..tokens
     // (tokens, 3 * heads * head_width) per image: q, k, v, each by head. Strides in bytes.

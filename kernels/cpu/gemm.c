@@ -172,7 +172,7 @@ static void finish_tile(const struct gemm_call *call, int image, int row, int ro
             (const struct row_scale *)((const char *)call->row_scales + i * call->row_scale_image_stride +
                                        r * call->row_scale_stride);
     }
-    weights->kernel->ops->epilogue(tile, &epilogue);
+    call->ops->epilogue(tile, &epilogue);
 }
 
 // What this thread is likely to need after this unit: the others take the units in between.

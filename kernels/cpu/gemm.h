@@ -38,6 +38,8 @@ struct gemm_ahead {
 typedef void (*gemm_core)(const void *a, size_t a_stride, const void *panel, int k, void *tile,
                           int tile_stride, struct gemm_ahead ahead);
 
+struct vector_ops;
+
 struct gemm_kernel {
     enum precision precision;
     int tile_rows;
@@ -46,7 +48,6 @@ struct gemm_kernel {
     int element_size;                        // bytes of a value of A and of W
     gemm_core cores[GEMM_MAX_TILE_ROWS + 1]; // by rows, 1..tile_rows
     double (*multiply_adds)(long rounds);    // keeps the unit busy from registers: counts what it did
-    const struct vector_ops *ops;            // the epilogue's instruction set
 };
 
 struct gemm_weights {
@@ -64,6 +65,7 @@ enum gemm_output { GEMM_OUTPUT_FP32, GEMM_OUTPUT_BF16 };
 
 // One product. Strides are in bytes; the image strides separate the images of a batch, each with `rows` rows.
 struct gemm_call {
+    const struct vector_ops *ops; // finish the tiles
     const struct gemm_weights *weights;
     int first_panel, panel_count;
     int images, rows;

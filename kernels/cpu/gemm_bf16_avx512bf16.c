@@ -4,7 +4,6 @@
 #include <immintrin.h>
 
 #include "kernels/cpu/gemm.h"
-#include "kernels/cpu/vector_ops.h"
 
 #define GEMM_ROWS    12
 #define GEMM_GROUP   2
@@ -33,5 +32,4 @@ const struct gemm_kernel gemm_bf16_avx512bf16 = {
     .element_size = sizeof(GEMM_ELEMENT),
     .cores = {GEMM_CORES},
     .multiply_adds = gemm_multiply_adds,
-    .ops = &vector_ops_avx512,
 };

@@ -2,7 +2,6 @@
 #include <immintrin.h>
 
 #include "kernels/cpu/gemm.h"
-#include "kernels/cpu/vector_ops.h"
 
 #define GEMM_ROWS    6
 #define GEMM_GROUP   1
@@ -24,5 +23,4 @@ const struct gemm_kernel gemm_fp32_avx2 = {
     .element_size = sizeof(GEMM_ELEMENT),
     .cores = {GEMM_CORES},
     .multiply_adds = gemm_multiply_adds,
-    .ops = &vector_ops_avx2,
 };

@@ -3,7 +3,6 @@
 #include <immintrin.h>
 
 #include "kernels/cpu/gemm.h"
-#include "kernels/cpu/vector_ops.h"
 
 #define GEMM_ROWS    12
 #define GEMM_GROUP   4
@@ -38,5 +37,4 @@ const struct gemm_kernel gemm_int8_avx512vnni = {
     .element_size = sizeof(GEMM_ELEMENT),
     .cores = {GEMM_CORES},
     .multiply_adds = gemm_multiply_adds,
-    .ops = &vector_ops_avx512,
 };

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "kernels/cpu/gemm.h"
-#include "kernels/cpu/vector_ops.h"
 
 enum { PLAIN_ROWS = 4, PLAIN_COLUMNS = 16 };
 
@@ -82,7 +81,6 @@ static void tile_int8(int rows, const void *a, size_t a_stride, const void *pane
         .element_size = size,                                                                                \
         .cores = {NULL, core_##type##_1, core_##type##_2, core_##type##_3, core_##type##_4},                 \
         .multiply_adds = multiply_adds,                                                                      \
-        .ops = &vector_ops_plain,                                                                            \
     };
 
 static double multiply_adds(long rounds)

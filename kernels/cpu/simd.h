@@ -90,15 +90,27 @@ SIMD_INLINE simd simd_scale(simd value, simd power)
 // Rounded to nearest even, as 16-bit halves.
 SIMD_INLINE __m256i simd_to_bf16(simd value)
 {
+#ifdef __AVX512BF16__
+    return (__m256i)_mm512_cvtneps_pbh(value);
+#else
     __m512i bits = _mm512_castps_si512(value);
     __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     bits = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
     return _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16));
+#endif
 }
 
 SIMD_INLINE void simd_store_bf16(uint16_t *to, simd value)
 {
     _mm256_storeu_si256((__m256i *)to, simd_to_bf16(value));
+}
+
+SIMD_INLINE simd simd_load_bf16(const uint16_t *from, int count)
+{
+    __m256i halves = count == SIMD_LANES
+                         ? _mm256_loadu_si256((const __m256i *)from)
+                         : _mm256_maskz_loadu_epi16((__mmask16)(0xffffu >> (16 - count)), from);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
 }
 
 SIMD_INLINE void simd_store_bf16_part(uint16_t *to, simd value, int count)
@@ -227,6 +239,14 @@ SIMD_INLINE void simd_store_bf16(uint16_t *to, simd value)
     bits = _mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
     _mm_storeu_si128((__m128i *)to,
                      _mm_packus_epi32(_mm256_castsi256_si128(bits), _mm256_extracti128_si256(bits, 1)));
+}
+
+SIMD_INLINE simd simd_load_bf16(const uint16_t *from, int count)
+{
+    uint16_t all[SIMD_LANES] = {0};
+    __builtin_memcpy(all, from, (size_t)count * sizeof all[0]);
+    __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)all));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
 }
 
 SIMD_INLINE void simd_store_bf16_part(uint16_t *to, simd value, int count)

@@ -27,20 +27,30 @@ struct epilogue {
 
 enum { VECTOR_OPS_ROWS = 16 };
 
+// Some rows at once: their long chains (sums, roots, extremes) then overlap. Strides are in bytes.
+struct row_block {
+    int rows, count; // 1..VECTOR_OPS_ROWS rows of count values
+    const void *in;  // float, or bf16
+    size_t in_stride;
+    void *out;
+    size_t out_stride;
+    const float *weight, *bias; // LayerNorm
+    float epsilon;
+    struct row_scale *scales; // of bytes: one per row, filled in
+};
+
 struct vector_ops {
     const char *name;
     // tile: float, or int32 with column_scale
     void (*epilogue)(const void *tile, const struct epilogue *epilogue);
 
-    // out = (in - mean) / sqrt(variance + epsilon) * weight + bias
-    void (*layernorm)(const float *in, const float *weight, const float *bias, float epsilon, int count,
-                      float *out);
-    void (*layernorm_bf16)(const float *in, const float *weight, const float *bias, float epsilon, int count,
-                           uint16_t *out);
-    struct row_scale (*layernorm_u8)(const float *in, const float *weight, const float *bias, float epsilon,
-                                     int count, uint8_t *out);
-    // Least and greatest value (zero included) mapped to 0 and 255.
-    struct row_scale (*quantise)(const float *in, int count, uint8_t *out);
+    // out = (in - mean) / sqrt(variance + epsilon) * weight + bias, as float, bf16 or quantised bytes
+    void (*layernorm)(const struct row_block *block);
+    void (*layernorm_bf16)(const struct row_block *block);
+    void (*layernorm_u8)(const struct row_block *block);
+    // Bytes from float or bf16: a row's least and greatest value (zero included) are mapped to 0 and 255.
+    void (*quantise)(const struct row_block *block);
+    void (*quantise_bf16)(const struct row_block *block);
     void (*to_bf16)(const float *in, int count, uint16_t *out);
     void (*add)(const float *a, const float *b, int count, float *out);
     void (*gelu)(const float *in, int count, float *out);
@@ -63,6 +73,6 @@ struct vector_ops {
     void (*interleave)(const uint16_t *even, const uint16_t *odd, int count, uint16_t *out);
 };
 
-extern const struct vector_ops vector_ops_avx512, vector_ops_avx2, vector_ops_plain;
+extern const struct vector_ops vector_ops_avx512bf16, vector_ops_avx512, vector_ops_avx2, vector_ops_plain;
 
 #endif

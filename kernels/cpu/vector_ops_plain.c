@@ -52,18 +52,25 @@ static void epilogue(const void *tile, const struct epilogue *e)
     }
 }
 
-static void layernorm(const float *in, const float *weight, const float *bias, float epsilon, int count,
-                      float *out)
+static void normalise_row(const struct row_block *block, int row, float *out)
 {
+    const float *in = (const float *)((const char *)block->in + (size_t)row * block->in_stride);
+    int count = block->count;
     double sum = 0, squares = 0;
     for (int i = 0; i < count; i++)
         sum += in[i];
     double mean = sum / count;
     for (int i = 0; i < count; i++)
         squares += (in[i] - mean) * (in[i] - mean);
-    double inverse = 1.0 / sqrt(squares / count + (double)epsilon);
+    double inverse = 1.0 / sqrt(squares / count + (double)block->epsilon);
     for (int i = 0; i < count; i++)
-        out[i] = (float)((in[i] - mean) * inverse * weight[i] + bias[i]);
+        out[i] = (float)((in[i] - mean) * inverse * block->weight[i] + block->bias[i]);
+}
+
+static void layernorm(const struct row_block *block)
+{
+    for (int row = 0; row < block->rows; row++)
+        normalise_row(block, row, (float *)((char *)block->out + (size_t)row * block->out_stride));
 }
 
 static void to_bf16(const float *in, int count, uint16_t *out)
@@ -72,16 +79,17 @@ static void to_bf16(const float *in, int count, uint16_t *out)
         out[i] = bf16_of(in[i]);
 }
 
-static void layernorm_bf16(const float *in, const float *weight, const float *bias, float epsilon, int count,
-                           uint16_t *out)
+static void layernorm_bf16(const struct row_block *block)
 {
-    float *row = memory_alloc((size_t)count * sizeof *row);
-    layernorm(in, weight, bias, epsilon, count, row);
-    to_bf16(row, count, out);
-    free(row);
+    float *values = memory_alloc((size_t)block->count * sizeof *values);
+    for (int row = 0; row < block->rows; row++) {
+        normalise_row(block, row, values);
+        to_bf16(values, block->count, (uint16_t *)((char *)block->out + (size_t)row * block->out_stride));
+    }
+    free(values);
 }
 
-static struct row_scale quantise(const float *in, int count, uint8_t *out)
+static struct row_scale quantise_row(const float *in, int count, uint8_t *out)
 {
     float low = 0, high = 0;
     for (int i = 0; i < count; i++) {
@@ -97,14 +105,38 @@ static struct row_scale quantise(const float *in, int count, uint8_t *out)
     return result;
 }
 
-static struct row_scale layernorm_u8(const float *in, const float *weight, const float *bias, float epsilon,
-                                     int count, uint8_t *out)
+static void quantise(const struct row_block *block)
 {
-    float *row = memory_alloc((size_t)count * sizeof *row);
-    layernorm(in, weight, bias, epsilon, count, row);
-    struct row_scale scale = quantise(row, count, out);
-    free(row);
-    return scale;
+    for (int row = 0; row < block->rows; row++)
+        block->scales[row] =
+            quantise_row((const float *)((const char *)block->in + (size_t)row * block->in_stride),
+                         block->count, (uint8_t *)block->out + (size_t)row * block->out_stride);
+}
+
+static void quantise_bf16(const struct row_block *block)
+{
+    float *values = memory_alloc((size_t)block->count * sizeof *values);
+    for (int row = 0; row < block->rows; row++) {
+        const uint16_t *in = (const uint16_t *)((const char *)block->in + (size_t)row * block->in_stride);
+        for (int i = 0; i < block->count; i++) {
+            uint32_t bits = (uint32_t)in[i] << 16;
+            memcpy(&values[i], &bits, sizeof bits);
+        }
+        block->scales[row] =
+            quantise_row(values, block->count, (uint8_t *)block->out + (size_t)row * block->out_stride);
+    }
+    free(values);
+}
+
+static void layernorm_u8(const struct row_block *block)
+{
+    float *values = memory_alloc((size_t)block->count * sizeof *values);
+    for (int row = 0; row < block->rows; row++) {
+        normalise_row(block, row, values);
+        block->scales[row] =
+            quantise_row(values, block->count, (uint8_t *)block->out + (size_t)row * block->out_stride);
+    }
+    free(values);
 }
 
 static void add(const float *a, const float *b, int count, float *out)
@@ -182,6 +214,7 @@ const struct vector_ops vector_ops_plain = {
     .layernorm_bf16 = layernorm_bf16,
     .layernorm_u8 = layernorm_u8,
     .quantise = quantise,
+    .quantise_bf16 = quantise_bf16,
     .to_bf16 = to_bf16,
     .add = add,
     .gelu = gelu,

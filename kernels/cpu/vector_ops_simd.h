@@ -116,62 +116,78 @@ struct norm {
     simd inverse; // 1 / sqrt(variance + epsilon)
 };
 
-enum { SUMS = 4 }; // independent sums hide the latency of additions
-
-SIMD_INLINE float total(const simd sums[SUMS])
-{
-    return simd_sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
-}
-
-// Two passes: the mean first, then the squares about it, so that a large mean costs no digits.
+// Two passes: the mean first, then the squares about it, so that a large mean costs no digits. Two
+// independent sums hide some of the latency of additions.
 SIMD_INLINE struct norm measure(const float *in, float epsilon, int count)
 {
-    simd sums[SUMS] = {simd_zero(), simd_zero(), simd_zero(), simd_zero()};
-    int full = count / (SUMS * SIMD_LANES) * (SUMS * SIMD_LANES);
-    for (int i = 0; i < full; i += SUMS * SIMD_LANES)
-        for (int j = 0; j < SUMS; j++)
-            sums[j] += simd_load(in + i + j * SIMD_LANES);
+    simd sum = simd_zero(), sum2 = simd_zero(), squares = simd_zero(), squares2 = simd_zero();
+    int full = count / (2 * SIMD_LANES) * (2 * SIMD_LANES);
+    for (int i = 0; i < full; i += 2 * SIMD_LANES) {
+        sum += simd_load(in + i);
+        sum2 += simd_load(in + i + SIMD_LANES);
+    }
     FOR_VECTORS(i, n, count - full)
-    sums[0] += load(in + full + i, n);
-    float mean = total(sums) / (float)count;
-    for (int j = 0; j < SUMS; j++)
-        sums[j] = simd_zero();
-    for (int i = 0; i < full; i += SUMS * SIMD_LANES) {
-        for (int j = 0; j < SUMS; j++) {
-            simd difference = simd_load(in + i + j * SIMD_LANES) - simd_set(mean);
-            sums[j] = simd_fma(difference, difference, sums[j]);
-        }
+    sum += load(in + full + i, n);
+    float mean = simd_sum(sum + sum2) / (float)count;
+    for (int i = 0; i < full; i += 2 * SIMD_LANES) {
+        simd difference = simd_load(in + i) - simd_set(mean);
+        simd difference2 = simd_load(in + i + SIMD_LANES) - simd_set(mean);
+        squares = simd_fma(difference, difference, squares);
+        squares2 = simd_fma(difference2, difference2, squares2);
     }
     FOR_VECTORS(i, n, count - full)
     {
         simd difference = simd_load_filled(in + full + i, n, mean) - simd_set(mean);
-        sums[0] = simd_fma(difference, difference, sums[0]);
+        squares = simd_fma(difference, difference, squares);
     }
-    float variance = total(sums) / (float)count;
+    float variance = simd_sum(squares + squares2) / (float)count;
     return (struct norm){simd_set(mean), simd_set(1.0f / sqrtf(variance + epsilon))};
 }
 
-SIMD_INLINE simd normalise(struct norm norm, const float *in, const float *weight, const float *bias,
-                           int count)
+SIMD_INLINE simd normalise(struct norm norm, const struct row_block *block, const float *in, int i, int count)
 {
-    simd value = (load(in, count) - norm.mean) * norm.inverse;
-    return simd_fma(value, load(weight, count), load(bias, count));
+    simd value = (load(in + i, count) - norm.mean) * norm.inverse;
+    return simd_fma(value, load(block->weight + i, count), load(block->bias + i, count));
 }
 
-static void layernorm(const float *in, const float *weight, const float *bias, float epsilon, int count,
-                      float *out)
+SIMD_INLINE const void *row_in(const struct row_block *block, int row)
 {
-    struct norm norm = measure(in, epsilon, count);
-    FOR_VECTORS(i, n, count)
-    store(out + i, normalise(norm, in + i, weight + i, bias + i, n), n);
+    return (const char *)block->in + (size_t)row * block->in_stride;
 }
 
-static void layernorm_bf16(const float *in, const float *weight, const float *bias, float epsilon, int count,
-                           uint16_t *out)
+SIMD_INLINE void *row_out(const struct row_block *block, int row)
 {
-    struct norm norm = measure(in, epsilon, count);
-    FOR_VECTORS(i, n, count)
-    store_bf16(out + i, normalise(norm, in + i, weight + i, bias + i, n), n);
+    return (char *)block->out + (size_t)row * block->out_stride;
+}
+
+SIMD_INLINE void measure_rows(const struct row_block *block, struct norm norms[VECTOR_OPS_ROWS])
+{
+    for (int row = 0; row < block->rows; row++)
+        norms[row] = measure(row_in(block, row), block->epsilon, block->count);
+}
+
+static void layernorm(const struct row_block *block)
+{
+    struct norm norms[VECTOR_OPS_ROWS];
+    measure_rows(block, norms);
+    for (int row = 0; row < block->rows; row++) {
+        const float *in = row_in(block, row);
+        float *out = row_out(block, row);
+        FOR_VECTORS(i, n, block->count)
+        store(out + i, normalise(norms[row], block, in, i, n), n);
+    }
+}
+
+static void layernorm_bf16(const struct row_block *block)
+{
+    struct norm norms[VECTOR_OPS_ROWS];
+    measure_rows(block, norms);
+    for (int row = 0; row < block->rows; row++) {
+        const float *in = row_in(block, row);
+        uint16_t *out = row_out(block, row);
+        FOR_VECTORS(i, n, block->count)
+        store_bf16(out + i, normalise(norms[row], block, in, i, n), n);
+    }
 }
 
 // The byte range 0..255 over [least, greatest]; zero is hit exactly.
@@ -184,54 +200,85 @@ SIMD_INLINE struct row_scale row_scale_of(simd least, simd greatest)
     return (struct row_scale){scale, (int32_t)lrintf(-low / scale)};
 }
 
-SIMD_INLINE simd to_byte(simd value, struct row_scale scale)
+SIMD_INLINE simd to_byte(simd value, simd inverse, simd zero)
 {
-    simd byte = simd_fma(value, simd_set(1.0f / scale.scale), simd_set((float)scale.zero));
-    return simd_min(simd_max(byte, simd_zero()), simd_set(255.0f));
+    return simd_min(simd_max(simd_fma(value, inverse, zero), simd_zero()), simd_set(255.0f));
 }
 
 // Lanes that don't exist read as zero, which the range holds anyway.
-static struct row_scale layernorm_u8(const float *in, const float *weight, const float *bias, float epsilon,
-                                     int count, uint8_t *out)
+static void layernorm_u8(const struct row_block *block)
 {
-    struct norm norm = measure(in, epsilon, count);
-    simd least = simd_zero(), greatest = simd_zero();
-    FOR_VECTORS(i, n, count)
-    {
-        simd value = normalise(norm, in + i, weight + i, bias + i, n);
+    struct norm norms[VECTOR_OPS_ROWS];
+    measure_rows(block, norms);
+    for (int row = 0; row < block->rows; row++) {
+        const float *in = row_in(block, row);
+        simd least = simd_zero(), greatest = simd_zero();
+        FOR_VECTORS(i, n, block->count)
+        {
+            simd value = normalise(norms[row], block, in, i, n);
+            least = simd_min(least, value);
+            greatest = simd_max(greatest, value);
+        }
+        block->scales[row] = row_scale_of(least, greatest);
+    }
+    for (int row = 0; row < block->rows; row++) {
+        const float *in = row_in(block, row);
+        uint8_t *out = row_out(block, row);
+        simd inverse = simd_set(1.0f / block->scales[row].scale),
+             zero = simd_set((float)block->scales[row].zero);
+        FOR_VECTORS(i, n, block->count)
+        store_u8(out + i, to_byte(normalise(norms[row], block, in, i, n), inverse, zero), n);
+    }
+}
+
+// Values i.. of a row of floats or of bf16; lanes that don't exist are zero.
+SIMD_INLINE simd load_value(const void *row, bool bf16, int i, int count)
+{
+    return bf16 ? simd_load_bf16((const uint16_t *)row + i, count) : load((const float *)row + i, count);
+}
+
+SIMD_INLINE struct row_scale range_of(const void *in, bool bf16, int count)
+{
+    simd least = simd_zero(), greatest = simd_zero(), least2 = least, greatest2 = greatest;
+    int i = 0;
+    for (; i + 2 * SIMD_LANES <= count; i += 2 * SIMD_LANES) {
+        simd value = load_value(in, bf16, i, SIMD_LANES);
+        simd value2 = load_value(in, bf16, i + SIMD_LANES, SIMD_LANES);
+        least = simd_min(least, value);
+        greatest = simd_max(greatest, value);
+        least2 = simd_min(least2, value2);
+        greatest2 = simd_max(greatest2, value2);
+    }
+    for (; i < count; i += SIMD_LANES) {
+        simd value = load_value(in, bf16, i, count - i < SIMD_LANES ? count - i : SIMD_LANES);
         least = simd_min(least, value);
         greatest = simd_max(greatest, value);
     }
-    struct row_scale scale = row_scale_of(least, greatest);
-    FOR_VECTORS(i, n, count)
-    store_u8(out + i, to_byte(normalise(norm, in + i, weight + i, bias + i, n), scale), n);
-    return scale;
+    return row_scale_of(simd_min(least, least2), simd_max(greatest, greatest2));
 }
 
-static struct row_scale quantise(const float *in, int count, uint8_t *out)
+// Row by row: a row of many values is still near when it is read again.
+SIMD_INLINE void quantise_rows(const struct row_block *block, bool bf16)
 {
-    simd least[SUMS] = {simd_zero(), simd_zero(), simd_zero(), simd_zero()};
-    simd greatest[SUMS] = {simd_zero(), simd_zero(), simd_zero(), simd_zero()};
-    int full = count / (SUMS * SIMD_LANES) * (SUMS * SIMD_LANES);
-    for (int i = 0; i < full; i += SUMS * SIMD_LANES) {
-        for (int j = 0; j < SUMS; j++) {
-            simd value = simd_load(in + i + j * SIMD_LANES);
-            least[j] = simd_min(least[j], value);
-            greatest[j] = simd_max(greatest[j], value);
-        }
+    for (int row = 0; row < block->rows; row++) {
+        const void *in = row_in(block, row);
+        uint8_t *out = row_out(block, row);
+        struct row_scale scale = range_of(in, bf16, block->count);
+        simd inverse = simd_set(1.0f / scale.scale), zero = simd_set((float)scale.zero);
+        FOR_VECTORS(i, n, block->count)
+        store_u8(out + i, to_byte(load_value(in, bf16, i, n), inverse, zero), n);
+        block->scales[row] = scale;
     }
-    FOR_VECTORS(i, n, count - full)
-    {
-        simd value = load(in + full + i, n);
-        least[0] = simd_min(least[0], value);
-        greatest[0] = simd_max(greatest[0], value);
-    }
-    struct row_scale scale =
-        row_scale_of(simd_min(simd_min(least[0], least[1]), simd_min(least[2], least[3])),
-                     simd_max(simd_max(greatest[0], greatest[1]), simd_max(greatest[2], greatest[3])));
-    FOR_VECTORS(i, n, count)
-    store_u8(out + i, to_byte(load(in + i, n), scale), n);
-    return scale;
+}
+
+static void quantise(const struct row_block *block)
+{
+    quantise_rows(block, false);
+}
+
+static void quantise_bf16(const struct row_block *block)
+{
+    quantise_rows(block, true);
 }
 
 static void to_bf16(const float *in, int count, uint16_t *out)
@@ -434,6 +481,7 @@ const struct vector_ops VECTOR_OPS_TABLE = {
     .layernorm_bf16 = layernorm_bf16,
     .layernorm_u8 = layernorm_u8,
     .quantise = quantise,
+    .quantise_bf16 = quantise_bf16,
     .to_bf16 = to_bf16,
     .add = add,
     .gelu = gelu,

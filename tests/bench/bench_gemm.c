@@ -68,6 +68,7 @@ static double time_shape(struct team *team, const struct gemm_kernel *kernel, co
         double begin = now_s();
         for (int i = 0; i < LAYERS; i++) {
             struct gemm_call call = {
+                .ops = cpu_kernels_get().ops,
                 .weights = &weights[i],
                 .panel_count = weights[i].panels,
                 .images = 1,

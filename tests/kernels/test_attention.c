@@ -108,6 +108,13 @@ static struct result formula(struct shape shape, const float *qkv)
     return result;
 }
 
+static const struct vector_ops *ops_of(const struct gemm_kernel *kernel)
+{
+    if (kernel == &gemm_fp32_avx2)
+        return &vector_ops_avx2;
+    return kernel == &gemm_bf16_avx512bf16 ? &vector_ops_avx512bf16 : &vector_ops_avx512;
+}
+
 static struct result fused(const struct gemm_kernel *kernel, struct shape shape, const float *qkv)
 {
     struct result result = new_result(shape);
@@ -122,6 +129,7 @@ static struct result fused(const struct gemm_kernel *kernel, struct shape shape,
     size_t scratch = attention_scratch_size(kernel, shape.tokens, shape.head_width);
     struct attention_call call = {
         .kernel = kernel,
+        .ops = ops_of(kernel),
         .images = IMAGES,
         .tokens = shape.tokens,
         .heads = shape.heads,

@@ -111,6 +111,15 @@ static void free_problem(struct problem *problem)
     free(problem->residual);
 }
 
+static const struct vector_ops *ops_of(const struct gemm_kernel *kernel)
+{
+    if (kernel == &gemm_fp32_plain || kernel == &gemm_bf16_plain || kernel == &gemm_int8_plain)
+        return &vector_ops_plain;
+    if (kernel == &gemm_fp32_avx2)
+        return &vector_ops_avx2;
+    return kernel == &gemm_bf16_avx512bf16 ? &vector_ops_avx512bf16 : &vector_ops_avx512;
+}
+
 // The product as floats (IMAGES * m, n + 1); the last column stays `untouched`, whatever the kernel does.
 static float *multiply(const struct problem *problem, const struct gemm_kernel *kernel,
                        const struct options *options)
@@ -130,6 +139,7 @@ static float *multiply(const struct problem *problem, const struct gemm_kernel *
     size_t element = options->bf16_output ? sizeof *halves : sizeof *c;
     int skipped = options->first_panel * (32 / kernel->panel_columns);
     struct gemm_call call = {
+        .ops = ops_of(kernel),
         .weights = &weights,
         .first_panel = skipped,
         .panel_count = weights.panels - skipped,
@@ -169,7 +179,7 @@ static void compare(const struct gemm_kernel *kernel, const struct gemm_kernel *
         if (!(fabsf(found[i] - expected[i]) <= allowed)) {
             print_error(
                 "%s, m %d n %d k %d, gelu %d residual %d bf16 %d, row %d column %d: %.9g, plain %.9g\n",
-                kernel->ops->name, sizes.m, sizes.n, sizes.k, options.gelu, options.residual,
+                ops_of(kernel)->name, sizes.m, sizes.n, sizes.k, options.gelu, options.residual,
                 options.bf16_output, i / (sizes.n + 1), i % (sizes.n + 1), (double)found[i],
                 (double)expected[i]);
             fail();

@@ -52,17 +52,17 @@ static void untouched(const void *row, size_t size, size_t whole)
 
 static void check_gelu(const struct vector_ops *ops)
 {
-    float in[MOST], found[MOST + GUARD], expected[MOST];
+    float x[MOST], found[MOST + GUARD], expected[MOST];
     FOR_LENGTHS(n)
     {
-        draw_row(in, n, 9.0f);
+        draw_row(x, n, 9.0f);
         memset(found, 0x5a, sizeof found);
-        ops->gelu(in, n, found);
-        vector_ops_plain.gelu(in, n, expected);
+        ops->gelu(x, n, found);
+        vector_ops_plain.gelu(x, n, expected);
         for (int i = 0; i < n;
              i++) // half a unit of |x| from 1 + erf for negative x, 2.2 units for the others
             near("gelu", n, i, found[i], expected[i],
-                 fabsf(in[i]) * 0x1.2p-24f + fabsf(expected[i]) * 0x1.3p-23f);
+                 fabsf(x[i]) * 0x1.2p-24f + fabsf(expected[i]) * 0x1.3p-23f);
         untouched(found, (size_t)n * 4, sizeof found);
     }
     const float edges[16] = {0.0f, -0.0f, 100.0f, -100.0f, 1e30f, -1e30f, 6.0f, -6.0f, 1e-30f, -1e-30f};
@@ -73,74 +73,116 @@ static void check_gelu(const struct vector_ops *ops)
     assert_true(found[8] == 0.5e-30f && found[9] == -0.5e-30f);
 }
 
+enum { ROWS = 3 };
+static float in[ROWS * (MOST + GUARD)], values[ROWS * (MOST + GUARD)], expected_values[ROWS * (MOST + GUARD)];
+static float weight[MOST], bias[MOST];
+static uint16_t halves[ROWS * (MOST + GUARD)];
+static uint8_t bytes[ROWS * (MOST + GUARD)];
+
+// Rows of n values in `in`, n + 3 apart, about 5; results of `size` bytes n + 1 apart in `out`.
+static struct row_block make_block(int n, void *out, size_t size, struct row_scale *scales)
+{
+    draw_row(in, ROWS * (n + 3), 3.0f);
+    for (int i = 0; i < ROWS * (n + 3); i++)
+        in[i] += 5.0f;
+    draw_row(weight, n, 1.0f);
+    draw_row(bias, n, 1.0f);
+    memset(out, 0x5a, size * ROWS * (MOST + GUARD));
+    return (struct row_block){.rows = ROWS,
+                              .count = n,
+                              .in = in,
+                              .in_stride = (size_t)(n + 3) * sizeof *in,
+                              .out = out,
+                              .out_stride = (size_t)(n + 1) * size,
+                              .weight = weight,
+                              .bias = bias,
+                              .epsilon = 1e-6f,
+                              .scales = scales};
+}
+
 static void check_layernorm(const struct vector_ops *ops)
 {
-    float in[MOST], weight[MOST], bias[MOST], found[MOST + GUARD], expected[MOST];
     FOR_LENGTHS(n)
     {
-        draw_row(in, n, 3.0f);
-        draw_row(weight, n, 1.0f);
-        draw_row(bias, n, 1.0f);
-        for (int i = 0; i < n; i++)
-            in[i] += 5.0f;
-        memset(found, 0x5a, sizeof found);
-        ops->layernorm(in, weight, bias, 1e-6f, n, found);
-        vector_ops_plain.layernorm(in, weight, bias, 1e-6f, n, expected);
-        for (int i = 0; i < n; i++) // a handful of roundings of values up to about 5, the mean's above all
-            near("layernorm", n, i, found[i], expected[i], n == 1 ? 0x1p-11f : 0x1p-20f);
-        untouched(found, (size_t)n * 4, sizeof found);
-        uint16_t halves[MOST + GUARD], expected_halves[MOST];
+        struct row_block block = make_block(n, values, sizeof *values, NULL);
+        ops->layernorm(&block);
+        block.out = expected_values;
+        memset(expected_values, 0x5a, sizeof expected_values);
+        vector_ops_plain.layernorm(&block);
+        // A handful of roundings of values up to about 5, the mean's above all; two values may lie close
+        // together.
+        float allowed = n < 3 ? 0x1p-11f : 0x1p-20f;
+        for (int i = 0; i < ROWS * (n + 1); i++)
+            near("layernorm", n, i, values[i], expected_values[i], i % (n + 1) < n ? allowed : 0.0f);
         memset(halves, 0x5a, sizeof halves);
-        ops->layernorm_bf16(in, weight, bias, 1e-6f, n, halves);
-        ops->to_bf16(found, n, expected_halves);
-        assert_memory_equal(halves, expected_halves, (size_t)n * 2);
-        untouched(halves, (size_t)n * 2, sizeof halves);
+        block.out = halves;
+        block.out_stride = (size_t)(n + 1) * sizeof *halves;
+        ops->layernorm_bf16(&block);
+        for (int row = 0; row < ROWS; row++) {
+            uint16_t rounded[MOST];
+            ops->to_bf16(values + row * (n + 1), n, rounded);
+            assert_memory_equal(halves + row * (n + 1), rounded, (size_t)n * 2);
+            assert_int_equal(halves[row * (n + 1) + n], 0x5a5a);
+        }
     }
 }
 
-static void check_bytes(const char *what, const float *values, int n, const uint8_t *bytes,
+static void check_bytes(const char *what, const float *row, int n, const uint8_t *quantised,
                         struct row_scale scale)
 {
     float low = 0, high = 0;
     for (int i = 0; i < n; i++) {
-        low = fminf(low, values[i]);
-        high = fmaxf(high, values[i]);
+        low = fminf(low, row[i]);
+        high = fmaxf(high, row[i]);
     }
     near(what, n, -1, scale.scale, high > low ? (high - low) / 255.0f : 1.0f, scale.scale * 1e-5f);
     for (int i = 0; i < n;
          i++) // half a step, and half a step more at the ends, where the zero point was rounded
-        near(what, n, i, scale.scale * (float)(bytes[i] - scale.zero), values[i], scale.scale * 1.001f);
+        near(what, n, i, scale.scale * (float)(quantised[i] - scale.zero), row[i], scale.scale * 1.001f);
+    assert_int_equal(quantised[n], 0x5a);
 }
 
 static void check_quantising(const struct vector_ops *ops)
 {
-    float in[MOST], weight[MOST], bias[MOST], values[MOST];
-    uint8_t bytes[MOST + GUARD];
+    struct row_scale scales[ROWS];
     FOR_LENGTHS(n)
     {
-        draw_row(in, n, 3.0f);
-        memset(bytes, 0x5a, sizeof bytes);
-        struct row_scale scale = ops->quantise(in, n, bytes);
-        check_bytes("quantise", in, n, bytes, scale);
-        untouched(bytes, (size_t)n, sizeof bytes);
-        draw_row(weight, n, 1.0f);
-        draw_row(bias, n, 1.0f);
-        memset(bytes, 0x5a, sizeof bytes);
-        scale = ops->layernorm_u8(in, weight, bias, 1e-6f, n, bytes);
-        ops->layernorm(in, weight, bias, 1e-6f, n, values);
-        check_bytes("layernorm_u8", values, n, bytes, scale);
-        untouched(bytes, (size_t)n, sizeof bytes);
+        struct row_block block = make_block(n, bytes, 1, scales);
+        ops->quantise(&block);
+        for (int row = 0; row < ROWS; row++)
+            check_bytes("quantise", in + row * (n + 3), n, bytes + row * (n + 1), scales[row]);
+        block = make_block(n, bytes, 1, scales);
+        ops->layernorm_u8(&block);
+        block.out = values;
+        block.out_stride = (size_t)(n + 1) * sizeof *values;
+        ops->layernorm(&block);
+        for (int row = 0; row < ROWS; row++)
+            check_bytes("layernorm_u8", values + row * (n + 1), n, bytes + row * (n + 1), scales[row]);
     }
+    for (int i = 0; i < ROWS * MOST; i++)
+        in[i] = values[i] = draw();
+    struct row_block row = {.rows = 1, .count = 197, .in = values, .out = bytes, .scales = scales};
+    ops->to_bf16(in, 197, halves);
+    for (int i = 0; i < 197; i++) {
+        uint32_t bits = (uint32_t)halves[i] << 16;
+        memcpy(&values[i], &bits, sizeof bits);
+    }
+    ops->quantise(&row);
+    row.in = halves;
+    row.out = bytes + MOST;
+    row.scales = scales + 1;
+    ops->quantise_bf16(&row);
+    assert_memory_equal(bytes, bytes + MOST, 197);
+    assert_memory_equal(&scales[0], &scales[1], sizeof scales[0]);
+    struct row_block zeros = make_block(17, bytes, 1, scales);
     memset(in, 0, sizeof in);
-    struct row_scale scale = ops->quantise(in, 17, bytes);
-    assert_true(scale.scale == 1.0f && scale.zero == 0 && bytes[16] == 0);
+    ops->quantise(&zeros);
+    assert_true(scales[0].scale == 1.0f && scales[0].zero == 0 && bytes[16] == 0);
 }
 
 static void check_exponentials(const struct vector_ops *ops)
 {
-    enum { ROWS = 3 };
-    static float in[ROWS * (MOST + GUARD)], found[ROWS * (MOST + GUARD)], expected[ROWS * (MOST + GUARD)];
-    static uint16_t halves[ROWS * (MOST + GUARD)];
+    float *found = values, *expected = expected_values;
     FOR_LENGTHS(n)
     {
         int stride = n + 2;
@@ -178,7 +220,7 @@ static void check_exponentials(const struct vector_ops *ops)
 static void check_simple(const struct vector_ops *ops)
 {
     float a[MOST], b[MOST], found[MOST + GUARD], expected[MOST];
-    uint16_t halves[MOST + GUARD], expected_halves[MOST], other[MOST], pairs[2 * MOST + GUARD];
+    uint16_t expected_halves[MOST], other[MOST], pairs[2 * MOST + GUARD];
     FOR_LENGTHS(n)
     {
         draw_row(a, n, 1e10f);
@@ -199,7 +241,7 @@ static void check_simple(const struct vector_ops *ops)
         ops->to_bf16(a, n, halves);
         vector_ops_plain.to_bf16(a, n, expected_halves);
         assert_memory_equal(halves, expected_halves, (size_t)n * 2);
-        untouched(halves, (size_t)n * 2, sizeof halves);
+        assert_int_equal(halves[n], 0x5a5a);
         vector_ops_plain.to_bf16(b, n, other);
         memset(pairs, 0x5a, sizeof pairs);
         ops->interleave(halves, other, n, pairs);
@@ -212,16 +254,16 @@ static void check_simple(const struct vector_ops *ops)
 static void check_transpose(const struct vector_ops *ops)
 {
     enum { SIDE = 40 };
-    static uint32_t in[SIDE * SIDE], out[SIDE * SIDE], expected[SIDE * SIDE];
+    static uint32_t words[SIDE * SIDE], out[SIDE * SIDE], expected[SIDE * SIDE];
     for (int i = 0; i < SIDE * SIDE; i++)
-        in[i] = (uint32_t)i * 2654435761u;
+        words[i] = (uint32_t)i * 2654435761u;
     static const int sizes[] = {1, 7, 8, 9, 16, 17, 31, 32, 33};
     for (int i = 0; i < 9; i++) {
         for (int j = 0; j < 9; j++) {
             memset(out, 0, sizeof out);
             memset(expected, 0, sizeof expected);
-            ops->transpose(in, SIDE - 1, sizes[i], sizes[j], out, SIDE);
-            vector_ops_plain.transpose(in, SIDE - 1, sizes[i], sizes[j], expected, SIDE);
+            ops->transpose(words, SIDE - 1, sizes[i], sizes[j], out, SIDE);
+            vector_ops_plain.transpose(words, SIDE - 1, sizes[i], sizes[j], expected, SIDE);
             assert_memory_equal(out, expected, sizeof out);
         }
     }
@@ -245,6 +287,16 @@ static void avx512_is_near_plain(void **unused)
         skip();
     }
     check_all(&vector_ops_avx512);
+}
+
+static void avx512bf16_is_near_plain(void **unused)
+{
+    (void)unused;
+    if (!cpu_features_get().avx512bf16) {
+        fputs("this processor has no AVX512_BF16\n", stderr);
+        skip();
+    }
+    check_all(&vector_ops_avx512bf16);
 }
 
 static void avx2_is_near_plain(void **unused)
@@ -280,6 +332,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plain_has_known_values),
         cmocka_unit_test(avx512_is_near_plain),
+        cmocka_unit_test(avx512bf16_is_near_plain),
         cmocka_unit_test(avx2_is_near_plain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

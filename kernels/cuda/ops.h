@@ -84,7 +84,8 @@ struct product_call {
     const void *weight;
     const float *bias; // NULL: none
     bool gelu;
-    const float *residual;     // with out's shape and stride; NULL: none; may be out's data
+    const float *residual; // with out's shape; NULL: none; may be out's data
+    int64_t residual_stride;
     struct matrix out;         // float, or the half storage
     const float *column_scale; // bytes only: value = (sum - zero * column_sum) * (row's scale * column_scale)
     const int32_t *column_sum;

@@ -164,7 +164,7 @@ __device__ inline float finished(const product_call &call, Sum sum, int row, int
     if (call.gelu)
         value = gelu_of(value);
     if (call.residual)
-        value += call.residual[row * call.out.stride + column];
+        value += call.residual[row * call.residual_stride + column];
     return value;
 }
 

@@ -334,6 +334,7 @@ static void check_product(enum storage storage, int capability, const struct pro
                                 .bias = shape->bias ? bias.matrix.data : NULL,
                                 .gelu = shape->gelu,
                                 .residual = shape->residual ? residual.matrix.data : NULL,
+                                .residual_stride = shape->n,
                                 .out = empty(out, shape->m, shape->n),
                                 .compute_capability = capability,
                                 .multiprocessors = 4};

@@ -1,0 +1,414 @@
+// build.c: from a network's operations to the steps of a plan, and a place in memory for what they pass on.
+//
+// Three savings are found here. A linear layer takes the GELU and the addition that follow it. A tensor of
+// which only the first row is ever read (the class token in the last block) is computed for that row alone,
+// its queries included. And a tensor is stored in the type that its readers multiply. What flows from block
+// to block, the sums, stays float in every precision.
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/memory.h"
+#include "kernels/cuda/plan.h"
+
+enum need { NEED_NOTHING, NEED_FIRST_ROW, NEED_ALL };
+
+struct builder {
+    struct cuda_plan *plan;
+    const struct network *network;
+    enum need needs[NETWORK_MAX_TENSORS];
+    bool done[NETWORK_MAX_OPERATIONS]; // taken into an earlier step
+};
+
+static bool is_patch_embedding(const struct network *network)
+{
+    if (network->operation_count < 3)
+        return false;
+    const struct operation *operation = &network->operations[1];
+    return operation[-1].kind == OP_NORMALISE && operation->kind == OP_CONVOLUTION &&
+           operation[1].kind == OP_TOKENS && operation->groups == 1 && operation->padding == 0 &&
+           operation->stride == operation->kernel_height && operation->stride == operation->kernel_width &&
+           operation->stride % 4 == 0 && operation->height % operation->stride == 0 &&
+           operation->width == operation->height;
+}
+
+static enum status check_columns(const struct network *network, const struct operation *operation,
+                                 enum precision precision, struct error *err)
+{
+    int columns = network->tensors[operation->input].columns;
+    int multiple = precision == PRECISION_FP32 ? 4 : precision == PRECISION_INT8 ? 16 : 8;
+    if (operation->output != network->logits && columns % multiple != 0)
+        return error_set(err, STATUS_REJECTED,
+                         "the CUDA backend's %s needs widths that %d divides, '%s' has %d",
+                         precision_names[precision], multiple, operation->weight, columns);
+    return STATUS_OK;
+}
+
+static enum status check_operation(const struct network *network, const struct operation *operation,
+                                   enum precision precision, struct error *err)
+{
+    struct tensor input = network->tensors[operation->input], output = network->tensors[operation->output];
+    switch (operation->kind) {
+    case OP_LINEAR:
+        return check_columns(network, operation, precision, err);
+    case OP_LAYERNORM:
+        if (input.columns > LAYERNORM_MAX_COLUMNS || input.columns % 4 != 0)
+            return error_set(err, STATUS_REJECTED,
+                             "the CUDA backend normalises rows of up to %d values, '%s' has %d",
+                             LAYERNORM_MAX_COLUMNS, operation->weight, input.columns);
+        return STATUS_OK;
+    case OP_ATTENTION:
+        if (input.rows > ATTENTION_MAX_TOKENS || output.columns / operation->heads > ATTENTION_MAX_HEAD_WIDTH)
+            return error_set(err, STATUS_REJECTED,
+                             "the CUDA backend's attention takes %d tokens and heads of %d, %s has %d and %d",
+                             ATTENTION_MAX_TOKENS, ATTENTION_MAX_HEAD_WIDTH, network->architecture,
+                             input.rows, output.columns / operation->heads);
+        return STATUS_OK;
+    case OP_GELU:
+    case OP_ADD:
+    case OP_FIRST_ROW:
+        return STATUS_OK;
+    default:
+        return error_set(
+            err, STATUS_REJECTED,
+            "the CUDA backend has no operation for a part of %s; it runs vision transformers, use "
+            "backend 'cpu'",
+            network->architecture);
+    }
+}
+
+enum status cuda_check_network(const struct network *network, enum precision precision, struct error *err)
+{
+    if (!is_patch_embedding(network))
+        return error_set(err, STATUS_REJECTED,
+                         "the CUDA backend runs vision transformers, which %s is not; use backend 'cpu'",
+                         network->architecture);
+    enum status status = STATUS_OK;
+    for (int i = 3; i < network->operation_count && status == STATUS_OK; i++)
+        status = check_operation(network, &network->operations[i], precision, err);
+    return status;
+}
+
+static void need(struct builder *builder, int tensor, enum need how_much)
+{
+    if (tensor >= 0 && builder->needs[tensor] < how_much)
+        builder->needs[tensor] = how_much;
+}
+
+// From the logits back: which rows of each tensor does anybody read?
+static void find_needs(struct builder *builder)
+{
+    const struct network *network = builder->network;
+    need(builder, network->logits, NEED_ALL);
+    for (int i = network->operation_count - 1; i >= 0; i--) {
+        const struct operation *operation = &network->operations[i];
+        enum need output = builder->needs[operation->output];
+        if (operation->kind == OP_FIRST_ROW)
+            output = NEED_FIRST_ROW;
+        else if (operation->kind == OP_ATTENTION || operation->kind == OP_TOKENS)
+            output = NEED_ALL;
+        need(builder, operation->input, output);
+        need(builder, operation->second, output);
+    }
+}
+
+static int rows_of(const struct builder *builder, int tensor)
+{
+    return builder->needs[tensor] == NEED_ALL ? builder->network->tensors[tensor].rows : 1;
+}
+
+static bool reads(const struct operation *operation, int tensor)
+{
+    return operation->input == tensor || operation->second == tensor;
+}
+
+// The only operation that reads the tensor, or -1.
+static int only_reader(const struct builder *builder, int tensor)
+{
+    int found = -1;
+    for (int i = 0; i < builder->network->operation_count; i++) {
+        if (reads(&builder->network->operations[i], tensor)) {
+            if (found >= 0)
+                return -1;
+            found = i;
+        }
+    }
+    return tensor == builder->network->logits ? -1 : found;
+}
+
+// What a linear layer multiplies: the head stays float.
+static enum storage operand_storage(const struct builder *builder, const struct operation *linear)
+{
+    return linear->output == builder->network->logits ? STORE_FP32 : builder->plan->product;
+}
+
+// The type that all readers of a tensor want, float where they differ.
+static enum storage wanted_storage(const struct builder *builder, int tensor)
+{
+    int wanted = -1;
+    for (int i = 0; i < builder->network->operation_count; i++) {
+        const struct operation *operation = &builder->network->operations[i];
+        if (!reads(operation, tensor))
+            continue;
+        enum storage storage = operation->kind == OP_LINEAR      ? operand_storage(builder, operation)
+                               : operation->kind == OP_ATTENTION ? builder->plan->attention
+                                                                 : STORE_FP32;
+        if (wanted >= 0 && wanted != (int)storage)
+            return STORE_FP32;
+        wanted = (int)storage;
+    }
+    return wanted < 0 ? STORE_FP32 : (enum storage)wanted;
+}
+
+static size_t round_up(size_t value, size_t to)
+{
+    return (value + to - 1) / to * to;
+}
+
+static void shape_activation(struct cuda_plan *plan, int index, int rows, int columns, enum storage storage)
+{
+    size_t all_rows = (size_t)rows * (size_t)plan->slice;
+    size_t scales = round_up(all_rows * (size_t)columns * storage_size(storage), 256);
+    plan->activations[index] = (struct activation){
+        .storage = storage,
+        .rows = rows,
+        .columns = columns,
+        .view_of = index,
+        .place = -1,
+        .scales = scales,
+        .size = scales + (storage == STORE_UINT8 ? all_rows * sizeof(struct quantised_row) : 0),
+        .last_step = -1};
+}
+
+static int add_activation(struct cuda_plan *plan, int rows, int columns, enum storage storage)
+{
+    assert(plan->activation_count < ACTIVATIONS_MAX);
+    shape_activation(plan, plan->activation_count, rows, columns, storage);
+    return plan->activation_count++;
+}
+
+static struct step *add_step(struct builder *builder, enum step_kind kind, const struct operation *operation,
+                             int input, int output)
+{
+    struct cuda_plan *plan = builder->plan;
+    assert(plan->step_count < STEPS_MAX);
+    struct step *step = &plan->steps[plan->step_count++];
+    *step = (struct step){.kind = kind,
+                          .operation = operation,
+                          .input = input,
+                          .second = -1,
+                          .output = output,
+                          .columns = plan->activations[output].columns};
+    return step;
+}
+
+// The tensor in the type that a step reads, converted if its producer could not write it so.
+static int operand(struct builder *builder, int tensor, enum storage wanted)
+{
+    struct cuda_plan *plan = builder->plan;
+    const struct activation *activation = &plan->activations[tensor];
+    if (activation->storage == wanted)
+        return tensor;
+    int converted = add_activation(plan, activation->rows, activation->columns, wanted);
+    add_step(builder, STEP_CONVERT, NULL, tensor, converted);
+    return converted;
+}
+
+static void add_patch_embedding(struct builder *builder)
+{
+    struct cuda_plan *plan = builder->plan;
+    const struct operation *convolution = &builder->network->operations[1], *tokens = convolution + 1;
+    enum storage storage = plan->attention; // half, or float: bytes would cost accuracy here
+    int patches = builder->network->tensors[convolution->output].rows;
+    int columns = builder->network->tensors[tokens->output].columns;
+    int pixels = add_activation(plan, patches, convolution->stride * convolution->stride * 3, storage);
+    add_step(builder, STEP_PATCHES, convolution, -1, pixels);
+    shape_activation(plan, convolution->output, patches, columns, STORE_FP32);
+    add_step(builder, STEP_PRODUCT, convolution, pixels, convolution->output);
+    shape_activation(plan, tokens->output, patches + 1, columns, STORE_FP32);
+    add_step(builder, STEP_TOKENS, tokens, convolution->output, tokens->output);
+    for (int i = 0; i < 3; i++)
+        builder->done[i] = true;
+}
+
+// Lets the step take the GELU and the addition that read its output and nobody else's; returns the last
+// output.
+static int take_followers(struct builder *builder, struct step *step, int index, int output)
+{
+    const struct network *network = builder->network;
+    int next = only_reader(builder, output);
+    if (next >= 0 && network->operations[next].kind == OP_GELU) {
+        step->gelu = builder->done[next] = true;
+        output = network->operations[next].output;
+        next = only_reader(builder, output);
+    }
+    if (next < 0 || network->operations[next].kind != OP_ADD)
+        return output;
+    const struct operation *add = &network->operations[next];
+    int other = add->input == output ? add->second : add->input;
+    for (int i = index; i < network->operation_count; i++)
+        if (network->operations[i].output == other)
+            return output; // not computed yet when this step runs
+    if (builder->plan->activations[other].storage != STORE_FP32)
+        return output;
+    step->second = other;
+    builder->done[next] = true;
+    return add->output;
+}
+
+// Queries of the first row only: two products, one row against the weights of q, all rows against those of k,
+// v.
+static void split_queries(struct builder *builder, struct step *step)
+{
+    int reader = only_reader(builder, step->output);
+    if (reader < 0 || builder->network->operations[reader].kind != OP_ATTENTION || step->second >= 0 ||
+        step->gelu || rows_of(builder, builder->network->operations[reader].output) != 1)
+        return;
+    int third = step->columns / 3;
+    struct step *rest = add_step(builder, STEP_PRODUCT, step->operation, step->input, step->output);
+    rest->first_column = third;
+    rest->columns = 2 * third;
+    step->columns = third;
+    step->first_row = true;
+}
+
+static void add_linear(struct builder *builder, int index)
+{
+    struct cuda_plan *plan = builder->plan;
+    const struct operation *linear = &builder->network->operations[index];
+    enum storage multiplied = operand_storage(builder, linear);
+    int input = operand(builder, linear->input, multiplied);
+    struct step probe = {.second = -1};
+    int output = take_followers(builder, &probe, index, linear->output);
+    int columns = builder->network->tensors[output].columns;
+    enum storage storage = wanted_storage(builder, output);
+    if (probe.second >= 0 || multiplied == STORE_FP32)
+        storage = STORE_FP32;
+    else if (storage == STORE_UINT8)
+        storage = plan->attention; // a product does not see whole rows
+    shape_activation(plan, output, rows_of(builder, output), columns, storage);
+    struct step *step = add_step(builder, STEP_PRODUCT, linear, input, output);
+    step->gelu = probe.gelu;
+    step->second = probe.second;
+    step->first_row = plan->activations[output].rows == 1;
+    split_queries(builder, step);
+}
+
+static void add_row_operation(struct builder *builder, const struct operation *operation, enum step_kind kind)
+{
+    struct cuda_plan *plan = builder->plan;
+    int columns = builder->network->tensors[operation->output].columns, second = operation->second;
+    enum storage in = kind == STEP_ATTENTION ? plan->attention : STORE_FP32, out = STORE_FP32;
+    int input = operand(builder, operation->input, in);
+    if (second >= 0)
+        second = operand(builder, second, STORE_FP32);
+    if (kind == STEP_LAYERNORM)
+        out = wanted_storage(builder, operation->output);
+    else if (kind == STEP_ATTENTION)
+        out = in;
+    shape_activation(plan, operation->output, rows_of(builder, operation->output), columns, out);
+    struct step *step = add_step(builder, kind, operation, input, operation->output);
+    step->second = second;
+    step->first_row = plan->activations[operation->output].rows == 1;
+    step->map =
+        kind == STEP_ATTENTION && operation == &builder->network->operations[builder->network->attention];
+}
+
+// The first row of each image, where it is: later steps read it with the stride of a whole image.
+static void add_view(struct builder *builder, const struct operation *operation)
+{
+    builder->plan->activations[operation->output] = builder->plan->activations[operation->input];
+}
+
+static void add_operation(struct builder *builder, int index)
+{
+    static const enum step_kind kinds[OP_KIND_COUNT] = {[OP_LAYERNORM] = STEP_LAYERNORM,
+                                                        [OP_ATTENTION] = STEP_ATTENTION,
+                                                        [OP_GELU] = STEP_GELU,
+                                                        [OP_ADD] = STEP_ADD};
+    const struct operation *operation = &builder->network->operations[index];
+    if (operation->kind == OP_LINEAR)
+        add_linear(builder, index);
+    else if (operation->kind == OP_FIRST_ROW)
+        add_view(builder, operation);
+    else
+        add_row_operation(builder, operation, kinds[operation->kind]);
+}
+
+static void find_last_steps(struct cuda_plan *plan)
+{
+    for (int i = 0; i < plan->step_count; i++) {
+        const int used[] = {plan->steps[i].input, plan->steps[i].second, plan->steps[i].output};
+        for (int j = 0; j < 3; j++)
+            if (used[j] >= 0)
+                plan->activations[plan->activations[used[j]].view_of].last_step = i;
+    }
+    plan->activations[plan->activations[plan->network->logits].view_of].last_step = plan->step_count;
+}
+
+// The free place that has to grow least, or a new one.
+static int best_place(const struct cuda_plan *plan, const int *busy_until, int step, size_t size)
+{
+    int best = plan->place_count;
+    size_t best_growth = size;
+    for (int place = 0; place < plan->place_count; place++) {
+        size_t growth = size > plan->place_sizes[place] ? size - plan->place_sizes[place] : 0;
+        if (busy_until[place] < step && growth < best_growth) {
+            best = place;
+            best_growth = growth;
+        }
+    }
+    return best;
+}
+
+// A sum goes where its residual was, if nobody reads that later.
+static void place_activations(struct cuda_plan *plan)
+{
+    int busy_until[PLACES_MAX];
+    for (int i = 0; i < plan->step_count; i++) {
+        const struct step *step = &plan->steps[i];
+        struct activation *output = &plan->activations[step->output];
+        if (output->place >= 0)
+            continue;
+        const struct activation *residual = step->second < 0 ? NULL : &plan->activations[step->second];
+        if (residual)
+            residual = &plan->activations[residual->view_of];
+        if (residual && residual->last_step == i && residual->size == output->size)
+            output->place = residual->place;
+        else
+            output->place = best_place(plan, busy_until, i, output->size);
+        assert(output->place < PLACES_MAX);
+        if (output->place == plan->place_count)
+            plan->place_sizes[plan->place_count++] = 0;
+        if (output->size > plan->place_sizes[output->place])
+            plan->place_sizes[output->place] = output->size;
+        busy_until[output->place] = output->last_step;
+    }
+    for (int i = 0; i < plan->activation_count; i++)
+        if (plan->activations[i].view_of >= 0)
+            plan->activations[i].place = plan->activations[plan->activations[i].view_of].place;
+    for (int place = 0; place < plan->place_count; place++) {
+        plan->place_offsets[place] = plan->activations_size;
+        plan->activations_size += round_up(plan->place_sizes[place], 256);
+    }
+}
+
+void cuda_build(struct cuda_plan *plan, bool attention_map)
+{
+    struct builder *builder = memory_alloc(sizeof *builder);
+    builder->plan = plan;
+    builder->network = plan->network;
+    plan->activation_count = plan->network->tensor_count;
+    for (int i = 0; i < plan->activation_count; i++)
+        plan->activations[i] = (struct activation){.view_of = -1, .place = -1, .last_step = -1};
+    find_needs(builder);
+    add_patch_embedding(builder);
+    for (int i = 0; i < plan->network->operation_count; i++)
+        if (!builder->done[i])
+            add_operation(builder, i);
+    for (int i = 0; i < plan->step_count; i++)
+        plan->steps[i].map = plan->steps[i].map && attention_map;
+    find_last_steps(plan);
+    place_activations(plan);
+    free(builder);
+}

@@ -1,0 +1,116 @@
+// plan.h: a network turned into launches over memory that is laid out once.
+//
+// build.c turns operations into steps (fusing neighbours, dropping rows that nobody reads) and gives
+// activations their places; pack.c brings the weights to the device in the type they are multiplied in; run.c
+// runs slices of a batch; backend.c is the backend's table. A batch is worked off in slices of at most
+// SLICE_MAX images: the next slice's views travel while one computes, and memory does not grow with the
+// batch.
+//
+// Thread: as backend.h says, one at a time for the backend.
+#ifndef SKINSIGHT_KERNELS_CUDA_PLAN_H
+#define SKINSIGHT_KERNELS_CUDA_PLAN_H
+
+#include "kernels/backend.h"
+#include "kernels/cuda/device.h"
+#include "kernels/cuda/library.h"
+#include "kernels/cuda/ops.h"
+
+enum {
+    SLICE_MAX = 64,
+    GRAPH_SIZES = 7,   // 1, 2, 4, ... 64
+    GRAPH_PAD_MAX = 8, // up to here a slice is filled up to the next graph; beyond, that would cost more
+    STEPS_MAX = 2 * NETWORK_MAX_OPERATIONS,
+    ACTIVATIONS_MAX = NETWORK_MAX_TENSORS + STEPS_MAX,
+    PLACES_MAX = 32,
+};
+
+struct cuda_backend {
+    struct backend backend; // first
+    struct device device;
+    struct library *library; // NULL: own products only
+};
+
+// Image i's rows begin at memory + place + i * rows * columns values. Bytes have a struct quantised_row for
+// each row, at memory + place + scales.
+struct activation {
+    enum storage storage;
+    int rows, columns; // of one image; one row where only the first is ever read
+    int view_of;       // another activation whose memory this one reads, or itself; -1: none
+    int place;
+    size_t scales, size; // of a slice
+    int last_step;       // that reads it
+};
+
+enum step_kind {
+    STEP_PATCHES,
+    STEP_TOKENS,
+    STEP_PRODUCT,
+    STEP_LAYERNORM,
+    STEP_ATTENTION,
+    STEP_GELU,
+    STEP_ADD,
+    STEP_CONVERT,
+    STEP_KIND_COUNT
+};
+
+struct step {
+    enum step_kind kind;
+    const struct operation *operation; // of the network: names of weights, numbers
+    int input, second, output;         // activations; second: the residual; -1: none
+    bool first_row;                    // of each image only, although input or output have more
+    int first_column, columns;         // of the output that this product computes
+    bool gelu;
+    bool map; // attention: write the class token's weights
+    // Filled in by pack.c; of the device. Product: weight, bias, and for bytes scale and sums. LayerNorm:
+    // weight, bias. Tokens: weight is the class token, bias the positions.
+    void *weight;
+    float *bias;
+    void *bias_half; // the library wants the output's type
+    float *scale;
+    int32_t *sums;
+    struct library_choice choice;
+};
+
+struct cuda_plan {
+    struct plan plan; // first
+    struct cuda_backend *cuda;
+    struct network *network;         // ours
+    enum storage product, attention; // what they multiply
+    int slice;                       // images at most
+    struct step *steps;
+    int step_count;
+    struct activation *activations;
+    int activation_count;
+    size_t place_offsets[PLACES_MAX], place_sizes[PLACES_MAX];
+    int place_count;
+    size_t activations_size;
+    // Of the device
+    char *memory; // activations
+    char *weights;
+    size_t weights_size;
+    float *table;                        // normalised values of a byte
+    uint8_t *views, *sent[DEVICE_SLOTS]; // of a slice; the graphs read views
+    float *logits, *map;
+    // Of the host, pinned: what is sent and received
+    uint8_t *staged[DEVICE_SLOTS];
+    float *logits_out[DEVICE_SLOTS], *map_out[DEVICE_SLOTS];
+    struct device_graph *graphs[GRAPH_SIZES];
+};
+
+// REJECTED names an operation or a shape that the backend lacks.
+enum status cuda_check_network(const struct network *network, enum precision precision, struct error *err);
+// Fills steps, activations and their places, for a plan whose network, types and slice are set.
+void cuda_build(struct cuda_plan *plan, bool attention_map);
+// Uploads the weights that the steps name and chooses the products. FATAL: no memory, device lost.
+enum status cuda_pack(struct cuda_plan *plan, const struct weights *weights, struct error *err) MUST_CHECK;
+
+// Memory for slices, and the graphs.
+enum status cuda_make_slices(struct cuda_plan *plan, struct error *err) MUST_CHECK;
+void cuda_free_slices(struct cuda_plan *plan);
+enum status cuda_run(struct plan *plan, const uint8_t *const *views, int count,
+                     const struct inference *result, struct error *err);
+// The product of a step over `images` images, with all that decides its speed: for pack.c's choice and for
+// run.c.
+struct product_call cuda_product_of(const struct cuda_plan *plan, const struct step *step, int images);
+
+#endif

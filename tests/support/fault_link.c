@@ -183,6 +183,7 @@ static struct fault judge(struct link *link, const struct kafka_request *request
     struct fault_proxy *proxy = link->proxy;
     char details[48];
     pthread_mutex_lock(&proxy->lock);
+    proxy->rules.holding = proxy->held > 0;
     struct fault fault = fault_rules_of_request(&proxy->rules, request);
     snprintf(details, sizeof details, ", \"number\": %ld", fault.number);
     if (fault.kind != FAULT_NONE || proxy->every_request)
@@ -218,11 +219,11 @@ static bool forward_request(struct link *link, const struct kafka_frame *frame)
     return pending.fault.kind != FAULT_HOLD;
 }
 
-// What the broker said to a request that came late: its first bytes in hex, the error code among them.
+// What the broker said to a request that came late, in hex and cut to fit: the error code is in it.
 static void log_late_reply(struct link *link, const struct pending *pending, const struct kafka_frame *frame)
 {
-    char details[128] = ", \"reply\": \"";
-    size_t shown = frame->size < 36 ? frame->size : 36;
+    char details[512] = ", \"reply\": \"";
+    size_t shown = frame->size < 240 ? frame->size : 240;
     char *end = details + strlen(details);
     for (size_t i = 8; i < shown; i++)
         end += sprintf(end, "%02x", frame->data[i]);

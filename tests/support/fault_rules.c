@@ -122,6 +122,8 @@ struct fault fault_rules_of_request(struct fault_rules *rules, const struct kafk
         struct fault_rule *rule = &rules->rules[i];
         if (!kafka_api_matches(rule->what, request) || !begins(request->client, rule->client))
             continue;
+        if (rule->fault.kind == FAULT_RELEASE && !rules->holding)
+            continue;
         rule->seen++;
         if (!found && (rule->nth == 0 || rule->seen == rule->nth)) {
             fault = rule->fault;

@@ -69,6 +69,7 @@ struct fault_rule {
 struct fault_rules {
     struct fault_rule rules[RULES_MAX];
     int count;
+    bool holding;    // something is held; set by the caller
     uint64_t random; // state of the generator
     double random_rate;
     char random_client[KAFKA_CLIENT_SIZE];

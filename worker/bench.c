@@ -7,8 +7,11 @@
 #include <sys/resource.h>
 
 #include "common/clock.h"
+#include "common/file.h"
+#include "common/image.h"
 #include "common/memory.h"
 #include "kernels/cpu/peak.h"
+#include "kernels/preprocess.h"
 #include "worker/batch.h"
 #include "worker/commands.h"
 #include "worker/engine.h"
@@ -18,11 +21,13 @@ const struct option bench_flags[] = {
      .help = "batch sizes"},
     {"seconds", OPTION_INTEGER, .initial = "5", .min = 1, .max = 3600, .value = "S",
      .help = "least time to measure each batch size"},
+    {"image", OPTION_TEXT, .initial = "", .max = 1023, .value = "FILE",
+     .help = "JPEG whose decoding and resizing are measured as well"},
     {"json", OPTION_SWITCH, .initial = "false", .help = "one JSON object instead of the table"},
     {.name = NULL},
 };
 
-enum { MIN_RUNS = 5, MAX_RUNS = 100000, MAX_SIZES = 16 };
+enum { MIN_RUNS = 5, MAX_RUNS = 100000, MAX_SIZES = 16, IMAGE_RUNS = 20 };
 
 struct row {
     int batch;
@@ -152,11 +157,56 @@ static void print_json_row(const struct row *row, bool first)
            row->images_per_s, row->gflops, row->share_of_peak, row->memory_mb, row->model_mb);
 }
 
+// Time of one image in each stage in front of the network and in it; below 0: not measured.
+struct stage_times {
+    double decode_ms, resize_ms, inference_ms;
+};
+
+static enum status time_image(const struct config *config, const struct preprocessing *preprocessing,
+                              struct stage_times *times, struct error *err)
+{
+    struct buffer bytes;
+    uint8_t *view = memory_alloc((size_t)(preprocessing->crop * preprocessing->crop * 3));
+    int64_t decode_us = 0, resize_us = 0;
+    buffer_init(&bytes, (size_t)config_integer(config, "max_image_bytes"));
+    enum status status = file_read(config_text(config, "image"), &bytes, err);
+    for (int i = 0; i < IMAGE_RUNS && status == STATUS_OK; i++) {
+        struct image image = {0};
+        int64_t begun_us = clock_monotonic_us();
+        status = jpeg_decode(buffer_bytes(&bytes), config_integer(config, "max_image_pixels"), &image, err);
+        int64_t decoded_us = clock_monotonic_us();
+        if (status == STATUS_OK)
+            status = preprocess_view(&image, preprocessing, view, err);
+        decode_us += decoded_us - begun_us;
+        resize_us += clock_monotonic_us() - decoded_us;
+        image_release(&image);
+    }
+    times->decode_ms = (double)decode_us / 1e3 / IMAGE_RUNS;
+    times->resize_ms = (double)resize_us / 1e3 / IMAGE_RUNS;
+    free(view);
+    buffer_release(&bytes);
+    return status;
+}
+
+static void print_stages(const struct stage_times *times, bool json)
+{
+    if (json && times->decode_ms < 0)
+        printf("], \"stages_ms\": {\"decode\": null, \"resize\": null, \"inference\": %.3f}}\n",
+               times->inference_ms);
+    else if (json)
+        printf("], \"stages_ms\": {\"decode\": %.3f, \"resize\": %.3f, \"inference\": %.3f}}\n",
+               times->decode_ms, times->resize_ms, times->inference_ms);
+    else if (times->decode_ms >= 0)
+        printf("\none image: decode %.2f ms, resize %.2f ms, inference %.2f ms\n", times->decode_ms,
+               times->resize_ms, times->inference_ms);
+}
+
 static enum status run_rows(const struct config *config, bool json, struct error *err)
 {
     int64_t sizes[MAX_SIZES];
     size_t count = config_list(config, "batch", sizes, MAX_SIZES);
     double peak_gflops = 0;
+    struct stage_times times = {-1, -1, -1};
     enum status status = STATUS_OK;
     for (size_t i = 0; i < count && status == STATUS_OK; i++) {
         struct engine engine = {0};
@@ -164,6 +214,8 @@ static enum status run_rows(const struct config *config, bool json, struct error
         if (i == 0 && (status = engine_open(&engine, config, 1, false, err)) == STATUS_OK) {
             peak_gflops = cpu_peak_gflops(engine.plan->precision, engine.backend->threads);
             json ? print_json_head(&engine, peak_gflops) : print_table_head(&engine, peak_gflops);
+            if (*config_text(config, "image"))
+                status = time_image(config, &engine.model->manifest.preprocessing, &times, err);
             engine_close(&engine);
         }
         if (status == STATUS_OK)
@@ -171,9 +223,11 @@ static enum status run_rows(const struct config *config, bool json, struct error
         if (status == STATUS_OK)
             json ? print_json_row(&row, i == 0) : print_table_row(&row);
         engine_close(&engine);
+        if (i == 0)
+            times.inference_ms = row.p50_ms / row.batch;
     }
-    if (status == STATUS_OK && json)
-        puts("]}");
+    if (status == STATUS_OK)
+        print_stages(&times, json);
     return status;
 }
 

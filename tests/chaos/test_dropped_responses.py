@@ -17,12 +17,16 @@ PARTITIONS, JOBS, LAST = 2, 24, 20
 
 
 def drop_one(stack, fleet, herd, request, nth, written):
-    """One job after the other, so that there are as many transactions as jobs."""
-    dropped = len(stack.proxy.done("dropped"))
+    """Writes jobs until the nth request's reply was dropped; a busy machine puts several jobs into a transaction."""
+    before = len(stack.proxy.done("dropped"))
     stack.proxy.tell("clear", f"{request} {nth} w drop-response")
-    chaos.write_pictures(fleet, JOBS, PARTITIONS, start=written)
-    chaos.wait_all(fleet, herd, written + JOBS, 60)
-    return len(stack.proxy.done("dropped")) - dropped
+    for _ in range(ROUNDS):
+        chaos.write_pictures(fleet, JOBS, PARTITIONS, start=written)
+        written += JOBS
+        chaos.wait_all(fleet, herd, written, 60)
+        if len(stack.proxy.done("dropped")) > before:
+            break
+    return len(stack.proxy.done("dropped")) - before, written
 
 
 def run_request(stack, request, occurrences):
@@ -32,8 +36,8 @@ def run_request(stack, request, occurrences):
                           **{"kafka.client.id": "w"}).wait_ready()
         written = dropped = 0
         for nth in occurrences:
-            dropped += drop_one(stack, fleet, herd, request, nth, written)
-            written += JOBS
+            count, written = drop_one(stack, fleet, herd, request, nth, written)
+            dropped += count
         if request == "InitProducerId":  # there are few of them: one for each new producer
             stack.proxy.tell("clear", f"EndTxn 2 w drop-response", f"{request} 1 w drop-response")
             chaos.write_pictures(fleet, JOBS, PARTITIONS, start=written)

@@ -56,7 +56,7 @@ def test_five_hundred_jobs(stack):
     images = choose_images(stack)
     sent = [images[i % len(images)] for i in range(JOBS)]
     with stack.fleet("main", objects="s3://skinsight/main") as fleet:
-        workers = [fleet.start(name, cache=stack.redis_url).wait_ready() for name in ("one", "two")]
+        workers = [fleet.start(name, cache=stack.redis_url, cache_timeout_ms=5000).wait_ready() for name in ("one", "two")]
         harness.wait_until(lambda: all(worker.metric("skinsight_assigned_partitions") == 4 for worker in workers),
                            "each worker has half of the eight partitions")
         first = by_image(submit_all(fleet, sent))

@@ -13,7 +13,7 @@ import chaos
 from harness import expect, expect_equal
 
 REQUESTS = ("Produce", "AddPartitionsToTxn", "AddOffsetsToTxn", "TxnOffsetCommit", "EndTxn", "InitProducerId")
-PARTITIONS, JOBS, LAST = 2, 24, 20
+PARTITIONS, JOBS, ROUNDS, LAST = 2, 24, 5, 20
 
 
 def drop_one(stack, fleet, herd, request, nth, written):

@@ -141,7 +141,7 @@ static void print_result(const struct session *session, const struct classificat
     print_floats("logits", result->logits, LESION_CLASSES);
     print_floats("probabilities", probabilities, LESION_CLASSES);
     printf(", \"primary_diagnosis\": \"%s\"", lesion_names[primary]);
-    if (session->maps)
+    if (session->maps && network_map_is_attention(session->engine.model->network))
         print_floats("attention", session->map, plan->map_height * plan->map_width);
     else
         printf(", \"attention\": null");

@@ -140,15 +140,25 @@ static bool topics_are_there(struct consume *consume, struct error *complaint)
     return true;
 }
 
+// Tells /readyz at once, and the log when the reason is a new one or has been told some time ago.
+static void complain(struct worker *worker, const struct error *complaint, int64_t *told_ms)
+{
+    pthread_mutex_lock(&worker->waiting_lock);
+    bool same = strcmp(worker->waiting_for.message, complaint->message) == 0;
+    worker->waiting_for = *complaint;
+    pthread_mutex_unlock(&worker->waiting_lock);
+    if (same && clock_monotonic_ms() - *told_ms < COMPLAIN_MS)
+        return;
+    LOG_WARN("waiting", "reason=\"%s\"", complaint->message);
+    *told_ms = clock_monotonic_ms();
+}
+
 bool consume_wait_for_topics(struct consume *consume)
 {
     struct error complaint;
-    int64_t complained_ms = INT64_MIN / 2;
+    int64_t told_ms = 0;
     while (!topics_are_there(consume, &complaint)) {
-        if (clock_monotonic_ms() - complained_ms >= COMPLAIN_MS) {
-            LOG_WARN("waiting", "reason=\"%s\"", complaint.message);
-            complained_ms = clock_monotonic_ms();
-        }
+        complain(consume->worker, &complaint, &told_ms);
         if (shutdown_wait_ms(500))
             return false;
     }

@@ -24,10 +24,18 @@ static bool say_healthy(void *context, char *reason, size_t size)
     return true;
 }
 
+static void say_phase(struct worker *worker, int phase, char *reason, size_t size)
+{
+    static const char *const names[] = {
+        [PHASE_STARTING] = "starting", [PHASE_RUNNING] = "running", [PHASE_STOPPING] = "stopping"};
+    pthread_mutex_lock(&worker->waiting_lock);
+    bool waiting = phase == PHASE_NO_BROKER || phase == PHASE_NO_TOPICS;
+    snprintf(reason, size, "%s", waiting ? worker->waiting_for.message : names[phase]);
+    pthread_mutex_unlock(&worker->waiting_lock);
+}
+
 static bool say_ready(void *context, char *reason, size_t size)
 {
-    static const char *const reasons[] = {"starting", "no Kafka broker answers", "topics are missing",
-                                          "running", "stopping"};
     struct worker *worker = context;
     int phase = atomic_load(&worker->phase), device = atomic_load(&worker->device);
     const char *hanging = watchdog_hanging(worker->watchdog);
@@ -36,7 +44,7 @@ static bool say_ready(void *context, char *reason, size_t size)
     else if (device == DEVICE_LOST || device == DEVICE_WRONG)
         snprintf(reason, size, "the device does not give the known answers");
     else
-        snprintf(reason, size, "%s", reasons[phase]);
+        say_phase(worker, phase, reason, size);
     return !hanging && device == DEVICE_GOOD && phase == PHASE_RUNNING;
 }
 

@@ -69,6 +69,7 @@ enum status worker_open(struct worker *worker, const struct config *config, stru
     memset(worker, 0, sizeof *worker);
     read_settings(worker, config);
     assignment_init(&worker->assignment);
+    pthread_mutex_init(&worker->waiting_lock, NULL);
     flights_init(&worker->flights);
     init_inboxes(worker);
     worker->latency = memory_alloc(sizeof *worker->latency);
@@ -91,6 +92,7 @@ void worker_close(struct worker *worker)
     for (int i = 0; i < STAGE_COUNT; i++)
         queue_release(&worker->inboxes[i]);
     flights_release(&worker->flights);
+    pthread_mutex_destroy(&worker->waiting_lock);
     assignment_release(&worker->assignment);
 }
 

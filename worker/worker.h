@@ -67,6 +67,8 @@ struct worker {
     atomic_int unfinished;         // jobs taken and not yet answered or dropped
     atomic_llong unfinished_bytes; // what their records and images hold, as counted when they were taken
     atomic_int phase;              // enum worker_phase, for /readyz
+    pthread_mutex_t waiting_lock;  // of waiting_for
+    struct error waiting_for;      // what PHASE_NO_BROKER and PHASE_NO_TOPICS miss
     atomic_int device;             // enum device_state; set by infer
     struct watchdog *watchdog;     // NULL: the stages don't run
     atomic_bool stopping;          // a stop was asked for: jobs not begun are dropped, the rest is finished

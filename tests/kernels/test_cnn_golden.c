@@ -203,6 +203,7 @@ static void attention_is_rolled_out(void **state)
     (void)state;
     check_network(cpu_plain_backend_open(), "vit_tiny_patch16_224", 224, EXPLAIN_ROLLOUT);
     check_network(cpu_plain_backend_open(), "vit_tiny_patch16_224", 160, EXPLAIN_ROLLOUT);
+    check_network(open_cpu(), "vit_tiny_patch16_224", 160, EXPLAIN_ROLLOUT);
 }
 
 static void only_attention_can_be_rolled_out(void **state)

@@ -1,0 +1,119 @@
+// cnn_backend.c: prepares plans of convolutional networks and runs them chunk by chunk. fast_backend.c hands
+// it the networks that it can take.
+#include <stdlib.h>
+
+#include "common/memory.h"
+#include "kernels/cpu/cnn.h"
+#include "kernels/cpu/cpu_features.h"
+#include "kernels/cpu/pages.h"
+#include "kernels/preprocess.h"
+
+// Images worked on together. The last layers have few places and many weights: with two images each weight
+// is used twice while it is near. More would push the maps of the first layers out of the caches.
+enum { MAX_CHUNK = 32, THREADS_PER_PART = 8 };
+
+static void plan_release(struct plan *base)
+{
+    struct cnn_plan *plan = (struct cnn_plan *)base;
+    pages_free(plan->memory, plan->memory_size);
+    pages_free(plan->weights, plan->weights_size);
+    free(plan->steps);
+    free(plan->tensors);
+    free(plan->map_weight);
+    free(plan->network);
+    free(plan);
+}
+
+static void describe(struct cnn_plan *plan, const struct network *network, const struct plan_options *options)
+{
+    bool map = options->attention && network->attention >= 0;
+    plan->plan = (struct plan){.backend = &plan->cnn->backend,
+                               .max_batch = options->max_batch,
+                               .classes = network->classes,
+                               .view_size = network->image_size * network->image_size * 3,
+                               .heads = map ? network_map_heads(network) : 0,
+                               .map_height = map ? network->map_height : 0,
+                               .map_width = map ? network->map_width : 0,
+                               .flops = network_flops(network),
+                               .precision = options->precision};
+    plan->feature_map = map ? network->operations[network->attention].output : -1;
+    int chunk = 2 * (1 + team_threads(plan->cnn->team) / THREADS_PER_PART);
+    chunk = chunk < MAX_CHUNK ? chunk : MAX_CHUNK;
+    plan->chunk = chunk < options->max_batch ? chunk : options->max_batch;
+    plan->network = memory_alloc(sizeof *network);
+    *plan->network = *network;
+    preprocess_table(network->mean, network->std, plan->table);
+}
+
+static enum status cnn_prepare(struct backend *backend, const struct network *network,
+                               const struct weights *weights, const struct plan_options *options,
+                               struct plan **result, struct error *err)
+{
+    if (options->precision != PRECISION_FP32)
+        return error_set(err, STATUS_REJECTED, "%s runs in fp32 on the CPU, not in %s; use fp32",
+                         network->architecture, precision_names[options->precision]);
+    enum status status = network_check_weights(network, weights, err);
+    if (status != STATUS_OK)
+        return status;
+    struct cnn_plan *plan = memory_alloc(sizeof *plan);
+    plan->cnn = (struct cnn_backend *)backend;
+    describe(plan, network, options);
+    cnn_build(plan);
+    status = cnn_pack_weights(plan, weights, err);
+    if (status == STATUS_OK && !(plan->memory = pages_new(plan->memory_size)))
+        status =
+            error_set(err, STATUS_FATAL, "no memory for %zu MiB of activations", plan->memory_size >> 20);
+    plan->plan.weight_size = plan->weights_size;
+    plan->plan.memory_size = plan->memory_size;
+    if (status == STATUS_OK)
+        *result = &plan->plan;
+    else
+        plan_release(&plan->plan);
+    return status;
+}
+
+static enum status cnn_run(struct plan *base, const uint8_t *const *views, int count,
+                           const struct inference *result, struct error *err)
+{
+    (void)err; // nothing can fail
+    struct cnn_plan *plan = (struct cnn_plan *)base;
+    size_t map_size = (size_t)base->map_height * (size_t)base->map_width;
+    for (int first = 0; first < count; first += plan->chunk) {
+        int images = count - first < plan->chunk ? count - first : plan->chunk;
+        cnn_run_chunk(plan, views + first, images, result->logits + (size_t)first * (size_t)base->classes,
+                      base->heads ? result->attention + (size_t)first * map_size : NULL);
+    }
+    return STATUS_OK;
+}
+
+static enum status cnn_health(struct backend *backend, struct error *err)
+{
+    (void)backend;
+    (void)err;
+    return STATUS_OK;
+}
+
+static void cnn_close(struct backend *backend)
+{
+    free(backend);
+}
+
+struct backend *cnn_backend_open(const struct backend *like, struct team *team,
+                                 const struct gemm_kernel *gemm)
+{
+    static const struct backend_ops ops = {
+        .interface_version = BACKEND_INTERFACE_VERSION,
+        .prepare = cnn_prepare,
+        .run = cnn_run,
+        .plan_free = plan_release,
+        .health = cnn_health,
+        .close = cnn_close,
+    };
+    struct cnn_backend *cnn = memory_alloc(sizeof *cnn);
+    cnn->backend = *like;
+    cnn->backend.ops = &ops;
+    cnn->team = team;
+    cnn->gemm = gemm;
+    cnn->ops = cpu_features_get().avx512 ? &conv_ops_avx512 : &conv_ops_avx2;
+    return &cnn->backend;
+}

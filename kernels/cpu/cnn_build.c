@@ -1,0 +1,337 @@
+// cnn_build.c: from a network's operations to the steps of a plan, and memory for what they pass on.
+//
+// Fused here: a product takes the sum and the activation that follow it, and the gate before it; a depthwise
+// convolution takes its activation and leaves the sums that a mean over its rows needs.
+#include <assert.h>
+#include <stdlib.h>
+
+#include "common/memory.h"
+#include "kernels/cpu/cnn.h"
+
+enum { BLOCK_VALUES = 64 * 1024, BLOCK_LEAST_ROWS = 48, BLOCK_MOST_ROWS = 192, LARGEST_KERNEL = 11 };
+
+struct builder {
+    struct cnn_plan *plan;
+    const struct network *network;
+    bool done[NETWORK_MAX_OPERATIONS]; // taken into an earlier step
+    int scale_of[NETWORK_MAX_TENSORS]; // the OP_SCALE left to its reader; -1: none
+};
+
+static size_t round_up(size_t value, size_t to)
+{
+    return (value + to - 1) / to * to;
+}
+
+// Whole cache lines, but for rows of a few channels. A stride of many powers of two would put the rows of a
+// tile all into the same few places of the first-level cache.
+size_t cnn_row_stride(int columns)
+{
+    size_t size = (size_t)columns * sizeof(float);
+    if (size < 64)
+        return size;
+    size = round_up(size, 64);
+    return size % 1024 == 0 ? size + 64 : size;
+}
+
+int cnn_block_tiles(const struct gemm_kernel *kernel, int depth)
+{
+    int rows = BLOCK_VALUES / depth;
+    rows = rows < BLOCK_LEAST_ROWS ? BLOCK_LEAST_ROWS : rows > BLOCK_MOST_ROWS ? BLOCK_MOST_ROWS : rows;
+    return (rows + kernel->tile_rows - 1) / kernel->tile_rows;
+}
+
+static void shape_tensor(struct cnn_plan *plan, int index, int rows, int columns)
+{
+    size_t stride = cnn_row_stride(columns);
+    plan->tensors[index] = (struct cnn_tensor){.rows = rows,
+                                               .columns = columns,
+                                               .row_stride = stride,
+                                               .size = stride * (size_t)rows * (size_t)plan->chunk,
+                                               .slot = -1,
+                                               .last_step = -1};
+}
+
+// The only operation that reads the tensor; -1: none, several, or somebody after all of them.
+static int only_reader(const struct builder *builder, int tensor)
+{
+    int found = -1;
+    if (tensor == builder->network->logits || tensor == builder->plan->feature_map)
+        return -1;
+    for (int i = 0; i < builder->network->operation_count; i++) {
+        const struct operation *operation = &builder->network->operations[i];
+        if (operation->input == tensor || operation->second == tensor) {
+            if (found >= 0)
+                return -1;
+            found = i;
+        }
+    }
+    return found;
+}
+
+static struct cnn_step *add_step(struct builder *builder, enum cnn_step_kind kind,
+                                 const struct operation *operation)
+{
+    struct cnn_plan *plan = builder->plan;
+    assert(plan->step_count < CNN_MAX_STEPS);
+    struct cnn_step *step = &plan->steps[plan->step_count++];
+    *step = (struct cnn_step){.kind = kind,
+                              .operation = operation,
+                              .input = operation->input,
+                              .output = operation->output,
+                              .residual = -1,
+                              .gate = -1,
+                              .sums = -1,
+                              .height = operation->height,
+                              .width = operation->width,
+                              .kernel = 1,
+                              .stride = 1,
+                              .output_width = 1};
+    if (operation->kind == OP_CONVOLUTION || operation->kind == OP_MAX_POOL) {
+        step->kernel = operation->kernel_width;
+        step->stride = operation->stride;
+        step->padding = operation->padding;
+        step->output_width = (step->width + 2 * step->padding - step->kernel) / step->stride + 1;
+    }
+    return step;
+}
+
+static void shape_output(struct builder *builder, const struct cnn_step *step)
+{
+    const struct tensor *shape = &builder->network->tensors[step->output];
+    shape_tensor(builder->plan, step->output, shape->rows, shape->columns);
+}
+
+static void take_sum(struct builder *builder, struct cnn_step *step)
+{
+    int next = only_reader(builder, step->output);
+    if (next < 0 || builder->network->operations[next].kind != OP_ADD)
+        return;
+    const struct operation *add = &builder->network->operations[next];
+    int other = add->input == step->output ? add->second : add->input;
+    if (builder->plan->tensors[other].rows == 0 || other == step->input)
+        return; // not computed yet when this step runs
+    step->residual = other;
+    step->output = add->output;
+    builder->done[next] = true;
+}
+
+static void take_activation(struct builder *builder, struct cnn_step *step)
+{
+    static const enum activation activations[OP_KIND_COUNT] = {
+        [OP_RELU] = ACTIVATION_RELU, [OP_SILU] = ACTIVATION_SILU, [OP_SIGMOID] = ACTIVATION_SIGMOID};
+    int next = only_reader(builder, step->output);
+    if (next < 0 || !activations[builder->network->operations[next].kind])
+        return;
+    step->activation = activations[builder->network->operations[next].kind];
+    step->output = builder->network->operations[next].output;
+    builder->done[next] = true;
+}
+
+static bool square(const struct operation *operation)
+{
+    return operation->kernel_height == operation->kernel_width && operation->kernel_width <= LARGEST_KERNEL;
+}
+
+static bool add_product(struct builder *builder, const struct operation *operation)
+{
+    const struct network *network = builder->network;
+    bool convolution = operation->kind == OP_CONVOLUTION;
+    if (convolution && (operation->groups != 1 || !square(operation)))
+        return false;
+    struct cnn_step *step = add_step(builder, CNN_PRODUCT, operation);
+    bool plain_rows = step->kernel == 1 && step->stride == 1 && step->padding == 0;
+    int scale = builder->scale_of[step->input];
+    if (scale >= 0) {
+        if (!plain_rows)
+            return false;
+        step->gate = network->operations[scale].second;
+        step->input = network->operations[scale].input;
+    }
+    step->direct = plain_rows && step->gate < 0;
+    step->depth = network->tensors[step->input].columns * step->kernel * step->kernel;
+    take_sum(builder, step);
+    take_activation(builder, step);
+    shape_output(builder, step);
+    return true;
+}
+
+static bool add_depthwise(struct builder *builder, const struct operation *operation)
+{
+    const struct network *network = builder->network;
+    int channels = network->tensors[operation->input].columns;
+    if (operation->groups != channels || network->tensors[operation->output].columns != channels ||
+        !square(operation))
+        return false;
+    struct cnn_step *step = add_step(builder, CNN_DEPTHWISE, operation);
+    take_activation(builder, step);
+    shape_output(builder, step);
+    return true;
+}
+
+// A mean over rows that a depthwise step can sum up while it has them at hand reads those sums.
+static bool add_mean(struct builder *builder, const struct operation *operation)
+{
+    struct cnn_plan *plan = builder->plan;
+    struct cnn_step *mean = add_step(builder, CNN_MEAN, operation);
+    for (int i = 0; i < plan->step_count; i++) {
+        struct cnn_step *step = &plan->steps[i];
+        if (step->kind != CNN_DEPTHWISE || step->output != operation->input || step->sums >= 0)
+            continue;
+        assert(plan->tensor_count < CNN_MAX_TENSORS);
+        step->sums = mean->input = plan->tensor_count++;
+        shape_tensor(plan, step->sums, plan->tensors[step->output].rows / step->output_width,
+                     plan->tensors[step->output].columns);
+    }
+    shape_output(builder, mean);
+    return true;
+}
+
+static bool add_scale(struct builder *builder, int index)
+{
+    int output = builder->network->operations[index].output;
+    builder->scale_of[output] = index;
+    int reader = only_reader(builder, output);
+    return reader >= 0 && builder->network->operations[reader].kind == OP_CONVOLUTION &&
+           builder->network->operations[reader].groups == 1;
+}
+
+static bool add_operation(struct builder *builder, int index)
+{
+    const struct operation *operation = &builder->network->operations[index];
+    switch (operation->kind) {
+    case OP_NORMALISE:
+        shape_output(builder, add_step(builder, CNN_NORMALISE, operation));
+        return true;
+    case OP_CONVOLUTION:
+        return operation->groups == 1 ? add_product(builder, operation) : add_depthwise(builder, operation);
+    case OP_LINEAR:
+        return add_product(builder, operation);
+    case OP_MAX_POOL:
+        shape_output(builder, add_step(builder, CNN_MAX_POOL, operation));
+        return square(operation);
+    case OP_MEAN_ROWS:
+        return add_mean(builder, operation);
+    case OP_SCALE:
+        return add_scale(builder, index);
+    default:
+        return false;
+    }
+}
+
+static void find_last_steps(struct cnn_plan *plan)
+{
+    for (int i = 0; i < plan->step_count; i++) {
+        const struct cnn_step *step = &plan->steps[i];
+        const int used[] = {step->input, step->residual, step->gate, step->output, step->sums};
+        for (size_t j = 0; j < sizeof used / sizeof used[0]; j++)
+            if (used[j] >= 0)
+                plan->tensors[used[j]].last_step = i;
+    }
+    plan->tensors[plan->network->logits].last_step = plan->step_count;
+    if (plan->feature_map >= 0)
+        plan->tensors[plan->feature_map].last_step = plan->step_count;
+}
+
+// The free slot that has to grow least, or a new one.
+static int best_slot(const struct cnn_plan *plan, const int *busy_until, int step, size_t size)
+{
+    int best = plan->slot_count;
+    size_t best_growth = size;
+    for (int slot = 0; slot < plan->slot_count; slot++) {
+        size_t growth = size > plan->slot_sizes[slot] ? size - plan->slot_sizes[slot] : 0;
+        if (busy_until[slot] < step && growth < best_growth) {
+            best = slot;
+            best_growth = growth;
+        }
+    }
+    return best;
+}
+
+static void place_tensor(struct cnn_plan *plan, int *busy_until, int index, int tensor, int residual)
+{
+    struct cnn_tensor *output = &plan->tensors[tensor];
+    const struct cnn_tensor *other = residual < 0 ? NULL : &plan->tensors[residual];
+    if (other && other->last_step == index && other->size == output->size)
+        output->slot = other->slot; // every value is read before it is written
+    else
+        output->slot = best_slot(plan, busy_until, index, output->size);
+    assert(output->slot < CNN_MAX_SLOTS);
+    if (output->slot == plan->slot_count)
+        plan->slot_sizes[plan->slot_count++] = 0;
+    if (output->size > plan->slot_sizes[output->slot])
+        plan->slot_sizes[output->slot] = output->size;
+    busy_until[output->slot] = output->last_step;
+}
+
+static void place_tensors(struct cnn_plan *plan)
+{
+    int busy_until[CNN_MAX_SLOTS];
+    for (int i = 0; i < plan->step_count; i++) {
+        const struct cnn_step *step = &plan->steps[i];
+        place_tensor(plan, busy_until, i, step->output, step->residual);
+        if (step->sums >= 0)
+            place_tensor(plan, busy_until, i, step->sums, -1);
+    }
+    size_t at = 0;
+    for (int slot = 0; slot < plan->slot_count; slot++) {
+        plan->slot_offsets[slot] = at;
+        at += round_up(plan->slot_sizes[slot], 4096) + 64;
+    }
+    plan->scratch_offset = round_up(at, 64);
+}
+
+static void find_scratch(struct cnn_plan *plan)
+{
+    const struct gemm_kernel *kernel = plan->cnn->gemm;
+    for (int i = 0; i < plan->step_count; i++) {
+        const struct cnn_step *step = &plan->steps[i];
+        if (step->kind != CNN_PRODUCT || step->direct)
+            continue;
+        size_t rows = (size_t)(cnn_block_tiles(kernel, step->depth) * kernel->tile_rows);
+        size_t size = round_up(rows * cnn_row_stride(step->depth), 64);
+        plan->scratch_size = size > plan->scratch_size ? size : plan->scratch_size;
+    }
+    plan->memory_size = plan->scratch_offset + plan->scratch_size * (size_t)team_threads(plan->cnn->team);
+}
+
+// False: an operation has no step.
+static bool add_operations(struct cnn_plan *plan)
+{
+    struct builder *builder = memory_alloc(sizeof *builder);
+    builder->plan = plan;
+    builder->network = plan->network;
+    plan->steps = memory_alloc(CNN_MAX_STEPS * sizeof *plan->steps);
+    plan->tensors = memory_alloc(CNN_MAX_TENSORS * sizeof *plan->tensors);
+    plan->tensor_count = plan->network->tensor_count;
+    for (int i = 0; i < plan->tensor_count; i++)
+        builder->scale_of[i] = -1;
+    bool all = true;
+    for (int i = 0; i < plan->network->operation_count && all; i++)
+        all = builder->done[i] || add_operation(builder, i);
+    free(builder);
+    return all;
+}
+
+bool cnn_supports(const struct network *network, bool with_map)
+{
+    struct cnn_plan plan = {.chunk = 1, .feature_map = -1};
+    plan.network = memory_alloc(sizeof *network);
+    *plan.network = *network;
+    if (with_map && network->attention >= 0)
+        plan.feature_map = network->operations[network->attention].output;
+    bool all = add_operations(&plan);
+    free(plan.steps);
+    free(plan.tensors);
+    free(plan.network);
+    return all;
+}
+
+void cnn_build(struct cnn_plan *plan)
+{
+    bool all = add_operations(plan);
+    assert(all);
+    (void)all;
+    find_last_steps(plan);
+    place_tensors(plan);
+    find_scratch(plan);
+}

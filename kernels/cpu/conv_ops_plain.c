@@ -1,0 +1,109 @@
+// conv_ops_plain.c: the definitions of conv_ops.h in scalar code, sums in double. The tests hold the
+// vectorised ones to it.
+#include <math.h>
+
+#include "kernels/cpu/conv_ops.h"
+
+static const float *at(const float *base, size_t stride, int row)
+{
+    return (const float *)((const char *)base + (size_t)row * stride);
+}
+
+static float *place(float *base, size_t stride, int row)
+{
+    return (float *)((char *)base + (size_t)row * stride);
+}
+
+static double activate(enum activation activation, double x)
+{
+    switch (activation) {
+    case ACTIVATION_RELU:
+        return x > 0 ? x : 0;
+    case ACTIVATION_SILU:
+        return x / (1 + exp(-x));
+    case ACTIVATION_SIGMOID:
+        return 1 / (1 + exp(-x));
+    case ACTIVATION_NONE:
+        break;
+    }
+    return x;
+}
+
+static void finish(const struct conv_finish *f)
+{
+    for (int row = 0; row < f->rows; row++)
+        for (int column = 0; column < f->columns; column++) {
+            double value = (double)f->tile[row * f->tile_stride + column] + (double)f->bias[column];
+            if (f->residual)
+                value += (double)at(f->residual, f->residual_stride, row)[column];
+            place(f->out, f->out_stride, row)[column] = (float)activate(f->activation, value);
+        }
+}
+
+// The pixel under place i of a window, NULL in the padding.
+static const float *pixel(const struct conv_window *w, int x, int i)
+{
+    int row = w->y * w->stride - w->padding + i / w->kernel;
+    int column = x * w->stride - w->padding + i % w->kernel;
+    if (row < 0 || row >= w->height || column < 0 || column >= w->width)
+        return NULL;
+    return at(w->in, w->in_stride, row * w->width + column);
+}
+
+static void depthwise(const struct conv_window *w)
+{
+    for (int channel = 0; channel < w->channels; channel++) {
+        double total = 0;
+        for (int x = 0; x < w->places; x++) {
+            double sum = (double)w->bias[channel];
+            for (int i = 0; i < w->kernel * w->kernel; i++) {
+                const float *from = pixel(w, x, i);
+                if (from)
+                    sum += (double)from[channel] * (double)w->weight[i * w->weight_stride + channel];
+            }
+            float value = (float)activate(w->activation, sum);
+            place(w->out, w->out_stride, x)[channel] = value;
+            total += (double)value;
+        }
+        if (w->sums)
+            w->sums[channel] = (float)total;
+    }
+}
+
+static void max_pool(const struct conv_window *w)
+{
+    for (int x = 0; x < w->places; x++)
+        for (int channel = 0; channel < w->channels; channel++) {
+            float largest = -INFINITY;
+            for (int i = 0; i < w->kernel * w->kernel; i++) {
+                const float *from = pixel(w, x, i);
+                if (from)
+                    largest = fmaxf(largest, from[channel]);
+            }
+            place(w->out, w->out_stride, x)[channel] = largest;
+        }
+}
+
+static void sum_rows(const float *in, size_t in_stride, int rows, int count, float factor, float *out)
+{
+    for (int i = 0; i < count; i++) {
+        double sum = 0;
+        for (int row = 0; row < rows; row++)
+            sum += (double)at(in, in_stride, row)[i];
+        out[i] = (float)(sum * (double)factor);
+    }
+}
+
+static void multiply(const float *a, const float *b, int count, float *out)
+{
+    for (int i = 0; i < count; i++)
+        out[i] = a[i] * b[i];
+}
+
+const struct conv_ops conv_ops_plain = {
+    .finish = finish,
+    .depthwise = depthwise,
+    .max_pool = max_pool,
+    .sum_rows = sum_rows,
+    .multiply = multiply,
+};

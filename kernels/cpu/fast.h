@@ -10,6 +10,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/cpu/cpu_kernels.h"
+#include "kernels/cpu/rollout.h"
 #include "kernels/cpu/team.h"
 
 enum {
@@ -20,7 +21,6 @@ enum {
 
 struct fast_backend {
     struct backend backend; // first
-    struct backend *cnn;    // for convolutional networks
     struct backend *plain;  // for networks that have an operation without a fast step, and for rollout
     struct cpu_kernels kernels;
     struct team *team;
@@ -62,7 +62,8 @@ struct step {
     int first_panel, panel_count;
     int shares_weights_of; // a step whose packed weights this one uses; -1: its own
     bool gelu;
-    bool map; // attention: write the class token's weights
+    bool map;  // attention: write the class token's weights
+    int block; // attention: its number among the attentions
     // Filled in by fast_weights.c
     struct gemm_weights weights;
     const float *scale, *bias; // LayerNorm; class row: scale
@@ -81,8 +82,9 @@ struct fast_plan {
     int tensor_count;
     size_t slot_offsets[FAST_MAX_SLOTS], slot_sizes[FAST_MAX_SLOTS];
     int slot_count;
-    char *memory; // activations, then each thread's scratch
-    size_t memory_size, scratch_offset, scratch_size;
+    char *memory; // activations, then each thread's scratch, then what the rollout keeps
+    size_t memory_size, scratch_offset, scratch_size, rollout_offset;
+    struct rollout rollout; // blocks 0: not asked for
     char *weights;
     size_t weights_size;
     float table[3 * 256]; // normalised values of a byte
@@ -96,7 +98,7 @@ enum status fast_backend_open(struct backend **backend, int threads, struct erro
 bool fast_supports(const struct network *network);
 
 // Fills steps, tensors and memory of a plan whose network, kernels and chunk are set.
-void fast_build(struct fast_plan *plan, bool attention_map);
+void fast_build(struct fast_plan *plan, enum explanation explanation);
 
 // Packs the weights that the steps name. FATAL: no memory.
 enum status fast_pack_weights(struct fast_plan *plan, const struct weights *weights,

@@ -1,11 +1,9 @@
 // fast_backend.c: the backend of processors with AVX2 or better: opens the team, prepares plans, runs them
-// chunk by chunk. A convolutional network gets the executor of cnn.h; one with an operation that has no fast
-// step, and rollout, the plain executor, in fp32.
+// chunk by chunk. A network with an operation that has no fast step gets the plain executor, in fp32.
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/memory.h"
-#include "kernels/cpu/cnn.h"
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/cpu/fast.h"
 #include "kernels/cpu/pages.h"
@@ -46,14 +44,17 @@ static enum status choose_kernels(struct fast_plan *plan, enum precision precisi
 static void describe(struct plan *plan, struct fast_backend *fast, const struct network *network,
                      const struct plan_options *options)
 {
-    bool attention = options->attention && network->attention >= 0;
+    int heads = network->attention < 0                  ? 0
+                : options->attention == EXPLAIN_LAST    ? network->operations[network->attention].heads
+                : options->attention == EXPLAIN_ROLLOUT ? 1
+                                                        : 0;
     *plan = (struct plan){.backend = &fast->backend,
                           .max_batch = options->max_batch,
                           .classes = network->classes,
                           .view_size = network->image_size * network->image_size * 3,
-                          .heads = attention ? network->operations[network->attention].heads : 0,
-                          .map_height = attention ? network->map_height : 0,
-                          .map_width = attention ? network->map_width : 0,
+                          .heads = heads,
+                          .map_height = heads ? network->map_height : 0,
+                          .map_width = heads ? network->map_width : 0,
                           .flops = network_flops(network),
                           .precision = options->precision};
 }
@@ -77,10 +78,7 @@ static enum status fast_prepare(struct backend *backend, const struct network *n
                                 struct plan **result, struct error *err)
 {
     struct fast_backend *fast = (struct fast_backend *)backend;
-    if (!network_map_is_attention(network) && options->attention != EXPLAIN_ROLLOUT &&
-        cnn_supports(network, options->attention))
-        return fast->cnn->ops->prepare(fast->cnn, network, weights, options, result, err);
-    if (!fast_supports(network) || options->attention == EXPLAIN_ROLLOUT)
+    if (!fast_supports(network))
         return fast->plain->ops->prepare(fast->plain, network, weights, options, result, err);
     struct fast_plan *plan = memory_alloc(sizeof *plan);
     plan->fast = fast;
@@ -90,13 +88,17 @@ static enum status fast_prepare(struct backend *backend, const struct network *n
     if (status != STATUS_OK)
         goto done;
     describe(&plan->plan, fast, network, options);
+    if (options->attention == EXPLAIN_ROLLOUT && !plan->plan.heads) {
+        status = error_set(err, STATUS_REJECTED, "%s has no attention to roll out", network->architecture);
+        goto done;
+    }
     plan->network = memory_alloc(sizeof *network);
     *plan->network = *network;
     plan->steps = memory_alloc(FAST_MAX_STEPS * sizeof *plan->steps);
     plan->tensors = memory_alloc(FAST_MAX_TENSORS * sizeof *plan->tensors);
     choose_chunk(plan);
     make_tables(plan);
-    fast_build(plan, plan->plan.heads > 0);
+    fast_build(plan, plan->plan.heads ? options->attention : EXPLAIN_NOTHING);
     status = fast_pack_weights(plan, weights, err);
     if (status != STATUS_OK)
         goto done;
@@ -104,6 +106,8 @@ static enum status fast_prepare(struct backend *backend, const struct network *n
     if (!plan->memory)
         status =
             error_set(err, STATUS_FATAL, "no memory for %zu MiB of activations", plan->memory_size >> 20);
+    else if (plan->rollout.blocks)
+        rollout_place(&plan->rollout, plan->memory + plan->rollout_offset);
     plan->plan.weight_size = plan->weights_size;
     plan->plan.memory_size = plan->memory_size;
 done:
@@ -139,7 +143,6 @@ static void fast_close(struct backend *backend)
 {
     struct fast_backend *fast = (struct fast_backend *)backend;
     team_free(fast->team);
-    backend_close(fast->cnn);
     backend_close(fast->plain);
     free(fast);
 }
@@ -165,7 +168,6 @@ enum status fast_backend_open(struct backend **backend, int threads, struct erro
     fast->team = team;
     cpu_features_describe(fast->backend.device, sizeof fast->backend.device, threads);
     strcpy(fast->backend.device_class, cpu_features_class());
-    fast->cnn = cnn_backend_open(&fast->backend, team, fast->kernels.gemm[PRECISION_FP32]);
     *backend = &fast->backend;
     return STATUS_OK;
 }

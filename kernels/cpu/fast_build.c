@@ -286,8 +286,8 @@ static void add_row_operation(struct builder *builder, const struct operation *o
     shape_tensor(builder->plan, operation->output, rows_of(builder, operation->output), columns, storage);
     struct step *step = add_step(builder, kind, operation, operation->input, operation->output);
     step->second = operation->second;
-    step->map =
-        kind == STEP_ATTENTION && operation == &builder->network->operations[builder->network->attention];
+    step->map = kind == STEP_ATTENTION && builder->network->attention >= 0 &&
+                operation == &builder->network->operations[builder->network->attention];
 }
 
 // The first row of each image, where it is.
@@ -372,20 +372,27 @@ static void place_tensors(struct fast_plan *plan)
     plan->scratch_offset = round_up(at, 64);
 }
 
-static void find_scratch(struct fast_plan *plan)
+// Memory beside the tensors: each thread's scratch for attention, and the weights that a rollout keeps.
+static void find_workspace(struct fast_plan *plan, bool rollout)
 {
     for (int i = 0; i < plan->step_count; i++) {
-        const struct step *step = &plan->steps[i];
+        struct step *step = &plan->steps[i];
         if (step->kind != STEP_ATTENTION)
             continue;
-        int head_width = plan->tensors[step->output].columns / step->operation->heads;
-        size_t size = attention_scratch_size(plan->attention, plan->tensors[step->input].rows, head_width);
+        int tokens = plan->tensors[step->input].rows, heads = step->operation->heads;
+        size_t size =
+            attention_scratch_size(plan->attention, tokens, plan->tensors[step->output].columns / heads);
         plan->scratch_size = size > plan->scratch_size ? size : plan->scratch_size;
+        step->block = rollout ? plan->rollout.blocks : 0;
+        if (rollout)
+            plan->rollout = (struct rollout){
+                .blocks = plan->rollout.blocks + 1, .images = plan->chunk, .heads = heads, .tokens = tokens};
     }
-    plan->memory_size = plan->scratch_offset + plan->scratch_size * (size_t)team_threads(plan->fast->team);
+    plan->rollout_offset = plan->scratch_offset + plan->scratch_size * (size_t)team_threads(plan->fast->team);
+    plan->memory_size = plan->rollout_offset + rollout_size(&plan->rollout);
 }
 
-void fast_build(struct fast_plan *plan, bool attention_map)
+void fast_build(struct fast_plan *plan, enum explanation explanation)
 {
     struct builder *builder = memory_alloc(sizeof *builder);
     builder->plan = plan;
@@ -399,9 +406,9 @@ void fast_build(struct fast_plan *plan, bool attention_map)
         if (!builder->done[i])
             add_operation(builder, i);
     for (int i = 0; i < plan->step_count; i++)
-        plan->steps[i].map = plan->steps[i].map && attention_map;
+        plan->steps[i].map = plan->steps[i].map && explanation == EXPLAIN_LAST;
     find_last_steps(plan);
     place_tensors(plan);
-    find_scratch(plan);
+    find_workspace(plan, explanation == EXPLAIN_ROLLOUT);
     free(builder);
 }

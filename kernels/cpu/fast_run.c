@@ -216,8 +216,11 @@ static void run_attention(const struct run *run, const struct step *step)
                       .output_image_stride = output->image_stride,
                       .output_type = output->storage == STORE_BF16 ? GEMM_OUTPUT_BF16 : GEMM_OUTPUT_FP32,
                       .map = step->map ? run->attention : NULL,
+                      .weights = plan->rollout.weights,
                       .scratch = plan->memory + plan->scratch_offset,
                   });
+    if (plan->rollout.blocks)
+        rollout_add(plan->fast->team, &plan->rollout, step->block, run->images, step->rows);
 }
 
 void fast_run_chunk(struct fast_plan *plan, const uint8_t *const *views, int images, float *logits,
@@ -232,6 +235,8 @@ void fast_run_chunk(struct fast_plan *plan, const uint8_t *const *views, int ima
     struct run run = {plan, views, images, attention};
     for (int i = 0; i < plan->step_count; i++)
         runs[plan->steps[i].kind](&run, &plan->steps[i]);
+    if (plan->rollout.blocks)
+        rollout_finish(plan->fast->team, &plan->rollout, images, attention);
     for (int image = 0; image < images; image++)
         memcpy(logits + (size_t)image * (size_t)plan->plan.classes,
                row_of(plan, plan->network->logits, image, 0), (size_t)plan->plan.classes * sizeof(float));

@@ -148,16 +148,26 @@ static void score_queries(const struct division *division, const char *queries, 
         call->ops->exponentials(scores, rows, layout->width, scale, call->tokens, inverse_sums);
 }
 
-// The first query's weights on all tokens but itself. In bf16 its scores are still there.
-static void write_map(const struct division *division, int image, int head, float inverse_sum, char *scratch)
+// Softmax weights of the rows at hand to whoever asked for them. In bf16 their scores are still there.
+static void give_weights(const struct division *division, int image_head, int first, int rows,
+                         const float *inverse_sums, char *scratch)
 {
     const struct attention_call *call = division->call;
-    const struct vector_ops *ops = call->ops;
-    float *row = (float *)(scratch + division->layout.scores);
-    if (call->kernel->precision == PRECISION_BF16)
-        ops->exponentials(row, 1, 0, 1.0f / sqrtf((float)call->head_width), call->tokens, &inverse_sum);
-    ops->scale(row + 1, inverse_sum, call->tokens - 1,
-               call->map + (size_t)(image * call->heads + head) * (size_t)(call->tokens - 1));
+    size_t tokens = (size_t)call->tokens, width = (size_t)division->layout.width;
+    float *scores = (float *)(scratch + division->layout.scores);
+    float again[GEMM_MAX_TILE_ROWS];
+    rows = call->weights ? rows : 1;
+    if (call->kernel->precision == PRECISION_BF16) {
+        call->ops->exponentials(scores, rows, division->layout.width, 1.0f / sqrtf((float)call->head_width),
+                                call->tokens, again);
+        inverse_sums = again;
+    }
+    if (call->map && first == 0)
+        call->ops->scale(scores + 1, inverse_sums[0], call->tokens - 1,
+                         call->map + (size_t)image_head * (tokens - 1));
+    for (int row = 0; call->weights && row < rows; row++)
+        call->ops->scale(scores + (size_t)row * width, inverse_sums[row], call->tokens,
+                         call->weights + ((size_t)image_head * tokens + (size_t)(first + row)) * tokens);
 }
 
 // Weighted sums of the values for the same queries, into `output`.
@@ -210,8 +220,8 @@ static void run_unit(void *context, int unit, int thread)
         float inverse_sums[GEMM_MAX_TILE_ROWS];
         score_queries(division, queries + (size_t)row * call->qkv_stride, rows, scratch, inverse_sums);
         sum_values(division, rows, inverse_sums, scratch, output + (size_t)row * call->output_stride);
-        if (call->map && row == 0)
-            write_map(division, image, head, inverse_sums[0], scratch);
+        if (call->weights || (call->map && row == 0))
+            give_weights(division, image * call->heads + head, row, rows, inverse_sums, scratch);
     }
 }
 

@@ -21,8 +21,9 @@ struct attention_call {
     void *output; // (queries, heads * head_width) per image
     size_t output_stride, output_image_stride;
     enum gemm_output output_type;
-    float *map;    // (images, heads, tokens - 1): the first query's weights on the others, or NULL
-    char *scratch; // attention_scratch_size bytes for each thread of the team, 64-byte aligned
+    float *map;     // (images, heads, tokens - 1): the first query's weights on the others, or NULL
+    float *weights; // (images, heads, tokens, tokens), the first `queries` rows of each, or NULL
+    char *scratch;  // attention_scratch_size bytes for each thread of the team, 64-byte aligned
 };
 
 // A multiple of 64. 0 where the shape does not fit the kernel (bf16 needs an even head width).

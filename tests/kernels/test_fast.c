@@ -33,7 +33,7 @@ static struct weights *random_weights_of(const struct network *network)
 }
 
 static void run(struct backend *backend, const struct network *network, enum precision precision,
-                bool attention, struct answers *answers)
+                enum explanation attention, struct answers *answers)
 {
     struct error err = {""};
     struct weights *weights = random_weights_of(network);
@@ -48,7 +48,7 @@ static void run(struct backend *backend, const struct network *network, enum pre
         mini_view(images[i], i);
         views[i] = images[i];
     }
-    assert_int_equal(plan->heads > 0, attention);
+    assert_int_equal(plan->heads > 0, attention != EXPLAIN_NOTHING);
     struct inference result = {answers->logits, attention ? answers->maps : NULL};
     assert_int_equal(plan_run(plan, views, IMAGES, &result, &err), STATUS_OK);
     plan_free(plan);
@@ -87,7 +87,8 @@ static void near(const char *what, const float *found, const float *expected, in
     }
 }
 
-// tolerance: of the range of the plain logits; of 1 for the maps, whose values are probabilities.
+// tolerance: of the range of the plain logits; of 1 for the maps, whose values are probabilities. Logits have
+// the same bits whatever is explained.
 static void check(enum precision precision, float tolerance)
 {
     static const int shapes[][2] = {{64, 2}, {80, 2}, {96, 4}}; // width, heads
@@ -99,11 +100,15 @@ static void check(enum precision precision, float tolerance)
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         struct network *network = mini_vit(shapes[i][0], shapes[i][1]);
         int maps = IMAGES * shapes[i][1] * MINI_PATCHES, logits = IMAGES * MINI_CLASSES;
-        run(cpu_plain_backend_open(), network, PRECISION_FP32, true, &plain);
-        run(open_cpu(2), network, precision, true, &fast);
-        run(open_cpu(9), network, precision, false, &without_map);
+        run(cpu_plain_backend_open(), network, PRECISION_FP32, EXPLAIN_LAST, &plain);
+        run(open_cpu(2), network, precision, EXPLAIN_LAST, &fast);
+        run(open_cpu(9), network, precision, EXPLAIN_NOTHING, &without_map);
         near("logit", fast.logits, plain.logits, logits, tolerance * range(plain.logits, MINI_CLASSES));
         near("map value", fast.maps, plain.maps, maps, tolerance);
+        assert_memory_equal(fast.logits, without_map.logits, sizeof fast.logits);
+        run(cpu_plain_backend_open(), network, PRECISION_FP32, EXPLAIN_ROLLOUT, &plain);
+        run(open_cpu(2), network, precision, EXPLAIN_ROLLOUT, &fast);
+        near("rollout value", fast.maps, plain.maps, IMAGES * MINI_PATCHES, tolerance);
         assert_memory_equal(fast.logits, without_map.logits, sizeof fast.logits);
         network_free(network);
     }

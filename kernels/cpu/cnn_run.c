@@ -53,19 +53,22 @@ static void run_normalise(const struct run *run, const struct cnn_step *step)
     team_run(run->plan->cnn->team, normalise_unit, &context, run->images * step->height);
 }
 
-// The places of one row of a window, zero in the padding: x values of width hold the map.
+// The places of one row of a window, zero in the padding.
 static float *gather_line(const struct cnn_tensor *input, const struct cnn_step *step, const float *line,
                           int left, float *to)
 {
     size_t channels = (size_t)input->columns;
-    int before = left < 0 ? -left : 0,
-        end = left + step->kernel < step->width ? step->kernel : step->width - left;
+    int before = left < 0 ? -left : 0, end = step->width - left;
+    end = end < step->kernel ? end : step->kernel;
     before = before < step->kernel ? before : step->kernel;
     end = end > before ? end : before;
     memset(to, 0, (size_t)before * channels * sizeof *to);
-    for (int i = before; i < end; i++)
-        memcpy(to + (size_t)i * channels, (const char *)line + (size_t)(left + i) * input->row_stride,
-               channels * sizeof *to);
+    const char *from = (const char *)line + (ptrdiff_t)(left + before) * (ptrdiff_t)input->row_stride;
+    if (input->row_stride == channels * sizeof *to)
+        memcpy(to + (size_t)before * channels, from, (size_t)(end - before) * channels * sizeof *to);
+    else
+        for (int i = before; i < end; i++, from += input->row_stride)
+            memcpy(to + (size_t)i * channels, from, channels * sizeof *to);
     memset(to + (size_t)end * channels, 0, (size_t)(step->kernel - end) * channels * sizeof *to);
     return to + (size_t)step->kernel * channels;
 }

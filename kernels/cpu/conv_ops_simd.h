@@ -96,70 +96,93 @@ static void finish(const struct conv_finish *f)
         finish_tile(f, ACTIVATION_NONE, false);
 }
 
-enum { STRIP = 4, LARGEST_KERNEL = 7 };
+// Stores what a depthwise convolution has at one place and adds it to the row's sums.
+SIMD_INLINE simd finish_place(const struct conv_window *w, int x, int channel, int count, simd value)
+{
+    value = w->activation == ACTIVATION_SILU   ? activate(ACTIVATION_SILU, value)
+            : w->activation == ACTIVATION_RELU ? activate(ACTIVATION_RELU, value)
+                                               : activate(w->activation, value);
+    store(place(w->out, w->out_stride, x) + channel, value, count);
+    return value;
+}
 
-// Some places of a depthwise convolution side by side, one vector of channels; STRIP or 1 places, all of
-// whose windows lie in the map's width when there are several. Sums go down the window's rows, along each
-// from left to right.
-SIMD_INLINE void depthwise_strip(const struct conv_window *w, int x, int places, int kernel, int stride,
+enum { STRIP = 4 };
+
+// Up to STRIP places of a depthwise convolution side by side, one vector of channels. Sums go down the
+// window's rows, along each from left to right. inside: all STRIP windows lie in the map's width.
+SIMD_INLINE void depthwise_strip(const struct conv_window *w, int x, bool inside, int kernel, int stride,
                                  int channel, int count)
 {
     int top = w->y * stride - w->padding, left = x * stride - w->padding;
+    int places = w->places - x < STRIP ? w->places - x : STRIP;
     simd sums[STRIP];
-    for (int i = 0; i < places; i++)
+#pragma GCC unroll 4
+    for (int i = 0; i < STRIP; i++)
         sums[i] = load(w->bias + channel, count);
     for (int ky = 0; ky < kernel; ky++) {
         if (top + ky < 0 || top + ky >= w->height)
             continue;
         const float *row = at(w->in, w->in_stride, (top + ky) * w->width) + channel;
         const float *weight = w->weight + (size_t)(ky * kernel) * (size_t)w->weight_stride + channel;
-        simd in[(STRIP - 1) * 2 + LARGEST_KERNEL];
-        if (places > 1) {
+        simd in[(STRIP - 1) * 2 + 5];
 #pragma GCC unroll 16
-            for (int i = 0; i < (places - 1) * stride + kernel; i++)
-                in[i] = load(at(row, w->in_stride, left + i), count);
-        }
+        for (int i = 0; i < (STRIP - 1) * stride + kernel; i++)
+            in[i] = inside || (left + i >= 0 && left + i < w->width)
+                        ? load(at(row, w->in_stride, left + i), count)
+                        : simd_zero();
 #pragma GCC unroll 8
         for (int kx = 0; kx < kernel; kx++) {
             simd factor = load(weight + (size_t)kx * (size_t)w->weight_stride, count);
-            if (places == 1 && left + kx >= 0 && left + kx < w->width)
-                sums[0] = simd_fma(load(at(row, w->in_stride, left + kx), count), factor, sums[0]);
 #pragma GCC unroll 4
-            for (int i = 0; i < places && places > 1; i++)
+            for (int i = 0; i < STRIP; i++)
                 sums[i] = simd_fma(in[i * stride + kx], factor, sums[i]);
         }
     }
     simd total = w->sums ? load(w->sums + channel, count) : simd_zero();
-    for (int i = 0; i < places; i++) {
-        simd value = w->activation == ACTIVATION_SILU   ? activate(ACTIVATION_SILU, sums[i])
-                     : w->activation == ACTIVATION_RELU ? activate(ACTIVATION_RELU, sums[i])
-                                                        : activate(w->activation, sums[i]);
-        store(place(w->out, w->out_stride, x + i) + channel, value, count);
-        total += value;
-    }
+#pragma GCC unroll 4
+    for (int i = 0; i < STRIP; i++)
+        if (inside || i < places)
+            total += finish_place(w, x + i, channel, count, sums[i]);
     if (w->sums)
         store(w->sums + channel, total, count);
 }
 
-SIMD_INLINE void depthwise_places(const struct conv_window *w, int x, int places, int kernel, int stride)
+SIMD_INLINE void depthwise_places(const struct conv_window *w, int x, bool inside, int kernel, int stride)
 {
     int channel = 0;
     for (; channel + SIMD_LANES <= w->channels; channel += SIMD_LANES)
-        depthwise_strip(w, x, places, kernel, stride, channel, SIMD_LANES);
+        depthwise_strip(w, x, inside, kernel, stride, channel, SIMD_LANES);
     if (channel < w->channels)
-        depthwise_strip(w, x, places, kernel, stride, channel, w->channels - channel);
+        depthwise_strip(w, x, inside, kernel, stride, channel, w->channels - channel);
 }
 
 SIMD_INLINE void depthwise_row(const struct conv_window *w, int kernel, int stride)
 {
-    for (int x = 0; x < w->places;) {
+    for (int x = 0; x < w->places; x += STRIP) {
         int left = x * stride - w->padding, right = left + (STRIP - 1) * stride + kernel;
-        int places = left >= 0 && right <= w->width && x + STRIP <= w->places ? STRIP : 1;
-        if (places == STRIP)
-            depthwise_places(w, x, STRIP, kernel, stride);
+        if (left >= 0 && right <= w->width && x + STRIP <= w->places)
+            depthwise_places(w, x, true, kernel, stride);
         else
-            depthwise_places(w, x, 1, kernel, stride);
-        x += places;
+            depthwise_places(w, x, false, kernel, stride);
+    }
+}
+
+// Any kernel and stride, one place at a time.
+static void depthwise_place(const struct conv_window *w, int x)
+{
+    int top = w->y * w->stride - w->padding, left = x * w->stride - w->padding;
+    FOR_VECTORS(channel, count, w->channels)
+    {
+        simd sum = load(w->bias + channel, count);
+        for (int i = 0; i < w->kernel * w->kernel; i++) {
+            int row = top + i / w->kernel, column = left + i % w->kernel;
+            if (row >= 0 && row < w->height && column >= 0 && column < w->width)
+                sum = simd_fma(load(at(w->in, w->in_stride, row * w->width + column) + channel, count),
+                               load(w->weight + (size_t)i * (size_t)w->weight_stride + channel, count), sum);
+        }
+        sum = finish_place(w, x, channel, count, sum);
+        if (w->sums)
+            store(w->sums + channel, load(w->sums + channel, count) + sum, count);
     }
 }
 
@@ -177,7 +200,7 @@ static void depthwise(const struct conv_window *w)
         depthwise_row(w, 5, 2);
     else
         for (int x = 0; x < w->places; x++)
-            depthwise_places(w, x, 1, w->kernel, w->stride);
+            depthwise_place(w, x);
 }
 
 static void max_pool(const struct conv_window *w)

@@ -129,13 +129,117 @@ static void int8_without_bf16(void **unused)
         skip();
 }
 
+// A convolutional network at a size that keeps the test short; its maps come with it.
+enum { CNN_SIDE = 64, CNN_VIEW = CNN_SIDE * CNN_SIDE * 3, CNN_MAP = 4 };
+
+struct cnn_answers {
+    float logits[MOST][MINI_CLASSES];
+    float maps[MOST][CNN_MAP];
+};
+
+static struct plan *prepare_cnn(struct backend *backend, const struct network *network,
+                                const struct weights *weights, int max_batch)
+{
+    struct error err = {""};
+    struct plan *plan;
+    struct plan_options options = {.max_batch = max_batch, .attention = EXPLAIN_LAST};
+    if (backend_prepare(backend, network, weights, &options, &plan, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    assert_int_equal(plan->heads * plan->map_height * plan->map_width, CNN_MAP);
+    return plan;
+}
+
+static void run_cnn(struct plan *plan, uint8_t (*pictures)[CNN_VIEW], int count, int first,
+                    struct cnn_answers *answers)
+{
+    struct error err = {""};
+    const uint8_t *views[MOST];
+    for (int i = 0; i < count; i++)
+        views[i] = pictures[(i + first) % MOST];
+    struct inference result = {answers->logits[0], answers->maps[0]};
+    assert_int_equal(plan_run(plan, views, count, &result, &err), STATUS_OK);
+}
+
+static void compare_cnn(const struct network *network, const struct weights *weights, int threads,
+                        uint8_t (*pictures)[CNN_VIEW], const struct cnn_answers *alone)
+{
+    static const int sizes[] = {2, 3, 5, 16, 64};
+    static struct cnn_answers batch;
+    struct backend *backend;
+    struct error err = {""};
+    assert_int_equal(backend_open(&backend, "cpu", threads, &err), STATUS_OK);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        int first = (int)i * 7;
+        struct plan *plan = prepare_cnn(backend, network, weights, sizes[i]);
+        run_cnn(plan, pictures, sizes[i], first, &batch);
+        for (int j = 0; j < sizes[i]; j++) {
+            int image = (j + first) % MOST;
+            if (memcmp(alone->logits[image], batch.logits[j], sizeof batch.logits[0]) != 0 ||
+                memcmp(alone->maps[image], batch.maps[j], sizeof batch.maps[0]) != 0)
+                fail_msg("%s: image %d differs in slot %d of %d with %d threads", network->architecture,
+                         image, j, sizes[i], threads);
+        }
+        plan_free(plan);
+    }
+    backend_close(backend);
+}
+
+static void check_cnn(const char *architecture)
+{
+    static uint8_t pictures[MOST][CNN_VIEW];
+    static struct cnn_answers alone, one;
+    struct error err = {""};
+    struct network *network;
+    struct backend *backend;
+    assert_int_equal(network_build_sized(&network, architecture, CNN_SIDE, MINI_CLASSES, &err), STATUS_OK);
+    struct weights *weights = weights_new();
+    random_weights_fill(weights, network, 5);
+    assert_int_equal(backend_open(&backend, "cpu", 1, &err), STATUS_OK);
+    struct plan *plan = prepare_cnn(backend, network, weights, 1);
+    for (int i = 0; i < MOST; i++) {
+        for (int j = 0; j < CNN_VIEW; j++)
+            pictures[i][j] = images[i][j % MINI_VIEW];
+        run_cnn(plan, pictures, 1, i, &one);
+        memcpy(alone.logits[i], one.logits[0], sizeof alone.logits[i]);
+        memcpy(alone.maps[i], one.maps[0], sizeof alone.maps[i]);
+    }
+    plan_free(plan);
+    backend_close(backend);
+    assert_true(memcmp(alone.logits[0], alone.logits[1], sizeof alone.logits[0]) != 0);
+    for (int threads = 1; threads <= 8; threads = threads == 2 ? 8 : threads + 1)
+        compare_cnn(network, weights, threads, pictures, &alone);
+    weights_close(weights);
+    network_free(network);
+}
+
+static void convolutional_networks(void **unused)
+{
+    (void)unused;
+    if (!cpu_features_get().avx2)
+        skip(); // the plain executor takes one image at a time
+    check_cnn("resnet18");
+    check_cnn("efficientnet_b4");
+}
+
+static void convolutional_networks_avx2(void **unused)
+{
+    cpu_features_force(CPU_LEVEL_AVX2);
+    convolutional_networks(unused);
+    cpu_features_force(CPU_LEVEL_BEST);
+}
+
 int main(void)
 {
     for (int i = 0; i < MOST; i++)
         mini_view(images[i], i + 1);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fp32), cmocka_unit_test(fp32_avx2),         cmocka_unit_test(bf16),
-        cmocka_unit_test(int8), cmocka_unit_test(int8_without_bf16),
+        cmocka_unit_test(fp32),
+        cmocka_unit_test(fp32_avx2),
+        cmocka_unit_test(bf16),
+        cmocka_unit_test(int8),
+        cmocka_unit_test(int8_without_bf16),
+        cmocka_unit_test(convolutional_networks),
+        cmocka_unit_test(convolutional_networks_avx2),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

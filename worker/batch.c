@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "worker/latency.h"
@@ -62,13 +63,17 @@ static struct job *promote(struct worker *worker, struct job *expired)
     return leader;
 }
 
+// Those nobody waits for, or that a rebalance took away meanwhile.
 static void remove_expired(struct gathering *gathering)
 {
     struct worker *worker = gathering->worker;
     int kept = 0;
     for (int i = 0; i < gathering->count; i++) {
         struct job *job = gathering->jobs[i];
-        if (misses_deadline(worker, job, 1)) {
+        if (!assignment_is_current(&worker->assignment, job)) {
+            worker_end_job(worker, job);
+            job = NULL;
+        } else if (misses_deadline(worker, job, 1)) {
             struct job *leader = promote(worker, job);
             expire(worker, job);
             job = leader;
@@ -99,6 +104,8 @@ static bool is_due(const struct gathering *gathering, enum batch_reason *reason)
 {
     struct worker *worker = gathering->worker;
     *reason = BATCH_FULL;
+    if (atomic_load(&worker->handing_over))
+        return false;
     if (gathering->count >= worker->batch_max)
         return true;
     if (atomic_load(&worker->device_batches) > 0)
@@ -135,10 +142,10 @@ static void send_batch(struct gathering *gathering, enum batch_reason reason)
     gathering->count -= batch->count;
     memmove(gathering->jobs, gathering->jobs + batch->count,
             (size_t)gathering->count * sizeof *gathering->jobs);
-    for (int i = 0; i < batch->count; i++)
+    for (int i = 0; i < batch->count; i++) {
         stamp(batch->jobs[i], batch);
-    metrics_add(METRIC_BATCHES, batch->reason, 1);
-    metrics_observe(METRIC_BATCH_SIZE, 0, batch->count);
+        worker_begin_computing(worker, batch->jobs[i]);
+    }
     atomic_fetch_add(&worker->device_batches, 1);
     queue_push(&worker->inboxes[STAGE_INFER], QUEUE_ROUTINE, batch);
 }
@@ -148,6 +155,8 @@ void batch_loop(struct worker *worker)
     struct gathering gathering = {.worker = worker};
     for (;;) {
         void *job = NULL;
+        while (atomic_load(&worker->handing_over) && gathering.count >= worker->batch_max)
+            usleep(DEVICE_POLL_MS * 1000);
         int64_t wait_ms = gathering.count == 0 ? QUEUE_WAIT_FOREVER : DEVICE_POLL_MS;
         enum queue_result result = queue_pop(&worker->inboxes[STAGE_BATCH], &job, wait_ms);
         if (result == QUEUE_OK)

@@ -43,10 +43,30 @@ static enum status compute(struct health *health, struct batch *batch, struct re
     return health_run(health, views, batch->count, &inference, err);
 }
 
+// What a rebalance took away while it waited for the device is not worth the device's time.
+static void drop_stale(struct worker *worker, struct batch *batch)
+{
+    int kept = 0;
+    for (int i = 0; i < batch->count; i++) {
+        if (assignment_is_current(&worker->assignment, batch->jobs[i]))
+            batch->jobs[kept++] = batch->jobs[i];
+        else
+            worker_end_job(worker, batch->jobs[i]);
+    }
+    batch->count = kept;
+}
+
 static void run_batch(struct worker *worker, struct health *health, struct batch *batch,
                       struct results *results)
 {
     struct error err;
+    drop_stale(worker, batch);
+    if (batch->count == 0) {
+        atomic_fetch_sub(&worker->device_batches, 1);
+        return;
+    }
+    metrics_add(METRIC_BATCHES, batch->reason, 1);
+    metrics_observe(METRIC_BATCH_SIZE, 0, batch->count);
     int64_t begun_us = clock_monotonic_us();
     watchdog_begin();
     enum status status = compute(health, batch, results, &err);

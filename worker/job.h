@@ -75,6 +75,7 @@ struct job {
     // batch
     char batch_id[JOB_BATCH_ID_SIZE];
     int batch_size;
+    bool computing; // counted in worker->computing
     enum batch_reason batch_reason;
 
     struct job *next_leader; // flights.h

@@ -16,7 +16,8 @@ struct publisher;
 struct publisher *publisher_new(struct worker *worker, rd_kafka_t *consumer);
 void publisher_free(struct publisher *publisher); // ends what it still holds
 
-// Takes the job. False: it was the last one there is room for; publish before the next.
+bool publisher_has_room(const struct publisher *publisher);
+// Takes the job, for which there has to be room. False: it was the last one; publish before the next.
 bool publisher_add(struct publisher *publisher, struct job *job);
 // Publishes everything it holds in one transaction. RETRY: nothing is known to be published, everything is
 // kept; call again. FATAL: this instance is fenced for good.

@@ -2,13 +2,14 @@
 #include "worker/rebalance.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/shutdown.h"
 #include "worker/publish.h"
 
-enum { TRIES = 3, PAUSE_MS = 200 };
+enum { TRIES = 3, PAUSE_MS = 200, HANDOVER_MS = 2000, HANDOVER_POLL_US = 1000 };
 
 static enum status first_offset(struct worker *worker, rd_kafka_t *consumer, const char *topic,
                                 int32_t partition, struct offsets *offsets, struct error *err)
@@ -94,25 +95,43 @@ void rebalance_assign(struct worker *worker, rd_kafka_t *consumer,
     pthread_mutex_unlock(&assignment->rebalance);
 }
 
+// A publisher that could not publish for a while is full already. What it can't publish now the next owner
+// does.
+static void make_room(struct worker *worker)
+{
+    struct error err;
+    if (!publisher_has_room(worker->publisher) && publisher_publish(worker->publisher, &err) != STATUS_OK) {
+        LOG_WARN("revoke_publish_failed", "reason=\"%s\"", err.message);
+        publisher_drop(worker->publisher);
+    }
+}
+
 // Moves every finished answer that is on its way to the publisher into it.
 static void take_ready_answers(struct worker *worker)
 {
     void *job;
-    while (queue_pop(&worker->inboxes[STAGE_PUBLISH], &job, 0) == QUEUE_OK) {
-        if (publisher_add(worker->publisher, job))
-            continue;
-        struct error err;
-        if (publisher_publish(worker->publisher, &err) != STATUS_OK) {
-            LOG_WARN("revoke_publish_failed", "reason=\"%s\"", err.message);
-            publisher_drop(worker->publisher); // not answered: the next owner does them
-        }
-    }
+    make_room(worker);
+    while (queue_pop(&worker->inboxes[STAGE_PUBLISH], &job, 0) == QUEUE_OK)
+        if (!publisher_add(worker->publisher, job))
+            make_room(worker);
+}
+
+// What the device has begun is finished and published before its partition goes: the next owner would compute
+// it once more. Without the rebalance lock, which the publish stage needs meanwhile.
+static void finish_computing(struct worker *worker)
+{
+    int64_t until_ms = clock_monotonic_ms() + HANDOVER_MS;
+    atomic_store(&worker->handing_over, true);
+    while (atomic_load(&worker->computing) > 0 && clock_monotonic_ms() < until_ms)
+        usleep(HANDOVER_POLL_US);
 }
 
 void rebalance_revoke(struct worker *worker, rd_kafka_t *consumer)
 {
     struct assignment *assignment = &worker->assignment;
     bool lost = rd_kafka_assignment_lost(consumer); // before unassigning, which forgets it
+    if (!lost)
+        finish_computing(worker);
     pthread_mutex_lock(&assignment->rebalance);
     if (lost) {
         LOG_WARN("assignment_lost", "partitions=%d", assignment_count(assignment));
@@ -126,4 +145,5 @@ void rebalance_revoke(struct worker *worker, rd_kafka_t *consumer)
     metrics_set(METRIC_PARTITIONS, 0, 0);
     rd_kafka_assign(consumer, NULL);
     pthread_mutex_unlock(&assignment->rebalance);
+    atomic_store(&worker->handing_over, false);
 }

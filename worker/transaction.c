@@ -76,10 +76,16 @@ void publisher_free(struct publisher *publisher)
     free(publisher);
 }
 
+bool publisher_has_room(const struct publisher *publisher)
+{
+    return publisher->count < GROUP_LIMIT;
+}
+
 bool publisher_add(struct publisher *publisher, struct job *job)
 {
+    worker_end_computing(publisher->worker, job);
     publisher->jobs[publisher->count++] = job;
-    return publisher->count < GROUP_LIMIT;
+    return publisher_has_room(publisher);
 }
 
 static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, void *opaque)

@@ -104,8 +104,22 @@ void worker_pass(struct worker *worker, struct job *job, enum stage_id stage)
         abort(); // a stage's inbox closes only after every earlier stage has ended
 }
 
+void worker_begin_computing(struct worker *worker, struct job *job)
+{
+    job->computing = true;
+    atomic_fetch_add(&worker->computing, 1);
+}
+
+void worker_end_computing(struct worker *worker, struct job *job)
+{
+    if (job->computing)
+        atomic_fetch_sub(&worker->computing, 1);
+    job->computing = false;
+}
+
 static void end_one(struct worker *worker, struct job *job)
 {
+    worker_end_computing(worker, job);
     atomic_fetch_sub(&worker->unfinished, 1);
     atomic_fetch_sub(&worker->unfinished_bytes, (long long)job->taken_bytes);
     job_free(job);

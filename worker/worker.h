@@ -64,6 +64,8 @@ struct worker {
     struct flights flights;
     struct latency_table *latency; // learnt by infer, read by batch
     atomic_int device_batches;     // handed to infer and not yet done
+    atomic_int computing;          // jobs from the batch that takes them to the publisher
+    atomic_bool handing_over;      // a rebalance waits for them: no new batch
     atomic_int unfinished;         // jobs taken and not yet answered or dropped
     atomic_llong unfinished_bytes; // what their records and images hold, as counted when they were taken
     atomic_int phase;              // enum worker_phase, for /readyz
@@ -84,6 +86,9 @@ void worker_close(struct worker *worker);
 
 // Gives a job to a stage, waiting for room. Thread: any stage's.
 void worker_pass(struct worker *worker, struct job *job, enum stage_id stage);
+// The job goes to the device, or is with the publisher or ended.
+void worker_begin_computing(struct worker *worker, struct job *job);
+void worker_end_computing(struct worker *worker, struct job *job);
 // The job has ended: answered, or dropped because it is not ours any more.
 void worker_end_job(struct worker *worker, struct job *job);
 // The process can't go on: remembers the first sentence and asks for the stop.

@@ -219,6 +219,8 @@ class Herd:
         """Returns how many had died."""
         dead = [number for number, worker in enumerate(self.workers) if not worker.alive()]
         for number in dead:
+            if self.workers[number].process.returncode != -signal.SIGKILL:
+                print(f"{self.workers[number].name} ended by itself: {self.workers[number].last_words()}", flush=True)
             self.workers[number] = self.launch(number)
         return len(dead)
 

@@ -182,6 +182,9 @@ class Worker:
     def log_text(self):
         return self.log.read_text(errors="replace")
 
+    def last_words(self):
+        return f"{self.process.returncode}, {self.log_text().splitlines()[-1:]}"
+
     def alive(self):
         return self.process.poll() is None
 

@@ -21,7 +21,8 @@ enum {
 
 struct fast_backend {
     struct backend backend; // first
-    struct backend *plain;  // for networks that have an operation without a fast step, and for rollout
+    struct backend *cnn;    // for convolutional networks
+    struct backend *plain;  // for networks that have an operation without a fast step
     struct cpu_kernels kernels;
     struct team *team;
 };

@@ -1,9 +1,11 @@
 // fast_backend.c: the backend of processors with AVX2 or better: opens the team, prepares plans, runs them
-// chunk by chunk. A network with an operation that has no fast step gets the plain executor, in fp32.
+// chunk by chunk. A convolutional network gets the executor of cnn.h; one with an operation that has no fast
+// step the plain executor, in fp32.
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/memory.h"
+#include "kernels/cpu/cnn.h"
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/cpu/fast.h"
 #include "kernels/cpu/pages.h"
@@ -78,6 +80,9 @@ static enum status fast_prepare(struct backend *backend, const struct network *n
                                 struct plan **result, struct error *err)
 {
     struct fast_backend *fast = (struct fast_backend *)backend;
+    if (!network_map_is_attention(network) && options->attention != EXPLAIN_ROLLOUT &&
+        cnn_supports(network, options->attention))
+        return fast->cnn->ops->prepare(fast->cnn, network, weights, options, result, err);
     if (!fast_supports(network))
         return fast->plain->ops->prepare(fast->plain, network, weights, options, result, err);
     struct fast_plan *plan = memory_alloc(sizeof *plan);
@@ -143,6 +148,7 @@ static void fast_close(struct backend *backend)
 {
     struct fast_backend *fast = (struct fast_backend *)backend;
     team_free(fast->team);
+    backend_close(fast->cnn);
     backend_close(fast->plain);
     free(fast);
 }
@@ -168,6 +174,7 @@ enum status fast_backend_open(struct backend **backend, int threads, struct erro
     fast->team = team;
     cpu_features_describe(fast->backend.device, sizeof fast->backend.device, threads);
     strcpy(fast->backend.device_class, cpu_features_class());
+    fast->cnn = cnn_backend_open(&fast->backend, team, fast->kernels.gemm[PRECISION_FP32]);
     *backend = &fast->backend;
     return STATUS_OK;
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Times PyTorch, ONNX Runtime and OpenVINO against our own bench_vit on vit_base_patch16_224.
+"""Times PyTorch, ONNX Runtime and OpenVINO against our own bench_vit on one architecture.
 
-    tests/bench/peers.py BENCH_VIT [--batch 1,8] [--threads 2] [--rounds 10] [--only fp32,bf16,int8] [--json FILE]
+    tests/bench/peers.py BENCH_VIT [--arch vit_base_patch16_224] [--batch 1,8] [--threads 2] [--rounds 10]
+                         [--only fp32,bf16,int8] [--json FILE]
 
 One round runs every engine once, in turn, so that a busy machine is busy for all of them; the figure of an engine is
 its best round, the ratio is ours against each peer, and the median of the rounds' ratios stands beside it. Peers run in
@@ -18,14 +19,14 @@ import sys
 import tempfile
 import time
 
-ARCHITECTURE = "vit_base_patch16_224"
 CLASSES = 8
+IMAGE_SIZES = {"efficientnet_b4": 320}  # what the others are made for is 224
 PAUSE_S = 0.05  # an engine's threads spin for a while after a batch: let them fall asleep before the next one's turn
 
 
 class Ours:
-    def __init__(self, binary, precision, batch, threads):
-        self.child = subprocess.Popen([binary, ARCHITECTURE, precision, str(batch), str(threads)],
+    def __init__(self, binary, architecture, precision, batch, threads):
+        self.child = subprocess.Popen([binary, architecture, precision, str(batch), str(threads)],
                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         if self.child.stdout.readline().strip() != "ready":
             raise RuntimeError(f"{binary} does not start in {precision}")
@@ -111,7 +112,7 @@ def engines_of(precision, model, images, path, arguments):
     """Functions that make the engines of a precision, by name."""
     threads = arguments.threads
     batch = images.shape[0]
-    found = {"ours": lambda: Ours(arguments.binary, precision, batch, threads)}
+    found = {"ours": lambda: Ours(arguments.binary, arguments.arch, precision, batch, threads)}
     if precision != "int8":
         found["torch"] = lambda: torch_engine(model, images, precision == "bf16")
     if precision != "bf16":
@@ -153,6 +154,7 @@ def compare(precision, batch, engines, rounds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("binary")
+    parser.add_argument("--arch", default="vit_base_patch16_224")
     parser.add_argument("--batch", default="1,8")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=10)
@@ -163,11 +165,12 @@ def main():
     import torch
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(1)
-    model = timm.create_model(ARCHITECTURE, pretrained=False, num_classes=CLASSES).eval()
+    model = timm.create_model(arguments.arch, pretrained=False, num_classes=CLASSES).eval()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for batch in map(int, arguments.batch.split(",")):
-            images = torch.randn(batch, 3, 224, 224)
+            size = IMAGE_SIZES.get(arguments.arch, 224)
+            images = torch.randn(batch, 3, size, size)
             path = os.path.join(folder, f"vit{batch}.onnx")
             try:
                 export_onnx(model, images, path)

@@ -87,7 +87,8 @@ build() {
 }
 
 make_model() {
-    [ ! -f "$model/manifest.json" ] || return 0
+    [ ! -f "$model/known_answers.json" ] || return 0
+    rm -rf "$model" # an older build's
     say "Making a ViT-Base/16 with random weights: $model"
     mkdir -p "$cache/models"
     part=$(mktemp -d "$cache/models/part.XXXXXX")
@@ -137,12 +138,21 @@ start_everything() {
     wait_for_worker worker-2
 }
 
-show_results() {
-    maps=$(find "$scratch/objects" -path '*/attention/*' -name '*.png' 2>/dev/null | sort)
-    say '' "Attention maps, one PNG per image ($(say "$maps" | grep -c png || :)):"
-    say "${maps:-(none)}" | sed 's/^/    /'
+# A map's name begins with its image's SHA-256.
+show_map() { # IMAGE
+    for map in "$scratch/objects/attention/$(sha256sum "$1" | cut -c1-64)"-*.png; do
+        [ ! -f "$map" ] || printf '    %s\n        %s\n' "$1" "$map"
+    done
+}
+
+show_results() { # FILE or FOLDER...
+    say '' "Attention maps, one PNG per image:"
+    find "$@" -type f | sort | while read -r image; do
+        show_map "$image"
+    done
     say "Logs:"
     say "$scratch"/*.log | sed 's/^/    /'
+    say "All of it is in $scratch; remove the folder when you are done."
 }
 
 show_kept() {
@@ -195,7 +205,7 @@ start_everything
 warn_untrained
 answered=0
 attend "$bin/skinsight-producer" submit --wait --brokers "$KAFKA_BROKERS" --objects "$objects" "$@" || answered=$?
-show_results
+show_results "$@"
 warn_untrained
 [ "$answered" -eq 0 ] || fail "not every image was answered; the table and the logs say why"
 [ "$keep" != asked ] || show_kept

@@ -9,8 +9,8 @@
 enum {
     MAX_SIDE = 4096,
     SHARE_MAX = 65535,
-    WEIGHT_ONE = 256,   // weights of interpolation
-    COLOUR_WEIGHT = 45, // per cent
+    WEIGHT_ONE = 256,  // weights of interpolation
+    OPACITY_MOST = 70, // per cent, where the map is greatest
 };
 
 // Nine colours at equal steps of the share; between them linear.
@@ -75,6 +75,13 @@ static int mix_shares(const uint16_t *shares, int map_width, struct place down, 
     return (int)((sum + WEIGHT_ONE * WEIGHT_ONE / 2) / (WEIGHT_ONE * WEIGHT_ONE));
 }
 
+// The less attention, the more of the picture itself: its own colours are what a physician reads.
+static uint8_t mix(uint8_t pixel, uint8_t colour, int share)
+{
+    int whole = 100 * SHARE_MAX, opacity = OPACITY_MOST * share;
+    return (uint8_t)(((int64_t)pixel * (whole - opacity) + (int64_t)colour * opacity + whole / 2) / whole);
+}
+
 static void draw(const uint8_t *view, const uint16_t *shares, int map_height, int map_width,
                  struct image *out)
 {
@@ -84,10 +91,11 @@ static void draw(const uint8_t *view, const uint16_t *shares, int map_height, in
         struct place down = place_of(y, out->height, map_height);
         for (int x = 0; x < out->width; x++) {
             struct place across = place_of(x, out->width, map_width);
+            int share = mix_shares(shares, map_width, down, across);
             uint8_t colour[3];
-            overlay_colour(mix_shares(shares, map_width, down, across), colour);
+            overlay_colour(share, colour);
             for (int c = 0; c < 3; c++)
-                *to++ = (uint8_t)((*from++ * (100 - COLOUR_WEIGHT) + colour[c] * COLOUR_WEIGHT + 50) / 100);
+                *to++ = mix(*from++, colour[c], share);
         }
     }
 }

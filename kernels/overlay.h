@@ -8,10 +8,10 @@
 #include "common/status.h"
 
 // Draws map over view into *out (size x size, the caller releases it). view: size * size * 3 bytes of RGB.
-// map: map_height * map_width values, rows first, scaled so that its least value takes the darkest colour and
-// its greatest the brightest (a flat map is all darkest), enlarged bilinearly and mixed 45 % over the view.
-// The arithmetic after scaling is in integers, so the same view and map give the same bytes. REJECTED: a
-// value of the map is not finite, or a side is not within 1..4096. FATAL: no memory. Any thread.
+// map: map_height * map_width values, rows first, scaled so that its least value leaves the picture as it is
+// and its greatest covers it to 70 % with the brightest colour (a flat map changes nothing), enlarged
+// bilinearly. The arithmetic after scaling is in integers, so the same view and map give the same bytes.
+// REJECTED: a value of the map is not finite, or a side is not within 1..4096. FATAL: no memory. Any thread.
 enum status overlay_draw(const uint8_t *view, int size, const float *map, int map_height, int map_width,
                          struct image *out, struct error *err) MUST_CHECK;
 

@@ -98,7 +98,7 @@ int import_command(struct config *config)
     if (!options.directory[0])
         return wrong_usage("--out is missing");
     if (random == (weights[0] != '\0'))
-        return wrong_usage("one of --weights and --random is needed");
+        return wrong_usage("give either --weights or --random, not both and not neither");
     if (import_model(&options, &result, &err) != STATUS_OK) {
         fprintf(stderr, "%s: %s\n", program, err.message);
         return EXIT_FAILED;

@@ -15,7 +15,7 @@ static const struct command commands[] = {
 
 static const struct program program = {.name = "skinsight-trainer",
                                        .bit = PROGRAM_TRAINER,
-                                       .summary = "makes models: imports weights and trains networks",
+                                       .summary = "makes model directories from weights",
                                        .commands = commands};
 
 int main(int argc, char **argv)

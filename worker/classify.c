@@ -138,6 +138,8 @@ static void print_result(const struct session *session, const struct classificat
     for (int i = 1; i < LESION_CLASSES; i++)
         if (probabilities[i] > probabilities[primary])
             primary = i;
+    printf(", \"model_version\": \"%s\", \"trained\": %s", session->engine.model->manifest.model_version,
+           session->engine.model->manifest.trained ? "true" : "false");
     print_floats("logits", result->logits, LESION_CLASSES);
     print_floats("probabilities", probabilities, LESION_CLASSES);
     printf(", \"primary_diagnosis\": \"%s\"", lesion_names[primary]);

@@ -4,9 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/log.h"
+
 static const char *const variables[FAULT_COUNT] = {"SKINSIGHT_TEST_NO_RENEWAL", "SKINSIGHT_TEST_ABORT_ON",
                                                    "SKINSIGHT_TEST_LEAK", "SKINSIGHT_TEST_FLIP_AFTER",
                                                    "SKINSIGHT_TEST_DEVICE_ERROR_AT"};
+
+void faults_announce(void)
+{
+    for (int fault = 0; fault < FAULT_COUNT; fault++)
+        if (getenv(variables[fault]))
+            LOG_WARN("fault_on_request", "variable=%s", variables[fault]);
+}
 
 bool fault_is_on(enum fault fault)
 {

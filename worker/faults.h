@@ -15,6 +15,8 @@ enum fault {
     FAULT_COUNT
 };
 
+// Logs a warning for each fault that is asked for: a worker that breaks rules on purpose must say so.
+void faults_announce(void);
 bool fault_is_on(enum fault fault);
 // The variable is set and text begins with its value.
 bool fault_matches(enum fault fault, const char *text);

@@ -12,6 +12,7 @@
 #include "common/shutdown.h"
 #include "worker/commands.h"
 #include "worker/consume.h"
+#include "worker/faults.h"
 #include "worker/pipeline.h"
 #include "worker/watchdog.h"
 
@@ -133,6 +134,7 @@ int run_command(struct config *config)
     struct http_server *server = NULL;
     struct error err;
     shutdown_install();
+    faults_announce();
     enum status status = worker_open(worker, config, &err);
     start_watchdog(worker);
     if (status == STATUS_OK)

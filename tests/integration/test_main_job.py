@@ -22,7 +22,10 @@ def choose_images(stack):
     """40 images made from the committed ones, and 100 real ones where there is the data set."""
     folder = stack.folder / "pictures"
     made = sorted(folder.glob("*.jpg")) if folder.exists() else harness.make_images(folder, MADE)
-    return made + sorted(harness.HAM200.glob("*.jpg"))[:REAL]
+    real = sorted(harness.HAM200.glob("*.jpg"))[:REAL]
+    if not real:
+        print("real images: skipped, the dermoscopy folder is not there", flush=True)
+    return made + real
 
 
 def numbers(answer):

@@ -30,14 +30,15 @@ static struct image drawn(int size, const float *map, int height, int width)
     return out;
 }
 
-// 45 % of the colour over 55 % of the view, halves rounded up.
+// The colour covers the view to 70 % of the share.
 static void check_pixel(const struct image *out, int y, int x, double share, int tolerance)
 {
     uint8_t colour[3];
     overlay_colour((int)lrint(share * 65535), colour);
     for (int c = 0; c < 3; c++) {
         size_t at = ((size_t)y * (size_t)out->width + (size_t)x) * 3 + (size_t)c;
-        int expected = (55 * view[at] + 45 * colour[c] + 50) / 100;
+        double opacity = 0.70 * lrint(share * 65535) / 65535;
+        int expected = (int)floor(view[at] * (1 - opacity) + colour[c] * opacity + 0.5);
         if (abs(out->pixels[at] - expected) > tolerance)
             fail_msg("row %d, column %d, channel %d is %d, expected %d", y, x, c, out->pixels[at], expected);
     }
@@ -61,9 +62,10 @@ static void test_enlarging_as_torch(void **state)
         map[i] = (float)bytes[i] * 0.25f - 7.0f; // scaling must undo this
     noise_fill(view, sizeof view, 4);
     struct image out = drawn(SIZE, map, MAP, MAP);
-    // Weights are 1/256 here: a share may be off by 1/256, a colour by less than 1 after mixing.
+    // Weights are 1/256 here: a share may be off by 1/256, and with it colour and opacity: 0.7 * 2 * 255 /
+    // 256 at most.
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        check_pixel(&out, known[i].y, known[i].x, known[i].share, 1);
+        check_pixel(&out, known[i].y, known[i].x, known[i].share, 2);
     image_release(&out);
 }
 
@@ -78,7 +80,7 @@ static void test_map_of_the_views_size_is_drawn_point_by_point(void **state)
     image_release(&out);
 }
 
-static void test_flat_map_is_darkest_everywhere(void **state)
+static void test_flat_map_leaves_the_view(void **state)
 {
     (void)state;
     memset(view, 200, sizeof view);
@@ -137,7 +139,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_enlarging_as_torch),
         cmocka_unit_test(test_map_of_the_views_size_is_drawn_point_by_point),
-        cmocka_unit_test(test_flat_map_is_darkest_everywhere),
+        cmocka_unit_test(test_flat_map_leaves_the_view),
         cmocka_unit_test(test_same_input_same_bytes),
         cmocka_unit_test(test_colours_grow_lighter),
         cmocka_unit_test(test_refused),

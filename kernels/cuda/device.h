@@ -34,7 +34,7 @@ struct device {
     void *sent[DEVICE_SLOTS], *done[DEVICE_SLOTS]; // events
     bool graphs;                                   // whether steps can be captured
     bool lost;
-    char lost_because[256];
+    char lost_because[320];
     struct health *health; // NULL where NVML is missing
 };
 

@@ -158,19 +158,6 @@ static enum status pack_all(struct packer *packer, struct error *err)
     return device_upload(&plan->cuda->device, plan->table, table, sizeof table, err);
 }
 
-static enum status choose_products(struct cuda_plan *plan, struct error *err)
-{
-    enum status status = STATUS_OK;
-    for (int i = 0; i < plan->step_count && status == STATUS_OK && plan->cuda->library; i++) {
-        struct step *step = &plan->steps[i];
-        if (step->kind != STEP_PRODUCT)
-            continue;
-        struct product_call call = cuda_product_of(plan, step, 1);
-        status = library_choose(plan->cuda->library, &call, step->bias_half, &step->choice, err);
-    }
-    return status;
-}
-
 enum status cuda_pack(struct cuda_plan *plan, const struct weights *weights, struct error *err)
 {
     struct packer packer = {.plan = plan, .weights = weights};
@@ -194,5 +181,5 @@ enum status cuda_pack(struct cuda_plan *plan, const struct weights *weights, str
         status = device_finish(device, err);
     free(packer.host);
     device_free(device, staged);
-    return status == STATUS_OK ? choose_products(plan, err) : status;
+    return status;
 }

@@ -101,16 +101,12 @@ struct cuda_plan {
 enum status cuda_check_network(const struct network *network, enum precision precision, struct error *err);
 // Fills steps, activations and their places, for a plan whose network, types and slice are set.
 void cuda_build(struct cuda_plan *plan, bool attention_map);
-// Uploads the weights that the steps name and chooses the products. FATAL: no memory, device lost.
+// Uploads the weights that the steps name. FATAL: no memory, device lost.
 enum status cuda_pack(struct cuda_plan *plan, const struct weights *weights, struct error *err) MUST_CHECK;
 
-// Memory for slices, and the graphs.
+// Memory for slices, the choice of products, and the graphs.
 enum status cuda_make_slices(struct cuda_plan *plan, struct error *err) MUST_CHECK;
 void cuda_free_slices(struct cuda_plan *plan);
 enum status cuda_run(struct plan *plan, const uint8_t *const *views, int count,
                      const struct inference *result, struct error *err);
-// The product of a step over `images` images, with all that decides its speed: for pack.c's choice and for
-// run.c.
-struct product_call cuda_product_of(const struct cuda_plan *plan, const struct step *step, int images);
-
 #endif

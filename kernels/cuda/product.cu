@@ -122,24 +122,23 @@ template <typename T, typename Shape> struct accumulator {
     __device__ void add(const unsigned char *tile)
     {
         int lane = (int)threadIdx.x % WARP;
+        int at_a = row * STEP + place(lane % 16, lane / 16);
+        int at_b = (Shape::rows + column) * STEP + place(lane % 8 + lane / 16 * 8, lane / 8 % 2);
 #pragma unroll
-        for (int part = 0; part < CHUNKS; part += 2) {
-            uint32_t a[Shape::high][4];
-            const unsigned char *from_a = tile + row * STEP + place(lane % 16, part + lane / 16);
-            const unsigned char *from_b =
-                tile + (Shape::rows + column) * STEP + place(lane % 8 + lane / 16 * 8, part + lane / 8 % 2);
+        for (int part = 0; part < CHUNKS; part += 2) { // two chunks further is one bit of the place
+            uint32_t b[Shape::wide / 2][4]; // the fewer of the two fragments are kept: registers are scarce
+            const unsigned char *from_a = tile + (at_a ^ part * CHUNK),
+                                *from_b = tile + (at_b ^ part * CHUNK);
 #pragma unroll
-            for (int i = 0; i < Shape::high; i++)
-                load_fragments(a[i], from_a + 16 * i * STEP);
+            for (int j = 0; j < Shape::wide / 2; j++)
+                load_fragments(b[j], from_b + 16 * j * STEP);
 #pragma unroll
-            for (int j = 0; j < Shape::wide; j += 2) {
-                uint32_t b[4];
-                load_fragments(b, from_b + 8 * j * STEP);
+            for (int i = 0; i < Shape::high; i++) {
+                uint32_t a[4];
+                load_fragments(a, from_a + 16 * i * STEP);
 #pragma unroll
-                for (int i = 0; i < Shape::high; i++) {
-                    multiply_add(sums[i][j], a[i], &b[0], T());
-                    multiply_add(sums[i][j + 1], a[i], &b[2], T());
-                }
+                for (int j = 0; j < Shape::wide; j++)
+                    multiply_add(sums[i][j], a, &b[j / 2][j % 2 * 2], T());
             }
         }
     }
@@ -200,14 +199,16 @@ __device__ inline void write_tile(const product_call &call, const accumulator<T,
 #pragma unroll
     for (int i = 0; i < Shape::high; i++) {
 #pragma unroll
-        for (int j = 0; j < Shape::wide; j++) {
+        for (int half = 0; half < 2; half++) {
+            int row = first_row + sums.row + 16 * i + lane / 4 + 8 * half;
+            if (row >= call.out.rows)
+                continue;
 #pragma unroll
-            for (int half = 0; half < 2; half++) {
-                int row = first_row + sums.row + 16 * i + lane / 4 + 8 * half;
+            for (int j = 0; j < Shape::wide; j++) {
                 int column = first_column + sums.column + 8 * j + lane % 4 * 2;
-                if (row >= call.out.rows || column >= call.out.columns)
-                    continue;
                 const auto *pair = &sums.sums[i][j][2 * half];
+                if (column >= call.out.columns)
+                    continue;
                 float first = finished(call, pair[0], row, column), second = 0;
                 if (column + 1 < call.out.columns)
                     second = finished(call, pair[1], row, column + 1);
@@ -250,6 +251,7 @@ __device__ inline void sum_through_registers(accumulator<T, Shape> &sums, const 
     from.fetch(held, 0);
     from.put(shared, held);
     __syncthreads();
+#pragma unroll 1 // two steps at once take more registers than there are
     for (int step = 0; step < steps; step++) {
         if (step + 1 < steps)
             from.fetch(held, step + 1);

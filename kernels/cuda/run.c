@@ -22,7 +22,7 @@ static struct matrix matrix_of(const struct cuda_plan *plan, int index, bool fir
                            .scale_stride = step};
 }
 
-struct product_call cuda_product_of(const struct cuda_plan *plan, const struct step *step, int images)
+static struct product_call product_of(const struct cuda_plan *plan, const struct step *step, int images)
 {
     const struct device *device = &plan->cuda->device;
     struct product_call call = {
@@ -65,7 +65,7 @@ static void run_attention(const struct cuda_plan *plan, const struct step *step,
 static enum status run_product(const struct cuda_plan *plan, const struct step *step, int images,
                                struct error *err)
 {
-    struct product_call call = cuda_product_of(plan, step, images);
+    struct product_call call = product_of(plan, step, images);
     if (step->choice.library)
         return library_product(plan->cuda->library, &call, step->bias_half, &step->choice, err);
     cuda_product(plan->cuda->device.compute, &call);
@@ -130,6 +130,22 @@ static int graph_of(int images)
     return index;
 }
 
+// Steps run once with our own products before others are timed: on values of their real size.
+static enum status choose_products(struct cuda_plan *plan, struct error *err)
+{
+    struct library *library = plan->cuda->library;
+    enum status status = library ? run_steps(plan, plan->slice, err) : STATUS_OK;
+    for (int i = 0; i < plan->step_count && status == STATUS_OK && library; i++) {
+        struct step *step = &plan->steps[i];
+        if (step->kind != STEP_PRODUCT)
+            continue;
+        struct product_call call = product_of(plan, step, 1);
+        status =
+            library_choose(library, &call, step->bias_half, plan->slice == SLICE_MAX, &step->choice, err);
+    }
+    return status;
+}
+
 // Each graph runs once as ordinary steps first: what the runtime loads at a kernel's first launch can't be
 // loaded while capturing.
 static enum status make_graphs(struct cuda_plan *plan, struct error *err)
@@ -182,6 +198,8 @@ enum status cuda_make_slices(struct cuda_plan *plan, struct error *err)
     memset(plan->staged[0], 0,
            views); // the graphs' first run, and images that fill up a slice, read something
     status = device_upload(device, plan->views, plan->staged[0], views, err);
+    if (status == STATUS_OK)
+        status = choose_products(plan, err);
     return status == STATUS_OK ? make_graphs(plan, err) : status;
 }
 

@@ -30,9 +30,9 @@ void library_class(const struct library *library, char text[16])
 }
 
 enum status library_choose(struct library *library, const struct product_call *call, const void *bias_half,
-                           struct library_choice *choice, struct error *err)
+                           bool may_tune, struct library_choice *choice, struct error *err)
 {
-    (void)library, (void)call, (void)bias_half, (void)choice, (void)err;
+    (void)may_tune, (void)library, (void)call, (void)bias_half, (void)choice, (void)err;
     abort(); // is not asked where there is no library
 }
 

@@ -8,8 +8,8 @@
 #include "kernels/cpu/pages.h"
 #include "kernels/preprocess.h"
 
-// Images worked on together. The last layers have few places and many weights: with two images each weight
-// is used twice while it is near. More would push the maps of the first layers out of the caches.
+// Images worked on together: one, as the maps of the first layers fill the caches, unless there are many
+// threads to keep busy with the few places of the last layers.
 enum { MAX_CHUNK = 32, THREADS_PER_PART = 8 };
 
 static void plan_release(struct plan *base)
@@ -37,7 +37,7 @@ static void describe(struct cnn_plan *plan, const struct network *network, const
                                .flops = network_flops(network),
                                .precision = options->precision};
     plan->feature_map = map ? network->operations[network->attention].output : -1;
-    int chunk = 2 * (1 + team_threads(plan->cnn->team) / THREADS_PER_PART);
+    int chunk = 1 + team_threads(plan->cnn->team) / THREADS_PER_PART;
     chunk = chunk < MAX_CHUNK ? chunk : MAX_CHUNK;
     plan->chunk = chunk < options->max_batch ? chunk : options->max_batch;
     plan->network = memory_alloc(sizeof *network);

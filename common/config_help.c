@@ -204,7 +204,9 @@ void config_print_documentation(void)
     }
     printf("\n## Kafka\n\n"
            "`kafka.<property> = value`, in the file or by `--set`, passes any property on to librdkafka, for "
-           "example\n`kafka.security.protocol = SASL_SSL`. It wins over what SkinSight itself sets.\n\n"
+           "example\n`kafka.security.protocol = SASL_SSL`. It wins over what SkinSight itself sets, except "
+           "for the\n"
+           "properties that exactly one answer for each job rests on: those are refused.\n\n"
            "## S3\n\n"
            "The credentials of an `s3://` object store come from `AWS_ACCESS_KEY_ID`, "
            "`AWS_SECRET_ACCESS_KEY` and\n`AWS_SESSION_TOKEN`; they are never options, so that no listing "

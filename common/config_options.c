@@ -34,7 +34,7 @@ const struct option config_options[] = {
      .help = "which model is in service"},
     {"group", TEXT(1), .initial = "skinsight-workers", .programs = W, .value = "NAME",
      .help = "Kafka consumer group of the workers"},
-    {"instance", OPTION_NAME, .initial = "", .programs = W, .max = 128, .value = "NAME",
+    {"instance", OPTION_NAME, .initial = "", .programs = W, .max = 64, .value = "NAME",
      .help = "fixed name of this worker in its group; empty: a random one"},
 
     {"model", TEXT(0), .initial = "", .programs = W, .value = "DIR", .help = "directory of the model"},

@@ -44,9 +44,39 @@ static void set_property(struct conf_building *building, const char *property, c
         building->status = error_set(building->err, STATUS_REJECTED, "kafka.%s: %s", property, text);
 }
 
+// What exactly one answer for each job rests on; docs/RELIABILITY.md.
+static bool is_reserved(const char *property)
+{
+    static const char *const reserved[] = {"acks",
+                                           "auto.offset.reset",
+                                           "check.crcs",
+                                           "enable.auto.commit",
+                                           "enable.auto.offset.store",
+                                           "enable.idempotence",
+                                           "enable.partition.eof",
+                                           "group.id",
+                                           "group.instance.id",
+                                           "isolation.level",
+                                           "message.timeout.ms",
+                                           "partition.assignment.strategy",
+                                           "request.required.acks",
+                                           "retry.backoff.ms",
+                                           "transaction.timeout.ms",
+                                           "transactional.id"};
+    for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
+        if (strcmp(property, reserved[i]) == 0)
+            return true;
+    return false;
+}
+
 static void set_user_property(void *context, const char *property, const char *value)
 {
-    set_property(context, property, value);
+    struct conf_building *building = context;
+    if (building->status == STATUS_OK && is_reserved(property))
+        building->status =
+            error_set(building->err, STATUS_REJECTED,
+                      "kafka.%s can't be set: exactly one answer for each job rests on it", property);
+    set_property(building, property, value);
 }
 
 enum status kafka_client_open(rd_kafka_t **client, const struct config *config,

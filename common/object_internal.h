@@ -16,8 +16,8 @@ struct object_store_ops {
 // First member of each kind's own structure.
 struct object_store {
     const struct object_store_ops *ops;
-    char root[OBJECT_URI_SIZE]; // without a slash at its end
-    struct circuit circuit;
+    char root[OBJECT_URI_SIZE];   // without a slash at its end
+    struct circuit writes, reads; // a full disk must not keep anyone from reading
 };
 
 bool object_key_valid(const char *key);

@@ -67,7 +67,8 @@ enum status object_store_open(struct object_store **store, const struct object_s
                          options->root);
     if (status == STATUS_OK) {
         memcpy((*store)->root, root, sizeof root);
-        circuit_init(&(*store)->circuit);
+        circuit_init(&(*store)->writes);
+        circuit_init(&(*store)->reads);
     }
     return status;
 }
@@ -76,19 +77,20 @@ void object_store_close(struct object_store *store)
 {
     if (!store)
         return;
-    circuit_release(&store->circuit);
+    circuit_release(&store->writes);
+    circuit_release(&store->reads);
     store->ops->close(store);
 }
 
 bool object_store_is_down(struct object_store *store)
 {
-    return circuit_is_open(&store->circuit);
+    return circuit_is_open(&store->writes);
 }
 
-static enum status refuse(struct object_store *store, struct error *err)
+static enum status refuse(struct circuit *circuit, struct error *err)
 {
     return error_set(err, STATUS_RETRY, "the object store is left alone for a while after %d failures",
-                     circuit_failures(&store->circuit));
+                     circuit_failures(circuit));
 }
 
 enum status object_store_put(struct object_store *store, const char *key, struct bytes data,
@@ -97,11 +99,11 @@ enum status object_store_put(struct object_store *store, const char *key, struct
     enum status status = check_key(key, err);
     if (status != STATUS_OK)
         return status;
-    enum circuit_pass pass = circuit_enter(&store->circuit);
+    enum circuit_pass pass = circuit_enter(&store->writes);
     if (pass == CIRCUIT_REFUSED)
-        return refuse(store, err);
+        return refuse(&store->writes, err);
     status = store->ops->put(store, key, data, content_type, err);
-    circuit_leave(&store->circuit, pass, status != STATUS_RETRY);
+    circuit_leave(&store->writes, pass, status != STATUS_RETRY);
     return status;
 }
 
@@ -112,11 +114,11 @@ enum status object_store_get(struct object_store *store, const char *key, struct
     enum status status = check_key(key, err);
     if (status != STATUS_OK)
         return status;
-    enum circuit_pass pass = circuit_enter(&store->circuit);
+    enum circuit_pass pass = circuit_enter(&store->reads);
     if (pass == CIRCUIT_REFUSED)
-        return refuse(store, err);
+        return refuse(&store->reads, err);
     status = store->ops->get(store, key, out, err);
-    circuit_leave(&store->circuit, pass, status != STATUS_RETRY);
+    circuit_leave(&store->reads, pass, status != STATUS_RETRY);
     if (status != STATUS_OK)
         out->size = 0; // overflowed stays: it tells too large from not there
     return status;

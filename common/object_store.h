@@ -40,7 +40,8 @@ enum status object_store_put(struct object_store *store, const char *key, struct
 // sets out->overflowed.
 enum status object_store_get(struct object_store *store, const char *key, struct buffer *out,
                              struct error *err) MUST_CHECK;
-// Several tries in a row have failed: calls answer RETRY at once for a while (circuit.h).
+// Several writes in a row have failed: they answer RETRY at once for a while (circuit.h). Reads have a
+// circuit of their own.
 bool object_store_is_down(struct object_store *store);
 // Whether the store can be reached and written, for doctor: writes and reads a small probe object.
 enum status object_store_check(struct object_store *store, struct error *err) MUST_CHECK;

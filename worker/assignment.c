@@ -110,13 +110,21 @@ enum offsets_caution assignment_caution(struct assignment *assignment)
     return strongest;
 }
 
-void assignment_acquit_idle(struct assignment *assignment, enum job_topic topic, int32_t partition)
+bool assignment_reach_end(struct assignment *assignment, enum job_topic topic, int32_t partition)
 {
     pthread_mutex_lock(&assignment->lock);
     struct assigned *entry = find(assignment, topic, partition);
-    if (entry)
-        offsets_acquit_idle(&entry->offsets);
+    bool cleared = entry && offsets_reach_end(&entry->offsets);
     pthread_mutex_unlock(&assignment->lock);
+    return cleared;
+}
+
+bool assignment_holds(struct assignment *assignment, enum job_topic topic, int32_t partition)
+{
+    pthread_mutex_lock(&assignment->lock);
+    bool holds = find(assignment, topic, partition) != NULL;
+    pthread_mutex_unlock(&assignment->lock);
+    return holds;
 }
 
 void assignment_set_alone(struct assignment *assignment, const struct job *job)

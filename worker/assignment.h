@@ -47,8 +47,10 @@ void assignment_finish(struct assignment *assignment, const struct job *job);
 
 // The strongest caution any partition asks for.
 enum offsets_caution assignment_caution(struct assignment *assignment);
-// The partition has been read to its end: if none of its records is open, no record of it killed anyone.
-void assignment_acquit_idle(struct assignment *assignment, enum job_topic topic, int32_t partition);
+// The partition has been read to its end: once none of its records is open, no record of it killed anyone.
+// True: that cleared it of suspicion just now.
+bool assignment_reach_end(struct assignment *assignment, enum job_topic topic, int32_t partition);
+bool assignment_holds(struct assignment *assignment, enum job_topic topic, int32_t partition);
 // first of the job's partition is about to run alone, so that another death will convict it. Caller holds
 // rebalance.
 void assignment_set_alone(struct assignment *assignment, const struct job *job);

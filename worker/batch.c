@@ -63,13 +63,11 @@ static struct job *promote(struct worker *worker, struct job *expired)
     return leader;
 }
 
-// Those nobody waits for, or that a rebalance took away meanwhile.
-static void remove_expired(struct gathering *gathering)
+int batch_keep_timely(struct worker *worker, struct job **jobs, int count)
 {
-    struct worker *worker = gathering->worker;
     int kept = 0;
-    for (int i = 0; i < gathering->count; i++) {
-        struct job *job = gathering->jobs[i];
+    for (int i = 0; i < count; i++) {
+        struct job *job = jobs[i];
         if (!assignment_is_current(&worker->assignment, job)) {
             worker_end_job(worker, job);
             job = NULL;
@@ -79,9 +77,9 @@ static void remove_expired(struct gathering *gathering)
             job = leader;
         }
         if (job)
-            gathering->jobs[kept++] = job;
+            jobs[kept++] = job;
     }
-    gathering->count = kept;
+    return kept;
 }
 
 // The most of the gathered jobs, in order, that can run together without one of them missing its deadline.
@@ -131,7 +129,7 @@ static void stamp(struct job *job, const struct batch *batch)
 static void send_batch(struct gathering *gathering, enum batch_reason reason)
 {
     struct worker *worker = gathering->worker;
-    remove_expired(gathering);
+    gathering->count = batch_keep_timely(worker, gathering->jobs, gathering->count);
     if (gathering->count == 0)
         return;
     struct batch *batch = memory_alloc(sizeof *batch);

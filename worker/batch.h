@@ -14,4 +14,11 @@ struct batch {
     struct job *jobs[BATCH_LIMIT];
 };
 
+struct worker;
+
+// Drops from jobs those that a rebalance took away and answers those whose deadline would pass before the
+// device could; where such a one leads others that can still be in time, one of these takes its place.
+// Returns how many are left, in order.
+int batch_keep_timely(struct worker *worker, struct job **jobs, int count);
+
 #endif

@@ -7,6 +7,7 @@
 
 #include "common/log.h"
 #include "common/version.h"
+#include "worker/health.h"
 
 enum { CACHE_HIT, CACHE_MISS, CACHE_UNAVAILABLE };
 
@@ -137,6 +138,8 @@ static int64_t jittered(int64_t ttl_ms, const struct job *job)
 
 void cache_store(struct worker *worker, const struct job *job)
 {
+    if (health_is_suspect(worker, job)) // it would outlive the worker that computed it
+        return;
     if (!worker->cache || job->cache_hit || !*job->cache_key || !*job->attention_key)
         return;
     struct cache_value value;

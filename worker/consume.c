@@ -3,6 +3,7 @@
 #include "worker/consume.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,8 @@ enum {
     PING_MS = 2000,
     COMPLAIN_MS = 10000,
     SEEK_TIMEOUT_MS = 1000,
+    KEY_LIMIT = 64 * 1024, // a prediction is this and a few KiB: far from what a broker refuses
+    ROUTINE_TURN = 5,
     ANSWER_LIMIT = 64 * 1024
 };
 
@@ -31,8 +34,11 @@ struct consume {
     struct job *held[TOPIC_COUNT]; // a job that found no room; its topic is paused
     int64_t intake_limit_bytes;    // of records in the pipeline
     int intake_limit_jobs;
+    bool paused[TOPIC_COUNT];
+    unsigned turns; // of retry_held
 };
 
+static void switch_topic(struct consume *consume, enum job_topic topic, bool pause);
 static void apply_pauses(struct consume *consume);
 
 // Every assignment begins anew. A held job is of the one before: placed into the next, its offset could make
@@ -51,6 +57,8 @@ static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t event,
     }
     if (event == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         rebalance_assign(consume->worker, consumer, partitions);
+        for (int topic = 0; topic < TOPIC_COUNT; topic++)
+            switch_topic(consume, (enum job_topic)topic, false);
         apply_pauses(consume);
     } else {
         rebalance_revoke(consume->worker, consumer);
@@ -182,45 +190,74 @@ static bool copy_message(struct worker *worker, const rd_kafka_message_t *messag
     job->topic = strcmp(topic, job_topic_name(worker, TOPIC_URGENT)) == 0 ? TOPIC_URGENT : TOPIC_ROUTINE;
     job->partition = message->partition;
     job->offset = message->offset;
-    job->null_key = message->key == NULL;
+    job->key_omitted = message->key_len > KEY_LIMIT;
+    job->null_key = message->key == NULL || job->key_omitted;
+    size_t key_size = job->key_omitted ? 0 : message->key_len;
     job->null_value = message->payload == NULL;
     job->replayed = is_replayed(message);
-    arena_init(&job->arena, message->key_len + 1024);
-    job->key = (struct bytes){arena_copy(&job->arena, message->key, message->key_len), message->key_len};
+    arena_init(&job->arena, key_size + 1024);
+    job->key = (struct bytes){arena_copy(&job->arena, message->key, key_size), key_size};
+    if (job->key_omitted)
+        job_fail(job, JOB_INVALID_FIELD, "the record's key has %zu bytes, %d are allowed", message->key_len,
+                 KEY_LIMIT);
     job_stamp(job, MOMENT_CONSUMED);
     struct error err;
     return message->len == 0 || buffer_append(&job->value, message->payload, message->len, &err) == STATUS_OK;
 }
 
-// Pauses and resumes so that no record comes from a topic with a held job.
-static void apply_pauses(struct consume *consume)
+// What would lose a record if this process went on.
+static void PRINTF_LIKE(2, 3) fail(struct worker *worker, const char *format, ...)
 {
-    rd_kafka_topic_partition_list_t *pause = rd_kafka_topic_partition_list_new(8);
-    rd_kafka_topic_partition_list_t *resume = rd_kafka_topic_partition_list_new(8);
+    struct error err;
+    char sentence[sizeof err.message];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(sentence, sizeof sentence, format, args);
+    va_end(args);
+    if (error_set(&err, STATUS_FATAL, "%s", sentence) != STATUS_OK)
+        worker_fail(worker, &err);
+}
+
+static void switch_topic(struct consume *consume, enum job_topic topic, bool pause)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
     struct assigned entry;
-    for (int i = 0; assignment_at(&consume->worker->assignment, i, &entry); i++) {
-        bool paused = consume->held[entry.topic] || consume->worker->stopping;
-        rd_kafka_topic_partition_list_add(paused ? pause : resume,
-                                          job_topic_name(consume->worker, entry.topic), entry.partition);
-    }
-    rd_kafka_resp_err_t result = rd_kafka_pause_partitions(consume->consumer, pause);
-    if (result == RD_KAFKA_RESP_ERR_NO_ERROR)
-        result = rd_kafka_resume_partitions(consume->consumer, resume);
+    for (int i = 0; assignment_at(&consume->worker->assignment, i, &entry); i++)
+        if (entry.topic == topic)
+            rd_kafka_topic_partition_list_add(list, job_topic_name(consume->worker, topic), entry.partition);
+    rd_kafka_resp_err_t result = pause ? rd_kafka_pause_partitions(consume->consumer, list)
+                                       : rd_kafka_resume_partitions(consume->consumer, list);
     if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
         LOG_WARN("pause_failed", "reason=\"%s\"", rd_kafka_err2str(result));
-    rd_kafka_topic_partition_list_destroy(pause);
-    rd_kafka_topic_partition_list_destroy(resume);
+    rd_kafka_topic_partition_list_destroy(list);
+    consume->paused[topic] = pause;
+}
+
+// Pauses and resumes so that no record comes from a topic with a held job. Only where something changes:
+// librdkafka 2.0 reads a partition that is resumed without having been paused again from where it was
+// assigned.
+static void apply_pauses(struct consume *consume)
+{
+    for (int topic = 0; topic < TOPIC_COUNT; topic++) {
+        bool pause = consume->held[topic] || consume->worker->stopping;
+        if (pause != consume->paused[topic])
+            switch_topic(consume, (enum job_topic)topic, pause);
+    }
 }
 
 // The record will come again, once its partition is resumed.
 static void put_back(struct consume *consume, struct job *job)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(list, job_topic_name(consume->worker, job->topic), job->partition)
-        ->offset = job->offset;
+    rd_kafka_topic_partition_t *entry =
+        rd_kafka_topic_partition_list_add(list, job_topic_name(consume->worker, job->topic), job->partition);
+    entry->offset = job->offset;
     rd_kafka_error_t *error = rd_kafka_seek_partitions(consume->consumer, list, SEEK_TIMEOUT_MS);
-    if (error)
-        LOG_WARN("seek_failed", "reason=\"%s\"", rd_kafka_error_string(error));
+    bool current = assignment_holds(&consume->worker->assignment, job->topic, job->partition);
+    if (current && (error || entry->err != RD_KAFKA_RESP_ERR_NO_ERROR))
+        fail(consume->worker, "record %" PRId64 " of %s partition %d can't be put back: %s", job->offset,
+             entry->topic, job->partition,
+             error ? rd_kafka_error_string(error) : rd_kafka_err2str(entry->err));
     rd_kafka_error_destroy(error);
     rd_kafka_topic_partition_list_destroy(list);
     job_free(job);
@@ -307,13 +344,18 @@ static void drop_held(struct consume *consume, enum job_topic topic)
     consume->held[topic] = NULL;
     if (job && job->taken)
         worker_end_job(consume->worker, job);
-    else if (job)
+    else if (job && !consume->worker->stopping)
         put_back(consume, job);
+    else
+        job_free(job);
 }
 
+// Urgent first, but one turn in five routine first: what room there is may be for one job only.
 static void retry_held(struct consume *consume)
 {
-    for (int topic = 0; topic < TOPIC_COUNT; topic++) {
+    bool routine_first = ++consume->turns % ROUTINE_TURN == 0;
+    for (int i = 0; i < TOPIC_COUNT; i++) {
+        int topic = routine_first ? i : TOPIC_COUNT - 1 - i;
         struct job *job = consume->held[topic];
         if (!job)
             continue;
@@ -330,11 +372,7 @@ static void take_record(struct consume *consume, const rd_kafka_message_t *messa
 {
     struct job *job = job_new(ANSWER_LIMIT, message->len);
     if (!copy_message(consume->worker, message, job)) {
-        struct error err;
-        enum status status =
-            error_set(&err, STATUS_FATAL, "no memory for a record of %zu bytes", message->len);
-        if (status != STATUS_OK)
-            worker_fail(consume->worker, &err);
+        fail(consume->worker, "no memory for a record of %zu bytes", message->len);
         job_free(job);
         return;
     }
@@ -348,6 +386,19 @@ static void take_record(struct consume *consume, const rd_kafka_message_t *messa
     }
 }
 
+// The partition has been read to its end. What that clears is committed at once: where nothing comes in,
+// nothing else would commit it, and the next death would count on top.
+static void reach_end(struct worker *worker, enum job_topic topic, int32_t partition)
+{
+    struct error err;
+    if (!assignment_reach_end(&worker->assignment, topic, partition))
+        return;
+    pthread_mutex_lock(&worker->assignment.rebalance);
+    if (publisher_mark(worker->publisher, true, &err) != STATUS_OK)
+        LOG_WARN("mark_not_committed", "reason=\"%s\"", err.message);
+    pthread_mutex_unlock(&worker->assignment.rebalance);
+}
+
 static void take_message(struct consume *consume, rd_kafka_message_t *message)
 {
     struct worker *worker = consume->worker;
@@ -356,16 +407,18 @@ static void take_message(struct consume *consume, rd_kafka_message_t *message)
             take_record(consume, message);
     } else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
         bool urgent = strcmp(rd_kafka_topic_name(message->rkt), job_topic_name(worker, TOPIC_URGENT)) == 0;
-        assignment_acquit_idle(&worker->assignment, urgent ? TOPIC_URGENT : TOPIC_ROUTINE,
-                               message->partition);
+        reach_end(worker, urgent ? TOPIC_URGENT : TOPIC_ROUTINE, message->partition);
     } else if (message->err == RD_KAFKA_RESP_ERR__FATAL || rd_kafka_fatal_error(consume->consumer, NULL, 0)) {
         char reason[256];
-        struct error err;
         rd_kafka_fatal_error(consume->consumer, reason, sizeof reason);
-        if (error_set(&err, STATUS_FATAL, "Kafka ended this consumer: %s", reason) != STATUS_OK)
-            worker_fail(worker, &err);
+        fail(worker, "Kafka ended this consumer: %s", reason);
+    } else if (message->err == RD_KAFKA_RESP_ERR__BAD_MSG ||
+               message->err == RD_KAFKA_RESP_ERR__BAD_COMPRESSION) {
+        // librdkafka would go on behind it, and the records in it would look like a gap: answered.
+        fail(worker, "records of %s partition %d are damaged: %s", rd_kafka_topic_name(message->rkt),
+             message->partition, rd_kafka_message_errstr(message));
     } else {
-        LOG_INFO("consume_error", "reason=\"%s\"", rd_kafka_message_errstr(message));
+        LOG_WARN("consume_error", "reason=\"%s\"", rd_kafka_message_errstr(message));
     }
     rd_kafka_message_destroy(message);
 }
@@ -378,10 +431,8 @@ static void subscribe(struct consume *consume)
                                           RD_KAFKA_PARTITION_UA);
     rd_kafka_resp_err_t result = rd_kafka_subscribe(consume->consumer, topics);
     rd_kafka_topic_partition_list_destroy(topics);
-    struct error err;
-    if (result != RD_KAFKA_RESP_ERR_NO_ERROR &&
-        error_set(&err, STATUS_FATAL, "subscribe: %s", rd_kafka_err2str(result)) != STATUS_OK)
-        worker_fail(consume->worker, &err);
+    if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
+        fail(consume->worker, "subscribe: %s", rd_kafka_err2str(result));
 }
 
 static void begin_stop(struct consume *consume)

@@ -41,7 +41,9 @@ static enum status get_object(struct worker *worker, struct job *job, const char
         buffer_clear(&job->object);
         enum status status = object_store_get(worker->objects, key, &job->object, err);
         int64_t wait_ms = backoff_next_ms(&backoff);
-        if (status != STATUS_RETRY || clock_monotonic_ms() + wait_ms > until_ms || worker->stopping)
+        job->unfetched =
+            status == STATUS_RETRY && (worker->stopping || !assignment_is_current(&worker->assignment, job));
+        if (status != STATUS_RETRY || job->unfetched || clock_monotonic_ms() + wait_ms > until_ms)
             return status;
         struct timespec pause = {wait_ms / 1000, wait_ms % 1000 * 1000000};
         nanosleep(&pause, NULL);
@@ -87,6 +89,8 @@ enum stage_id fetch_step(struct worker *worker, struct job *job)
     if (job->code == JOB_OK)
         find_image(worker, job);
     job_stamp(job, MOMENT_FETCHED);
+    if (job->unfetched)
+        return STAGE_NONE;
     if (job->code != JOB_OK || cache_find(worker, job))
         return STAGE_POSTPROCESS;
     return STAGE_DECODE;

@@ -182,6 +182,14 @@ enum status health_check(struct health *health, struct error *err)
     return STATUS_OK;
 }
 
+bool health_is_finite(const float *logits, int count)
+{
+    for (int i = 0; i < count * LESION_CLASSES; i++)
+        if (!isfinite(logits[i]))
+            return false;
+    return true;
+}
+
 enum status health_run(struct health *health, const uint8_t *const *views, int count,
                        const struct inference *result, struct error *err)
 {
@@ -191,6 +199,8 @@ enum status health_run(struct health *health, const uint8_t *const *views, int c
     enum status status = run_device(health, views, count, result, err);
     health->computed++;
     health->batches++;
+    if (status == STATUS_OK && !health_is_finite(result->logits, count))
+        status = error_set(err, STATUS_FATAL, "a logit is no number");
     if (status != STATUS_OK) {
         LOG_WARN("device_error", "reason=\"%s\"", err->message);
         status = health_check(health, err);

@@ -21,10 +21,13 @@ void health_free(struct health *health);
 enum status health_check(struct health *health, struct error *err) MUST_CHECK;
 // Checks where known_answer_batches have been run since the last check.
 enum status health_check_if_due(struct health *health, struct error *err) MUST_CHECK;
-// plan_run for a batch of jobs. A device error is followed by a check and, where the device passes it, by a
-// second try. FATAL: as for health_check, or the second try failed too.
+// plan_run for a batch of jobs. A device error, or a logit that is no number (the input is bytes: it should
+// never be), is followed by a check and, where the device passes it, by a second try. FATAL: as for
+// health_check, or the second try ended in an error too.
 enum status health_run(struct health *health, const uint8_t *const *views, int count,
                        const struct inference *result, struct error *err) MUST_CHECK;
+
+bool health_is_finite(const float *logits, int count); // (count, LESION_CLASSES)
 
 // Whether the job holds a prediction that must not be published, since the device was found to compute wrong.
 // Any thread.

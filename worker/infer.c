@@ -22,11 +22,11 @@ struct results {
 static void deal_out(struct job *job, const struct results *results, int slot)
 {
     memcpy(job->logits, results->logits + slot * LESION_CLASSES, sizeof job->logits);
-    for (int i = 0; i < LESION_CLASSES; i++)
-        if (!isfinite(job->logits[i])) {
-            job_fail(job, JOB_INTERNAL, "the network gave a value that is not finite");
-            return;
-        }
+    if (!health_is_finite(job->logits, 1)) {
+        job_fail(job, JOB_INTERNAL,
+                 "the network gave a value that is not finite, twice, on a device that passed its check");
+        return;
+    }
     if (results->map_size == 0)
         return;
     job->maps = memory_alloc(results->map_size * sizeof(float));
@@ -43,28 +43,18 @@ static enum status compute(struct health *health, struct batch *batch, struct re
     return health_run(health, views, batch->count, &inference, err);
 }
 
-// What a rebalance took away while it waited for the device is not worth the device's time.
-static void drop_stale(struct worker *worker, struct batch *batch)
-{
-    int kept = 0;
-    for (int i = 0; i < batch->count; i++) {
-        if (assignment_is_current(&worker->assignment, batch->jobs[i]))
-            batch->jobs[kept++] = batch->jobs[i];
-        else
-            worker_end_job(worker, batch->jobs[i]);
-    }
-    batch->count = kept;
-}
-
 static void run_batch(struct worker *worker, struct health *health, struct batch *batch,
                       struct results *results)
 {
     struct error err;
-    drop_stale(worker, batch);
+    batch->count = batch_keep_timely(worker, batch->jobs, batch->count); // it waited for the device
     if (batch->count == 0) {
         atomic_fetch_sub(&worker->device_batches, 1);
         return;
     }
+    for (int i = 0; i < batch->count; i++)
+        if (!batch->jobs[i]->computing) // it leads since a moment ago
+            worker_begin_computing(worker, batch->jobs[i]);
     metrics_add(METRIC_BATCHES, batch->reason, 1);
     metrics_observe(METRIC_BATCH_SIZE, 0, batch->count);
     int64_t begun_us = clock_monotonic_us();

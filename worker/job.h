@@ -49,6 +49,7 @@ struct job {
     struct buffer
         value; // the record as it came, for the dead letters; released once the job can't fail any more
     bool null_key, null_value;
+    bool key_omitted;   // the record's key was too long to be sent again
     bool replayed;      // sent again from the dead letters
     size_t taken_bytes; // of the record when it was taken
     bool careful;       // runs alone in the process, after two owners of its partition died
@@ -62,6 +63,7 @@ struct job {
     struct arena image_arena; // holds record.image; released after decoding
     struct buffer object;     // the claim-checked image; released after decoding
     struct bytes image;       // in image_arena or object
+    bool unfetched; // given up because the worker stops or the partition went, not because of the job
     struct digest image_sha256;
     bool has_image_sha256;
     char cache_key[DIGEST_TEXT_SIZE]; // empty: no cache

@@ -29,7 +29,8 @@ static void forget(struct offsets *offsets)
     int64_t span = offsets->deaths == 1 ? OFFSETS_WARY_SPAN : OFFSETS_WARY_JOBS;
     offsets->alone_deaths = 0;
     offsets->alone = false;
-    if (offsets->first - offsets->died_at >= span)
+    bool idle = offsets->at_end && offsets->first >= offsets->seen;
+    if (offsets->first - offsets->died_at >= span || idle)
         offsets->deaths = 0;
 }
 
@@ -62,6 +63,7 @@ enum offsets_take offsets_take(struct offsets *offsets, int64_t offset)
 {
     if (offset < offsets->first || offset < offsets->seen)
         return OFFSETS_ANSWERED;
+    offsets->at_end = false;
     if (offsets->first >= offsets->seen && offset > offsets->first)
         jump(offsets, offset);
     if (offset - offsets->first >= offsets->window)
@@ -118,10 +120,13 @@ bool offsets_is_hopeless(const struct offsets *offsets)
     return offsets->deaths >= OFFSETS_DEATHS_LIMIT;
 }
 
-void offsets_acquit_idle(struct offsets *offsets)
+bool offsets_reach_end(struct offsets *offsets)
 {
-    if (offsets->first >= offsets->seen)
+    offsets->at_end = true;
+    bool cleared = offsets->first >= offsets->seen && offsets->deaths > 0;
+    if (cleared)
         offsets->deaths = offsets->alone_deaths = 0;
+    return cleared;
 }
 
 bool offsets_is_convicted(const struct offsets *offsets)

@@ -29,6 +29,7 @@ struct offsets {
     int64_t died_at; // first when the last owner died
     uint32_t owner;  // 0: none
     bool alone;
+    bool at_end;                            // nothing lies behind seen, as far as is known
     uint64_t done[OFFSETS_MAX_WINDOW / 64]; // ring: offset o is bit o % OFFSETS_MAX_WINDOW
 };
 
@@ -38,8 +39,8 @@ enum offsets_take { OFFSETS_NEW, OFFSETS_ANSWERED, OFFSETS_NO_ROOM };
 // A record arrived, in order. ANSWERED: it has an answer, or was taken before. Offsets skipped over
 // (transaction markers, compaction) count as answered. NO_ROOM: nothing changed.
 enum offsets_take offsets_take(struct offsets *offsets, int64_t offset);
-bool offsets_has_room(
-    const struct offsets *offsets); // whether the offset after the last taken would be accepted
+// Whether the offset after the last taken would be accepted.
+bool offsets_has_room(const struct offsets *offsets);
 
 // offset is answered. first moves past everything answered.
 void offsets_finish(struct offsets *offsets, int64_t offset);
@@ -56,10 +57,10 @@ void offsets_new_owner(struct offsets *offsets, uint32_t owner);
 // So many owners died without progress that several different records must have killed: a bad build or
 // device. The mark is cleared by an orderly stop, after which the next owner begins careful.
 bool offsets_is_hopeless(const struct offsets *offsets);
-void offsets_acquit_idle(
-    struct offsets *offsets); // the end was reached: forgets deaths where no record is open
-bool offsets_is_convicted(
-    const struct offsets *offsets); // first has killed OFFSETS_CONVICTION owners that ran it alone
+// The end of the partition was reached. Once no record is open, deaths are forgotten; true: just now.
+bool offsets_reach_end(struct offsets *offsets);
+// first has killed OFFSETS_CONVICTION owners that ran it alone.
+bool offsets_is_convicted(const struct offsets *offsets);
 
 void offsets_encode(const struct offsets *offsets, char text[OFFSETS_TEXT_SIZE]);
 // text NULL or empty: nothing is known beyond first. REJECTED: not ours; *offsets is then as after

@@ -67,7 +67,10 @@ static void run_steps(struct worker *worker, enum stage_id id)
         watchdog_end();
         metrics_observe(METRIC_STAGE_SECONDS, stages[id].metric,
                         (double)(clock_monotonic_us() - begun_us) / 1e6);
-        worker_pass(worker, job, next);
+        if (next == STAGE_NONE)
+            worker_end_job(worker, job);
+        else
+            worker_pass(worker, job, next);
     }
 }
 

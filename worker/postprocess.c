@@ -12,6 +12,7 @@
 #include "kernels/overlay.h"
 #include "worker/cache.h"
 #include "worker/stages.h"
+#include "worker/watchdog.h"
 
 enum { RETRY_BASE_MS = 50, RETRY_LIMIT_MS = 2000, PNG_LIMIT = 1 << 20 };
 
@@ -105,7 +106,9 @@ static void answer_riders(struct worker *worker, struct job *leader)
         else
             job_fail(rider, leader->code, "%s", leader->error.message);
         job_stamp(rider, MOMENT_POSTPROCESSED);
+        watchdog_end(); // a full inbox is publish's time, not ours
         worker_pass(worker, rider, STAGE_PUBLISH);
+        watchdog_begin();
         rider = next;
     }
 }

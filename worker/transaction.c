@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "worker/answer.h"
 #include "worker/faults.h"
+#include "worker/health.h"
 #include "worker/publish.h"
 
 enum {
@@ -28,7 +29,7 @@ struct publisher {
     struct worker *worker;
     rd_kafka_t *consumer;
     rd_kafka_t *producer; // NULL: to be made
-    char transactional_id[192];
+    char transactional_id[CONFIG_TEXT_MAX + JOB_WORKER_SIZE + 2];
     struct job *jobs[GROUP_LIMIT];
     int count;
     bool unknown;               // the last transaction may or may not have been committed
@@ -45,7 +46,7 @@ struct publisher *publisher_new(struct worker *worker, rd_kafka_t *consumer)
     struct publisher *publisher = memory_alloc(sizeof *publisher);
     publisher->worker = worker;
     publisher->consumer = consumer;
-    snprintf(publisher->transactional_id, sizeof publisher->transactional_id, "%.100s-%s",
+    snprintf(publisher->transactional_id, sizeof publisher->transactional_id, "%s-%s",
              config_text(worker->config, "group"), worker->instance);
     return publisher;
 }
@@ -203,6 +204,17 @@ static enum status make_producer(struct publisher *publisher, struct error *err)
     return status;
 }
 
+// Going on without what it says would answer jobs twice.
+static enum status refuse_metadata(struct worker *worker, enum job_topic topic, int32_t partition,
+                                   const struct error *reason, struct error *err)
+{
+    enum status status =
+        error_set(err, STATUS_FATAL, "%s partition %d: %.300s; was it written by another version?",
+                  job_topic_name(worker, topic), partition, reason->message);
+    worker_fail(worker, err);
+    return status;
+}
+
 enum status publisher_read_committed(struct worker *worker, rd_kafka_t *consumer, enum job_topic topic,
                                      int32_t partition, struct offsets *offsets, bool *found,
                                      struct error *err)
@@ -225,7 +237,7 @@ enum status publisher_read_committed(struct worker *worker, rd_kafka_t *consumer
         text[size] = '\0';
         struct error foreign;
         if (offsets_decode(offsets, entry->offset, worker->window, text, &foreign) != STATUS_OK)
-            LOG_WARN("commit_metadata_ignored", "partition=%d reason=\"%s\"", partition, foreign.message);
+            status = refuse_metadata(worker, topic, partition, &foreign, err);
     }
     rd_kafka_topic_partition_list_destroy(list);
     return status;
@@ -240,7 +252,8 @@ static void remove_job(struct publisher *publisher, int index)
 static void remove_stale(struct publisher *publisher)
 {
     for (int i = publisher->count - 1; i >= 0; i--)
-        if (!assignment_is_current(&publisher->worker->assignment, publisher->jobs[i]))
+        if (!assignment_is_current(&publisher->worker->assignment, publisher->jobs[i]) ||
+            health_is_suspect(publisher->worker, publisher->jobs[i]))
             remove_job(publisher, i);
 }
 
@@ -315,7 +328,7 @@ static void add_header(rd_kafka_headers_t *headers, const char *name, const char
 static rd_kafka_headers_t *dead_letter_headers(const struct worker *worker, const struct job *job)
 {
     char number[24];
-    rd_kafka_headers_t *headers = rd_kafka_headers_new(8);
+    rd_kafka_headers_t *headers = rd_kafka_headers_new(10);
     add_header(headers, "error_code", job_code_name(job->code));
     add_header(headers, "error_message", job->error.message);
     add_header(headers, "source_topic", job_topic_name(worker, job->topic));
@@ -328,6 +341,8 @@ static rd_kafka_headers_t *dead_letter_headers(const struct worker *worker, cons
     add_header(headers, "worker", worker->instance);
     if (job->oversized)
         add_header(headers, "value_omitted", "true");
+    if (job->key_omitted)
+        add_header(headers, "key_omitted", "true");
     return headers;
 }
 

@@ -27,7 +27,8 @@ enum stage_id {
     STAGE_INFER,
     STAGE_POSTPROCESS,
     STAGE_PUBLISH,
-    STAGE_COUNT
+    STAGE_COUNT,
+    STAGE_NONE = STAGE_COUNT // nowhere: the job is not finished here, its next owner does it
 };
 
 // What is known of the device. LOST: it gives errors. WRONG: it gave a wrong answer, so none of its answers

@@ -206,6 +206,25 @@ static void test_many_deaths_stop_the_worker_once(void **state)
     assert_int_equal(offsets_caution(&offsets), CAUTION_CAREFUL);
 }
 
+static void test_an_idle_partition_is_acquitted(void **state)
+{
+    (void)state;
+    struct offsets offsets;
+    offsets_init(&offsets, 10, 64);
+    for (int i = 0; i < 3; i++) {
+        offsets_new_owner(&offsets, next_owner++);
+        offsets = reread(&offsets);
+    }
+    assert_int_equal(offsets_take(&offsets, 10), OFFSETS_NEW);
+    assert_false(offsets_reach_end(&offsets)); // 10 is open: it may be the killer
+    assert_int_equal(offsets_caution(&offsets), CAUTION_CAREFUL);
+    offsets_finish(&offsets, 10); // it was not, and nothing else is there
+    assert_int_equal(offsets_caution(&offsets), CAUTION_NONE);
+    offsets_new_owner(&offsets, next_owner++);
+    assert_true(offsets_reach_end(&offsets));
+    assert_int_equal(offsets_caution(&offsets), CAUTION_NONE);
+}
+
 static void test_an_orderly_end_is_no_death(void **state)
 {
     (void)state;
@@ -269,6 +288,7 @@ int main(void)
         cmocka_unit_test(test_against_plain_array),
         cmocka_unit_test(test_a_record_is_taken_once),
         cmocka_unit_test(test_deaths_lead_to_conviction),
+        cmocka_unit_test(test_an_idle_partition_is_acquitted),
         cmocka_unit_test(test_an_orderly_end_is_no_death),
         cmocka_unit_test(test_the_same_owner_again_is_no_death),
         cmocka_unit_test(test_many_deaths_stop_the_worker_once),

@@ -155,3 +155,12 @@ skinsight_cuda_backend_open(uint32_t interface_version, struct backend **backend
     *backend = &cuda->backend;
     return STATUS_OK;
 }
+
+__attribute__((visibility("default"))) bool skinsight_cuda_figures(struct backend *backend,
+                                                                   struct gpu_figures *figures)
+{
+    struct cuda_backend *cuda = (struct cuda_backend *)backend;
+    if (cuda->device.health)
+        health_read(cuda->device.health, figures);
+    return cuda->device.health != NULL;
+}

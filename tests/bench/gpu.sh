@@ -2,8 +2,8 @@
 # gpu.sh: checks and times the CUDA backend on a machine with a GPU, in less than eight minutes.
 #
 #   gpu.sh pack DIR [BUILD]   on a machine with the build (no GPU needed): copies what the other machine has to be given
-#                             into DIR: bench_gpu, the backend's library, the few system libraries they need (about
-#                             12 MB). BUILD is build/cuda, made by `cmake --preset cuda && cmake --build --preset cuda`.
+#                             into DIR: bench_gpu, the operations' tests, the backend's library, the few system
+#                             libraries they need (about 20 MB). BUILD is build/cuda, made by `cmake --preset cuda && cmake --build --preset cuda`.
 #   gpu.sh run DIR [OUT]      on the machine with the GPU, which needs no network and no compiler: a driver of version
 #                             580 or newer, cuBLASLt of CUDA 13 (found in the toolkit, or beside PyTorch), and for the
 #                             peers PyTorch. Logs go to OUT (default DIR/out); a summary is printed last.
@@ -15,16 +15,18 @@ set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 2
 
 usage() {
-    sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
     exit 2
 }
 
 pack() { # DIR BUILD
     local to=$1 build=$2 file
     mkdir -p "$to/lib"
-    cp "$build/bin/bench_gpu" "$build/bin/libskinsight_cuda.so" "$to/" || exit 1
-    strip --strip-debug "$to/bench_gpu" "$to/libskinsight_cuda.so"
-    for file in "$to/bench_gpu" "$to/libskinsight_cuda.so"; do
+    for file in bench_gpu gpu_test_ops gpu_test_products libskinsight_cuda.so; do
+        cp "$build/bin/$file" "$to/" || exit 1
+        strip --strip-debug "$to/$file"
+    done
+    for file in "$to"/bench_gpu "$to"/gpu_test_* "$to/libskinsight_cuda.so"; do
         ldd "$file" | awk '$2 == "=>" && $3 ~ /^\// { print $3 }'
     done | sort -u | grep -Ev '/(libc|libm|libdl|librt|libpthread|ld-linux[^/]*|libcublasLt)\.so' |
         xargs -r cp -L -t "$to/lib"
@@ -68,13 +70,14 @@ run() { # DIR OUT
     nvidia-smi --query-gpu=timestamp,clocks.sm,power.draw,temperature.gpu,utilization.gpu --format=csv -lms 500 \
         >"$out/clocks.csv" 2>/dev/null &
     local watcher=$!
+    step ops 30 "$from/gpu_test_ops" || failed=1
+    step products 60 "$from/gpu_test_products" || failed=1
     step check 60 "$from/bench_gpu" check || failed=1
     step check-own 60 env SKINSIGHT_CUDA_PRODUCTS=own "$from/bench_gpu" check || failed=1
     if command -v compute-sanitizer >/dev/null; then
         local small=("$from/bench_gpu" time vit_tiny_patch16_224 fp16 3)
         step memcheck 60 compute-sanitizer --error-exitcode 1 "${small[@]}" || failed=1
-        step racecheck 60 env SKINSIGHT_CUDA_PRODUCTS=own compute-sanitizer --tool racecheck --error-exitcode 1 \
-            "${small[@]}" || failed=1
+        step racecheck 90 compute-sanitizer --tool racecheck --error-exitcode 1 "$from/gpu_test_products" || failed=1
     fi
     for precision in bf16 fp16 int8; do
         # shellcheck disable=SC2086

@@ -155,6 +155,9 @@ static void test_refusals(void **state)
     assert_non_null(strstr(err.message, "interface"));
     assert_null(backend);
     backend = open_shim(75);
+    struct gpu_figures figures;
+    assert_false(skinsight_cuda_figures(backend, &figures)); // the shim has no NVML
+    assert_false(cuda_plugin_figures(backend, &figures));    // and came from no library
     struct network *network = mini_vit(64, 1);
     struct plan_options options = {.precision = PRECISION_BF16, .max_batch = 1};
     assert_int_equal(prepare(backend, network, options, &plan, &err), STATUS_REJECTED);

@@ -8,6 +8,9 @@
 #include <string.h>
 
 #include "kernels/cuda/ops.h"
+#include "tests/support/cuda/cuda_memory.h"
+
+extern bool shim_backwards; // cuda_shim.h, which is C++
 
 struct shim_device_state shim_device = {.compute_capability = 80, .fail_at = -1};
 
@@ -173,4 +176,33 @@ void device_graph_free(struct device *device, struct device_graph *graph)
 enum status device_check(struct device *device, const char *doing, struct error *err)
 {
     return step(device, doing, err);
+}
+
+void *cuda_memory(size_t size)
+{
+    void *memory = NULL;
+    if (posix_memalign(&memory, 256, size) != 0)
+        abort();
+    memset(memory, 0xff, size);
+    return memory;
+}
+
+void cuda_memory_free(void *memory)
+{
+    free(memory);
+}
+
+void cuda_memory_ready(void)
+{
+}
+
+bool cuda_memory_runs(int compute_capability)
+{
+    (void)compute_capability;
+    return true;
+}
+
+void cuda_memory_run_backwards(bool backwards)
+{
+    shim_backwards = backwards;
 }

@@ -108,6 +108,14 @@ SIMD_INLINE simd finish_place(const struct conv_window *w, int x, int channel, i
 
 enum { STRIP = 4 };
 
+// Some channels of a place of a row; zero in the padding beside it. inside: it is not in the padding.
+SIMD_INLINE simd load_place(const struct conv_window *w, const float *row, int x, bool inside, int count)
+{
+    if (inside || (x >= 0 && x < w->width))
+        return load(at(row, w->in_stride, x), count);
+    return simd_zero();
+}
+
 // Up to STRIP places of a depthwise convolution side by side, one vector of channels. Sums go down the
 // window's rows, along each from left to right. inside: all STRIP windows lie in the map's width.
 SIMD_INLINE void depthwise_strip(const struct conv_window *w, int x, bool inside, int kernel, int stride,
@@ -127,9 +135,7 @@ SIMD_INLINE void depthwise_strip(const struct conv_window *w, int x, bool inside
         simd in[(STRIP - 1) * 2 + 5];
 #pragma GCC unroll 16
         for (int i = 0; i < (STRIP - 1) * stride + kernel; i++)
-            in[i] = inside || (left + i >= 0 && left + i < w->width)
-                        ? load(at(row, w->in_stride, left + i), count)
-                        : simd_zero();
+            in[i] = load_place(w, row, left + i, inside, count);
 #pragma GCC unroll 8
         for (int kx = 0; kx < kernel; kx++) {
             simd factor = load(weight + (size_t)kx * (size_t)w->weight_stride, count);

@@ -185,6 +185,10 @@ def check(fleet, jobs, wanted=None, history_too=True):
     return [json.loads(answer.value) for answer in answers]
 
 
+def answers_of(fleet):
+    return [json.loads(answer.value) for answer in fleet.answers()]
+
+
 def wanted_logits(indices):
     return {hashlib.sha256(picture(index)).hexdigest(): simulated_logits(index) for index in indices}
 
@@ -270,6 +274,24 @@ def wait_all(fleet, herd, count, timeout_s, step=None):
         if herd:
             herd.tend()
         time.sleep(0.05)  # between two looks
+
+
+def rss_kb(worker):
+    """Resident memory of a worker; 0 when it is gone."""
+    try:
+        text = pathlib.Path(f"/proc/{worker.process.pid}/status").read_text()
+    except OSError:
+        return 0
+    return int(text.split("VmRSS:")[1].split()[0]) if "VmRSS:" in text else 0
+
+
+def slope_kb_per_minute(samples, number):
+    """Least squares over [(seconds, [KB of each worker])]; the first third is warm-up."""
+    points = [(seconds / 60, sizes[number]) for seconds, sizes in samples[len(samples) // 3:]]
+    mean_x = sum(x for x, _ in points) / len(points)
+    mean_y = sum(y for _, y in points) / len(points)
+    spread = sum((x - mean_x) ** 2 for x, _ in points)
+    return sum((x - mean_x) * (y - mean_y) for x, y in points) / spread
 
 
 # ---- the fault proxy ---------------------------------------------------------------------------------------

@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""test_redis_faults.py: a Redis that hangs, dies, resets in the middle of a reply, crawls, is full, is a replica, holds
+values of a wrong type, cut short, or forged. No job fails for it, no answer is another image's, and an answer takes at
+most a few of the cache's time-outs longer.
+"""
+import pathlib
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import chaos
+from harness import expect, expect_equal, wait_until
+
+TIMEOUT_MS, IMAGE_US, NOISE_MS = 50, 5000, 150  # noise: what a loaded machine adds to a single answer
+
+FOR_EACH_KEY = "for _, k in ipairs(redis.call('KEYS', 'skinsight:*')) do "
+WRONG_TYPE = FOR_EACH_KEY + "redis.call('DEL', k) redis.call('LPUSH', k, 'x') end"
+TRUNCATE = FOR_EACH_KEY + ("if redis.call('TYPE', k).ok == 'string' then "
+                           "redis.call('SET', k, string.sub(redis.call('GET', k), 1, 200)) end end")
+# Every key gets its neighbour's value: sound, but about another image.
+FORGE = ("local keys, values = redis.call('KEYS', 'skinsight:*'), {} "
+         "for i, k in ipairs(keys) do values[i] = redis.call('GET', k) end "
+         "for i, k in ipairs(keys) do redis.call('SET', k, values[i % #keys + 1]) end")
+FLIP = FOR_EACH_KEY + ("local v = redis.call('GET', k) local at = math.floor(#v / 2) "
+                       "redis.call('SETRANGE', k, at, string.char((string.byte(v, at + 1) + 1) % 256)) end")
+
+
+class Cached:
+    def __init__(self, stack, fleet):
+        self.stack, self.fleet = stack, fleet
+        self.port = stack.env["REDIS_URL"].rsplit(":", 1)[1]
+        self.proxy = chaos.Proxy(stack, "redis-proxy", self.port, of_bytes=True)
+        self.worker = fleet.start("cached", backend="simulated", cache=f"redis://127.0.0.1:{self.proxy.port}",
+                                  environment={"SKINSIGHT_SIMULATED_US": f"{IMAGE_US},0"}, commit_interval_ms=1,
+                                  cache_timeout_ms=TIMEOUT_MS).wait_ready()
+        self.written = 0
+        self.pictures = set()
+
+    def redis(self, *words):
+        done = subprocess.run(["redis-cli", "-p", self.port, *words], capture_output=True, text=True, timeout=20)
+        expect(done.returncode == 0 and not done.stdout.startswith("(error)"), f"redis-cli {words}: {done.stdout}")
+        return done.stdout.strip()
+
+    def ask(self, jobs, fresh):
+        """Jobs one after the other, every second about a picture asked for before; their milliseconds."""
+        before = self.written
+        for number in range(jobs):
+            picture = fresh + number if number % 2 else number % 8
+            self.pictures.add(picture)
+            chaos.write_pictures(self.fleet, 1, 1, start=picture)
+            self.written += 1
+        chaos.wait_all(self.fleet, None, self.written, 60)
+        answers = [answer for answer in chaos.answers_of(self.fleet)
+                   if answer["provenance"]["source"]["offset"] >= before]
+        stamps = [answer["provenance"]["timestamps"] for answer in answers]
+        return [stamp["published"] - stamp["consumed"] for stamp in stamps]
+
+
+def scenarios(cached, stack):
+    """(name, break it, mend it)"""
+    tell = cached.proxy.tell
+    set_memory = lambda size: cached.redis("config", "set", "maxmemory", size)
+    yield "hangs", lambda: tell("connection every * hang"), lambda: tell("clear")
+    yield "resets in mid-reply", lambda: tell("connection every * reset 20"), lambda: tell("clear")
+    yield "ends in mid-reply", lambda: tell("connection every * truncate 20"), lambda: tell("clear")
+    yield "crawls at 20 bytes/s", lambda: tell("connection every * slow 20"), lambda: tell("clear")
+    yield "wrong type", lambda: cached.redis("eval", WRONG_TYPE, "0"), lambda: cached.redis("flushall")
+    yield "truncated values", lambda: cached.redis("eval", TRUNCATE, "0"), lambda: cached.redis("flushall")
+    yield "values of other images", lambda: cached.redis("eval", FORGE, "0"), lambda: cached.redis("flushall")
+    yield "values with a byte changed", lambda: cached.redis("eval", FLIP, "0"), lambda: cached.redis("flushall")
+    yield "out of memory", lambda: (cached.redis("config", "set", "maxmemory-policy", "noeviction"), set_memory("1")), \
+        lambda: set_memory("256mb")
+    yield "read-only replica", lambda: cached.redis("replicaof", "127.0.0.1", "1"), \
+        lambda: cached.redis("replicaof", "no", "one")
+    yield "killed", lambda: stack.kill("redis"), lambda: stack.start("redis")
+
+
+def test_redis_faults(stack):
+    jobs = stack.size(12, 100)
+    with stack.fleet("redis-faults", partitions=1) as fleet:
+        cached = Cached(stack, fleet)
+        cached.ask(8, 100)
+        usual = cached.ask(jobs, 1000)
+        fresh = 2000
+        for name, break_it, mend_it in scenarios(cached, stack):
+            break_it()
+            took = cached.ask(jobs, fresh)
+            mend_it()
+            added = max(took) - max(usual)
+            print(f"Redis {name}: slowest answer {max(took)} ms, {max(usual)} ms without the fault", flush=True)
+            expect(added <= 2 * TIMEOUT_MS + NOISE_MS, f"{name} added {added} ms: more than a lookup and a store take")
+            fresh += jobs
+            cached.ask(4, fresh)  # the breaker may still be open: what it learns here is not measured
+            fresh += 4
+        wait_until(lambda: hit_again(cached), "the cache is used again after the last fault", 30)
+        answers = chaos.check(fleet, cached.written, chaos.wanted_logits(sorted(cached.pictures)))
+        expect_equal(chaos.error_codes(answers), {}, "jobs answered with an error")
+        hits = sum(answer["provenance"]["cache_hit"] for answer in answers)
+        print(f"{cached.written} jobs, {hits} from the cache, none failed, none wrong", flush=True)
+
+
+def hit_again(cached):
+    before = cached.worker.metric("skinsight_cache_lookups_total", 'result="hit"')
+    cached.ask(2, 0)
+    return cached.worker.metric("skinsight_cache_lookups_total", 'result="hit"') > before
+
+
+if __name__ == "__main__":
+    chaos.main([test_redis_faults], "kafka", "redis")

@@ -85,7 +85,7 @@ static uint8_t *make_view(int view, int size)
 {
     static const int blocks[VIEWS] = {1, 7, 32};
     uint8_t *pixels = memory_alloc((size_t)size * (size_t)size * 3);
-    char name[16];
+    char name[32];
     snprintf(name, sizeof name, "view.%d", view);
     for (int i = 0; i < size * size * 3; i++) {
         int y = i / 3 / size / blocks[view], x = i / 3 % size / blocks[view];

@@ -32,10 +32,13 @@ mend() { # ROOT
 
 fetch() {
     python=${PYTHON:-python3}
-    "$python" -m pip --version >/dev/null 2>&1 || fail "$python has no pip; install python3-pip or set PYTHON"
     mkdir -p "$cache"
     partial=$(mktemp -d "$cache/cuda-13.0.XXXXXX")
     trap 'rm -rf "$partial"' EXIT
+    if ! "$python" -m pip --version >/dev/null 2>&1; then
+        "$python" -m venv "$partial/python" || fail "$python has neither pip nor venv; install python3-venv or set PYTHON"
+        python=$partial/python/bin/python
+    fi
     echo "fetching the CUDA 13.0 toolkit into $folder" >&2
     # shellcheck disable=SC2086
     "$python" -m pip install -q --disable-pip-version-check --root-user-action=ignore --no-deps \

@@ -10,10 +10,11 @@ cd "$(dirname "$0")/.."
 sh deploy/install.sh --tests
 SKINSIGHT_KAFKA_LIBS=$(sh deploy/services.sh fetch-kafka)
 SKINSIGHT_VERSITYGW=$(sh deploy/services.sh fetch-s3)
-export SKINSIGHT_KAFKA_LIBS SKINSIGHT_VERSITYGW
+SKINSIGHT_CUDA_ROOT=$(sh deploy/cuda.sh) # compiled and linked everywhere, run where a GPU is
+export SKINSIGHT_KAFKA_LIBS SKINSIGHT_VERSITYGW SKINSIGHT_CUDA_ROOT
 
 if command -v ccache >/dev/null; then
-    export CMAKE_C_COMPILER_LAUNCHER=ccache
+    export CMAKE_C_COMPILER_LAUNCHER=ccache CMAKE_CXX_COMPILER_LAUNCHER=ccache CMAKE_CUDA_COMPILER_LAUNCHER=ccache
 fi
 for preset in dev release; do
     cmake --preset "$preset"

@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""test_resources.py: too few descriptors, a full disk, large allocations that fail one at a time, and a wall clock that
+jumps an hour ahead and back. Nothing is corrupted; what fails says so; and the worker, or the one that is started in its
+place, goes on.
+"""
+import mmap
+import pathlib
+import struct
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import chaos
+import harness
+from harness import expect, expect_equal, wait_until
+
+PRELOAD = harness.BIN / "preload_faults.so"
+PARTITIONS, JOBS = 2, 40
+LARGE = 100 * 1024  # smaller allocations abort by design
+
+
+def run_jobs(fleet, herd, written, timeout_s=90):
+    chaos.write_pictures(fleet, JOBS, PARTITIONS, start=written)
+    chaos.wait_all(fleet, herd, written + JOBS, timeout_s)
+    return written + JOBS
+
+
+def test_few_descriptors(stack):
+    """Whatever the limit, a worker either serves or ends with a sentence; then one without the limit does the rest."""
+    outcomes = []
+    with stack.fleet("descriptors", partitions=PARTITIONS) as fleet:
+        written = 0
+        for limit in stack.size((12, 20, 32), range(8, 64, 4)):
+            chaos.write_pictures(fleet, JOBS, PARTITIONS, start=written)
+            written += JOBS
+            worker = fleet.start(f"fd{limit}", wrapper=["sh", "-c", f'ulimit -n {limit}; exec "$@"', "sh"],
+                                 backend="simulated", environment={"SKINSIGHT_SIMULATED_US": "0,1000"})
+            deadline = time.monotonic() + 12
+            while worker.alive() and chaos.count_answers(fleet) < written and time.monotonic() < deadline:
+                time.sleep(0.1)  # between two looks
+            served = chaos.count_answers(fleet) >= written
+            outcomes.append(f"{limit}: {'serves' if served else 'ends' if not worker.alive() else 'waits'}")
+            expect(served or worker.log_text().strip(), f"{worker.name} failed without a word")
+            worker.kill()
+            herd = chaos.Herd(fleet, 1, simulated_us="0,1000")
+            chaos.wait_all(fleet, herd, written, 60)
+            herd.stop()
+        chaos.check(fleet, written, chaos.wanted_logits(range(written)))
+        print(f"descriptors: {', '.join(outcomes)}; {written} jobs", flush=True)
+
+
+def test_full_disk(stack):
+    """The object store is on a disk of 64 KB: maps that don't fit are reported, and come again when there is room."""
+    disk = stack.folder / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True)
+    if mounted.returncode != 0:
+        print("full disk: not run, a tmpfs can't be mounted here", flush=True)
+        return
+    try:
+        with stack.fleet("full", partitions=PARTITIONS, objects=f"file://{disk}/objects") as fleet:
+            herd = chaos.Herd(fleet, 1, simulated_us="0,1000", job_budget_ms=200).wait_ready()
+            run_jobs(fleet, herd, 0)
+            missing = missing_maps(fleet)
+            expect(missing, "every map fitted on the disk")
+            expect(all(missing), "a map is missing without a reason")
+            subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
+            wait_until(lambda: not still_missing(fleet, herd), "maps are stored again", 60)
+            expect_equal(herd.starts, 1, "starts of the worker")
+            fleet.check()
+            print(f"full disk: {len(missing)} of {JOBS} maps missing ({missing[0]}); stored again with room", flush=True)
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+def missing_maps(fleet):
+    answers = chaos.answers_of(fleet)
+    return [answer["prediction"].get("attention_map_error") for answer in answers
+            if answer["prediction"]["attention_map_url"] is None]
+
+
+def still_missing(fleet, herd):
+    """Five jobs more: whether one of them lacks its map."""
+    before = chaos.count_answers(fleet)
+    fleet.write_jobs([chaos.job(10000 + before + number, fleet.stack.random) for number in range(5)])
+    chaos.wait_all(fleet, herd, before + 5, 60)
+    newest = sorted(chaos.answers_of(fleet), key=lambda answer: answer["provenance"]["timestamps"]["consumed"])[-5:]
+    return any(answer["prediction"]["attention_map_url"] is None for answer in newest)
+
+
+def test_failing_allocations(stack):
+    """The nth large allocation fails, for each n: the job gets an error, or the worker ends and the next one goes on."""
+    with stack.fleet("memory", partitions=PARTITIONS) as fleet:
+        written, ended = 0, 0
+        for nth in stack.size((1, 3, 6, 10, 20, 40), range(1, 120)):
+            environment = {"LD_PRELOAD": str(PRELOAD), "PRELOAD_MALLOC": f"{LARGE},{nth}", "SKINSIGHT_SIMULATED_US": "0,1000"}
+            worker = fleet.start(f"memory{nth}", backend="simulated", instance="m", environment=environment)
+            chaos.write_pictures(fleet, JOBS, PARTITIONS, start=written)
+            written += JOBS
+            wait_until(lambda: not worker.alive() or chaos.count_answers(fleet) >= written,
+                       f"{worker.name} serves or ends", 60)
+            if worker.alive():
+                worker.stop()
+                continue
+            ended += 1
+            print(f"allocation {nth}: {worker.last_words()}", flush=True)
+            expect(worker.log_text().strip(), f"{worker.name} ended without a word")
+            herd = chaos.Herd(fleet, 1, simulated_us="0,1000", instance="m")
+            chaos.wait_all(fleet, herd, written, 60)
+            herd.stop()
+        answers = chaos.check(fleet, written, chaos.wanted_logits(range(written)))
+        print(f"allocations: {ended} workers ended and were replaced, {written} jobs, "
+              f"errors {dict(chaos.error_codes(answers))}", flush=True)
+
+
+def test_clock_jumps(stack):
+    """An hour ahead, an hour back: latencies, sessions and transactions do not hang on the wall clock."""
+    file = stack.folder / "clock"
+    file.write_bytes(struct.pack("=q", 0))
+    with stack.fleet("clock", partitions=PARTITIONS) as fleet, open(file, "r+b") as opened:
+        shared = mmap.mmap(opened.fileno(), 8)
+        herd = chaos.Herd(fleet, 1, simulated_us="0,5000",
+                          environment={"LD_PRELOAD": str(PRELOAD), "PRELOAD_CLOCK": str(file)}).wait_ready()
+        written = run_jobs(fleet, herd, 0)
+        for offset_s in (3600, -3600, 0):
+            chaos.write_pictures(fleet, JOBS, PARTITIONS, start=written)
+            written += JOBS
+            before = chaos.count_answers(fleet)
+            wait_until(lambda: chaos.count_answers(fleet) > before, "the jobs are begun")
+            shared[:] = struct.pack("=q", offset_s)
+            chaos.wait_all(fleet, herd, written, 30)
+            written = run_jobs(fleet, herd, written, 30)
+        expect_equal(herd.starts, 1, "starts of the worker")
+        answers = chaos.check(fleet, written, chaos.wanted_logits(range(written)))
+        expect_equal(chaos.error_codes(answers), {}, "jobs answered with an error")
+        print(f"clock: +1 h, -1 h and back, {written} jobs", flush=True)
+
+
+if __name__ == "__main__":
+    chaos.main([test_few_descriptors, test_full_disk, test_failing_allocations, test_clock_jumps], "kafka")

@@ -11,7 +11,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import chaos
 from harness import expect, expect_equal, wait_until
 
-TIMEOUT_MS, IMAGE_US, NOISE_MS = 50, 5000, 150  # noise: what a loaded machine adds to a single answer
+TIMEOUT_MS, IMAGE_US = 50, 5000
+# What a loaded machine adds to a single answer. The short form runs beside anything and looks for a wait on Redis
+# itself, which hangs for seconds; the long form is for a machine that is left alone.
+NOISE_MS, NOISE_SHORT_MS = 150, 1000
 
 FOR_EACH_KEY = "for _, k in ipairs(redis.call('KEYS', 'skinsight:*')) do "
 WRONG_TYPE = FOR_EACH_KEY + "redis.call('DEL', k) redis.call('LPUSH', k, 'x') end"
@@ -88,7 +91,8 @@ def test_redis_faults(stack):
             mend_it()
             added = max(took) - max(usual)
             print(f"Redis {name}: slowest answer {max(took)} ms, {max(usual)} ms without the fault", flush=True)
-            expect(added <= 2 * TIMEOUT_MS + NOISE_MS, f"{name} added {added} ms: more than a lookup and a store take")
+            noise_ms = stack.size(NOISE_SHORT_MS, NOISE_MS)
+            expect(added <= 2 * TIMEOUT_MS + noise_ms, f"{name} added {added} ms: more than a lookup and a store take")
             fresh += jobs
             cached.ask(4, fresh)  # the breaker may still be open: what it learns here is not measured
             fresh += 4

@@ -16,7 +16,7 @@ enum status backend_open(struct backend **backend, const char *name, int threads
         return error_set(err, STATUS_REJECTED, "%d threads; 0 means one for each core", threads);
     if (strcmp(name, "cuda") == 0)
         return cuda_plugin_open(backend, err);
-    if (strcmp(name, "auto") == 0 && cuda_plugin_open(backend, NULL) == STATUS_OK)
+    if (strcmp(name, "auto") == 0 && cuda_driver_is_there() && cuda_plugin_open(backend, NULL) == STATUS_OK)
         return STATUS_OK;
     if (strcmp(name, "cpu") == 0 || strcmp(name, "auto") == 0)
         return cpu_backend_open(backend, threads, err);

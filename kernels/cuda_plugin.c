@@ -44,6 +44,14 @@ static bool find_library(char path[PATH_MAX])
     return false;
 }
 
+bool cuda_driver_is_there(void)
+{
+    void *driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+    if (driver)
+        dlclose(driver);
+    return driver != NULL;
+}
+
 enum status cuda_plugin_open(struct backend **backend, struct error *err)
 {
     char path[PATH_MAX];

@@ -34,6 +34,9 @@ bool skinsight_cuda_figures(struct backend *backend, struct gpu_figures *figures
 }
 #endif
 
+// In the program: whether the machine has NVIDIA's driver. Without it the library, whose own libraries take
+// 150 MB of memory, need not be opened to learn that there is no GPU. Any thread.
+bool cuda_driver_is_there(void);
 // In the program: finds and opens the library and lets it open the first GPU. REJECTED: one sentence on what
 // is missing. Any thread.
 enum status cuda_plugin_open(struct backend **backend, struct error *err) MUST_CHECK;

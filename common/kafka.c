@@ -212,7 +212,7 @@ enum kafka_outcome kafka_outcome_take(rd_kafka_error_t *error, struct error *err
     if (!error)
         return KAFKA_DONE;
     enum kafka_outcome outcome = KAFKA_RENEW;
-    if (rd_kafka_error_is_fatal(error))
+    if (rd_kafka_error_is_fatal(error) || rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR__TIMED_OUT)
         outcome = KAFKA_RENEW;
     else if (rd_kafka_error_is_retriable(error))
         outcome = KAFKA_AGAIN;

@@ -57,7 +57,10 @@ enum status kafka_topics_describe(rd_kafka_t *client, struct kafka_topic *topics
 enum status kafka_topics_create(rd_kafka_t *client, const struct kafka_topic *topics, size_t count,
                                 int64_t timeout_ms, struct error *err) MUST_CHECK;
 
-// What an error of a transactional call asks for (Confluent's documented triage, in one place).
+// What an error of a transactional call asks for (Confluent's documented triage, in one place), but for a
+// time-out, which "may be called again": librdkafka 2.0 then takes a late reply to the first call for the
+// second's, and its state machine can abort the process (rd_kafka_txn_endtxn_complete looks at the call's
+// name).
 enum kafka_outcome {
     KAFKA_DONE,
     KAFKA_AGAIN, // the same call again

@@ -33,6 +33,7 @@ struct publisher {
     struct job *jobs[GROUP_LIMIT];
     int count;
     bool unknown;               // the last transaction may or may not have been committed
+    bool spoiled;               // a call said that this producer must not be called again
     unsigned failed_deliveries; // in the transaction at hand; only touched inside flush and produce
 };
 
@@ -58,6 +59,7 @@ static void discard_producer(struct publisher *publisher)
     rd_kafka_purge(publisher->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
     rd_kafka_destroy(publisher->producer);
     publisher->producer = NULL;
+    publisher->spoiled = false;
     metrics_add(METRIC_PRODUCER_RENEWALS, 0, 1);
 }
 
@@ -150,6 +152,7 @@ static enum status call_producer(struct publisher *publisher, enum txn_call call
         atomic_fetch_add(&publisher->signs.trouble, 1);
     if (outcome == KAFKA_DONE)
         return STATUS_OK;
+    publisher->spoiled = outcome == KAFKA_RENEW;
     error_prefix(err, "%s", names[call]);
     return STATUS_RETRY;
 }
@@ -458,8 +461,8 @@ static enum status transact(struct publisher *publisher, const rd_kafka_topic_pa
     }
     publisher->unknown = true;
     rd_kafka_purge(publisher->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-    bool aborted =
-        !committing && call_producer(publisher, TXN_ABORT, NULL, ABORT_TIMEOUT_MS, &ignored) == STATUS_OK;
+    bool aborted = !committing && !publisher->spoiled &&
+                   call_producer(publisher, TXN_ABORT, NULL, ABORT_TIMEOUT_MS, &ignored) == STATUS_OK;
     metrics_add(METRIC_TRANSACTIONS, aborted ? TXN_ABORTED : TXN_UNKNOWN, 1);
     return status;
 }

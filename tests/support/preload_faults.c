@@ -1,10 +1,13 @@
 // preload_faults.c: a library for LD_PRELOAD that makes a worker's machine misbehave.
 //
 //   PRELOAD_CLOCK=FILE     8 bytes, a number in host order: so many seconds are added to the wall clock.
-//                          Whoever writes the file makes the clock jump at once.
+//                          Whoever writes the file makes the clock jump at once. Waits of C11 condition
+//                          variables, librdkafka's, which are until a time of the wall clock, see it too:
+//                          they end early, or last the hour longer, as they would with clock_settime.
 //   PRELOAD_MALLOC=SIZE,N  the Nth allocation of at least SIZE bytes fails, and only that one.
 //
 // Threads: any. Without the variables it passes everything on.
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -14,6 +17,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <threads.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -87,4 +91,40 @@ __attribute__((visibility("default"))) int gettimeofday(struct timeval *restrict
     clock_gettime(CLOCK_REALTIME, &exact);
     *now = (struct timeval){exact.tv_sec, exact.tv_nsec / 1000};
     return 0;
+}
+
+__attribute__((visibility("default"))) int timespec_get(struct timespec *now, int base)
+{
+    return base == TIME_UTC && clock_gettime(CLOCK_REALTIME, now) == 0 ? base : 0;
+}
+
+static struct timespec later(struct timespec time, int64_t nanoseconds)
+{
+    int64_t sum = time.tv_nsec + nanoseconds;
+    return (struct timespec){time.tv_sec + sum / 1000000000, sum % 1000000000};
+}
+
+static int64_t nanoseconds_until(struct timespec then, struct timespec now)
+{
+    int64_t seconds = then.tv_sec - now.tv_sec;
+    return seconds > 1 ? 1000000000 : seconds * 1000000000 + then.tv_nsec - now.tv_nsec;
+}
+
+__attribute__((visibility("default"))) int cnd_timedwait(cnd_t *restrict condition, mtx_t *restrict mutex,
+                                                         const struct timespec *restrict until)
+{
+    enum { LOOK_NS = 10000000 };
+    static int (*wait_until)(cnd_t *, mtx_t *, const struct timespec *);
+    if (!wait_until)
+        *(void **)&wait_until = dlsym(RTLD_NEXT, "cnd_timedwait");
+    for (;;) {
+        struct timespec now, real;
+        clock_gettime(CLOCK_REALTIME, &now);
+        syscall(SYS_clock_gettime, CLOCK_REALTIME, &real);
+        int64_t left_ns = nanoseconds_until(*until, now);
+        struct timespec look = later(real, left_ns < 0 ? 0 : left_ns < LOOK_NS ? left_ns : LOOK_NS);
+        int result = wait_until(condition, mutex, &look);
+        if (result != thrd_timedout || left_ns <= LOOK_NS)
+            return result;
+    }
 }

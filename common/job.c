@@ -274,8 +274,9 @@ enum job_code job_record_parse(struct bytes value, size_t max_image_bytes, struc
     if (value.size > limits.bytes)
         return refuse(err, JOB_IMAGE_TOO_LARGE, "the record has %zu bytes, %zu are allowed", value.size,
                       limits.bytes);
-    if (json_parse(value, &limits, &json, err) != STATUS_OK)
-        return JOB_INVALID_JSON;
+    enum status status = json_parse(value, &limits, &json, err);
+    if (status != STATUS_OK)
+        return status == STATUS_FATAL ? JOB_INTERNAL : JOB_INVALID_JSON;
     enum job_code code = read_record(json, max_image_bytes, arena, record, err);
     cJSON_Delete(json);
     return code;

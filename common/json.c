@@ -1,13 +1,14 @@
 // json.c: a strict RFC 8259 scanner in front of cJSON.
 //
-// The scanner only says yes or no and builds nothing; cJSON then parses what is known to be good. Any thread.
+// The scanner only says yes or no and builds nothing; cJSON then parses what is known to be good, so that all
+// it can lack is memory. Any thread.
 #include "common/json.h"
 
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 
-enum { DEPTH_MOST = 64 };
+enum { DEPTH_MOST = 64, NUMBER_MOST = 63 }; // cJSON cuts a longer number
 
 struct scanner {
     const uint8_t *start;
@@ -46,6 +47,7 @@ static size_t skip_digits(struct scanner *scanner)
 
 static bool scan_number(struct scanner *scanner)
 {
+    const uint8_t *first = scanner->at;
     if (peek(scanner) == '-')
         scanner->at++;
     bool leading_zero = peek(scanner) == '0';
@@ -64,7 +66,7 @@ static bool scan_number(struct scanner *scanner)
         if (skip_digits(scanner) == 0)
             return refuse(scanner, "a malformed number");
     }
-    return true;
+    return scanner->at - first <= NUMBER_MOST || refuse(scanner, "a number too long");
 }
 
 // The well-formed byte sequences of the Unicode standard, table 3-7: no overlong forms, no surrogates.
@@ -94,6 +96,22 @@ static bool scan_utf8(struct scanner *scanner)
     return true;
 }
 
+// The UTF-16 unit of "\uXXXX", next at its digits; -1: refused.
+static int scan_unit(struct scanner *scanner)
+{
+    uint8_t code[2] = {0};
+    char text[5] = {0};
+    bool whole = scanner->end - scanner->at >= 4;
+    if (whole)
+        memcpy(text, scanner->at, 4);
+    if (!whole || !hex_decode(text, code, 2)) {
+        refuse(scanner, whole ? "a malformed escape in a string" : "an unfinished string");
+        return -1;
+    }
+    scanner->at += 4;
+    return code[0] << 8 | code[1];
+}
+
 static bool scan_escape(struct scanner *scanner)
 {
     scanner->at++;
@@ -101,19 +119,18 @@ static bool scan_escape(struct scanner *scanner)
     if (kind < 0 || !memchr("\"\\/bfnrtu", kind, 9))
         return refuse(scanner, "an unknown escape in a string");
     scanner->at++;
-    if (kind != 'u')
-        return true;
-    uint8_t code[2];
-    char text[5] = {0};
-    if (scanner->end - scanner->at < 4)
-        return refuse(scanner, "an unfinished string");
-    memcpy(text, scanner->at, 4);
-    if (!hex_decode(text, code, 2))
-        return refuse(scanner, "a malformed escape in a string");
-    if (code[0] == 0 && code[1] == 0)
+    int unit = kind == 'u' ? scan_unit(scanner) : kind;
+    if (unit == 0)
         return refuse(scanner, "a NUL character in a string");
-    scanner->at += 4; // surrogate pairs are left to cJSON, which refuses single halves
-    return true;
+    if (unit >= 0xd800 && unit < 0xdc00 && scanner->end - scanner->at >= 2 &&
+        memcmp(scanner->at, "\\u", 2) == 0) {
+        scanner->at += 2;
+        int low = scan_unit(scanner);
+        unit = low >= 0xdc00 && low < 0xe000 ? low - 0xdc00 : 0xd800; // a pair, or as wrong as a single half
+    }
+    if (unit >= 0xd800 && unit < 0xe000)
+        return refuse(scanner, "half a surrogate pair");
+    return unit >= 0;
 }
 
 static bool scan_string(struct scanner *scanner)
@@ -233,8 +250,7 @@ enum status json_parse(struct bytes text, const struct json_limits *limits, cJSO
                          (size_t)(scanner.at - scanner.start));
     *json = cJSON_ParseWithLengthOpts((const char *)text.data, text.size, NULL, 0);
     if (!*json)
-        return error_set(err, STATUS_REJECTED,
-                         "the JSON text has half a surrogate pair or a number too long");
+        return error_set(err, STATUS_FATAL, "no memory to read a JSON text of %zu bytes", text.size);
     return STATUS_OK;
 }
 

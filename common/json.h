@@ -20,7 +20,7 @@ struct json_limits {
 };
 
 // *json is the caller's: cJSON_Delete. REJECTED says what is wrong and at which byte, and never quotes the
-// text.
+// text. FATAL: no memory.
 enum status json_parse(struct bytes text, const struct json_limits *limits, cJSON **json,
                        struct error *err) MUST_CHECK;
 

@@ -50,6 +50,14 @@ static enum status get_object(struct worker *worker, struct job *job, const char
     }
 }
 
+// Where this process has no memory, the image may be as good as any.
+static enum job_code code_of(enum status status, const struct job *job)
+{
+    if (job->object.overflowed)
+        return JOB_IMAGE_TOO_LARGE;
+    return status == STATUS_FATAL ? JOB_INTERNAL : JOB_IMAGE_UNAVAILABLE;
+}
+
 static void fetch_object(struct worker *worker, struct job *job)
 {
     char key[OBJECT_KEY_SIZE];
@@ -59,12 +67,11 @@ static void fetch_object(struct worker *worker, struct job *job)
         return;
     }
     buffer_init(&job->object, worker->max_image_bytes);
-    if (get_object(worker, job, key, &err) != STATUS_OK) {
-        job_fail(job, job->object.overflowed ? JOB_IMAGE_TOO_LARGE : JOB_IMAGE_UNAVAILABLE, "image_uri: %s",
-                 err.message);
-        return;
-    }
-    job->image = buffer_bytes(&job->object);
+    enum status status = get_object(worker, job, key, &err);
+    if (status == STATUS_OK)
+        job->image = buffer_bytes(&job->object);
+    else
+        job_fail(job, code_of(status, job), "image_uri: %s", err.message);
 }
 
 static void find_image(struct worker *worker, struct job *job)

@@ -55,6 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct error err = {""};
     arena_init(&arena, ARENA_MOST);
     enum job_code code = job_record_parse((struct bytes){data, size}, IMAGE_MOST, &arena, &record, &err);
+    check(code != JOB_INTERNAL); // there is memory
     check(record.request_id[0] == '\0' || job_request_id_valid(record.request_id));
     if (code == JOB_OK)
         write_and_read(&record);

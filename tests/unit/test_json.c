@@ -1,0 +1,101 @@
+// test_json.c: what json_parse refuses by itself, so that cJSON fails only where memory is out; and that.
+#include "common/json.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/job.h"
+
+static const struct json_limits limits = {1000, 100, 8};
+
+static enum status parse(const char *text, struct error *err)
+{
+    cJSON *json;
+    enum status status = json_parse((struct bytes){(const uint8_t *)text, strlen(text)}, &limits, &json, err);
+    assert_int_equal(status == STATUS_OK, json != NULL);
+    cJSON_Delete(json);
+    return status;
+}
+
+static void test_surrogates_come_in_pairs(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"\"\\ud83d\\ude00\"", "\"\\uD800\\uDC00\"", "\"\\udbff\\udfff\"",
+                                       "\"\\ud7ff\\ue000\""};
+    static const char *const bad[] = {"\"\\ud800\"",       "\"\\udc00\"",        "\"\\ud800x\"",
+                                      "\"\\ud800\\n\"",    "\"\\ud800\\ud800\"", "\"\\udc00\\ud800\"",
+                                      "\"\\ud800\\ue000\""};
+    struct error err;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        assert_int_equal(parse(good[i], &err), STATUS_OK);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(parse(bad[i], &err), STATUS_REJECTED);
+        assert_non_null(strstr(err.message, "half a surrogate pair"));
+    }
+    assert_int_equal(parse("\"\\ud800\\u00", &err), STATUS_REJECTED);
+    assert_int_equal(parse("\"\\ud800\\u00zz\"", &err), STATUS_REJECTED);
+}
+
+static void test_long_numbers(void **state)
+{
+    (void)state;
+    struct error err;
+    char number[65] = "";
+    memset(number, '1', 63);
+    assert_int_equal(parse(number, &err), STATUS_OK);
+    number[63] = '1';
+    assert_int_equal(parse(number, &err), STATUS_REJECTED);
+    assert_non_null(strstr(err.message, "a number too long"));
+}
+
+// cJSON's allocations, of which the one that allocations_left counts down to fails.
+static int allocations_left;
+
+static void *allocate(size_t size)
+{
+    return allocations_left-- == 0 ? NULL : malloc(size);
+}
+
+// Each allocation in turn: what fails for want of memory is never called wrong.
+static void test_no_memory_is_no_fault_of_the_text(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"schema\": \"skinsight.job.v1\", \"image\": \"AAAA\","
+                               "\"request_id\": \"6f1c1f0e-7a3b-4c7d-9f59-0a8b3f0c2d11\"}";
+    cJSON_Hooks hooks = {allocate, free};
+    cJSON_InitHooks(&hooks);
+    enum job_code code = JOB_INTERNAL;
+    int failed = 0;
+    while (code != JOB_OK) {
+        struct arena arena;
+        struct job_record record;
+        struct error err = {""};
+        arena_init(&arena, 1000);
+        allocations_left = failed;
+        code = job_record_parse((struct bytes){(const uint8_t *)text, sizeof text - 1}, 1000, &arena, &record,
+                                &err);
+        arena_release(&arena);
+        if (code == JOB_OK)
+            break;
+        assert_int_equal(code, JOB_INTERNAL);
+        assert_non_null(strstr(err.message, "no memory"));
+        failed++;
+    }
+    cJSON_InitHooks(NULL);
+    assert_int_equal(failed, 10); // the object, and for each of three fields an item, a name and a text
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_surrogates_come_in_pairs),
+        cmocka_unit_test(test_long_numbers),
+        cmocka_unit_test(test_no_memory_is_no_fault_of_the_text),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -206,3 +206,71 @@ double network_flops(const struct network *network)
     }
     return 2 * multiplications;
 }
+
+int network_only_reader(const struct network *network, int tensor)
+{
+    int found = -1;
+    for (int i = 0; i < network->operation_count; i++) {
+        const struct operation *operation = &network->operations[i];
+        if (operation->input != tensor && operation->second != tensor)
+            continue;
+        if (found >= 0)
+            return -1;
+        found = i;
+    }
+    return tensor == network->logits ? -1 : found;
+}
+
+static void need(int *rows, int how_many)
+{
+    *rows = how_many > *rows ? how_many : *rows;
+}
+
+void network_needed_rows(const struct network *network, int rows[NETWORK_MAX_TENSORS])
+{
+    for (int i = 0; i < network->tensor_count; i++)
+        rows[i] = 1;
+    for (int i = network->operation_count - 1; i >= 0; i--) {
+        const struct operation *operation = &network->operations[i];
+        int output = rows[operation->output];
+        bool all = output == network->tensors[operation->output].rows && operation->kind != OP_FIRST_ROW;
+        bool mixes = operation->kind == OP_ATTENTION || operation->kind == OP_TOKENS;
+        if (operation->input >= 0)
+            need(&rows[operation->input], all || mixes ? network->tensors[operation->input].rows : 1);
+        if (operation->second >= 0)
+            need(&rows[operation->second], output);
+    }
+}
+
+bool network_has_patches(const struct network *network)
+{
+    const struct operation *operation = &network->operations[1];
+    return network->operation_count > 2 && operation[-1].kind == OP_NORMALISE &&
+           operation->kind == OP_CONVOLUTION && operation[1].kind == OP_TOKENS && operation->groups == 1 &&
+           !operation->batchnorm[0] && operation->padding == 0 &&
+           operation->stride == operation->kernel_height && operation->stride == operation->kernel_width &&
+           operation->height % operation->stride == 0 && operation->width % operation->stride == 0;
+}
+
+struct product_tail network_take_tail(const struct network *network, int index,
+                                      bool done[NETWORK_MAX_OPERATIONS])
+{
+    struct product_tail tail = {.second = -1, .output = network->operations[index].output};
+    int next = network_only_reader(network, tail.output);
+    if (next >= 0 && network->operations[next].kind == OP_GELU) {
+        tail.gelu = done[next] = true;
+        tail.output = network->operations[next].output;
+        next = network_only_reader(network, tail.output);
+    }
+    if (next < 0 || network->operations[next].kind != OP_ADD)
+        return tail;
+    const struct operation *add = &network->operations[next];
+    int other = add->input == tail.output ? add->second : add->input;
+    for (int i = index; i < network->operation_count; i++)
+        if (network->operations[i].output == other)
+            return tail; // not computed yet when the product runs
+    tail.second = other;
+    tail.output = add->output;
+    done[next] = true;
+    return tail;
+}

@@ -115,6 +115,24 @@ int operation_weight_names(const struct operation *operation,
                            char names[OPERATION_MAX_WEIGHTS][TENSOR_NAME_SIZE]);
 // Shape that the network expects of a weight name; rank 0 when it uses no such name.
 int network_weight_shape(const struct network *network, const char *name, int64_t shape[TENSOR_MAX_RANK]);
+// What backends ask when they make steps of operations. The only operation that reads the tensor; -1: none,
+// several, or whoever wants the logits.
+int network_only_reader(const struct network *network, int tensor);
+// How many rows of each tensor anybody needs: all, or only the first (the class token's in the last block).
+void network_needed_rows(const struct network *network, int rows[NETWORK_MAX_TENSORS]);
+// Whether it begins with OP_NORMALISE, a convolution over patches that don't overlap, and OP_TOKENS.
+bool network_has_patches(const struct network *network);
+// What a product can do to its output before it writes it: the GELU and the sum that read it and are read by
+// nobody else.
+struct product_tail {
+    bool gelu;
+    int second; // of the sum; -1: none
+    int output; // tensor after all of it
+};
+// index: of the product's operation. Marks what the tail takes in `done`, where what runs earlier is marked.
+struct product_tail network_take_tail(const struct network *network, int index,
+                                      bool done[NETWORK_MAX_OPERATIONS]);
+
 // Floating-point operations of one image (a multiply-add counts two), matrix products and convolutions only.
 double network_flops(const struct network *network);
 

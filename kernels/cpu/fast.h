@@ -12,11 +12,11 @@
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/rollout.h"
 #include "kernels/cpu/team.h"
+#include "kernels/memory_plan.h"
 
 enum {
     FAST_MAX_STEPS = 2 * NETWORK_MAX_OPERATIONS,
     FAST_MAX_TENSORS = NETWORK_MAX_TENSORS + FAST_MAX_STEPS,
-    FAST_MAX_SLOTS = 32,
 };
 
 struct fast_backend {
@@ -29,16 +29,15 @@ struct fast_backend {
 
 enum storage { STORE_FP32, STORE_BF16, STORE_INT8 };
 
-// An activation of one chunk. Row r of image i begins at memory + slot offset + i * image_stride + r *
+// An activation of one chunk. Row r of image i begins at memory + its place's offset + i * image_stride + r *
 // row_stride.
 struct fast_tensor {
     enum storage storage;
     int rows, columns; // of one image; one row where only the first is ever read
-    size_t row_stride, image_stride, size;
-    int view_of;   // another tensor whose memory this one reads, or itself
-    int slot;      // -1: nowhere
-    size_t scales; // STORE_INT8: where in its slot the struct row_scale of each row begin
-    int last_step; // that reads it
+    size_t row_stride, image_stride;
+    size_t scales;              // STORE_INT8: where in its place the struct row_scale of each row begin
+    int view_of;                // another tensor whose memory this one reads, or itself
+    struct memory_value memory; // of its own
 };
 
 enum step_kind {
@@ -81,8 +80,7 @@ struct fast_plan {
     int step_count;
     struct fast_tensor *tensors;
     int tensor_count;
-    size_t slot_offsets[FAST_MAX_SLOTS], slot_sizes[FAST_MAX_SLOTS];
-    int slot_count;
+    struct memory_plan places;
     char *memory; // activations, then each thread's scratch, then what the rollout keeps
     size_t memory_size, scratch_offset, scratch_size, rollout_offset;
     struct rollout rollout; // blocks 0: not asked for

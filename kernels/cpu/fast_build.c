@@ -11,28 +11,16 @@
 #include "kernels/cpu/fast.h"
 #include "kernels/cpu/fused_attention.h"
 
-enum need { NEED_NOTHING, NEED_FIRST_ROW, NEED_ALL };
-
 struct builder {
     struct fast_plan *plan;
     const struct network *network;
-    enum need needs[NETWORK_MAX_TENSORS];
+    int rows[NETWORK_MAX_TENSORS];     // that somebody needs
     bool done[NETWORK_MAX_OPERATIONS]; // taken into an earlier step
 };
 
-static bool is_patch_embedding(const struct network *network, int i)
-{
-    const struct operation *operation = &network->operations[i];
-    return i == 1 && operation[-1].kind == OP_NORMALISE && operation->kind == OP_CONVOLUTION &&
-           network->operation_count > 2 && operation[1].kind == OP_TOKENS && operation->groups == 1 &&
-           !operation->batchnorm[0] && operation->padding == 0 &&
-           operation->stride == operation->kernel_height && operation->stride == operation->kernel_width &&
-           operation->height % operation->stride == 0 && operation->width % operation->stride == 0;
-}
-
 bool fast_supports(const struct network *network)
 {
-    if (!is_patch_embedding(network, 1))
+    if (!network_has_patches(network))
         return false;
     for (int i = 3; i < network->operation_count; i++) {
         const struct operation *operation = &network->operations[i];
@@ -45,53 +33,6 @@ bool fast_supports(const struct network *network)
             return false;
     }
     return true;
-}
-
-static void need(struct builder *builder, int tensor, enum need how_much)
-{
-    if (tensor >= 0 && builder->needs[tensor] < how_much)
-        builder->needs[tensor] = how_much;
-}
-
-// From the logits back: which rows of each tensor does anybody read?
-static void find_needs(struct builder *builder)
-{
-    const struct network *network = builder->network;
-    need(builder, network->logits, NEED_ALL);
-    for (int i = network->operation_count - 1; i >= 0; i--) {
-        const struct operation *operation = &network->operations[i];
-        enum need output = builder->needs[operation->output];
-        if (operation->kind == OP_FIRST_ROW)
-            output = NEED_FIRST_ROW;
-        else if (operation->kind == OP_ATTENTION || operation->kind == OP_TOKENS)
-            output = NEED_ALL;
-        need(builder, operation->input, output);
-        need(builder, operation->second, output);
-    }
-}
-
-static int rows_of(const struct builder *builder, int tensor)
-{
-    return builder->needs[tensor] == NEED_ALL ? builder->network->tensors[tensor].rows : 1;
-}
-
-static bool reads(const struct operation *operation, int tensor)
-{
-    return operation->input == tensor || operation->second == tensor;
-}
-
-// The only operation that reads the tensor, or -1.
-static int only_reader(const struct builder *builder, int tensor)
-{
-    int found = -1;
-    for (int i = 0; i < builder->network->operation_count; i++) {
-        if (reads(&builder->network->operations[i], tensor)) {
-            if (found >= 0)
-                return -1;
-            found = i;
-        }
-    }
-    return tensor == builder->network->logits ? -1 : found;
 }
 
 static const struct gemm_kernel *kernel_of(const struct builder *builder, const struct operation *linear)
@@ -113,7 +54,7 @@ static enum storage wanted_storage(const struct builder *builder, int tensor)
     int wanted = -1;
     for (int i = 0; i < builder->network->operation_count; i++) {
         const struct operation *operation = &builder->network->operations[i];
-        if (!reads(operation, tensor))
+        if (operation->input != tensor && operation->second != tensor)
             continue;
         enum storage storage = STORE_FP32;
         if (operation->kind == OP_LINEAR)
@@ -127,25 +68,24 @@ static enum storage wanted_storage(const struct builder *builder, int tensor)
     return wanted < 0 ? STORE_FP32 : (enum storage)wanted;
 }
 
-static size_t round_up(size_t value, size_t to)
-{
-    return (value + to - 1) / to * to;
-}
-
 // Rows are a cache line longer than needed: a stride that is a power of two would put a tile's rows all into
 // the same few places of the first-level cache.
 static void shape_tensor(struct fast_plan *plan, int index, int rows, int columns, enum storage storage)
 {
     size_t element = storage == STORE_FP32 ? 4 : storage == STORE_BF16 ? 2 : 1;
     struct fast_tensor *tensor = &plan->tensors[index];
-    *tensor = (struct fast_tensor){
-        .storage = storage, .rows = rows, .columns = columns, .view_of = index, .slot = -1, .last_step = -1};
-    tensor->row_stride = round_up((size_t)columns * element, 64) + 64;
+    *tensor = (struct fast_tensor){.storage = storage,
+                                   .rows = rows,
+                                   .columns = columns,
+                                   .view_of = index,
+                                   .memory = {0, -1, MEMORY_NOWHERE}};
+    tensor->row_stride = memory_round_up((size_t)columns * element, 64) + 64;
     tensor->image_stride = tensor->row_stride * (size_t)rows;
-    tensor->size = tensor->image_stride * (size_t)plan->chunk;
+    tensor->memory.size = tensor->image_stride * (size_t)plan->chunk;
     if (storage == STORE_INT8) {
-        tensor->scales = tensor->size;
-        tensor->size += round_up((size_t)rows * (size_t)plan->chunk * sizeof(struct row_scale), 64);
+        tensor->scales = tensor->memory.size;
+        tensor->memory.size +=
+            memory_round_up((size_t)rows * (size_t)plan->chunk * sizeof(struct row_scale), 64);
     }
 }
 
@@ -205,40 +145,18 @@ static void add_patch_embedding(struct builder *builder)
         builder->done[i] = true;
 }
 
-// Lets the step take the GELU and the addition that read its output and nobody else's; returns the last
-// output.
-static int take_followers(struct builder *builder, struct step *step, int index, int output)
-{
-    const struct network *network = builder->network;
-    int next = only_reader(builder, output);
-    if (next >= 0 && network->operations[next].kind == OP_GELU) {
-        step->gelu = builder->done[next] = true;
-        output = network->operations[next].output;
-        next = only_reader(builder, output);
-    }
-    if (next < 0 || network->operations[next].kind != OP_ADD)
-        return output;
-    const struct operation *add = &network->operations[next];
-    int other = add->input == output ? add->second : add->input;
-    for (int i = index; i < network->operation_count; i++)
-        if (network->operations[i].output == other)
-            return output; // not computed yet when this step runs
-    step->second = other;
-    builder->done[next] = true;
-    return add->output;
-}
-
 // Queries of the first row only: two products, one row against the weights of q, all rows against those of k,
 // v.
 static bool split_queries(struct builder *builder, int step_index)
 {
     struct fast_plan *plan = builder->plan;
     struct step *step = &plan->steps[step_index];
-    int reader = only_reader(builder, step->output), third = plan->tensors[step->output].columns / 3;
+    int reader = network_only_reader(builder->network, step->output),
+        third = plan->tensors[step->output].columns / 3;
     if (reader < 0 || builder->network->operations[reader].kind != OP_ATTENTION || step->second >= 0 ||
         step->gelu)
         return false;
-    if (rows_of(builder, builder->network->operations[reader].output) != 1 ||
+    if (builder->rows[builder->network->operations[reader].output] != 1 ||
         third % step->kernel->panel_columns)
         return false;
     int panels = third / step->kernel->panel_columns;
@@ -257,20 +175,19 @@ static void add_linear(struct builder *builder, int index)
     struct fast_plan *plan = builder->plan;
     const struct operation *linear = &builder->network->operations[index];
     const struct gemm_kernel *kernel = kernel_of(builder, linear);
-    int input = operand(builder, linear->input, kernel, rows_of(builder, linear->output));
+    int input = operand(builder, linear->input, kernel, builder->rows[linear->output]);
     int columns = builder->network->tensors[linear->output].columns;
-    struct step probe = {.second = -1};
-    int output = take_followers(builder, &probe, index, linear->output);
-    enum storage storage = wanted_storage(builder, output);
+    const struct product_tail tail = network_take_tail(builder->network, index, builder->done);
+    enum storage storage = wanted_storage(builder, tail.output);
     if (storage == STORE_INT8)
         storage = STORE_BF16; // a row's scale is known when the whole row is: STEP_CONVERT
-    if (probe.second >= 0)
+    if (tail.second >= 0)
         storage = STORE_FP32;
-    shape_tensor(plan, output, rows_of(builder, output), columns, storage);
-    struct step *step = add_step(builder, STEP_GEMM, linear, input, output);
+    shape_tensor(plan, tail.output, builder->rows[tail.output], columns, storage);
+    struct step *step = add_step(builder, STEP_GEMM, linear, input, tail.output);
     step->kernel = kernel;
-    step->gelu = probe.gelu;
-    step->second = probe.second;
+    step->gelu = tail.gelu;
+    step->second = tail.second;
     step->panel_count = (columns + kernel->panel_columns - 1) / kernel->panel_columns;
     split_queries(builder, plan->step_count - 1);
 }
@@ -283,7 +200,7 @@ static void add_row_operation(struct builder *builder, const struct operation *o
         storage = STORE_BF16;
     if (kind == STEP_GELU || kind == STEP_ADD)
         storage = STORE_FP32;
-    shape_tensor(builder->plan, operation->output, rows_of(builder, operation->output), columns, storage);
+    shape_tensor(builder->plan, operation->output, builder->rows[operation->output], columns, storage);
     struct step *step = add_step(builder, kind, operation, operation->input, operation->output);
     step->second = operation->second;
     step->map = kind == STEP_ATTENTION && builder->network->attention >= 0 &&
@@ -313,63 +230,27 @@ static void add_operation(struct builder *builder, int index)
         add_row_operation(builder, operation, kinds[operation->kind]);
 }
 
-static void find_last_steps(struct fast_plan *plan)
+// The memory behind a tensor.
+static struct memory_value *memory_of(struct fast_plan *plan, int tensor)
+{
+    return &plan->tensors[plan->tensors[tensor].view_of].memory;
+}
+
+static void place_tensors(struct fast_plan *plan)
 {
     for (int i = 0; i < plan->step_count; i++) {
         const int used[] = {plan->steps[i].input, plan->steps[i].second, plan->steps[i].output};
         for (int j = 0; j < 3; j++)
             if (used[j] >= 0)
-                plan->tensors[plan->tensors[used[j]].view_of].last_step = i;
+                memory_of(plan, used[j])->last_step = i;
     }
-    plan->tensors[plan->tensors[plan->network->logits].view_of].last_step = plan->step_count;
-}
-
-// The free slot that has to grow least, or a new one.
-static int best_slot(const struct fast_plan *plan, const int *busy_until, int step, size_t size)
-{
-    int best = plan->slot_count;
-    size_t best_growth = size;
-    for (int slot = 0; slot < plan->slot_count; slot++) {
-        size_t growth = size > plan->slot_sizes[slot] ? size - plan->slot_sizes[slot] : 0;
-        if (busy_until[slot] < step && growth < best_growth) {
-            best = slot;
-            best_growth = growth;
-        }
-    }
-    return best;
-}
-
-// Gives each tensor a slot of memory while it lives. A sum goes where its residual was, if nobody reads that
-// later.
-static void place_tensors(struct fast_plan *plan)
-{
-    int busy_until[FAST_MAX_SLOTS];
+    memory_of(plan, plan->network->logits)->last_step = plan->step_count;
     for (int i = 0; i < plan->step_count; i++) {
         const struct step *step = &plan->steps[i];
-        struct fast_tensor *output = &plan->tensors[step->output];
-        if (output->slot >= 0)
-            continue;
-        const struct fast_tensor *residual = step->second < 0 ? NULL : &plan->tensors[step->second];
-        if (residual && residual->last_step == i && residual->size == output->size)
-            output->slot = residual->slot;
-        else
-            output->slot = best_slot(plan, busy_until, i, output->size);
-        assert(output->slot < FAST_MAX_SLOTS);
-        if (output->slot == plan->slot_count)
-            plan->slot_sizes[plan->slot_count++] = 0;
-        if (output->size > plan->slot_sizes[output->slot])
-            plan->slot_sizes[output->slot] = output->size;
-        busy_until[output->slot] = output->last_step;
+        memory_plan_place(&plan->places, memory_of(plan, step->output), i,
+                          step->second < 0 ? NULL : memory_of(plan, step->second));
     }
-    for (int i = 0; i < plan->tensor_count; i++)
-        if (plan->tensors[i].view_of >= 0)
-            plan->tensors[i].slot = plan->tensors[plan->tensors[i].view_of].slot;
-    size_t at = 0;
-    for (int slot = 0; slot < plan->slot_count; slot++) {
-        plan->slot_offsets[slot] = at;
-        at += round_up(plan->slot_sizes[slot], 4096) + 64;
-    }
-    plan->scratch_offset = round_up(at, 64);
+    plan->scratch_offset = memory_round_up(memory_plan_lay_out(&plan->places, 4096, 64), 64);
 }
 
 // Memory beside the tensors: each thread's scratch for attention, and the weights that a rollout keeps.
@@ -399,15 +280,14 @@ void fast_build(struct fast_plan *plan, enum explanation explanation)
     builder->network = plan->network;
     plan->tensor_count = plan->network->tensor_count;
     for (int i = 0; i < plan->tensor_count; i++)
-        plan->tensors[i] = (struct fast_tensor){.view_of = -1, .slot = -1, .last_step = -1};
-    find_needs(builder);
+        plan->tensors[i] = (struct fast_tensor){.view_of = -1, .memory = {0, -1, MEMORY_NOWHERE}};
+    network_needed_rows(builder->network, builder->rows);
     add_patch_embedding(builder);
     for (int i = 0; i < plan->network->operation_count; i++)
         if (!builder->done[i])
             add_operation(builder, i);
     for (int i = 0; i < plan->step_count; i++)
         plan->steps[i].map = plan->steps[i].map && explanation == EXPLAIN_LAST;
-    find_last_steps(plan);
     place_tensors(plan);
     find_workspace(plan, explanation == EXPLAIN_ROLLOUT);
     free(builder);

@@ -20,7 +20,7 @@ struct step_run {
 
 static char *tensor_memory(const struct fast_plan *plan, const struct fast_tensor *tensor)
 {
-    return plan->memory + plan->slot_offsets[tensor->slot];
+    return plan->memory + plan->places.offsets[plan->tensors[tensor->view_of].memory.place];
 }
 
 static char *row_of(const struct fast_plan *plan, int tensor, int image, int row)

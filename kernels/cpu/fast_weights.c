@@ -16,15 +16,10 @@ struct packer {
     bool failed;
 };
 
-static size_t round_up(size_t value, size_t to)
-{
-    return (value + to - 1) / to * to;
-}
-
 static void *take(struct packer *packer, size_t size)
 {
     size_t at = packer->used;
-    packer->used += round_up(size, 64);
+    packer->used += memory_round_up(size, 64);
     return packer->base ? packer->base + at : NULL;
 }
 

@@ -11,25 +11,18 @@
 #include "common/memory.h"
 #include "kernels/cuda/plan.h"
 
-enum need { NEED_NOTHING, NEED_FIRST_ROW, NEED_ALL };
-
 struct builder {
     struct cuda_plan *plan;
     const struct network *network;
-    enum need needs[NETWORK_MAX_TENSORS];
+    int rows[NETWORK_MAX_TENSORS];     // that somebody needs
     bool done[NETWORK_MAX_OPERATIONS]; // taken into an earlier step
 };
 
-static bool is_patch_embedding(const struct network *network)
+static bool has_patches(const struct network *network)
 {
-    if (network->operation_count < 3)
-        return false;
-    const struct operation *operation = &network->operations[1];
-    return operation[-1].kind == OP_NORMALISE && operation->kind == OP_CONVOLUTION &&
-           operation[1].kind == OP_TOKENS && operation->groups == 1 && operation->padding == 0 &&
-           operation->stride == operation->kernel_height && operation->stride == operation->kernel_width &&
-           operation->stride % 4 == 0 && operation->height % operation->stride == 0 &&
-           operation->width == operation->height;
+    const struct operation *convolution = &network->operations[1];
+    return network_has_patches(network) && convolution->stride % 4 == 0 &&
+           convolution->width == convolution->height;
 }
 
 static enum status check_columns(const struct network *network, const struct operation *operation,
@@ -79,7 +72,7 @@ static enum status check_operation(const struct network *network, const struct o
 
 enum status cuda_check_network(const struct network *network, enum precision precision, struct error *err)
 {
-    if (!is_patch_embedding(network))
+    if (!has_patches(network))
         return error_set(err, STATUS_REJECTED,
                          "the CUDA backend runs vision transformers, which %s is not; use backend 'cpu'",
                          network->architecture);
@@ -87,53 +80,6 @@ enum status cuda_check_network(const struct network *network, enum precision pre
     for (int i = 3; i < network->operation_count && status == STATUS_OK; i++)
         status = check_operation(network, &network->operations[i], precision, err);
     return status;
-}
-
-static void need(struct builder *builder, int tensor, enum need how_much)
-{
-    if (tensor >= 0 && builder->needs[tensor] < how_much)
-        builder->needs[tensor] = how_much;
-}
-
-// From the logits back: which rows of each tensor does anybody read?
-static void find_needs(struct builder *builder)
-{
-    const struct network *network = builder->network;
-    need(builder, network->logits, NEED_ALL);
-    for (int i = network->operation_count - 1; i >= 0; i--) {
-        const struct operation *operation = &network->operations[i];
-        enum need output = builder->needs[operation->output];
-        if (operation->kind == OP_FIRST_ROW)
-            output = NEED_FIRST_ROW;
-        else if (operation->kind == OP_ATTENTION || operation->kind == OP_TOKENS)
-            output = NEED_ALL;
-        need(builder, operation->input, output);
-        need(builder, operation->second, output);
-    }
-}
-
-static int rows_of(const struct builder *builder, int tensor)
-{
-    return builder->needs[tensor] == NEED_ALL ? builder->network->tensors[tensor].rows : 1;
-}
-
-static bool reads(const struct operation *operation, int tensor)
-{
-    return operation->input == tensor || operation->second == tensor;
-}
-
-// The only operation that reads the tensor, or -1.
-static int only_reader(const struct builder *builder, int tensor)
-{
-    int found = -1;
-    for (int i = 0; i < builder->network->operation_count; i++) {
-        if (reads(&builder->network->operations[i], tensor)) {
-            if (found >= 0)
-                return -1;
-            found = i;
-        }
-    }
-    return tensor == builder->network->logits ? -1 : found;
 }
 
 // What a linear layer multiplies: the head stays float.
@@ -148,7 +94,7 @@ static enum storage wanted_storage(const struct builder *builder, int tensor)
     int wanted = -1;
     for (int i = 0; i < builder->network->operation_count; i++) {
         const struct operation *operation = &builder->network->operations[i];
-        if (!reads(operation, tensor))
+        if (operation->input != tensor && operation->second != tensor)
             continue;
         enum storage storage = operation->kind == OP_LINEAR      ? operand_storage(builder, operation)
                                : operation->kind == OP_ATTENTION ? builder->plan->attention
@@ -160,24 +106,18 @@ static enum storage wanted_storage(const struct builder *builder, int tensor)
     return wanted < 0 ? STORE_FP32 : (enum storage)wanted;
 }
 
-static size_t round_up(size_t value, size_t to)
-{
-    return (value + to - 1) / to * to;
-}
-
 static void shape_activation(struct cuda_plan *plan, int index, int rows, int columns, enum storage storage)
 {
     size_t all_rows = (size_t)rows * (size_t)plan->slice;
-    size_t scales = round_up(all_rows * (size_t)columns * storage_size(storage), 256);
+    size_t scales = memory_round_up(all_rows * (size_t)columns * storage_size(storage), 256);
     plan->activations[index] = (struct activation){
         .storage = storage,
         .rows = rows,
         .columns = columns,
         .view_of = index,
-        .place = -1,
         .scales = scales,
-        .size = scales + (storage == STORE_UINT8 ? all_rows * sizeof(struct quantised_row) : 0),
-        .last_step = -1};
+        .memory = {scales + (storage == STORE_UINT8 ? all_rows * sizeof(struct quantised_row) : 0), -1,
+                   MEMORY_NOWHERE}};
 }
 
 static int add_activation(struct cuda_plan *plan, int rows, int columns, enum storage storage)
@@ -231,38 +171,13 @@ static void add_patch_embedding(struct builder *builder)
         builder->done[i] = true;
 }
 
-// Lets the step take the GELU and the addition that read its output and nobody else's; returns the last
-// output.
-static int take_followers(struct builder *builder, struct step *step, int index, int output)
-{
-    const struct network *network = builder->network;
-    int next = only_reader(builder, output);
-    if (next >= 0 && network->operations[next].kind == OP_GELU) {
-        step->gelu = builder->done[next] = true;
-        output = network->operations[next].output;
-        next = only_reader(builder, output);
-    }
-    if (next < 0 || network->operations[next].kind != OP_ADD)
-        return output;
-    const struct operation *add = &network->operations[next];
-    int other = add->input == output ? add->second : add->input;
-    for (int i = index; i < network->operation_count; i++)
-        if (network->operations[i].output == other)
-            return output; // not computed yet when this step runs
-    if (builder->plan->activations[other].storage != STORE_FP32)
-        return output;
-    step->second = other;
-    builder->done[next] = true;
-    return add->output;
-}
-
 // Queries of the first row only: two products, one row against the weights of q, all rows against those of k,
 // v.
 static void split_queries(struct builder *builder, struct step *step)
 {
-    int reader = only_reader(builder, step->output);
+    int reader = network_only_reader(builder->network, step->output);
     if (reader < 0 || builder->network->operations[reader].kind != OP_ATTENTION || step->second >= 0 ||
-        step->gelu || rows_of(builder, builder->network->operations[reader].output) != 1)
+        step->gelu || builder->rows[builder->network->operations[reader].output] != 1)
         return;
     int third = step->columns / 3;
     struct step *rest = add_step(builder, STEP_PRODUCT, step->operation, step->input, step->output);
@@ -278,18 +193,17 @@ static void add_linear(struct builder *builder, int index)
     const struct operation *linear = &builder->network->operations[index];
     enum storage multiplied = operand_storage(builder, linear);
     int input = operand(builder, linear->input, multiplied);
-    struct step probe = {.second = -1};
-    int output = take_followers(builder, &probe, index, linear->output);
-    int columns = builder->network->tensors[output].columns;
+    const struct product_tail tail = network_take_tail(builder->network, index, builder->done);
+    int output = tail.output, columns = builder->network->tensors[output].columns;
     enum storage storage = wanted_storage(builder, output);
-    if (probe.second >= 0 || multiplied == STORE_FP32)
+    if (tail.second >= 0 || multiplied == STORE_FP32)
         storage = STORE_FP32;
     else if (storage == STORE_UINT8)
         storage = plan->attention; // a product does not see whole rows
-    shape_activation(plan, output, rows_of(builder, output), columns, storage);
+    shape_activation(plan, output, builder->rows[output], columns, storage);
     struct step *step = add_step(builder, STEP_PRODUCT, linear, input, output);
-    step->gelu = probe.gelu;
-    step->second = probe.second;
+    step->gelu = tail.gelu;
+    step->second = tail.second;
     step->first_row = plan->activations[output].rows == 1;
     split_queries(builder, step);
 }
@@ -306,7 +220,7 @@ static void add_row_operation(struct builder *builder, const struct operation *o
         out = wanted_storage(builder, operation->output);
     else if (kind == STEP_ATTENTION)
         out = in;
-    shape_activation(plan, operation->output, rows_of(builder, operation->output), columns, out);
+    shape_activation(plan, operation->output, builder->rows[operation->output], columns, out);
     struct step *step = add_step(builder, kind, operation, input, operation->output);
     step->second = second;
     step->first_row = plan->activations[operation->output].rows == 1;
@@ -335,62 +249,27 @@ static void add_operation(struct builder *builder, int index)
         add_row_operation(builder, operation, kinds[operation->kind]);
 }
 
-static void find_last_steps(struct cuda_plan *plan)
+// The memory behind an activation.
+static struct memory_value *memory_of(struct cuda_plan *plan, int activation)
+{
+    return &plan->activations[plan->activations[activation].view_of].memory;
+}
+
+static void place_activations(struct cuda_plan *plan)
 {
     for (int i = 0; i < plan->step_count; i++) {
         const int used[] = {plan->steps[i].input, plan->steps[i].second, plan->steps[i].output};
         for (int j = 0; j < 3; j++)
             if (used[j] >= 0)
-                plan->activations[plan->activations[used[j]].view_of].last_step = i;
+                memory_of(plan, used[j])->last_step = i;
     }
-    plan->activations[plan->activations[plan->network->logits].view_of].last_step = plan->step_count;
-}
-
-// The free place that has to grow least, or a new one.
-static int best_place(const struct cuda_plan *plan, const int *busy_until, int step, size_t size)
-{
-    int best = plan->place_count;
-    size_t best_growth = size;
-    for (int place = 0; place < plan->place_count; place++) {
-        size_t growth = size > plan->place_sizes[place] ? size - plan->place_sizes[place] : 0;
-        if (busy_until[place] < step && growth < best_growth) {
-            best = place;
-            best_growth = growth;
-        }
-    }
-    return best;
-}
-
-// A sum goes where its residual was, if nobody reads that later.
-static void place_activations(struct cuda_plan *plan)
-{
-    int busy_until[PLACES_MAX];
+    memory_of(plan, plan->network->logits)->last_step = plan->step_count;
     for (int i = 0; i < plan->step_count; i++) {
         const struct step *step = &plan->steps[i];
-        struct activation *output = &plan->activations[step->output];
-        if (output->place >= 0)
-            continue;
-        const struct activation *residual = step->second < 0 ? NULL : &plan->activations[step->second];
-        if (residual)
-            residual = &plan->activations[residual->view_of];
-        if (residual && residual->last_step == i && residual->size == output->size)
-            output->place = residual->place;
-        else
-            output->place = best_place(plan, busy_until, i, output->size);
-        assert(output->place < PLACES_MAX);
-        if (output->place == plan->place_count)
-            plan->place_sizes[plan->place_count++] = 0;
-        if (output->size > plan->place_sizes[output->place])
-            plan->place_sizes[output->place] = output->size;
-        busy_until[output->place] = output->last_step;
+        memory_plan_place(&plan->places, memory_of(plan, step->output), i,
+                          step->second < 0 ? NULL : memory_of(plan, step->second));
     }
-    for (int i = 0; i < plan->activation_count; i++)
-        if (plan->activations[i].view_of >= 0)
-            plan->activations[i].place = plan->activations[plan->activations[i].view_of].place;
-    for (int place = 0; place < plan->place_count; place++) {
-        plan->place_offsets[place] = plan->activations_size;
-        plan->activations_size += round_up(plan->place_sizes[place], 256);
-    }
+    plan->activations_size = memory_plan_lay_out(&plan->places, 256, 0);
 }
 
 void cuda_build(struct cuda_plan *plan, bool attention_map)
@@ -400,15 +279,14 @@ void cuda_build(struct cuda_plan *plan, bool attention_map)
     builder->network = plan->network;
     plan->activation_count = plan->network->tensor_count;
     for (int i = 0; i < plan->activation_count; i++)
-        plan->activations[i] = (struct activation){.view_of = -1, .place = -1, .last_step = -1};
-    find_needs(builder);
+        plan->activations[i] = (struct activation){.view_of = -1, .memory = {0, -1, MEMORY_NOWHERE}};
+    network_needed_rows(builder->network, builder->rows);
     add_patch_embedding(builder);
     for (int i = 0; i < plan->network->operation_count; i++)
         if (!builder->done[i])
             add_operation(builder, i);
     for (int i = 0; i < plan->step_count; i++)
         plan->steps[i].map = plan->steps[i].map && attention_map;
-    find_last_steps(plan);
     place_activations(plan);
     free(builder);
 }

@@ -16,15 +16,10 @@ struct packer {
     float *host, *staged; // one tensor as float, here and on the device
 };
 
-static size_t round_up(size_t value, size_t to)
-{
-    return (value + to - 1) / to * to;
-}
-
 static void *take(struct packer *packer, size_t size)
 {
     size_t at = packer->used;
-    packer->used += round_up(size, 256);
+    packer->used += memory_round_up(size, 256);
     return packer->base ? packer->base + at : NULL;
 }
 

@@ -14,6 +14,7 @@
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/library.h"
 #include "kernels/cuda/ops.h"
+#include "kernels/memory_plan.h"
 
 enum {
     SLICE_MAX = 64,
@@ -21,7 +22,6 @@ enum {
     GRAPH_PAD_MAX = 8, // up to here a slice is filled up to the next graph; beyond, that would cost more
     STEPS_MAX = 2 * NETWORK_MAX_OPERATIONS,
     ACTIVATIONS_MAX = NETWORK_MAX_TENSORS + STEPS_MAX,
-    PLACES_MAX = 32,
 };
 
 struct cuda_backend {
@@ -30,15 +30,14 @@ struct cuda_backend {
     struct library *library; // NULL: own products only
 };
 
-// Image i's rows begin at memory + place + i * rows * columns values. Bytes have a struct quantised_row for
-// each row, at memory + place + scales.
+// Image i's rows begin at memory + its place's offset + i * rows * columns values. Bytes have a struct
+// quantised_row for each row, at that offset + scales.
 struct activation {
     enum storage storage;
     int rows, columns; // of one image; one row where only the first is ever read
     int view_of;       // another activation whose memory this one reads, or itself; -1: none
-    int place;
-    size_t scales, size; // of a slice
-    int last_step;       // that reads it
+    size_t scales;
+    struct memory_value memory; // of its own, for a slice
 };
 
 enum step_kind {
@@ -81,8 +80,7 @@ struct cuda_plan {
     int step_count;
     struct activation *activations;
     int activation_count;
-    size_t place_offsets[PLACES_MAX], place_sizes[PLACES_MAX];
-    int place_count;
+    struct memory_plan places;
     size_t activations_size;
     // Of the device
     char *memory; // activations

@@ -11,7 +11,7 @@
 static struct matrix matrix_of(const struct cuda_plan *plan, int index, bool first_row, int images)
 {
     const struct activation *activation = &plan->activations[index];
-    char *data = plan->memory + plan->place_offsets[activation->place];
+    char *data = plan->memory + plan->places.offsets[plan->activations[activation->view_of].memory.place];
     int step = first_row ? activation->rows : 1;
     return (struct matrix){.data = data,
                            .scales = (struct quantised_row *)(data + activation->scales),

@@ -281,21 +281,6 @@ done:
     return status;
 }
 
-// The weights file is the one the manifest was written for.
-static enum status open_weights(struct model *model, const char *path, struct error *err)
-{
-    enum status status = weights_open(&model->weights, path, err);
-    if (status != STATUS_OK)
-        return status;
-    struct digest digest = weights_digest(model->weights);
-    if (digest_equal(&digest, &model->manifest.weights_sha256))
-        return STATUS_OK;
-    char expected[DIGEST_TEXT_SIZE], found[DIGEST_TEXT_SIZE];
-    digest_text(&model->manifest.weights_sha256, expected);
-    digest_text(&digest, found);
-    return error_set(err, STATUS_REJECTED, "%s: SHA-256 is %s, the manifest says %s", path, found, expected);
-}
-
 static enum status build_network(struct model *model, const char *path, struct error *err)
 {
     const struct manifest *manifest = &model->manifest;
@@ -310,11 +295,17 @@ static enum status build_network(struct model *model, const char *path, struct e
     return STATUS_OK;
 }
 
-static enum status fit_weights(struct model *model, const char *path, struct error *err)
+// Shapes are checked here, the bytes by a thread until model_check.
+static enum status open_weights(struct model *model, const char *path, struct error *err)
 {
-    enum status status = network_fit_weights(model->network, model->weights, err);
-    if (status == STATUS_OK)
+    enum status status = weights_open(&model->weights, path, err);
+    if (status != STATUS_OK)
+        return status;
+    status = network_fit_weights(model->network, model->weights, err);
+    if (status == STATUS_OK) {
+        weights_check_begin(model->weights);
         status = network_check_weights(model->network, model->weights, err);
+    }
     if (status != STATUS_OK)
         error_prefix(err, "%s", path);
     return status;
@@ -332,19 +323,17 @@ static enum status open_known_answers(struct model *model, const char *directory
     return status;
 }
 
-enum status model_open(struct model **result, const char *directory, struct error *err)
+enum status model_open_unchecked(struct model **result, const char *directory, struct error *err)
 {
     struct model *model = memory_alloc(sizeof *model);
-    char *manifest_path = memory_format("%s/%s", directory, MODEL_MANIFEST), *weights_path = NULL;
+    char *manifest_path = memory_format("%s/%s", directory, MODEL_MANIFEST);
     enum status status = read_manifest_file(manifest_path, &model->manifest, err);
     if (status == STATUS_OK)
         status = build_network(model, manifest_path, err);
     if (status == STATUS_OK) {
-        weights_path = memory_format("%s/%s", directory, model->manifest.weights_file);
-        status = open_weights(model, weights_path, err);
+        model->weights_path = memory_format("%s/%s", directory, model->manifest.weights_file);
+        status = open_weights(model, model->weights_path, err);
     }
-    if (status == STATUS_OK)
-        status = fit_weights(model, weights_path, err);
     if (status == STATUS_OK)
         status = open_known_answers(model, directory, err);
     if (status != STATUS_OK) {
@@ -352,8 +341,35 @@ enum status model_open(struct model **result, const char *directory, struct erro
         model = NULL;
     }
     free(manifest_path);
-    free(weights_path);
     *result = model;
+    return status;
+}
+
+enum status model_check(struct model *model, struct error *err)
+{
+    struct digest digest = weights_check_end(model->weights);
+    if (!digest_equal(&digest, &model->manifest.weights_sha256)) {
+        char expected[DIGEST_TEXT_SIZE], found[DIGEST_TEXT_SIZE];
+        digest_text(&model->manifest.weights_sha256, expected);
+        digest_text(&digest, found);
+        return error_set(err, STATUS_REJECTED, "%s: SHA-256 is %s, the manifest says %s", model->weights_path,
+                         found, expected);
+    }
+    enum status status = network_check_weights(model->network, model->weights, err);
+    if (status != STATUS_OK)
+        error_prefix(err, "%s", model->weights_path);
+    return status;
+}
+
+enum status model_open(struct model **result, const char *directory, struct error *err)
+{
+    enum status status = model_open_unchecked(result, directory, err);
+    if (status == STATUS_OK)
+        status = model_check(*result, err);
+    if (status != STATUS_OK) {
+        model_close(*result);
+        *result = NULL;
+    }
     return status;
 }
 
@@ -363,5 +379,6 @@ void model_close(struct model *model)
         return;
     network_free(model->network);
     weights_close(model->weights);
+    free(model->weights_path);
     free(model);
 }

@@ -35,12 +35,17 @@ struct model {
     struct manifest manifest;
     struct network *network;
     struct weights *weights;
+    char *weights_path;
     struct known_answers known_answers; // count 0 where the manifest names none
 };
 
 // Reads the manifest, maps the weights, checks digest, shapes and values. Positions learnt at another image
 // size than the manifest's are interpolated. REJECTED names the file and what is wrong.
 enum status model_open(struct model **model, const char *directory, struct error *err) MUST_CHECK;
+// The same in two steps: while a thread still reads the file for digest and values, a backend may already
+// prepare a plan. Nothing may run, and nothing of the model be believed, before model_check says OK.
+enum status model_open_unchecked(struct model **model, const char *directory, struct error *err) MUST_CHECK;
+enum status model_check(struct model *model, struct error *err) MUST_CHECK;
 void model_close(struct model *model); // NULL is allowed
 
 // Writes a directory from manifest and weights: weights first, manifest last (through a temporary name), so

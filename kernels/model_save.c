@@ -149,8 +149,10 @@ static enum status save_weights(const char *directory, struct manifest *manifest
     enum status status = weights_save(weights, path, err);
     if (status == STATUS_OK)
         status = weights_open(&saved, path, err);
-    if (status == STATUS_OK)
-        manifest->weights_sha256 = weights_digest(saved);
+    if (status == STATUS_OK) {
+        weights_check_begin(saved);
+        manifest->weights_sha256 = weights_check_end(saved);
+    }
     weights_close(saved);
     free(path);
     return status;

@@ -16,29 +16,6 @@ static void shape_text(int rank, const int64_t *shape, char *text, size_t size)
         used += (size_t)snprintf(text + used, size - used, "%s%lld", i ? " x " : "", (long long)shape[i]);
 }
 
-// Index of the first NaN or infinity, or weight->count. Both have all bits of the exponent set.
-static size_t first_not_finite(const struct weight *weight)
-{
-    const uint8_t *data = weight->data;
-    if (weight->dtype == DTYPE_F32) {
-        for (size_t i = 0; i < weight->count; i++) {
-            uint32_t bits;
-            memcpy(&bits, data + 4 * i, sizeof bits);
-            if ((bits & 0x7f800000) == 0x7f800000)
-                return i;
-        }
-        return weight->count;
-    }
-    uint16_t exponent = weight->dtype == DTYPE_F16 ? 0x7c00 : 0x7f80;
-    for (size_t i = 0; i < weight->count; i++) {
-        uint16_t bits;
-        memcpy(&bits, data + 2 * i, sizeof bits);
-        if ((bits & exponent) == exponent)
-            return i;
-    }
-    return weight->count;
-}
-
 static bool has_shape(const struct weight *weight, int rank, const int64_t *shape)
 {
     return weight->rank == rank && memcmp(weight->shape, shape, (size_t)rank * sizeof shape[0]) == 0;
@@ -56,12 +33,13 @@ static size_t first_negative(const struct weight *weight)
     return i;
 }
 
-static enum status check_values(const struct weight *weight, bool is_variance, struct error *err)
+static enum status check_values(const struct weights *weights, const struct weight *weight, bool is_variance,
+                                struct error *err)
 {
     if (weight->dtype != DTYPE_F32 && weight->dtype != DTYPE_F16 && weight->dtype != DTYPE_BF16)
         return error_set(err, STATUS_REJECTED, "tensor '%s' holds whole numbers; F32, F16 or BF16 is needed",
                          weight->name);
-    size_t bad = first_not_finite(weight);
+    size_t bad = weights_first_not_finite(weights, weight);
     if (bad < weight->count)
         return error_set(err, STATUS_REJECTED, "tensor '%s' is not finite: value %zu is NaN or infinite",
                          weight->name, bad);
@@ -125,11 +103,8 @@ static enum status check_weight(const struct network *network, const struct weig
     int rank = network_weight_shape(network, name, shape);
     shape_text(rank, shape, expected, sizeof expected);
     const struct weight *weight = weights_find(weights, name);
-    if (weight && has_shape(weight, rank, shape)) {
-        enum status status = check_values(weight, is_variance, err);
-        weights_discard_pages(weights, weight); // all of a model's pages would stand beside a plan's weights
-        return status;
-    }
+    if (weight && has_shape(weight, rank, shape))
+        return check_values(weights, weight, is_variance, err);
     if (weight) {
         shape_text(weight->rank, weight->shape, found, sizeof found);
         (void)error_set(err, STATUS_REJECTED, "tensor '%s' has shape %s, %s needs %s", name, found,

@@ -29,6 +29,8 @@ void weights_close(struct weights *weights)
 {
     if (!weights)
         return;
+    if (weights->check == CHECK_RUNNING)
+        weights_check_end(weights);
     for (size_t i = 0; i < weights->count; i++)
         free(weights->entries[i].owned);
     if (weights->map)
@@ -39,7 +41,7 @@ void weights_close(struct weights *weights)
 
 struct weight *weights_append(struct weights *weights)
 {
-    assert(weights->count < WEIGHTS_MAX_TENSORS);
+    assert(weights->count < WEIGHTS_MAX_TENSORS && weights->check != CHECK_RUNNING);
     if (weights->count == weights->capacity) {
         weights->capacity = weights->capacity ? 2 * weights->capacity : 64;
         weights->entries = memory_realloc(weights->entries, weights->capacity * sizeof weights->entries[0]);
@@ -133,7 +135,7 @@ void weights_replace(struct weights *weights, const char *name, int rank, const 
     size_t i = 0;
     while (i < weights->count && strcmp(weights->entries[i].weight.name, name) != 0)
         i++;
-    assert(i < weights->count);
+    assert(i < weights->count && weights->check != CHECK_RUNNING);
     void *old = weights->entries[i].owned;
     weights->entries[i].owned = set_values(&weights->entries[i].weight, rank, shape, values);
     free(old);
@@ -207,19 +209,4 @@ void weights_discard_pages(const struct weights *weights, const struct weight *w
     uintptr_t last = (begin + weight->size) / page * page;
     if (first < last)
         madvise((void *)first, last - first, MADV_DONTNEED); // advice: a refusal changes nothing
-}
-
-// Page by page given back again: the whole file would otherwise stay in memory until it is packed.
-struct digest weights_digest(const struct weights *weights)
-{
-    assert(weights->map);
-    const size_t step = (size_t)8 << 20; // a multiple of every page size
-    struct digest_stream *stream = digest_stream_new();
-    for (size_t at = 0; at < weights->map_size; at += step) {
-        size_t size = weights->map_size - at < step ? weights->map_size - at : step;
-        void *piece = (char *)(uintptr_t)weights->map + at;
-        digest_stream_add(stream, piece, size);
-        madvise(piece, size, MADV_DONTNEED);
-    }
-    return digest_stream_finish(stream);
 }

@@ -55,7 +55,15 @@ void weight_to_float(const struct weight *weight, float *values);
 // Gives the mapped pages of a tensor back to the system after a backend has packed it; they can be read
 // again.
 void weights_discard_pages(const struct weights *weights, const struct weight *weight);
-// SHA-256 of the whole file, read once from the mapping; only for weights that weights_open gave.
-struct digest weights_digest(const struct weights *weights);
+
+// One pass over the file by a thread of its own, for weights that weights_open gave: SHA-256 of the whole
+// file and the values that are not finite. Others may read the weights meanwhile; the set must not change.
+// What is computed from the values may not be used before the check's end has been asked for, which waits for
+// it.
+void weights_check_begin(struct weights *weights);
+struct digest weights_check_end(struct weights *weights);
+// Index of a tensor's first value that is NaN or infinite, or its count. While a check runs, what lies in the
+// file counts as finite: whoever began the check asks again after its end.
+size_t weights_first_not_finite(const struct weights *weights, const struct weight *weight);
 
 #endif

@@ -1,6 +1,9 @@
-// weights_private.h: what the three files of the weights module share.
+// weights_private.h: what the files of the weights module share.
 #ifndef SKINSIGHT_KERNELS_WEIGHTS_PRIVATE_H
 #define SKINSIGHT_KERNELS_WEIGHTS_PRIVATE_H
+
+#include <pthread.h>
+#include <stdbool.h>
 
 #include "common/bytes.h"
 #include "kernels/weights.h"
@@ -16,14 +19,23 @@ extern const struct dtype_info dtype_infos[DTYPE_COUNT];
 
 struct weight_entry {
     struct weight weight;
-    void *owned; // values of weights_add, freed with the set; NULL when they lie in the mapping
+    void *owned;       // values of weights_add, freed with the set; NULL when they lie in the mapping
+    size_t not_finite; // after the check: index of the first NaN or infinity, or weight.count
 };
+
+enum check_state { CHECK_NONE, CHECK_RUNNING, CHECK_ENDED };
 
 struct weights {
     uint8_t *map; // the whole file; NULL for a set made in memory
     size_t map_size;
     struct weight_entry *entries; // in the order of their data
     size_t count, capacity;
+    enum check_state
+        check; // the thread below writes stream, digest and the entries' not_finite while it runs
+    pthread_t thread;
+    bool threaded;
+    struct digest_stream *stream;
+    struct digest digest;
 };
 
 // A new zeroed tensor at the end; pointers to earlier ones become invalid.

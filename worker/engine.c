@@ -16,13 +16,15 @@ enum status engine_open(struct engine *engine, const struct config *config, int 
     struct plan_options options = {.max_batch = max_batch, .attention = attention};
     if (!precision_parse(config_text(config, "precision"), &options.precision))
         return error_set(err, STATUS_REJECTED, "'%s' is not a precision", config_text(config, "precision"));
-    enum status status = model_open(&engine->model, directory, err);
+    enum status status = model_open_unchecked(&engine->model, directory, err);
     if (status == STATUS_OK)
         status = backend_open(&engine->backend, config_text(config, "backend"),
                               (int)config_integer(config, "threads"), err);
     if (status == STATUS_OK)
         status = backend_prepare(engine->backend, engine->model->network, engine->model->weights, &options,
                                  &engine->plan, err);
+    if (status == STATUS_OK)
+        status = model_check(engine->model, err);
     if (status == STATUS_OK && engine->plan->classes != 8)
         status = error_set(err, STATUS_REJECTED, "model '%s' has %d classes, 8 are needed", directory,
                            engine->plan->classes);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/memory.h"
+#include "kernels/backend.h"
 #include "kernels/model.h"
 #include "kernels/random_weights.h"
 
@@ -172,6 +173,43 @@ static void a_changed_weights_file_is_refused(void **state)
     check_refused("model.safetensors");
 }
 
+static void open_unchecked(struct model **model)
+{
+    struct error err = {""};
+    if (model_open_unchecked(model, folder, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+}
+
+// A plan is prepared while the file is read; a file that is not the manifest's is refused at the end.
+static void the_check_comes_after_the_plan(void **state)
+{
+    (void)state;
+    struct error err = {""};
+    struct model *model;
+    struct backend *backend;
+    struct plan *plan;
+    struct plan_options options = {.max_batch = 1};
+    save_model(NULL);
+    FILE *file = fopen(path_of("model.safetensors"), "r+b");
+    assert_non_null(file);
+    fseek(file, -100, SEEK_END);
+    int byte = fgetc(file);
+    fseek(file, -100, SEEK_END);
+    fputc(byte ^ 1, file);
+    assert_int_equal(fclose(file), 0);
+    open_unchecked(&model);
+    assert_int_equal(backend_open(&backend, "cpu", 2, &err), STATUS_OK);
+    assert_int_equal(backend_prepare(backend, model->network, model->weights, &options, &plan, &err),
+                     STATUS_OK);
+    assert_int_equal(model_check(model, &err), STATUS_REJECTED);
+    assert_non_null(strstr(err.message, "model.safetensors: SHA-256 is"));
+    plan_free(plan);
+    backend_close(backend);
+    model_close(model);
+    open_unchecked(&model);
+    model_close(model); // without asking
+}
+
 static void a_missing_or_broken_manifest_is_refused(void **state)
 {
     (void)state;
@@ -316,6 +354,7 @@ int main(void)
         cmocka_unit_test(what_is_saved_opens_again),
         cmocka_unit_test(a_model_is_never_overwritten),
         cmocka_unit_test(a_changed_weights_file_is_refused),
+        cmocka_unit_test(the_check_comes_after_the_plan),
         cmocka_unit_test(a_missing_or_broken_manifest_is_refused),
         cmocka_unit_test(a_wrong_field_is_refused_by_name),
         cmocka_unit_test(files_outside_the_directory_are_refused),

@@ -258,6 +258,75 @@ static void other_kinds_of_file_are_refused(void **state)
     unlink(path);
 }
 
+// A tensor that begins at an odd address and spans several of the check's pieces, finite but for one value.
+static void write_values(const char *dtype, size_t element, size_t count, size_t bad, const uint8_t *pattern)
+{
+    char header[256];
+    int size = snprintf(header, sizeof header,
+                        "{\"a\":{\"dtype\":\"I8\",\"shape\":[3],\"data_offsets\":[0,3]},"
+                        "\"b\":{\"dtype\":\"%s\",\"shape\":[%zu],\"data_offsets\":[3,%zu]}}",
+                        dtype, count, 3 + count * element);
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    for (int i = 0; i < 8; i++)
+        fputc(i == 0 ? size : 0, file); // at most 255
+    assert_in_range(size, 1, 255);
+    fputs(header, file);
+    fputs("\177\177\177", file); // as bytes of a float they would be NaN's
+    for (size_t i = 0; i < count; i++)
+        for (size_t byte = 0; byte < element; byte++)
+            fputc(i == bad ? pattern[byte] : (int)((i * element + byte) & 0x3f), file);
+    assert_int_equal(fclose(file), 0);
+}
+
+static struct digest digest_of_file(void)
+{
+    struct digest_stream *stream = digest_stream_new();
+    char piece[1000];
+    size_t size;
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    while ((size = fread(piece, 1, sizeof piece, file)) > 0)
+        digest_stream_add(stream, piece, size);
+    fclose(file);
+    return digest_stream_finish(stream);
+}
+
+static void check_found(const char *dtype, size_t element, size_t bad, const uint8_t *pattern)
+{
+    enum { COUNT = 140001 };
+    struct error err = {""};
+    struct weights *weights = NULL;
+    write_values(dtype, element, COUNT, bad, pattern);
+    assert_int_equal(weights_open(&weights, path, &err), STATUS_OK);
+    const struct weight *weight = weights_find(weights, "b");
+    assert_int_equal(weights_first_not_finite(weights, weight), bad); // read at once
+    weights_check_begin(weights);
+    assert_int_equal(weights_first_not_finite(weights, weight), COUNT); // not known yet
+    struct digest found = weights_check_end(weights), expected = digest_of_file();
+    assert_true(digest_equal(&found, &expected));
+    assert_int_equal(weights_first_not_finite(weights, weight), bad);
+    assert_int_equal(weights_first_not_finite(weights, weights_find(weights, "a")), 3);
+    weights_close(weights);
+}
+
+static void the_first_value_that_is_no_number_is_found(void **state)
+{
+    (void)state;
+    static const size_t places[] = {0, 1, 1023, 1024, 32767, 32768, 65535, 65536, 139999, 140000, 140001};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        check_found("F32", 4, places[i], (const uint8_t[]){0, 0, 0x80, 0x7f}); // infinity
+        check_found("F32", 4, places[i], (const uint8_t[]){1, 0, 0x80, 0xff}); // NaN, of the other sign
+        check_found("F16", 2, places[i], (const uint8_t[]){0, 0xfc});          // -infinity
+        check_found("BF16", 2, places[i], (const uint8_t[]){0xc0, 0x7f});      // NaN
+    }
+    struct weights *weights = NULL;
+    struct error err = {""};
+    assert_int_equal(weights_open(&weights, path, &err), STATUS_OK);
+    weights_check_begin(weights);
+    weights_close(weights); // waits for it
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -265,6 +334,7 @@ int main(void)
         cmocka_unit_test(what_is_saved_is_read_back),
         cmocka_unit_test(a_replaced_tensor_keeps_its_values),
         cmocka_unit_test(halves_become_floats),
+        cmocka_unit_test(the_first_value_that_is_no_number_is_found),
         cmocka_unit_test(files_that_are_too_short_are_refused),
         cmocka_unit_test(headers_that_are_no_header_are_refused),
         cmocka_unit_test(tensors_that_lie_are_refused_by_name),

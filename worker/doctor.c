@@ -5,6 +5,7 @@
 
 #include "common/kafka.h"
 #include "worker/commands.h"
+#include "worker/descriptors.h"
 #include "worker/worker.h"
 
 enum { DOCTOR_TIMEOUT_MS = 3000 };
@@ -19,6 +20,15 @@ static bool report(const char *what, enum status status, const struct error *err
         printf("%s %-14s %s\n      %-14s -> %s\n", colour ? "\033[31mwrong\033[0m" : "wrong", what,
                err->message, "", mend);
     return status == STATUS_OK;
+}
+
+static bool check_descriptors(const struct config *config)
+{
+    struct error err;
+    char found[64];
+    enum status status = descriptors_claim(config, &err);
+    snprintf(found, sizeof found, "the %ld that are needed", descriptors_needed(config));
+    return report("open files", status, &err, found, "raise the limit of open files (ulimit -Hn)");
 }
 
 static bool check_engine(const struct config *config)
@@ -106,6 +116,7 @@ static bool check_kafka(const struct config *config)
 int doctor_command(struct config *config)
 {
     int wrong = 0;
+    wrong += !check_descriptors(config);
     wrong += !check_engine(config);
     wrong += !check_policy(config);
     wrong += !check_objects(config);

@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/shutdown.h"
 #include "worker/cache.h"
+#include "worker/descriptors.h"
 #include "worker/faults.h"
 #include "worker/latency.h"
 
@@ -73,7 +74,9 @@ enum status worker_open(struct worker *worker, const struct config *config, stru
     flights_init(&worker->flights);
     init_inboxes(worker);
     worker->latency = memory_alloc(sizeof *worker->latency);
-    enum status status = policy_load(&worker->policy, config_text(config, "policy"), err);
+    enum status status = descriptors_claim(config, err);
+    if (status == STATUS_OK)
+        status = policy_load(&worker->policy, config_text(config, "policy"), err);
     if (status == STATUS_OK)
         status = engine_open(&worker->engine, config, worker->batch_max, true, err);
     if (status == STATUS_OK)

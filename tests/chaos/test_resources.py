@@ -8,6 +8,8 @@ import collections
 import hashlib
 import mmap
 import pathlib
+import re
+import resource
 import struct
 import subprocess
 import sys
@@ -31,27 +33,58 @@ def run_jobs(fleet, herd, written, timeout_s=90):
 
 
 def test_few_descriptors(stack):
-    """Whatever the limit, a worker either serves or ends with a sentence; then one without the limit does the rest."""
-    outcomes = []
+    """With too few a worker ends at once, with a sentence that says how many it needs; and with those it serves."""
+    limited = lambda limit: ["sh", "-c", f'ulimit -n {limit}; exec "$@"', "sh"]
+    quick = {"backend": "simulated", "environment": {"SKINSIGHT_SIMULATED_US": "0,1000"}}
     with stack.fleet("descriptors", partitions=PARTITIONS) as fleet:
-        written = 0
-        for limit in stack.size((12, 20, 32), range(8, 64, 4)):
-            chaos.write_pictures(fleet, JOBS, PARTITIONS, start=written)
-            written += JOBS
-            worker = fleet.start(f"fd{limit}", wrapper=["sh", "-c", f'ulimit -n {limit}; exec "$@"', "sh"],
-                                 backend="simulated", environment={"SKINSIGHT_SIMULATED_US": "0,1000"})
-            deadline = time.monotonic() + 12
-            while worker.alive() and chaos.count_answers(fleet) < written and time.monotonic() < deadline:
-                time.sleep(0.1)  # between two looks
-            served = chaos.count_answers(fleet) >= written
-            outcomes.append(f"{limit}: {'serves' if served else 'ends' if not worker.alive() else 'waits'}")
-            expect(served or worker.log_text().strip(), f"{worker.name} failed without a word")
-            worker.kill()
-            herd = chaos.Herd(fleet, 1, simulated_us="0,1000")
-            chaos.wait_all(fleet, herd, written, 60)
-            herd.stop()
-        chaos.check(fleet, written, chaos.wanted_logits(range(written)))
-        print(f"descriptors: {', '.join(outcomes)}; {written} jobs", flush=True)
+        for limit in stack.size((12, 32), range(10, 88, 6)):
+            worker = fleet.start(f"fd{limit}", wrapper=limited(limit), **quick)
+            expect_equal(worker.wait_exit(20), 1, f"exit code with {limit} descriptors")
+            said = re.search(r"RLIMIT_NOFILE allows (\d+) open files and connections, (\d+) are needed", worker.log_text())
+            expect(said, f"{worker.name} does not say what it lacks: {worker.last_words()}")
+            expect_equal(int(said.group(1)), limit, "the limit it names")
+        needed = int(said.group(2))
+        worker = fleet.start("enough", wrapper=limited(needed), **quick)
+        chaos.write_pictures(fleet, JOBS, PARTITIONS)
+        chaos.wait_all(fleet, None, JOBS, 60)
+        worker.stop()
+        soft = fleet.start("soft", wrapper=["sh", "-c", 'ulimit -Sn 20; exec "$@"', "sh"], **quick)
+        chaos.write_pictures(fleet, JOBS, PARTITIONS, start=JOBS)
+        chaos.wait_all(fleet, None, 2 * JOBS, 60)
+        soft.stop()
+        chaos.check(fleet, 2 * JOBS, chaos.wanted_logits(range(2 * JOBS)))
+        print(f"descriptors: {needed} are asked for, and with them it serves; {2 * JOBS} jobs", flush=True)
+
+
+def test_descriptors_run_out(stack):
+    """In service no file and no connection can be opened any more, and the broker dies meanwhile. The worker lives, answers
+    without maps, and once there are descriptors again everything is as before.
+    """
+    with stack.fleet("emfile", partitions=PARTITIONS) as fleet:
+        herd = chaos.Herd(fleet, 1, simulated_us="0,1000", instance="", job_budget_ms=200).wait_ready()
+        worker = herd.workers[0]
+        written = run_jobs(fleet, herd, 0)
+        _, hard = resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE, (3, hard))
+        written = run_jobs(fleet, herd, written)
+        missing = missing_maps(fleet)
+        expect_equal(len(missing), JOBS, "maps missing")
+        expect(all(reason for reason in missing) and "Too many open files" in missing[0], f"reasons {set(missing)}")
+        stack.kill("kafka")
+        stack.start("kafka")
+        chaos.write_pictures(fleet, JOBS, PARTITIONS, start=written)
+        written += JOBS
+        wait_until(lambda: re.search("event=kafka .*Too many open files", worker.log_text()), "it finds that it can't connect", 60)
+        began = time.monotonic()
+        resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE, (hard, hard))
+        chaos.wait_all(fleet, herd, written, 60)
+        took = time.monotonic() - began
+        wait_until(lambda: not still_missing(fleet, herd), "maps are stored again", 60)
+        worker.wait_ready()
+        expect_equal(herd.starts, 1, "starts of the worker")
+        fleet.check()
+        print(f"no descriptors in service: {len(missing)} maps missing and explained; {took:.1f} s after there were some "
+              f"again all {written} jobs were answered", flush=True)
 
 
 def test_full_disk(stack):
@@ -166,4 +199,4 @@ def test_clock_jumps(stack):
 
 
 if __name__ == "__main__":
-    chaos.main([test_few_descriptors, test_full_disk, test_failing_allocations, test_clock_jumps], "kafka")
+    chaos.main([test_few_descriptors, test_descriptors_run_out, test_full_disk, test_failing_allocations, test_clock_jumps], "kafka")

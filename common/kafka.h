@@ -17,7 +17,7 @@
 // producer when the count has moved (docs/RELIABILITY.md, "Unknown outcome").
 struct kafka_signs {
     atomic_uint trouble;      // FAIL or REQTMOUT logged, or an error callback
-    atomic_bool brokers_down; // all brokers are down; cleared by kafka_signs_clear
+    atomic_bool brokers_down; // all brokers have been down
 };
 
 struct kafka_setting {

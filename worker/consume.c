@@ -12,6 +12,7 @@
 #include "common/kafka.h"
 #include "common/log.h"
 #include "common/shutdown.h"
+#include "worker/member.h"
 #include "worker/pipeline.h"
 #include "worker/publish.h"
 #include "worker/rebalance.h"
@@ -30,7 +31,6 @@ enum {
 struct consume {
     struct kafka_signs signs; // first: it is the client's opaque
     struct worker *worker;
-    rd_kafka_t *consumer;
     struct job *held[TOPIC_COUNT]; // a job that found no room; its topic is paused
     int64_t intake_limit_bytes;    // of records in the pipeline
     int intake_limit_jobs;
@@ -65,58 +65,18 @@ static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t event,
     }
 }
 
-static void set_rebalance_callback(rd_kafka_conf_t *conf, void *context)
-{
-    (void)context;
-    rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
-}
-
-static enum status open_consumer(struct consume *consume, struct error *err)
-{
-    struct worker *worker = consume->worker;
-    char session[24], heartbeat[24];
-    int64_t session_ms = config_integer(worker->config, "session_timeout_ms");
-    snprintf(session, sizeof session, "%" PRId64, session_ms);
-    snprintf(heartbeat, sizeof heartbeat, "%" PRId64, session_ms / 5 < 3000 ? session_ms / 5 : 3000);
-    const char *instance = config_text(worker->config, "instance");
-    const struct kafka_setting settings[] = {
-        {"group.id", config_text(worker->config, "group")},
-        {"session.timeout.ms", session},
-        {"heartbeat.interval.ms", heartbeat},
-        {"enable.auto.commit", "false"},
-        {"enable.auto.offset.store", "false"},
-        {"isolation.level", "read_committed"},
-        {"auto.offset.reset", "earliest"},
-        {"check.crcs", "true"},
-        {"partition.assignment.strategy", "range"}, // eager: 2.0.2's cooperative assignor can loop for ever
-        {"fetch.wait.max.ms", "100"},
-        {"queued.max.messages.kbytes", "32768"},
-        {"allow.auto.create.topics", "false"},
-        {"enable.partition.eof", "true"}, // an empty partition has nothing that kills
-        {"group.instance.id", instance},  // last: left out for a dynamic member
-    };
-    size_t count = sizeof settings / sizeof *settings - (*instance ? 0 : 1);
-    struct kafka_client_options options = {.type = RD_KAFKA_CONSUMER,
-                                           .settings = settings,
-                                           .setting_count = count,
-                                           .signs = &consume->signs,
-                                           .configure = set_rebalance_callback};
-    return kafka_client_open(&consume->consumer, worker->config, &options, err);
-}
-
 enum status consume_open(struct consume **consume, struct worker *worker, struct error *err)
 {
     struct consume *made = memory_alloc(sizeof *made);
     made->worker = worker;
     made->intake_limit_bytes = config_integer(worker->config, "intake_limit_bytes");
     made->intake_limit_jobs = (int)config_integer(worker->config, "intake_limit_jobs");
-    enum status status = open_consumer(made, err);
+    enum status status = member_open(worker, &made->signs, on_rebalance, err);
     if (status != STATUS_OK) {
         free(made);
         return status;
     }
-    rd_kafka_poll_set_consumer(made->consumer);
-    worker->publisher = publisher_new(worker, made->consumer);
+    worker->publisher = publisher_new(worker);
     *consume = made;
     return STATUS_OK;
 }
@@ -131,7 +91,7 @@ static bool topics_are_there(struct consume *consume, struct error *complaint)
     struct kafka_topic topics[COUNT] = {0};
     for (int i = 0; i < COUNT; i++)
         topics[i].name = config_text(worker->config, options[i]);
-    if (kafka_topics_describe(consume->consumer, topics, COUNT, PING_MS, complaint) != STATUS_OK) {
+    if (kafka_topics_describe(consume->worker->consumer, topics, COUNT, PING_MS, complaint) != STATUS_OK) {
         atomic_store(&worker->phase, PHASE_NO_BROKER);
         error_prefix(complaint, "%s", config_text(worker->config, "brokers"));
         return false;
@@ -225,8 +185,8 @@ static void switch_topic(struct consume *consume, enum job_topic topic, bool pau
     for (int i = 0; assignment_at(&consume->worker->assignment, i, &entry); i++)
         if (entry.topic == topic)
             rd_kafka_topic_partition_list_add(list, job_topic_name(consume->worker, topic), entry.partition);
-    rd_kafka_resp_err_t result = pause ? rd_kafka_pause_partitions(consume->consumer, list)
-                                       : rd_kafka_resume_partitions(consume->consumer, list);
+    rd_kafka_resp_err_t result = pause ? rd_kafka_pause_partitions(consume->worker->consumer, list)
+                                       : rd_kafka_resume_partitions(consume->worker->consumer, list);
     if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
         LOG_WARN("pause_failed", "reason=\"%s\"", rd_kafka_err2str(result));
     rd_kafka_topic_partition_list_destroy(list);
@@ -252,7 +212,7 @@ static void put_back(struct consume *consume, struct job *job)
     rd_kafka_topic_partition_t *entry =
         rd_kafka_topic_partition_list_add(list, job_topic_name(consume->worker, job->topic), job->partition);
     entry->offset = job->offset;
-    rd_kafka_error_t *error = rd_kafka_seek_partitions(consume->consumer, list, SEEK_TIMEOUT_MS);
+    rd_kafka_error_t *error = rd_kafka_seek_partitions(consume->worker->consumer, list, SEEK_TIMEOUT_MS);
     bool current = assignment_holds(&consume->worker->assignment, job->topic, job->partition);
     if (current && (error || entry->err != RD_KAFKA_RESP_ERR_NO_ERROR))
         fail(consume->worker, "record %" PRId64 " of %s partition %d can't be put back: %s", job->offset,
@@ -399,6 +359,22 @@ static void reach_end(struct worker *worker, enum job_topic topic, int32_t parti
     pthread_mutex_unlock(&worker->assignment.rebalance);
 }
 
+// What it holds goes as in any other rebalance; then it joins again. Ends the worker where that can't help.
+static void take_fatal_error(struct consume *consume)
+{
+    struct worker *worker = consume->worker;
+    struct error err;
+    char reason[256];
+    rd_kafka_fatal_error(worker->consumer, reason, sizeof reason);
+    if (!member_fenced_by_outage(worker, &consume->signs)) {
+        fail(worker, "Kafka ended this consumer: %s", reason);
+        return;
+    }
+    LOG_WARN("joins_again", "reason=\"%s\"", reason);
+    if (member_renew(worker, &consume->signs, on_rebalance, &err) != STATUS_OK)
+        worker_fail(worker, &err);
+}
+
 static void take_message(struct consume *consume, rd_kafka_message_t *message)
 {
     struct worker *worker = consume->worker;
@@ -408,10 +384,6 @@ static void take_message(struct consume *consume, rd_kafka_message_t *message)
     } else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
         bool urgent = strcmp(rd_kafka_topic_name(message->rkt), job_topic_name(worker, TOPIC_URGENT)) == 0;
         reach_end(worker, urgent ? TOPIC_URGENT : TOPIC_ROUTINE, message->partition);
-    } else if (message->err == RD_KAFKA_RESP_ERR__FATAL || rd_kafka_fatal_error(consume->consumer, NULL, 0)) {
-        char reason[256];
-        rd_kafka_fatal_error(consume->consumer, reason, sizeof reason);
-        fail(worker, "Kafka ended this consumer: %s", reason);
     } else if (message->err == RD_KAFKA_RESP_ERR__BAD_MSG ||
                message->err == RD_KAFKA_RESP_ERR__BAD_COMPRESSION) {
         // librdkafka would go on behind it, and the records in it would look like a gap: answered.
@@ -420,19 +392,6 @@ static void take_message(struct consume *consume, rd_kafka_message_t *message)
     } else {
         LOG_WARN("consume_error", "reason=\"%s\"", rd_kafka_message_errstr(message));
     }
-    rd_kafka_message_destroy(message);
-}
-
-static void subscribe(struct consume *consume)
-{
-    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(TOPIC_COUNT);
-    for (int topic = 0; topic < TOPIC_COUNT; topic++)
-        rd_kafka_topic_partition_list_add(topics, job_topic_name(consume->worker, (enum job_topic)topic),
-                                          RD_KAFKA_PARTITION_UA);
-    rd_kafka_resp_err_t result = rd_kafka_subscribe(consume->consumer, topics);
-    rd_kafka_topic_partition_list_destroy(topics);
-    if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
-        fail(consume->worker, "subscribe: %s", rd_kafka_err2str(result));
 }
 
 static void begin_stop(struct consume *consume)
@@ -447,7 +406,9 @@ static void begin_stop(struct consume *consume)
 void consume_run(struct consume *consume)
 {
     struct worker *worker = consume->worker;
-    subscribe(consume);
+    struct error err;
+    if (member_subscribe(worker, &err) != STATUS_OK)
+        worker_fail(worker, &err);
     atomic_store(&worker->phase, PHASE_RUNNING);
     while (!atomic_load(&worker->pipeline_done)) {
         if (shutdown_requested() && !worker->stopping)
@@ -455,9 +416,14 @@ void consume_run(struct consume *consume)
         retry_held(consume);
         bool holding = consume->held[TOPIC_ROUTINE] || consume->held[TOPIC_URGENT];
         rd_kafka_message_t *message =
-            rd_kafka_consumer_poll(consume->consumer, holding ? POLL_HELD_MS : POLL_MS);
-        if (message)
+            rd_kafka_consumer_poll(consume->worker->consumer, holding ? POLL_HELD_MS : POLL_MS);
+        bool fatal = message && rd_kafka_fatal_error(worker->consumer, NULL, 0);
+        if (message && !fatal)
             take_message(consume, message);
+        if (message)
+            rd_kafka_message_destroy(message);
+        if (fatal && !atomic_load(&worker->failed))
+            take_fatal_error(consume);
     }
 }
 
@@ -465,9 +431,8 @@ void consume_close(struct consume *consume)
 {
     if (!consume)
         return;
-    rd_kafka_consumer_close(consume->consumer); // revokes: the last transaction
+    member_close(consume->worker);
     publisher_free(consume->worker->publisher);
     consume->worker->publisher = NULL;
-    rd_kafka_destroy(consume->consumer);
     free(consume);
 }

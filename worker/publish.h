@@ -12,8 +12,8 @@
 
 struct publisher;
 
-// consumer: whose group the offsets belong to; must outlive the publisher. Connects when first used.
-struct publisher *publisher_new(struct worker *worker, rd_kafka_t *consumer);
+// Offsets go to the group of worker->consumer. Connects when first used.
+struct publisher *publisher_new(struct worker *worker);
 void publisher_free(struct publisher *publisher); // ends what it still holds
 
 bool publisher_has_room(const struct publisher *publisher);
@@ -30,9 +30,8 @@ void publisher_drop(struct publisher *publisher);
 
 // The committed offset and metadata of a partition. RETRY when no broker answers; FATAL (and worker_fail)
 // where the metadata can't be read.
-enum status publisher_read_committed(struct worker *worker, rd_kafka_t *consumer, enum job_topic topic,
-                                     int32_t partition, struct offsets *offsets, bool *found,
-                                     struct error *err) MUST_CHECK;
+enum status publisher_read_committed(struct worker *worker, enum job_topic topic, int32_t partition,
+                                     struct offsets *offsets, bool *found, struct error *err) MUST_CHECK;
 
 const char *job_topic_name(const struct worker *worker, enum job_topic topic);
 

@@ -31,8 +31,7 @@ static bool read_offsets(struct worker *worker, rd_kafka_t *consumer, rd_kafka_t
     for (;;) {
         struct error err;
         bool found = false;
-        enum status status =
-            publisher_read_committed(worker, consumer, topic, entry->partition, offsets, &found, &err);
+        enum status status = publisher_read_committed(worker, topic, entry->partition, offsets, &found, &err);
         if (status == STATUS_OK && !found)
             status = first_offset(worker, consumer, entry->topic, entry->partition, offsets, &err);
         if (status == STATUS_OK)

@@ -27,7 +27,6 @@ enum {
 struct publisher {
     struct kafka_signs signs; // first: it is the client's opaque
     struct worker *worker;
-    rd_kafka_t *consumer;
     rd_kafka_t *producer; // NULL: to be made
     char transactional_id[CONFIG_TEXT_MAX + JOB_WORKER_SIZE + 2];
     struct job *jobs[GROUP_LIMIT];
@@ -42,11 +41,10 @@ const char *job_topic_name(const struct worker *worker, enum job_topic topic)
     return config_text(worker->config, topic == TOPIC_URGENT ? "urgent_jobs_topic" : "jobs_topic");
 }
 
-struct publisher *publisher_new(struct worker *worker, rd_kafka_t *consumer)
+struct publisher *publisher_new(struct worker *worker)
 {
     struct publisher *publisher = memory_alloc(sizeof *publisher);
     publisher->worker = worker;
-    publisher->consumer = consumer;
     snprintf(publisher->transactional_id, sizeof publisher->transactional_id, "%s-%s",
              config_text(worker->config, "group"), worker->instance);
     return publisher;
@@ -122,7 +120,8 @@ static rd_kafka_error_t *invoke(struct publisher *publisher, enum txn_call call,
     case TXN_BEGIN:
         return rd_kafka_begin_transaction(publisher->producer);
     case TXN_OFFSETS: {
-        rd_kafka_consumer_group_metadata_t *group = rd_kafka_consumer_group_metadata(publisher->consumer);
+        rd_kafka_consumer_group_metadata_t *group =
+            rd_kafka_consumer_group_metadata(publisher->worker->consumer);
         rd_kafka_error_t *error =
             rd_kafka_send_offsets_to_transaction(publisher->producer, offsets, group, timeout_ms);
         rd_kafka_consumer_group_metadata_destroy(group);
@@ -218,14 +217,14 @@ static enum status refuse_metadata(struct worker *worker, enum job_topic topic, 
     return status;
 }
 
-enum status publisher_read_committed(struct worker *worker, rd_kafka_t *consumer, enum job_topic topic,
-                                     int32_t partition, struct offsets *offsets, bool *found,
-                                     struct error *err)
+enum status publisher_read_committed(struct worker *worker, enum job_topic topic, int32_t partition,
+                                     struct offsets *offsets, bool *found, struct error *err)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_t *entry =
         rd_kafka_topic_partition_list_add(list, job_topic_name(worker, topic), partition);
-    rd_kafka_resp_err_t result = rd_kafka_committed(consumer, list, (int)worker->transaction_timeout_ms);
+    rd_kafka_resp_err_t result =
+        rd_kafka_committed(worker->consumer, list, (int)worker->transaction_timeout_ms);
     if (result == RD_KAFKA_RESP_ERR_NO_ERROR)
         result = entry->err;
     enum status status = STATUS_OK;
@@ -297,8 +296,8 @@ static enum status reconcile(struct publisher *publisher, struct error *err)
     for (int i = 0; assignment_at(&publisher->worker->assignment, i, &held); i++) {
         struct offsets committed;
         bool found;
-        enum status status = publisher_read_committed(publisher->worker, publisher->consumer, held.topic,
-                                                      held.partition, &committed, &found, err);
+        enum status status =
+            publisher_read_committed(publisher->worker, held.topic, held.partition, &committed, &found, err);
         if (status != STATUS_OK)
             return status;
         for (int j = publisher->count - 1; found && j >= 0; j--) {

@@ -61,6 +61,7 @@ struct worker {
 
     struct assignment assignment;
     struct publisher *publisher; // used only with assignment.rebalance held
+    rd_kafka_t *consumer;        // whose group offsets are committed for; changes with rebalance held
     struct queue inboxes[STAGE_COUNT];
     struct flights flights;
     struct latency_table *latency; // learnt by infer, read by batch

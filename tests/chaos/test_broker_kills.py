@@ -1,25 +1,26 @@
 #!/usr/bin/env python3
 """test_broker_kills.py: the broker is killed by SIGKILL under load and started again. No answer is lost or doubled, the
-workers live through it, and 10 s after the broker is back answers come again. The workers are dynamic members: a static one
-that a broker has lost from its group is fenced by its own return in librdkafka 2.0, ends, and is its supervisor's to start.
+workers live through it, and 10 s after the broker is back answers come again. Once with dynamic members, once with static
+ones whose session is shorter than the outage: librdkafka 2.0 fences those by their own return.
 
 The long form: 10 kills.
 """
 import pathlib
+import subprocess
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import chaos
-from harness import expect_equal, wait_until
+from harness import expect, expect_equal, wait_until
 
 WORKERS, PARTITIONS, RECOVERY_S = 3, 4, 10
 
 
-def test_broker_kills(stack):
+def kill_broker(stack, name, down_s, **options):
     kills, jobs_each = stack.size(2, 10), 600
-    with stack.fleet("broker", partitions=PARTITIONS) as fleet:
-        herd = chaos.Herd(fleet, WORKERS, simulated_us="0,20000", session_timeout_ms=30000, instance="",
+    with stack.fleet(name, partitions=PARTITIONS) as fleet:
+        herd = chaos.Herd(fleet, WORKERS, simulated_us="0,20000", **options,
                           **{"kafka.reconnect.backoff.max.ms": 500}).wait_ready()
         written, slowest_s = 0, 0
         for _ in range(kills):
@@ -28,6 +29,7 @@ def test_broker_kills(stack):
             enough = chaos.count_answers(fleet) + stack.random.randrange(20, 100)
             wait_until(lambda: chaos.count_answers(fleet) > enough, "work is going on")
             stack.kill("kafka")
+            time.sleep(down_s)  # the outage itself
             stack.start("kafka")
             back = time.monotonic()
             before = chaos.count_answers(fleet)
@@ -37,8 +39,51 @@ def test_broker_kills(stack):
         expect_equal([worker.alive() for worker in herd.workers], [True] * WORKERS, "workers alive")
         answers = chaos.check(fleet, written, chaos.wanted_logits(range(written)))
         expect_equal(chaos.error_codes(answers), {}, "jobs answered with an error")
-        print(f"{kills} kills of the broker, {written} jobs, answers again after {slowest_s:.1f} s at most", flush=True)
+        joined_again = sum(worker.log_text().count("event=joins_again") for worker in herd.workers)
+        print(f"{name}: {kills} kills of the broker, {written} jobs, answers again after {slowest_s:.1f} s at most, "
+              f"{joined_again} workers fenced and joined again", flush=True)
+
+
+def test_dynamic_members(stack):
+    kill_broker(stack, "dynamic", 0, session_timeout_ms=30000, instance="")
+
+
+def test_static_members(stack):
+    kill_broker(stack, "static", stack.size(4, 7), session_timeout_ms=6000)
+
+
+def take_instance(stack, fleet, instance):
+    """Joins the group under a worker's name and dies: the broker has that name for somebody else now."""
+    command = ["kcat", "-b", stack.brokers, "-X", f"group.instance.id={instance}", "-X", "session.timeout.ms=6000",
+               "-X", "partition.assignment.strategy=range", "-G", fleet.name,
+               fleet.topics["jobs_topic"], fleet.topics["urgent_jobs_topic"]]
+    log = stack.folder / f"{fleet.name}-thief.log"
+    with open(log, "wb") as stream:
+        thief = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stream)
+    wait_until(lambda: "assigned" in log.read_text(errors="replace"), "the name is taken")
+    thief.kill()
+    thief.wait()
+
+
+def test_fenced(stack):
+    """Behind an outage a worker that is fenced joins again; without one, the name is somebody else's, and it ends."""
+    with stack.fleet("fenced", partitions=PARTITIONS) as fleet:
+        herd = chaos.Herd(fleet, 1, simulated_us="0,1000", session_timeout_ms=6000, brokers=stack.proxied).wait_ready()
+        worker = herd.workers[0]
+        chaos.write_pictures(fleet, 40, PARTITIONS)
+        chaos.wait_all(fleet, None, 40, 60)
+        stack.proxy.close()
+        wait_until(lambda: "ALL_BROKERS_DOWN" in worker.log_text(), "the worker sees the outage")
+        take_instance(stack, fleet, "w0")
+        stack.proxy.open()
+        chaos.write_pictures(fleet, 40, PARTITIONS, start=40)
+        chaos.wait_all(fleet, None, 80, 60)
+        expect_equal(worker.log_text().count("event=joins_again"), 1, "fenced members that joined again")
+        chaos.check(fleet, 80, chaos.wanted_logits(range(80)))
+        take_instance(stack, fleet, "w0")
+        expect_equal(worker.wait_exit(), 1, "exit code of a worker whose name another took")
+        expect("Kafka ended this consumer" in worker.log_text(), "it ended without the reason")
 
 
 if __name__ == "__main__":
-    chaos.main([test_broker_kills], "kafka")
+    chaos.main([test_dynamic_members, test_static_members, test_fenced], "kafka")

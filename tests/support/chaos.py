@@ -305,12 +305,15 @@ class Proxy:
         self.port = port or stack.choose_port(name)
         self.control = str(stack.folder / f"{name}.control")
         self.path = stack.folder / f"{name}.faults"
-        command = [str(FAULT_PROXY), "--listen", str(self.port), "--upstream", str(upstream), "--control", self.control,
-                   "--log", str(self.path), *(["--bytes"] if of_bytes else [])]
-        with open(stack.folder / f"{name}.log", "ab") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        stack.register(name, self.process.pid)
-        wait_until(lambda: self.listens(), f"{name} listens")
+        self.command = [str(FAULT_PROXY), "--listen", str(self.port), "--upstream", str(upstream), "--control",
+                        self.control, "--log", str(self.path), *(["--bytes"] if of_bytes else [])]
+        self.open()
+
+    def open(self):
+        with open(self.stack.folder / f"{self.name}.log", "ab") as log:
+            self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.stack.register(self.name, self.process.pid)
+        wait_until(lambda: self.listens(), f"{self.name} listens")
 
     def listens(self):
         expect(self.process.poll() is None, f"{self.name} ended")

@@ -1,0 +1,96 @@
+// member.c: the consumer's settings and its life.
+#include "worker/member.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "worker/publish.h"
+
+static void set_rebalance_callback(rd_kafka_conf_t *conf, void *context)
+{
+    rd_kafka_conf_set_rebalance_cb(conf, *(member_rebalance **)context);
+}
+
+static enum status make_consumer(struct worker *worker, struct kafka_signs *signs,
+                                 member_rebalance *on_rebalance, rd_kafka_t **made, struct error *err)
+{
+    char session[24], heartbeat[24];
+    int64_t session_ms = config_integer(worker->config, "session_timeout_ms");
+    snprintf(session, sizeof session, "%" PRId64, session_ms);
+    snprintf(heartbeat, sizeof heartbeat, "%" PRId64, session_ms / 5 < 3000 ? session_ms / 5 : 3000);
+    const char *instance = config_text(worker->config, "instance");
+    const struct kafka_setting settings[] = {
+        {"group.id", config_text(worker->config, "group")},
+        {"session.timeout.ms", session},
+        {"heartbeat.interval.ms", heartbeat},
+        {"enable.auto.commit", "false"},
+        {"enable.auto.offset.store", "false"},
+        {"isolation.level", "read_committed"},
+        {"auto.offset.reset", "earliest"},
+        {"check.crcs", "true"},
+        {"partition.assignment.strategy", "range"}, // eager: 2.0.2's cooperative assignor can loop for ever
+        {"fetch.wait.max.ms", "100"},
+        {"queued.max.messages.kbytes", "32768"},
+        {"allow.auto.create.topics", "false"},
+        {"enable.partition.eof", "true"}, // an empty partition has nothing that kills
+        {"group.instance.id", instance},  // last: left out for a dynamic member
+    };
+    size_t count = sizeof settings / sizeof *settings - (*instance ? 0 : 1);
+    struct kafka_client_options options = {.type = RD_KAFKA_CONSUMER,
+                                           .settings = settings,
+                                           .setting_count = count,
+                                           .signs = signs,
+                                           .configure = set_rebalance_callback,
+                                           .context = &on_rebalance};
+    enum status status = kafka_client_open(made, worker->config, &options, err);
+    if (status == STATUS_OK)
+        rd_kafka_poll_set_consumer(*made);
+    return status;
+}
+
+enum status member_open(struct worker *worker, struct kafka_signs *signs, member_rebalance *on_rebalance,
+                        struct error *err)
+{
+    return make_consumer(worker, signs, on_rebalance, &worker->consumer, err);
+}
+
+void member_close(struct worker *worker)
+{
+    rd_kafka_consumer_close(worker->consumer);
+    pthread_mutex_lock(&worker->assignment.rebalance); // the publisher may be looking at the group
+    rd_kafka_destroy(worker->consumer);
+    worker->consumer = NULL; // nothing is assigned, so nobody looks until there is another
+    pthread_mutex_unlock(&worker->assignment.rebalance);
+}
+
+enum status member_subscribe(struct worker *worker, struct error *err)
+{
+    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(TOPIC_COUNT);
+    for (int topic = 0; topic < TOPIC_COUNT; topic++)
+        rd_kafka_topic_partition_list_add(topics, job_topic_name(worker, (enum job_topic)topic),
+                                          RD_KAFKA_PARTITION_UA);
+    rd_kafka_resp_err_t result = rd_kafka_subscribe(worker->consumer, topics);
+    rd_kafka_topic_partition_list_destroy(topics);
+    if (result == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return STATUS_OK;
+    return error_set(err, STATUS_FATAL, "subscribe: %s", rd_kafka_err2str(result));
+}
+
+enum status member_renew(struct worker *worker, struct kafka_signs *signs, member_rebalance *on_rebalance,
+                         struct error *err)
+{
+    rd_kafka_t *made = NULL;
+    enum status status = make_consumer(worker, signs, on_rebalance, &made, err);
+    if (status != STATUS_OK)
+        return status;
+    member_close(worker);
+    worker->consumer = made;
+    atomic_store(&signs->brokers_down, false);
+    return member_subscribe(worker, err);
+}
+
+bool member_fenced_by_outage(const struct worker *worker, const struct kafka_signs *signs)
+{
+    return atomic_load(&signs->brokers_down) &&
+           rd_kafka_fatal_error(worker->consumer, NULL, 0) == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID;
+}

@@ -4,7 +4,8 @@
 // cnn_backend.c prepares and runs plans; cnn_build.c turns operations into steps and fuses neighbours;
 // cnn_weights.c packs; cnn_run.c runs. A convolution is a product of the packed weights (gemm.h) with the
 // windows of its places, which each thread gathers for a block of places at a time; one of one place is the
-// product with the map as it lies. A batch is worked off in chunks of a few images.
+// product with the map as it lies; one of 3 x 3 is made by Winograd's algorithm where the map is large
+// enough. A batch is worked off in chunks of a few images.
 //
 // Thread: as backend.h says, one at a time for the backend; the team does the work.
 #ifndef SKINSIGHT_KERNELS_CPU_CNN_H
@@ -56,11 +57,14 @@ struct cnn_step {
     int kernel, stride, padding;
     int output_width;
     enum activation activation;
-    bool direct; // product: the input's rows are the windows
-    int depth;   // product: values of a window
+    bool direct;   // product: the input's rows are the windows
+    bool winograd; // product: its rows are tiles (conv_ops.h) of one product for each point
+    int rows;      // product: of one image
+    int depth;     // product: values of a row
     // Filled in by cnn_weights.c
-    struct gemm_weights weights;
-    const float *filter, *bias; // depthwise: (kernel, kernel, filter_stride)
+    struct gemm_weights weights; // winograd: of the first point
+    size_t point_size;           // winograd: bytes from one point's weights to the next's
+    const float *filter, *bias;  // depthwise: (kernel, kernel, filter_stride)
     int filter_stride;
 };
 
@@ -84,6 +88,13 @@ struct cnn_plan {
     float table[3 * 256];
 };
 
+// One chunk's images.
+struct cnn_run {
+    const struct cnn_plan *plan;
+    const uint8_t *const *views;
+    int images;
+};
+
 // Opens a backend on a team that outlives it, with the numbers of the backend given (name, device). It only
 // prepares and frees plans; backend_close.
 struct backend *cnn_backend_open(const struct backend *like, struct team *team,
@@ -99,11 +110,22 @@ void cnn_build(struct cnn_plan *plan);
 // Bytes between windows or rows of so many values.
 size_t cnn_row_stride(int columns);
 // The most tiles of a product's rows that a thread works on at a time.
-int cnn_block_tiles(const struct gemm_kernel *kernel, int depth);
+int cnn_block_tiles(const struct gemm_kernel *kernel, const struct cnn_step *step);
+// Bytes between the points of so many rows.
+size_t cnn_point_stride(int rows, size_t row_stride);
 
 // Packs the weights that the steps name. FATAL: no memory.
 enum status cnn_pack_weights(struct cnn_plan *plan, const struct weights *weights,
                              struct error *err) MUST_CHECK;
+
+// A row of a tensor, counted through the images of the chunk.
+static inline float *cnn_row(const struct cnn_plan *plan, int tensor, int row)
+{
+    const struct cnn_tensor *t = &plan->tensors[tensor];
+    return (float *)(plan->memory + plan->slot_offsets[t->slot] + (size_t)row * t->row_stride);
+}
+
+void cnn_run_product(const struct cnn_run *run, const struct cnn_step *step);
 
 // Runs one chunk: views and results of its images; attention NULL: no map.
 void cnn_run_chunk(struct cnn_plan *plan, const uint8_t *const *views, int images, float *logits,

@@ -9,6 +9,8 @@
 #include "kernels/cpu/cnn.h"
 
 enum { BLOCK_VALUES = 64 * 1024, BLOCK_LEAST_ROWS = 48, BLOCK_MOST_ROWS = 192, LARGEST_KERNEL = 11 };
+// Of tiles. A map of fewer would read the weights of all points for too little.
+enum { WINOGRAD_VALUES = 4096, WINOGRAD_LEAST_ROWS = 24, WINOGRAD_MOST_ROWS = 48, WINOGRAD_LEAST_TILES = 9 };
 
 struct builder {
     struct cnn_plan *plan;
@@ -33,11 +35,19 @@ size_t cnn_row_stride(int columns)
     return size % 1024 == 0 ? size + 64 : size;
 }
 
-int cnn_block_tiles(const struct gemm_kernel *kernel, int depth)
+int cnn_block_tiles(const struct gemm_kernel *kernel, const struct cnn_step *step)
 {
-    int rows = BLOCK_VALUES / depth;
-    rows = rows < BLOCK_LEAST_ROWS ? BLOCK_LEAST_ROWS : rows > BLOCK_MOST_ROWS ? BLOCK_MOST_ROWS : rows;
+    int least = step->winograd ? WINOGRAD_LEAST_ROWS : BLOCK_LEAST_ROWS;
+    int most = step->winograd ? WINOGRAD_MOST_ROWS : BLOCK_MOST_ROWS;
+    int rows = step->winograd ? WINOGRAD_VALUES / step->depth : BLOCK_VALUES / step->depth;
+    rows = rows < least ? least : rows > most ? most : rows;
     return (rows + kernel->tile_rows - 1) / kernel->tile_rows;
+}
+
+// An odd number of cache lines, so that the points do not share few places of the first-level cache.
+size_t cnn_point_stride(int rows, size_t row_stride)
+{
+    return (((size_t)rows * row_stride + 63) / 64 | 1) * 64;
 }
 
 static void shape_tensor(struct cnn_plan *plan, int index, int rows, int columns)
@@ -132,6 +142,18 @@ static bool square(const struct operation *operation)
     return operation->kernel_height == operation->kernel_width && operation->kernel_width <= LARGEST_KERNEL;
 }
 
+// Whether Winograd's algorithm pays; sets the rows that it has. It depends on the shape only: an image's bits
+// depend on nothing else.
+static bool tiles_pay(struct cnn_step *step)
+{
+    int tiles = (step->height + WINOGRAD_TILE - 1) / WINOGRAD_TILE *
+                ((step->width + WINOGRAD_TILE - 1) / WINOGRAD_TILE);
+    if (step->kernel != 3 || step->stride != 1 || step->padding != 1 || tiles < WINOGRAD_LEAST_TILES)
+        return false;
+    step->rows = tiles;
+    return true;
+}
+
 static bool add_product(struct builder *builder, const struct operation *operation)
 {
     const struct network *network = builder->network;
@@ -148,7 +170,11 @@ static bool add_product(struct builder *builder, const struct operation *operati
         step->input = network->operations[scale].input;
     }
     step->direct = plain_rows && step->gate < 0;
-    step->depth = network->tensors[step->input].columns * step->kernel * step->kernel;
+    step->rows = network->tensors[step->output].rows;
+    step->depth = network->tensors[step->input].columns;
+    step->winograd = tiles_pay(step);
+    if (!step->winograd)
+        step->depth *= step->kernel * step->kernel;
     take_sum(builder, step);
     take_activation(builder, step);
     shape_output(builder, step);
@@ -287,8 +313,11 @@ static void find_scratch(struct cnn_plan *plan)
         const struct cnn_step *step = &plan->steps[i];
         if (step->kind != CNN_PRODUCT || step->direct)
             continue;
-        size_t rows = (size_t)(cnn_block_tiles(kernel, step->depth) * kernel->tile_rows);
-        size_t size = round_up(rows * cnn_row_stride(step->depth), 64);
+        int rows = cnn_block_tiles(kernel, step) * kernel->tile_rows;
+        size_t size = round_up((size_t)rows * cnn_row_stride(step->depth), 64);
+        if (step->winograd)
+            size = WINOGRAD_POINTS * (cnn_point_stride(rows, cnn_row_stride(step->depth)) +
+                                      cnn_point_stride(rows, (size_t)kernel->panel_columns * sizeof(float)));
         plan->scratch_size = size > plan->scratch_size ? size : plan->scratch_size;
     }
     plan->memory_size = plan->scratch_offset + plan->scratch_size * (size_t)team_threads(plan->cnn->team);

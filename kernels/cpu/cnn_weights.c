@@ -26,7 +26,8 @@ static size_t packed_size(const struct cnn_plan *plan, const struct cnn_step *st
 {
     int channels = channels_of(plan, step);
     if (step->kind == CNN_PRODUCT)
-        return round_up(gemm_packed_size(plan->cnn->gemm, channels, step->depth), ALIGNMENT);
+        return round_up(gemm_packed_size(plan->cnn->gemm, channels, step->depth), ALIGNMENT) *
+               (step->winograd ? WINOGRAD_POINTS : 1);
     if (step->kind == CNN_DEPTHWISE)
         return (size_t)(step->kernel * step->kernel + 1) * round_up((size_t)channels, LANES) * sizeof(float);
     return 0;
@@ -39,6 +40,58 @@ static void channels_last(const float *from, size_t outputs, size_t inputs, size
         for (size_t place = 0; place < places; place++)
             for (size_t in = 0; in < inputs; in++)
                 to[(out * places + place) * inputs + in] = from[(out * inputs + in) * places + place];
+}
+
+struct winograd_filters {
+    const float *filters; // (outputs, inputs, 3 * 3)
+    size_t outputs, inputs;
+    float *points; // (WINOGRAD_POINTS, outputs, inputs)
+};
+
+// One line of a filter at the points of Winograd's F(4 x 4, 3 x 3).
+static void filter_points(const double line[3], double points[WINOGRAD_SIDE])
+{
+    double near = line[0] + line[2], far = line[0] / 24 + line[2] / 6;
+    points[0] = line[0] / 4;
+    points[1] = (near + line[1]) / -6;
+    points[2] = (near - line[1]) / -6;
+    points[3] = far + line[1] / 12;
+    points[4] = far - line[1] / 12;
+    points[5] = line[2];
+}
+
+// The filters of one output.
+static void filters_unit(void *context, int unit, int thread)
+{
+    (void)thread;
+    const struct winograd_filters *winograd = context;
+    size_t first = (size_t)unit * winograd->inputs, pairs = winograd->outputs * winograd->inputs;
+    for (size_t pair = first; pair < first + winograd->inputs; pair++) {
+        double lines[3][WINOGRAD_SIDE], points[WINOGRAD_SIDE];
+        for (int i = 0; i < 3; i++) {
+            const float *line = winograd->filters + 9 * pair + 3 * i;
+            filter_points((const double[3]){(double)line[0], (double)line[1], (double)line[2]}, lines[i]);
+        }
+        for (int j = 0; j < WINOGRAD_SIDE; j++) {
+            filter_points((const double[3]){lines[0][j], lines[1][j], lines[2][j]}, points);
+            for (int i = 0; i < WINOGRAD_SIDE; i++)
+                winograd->points[(size_t)(i * WINOGRAD_SIDE + j) * pairs + pair] = (float)points[i];
+        }
+    }
+}
+
+static void pack_winograd(const struct cnn_plan *plan, struct cnn_step *step, const float *weight,
+                          const float *bias, float *points, char *memory)
+{
+    int outputs = channels_of(plan, step);
+    struct winograd_filters winograd = {weight, (size_t)outputs, (size_t)step->depth, points};
+    team_run(plan->cnn->team, filters_unit, &winograd, outputs);
+    step->point_size = packed_size(plan, step) / WINOGRAD_POINTS;
+    for (size_t point = 0; point < WINOGRAD_POINTS; point++)
+        gemm_pack(&step->weights, plan->cnn->gemm, plan->cnn->team,
+                  points + point * winograd.outputs * winograd.inputs, bias, outputs, step->depth,
+                  memory + point * step->point_size);
+    step->weights.data = memory;
 }
 
 static void pack_product(const struct cnn_plan *plan, struct cnn_step *step, const float *weight,
@@ -75,13 +128,16 @@ static bool pack_step(const struct cnn_plan *plan, struct cnn_step *step, const 
 {
     size_t count = parameters_weight_count(plan->network, step->operation);
     size_t bias_count = parameters_bias_count(plan->network, step->operation);
-    float *weight = memory_try_alloc((2 * count + bias_count) * sizeof *weight);
+    size_t reordered = step->winograd ? count / 9 * WINOGRAD_POINTS : count;
+    float *weight = memory_try_alloc((count + reordered + bias_count) * sizeof *weight);
     if (!weight)
         return false;
-    float *bias = bias_count ? weight + 2 * count : NULL;
+    float *bias = bias_count ? weight + count + reordered : NULL;
     parameters_read(plan->network, step->operation, weights, weight, bias);
     parameters_discard_pages(step->operation, weights);
-    if (step->kind == CNN_PRODUCT)
+    if (step->winograd)
+        pack_winograd(plan, step, weight, bias, weight + count, memory);
+    else if (step->kind == CNN_PRODUCT)
         pack_product(plan, step, weight, bias, weight + count, memory);
     else
         pack_depthwise(plan, step, weight, bias, (float *)memory);

@@ -1,5 +1,5 @@
 // conv_ops.h: what the fast CPU executor of convolutional networks does with rows of channels, per
-// instruction set: the end of a tile of a product, convolutions channel by channel, pooling.
+// instruction set: the end of a tile of a product, convolutions channel by channel, Winograd, pooling.
 //
 // A row is one place of a feature map with its channels side by side. Each function's result for a place
 // depends on that place and the size of the map only: not on how the work is split. conv_ops_plain.c is the
@@ -40,7 +40,27 @@ struct conv_window {
     float *sums; // depthwise: the sum of each channel over the row's places; NULL: not wanted
 };
 
+// A 3 x 3 convolution with stride 1 and a padding of 1 as products at the 36 points of Winograd's
+// F(4 x 4, 3 x 3) (Lavin and Gray, 2015): a tile of 4 x 4 places needs 36 multiply-adds for each pair of
+// channels instead of 144. Parts of a tile that lie outside the map are read as zero and not written.
+enum { WINOGRAD_TILE = 4, WINOGRAD_SIDE = 6, WINOGRAD_POINTS = 36 };
+
+struct winograd_tile {
+    int height, width, y, x; // of the map; the tile's first place
+    int columns;             // channels in, or some of the channels out
+    const float *in;         // into points: the image's first place; out of them: the first point's sums,
+    size_t in_stride;        //   which can be read up to the next 32 columns
+    float *out;              // the other way round
+    size_t out_stride;       // from place to place, from point to point
+    const float *bias;       // and the others: out of points only, as in conv_finish
+    const float *residual;   // the image's first place
+    size_t residual_stride;
+    enum activation activation;
+};
+
 struct conv_ops {
+    void (*winograd_in)(const struct winograd_tile *tile);
+    void (*winograd_out)(const struct winograd_tile *tile);
     void (*finish)(const struct conv_finish *finish);
     void (*depthwise)(const struct conv_window *window);
     void (*max_pool)(const struct conv_window *window);

@@ -70,6 +70,51 @@ static void depthwise(const struct conv_window *w)
     }
 }
 
+static void winograd_in(const struct winograd_tile *w)
+{
+    static const double matrix[WINOGRAD_SIDE][WINOGRAD_SIDE] = {{4, 0, -5, 0, 1, 0},  {0, -4, -4, 1, 1, 0},
+                                                                {0, 4, -4, -1, 1, 0}, {0, -2, -1, 2, 1, 0},
+                                                                {0, 2, -1, -2, 1, 0}, {0, 4, 0, -5, 0, 1}};
+    for (int point = 0; point < WINOGRAD_POINTS; point++)
+        for (int column = 0; column < w->columns; column++) {
+            double sum = 0;
+            for (int i = 0; i < WINOGRAD_POINTS; i++) {
+                int y = w->y - 1 + i / WINOGRAD_SIDE, x = w->x - 1 + i % WINOGRAD_SIDE;
+                if (y >= 0 && y < w->height && x >= 0 && x < w->width)
+                    sum += matrix[point / WINOGRAD_SIDE][i / WINOGRAD_SIDE] *
+                           matrix[point % WINOGRAD_SIDE][i % WINOGRAD_SIDE] *
+                           (double)at(w->in, w->in_stride, y * w->width + x)[column];
+            }
+            place(w->out, w->out_stride, point)[column] = (float)sum;
+        }
+}
+
+// What the points give at one place of the tile.
+static double winograd_place(const struct winograd_tile *w, int y, int x, int column)
+{
+    static const double matrix[WINOGRAD_TILE][WINOGRAD_SIDE] = {
+        {1, 1, 1, 1, 1, 0}, {0, 1, -1, 2, -2, 0}, {0, 1, 1, 4, 4, 0}, {0, 1, -1, 8, -8, 1}};
+    double sum = 0;
+    for (int i = 0; i < WINOGRAD_POINTS; i++)
+        sum += matrix[y][i / WINOGRAD_SIDE] * matrix[x][i % WINOGRAD_SIDE] *
+               (double)at(w->in, w->in_stride, i)[column];
+    return sum;
+}
+
+static void winograd_out(const struct winograd_tile *w)
+{
+    for (int i = 0; i < WINOGRAD_TILE * WINOGRAD_TILE; i++) {
+        int y = w->y + i / WINOGRAD_TILE, x = w->x + i % WINOGRAD_TILE;
+        for (int column = 0; column < w->columns && y < w->height && x < w->width; column++) {
+            double value =
+                winograd_place(w, i / WINOGRAD_TILE, i % WINOGRAD_TILE, column) + (double)w->bias[column];
+            if (w->residual)
+                value += (double)at(w->residual, w->residual_stride, y * w->width + x)[column];
+            place(w->out, w->out_stride, y * w->width + x)[column] = (float)activate(w->activation, value);
+        }
+    }
+}
+
 static void max_pool(const struct conv_window *w)
 {
     for (int x = 0; x < w->places; x++)
@@ -101,6 +146,8 @@ static void multiply(const float *a, const float *b, int count, float *out)
 }
 
 const struct conv_ops conv_ops_plain = {
+    .winograd_in = winograd_in,
+    .winograd_out = winograd_out,
     .finish = finish,
     .depthwise = depthwise,
     .max_pool = max_pool,

@@ -106,6 +106,8 @@ SIMD_INLINE simd finish_place(const struct conv_window *w, int x, int channel, i
     return value;
 }
 
+#include "kernels/cpu/winograd_simd.h"
+
 enum { STRIP = 4 };
 
 // Some channels of a place of a row; zero in the padding beside it. inside: it is not in the padding.
@@ -246,6 +248,8 @@ static void multiply(const float *a, const float *b, int count, float *out)
 }
 
 const struct conv_ops CONV_OPS_TABLE = {
+    .winograd_in = winograd_in,
+    .winograd_out = winograd_out,
     .finish = finish,
     .depthwise = depthwise,
     .max_pool = max_pool,

@@ -193,6 +193,52 @@ static void largest_values(void **unused)
     }
 }
 
+// Into points and out of them.
+static void check_tile(const struct conv_ops *ops, struct winograd_tile tile, const float *points)
+{
+    static float expected[VALUES], found[VALUES];
+    tile.in = input;
+    tile.out = expected;
+    memset(expected, 0, sizeof expected);
+    memset(found, 0, sizeof found);
+    conv_ops_plain.winograd_in(&tile);
+    tile.out = found;
+    ops->winograd_in(&tile);
+    near("points", found, expected, VALUES, 3e-5f);
+    tile.in = points;
+    ops->winograd_out(&tile);
+    tile.out = expected;
+    conv_ops_plain.winograd_out(&tile);
+    near("places", found, expected, VALUES, 3e-5f);
+}
+
+// Tiles at every edge of maps of whole and cut tiles. A point of values below 2 is a sum up to 200, a place
+// of points below 1 a sum up to 361.
+static void winograd_tiles(void **unused)
+{
+    (void)unused;
+    static float points[WINOGRAD_POINTS * STRIDE];
+    static const int sizes[][2] = {{13, 13}, {9, 4}, {3, 12}, {1, 1}};
+    const struct conv_ops *ops[2];
+    int count = levels(ops);
+    fill(points, WINOGRAD_POINTS * STRIDE, "points", 1);
+    for (int i = 0; i < 4 * 16 * COUNTS; i++) {
+        struct winograd_tile tile = {.height = sizes[i % 4][0],
+                                     .width = sizes[i % 4][1],
+                                     .y = i / 4 % 4 * WINOGRAD_TILE,
+                                     .x = i / 16 % 4 * WINOGRAD_TILE,
+                                     .columns = channel_counts[i / 64],
+                                     .in_stride = STRIDE * sizeof(float),
+                                     .out_stride = STRIDE * sizeof(float),
+                                     .bias = filter_bias,
+                                     .residual = i & 4 ? input : NULL,
+                                     .residual_stride = STRIDE * sizeof(float),
+                                     .activation = activations[(i + i / 4) % 4]};
+        for (int level = 0; level < count && tile.y < tile.height && tile.x < tile.width; level++)
+            check_tile(ops[level], tile, points);
+    }
+}
+
 static void rows_are_summed_and_multiplied(void **unused)
 {
     (void)unused;
@@ -373,9 +419,13 @@ int main(void)
     fill(filter, 49 * STRIDE, "filter", 0.5f);
     fill(filter_bias, STRIDE, "filter_bias", 1);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tiles_are_finished),     cmocka_unit_test(depthwise_convolutions),
-        cmocka_unit_test(largest_values),         cmocka_unit_test(rows_are_summed_and_multiplied),
-        cmocka_unit_test(a_network_of_all_steps), cmocka_unit_test(other_precisions_are_refused),
+        cmocka_unit_test(tiles_are_finished),
+        cmocka_unit_test(depthwise_convolutions),
+        cmocka_unit_test(largest_values),
+        cmocka_unit_test(rows_are_summed_and_multiplied),
+        cmocka_unit_test(winograd_tiles),
+        cmocka_unit_test(a_network_of_all_steps),
+        cmocka_unit_test(other_precisions_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

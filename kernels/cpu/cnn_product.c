@@ -1,0 +1,246 @@
+// cnn_product.c: runs one product step: divides it into units, gathers what a unit multiplies, and finishes
+// its tiles.
+//
+// A unit is a block of rows by some panels of the weights. Rows are places; under Winograd they are tiles of
+// 4 x 4 places, and a unit makes the products of all their points before it turns them into places.
+#include <string.h>
+
+#include "kernels/cpu/cnn.h"
+
+enum { ALIGNMENT = 64, UNITS_PER_THREAD = 4 };
+
+// A product of the rows of all images, divided into units of a block of tiles of rows by a group of panels.
+struct product {
+    const struct cnn_run *run;
+    const struct cnn_step *step;
+    int rows, tiles, blocks, groups;
+    int held[TEAM_MAX_THREADS]; // the block whose windows lie in a thread's scratch; -1: none
+};
+
+// The places of one row of a window, zero in the padding.
+static float *gather_line(const struct cnn_tensor *input, const struct cnn_step *step, const float *line,
+                          int left, float *to)
+{
+    size_t channels = (size_t)input->columns;
+    int before = left < 0 ? -left : 0, end = step->width - left;
+    end = end < step->kernel ? end : step->kernel;
+    before = before < step->kernel ? before : step->kernel;
+    end = end > before ? end : before;
+    memset(to, 0, (size_t)before * channels * sizeof *to);
+    const char *from = (const char *)line + (ptrdiff_t)(left + before) * (ptrdiff_t)input->row_stride;
+    if (input->row_stride == channels * sizeof *to)
+        memcpy(to + (size_t)before * channels, from, (size_t)(end - before) * channels * sizeof *to);
+    else
+        for (int i = before; i < end; i++, from += input->row_stride)
+            memcpy(to + (size_t)i * channels, from, channels * sizeof *to);
+    memset(to + (size_t)end * channels, 0, (size_t)(step->kernel - end) * channels * sizeof *to);
+    return to + (size_t)step->kernel * channels;
+}
+
+static void gather_window(const struct cnn_plan *plan, const struct cnn_step *step, int row, float *to)
+{
+    const struct cnn_tensor *input = &plan->tensors[step->input];
+    int places = plan->tensors[step->output].rows, image = row / places, place = row % places;
+    int top = place / step->output_width * step->stride - step->padding;
+    int left = place % step->output_width * step->stride - step->padding;
+    for (int y = top; y < top + step->kernel; y++) {
+        if (y >= 0 && y < step->height) {
+            const float *line = cnn_row(plan, step->input, image * input->rows + y * step->width);
+            to = gather_line(input, step, line, left, to);
+        } else {
+            size_t values = (size_t)(step->kernel * input->columns);
+            memset(to, 0, values * sizeof *to);
+            to += values;
+        }
+    }
+}
+
+static void gather_rows(const struct cnn_plan *plan, const struct cnn_step *step, int first, int end,
+                        char *scratch)
+{
+    for (int row = first; row < end; row++, scratch += cnn_row_stride(step->depth)) {
+        if (step->gate >= 0)
+            plan->cnn->ops->multiply(cnn_row(plan, step->input, row),
+                                     cnn_row(plan, step->gate, row / plan->tensors[step->input].rows),
+                                     step->depth, (float *)scratch);
+        else
+            gather_window(plan, step, row, (float *)scratch);
+    }
+}
+
+static int first_row(const struct product *product, int tile)
+{
+    return (int)((int64_t)product->rows * tile / product->tiles);
+}
+
+static void finish_tile(const struct product *product, int row, int rows, int panel, const float *sums)
+{
+    const struct cnn_plan *plan = product->run->plan;
+    const struct cnn_step *step = product->step;
+    const struct gemm_weights *weights = &step->weights;
+    int columns = weights->kernel->panel_columns, first = panel * columns;
+    struct conv_finish finish = {
+        .rows = rows,
+        .columns = weights->n - first < columns ? weights->n - first : columns,
+        .tile = sums,
+        .tile_stride = columns,
+        .bias = weights->bias + first,
+        .activation = step->activation,
+        .out = cnn_row(plan, step->output, row) + first,
+        .out_stride = plan->tensors[step->output].row_stride,
+    };
+    if (step->residual >= 0) {
+        finish.residual = cnn_row(plan, step->residual, row) + first;
+        finish.residual_stride = plan->tensors[step->residual].row_stride;
+    }
+    plan->cnn->ops->finish(&finish);
+}
+
+// One panel of weights against tiles begin..end of rows, which lie at a.
+static void run_panel(const struct product *product, int panel, int begin, int end, const char *a,
+                      size_t a_stride)
+{
+    const struct gemm_weights *weights = &product->step->weights;
+    const struct gemm_kernel *kernel = weights->kernel;
+    const char *w = (const char *)weights->data + (size_t)panel * weights->panel_size;
+    _Alignas(ALIGNMENT) float sums[GEMM_MAX_TILE_ROWS * GEMM_MAX_PANEL_COLUMNS];
+    size_t tiles = (size_t)(end - begin), steps = tiles * (size_t)weights->k;
+    const char *next = panel + 1 < weights->panels ? w + weights->panel_size : w;
+    struct gemm_ahead ahead = {next, (weights->panel_size + steps - 1) / steps};
+    for (int tile = begin; tile < end; tile++) {
+        int row = first_row(product, tile), rows = first_row(product, tile + 1) - row;
+        kernel->cores[rows](a, a_stride, w, weights->k, sums, kernel->panel_columns, ahead);
+        ahead.at = (const char *)ahead.at + weights->panel_size / tiles;
+        finish_tile(product, row, rows, panel, sums);
+        a += (size_t)rows * a_stride;
+    }
+}
+
+static int tiles_of(int places)
+{
+    return (places + WINOGRAD_TILE - 1) / WINOGRAD_TILE;
+}
+
+// The tile of a row counted through the images: the map's size and the tile's place in it.
+static struct winograd_tile winograd_tile(const struct cnn_step *step, int row)
+{
+    int across = tiles_of(step->width), tile = row % step->rows;
+    return (struct winograd_tile){.height = step->height,
+                                  .width = step->width,
+                                  .y = tile / across * WINOGRAD_TILE,
+                                  .x = tile % across * WINOGRAD_TILE};
+}
+
+static void gather_points(const struct cnn_plan *plan, const struct cnn_step *step, int first, int end,
+                          char *scratch)
+{
+    size_t stride = cnn_row_stride(step->depth);
+    for (int row = first; row < end; row++) {
+        struct winograd_tile tile = winograd_tile(step, row);
+        tile.columns = step->depth;
+        tile.in = cnn_row(plan, step->input, row / step->rows * plan->tensors[step->input].rows);
+        tile.in_stride = plan->tensors[step->input].row_stride;
+        tile.out = (float *)(scratch + (size_t)(row - first) * stride);
+        tile.out_stride = cnn_point_stride(end - first, stride);
+        plan->cnn->ops->winograd_in(&tile);
+    }
+}
+
+// The places of rows first..end from the sums of their points.
+static void finish_points(const struct product *product, int first, int end, int panel, const float *sums)
+{
+    const struct cnn_plan *plan = product->run->plan;
+    const struct cnn_step *step = product->step;
+    const struct cnn_tensor *output = &plan->tensors[step->output];
+    int columns = step->weights.kernel->panel_columns, column = panel * columns;
+    for (int row = first; row < end; row++) {
+        struct winograd_tile tile = winograd_tile(step, row);
+        int image = row / step->rows * output->rows;
+        tile.columns = step->weights.n - column < columns ? step->weights.n - column : columns;
+        tile.in = sums + (row - first) * columns;
+        tile.in_stride = cnn_point_stride(end - first, (size_t)columns * sizeof *sums);
+        tile.out = cnn_row(plan, step->output, image) + column;
+        tile.out_stride = output->row_stride;
+        tile.bias = step->weights.bias + column;
+        tile.activation = step->activation;
+        if (step->residual >= 0) {
+            tile.residual = cnn_row(plan, step->residual, image) + column;
+            tile.residual_stride = plan->tensors[step->residual].row_stride;
+        }
+        plan->cnn->ops->winograd_out(&tile);
+    }
+}
+
+// One panel of every point's weights against tiles begin..end of rows, whose points lie at scratch; the sums
+// come behind them.
+static void run_points(const struct product *product, int panel, int begin, int end, char *scratch)
+{
+    const struct gemm_weights *weights = &product->step->weights;
+    const struct gemm_kernel *kernel = weights->kernel;
+    int first = first_row(product, begin), rows = first_row(product, end) - first;
+    size_t a_stride = cnn_row_stride(weights->k), a_point = cnn_point_stride(rows, a_stride);
+    size_t row_size = (size_t)kernel->panel_columns * sizeof(float);
+    size_t sums_point = cnn_point_stride(rows, row_size), steps = (size_t)(end - begin) * (size_t)weights->k;
+    const char *w = (const char *)weights->data + (size_t)panel * weights->panel_size;
+    char *sums = scratch + WINOGRAD_POINTS * a_point;
+    for (int point = 0; point < WINOGRAD_POINTS; point++, w += product->step->point_size) {
+        const char *next = point + 1 < WINOGRAD_POINTS ? w + product->step->point_size : w;
+        struct gemm_ahead ahead = {next, (weights->panel_size + steps - 1) / steps};
+        for (int tile = begin; tile < end; tile++) {
+            int row = first_row(product, tile), tile_rows = first_row(product, tile + 1) - row;
+            row -= first;
+            kernel->cores[tile_rows](scratch + (size_t)point * a_point + (size_t)row * a_stride, a_stride, w,
+                                     weights->k, sums + (size_t)point * sums_point + (size_t)row * row_size,
+                                     kernel->panel_columns, ahead);
+            ahead.at = (const char *)ahead.at + weights->panel_size / (size_t)(end - begin);
+        }
+    }
+    finish_points(product, first, first + rows, panel, (const float *)sums);
+}
+
+static void product_unit(void *context, int unit, int thread)
+{
+    struct product *product = context;
+    const struct cnn_plan *plan = product->run->plan;
+    const struct cnn_step *step = product->step;
+    int block = unit / product->groups, group = unit % product->groups, panels = step->weights.panels;
+    int begin = (int)((int64_t)product->tiles * block / product->blocks);
+    int end = (int)((int64_t)product->tiles * (block + 1) / product->blocks);
+    char *scratch = plan->memory + plan->scratch_offset + (size_t)thread * plan->scratch_size;
+    const char *a = scratch;
+    size_t a_stride = cnn_row_stride(step->depth);
+    if (step->direct) {
+        a = (const char *)cnn_row(plan, step->input, first_row(product, begin));
+        a_stride = plan->tensors[step->input].row_stride;
+    } else {
+        if (product->held[thread] != block)
+            (step->winograd ? gather_points : gather_rows)(plan, step, first_row(product, begin),
+                                                           first_row(product, end), scratch);
+        product->held[thread] = block;
+    }
+    for (int panel = panels * group / product->groups; panel < panels * (group + 1) / product->groups;
+         panel++)
+        if (step->winograd)
+            run_points(product, panel, begin, end, scratch);
+        else
+            run_panel(product, panel, begin, end, a, a_stride);
+}
+
+// Rows are spread evenly over tiles, tiles over blocks, so that no tile is nearly empty. Where that gives
+// too few units, threads share a block's panels.
+void cnn_run_product(const struct cnn_run *run, const struct cnn_step *step)
+{
+    const struct cnn_plan *plan = run->plan;
+    const struct gemm_kernel *kernel = plan->cnn->gemm;
+    int threads = team_threads(plan->cnn->team), most = cnn_block_tiles(kernel, step);
+    struct product product = {.run = run, .step = step, .rows = run->images * step->rows, .groups = 1};
+    for (int i = 0; i < threads; i++)
+        product.held[i] = -1;
+    product.tiles = (product.rows + kernel->tile_rows - 1) / kernel->tile_rows;
+    product.blocks = (product.tiles + most - 1) / most;
+    if (threads > 1 && product.blocks < UNITS_PER_THREAD * threads)
+        product.groups = (UNITS_PER_THREAD * threads + product.blocks - 1) / product.blocks;
+    if (product.groups > step->weights.panels)
+        product.groups = step->weights.panels;
+    team_run(plan->cnn->team, product_unit, &product, product.blocks * product.groups);
+}

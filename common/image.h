@@ -28,6 +28,10 @@ void image_release(struct image *image);
 enum status jpeg_decode(struct bytes data, int64_t max_pixels, struct image *image,
                         struct error *err) MUST_CHECK;
 
+// Baseline JPEG with halved colours; quality 1 to 100. Appends to out.
+enum status jpeg_encode(const struct image *image, int quality, struct buffer *out,
+                        struct error *err) MUST_CHECK;
+
 // 8-bit RGB PNG. Same picture, same bytes. Appends to out.
 enum status png_encode(const struct image *image, struct buffer *out, struct error *err) MUST_CHECK;
 // Any PNG, converted to 8-bit RGB; limits as for jpeg_decode.

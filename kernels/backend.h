@@ -52,9 +52,14 @@ struct plan {
     uint64_t weight_size;             // bytes the plan holds for weights
     uint64_t memory_size;             // bytes of activations and workspace
     enum precision precision;
+    // Where run adds what each part of the network took, in milliseconds, by enum network_part; NULL, as
+    // prepare leaves it: nothing is measured, at no cost. Set by the caller between runs. A backend whose
+    // steps are not timed leaves the values alone; one that replays a graph runs its steps one by one while
+    // it is set.
+    double *part_ms;
 };
 
-enum { BACKEND_INTERFACE_VERSION = 1 };
+enum { BACKEND_INTERFACE_VERSION = 2 };
 
 struct backend_ops {
     uint32_t interface_version;

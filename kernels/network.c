@@ -274,3 +274,38 @@ struct product_tail network_take_tail(const struct network *network, int index,
     done[next] = true;
     return tail;
 }
+
+static int embedding_end(const struct network *network)
+{
+    int convolution = -1;
+    for (int i = 0; i < network->operation_count; i++) {
+        enum op_kind kind = network->operations[i].kind;
+        if (kind == OP_TOKENS)
+            return i + 1;
+        if (kind == OP_CONVOLUTION && convolution < 0)
+            convolution = i;
+    }
+    int after = convolution + 1;
+    bool active = after < network->operation_count &&
+                  (network->operations[after].kind == OP_RELU || network->operations[after].kind == OP_SILU);
+    return active ? after + 1 : after;
+}
+
+static int head_begin(const struct network *network)
+{
+    int begin = network->operation_count;
+    while (begin > 0) {
+        enum op_kind kind = network->operations[begin - 1].kind;
+        if (kind != OP_LINEAR && kind != OP_FIRST_ROW && kind != OP_LAYERNORM && kind != OP_MEAN_ROWS)
+            break;
+        begin--;
+    }
+    return begin;
+}
+
+enum network_part network_part_of(const struct network *network, int operation)
+{
+    return operation < embedding_end(network) ? PART_EMBED
+           : operation < head_begin(network)  ? PART_BLOCKS
+                                              : PART_HEAD;
+}

@@ -133,6 +133,11 @@ struct product_tail {
 struct product_tail network_take_tail(const struct network *network, int index,
                                       bool done[NETWORK_MAX_OPERATIONS]);
 
+// The part of the network that an operation belongs to. Embedding: up to the tokens, or the first convolution
+// with its activation where there are none. Head: the logits' linear layer, and norm, class token or mean
+// before it.
+enum network_part { PART_EMBED, PART_BLOCKS, PART_HEAD, PART_COUNT };
+enum network_part network_part_of(const struct network *network, int operation);
 // Floating-point operations of one image (a multiply-add counts two), matrix products and convolutions only.
 double network_flops(const struct network *network);
 

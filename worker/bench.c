@@ -4,15 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "common/clock.h"
-#include "common/file.h"
-#include "common/image.h"
 #include "common/memory.h"
 #include "kernels/cpu/peak.h"
-#include "kernels/preprocess.h"
 #include "worker/batch.h"
+#include "worker/bench_stages.h"
 #include "worker/commands.h"
 #include "worker/engine.h"
 
@@ -22,12 +19,12 @@ const struct option bench_flags[] = {
     {"seconds", OPTION_INTEGER, .initial = "5", .min = 1, .max = 3600, .value = "S",
      .help = "least time to measure each batch size"},
     {"image", OPTION_TEXT, .initial = "", .max = 1023, .value = "FILE",
-     .help = "JPEG whose decoding and resizing are measured as well"},
+     .help = "JPEG whose decoding and resizing are timed; empty: a made one of 600 x 450"},
     {"json", OPTION_SWITCH, .initial = "false", .help = "one JSON object instead of the table"},
     {.name = NULL},
 };
 
-enum { MIN_RUNS = 5, MAX_RUNS = 100000, MAX_SIZES = 16, IMAGE_RUNS = 20 };
+enum { MIN_RUNS = 5, MAX_RUNS = 100000, MAX_SIZES = 16 };
 
 struct row {
     int batch;
@@ -64,11 +61,26 @@ static void summarise(struct row *row, double *latencies_ms, int count)
     row->images_per_s = 1000.0 * row->batch / row->mean_ms;
 }
 
+// From here on the kernel counts the process's peak anew.
+static void reset_peak_memory(void)
+{
+    FILE *file = fopen("/proc/self/clear_refs", "we");
+    if (!file)
+        return; // a peak of before may be reported
+    fputs("5", file);
+    fclose(file);
+}
+
 static double peak_memory_mb(void)
 {
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)usage.ru_maxrss / 1024.0;
+    char line[128];
+    double kb = 0;
+    FILE *file = fopen("/proc/self/status", "re");
+    while (file && fgets(line, sizeof line, file) && sscanf(line, "VmHWM: %lf kB", &kb) != 1)
+        continue;
+    if (file)
+        fclose(file);
+    return kb / 1024.0;
 }
 
 static const uint8_t **make_views(int count, int view_size)
@@ -108,25 +120,33 @@ static enum status time_runs(struct plan *plan, struct row *row, double seconds,
     return status;
 }
 
+// Opening the model belongs to the peak of memory.
 static enum status measure(const struct config *config, struct row *row, double peak_gflops,
-                           struct engine *engine, struct error *err)
+                           struct error *err)
 {
-    enum status status = engine_open(engine, config, row->batch, false, err);
+    struct engine engine = {0};
+    reset_peak_memory();
+    enum status status = engine_open(&engine, config, row->batch, false, err);
     if (status != STATUS_OK)
         return status;
-    status = time_runs(engine->plan, row, (double)config_integer(config, "seconds"), err);
-    row->gflops = row->images_per_s * engine->plan->flops / 1e9;
+    status = time_runs(engine.plan, row, (double)config_integer(config, "seconds"), err);
+    row->gflops = row->images_per_s * engine.plan->flops / 1e9;
     row->share_of_peak = peak_gflops > 0 ? row->gflops / peak_gflops : 0;
     row->memory_mb = peak_memory_mb();
-    row->model_mb = (double)engine->plan->weight_size / 1048576.0;
+    row->model_mb = (double)engine.plan->weight_size / 1048576.0;
+    engine_close(&engine);
     return status;
 }
 
 static void print_table_head(const struct engine *engine, double peak_gflops)
 {
-    printf("%s, %s on %s (%s), %d threads; measured peak %.0f GFLOP/s\n\n",
-           engine->model->manifest.model_version, precision_names[engine->plan->precision],
-           engine->backend->name, engine->backend->device, engine->backend->threads, peak_gflops);
+    printf("%s, %s on %s (%s), %d threads; ", engine->model->manifest.model_version,
+           precision_names[engine->plan->precision], engine->backend->name, engine->backend->device,
+           engine->backend->threads);
+    if (peak_gflops > 0)
+        printf("measured peak %.0f GFLOP/s\n\n", peak_gflops);
+    else
+        printf("this device's peak is not measured\n\n");
     printf("%5s  %10s %8s %8s %8s  %9s  %8s %6s  %9s %8s\n", "batch", "latency ms", "sd", "p50", "p99",
            "images/s", "GFLOP/s", "peak", "memory MB", "model MB");
 }
@@ -157,84 +177,72 @@ static void print_json_row(const struct row *row, bool first)
            row->images_per_s, row->gflops, row->share_of_peak, row->memory_mb, row->model_mb);
 }
 
-// Time of one image in each stage in front of the network and in it; below 0: not measured.
-struct stage_times {
-    double decode_ms, resize_ms, inference_ms;
-};
-
-static enum status time_image(const struct config *config, const struct preprocessing *preprocessing,
-                              struct stage_times *times, struct error *err)
+static void print_stages(const struct bench_stages *stages)
 {
-    struct buffer bytes;
-    uint8_t *view = memory_alloc((size_t)(preprocessing->crop * preprocessing->crop * 3));
-    int64_t decode_us = 0, resize_us = 0;
-    buffer_init(&bytes, (size_t)config_integer(config, "max_image_bytes"));
-    enum status status = file_read(config_text(config, "image"), &bytes, err);
-    for (int i = 0; i < IMAGE_RUNS && status == STATUS_OK; i++) {
-        struct image image = {0};
-        int64_t begun_us = clock_monotonic_us();
-        status = jpeg_decode(buffer_bytes(&bytes), config_integer(config, "max_image_pixels"), &image, err);
-        int64_t decoded_us = clock_monotonic_us();
-        if (status == STATUS_OK)
-            status = preprocess_view(&image, preprocessing, view, err);
-        decode_us += decoded_us - begun_us;
-        resize_us += clock_monotonic_us() - decoded_us;
-        image_release(&image);
-    }
-    times->decode_ms = (double)decode_us / 1e3 / IMAGE_RUNS;
-    times->resize_ms = (double)resize_us / 1e3 / IMAGE_RUNS;
-    free(view);
-    buffer_release(&bytes);
+    printf("\none image, median ms:");
+    for (int i = 0; i < BENCH_STAGE_COUNT; i++)
+        if (stages->ms[i] >= 0)
+            printf(" %s %.2f%s", bench_stage_names[i], stages->ms[i], i + 1 < BENCH_STAGE_COUNT ? "," : "");
+        else
+            printf(" %s -%s", bench_stage_names[i], i + 1 < BENCH_STAGE_COUNT ? "," : "");
+    printf(" (JPEG of %d x %d, %zu KB)\n", stages->width, stages->height, stages->jpeg_size / 1000);
+}
+
+static void print_json_stages(const struct bench_stages *stages, const struct row *first)
+{
+    printf("], \"stages_ms\": {");
+    for (int i = 0; i < BENCH_STAGE_COUNT; i++)
+        if (stages->ms[i] >= 0)
+            printf("\"%s\": %.3f, ", bench_stage_names[i], stages->ms[i]);
+        else
+            printf("\"%s\": null, ", bench_stage_names[i]);
+    printf("\"inference\": %.3f}, \"stages_image\": {\"width\": %d, \"height\": %d, \"bytes\": %zu}}\n",
+           first->p50_ms / first->batch, stages->width, stages->height, stages->jpeg_size);
+}
+
+// The machine's peak is the processor's: there is none to compare another device with.
+static enum status measure_first(const struct config *config, double *peak_gflops,
+                                 struct bench_stages *stages, struct error *err)
+{
+    struct engine engine = {0};
+    bool json = config_switch(config, "json");
+    enum status status = engine_open(&engine, config, 1, false, err);
+    if (status != STATUS_OK)
+        return status;
+    if (strcmp(engine.backend->name, "cpu") == 0)
+        *peak_gflops = cpu_peak_gflops(engine.plan->precision, engine.backend->threads);
+    json ? print_json_head(&engine, *peak_gflops) : print_table_head(&engine, *peak_gflops);
+    status = bench_stages_measure(stages, config, &engine, err);
+    engine_close(&engine);
     return status;
 }
 
-static void print_stages(const struct stage_times *times, bool json)
-{
-    if (json && times->decode_ms < 0)
-        printf("], \"stages_ms\": {\"decode\": null, \"resize\": null, \"inference\": %.3f}}\n",
-               times->inference_ms);
-    else if (json)
-        printf("], \"stages_ms\": {\"decode\": %.3f, \"resize\": %.3f, \"inference\": %.3f}}\n",
-               times->decode_ms, times->resize_ms, times->inference_ms);
-    else if (times->decode_ms >= 0)
-        printf("\none image: decode %.2f ms, resize %.2f ms, inference %.2f ms\n", times->decode_ms,
-               times->resize_ms, times->inference_ms);
-}
-
-static enum status run_rows(const struct config *config, bool json, struct error *err)
+static enum status run_rows(const struct config *config, struct error *err)
 {
     int64_t sizes[MAX_SIZES];
     size_t count = config_list(config, "batch", sizes, MAX_SIZES);
+    bool json = config_switch(config, "json");
     double peak_gflops = 0;
-    struct stage_times times = {-1, -1, -1};
-    enum status status = STATUS_OK;
+    struct bench_stages stages;
+    struct row first = {0};
+    enum status status = measure_first(config, &peak_gflops, &stages, err);
     for (size_t i = 0; i < count && status == STATUS_OK; i++) {
-        struct engine engine = {0};
         struct row row = {.batch = (int)sizes[i]};
-        if (i == 0 && (status = engine_open(&engine, config, 1, false, err)) == STATUS_OK) {
-            peak_gflops = cpu_peak_gflops(engine.plan->precision, engine.backend->threads);
-            json ? print_json_head(&engine, peak_gflops) : print_table_head(&engine, peak_gflops);
-            if (*config_text(config, "image"))
-                status = time_image(config, &engine.model->manifest.preprocessing, &times, err);
-            engine_close(&engine);
-        }
-        if (status == STATUS_OK)
-            status = measure(config, &row, peak_gflops, &engine, err);
-        if (status == STATUS_OK)
-            json ? print_json_row(&row, i == 0) : print_table_row(&row);
-        engine_close(&engine);
-        if (i == 0)
-            times.inference_ms = row.p50_ms / row.batch;
+        status = measure(config, &row, peak_gflops, err);
+        if (status != STATUS_OK)
+            break;
+        json ? print_json_row(&row, i == 0) : print_table_row(&row);
+        first = i == 0 ? row : first;
     }
     if (status == STATUS_OK)
-        print_stages(&times, json);
+        json ? print_json_stages(&stages, &first) : print_stages(&stages);
     return status;
 }
 
 int bench_command(struct config *config)
 {
     struct error err;
-    enum status status = run_rows(config, config_switch(config, "json"), &err);
+    enum status status = run_rows(config, &err);
     if (status != STATUS_OK)
         fprintf(stderr, "skinsight-worker bench: %s\n", err.message);
     return status == STATUS_OK ? 0 : 1;

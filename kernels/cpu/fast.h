@@ -78,6 +78,7 @@ struct fast_plan {
     int chunk; // images
     struct step *steps;
     int step_count;
+    int part_ends[PART_COUNT]; // the steps of each part of the network, one after the other
     struct fast_tensor *tensors;
     int tensor_count;
     struct memory_plan places;

@@ -273,6 +273,20 @@ static void find_workspace(struct fast_plan *plan, bool rollout)
     plan->memory_size = plan->rollout_offset + rollout_size(&plan->rollout);
 }
 
+// A step without an operation converts for the one after it.
+static void find_parts(struct fast_plan *plan)
+{
+    for (int i = 0; i < plan->step_count; i++) {
+        const struct operation *operation = plan->steps[i].operation;
+        if (operation)
+            plan->part_ends[network_part_of(plan->network, (int)(operation - plan->network->operations))] =
+                i + 1;
+    }
+    for (int part = 1; part < PART_COUNT; part++)
+        if (plan->part_ends[part] == 0)
+            plan->part_ends[part] = plan->part_ends[part - 1];
+}
+
 void fast_build(struct fast_plan *plan, enum explanation explanation)
 {
     struct builder *builder = memory_alloc(sizeof *builder);
@@ -288,6 +302,7 @@ void fast_build(struct fast_plan *plan, enum explanation explanation)
             add_operation(builder, i);
     for (int i = 0; i < plan->step_count; i++)
         plan->steps[i].map = plan->steps[i].map && explanation == EXPLAIN_LAST;
+    find_parts(plan);
     place_tensors(plan);
     find_workspace(plan, explanation == EXPLAIN_ROLLOUT);
     free(builder);

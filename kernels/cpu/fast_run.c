@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "kernels/cpu/fast.h"
 #include "kernels/cpu/fused_attention.h"
 
@@ -233,8 +234,14 @@ void fast_run_chunk(struct fast_plan *plan, const uint8_t *const *views, int ima
     };
     assert(images >= 1 && images <= plan->chunk);
     struct run run = {plan, views, images, attention};
-    for (int i = 0; i < plan->step_count; i++)
-        runs[plan->steps[i].kind](&run, &plan->steps[i]);
+    double *part_ms = plan->plan.part_ms;
+    for (int part = 0, i = 0; part < PART_COUNT; part++) {
+        int64_t begun_us = part_ms ? clock_monotonic_us() : 0;
+        for (; i < plan->part_ends[part]; i++)
+            runs[plan->steps[i].kind](&run, &plan->steps[i]);
+        if (part_ms)
+            part_ms[part] += (double)(clock_monotonic_us() - begun_us) / 1e3;
+    }
     if (plan->rollout.blocks)
         rollout_finish(plan->fast->team, &plan->rollout, images, attention);
     for (int image = 0; image < images; image++)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/memory.h"
 #include "kernels/cpu/plain.h"
 #include "kernels/parameters.h"
@@ -252,8 +253,13 @@ static void run_image(const struct plain_plan *plain, const uint8_t *view, float
 {
     const struct network *network = plain->network;
     start_rollout(&plain->rollout);
-    for (int i = 0; i < network->operation_count; i++)
+    for (int i = 0; i < network->operation_count; i++) {
+        int64_t begun_us = clock_monotonic_us();
         run_operation(plain, i, view, attention);
+        if (plain->plan.part_ms)
+            plain->plan.part_ms[network_part_of(network, i)] +=
+                (double)(clock_monotonic_us() - begun_us) / 1e3;
+    }
     memcpy(logits, tensor_values(plain, network->logits), (size_t)network->classes * sizeof(float));
     for (int i = 1; i < plain->rollout.tokens; i++) // the class token's row without itself
         attention[i - 1] = (float)plain->rollout.total[i];

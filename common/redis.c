@@ -8,6 +8,7 @@
 // slot, never while waiting. The program ignores SIGPIPE.
 #include "common/redis.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <hiredis/hiredis.h>
 #include <openssl/crypto.h>
@@ -25,6 +26,7 @@
 
 enum {
     REPLY_OVERHEAD = 64 << 10, // protocol around a value, and what one read may bring beyond it
+    WORDS_MOST = 1 + REDIS_DELETE_MOST,
 };
 
 struct redis_slot {
@@ -44,8 +46,8 @@ struct redis {
 
 struct command {
     int count;
-    const char *words[5];
-    size_t sizes[5];
+    const char *words[WORDS_MOST];
+    size_t sizes[WORDS_MOST];
     size_t reply_limit; // most bytes of an answer
 };
 
@@ -142,7 +144,7 @@ static enum status fail_broken(const struct redis *redis, const redisContext *co
 
 static bool send_command(redisContext *context, const struct command *command, int64_t deadline_ms)
 {
-    const char *words[5];
+    const char *words[WORDS_MOST];
     memcpy(words, command->words, sizeof words);
     if (redisAppendCommandArgv(context, command->count, words, command->sizes) != REDIS_OK)
         return false;
@@ -379,4 +381,18 @@ enum status redis_set(struct redis *redis, const char *key, struct bytes value, 
         add_word(&command, ttl, strlen(ttl));
     }
     return run_for_status(redis, &command, "OK", err);
+}
+
+enum status redis_delete(struct redis *redis, const char *const *keys, int count, struct error *err)
+{
+    struct command command = command_of("DEL", NULL);
+    redisReply *reply;
+    assert(count >= 1 && count <= REDIS_DELETE_MOST);
+    for (int i = 0; i < count; i++)
+        add_word(&command, keys[i], strlen(keys[i]));
+    enum status status = run_command(redis, &command, &reply, err);
+    if (status == STATUS_OK && reply->type != REDIS_REPLY_INTEGER)
+        status = fail_unexpected(redis, err);
+    freeReplyObject(reply); // NULL is allowed
+    return status;
 }

@@ -4,12 +4,15 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/version.h"
 #include "worker/health.h"
 
 enum { CACHE_HIT, CACHE_MISS, CACHE_UNAVAILABLE };
+enum { REDIS_KEY_SIZE = DIGEST_TEXT_SIZE + 16, DELETE_TIMEOUT_MS = 3000, DELETE_PAUSE_MS = 50 };
 
 static void init_map_scope(struct worker *worker)
 {
@@ -97,9 +100,9 @@ bool cache_value_read(struct bytes bytes, const char *scope, struct job *job)
     return true;
 }
 
-static void redis_key(const struct job *job, char key[DIGEST_TEXT_SIZE + 16])
+static void redis_key(const char cache_key[DIGEST_TEXT_SIZE], char key[REDIS_KEY_SIZE])
 {
-    snprintf(key, DIGEST_TEXT_SIZE + 16, "skinsight:%s", job->cache_key);
+    snprintf(key, REDIS_KEY_SIZE, "skinsight:%s", cache_key);
 }
 
 bool cache_find(struct worker *worker, struct job *job)
@@ -107,8 +110,8 @@ bool cache_find(struct worker *worker, struct job *job)
     if (!worker->cache)
         return false;
     make_key(worker->cache_scope, &job->image_sha256, job->cache_key);
-    char key[DIGEST_TEXT_SIZE + 16];
-    redis_key(job, key);
+    char key[REDIS_KEY_SIZE];
+    redis_key(job->cache_key, key);
     struct buffer bytes;
     struct error err;
     bool found = false;
@@ -136,18 +139,66 @@ static int64_t jittered(int64_t ttl_ms, const struct job *job)
     return ttl_ms - ttl_ms / 10 * job->image_sha256.value[0] / 255;
 }
 
+// Keeps trying for a while; how many keys are left.
+static int delete_keys(struct worker *worker, const struct digest *digests, int count, int64_t until_ms)
+{
+    char texts[REDIS_DELETE_MOST][REDIS_KEY_SIZE];
+    const char *keys[REDIS_DELETE_MOST];
+    struct error err;
+    for (int i = 0; i < count; i++) {
+        char digits[DIGEST_TEXT_SIZE];
+        digest_text(&digests[i], digits);
+        redis_key(digits, texts[i]);
+        keys[i] = texts[i];
+    }
+    while (redis_delete(worker->cache, keys, count, &err) != STATUS_OK) {
+        if (clock_monotonic_ms() >= until_ms)
+            return count;
+        struct timespec pause = {0, DELETE_PAUSE_MS * 1000000};
+        nanosleep(&pause, NULL);
+    }
+    return 0;
+}
+
+void cache_prove(struct worker *worker)
+{
+    unproven_clear(&worker->unproven);
+}
+
+void cache_disprove(struct worker *worker)
+{
+    struct digest digests[REDIS_DELETE_MOST];
+    int64_t until_ms = clock_monotonic_ms() + DELETE_TIMEOUT_MS;
+    int count, deleted = 0, left = 0;
+    while ((count = unproven_take(&worker->unproven, digests, REDIS_DELETE_MOST)) > 0) {
+        int kept = delete_keys(worker, digests, count, until_ms);
+        left += kept;
+        deleted += count - kept;
+    }
+    if (deleted > 0)
+        LOG_WARN("cache_cleaned", "values=%d", deleted);
+    if (left > 0)
+        LOG_ERROR("cache_not_cleaned", "values=%d", left);
+}
+
+// Written down first, and looked at again after: whenever the device is found out, either cache_disprove sees
+// the key, or this thread does what it would have done.
 void cache_store(struct worker *worker, const struct job *job)
 {
-    if (health_is_suspect(worker, job)) // it would outlive the worker that computed it
-        return;
     if (!worker->cache || job->cache_hit || !*job->cache_key || !*job->attention_key)
         return;
     struct cache_value value;
+    struct digest digest;
     struct error err;
-    char key[DIGEST_TEXT_SIZE + 16];
-    redis_key(job, key);
+    char key[REDIS_KEY_SIZE];
+    redis_key(job->cache_key, key);
     cache_value_fill(&value, worker->cache_scope, job);
     struct bytes bytes = {(const uint8_t *)&value, sizeof value};
+    bool remembered = digest_parse(job->cache_key, &digest) && unproven_add(&worker->unproven, &digest);
+    if ((!remembered && worker->checked_again) || health_is_suspect(worker, job))
+        return;
     if (redis_set(worker->cache, key, bytes, jittered(worker->cache_ttl_ms, job), &err) != STATUS_OK)
         LOG_INFO("cache_not_written", "reason=\"%s\"", err.message);
+    if (health_is_suspect(worker, job) && unproven_add(&worker->unproven, &digest))
+        cache_disprove(worker);
 }

@@ -27,6 +27,11 @@ void cache_scope_init(struct worker *worker);
 // in.
 bool cache_find(struct worker *worker, struct job *job);
 void cache_store(struct worker *worker, const struct job *job);
+// The device passed a check: what was stored is right. Thread: infer.
+void cache_prove(struct worker *worker);
+// The device failed one, and worker->device says so: deletes what was stored since the last good one, as far
+// as that can be done within a few seconds; what it could not is logged.
+void cache_disprove(struct worker *worker);
 
 // The pure halves, for tests and fuzzing.
 void cache_value_fill(struct cache_value *value, const char *scope, const struct job *job);

@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "worker/cache.h"
 #include "worker/faults.h"
 #include "worker/publish.h"
 
@@ -156,8 +157,10 @@ static void tell_failure(struct health *health, int index, struct error *err)
                   health->good_at, health->batches);
     if (index >= 0)
         error_prefix(err, "device '%.60s' fails known image %d", worker->engine.backend->device, index + 1);
-    if (wrong)
+    if (wrong) {
         drop_predictions(worker);
+        cache_disprove(worker);
+    }
 }
 
 enum status health_check(struct health *health, struct error *err)
@@ -177,6 +180,7 @@ enum status health_check(struct health *health, struct error *err)
     health->has_own = true;
     health->batches = 0;
     health->good_at = begun_at;
+    cache_prove(health->worker);
     metrics_add(METRIC_KNOWN_ANSWERS, CHECK_PASSED, 1);
     atomic_store(&health->worker->device, DEVICE_GOOD);
     return STATUS_OK;

@@ -3,8 +3,9 @@
 //   - with the answers the model directory holds, within a tolerance that depends on the precision, and
 //   - with this device's own first answers, bit for bit: a flipped bit in its memory shows.
 // A device that fails is never used again: the worker takes no further job, drops the predictions that are
-// not yet published and ends with exit code 1. What was published since the last good check can't be
-// recalled; the log says since when. The simulated device is compared with itself only.
+// not yet published, deletes what it cached since the last good check and ends with exit code 1. What was
+// published since then can't be recalled; the log says since when. The simulated device is compared with
+// itself only.
 #ifndef SKINSIGHT_WORKER_HEALTH_H
 #define SKINSIGHT_WORKER_HEALTH_H
 

@@ -21,6 +21,7 @@ static void read_settings(struct worker *worker, const struct config *config)
     worker->max_image_bytes = (size_t)config_integer(config, "max_image_bytes");
     worker->max_image_pixels = config_integer(config, "max_image_pixels");
     worker->cache_ttl_ms = config_integer(config, "cache_ttl_s") * 1000;
+    worker->checked_again = config_integer(config, "known_answer_batches") > 0;
     worker->job_budget_ms = config_integer(config, "job_budget_ms");
     worker->batch_delay_ms = config_integer(config, "batch_delay_ms");
     worker->batch_max = (int)config_integer(config, "batch_max");
@@ -48,6 +49,7 @@ static enum status open_stores(struct worker *worker, struct error *err)
     if (status != STATUS_OK || strcmp(cache, "none") == 0)
         return status;
     int connections =
+        1 + // infer's, when it deletes
         (int)(config_integer(config, "fetch_threads") + config_integer(config, "postprocess_threads"));
     return redis_open(&worker->cache, cache, config_integer(config, "cache_timeout_ms"), connections, err);
 }
@@ -72,6 +74,7 @@ enum status worker_open(struct worker *worker, const struct config *config, stru
     assignment_init(&worker->assignment);
     pthread_mutex_init(&worker->waiting_lock, NULL);
     flights_init(&worker->flights);
+    unproven_init(&worker->unproven);
     init_inboxes(worker);
     worker->latency = memory_alloc(sizeof *worker->latency);
     enum status status = descriptors_claim(config, err);
@@ -95,6 +98,7 @@ void worker_close(struct worker *worker)
     for (int i = 0; i < STAGE_COUNT; i++)
         queue_release(&worker->inboxes[i]);
     flights_release(&worker->flights);
+    unproven_release(&worker->unproven);
     pthread_mutex_destroy(&worker->waiting_lock);
     assignment_release(&worker->assignment);
 }

@@ -15,6 +15,7 @@
 #include "worker/flights.h"
 #include "worker/job.h"
 #include "worker/policy.h"
+#include "worker/unproven.h"
 
 struct latency_table;
 struct publisher;
@@ -52,6 +53,7 @@ struct worker {
     size_t max_image_bytes;
     int64_t max_image_pixels;
     int64_t cache_ttl_ms;
+    bool checked_again; // the device is, now and then
     int64_t job_budget_ms;
     int64_t batch_delay_ms;
     int batch_max;
@@ -64,6 +66,7 @@ struct worker {
     rd_kafka_t *consumer;        // whose group offsets are committed for; changes with rebalance held
     struct queue inboxes[STAGE_COUNT];
     struct flights flights;
+    struct unproven unproven;
     struct latency_table *latency; // learnt by infer, read by batch
     atomic_int device_batches;     // handed to infer and not yet done
     atomic_int computing;          // jobs from the batch that takes them to the publisher

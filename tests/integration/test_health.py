@@ -10,6 +10,7 @@ import json
 import pathlib
 import re
 import shutil
+import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
@@ -104,6 +105,39 @@ def test_a_flipped_bit(stack):
         expect(len(wrong) <= 8, f"{len(wrong)} wrong answers between two checks of 8 batches")
 
 
+def cached_images(stack):
+    """The digests of the images that the cache holds an answer for (worker/cache.h says where)."""
+    port = stack.env["REDIS_URL"].rsplit(":", 1)[1]
+    redis = lambda *words: subprocess.run(["redis-cli", "-p", port, *words], capture_output=True, check=True).stdout
+    keys = redis("KEYS", "skinsight:*").decode().split()
+    return [redis("--raw", "GET", key)[520:552].hex() for key in keys]
+
+
+def test_a_flipped_bit_leaves_the_cache(stack):
+    """What a device stored since its last good check goes when it fails the next; what is older stays."""
+    images = harness.make_images(stack.folder / "cached", 40)
+    cache = {"cache": stack.redis_url, "cache_timeout_ms": 5000, **SIMULATED}
+    with stack.fleet("cleaned", partitions=1) as fleet:
+        broken = fleet.start("broken", instance="one", known_answer_batches=8, **cache,
+                             environment={"SKINSIGHT_TEST_FLIP_AFTER": "18", "SKINSIGHT_SIMULATED_US": "20000,0"})
+        fleet.submit(*images)
+        ended_badly(broken, "fails known image 1: it was computed before with other bits")
+        cleaned = re.search(r"cache_cleaned values=(\d+)", broken.log_text())
+        expect(cleaned and int(cleaned.group(1)) > 0, "no value was deleted")
+        expect("cache_not_cleaned" not in broken.log_text(), "a value could not be deleted")
+        kept = cached_images(stack)
+        expect(0 < len(kept) <= 16, f"{len(kept)} values are left, 16 batches were computed before the last good check")
+        fleet.start("mended", instance="one", **cache, environment={"SKINSIGHT_SIMULATED_US": "0,0"})
+        fleet.wait_answers(len(images))
+        again = fleet.submit("--wait", *images)
+        with stack.fleet("right-again", partitions=1) as other:
+            other.start("worker", **SIMULATED, environment={"SKINSIGHT_SIMULATED_US": "0,0"})
+            right = logits_by_image(line["answer"] for line in other.submit("--wait", *images))
+        expect_equal(logits_by_image(line["answer"] for line in again), right, "answers from the cache afterwards")
+        hits = {line["answer"]["provenance"]["image_sha256"] for line in again if line["answer"]["provenance"]["cache_hit"]}
+        expect(set(kept) <= hits, "what was left is not answered from the cache")
+
+
 def test_a_device_error(stack):
     """One error after which the known images come out right costs nothing; at start it ends the worker."""
     images = harness.make_images(stack.folder / "error", 10)
@@ -130,5 +164,6 @@ def test_a_device_that_hangs(stack):
 
 if __name__ == "__main__":
     harness.main([test_checked_at_start_and_again, test_a_device_unlike_the_stored_answers,
-                  test_a_directory_without_known_answers, test_a_flipped_bit, test_a_device_error,
-                  test_a_device_that_hangs], "kafka")
+                  test_a_directory_without_known_answers, test_a_flipped_bit, test_a_flipped_bit_leaves_the_cache,
+                  test_a_device_error,
+                  test_a_device_that_hangs], "kafka", "redis")

@@ -170,6 +170,32 @@ static void test_time_to_live(void **state)
     redis_close(redis);
 }
 
+static void test_delete(void **state)
+{
+    (void)state;
+    struct redis *redis = open_at(server.port, 1);
+    struct error err;
+    char names[REDIS_DELETE_MOST][8];
+    const char *keys[REDIS_DELETE_MOST];
+    for (int i = 0; i < REDIS_DELETE_MOST; i++) {
+        snprintf(names[i], sizeof names[i], "gone%d", i);
+        keys[i] = names[i];
+        if (i % 2 == 0) // the others are not there
+            set(redis, keys[i], text_bytes("x"), 60000);
+    }
+    set(redis, "stays", text_bytes("x"), 60000);
+    ask("RPUSH gone1 a");
+    assert_int_equal(redis_delete(redis, keys, REDIS_DELETE_MOST, &err), STATUS_OK);
+    for (int i = 0; i < REDIS_DELETE_MOST; i++) {
+        char question[32];
+        snprintf(question, sizeof question, "EXISTS %s", keys[i]);
+        assert_int_equal(ask(question), 0);
+    }
+    assert_holds(redis, "stays", text_bytes("x"));
+    assert_int_equal(redis_delete(redis, keys, 1, &err), STATUS_OK);
+    redis_close(redis);
+}
+
 static void test_what_can_not_be_used(void **state)
 {
     (void)state;
@@ -420,6 +446,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_time_to_live),
+        cmocka_unit_test(test_delete),
         cmocka_unit_test(test_what_can_not_be_used),
         cmocka_unit_test(test_errors_of_the_server),
         cmocka_unit_test(test_stopped_server),

@@ -153,10 +153,12 @@ void batch_loop(struct worker *worker)
     struct gathering gathering = {.worker = worker};
     for (;;) {
         void *job = NULL;
-        while (atomic_load(&worker->handing_over) && gathering.count >= worker->batch_max)
-            usleep(DEVICE_POLL_MS * 1000);
         int64_t wait_ms = gathering.count == 0 ? QUEUE_WAIT_FOREVER : DEVICE_POLL_MS;
-        enum queue_result result = queue_pop(&worker->inboxes[STAGE_BATCH], &job, wait_ms);
+        enum queue_result result = QUEUE_TIMEOUT;
+        if (gathering.count < worker->batch_max)
+            result = queue_pop(&worker->inboxes[STAGE_BATCH], &job, wait_ms);
+        else if (atomic_load(&worker->handing_over))
+            usleep(DEVICE_POLL_MS * 1000);
         if (result == QUEUE_OK)
             add(&gathering, job);
         if (result == QUEUE_CLOSED)

@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/version.h"
+#include "worker/faults.h"
 #include "worker/health.h"
 
 enum { CACHE_HIT, CACHE_MISS, CACHE_UNAVAILABLE };
@@ -49,6 +50,8 @@ static void make_key(const char *scope, const struct digest *image, char text[DI
     digest_stream_add(stream, scope, strlen(scope));
     struct digest digest = digest_stream_finish(stream);
     digest_text(&digest, text);
+    if (fault_is_on(FAULT_SHORT_KEY))
+        text[1] = '\0';
 }
 
 static struct digest checksum_of(const struct cache_value *value)
@@ -77,7 +80,7 @@ static bool is_sound(const struct cache_value *value, const char *scope, const s
         return false;
     if (strncmp(value->scope, scope, sizeof value->scope) != 0)
         return false;
-    if (!digest_equal(&value->image_sha256, &job->image_sha256))
+    if (!digest_equal(&value->image_sha256, &job->image_sha256) && !fault_is_on(FAULT_SHORT_KEY))
         return false;
     for (int i = 0; i < LESION_CLASSES; i++)
         if (!isfinite(value->logits[i]))

@@ -6,9 +6,10 @@
 
 #include "common/log.h"
 
-static const char *const variables[FAULT_COUNT] = {"SKINSIGHT_TEST_NO_RENEWAL", "SKINSIGHT_TEST_ABORT_ON",
-                                                   "SKINSIGHT_TEST_LEAK", "SKINSIGHT_TEST_FLIP_AFTER",
-                                                   "SKINSIGHT_TEST_DEVICE_ERROR_AT"};
+static const char *const variables[FAULT_COUNT] = {
+    "SKINSIGHT_TEST_NO_RENEWAL", "SKINSIGHT_TEST_ABORT_ON",        "SKINSIGHT_TEST_LEAK",
+    "SKINSIGHT_TEST_FLIP_AFTER", "SKINSIGHT_TEST_DEVICE_ERROR_AT", "SKINSIGHT_TEST_COMMIT_FIRST",
+    "SKINSIGHT_TEST_KEEP_STALE", "SKINSIGHT_TEST_SHORT_KEY"};
 
 void faults_announce(void)
 {

@@ -12,10 +12,10 @@
 #include "common/clock.h"
 #include "common/kafka.h"
 #include "common/log.h"
-#include "worker/answer.h"
 #include "worker/faults.h"
 #include "worker/health.h"
 #include "worker/publish.h"
+#include "worker/records.h"
 
 enum {
     GROUP_LIMIT = 512,
@@ -322,81 +322,11 @@ static enum status ready_producer(struct publisher *publisher, struct error *err
     return status;
 }
 
-static void add_header(rd_kafka_headers_t *headers, const char *name, const char *value)
-{
-    rd_kafka_header_add(headers, name, -1, value, -1);
-}
-
-static rd_kafka_headers_t *dead_letter_headers(const struct worker *worker, const struct job *job)
-{
-    char number[24];
-    rd_kafka_headers_t *headers = rd_kafka_headers_new(10);
-    add_header(headers, "error_code", job_code_name(job->code));
-    add_header(headers, "error_message", job->error.message);
-    add_header(headers, "source_topic", job_topic_name(worker, job->topic));
-    snprintf(number, sizeof number, "%d", job->partition);
-    add_header(headers, "source_partition", number);
-    snprintf(number, sizeof number, "%" PRId64, job->offset);
-    add_header(headers, "source_offset", number);
-    snprintf(number, sizeof number, "%" PRId64, clock_wall_ms());
-    add_header(headers, "failed_at", number);
-    add_header(headers, "worker", worker->instance);
-    if (job->oversized)
-        add_header(headers, "value_omitted", "true");
-    if (job->key_omitted)
-        add_header(headers, "key_omitted", "true");
-    return headers;
-}
-
-// The bytes stay the job's: it is kept until the transaction is over.
-static enum status produce(struct publisher *publisher, const char *option, struct job *job,
-                           struct bytes value, rd_kafka_headers_t *headers, struct error *err)
-{
-    const char *topic = config_text(publisher->worker->config, option);
-    static const uint8_t empty[1];
-    rd_kafka_resp_err_t result =
-        rd_kafka_producev(publisher->producer, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_MSGFLAGS(0),
-                          RD_KAFKA_V_KEY(job->null_key   ? NULL
-                                         : job->key.size ? job->key.data
-                                                         : empty,
-                                         job->key.size),
-                          RD_KAFKA_V_VALUE((void *)value.data, value.size), RD_KAFKA_V_OPAQUE(job),
-                          RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
-    if (result == RD_KAFKA_RESP_ERR_NO_ERROR)
-        return STATUS_OK;
-    if (headers)
-        rd_kafka_headers_destroy(headers);
-    if (result == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
-        job->oversized = true;
-    return error_set(err, STATUS_RETRY, "produce to '%s': %s", topic, rd_kafka_err2str(result));
-}
-
-// The record's own bytes: a null value stays null, an empty one empty.
-static struct bytes letter_value(const struct job *job)
-{
-    static const uint8_t empty[1];
-    if (job->oversized || job->null_value)
-        return (struct bytes){0};
-    return job->value.size > 0 ? buffer_bytes(&job->value) : (struct bytes){empty, 0};
-}
-
-static enum status produce_job(struct publisher *publisher, struct job *job, struct error *err)
-{
-    job_stamp(job, MOMENT_PUBLISHED);
-    enum status status = answer_write(publisher->worker, job, err);
-    if (status == STATUS_OK)
-        status = produce(publisher, "predictions_topic", job, buffer_bytes(&job->answer), NULL, err);
-    if (status != STATUS_OK || job->code == JOB_OK)
-        return status;
-    return produce(publisher, "dead_letters_topic", job, letter_value(job),
-                   dead_letter_headers(publisher->worker, job), err);
-}
-
 static enum status produce_all(struct publisher *publisher, struct error *err)
 {
     publisher->failed_deliveries = 0;
     for (int i = 0; i < publisher->count; i++) {
-        enum status status = produce_job(publisher, publisher->jobs[i], err);
+        enum status status = records_produce(publisher->producer, publisher->worker, publisher->jobs[i], err);
         if (status != STATUS_OK)
             return status;
     }
@@ -441,12 +371,26 @@ static rd_kafka_topic_partition_list_t *list_offsets(struct publisher *publisher
 
 enum { TXN_COMMITTED, TXN_ABORTED, TXN_UNKNOWN };
 
+// What a worker must not do: a fault for the test that guards it.
+static enum status commit_alone(struct publisher *publisher, const rd_kafka_topic_partition_list_t *offsets,
+                                int64_t timeout_ms, struct error *err)
+{
+    enum status status = call_producer(publisher, TXN_BEGIN, NULL, timeout_ms, err);
+    if (status == STATUS_OK)
+        status = call_producer(publisher, TXN_OFFSETS, offsets, timeout_ms, err);
+    return status == STATUS_OK ? call_producer(publisher, TXN_COMMIT, NULL, timeout_ms, err) : status;
+}
+
 static enum status transact(struct publisher *publisher, const rd_kafka_topic_partition_list_t *offsets,
                             struct error *err)
 {
     int64_t timeout_ms = publisher->worker->transaction_timeout_ms;
     struct error ignored;
-    enum status status = call_producer(publisher, TXN_BEGIN, NULL, timeout_ms, err);
+    enum status status = STATUS_OK;
+    if (fault_is_on(FAULT_COMMIT_FIRST))
+        status = commit_alone(publisher, offsets, timeout_ms, err);
+    if (status == STATUS_OK)
+        status = call_producer(publisher, TXN_BEGIN, NULL, timeout_ms, err);
     if (status == STATUS_OK)
         status = produce_all(publisher, err);
     if (status == STATUS_OK)

@@ -6,9 +6,11 @@ and ends in the dead letters, convicted; nobody else is.
 The long form: 10,000 jobs, 1 % of them bad, and 10 killers.
 """
 import base64
+import collections
 import hashlib
 import json
 import pathlib
+import re
 import struct
 import sys
 import uuid
@@ -84,6 +86,12 @@ def test_poison_images(stack):
         print(f"{len(records)} jobs, {len(bad)} bad images of {len(kinds)} kinds: {dict(codes)}", flush=True)
 
 
+def deaths_by_job(fleet):
+    """{(partition, offset): how many processes decoded it and ended}"""
+    pattern = re.compile(r"event=ends_on_request topic=\d+ partition=(\d+) offset=(\d+)")
+    return collections.Counter(place for worker in fleet.workers for place in pattern.findall(worker.log_text()))
+
+
 def test_killers(stack):
     """One job in 1,000 aborts the process (in the short form one of 300)."""
     random_ = stack.random
@@ -102,8 +110,11 @@ def test_killers(stack):
         expect_equal(dict(chaos.error_codes(answers)), {"worker_killed": killers}, "errors")
         convicted = {letter.value for letter in fleet.read("dead_letters_topic")}
         expect(all(base64.b64encode(killer) in value for value in convicted), "an innocent was convicted")
-        expect(deaths <= DEATHS * killers, f"{deaths} deaths for {killers} killers")
-        print(f"{len(records)} jobs, {killers} killers: {deaths} deaths, all convicted, nobody else", flush=True)
+        each = deaths_by_job(fleet)
+        expect_equal(len(each), killers, "jobs that ended a process")
+        expect(max(each.values()) <= DEATHS, f"deaths by job: {each}")
+        print(f"{len(records)} jobs, {killers} killers: {deaths} deaths, {max(each.values())} at most for one job, all "
+              f"convicted, nobody else", flush=True)
 
 
 if __name__ == "__main__":

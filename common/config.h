@@ -53,6 +53,7 @@ struct command {
     const char *example;               // a whole command line
     const struct option *flags;        // the command's own; NULL or a table
     int (*run)(struct config *config); // returns the exit code
+    const char *options;               // the shared ones it reads, for --help: names and blanks; NULL: all
 };
 
 struct program {

@@ -30,24 +30,40 @@ static void print_option(const struct option *option, int width, FILE *stream)
     fputc('\n', stream);
 }
 
-// programs 0: a command's own table, whose rows are all shown.
-static bool is_shown(const struct option *option, unsigned programs)
+static bool is_in_list(const char *name, const char *names)
 {
-    return !programs || option->programs & programs;
+    size_t size = strlen(name);
+    for (const char *found = strstr(names, name); found; found = strstr(found + 1, name))
+        if ((found == names || found[-1] == ' ') && (found[size] == ' ' || found[size] == '\0'))
+            return true;
+    return false;
 }
 
-static void print_options(const struct option *table, unsigned programs, FILE *stream)
+// Which rows are shown: those of these programs, 0: of all; of those the named ones, NULL: all.
+struct choice {
+    unsigned programs;
+    const char *names;
+};
+
+static bool is_shown(const struct option *option, struct choice choice)
+{
+    if (choice.programs && !(option->programs & choice.programs))
+        return false;
+    return !choice.names || is_in_list(option->name, choice.names) || strcmp(option->name, "log_level") == 0;
+}
+
+static void print_options(const struct option *table, struct choice choice, FILE *stream)
 {
     int width = 0;
     for (const struct option *option = table; option->name; option++) {
         char label[LABEL_SIZE];
         make_label(option, label);
         int length = (int)strlen(label);
-        if (is_shown(option, programs) && length > width && length <= LABEL_WIDTH_MAX)
+        if (is_shown(option, choice) && length > width && length <= LABEL_WIDTH_MAX)
             width = length;
     }
     for (const struct option *option = table; option->name; option++)
-        if (is_shown(option, programs))
+        if (is_shown(option, choice))
             print_option(option, width, stream);
 }
 
@@ -59,12 +75,12 @@ static void print_command_usage(const struct program *program, const struct comm
             command->summary);
     if (has_flags) {
         fprintf(stream, "\nflags:\n");
-        print_options(command->flags, 0, stream);
+        print_options(command->flags, (struct choice){0}, stream);
     }
     fprintf(stream, "\nexample:\n  %s\n", command->example);
     fprintf(stream, "\noptions (with their defaults; also in --config FILE, SKINSIGHT_NAME, "
                     "--set name=value):\n");
-    print_options(config_options, program->bit, stream);
+    print_options(config_options, (struct choice){program->bit, command->options}, stream);
 }
 
 void config_print_usage(const struct program *program, const struct command *command, FILE *stream)

@@ -24,6 +24,8 @@ static const struct command commands[] = {
         .summary = "Shows the Kafka topics SkinSight uses; --create makes those that are missing.",
         .example = "skinsight-producer topics --create --partitions 16 --brokers kafka-1:9092",
         .flags = topics_flags,
+        .options = "brokers jobs_topic urgent_jobs_topic predictions_topic dead_letters_topic feedback_topic "
+                   "control_topic",
         .run = topics_run,
     },
     {
@@ -35,6 +37,7 @@ static const struct command commands[] = {
         .example =
             "skinsight-producer dead-letters replay --reason image_unavailable --since 2026-11-23T08:00",
         .flags = dead_letters_flags,
+        .options = "brokers jobs_topic urgent_jobs_topic dead_letters_topic",
         .run = dead_letters_run,
     },
     {0},

@@ -9,6 +9,7 @@ static const struct command commands[] = {
      .example = "skinsight-trainer import --arch vit_base_patch16_224 --weights vit.safetensors --out "
                 "models/vit-base",
      .flags = import_flags,
+     .options = "",
      .run = import_command},
     {.name = NULL},
 };

@@ -72,9 +72,9 @@ static const struct option bench_flags[] = {
 };
 
 static const struct command commands[] = {
-    {"run", "", 0, 0, "Answers jobs.", "skinsight-worker run --model m", NULL, run_plain},
+    {"run", "", 0, 0, "Answers jobs.", "skinsight-worker run --model m", NULL, run_plain, NULL},
     {"bench", "FILE...", 1, 3, "Measures.", "skinsight-worker bench --batch 1,8 a.jpg", bench_flags,
-     run_bench},
+     run_bench, NULL},
     {0},
 };
 static const struct program worker = {"skinsight-worker", PROGRAM_WORKER, "Answers analysis jobs.", commands};

@@ -32,9 +32,10 @@ static const struct option bench_flags[] = {
 };
 
 static const struct command commands[] = {
-    {"run", "", 0, 0, "Answers jobs.", "skinsight-worker run --model m", NULL, count_run},
+    {"run", "", 0, 0, "Answers jobs.", "skinsight-worker run --model m", NULL, count_run, NULL},
     {"bench", "FILE...", 1, 3, "Measures.", "skinsight-worker bench --batch 1,8 a.jpg", bench_flags,
-     count_run},
+     count_run, NULL},
+    {"check", "", 0, 0, "Checks.", "skinsight-worker check", NULL, count_run, "model cache_ttl_s"},
     {0},
 };
 static const struct program worker = {"skinsight-worker", PROGRAM_WORKER, "Answers analysis jobs.", commands};
@@ -125,7 +126,7 @@ static void test_help(void **state)
 {
     (void)state;
     assert_int_equal(run("--help"), 0);
-    expect_text(out.text, "\n  run    Answers jobs.\n  bench  Measures.\n");
+    expect_text(out.text, "\n  run    Answers jobs.\n  bench  Measures.\n  check  Checks.\n");
     assert_int_equal(run("bench -h"), 0);
     expect_text(out.text, "usage: skinsight-worker bench [flags] [options] FILE...\n");
     const char *flags = strstr(out.text, "\n  --batch N,...");
@@ -136,6 +137,12 @@ static void test_help(void **state)
     for (const char *line = out.text; *line; line = strchr(line, '\n') + 1)
         assert_true(strcspn(line, "\n") <= 120);
     assert_int_equal(run("run --help"), 0);
+    expect_text(out.text, "\n  --cache URL");
+    assert_int_equal(run("check --help"), 0);
+    expect_text(out.text, "\n  --model DIR");
+    expect_text(out.text, "\n  --cache-ttl-s S");
+    expect_text(out.text, "\n  --log-level ");
+    expect_no_text(out.text, "--cache URL");
     assert_int_equal(runs, 0);
     assert_int_equal(run("--version"), 0);
     expect_text(out.text, "skinsight-worker 0.");

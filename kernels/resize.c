@@ -110,7 +110,7 @@ static void narrow_last_rows(struct resizer *resizer)
         uint8_t *copy = whole_row(resizer, i);
         if (exists)
             memcpy(copy, source->pixels + (size_t)(y + i) * size, size);
-        rows[i] = exists ? copy : rows[i - 1];
+        rows[i] = exists || i == 0 ? copy : rows[i - 1]; // the first one always exists
         outputs[i] = exists ? ring_row(resizer, y + i) : unused;
     }
     resizer->kernels->horizontal(&resizer->across, rows, outputs);

@@ -44,6 +44,7 @@ const char *const batch_reason_names[BATCH_REASON_COUNT] = {"full", "deadline", 
 static const char *const priorities[] = {"routine", "urgent"};
 static const char *const answers[] = {"prediction", "error"};
 static const char *const lookups[] = {"hit", "miss", "unavailable"};
+static const char *const waits[] = {"answered", "taken_over", "timed_out", "unavailable"};
 static const char *const checks[] = {"passed", "failed"};
 static const char *const transactions[] = {"committed", "aborted", "unknown"};
 static const char *const stages[] = {"fetch", "decode", "batch", "infer", "postprocess", "publish", "total"};
@@ -70,6 +71,10 @@ static const struct metric_row rows[METRIC_COUNT] = {
                            .count = JOB_CODE_COUNT},
     [METRIC_CACHE_LOOKUPS] = {"skinsight_cache_lookups_total", COUNTER, "lookups", "Questions to the cache.",
                               LABEL("result", lookups)},
+    [METRIC_CACHE_WAITS] = {"skinsight_cache_waits_total", COUNTER, "jobs",
+                            "Jobs that waited for another worker to compute the same image, by what came of "
+                            "it.",
+                            LABEL("outcome", waits)},
     [METRIC_UPLOAD_FAILURES] = {"skinsight_attention_upload_failures_total", COUNTER, "images",
                                 "Attention maps that could not be stored.", NO_LABEL},
     [METRIC_DEAD_LETTERS] = {"skinsight_dead_letters_total", COUNTER, "records",

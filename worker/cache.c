@@ -12,7 +12,6 @@
 #include "worker/faults.h"
 #include "worker/health.h"
 
-enum { CACHE_HIT, CACHE_MISS, CACHE_UNAVAILABLE };
 enum { REDIS_KEY_SIZE = DIGEST_TEXT_SIZE + 16, DELETE_TIMEOUT_MS = 3000, DELETE_PAUSE_MS = 50 };
 
 static void init_map_scope(struct worker *worker)
@@ -108,11 +107,8 @@ static void redis_key(const char cache_key[DIGEST_TEXT_SIZE], char key[REDIS_KEY
     snprintf(key, REDIS_KEY_SIZE, "skinsight:%s", cache_key);
 }
 
-bool cache_find(struct worker *worker, struct job *job)
+enum cache_result cache_look(struct worker *worker, struct job *job)
 {
-    if (!worker->cache)
-        return false;
-    make_key(worker->cache_scope, &job->image_sha256, job->cache_key);
     char key[REDIS_KEY_SIZE];
     redis_key(job->cache_key, key);
     struct buffer bytes;
@@ -126,14 +122,19 @@ bool cache_find(struct worker *worker, struct job *job)
         LOG_WARN("cache_value_refused", "key=%s", key);
         found = false;
     }
-    metrics_add(METRIC_CACHE_LOOKUPS,
-                status != STATUS_OK ? CACHE_UNAVAILABLE
-                : found             ? CACHE_HIT
-                                    : CACHE_MISS,
-                1);
     buffer_release(&bytes);
     job->cache_hit = status == STATUS_OK && found;
-    return job->cache_hit;
+    return status != STATUS_OK ? CACHE_UNAVAILABLE : found ? CACHE_HIT : CACHE_MISS;
+}
+
+enum cache_result cache_find(struct worker *worker, struct job *job)
+{
+    if (!worker->cache)
+        return CACHE_UNAVAILABLE;
+    make_key(worker->cache_scope, &job->image_sha256, job->cache_key);
+    enum cache_result result = cache_look(worker, job);
+    metrics_add(METRIC_CACHE_LOOKUPS, result, 1);
+    return result;
 }
 
 // Spread over a tenth, so that entries written together don't all expire together.
@@ -186,10 +187,10 @@ void cache_disprove(struct worker *worker)
 
 // Written down first, and looked at again after: whenever the device is found out, either cache_disprove sees
 // the key, or this thread does what it would have done.
-void cache_store(struct worker *worker, const struct job *job)
+bool cache_store(struct worker *worker, const struct job *job)
 {
     if (!worker->cache || job->cache_hit || !*job->cache_key || !*job->attention_key)
-        return;
+        return false;
     struct cache_value value;
     struct digest digest;
     struct error err;
@@ -199,9 +200,11 @@ void cache_store(struct worker *worker, const struct job *job)
     struct bytes bytes = {(const uint8_t *)&value, sizeof value};
     bool remembered = digest_parse(job->cache_key, &digest) && unproven_add(&worker->unproven, &digest);
     if ((!remembered && worker->checked_again) || health_is_suspect(worker, job))
-        return;
-    if (redis_set(worker->cache, key, bytes, jittered(worker->cache_ttl_ms, job), &err) != STATUS_OK)
+        return false;
+    enum status status = redis_set(worker->cache, key, bytes, jittered(worker->cache_ttl_ms, job), &err);
+    if (status != STATUS_OK)
         LOG_INFO("cache_not_written", "reason=\"%s\"", err.message);
     if (health_is_suspect(worker, job) && unproven_add(&worker->unproven, &digest))
         cache_disprove(worker);
+    return status == STATUS_OK;
 }

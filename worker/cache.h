@@ -23,10 +23,14 @@ struct cache_value {
 
 // Writes worker->cache_scope and map_scope.
 void cache_scope_init(struct worker *worker);
-// Fills in job->cache_key; true when the answer was found and the job's logits, features and map are filled
-// in.
-bool cache_find(struct worker *worker, struct job *job);
-void cache_store(struct worker *worker, const struct job *job);
+// Fills in job->cache_key and, on a hit, the job's logits, features and map. UNAVAILABLE: no Redis, or it
+// does not answer.
+enum cache_result { CACHE_HIT, CACHE_MISS, CACHE_UNAVAILABLE };
+enum cache_result cache_find(struct worker *worker, struct job *job);
+// The same once more, not counted as a lookup.
+enum cache_result cache_look(struct worker *worker, struct job *job);
+// False: the answer is not in the cache, or that is not known.
+bool cache_store(struct worker *worker, const struct job *job);
 // The device passed a check: what was stored is right. Thread: infer.
 void cache_prove(struct worker *worker);
 // The device failed one, and worker->device says so: deletes what was stored since the last good one, as far

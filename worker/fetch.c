@@ -6,6 +6,7 @@
 #include "common/backoff.h"
 #include "common/clock.h"
 #include "worker/cache.h"
+#include "worker/claim.h"
 #include "worker/stages.h"
 
 enum { RETRY_BASE_MS = 50, RETRY_LIMIT_MS = 2000 };
@@ -98,7 +99,11 @@ enum stage_id fetch_step(struct worker *worker, struct job *job)
     job_stamp(job, MOMENT_FETCHED);
     if (job->unfetched)
         return STAGE_NONE;
-    if (job->code != JOB_OK || cache_find(worker, job))
+    if (job->code != JOB_OK)
         return STAGE_POSTPROCESS;
+    enum cache_result found = cache_find(worker, job);
+    if (found == CACHE_HIT || (found == CACHE_MISS && claim_or_wait(worker, job)))
+        return STAGE_POSTPROCESS;
+    job->fetched_us = clock_monotonic_us();
     return STAGE_DECODE;
 }

@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "kernels/overlay.h"
 #include "worker/cache.h"
+#include "worker/claim.h"
 #include "worker/stages.h"
 #include "worker/watchdog.h"
 
@@ -121,8 +122,11 @@ enum stage_id postprocess_step(struct worker *worker, struct job *job)
             store_map(worker, job);
         else if (!job->cache_hit)
             error_set(&job->attention_error, STATUS_REJECTED, "this model gives no map");
-        cache_store(worker, job);
     }
+    if (job->code == JOB_OK && cache_store(worker, job))
+        claim_learn(worker, job);
+    else
+        claim_release(worker, job);
     answer_riders(worker, job);
     job_stamp(job, MOMENT_POSTPROCESSED);
     return STAGE_PUBLISH;

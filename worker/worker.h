@@ -68,6 +68,7 @@ struct worker {
     struct flights flights;
     struct unproven unproven;
     struct latency_table *latency; // learnt by infer, read by batch
+    atomic_llong answer_us;        // how long a computed answer takes from fetched to stored; 0: not known
     atomic_int device_batches;     // handed to infer and not yet done
     atomic_int computing;          // jobs from the batch that takes them to the publisher
     atomic_bool handing_over;      // a rebalance waits for them: no new batch

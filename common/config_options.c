@@ -42,8 +42,9 @@ const struct option config_options[] = {
      .help = "decision policy as JSON; empty: the built-in 1.0.0"},
     {"backend", CHOICE("auto|cpu|cuda|simulated"), .initial = "auto", .programs = W,
      .help = "device; auto: cuda where there is one; simulated: computes nothing"},
-    {"precision", CHOICE("fp32|fp16|bf16|int8"), .initial = "fp32", .programs = W,
-     .help = "number format of the network"},
+    {"precision", CHOICE("auto|fp32|fp16|bf16|int8"), .initial = "fp32", .programs = W,
+     .help = "number format of the network; auto: the fastest that skinsight-trainer quantise found near "
+             "enough to fp32"},
     {"threads", INTEGER(0, 1024), .initial = "0", .programs = W | T, .value = "N",
      .help = "threads that compute on the CPU; 0: every core"},
 

@@ -25,10 +25,19 @@ enum explanation {
                      // only.
 };
 
+// Is shown every row that a LayerNorm writes, by the thread that runs the plan.
+struct row_observer {
+    void (*see)(void *context, const struct operation *layernorm, const float *row, int columns);
+    void *context;
+};
+
 struct plan_options {
     enum precision precision;
     int max_batch;              // largest count that will be run
     enum explanation attention; // the maps wanted
+    // NULL, or shown the rows of a transformer in fp32 on a CPU with AVX2; others show nothing. Must outlive
+    // the plan.
+    const struct row_observer *observer;
 };
 
 struct backend;

@@ -227,6 +227,8 @@ static enum status read_manifest(const cJSON *json, struct manifest *manifest, s
         status = read_weights(member(json, "weights"), manifest, err);
     if (status == STATUS_OK)
         status = read_known_answers(member(json, "known_answers"), manifest, err);
+    if (status == STATUS_OK)
+        status = calibration_read(member(json, "calibration"), &manifest->calibration, err);
     if (status != STATUS_OK)
         return status;
     const cJSON *temperature = member(json, "temperature"), *trained = member(json, "trained");

@@ -7,6 +7,7 @@
 
 #include "common/digest.h"
 #include "common/status.h"
+#include "kernels/agreement.h"
 #include "kernels/known_answers.h"
 #include "kernels/network.h"
 #include "kernels/preprocess.h"
@@ -27,7 +28,8 @@ struct manifest {
     char weights_dtype[8];
     char known_answers_file[MODEL_TEXT_SIZE]; // empty: none, as in directories of before there were any
     struct digest known_answers_sha256;
-    bool trained; // false: the diagnoses mean nothing, and every screen says so
+    struct calibration calibration; // images 0: none
+    bool trained;                   // false: the diagnoses mean nothing, and every screen says so
     char licence[MODEL_TEXT_SIZE];
 };
 

@@ -104,6 +104,7 @@ static enum status write_manifest(const char *directory, const struct manifest *
     cJSON_AddItemToObject(json, "temperature", float_item(manifest->temperature));
     add_weights(json, manifest);
     add_known_answers(json, manifest);
+    calibration_write(&manifest->calibration, json);
     cJSON_AddBoolToObject(json, "trained", manifest->trained);
     cJSON_AddObjectToObject(json, "training");
     cJSON_AddStringToObject(json, "licence", manifest->licence);

@@ -9,10 +9,10 @@
 #include <stdio.h>
 
 #include "common/bytes.h"
+#include "common/progress.h"
 #include "common/status.h"
 #include "producer/answer.h"
 #include "producer/ledger.h"
-#include "producer/progress.h"
 
 struct report {
     FILE *out;  // results

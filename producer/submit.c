@@ -15,11 +15,11 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/collect.h"
 #include "common/kafka.h"
 #include "common/log.h"
 #include "common/shutdown.h"
 #include "producer/answers.h"
-#include "producer/collect.h"
 #include "producer/report.h"
 #include "producer/request.h"
 #include "producer/sender.h"

@@ -209,6 +209,7 @@ static enum status measure_first(const struct config *config, double *peak_gflop
     enum status status = engine_open(&engine, config, 1, false, err);
     if (status != STATUS_OK)
         return status;
+    engine_say_precision(&engine);
     if (strcmp(engine.backend->name, "cpu") == 0)
         *peak_gflops = cpu_peak_gflops(engine.plan->precision, engine.backend->threads);
     json ? print_json_head(&engine, *peak_gflops) : print_table_head(&engine, *peak_gflops);

@@ -200,10 +200,12 @@ int classify_command(struct config *config)
     struct error err;
     int failures = 0;
     enum status status = open_session(&session, config, &err);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
         engine_warn_untrained(&session.engine);
-    else
+        engine_say_precision(&session.engine);
+    } else {
         fprintf(stderr, "skinsight-worker classify: %s\n", err.message);
+    }
     for (size_t i = 0; status == STATUS_OK && i < config_argument_count(config); i++)
         failures += !classify(&session, config_argument(config, i));
     free(session.view);

@@ -35,12 +35,14 @@ static bool check_engine(const struct config *config)
 {
     struct engine engine;
     struct error err;
-    char found[400] = "";
+    char found[800] = "";
     enum status status = engine_open(&engine, config, 1, true, &err);
     if (status == STATUS_OK)
-        snprintf(found, sizeof found, "%s%s, %s on %s (%s)", engine.model->manifest.model_version,
+        snprintf(found, sizeof found, "%s%s, %s%s%s%s on %s (%s)", engine.model->manifest.model_version,
                  engine.model->manifest.trained ? "" : " (untrained: its diagnoses mean nothing)",
-                 precision_names[engine.plan->precision], engine.backend->name, engine.backend->device);
+                 precision_names[engine.plan->precision], engine.precision_reason[0] ? " (auto: " : "",
+                 engine.precision_reason, engine.precision_reason[0] ? ")" : "", engine.backend->name,
+                 engine.backend->device);
     bool good = report(
         "model, device", status, &err, found,
         "skinsight-trainer import makes a model directory; --backend and --precision choose the device");

@@ -4,6 +4,72 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/log.h"
+
+// Adds a clause to the reason; what has no room is left out.
+static void add_reason(struct engine *engine, const char *clause)
+{
+    size_t used = strlen(engine->precision_reason);
+    snprintf(engine->precision_reason + used, sizeof engine->precision_reason - used, "%s%s",
+             used ? "; " : "", clause);
+}
+
+static enum status prepare(struct engine *engine, const struct plan_options *options, struct error *err)
+{
+    return backend_prepare(engine->backend, engine->model->network, engine->model->weights, options,
+                           &engine->plan, err);
+}
+
+// Whether the directory's figures allow the precision here; says why either way.
+static bool is_allowed(struct engine *engine, enum precision precision)
+{
+    char reason[160];
+    bool allowed = agreement_is_enough(&engine->model->manifest.calibration.precisions[precision], precision,
+                                       reason, sizeof reason);
+    add_reason(engine, reason);
+    return allowed;
+}
+
+// int8 products are twice as fast as half precision's, those twice as fast as fp32's, wherever a device has
+// them.
+static enum status prepare_fastest(struct engine *engine, struct plan_options *options, struct error *err)
+{
+    static const enum precision order[] = {PRECISION_INT8, PRECISION_FP16, PRECISION_BF16};
+    const struct calibration *calibration = &engine->model->manifest.calibration;
+    bool usable = calibration->images > 0 && strcmp(calibration->backend, engine->backend->name) == 0;
+    if (calibration->images == 0)
+        add_reason(engine, "the model is not calibrated (skinsight-trainer quantise)");
+    else if (!usable)
+        add_reason(engine, "the model was calibrated on another kind of device");
+    for (size_t i = 0; usable && i < sizeof order / sizeof *order; i++) {
+        options->precision = order[i];
+        if (!calibration->precisions[order[i]].measured || !is_allowed(engine, order[i]))
+            continue;
+        enum status status = prepare(engine, options, err);
+        if (status != STATUS_REJECTED)
+            return status;
+        add_reason(engine, err->message);
+    }
+    options->precision = PRECISION_FP32;
+    return prepare(engine, options, err);
+}
+
+static enum status open_plan(struct engine *engine, const struct config *config, struct plan_options *options,
+                             struct error *err)
+{
+    const char *name = config_text(config, "precision");
+    if (strcmp(name, "auto") == 0) {
+        enum status status = prepare_fastest(engine, options, err);
+        if (status == STATUS_OK)
+            LOG_INFO("precision_chosen", "precision=%s reason=\"%s\"", precision_names[options->precision],
+                     engine->precision_reason);
+        return status;
+    }
+    if (!precision_parse(name, &options->precision))
+        return error_set(err, STATUS_REJECTED, "'%s' is not a precision", name);
+    return prepare(engine, options, err);
+}
+
 enum status engine_open(struct engine *engine, const struct config *config, int max_batch, bool attention,
                         struct error *err)
 {
@@ -14,15 +80,12 @@ enum status engine_open(struct engine *engine, const struct config *config, int 
             err, STATUS_REJECTED,
             "no model: name its directory with --model DIR (skinsight-trainer import makes one)");
     struct plan_options options = {.max_batch = max_batch, .attention = attention};
-    if (!precision_parse(config_text(config, "precision"), &options.precision))
-        return error_set(err, STATUS_REJECTED, "'%s' is not a precision", config_text(config, "precision"));
     enum status status = model_open_unchecked(&engine->model, directory, err);
     if (status == STATUS_OK)
         status = backend_open(&engine->backend, config_text(config, "backend"),
                               (int)config_integer(config, "threads"), err);
     if (status == STATUS_OK)
-        status = backend_prepare(engine->backend, engine->model->network, engine->model->weights, &options,
-                                 &engine->plan, err);
+        status = open_plan(engine, config, &options, err);
     if (status == STATUS_OK)
         status = model_check(engine->model, err);
     if (status == STATUS_OK && engine->plan->classes != 8)
@@ -53,6 +116,13 @@ void engine_mean_map(const struct plan *plan, const float *maps, float *map)
             sum += maps[head * size + i];
         map[i] = sum / (float)plan->heads;
     }
+}
+
+void engine_say_precision(const struct engine *engine)
+{
+    if (engine->precision_reason[0])
+        fprintf(stderr, "Precision auto is %s: %s.\n", precision_names[engine->plan->precision],
+                engine->precision_reason);
 }
 
 void engine_warn_untrained(const struct engine *engine)

@@ -12,15 +12,20 @@ struct engine {
     struct backend *backend;
     struct plan *plan;
     char model_sha256[DIGEST_TEXT_SIZE];
+    char precision_reason[400]; // why precision auto took what it took; empty where it was named
 };
 
-// Opens the options model, backend, precision and threads. REJECTED or FATAL with the sentence.
+// Opens the options model, backend, precision and threads. REJECTED or FATAL with the sentence. Precision
+// auto is the fastest one that the device has and whose agreement with fp32, as the model's directory
+// remembers it of the same kind of device, is enough (agreement.h); else fp32.
 enum status engine_open(struct engine *engine, const struct config *config, int max_batch, bool attention,
                         struct error *err) MUST_CHECK;
 void engine_close(struct engine *engine); // safe on a zeroed engine
 
 // Mean over the heads of one image's maps; map has map_height * map_width places.
 void engine_mean_map(const struct plan *plan, const float *maps, float *map);
+// Says on standard error, once, which precision auto took and why.
+void engine_say_precision(const struct engine *engine);
 // Warns on standard error, once, when the model is untrained.
 void engine_warn_untrained(const struct engine *engine);
 

@@ -84,7 +84,8 @@ struct fast_plan {
     struct memory_plan places;
     char *memory; // activations, then each thread's scratch, then what the rollout keeps
     size_t memory_size, scratch_offset, scratch_size, rollout_offset;
-    struct rollout rollout; // blocks 0: not asked for
+    struct rollout rollout;              // blocks 0: not asked for
+    const struct row_observer *observer; // NULL: none; fp32 only
     char *weights;
     size_t weights_size;
     float table[3 * 256]; // normalised values of a byte

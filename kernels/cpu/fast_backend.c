@@ -33,11 +33,13 @@ static enum status choose_kernels(struct fast_plan *plan, enum precision precisi
     const struct cpu_kernels *kernels = &plan->fast->kernels;
     plan->gemm = kernels->gemm[precision];
     if (!plan->gemm)
-        return error_set(err, STATUS_REJECTED, "this processor (%s) can't compute in %s%s; use fp32",
+        return error_set(err, STATUS_REJECTED, "this processor (%s) can't compute in %s%s; use fp32%s%s",
                          plan->fast->backend.device, precision_names[precision],
                          precision == PRECISION_BF16   ? ", which needs AVX512_BF16"
                          : precision == PRECISION_INT8 ? ", which needs AVX512_VNNI"
-                                                       : "");
+                                                       : "",
+                         kernels->gemm[PRECISION_BF16] ? " or bf16" : "",
+                         kernels->gemm[PRECISION_INT8] ? " or int8" : "");
     bool half = precision != PRECISION_FP32 && kernels->gemm[PRECISION_BF16];
     plan->attention = kernels->gemm[half ? PRECISION_BF16 : PRECISION_FP32];
     return STATUS_OK;
@@ -101,6 +103,7 @@ static enum status fast_prepare(struct backend *backend, const struct network *n
     *plan->network = *network;
     plan->steps = memory_alloc(FAST_MAX_STEPS * sizeof *plan->steps);
     plan->tensors = memory_alloc(FAST_MAX_TENSORS * sizeof *plan->tensors);
+    plan->observer = options->precision == PRECISION_FP32 ? options->observer : NULL;
     choose_chunk(plan);
     make_tables(plan);
     fast_build(plan, plan->plan.heads ? options->attention : EXPLAIN_NOTHING);

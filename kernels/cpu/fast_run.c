@@ -224,6 +224,16 @@ static void run_attention(const struct run *run, const struct step *step)
         rollout_add(plan->fast->team, &plan->rollout, step->block, run->images, step->rows);
 }
 
+static void show_rows(const struct run *run, const struct step *step)
+{
+    const struct fast_plan *plan = run->plan;
+    for (int image = 0; image < run->images; image++)
+        for (int row = 0; row < step->rows; row++)
+            plan->observer->see(plan->observer->context, step->operation,
+                                (const float *)row_of(plan, step->output, image, row),
+                                plan->tensors[step->output].columns);
+}
+
 void fast_run_chunk(struct fast_plan *plan, const uint8_t *const *views, int images, float *logits,
                     float *attention)
 {
@@ -237,8 +247,11 @@ void fast_run_chunk(struct fast_plan *plan, const uint8_t *const *views, int ima
     double *part_ms = plan->plan.part_ms;
     for (int part = 0, i = 0; part < PART_COUNT; part++) {
         int64_t begun_us = part_ms ? clock_monotonic_us() : 0;
-        for (; i < plan->part_ends[part]; i++)
+        for (; i < plan->part_ends[part]; i++) {
             runs[plan->steps[i].kind](&run, &plan->steps[i]);
+            if (plan->observer && plan->steps[i].kind == STEP_LAYERNORM)
+                show_rows(&run, &plan->steps[i]);
+        }
         if (part_ms)
             part_ms[part] += (double)(clock_monotonic_us() - begun_us) / 1e3;
     }

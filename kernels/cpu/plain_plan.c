@@ -183,8 +183,10 @@ static enum status plain_prepare(struct backend *backend, const struct network *
                                  struct plan **plan, struct error *err)
 {
     if (options->precision != PRECISION_FP32)
-        return error_set(err, STATUS_REJECTED, "the plain CPU executor has precision fp32, not %s",
-                         precision_names[options->precision]);
+        return error_set(
+            err, STATUS_REJECTED,
+            "this processor or network has only the plain executor, which can't compute in %s; use fp32",
+            precision_names[options->precision]);
     if (options->attention == EXPLAIN_ROLLOUT && token_count(network) == 0)
         return error_set(err, STATUS_REJECTED,
                          "%s has no attention to roll out; it has a class-activation map",

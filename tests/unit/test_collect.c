@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
+#include "common/collect.h"
 #include "common/memory.h"
-#include "producer/collect.h"
 
 struct fixture {
     char root[64];

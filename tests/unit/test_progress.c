@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "producer/progress.h"
+#include "common/progress.h"
 
 enum { SECOND_US = 1000000 };
 

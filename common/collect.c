@@ -1,6 +1,6 @@
 // collect.c: walks folders with fts(3), which guards against circles of links and sorts what it finds.
 // One thread; the paths belong to the list, of which there are a few megabytes for 100,000 files.
-#include "producer/collect.h"
+#include "common/collect.h"
 
 #include <errno.h>
 #include <fts.h>
@@ -28,8 +28,7 @@ void file_list_release(struct file_list *list)
 static enum status add(struct file_list *list, const char *path, struct error *err)
 {
     if (list->count == FILE_LIST_LIMIT)
-        return error_set(err, STATUS_REJECTED, "more than %d files: send them in several runs",
-                         FILE_LIST_LIMIT);
+        return error_set(err, STATUS_REJECTED, "more than %d files in one run", FILE_LIST_LIMIT);
     if (list->count == list->capacity) {
         list->capacity = list->capacity ? 2 * list->capacity : 64;
         list->paths = memory_realloc(list->paths, list->capacity * sizeof *list->paths);

@@ -1,6 +1,6 @@
 // progress.h: the one line on standard error that says how far a run is, for a person at a terminal.
-#ifndef SKINSIGHT_PRODUCER_PROGRESS_H
-#define SKINSIGHT_PRODUCER_PROGRESS_H
+#ifndef SKINSIGHT_COMMON_PROGRESS_H
+#define SKINSIGHT_COMMON_PROGRESS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -8,13 +8,14 @@
 #include <stdio.h>
 
 struct progress {
-    FILE *out;       // NULL: nothing is ever drawn
-    bool waiting;    // answers are waited for
-    size_t total;    // files to send
-    size_t sent;     // acknowledged by the broker
-    size_t answered; // answers seen, error answers among them
-    size_t errors;   // jobs that went wrong, in whatever way
-    size_t done;     // jobs with nothing more to come
+    FILE *out;        // NULL: nothing is ever drawn
+    bool waiting;     // answers are waited for
+    const char *verb; // what is done to a file, "sent" where it is NULL
+    size_t total;     // files
+    size_t sent;      // of which the verb is true: acknowledged by the broker, measured
+    size_t answered;  // answers seen, error answers among them
+    size_t errors;    // jobs that went wrong, in whatever way
+    size_t done;      // jobs with nothing more to come
     int64_t start_us;
     int64_t drawn_us; // when the line was last drawn
     bool visible;     // the line stands on the terminal now

@@ -1,6 +1,6 @@
-// collect.h: from the paths of a command line to the list of files to send.
-#ifndef SKINSIGHT_PRODUCER_COLLECT_H
-#define SKINSIGHT_PRODUCER_COLLECT_H
+// collect.h: from the paths of a command line to the list of files they mean.
+#ifndef SKINSIGHT_COMMON_COLLECT_H
+#define SKINSIGHT_COMMON_COLLECT_H
 
 #include <stddef.h>
 
@@ -8,7 +8,7 @@
 
 enum { FILE_LIST_LIMIT = 1 << 20 }; // files of one run
 
-// Paths in the order they will be sent. The list owns the texts.
+// Paths in order. The list owns the texts.
 struct file_list {
     char **paths;
     size_t count;

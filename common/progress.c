@@ -1,5 +1,5 @@
-// progress.c: the progress bar of submit. One thread draws; nothing is drawn where no person looks.
-#include "producer/progress.h"
+// progress.c: the progress bar. One thread draws; nothing is drawn where no person looks.
+#include "common/progress.h"
 
 #include <string.h>
 #include <sys/ioctl.h>
@@ -39,8 +39,8 @@ static void format_counts(const struct progress *progress, int64_t now_us, char 
     if (progress->errors > 0)
         snprintf(errors, sizeof errors, "  %zu errors", progress->errors);
     double rate = seconds > 0 ? (double)progress->done / seconds : 0.0;
-    snprintf(text, size, "%zu of %zu sent%s%s  %.1f/s%s", progress->sent, progress->total, answered, errors,
-             rate, remaining);
+    snprintf(text, size, "%zu of %zu %s%s%s  %.1f/s%s", progress->sent, progress->total,
+             progress->verb ? progress->verb : "sent", answered, errors, rate, remaining);
 }
 
 void progress_format(const struct progress *progress, int64_t now_us, size_t columns, char *line, size_t size)

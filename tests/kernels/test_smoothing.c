@@ -1,0 +1,176 @@
+// test_smoothing.c: smoothed weights: the same bits in fp32 and bf16, less rounding in int8, and factors as
+// the formula gives them.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "kernels/backend.h"
+#include "kernels/cpu/cpu_features.h"
+#include "kernels/smoothing.h"
+#include "tests/support/mini_vit.h"
+
+enum { IMAGES = 16, WIDTH = 48, HEADS = 3, LOUD = 5 };
+
+static float *values_of(const struct weights *weights, const char *name, size_t *count)
+{
+    const struct weight *weight = weights_find(weights, name);
+    assert_non_null(weight);
+    float *values = memory_alloc(weight->size);
+    weight_to_float(weight, values);
+    *count = weight->count;
+    return values;
+}
+
+static void multiply_channel(struct weights *weights, const char *name, float factor)
+{
+    size_t count;
+    float *values = values_of(weights, name, &count);
+    struct weight shape = *weights_find(weights, name);
+    for (size_t i = LOUD; i < count; i += WIDTH)
+        values[i] *= factor;
+    weights_replace(weights, name, shape.rank, shape.shape, values);
+    free(values);
+}
+
+// Random weights, but that one channel of each LayerNorm is much louder than the others, and its readers have
+// small weights for it: what trained networks do.
+static struct weights *loud_weights(const struct network *network)
+{
+    static const char *const loud[] = {"norm1.weight", "norm1.bias", "norm2.weight", "norm2.bias"};
+    static const char *const readers[] = {"attn.qkv.weight", "mlp.fc1.weight"};
+    struct weights *weights = weights_new();
+    random_weights_fill(weights, network, 3);
+    for (int block = 0; block < 2; block++) {
+        char name[64];
+        for (int i = 0; i < 4; i++) {
+            snprintf(name, sizeof name, "blocks.%d.%s", block, loud[i]);
+            multiply_channel(weights, name, 64);
+        }
+        for (int i = 0; i < 2; i++) {
+            snprintf(name, sizeof name, "blocks.%d.%s", block, readers[i]);
+            multiply_channel(weights, name, 1.0f / 64);
+        }
+    }
+    return weights;
+}
+
+// False where the processor lacks the precision.
+static bool run(const struct network *network, const struct weights *weights, struct plan_options options,
+                float *logits)
+{
+    struct error err = {""};
+    struct backend *backend;
+    struct plan *plan;
+    options.max_batch = IMAGES;
+    assert_int_equal(backend_open(&backend, "cpu", 2, &err), STATUS_OK);
+    enum status status = backend_prepare(backend, network, weights, &options, &plan, &err);
+    if (status == STATUS_OK) {
+        static uint8_t images[IMAGES][MINI_VIEW];
+        const uint8_t *views[IMAGES];
+        for (int i = 0; i < IMAGES; i++) {
+            mini_view(images[i], i);
+            views[i] = images[i];
+        }
+        struct inference result = {.logits = logits};
+        assert_int_equal(plan_run(plan, views, IMAGES, &result, &err), STATUS_OK);
+        plan_free(plan);
+    } else {
+        assert_int_not_equal(options.precision, PRECISION_FP32);
+    }
+    backend_close(backend);
+    return status == STATUS_OK;
+}
+
+static double distance(const float *found, const float *expected)
+{
+    double sum = 0;
+    for (int i = 0; i < IMAGES * MINI_CLASSES; i++)
+        sum += ((double)found[i] - expected[i]) * ((double)found[i] - expected[i]);
+    return sqrt(sum);
+}
+
+static void only_int8_changes_and_for_the_better(void **state)
+{
+    (void)state;
+    if (!cpu_features_get().avx2)
+        skip();
+    struct network *network = mini_vit(WIDTH, HEADS);
+    struct weights *weights = loud_weights(network);
+    struct smoothing *smoothing = smoothing_new(network);
+    const struct row_observer observer = {smoothing_see, smoothing};
+    float before[PRECISION_COUNT][IMAGES * MINI_CLASSES], after[PRECISION_COUNT][IMAGES * MINI_CLASSES];
+    bool has[PRECISION_COUNT];
+    for (int i = 0; i < PRECISION_COUNT; i++)
+        has[i] = run(network, weights,
+                     (struct plan_options){.precision = (enum precision)i, .observer = &observer}, before[i]);
+    assert_int_equal(smoothing_apply(smoothing, weights),
+                     4); // two in each block; not the one before the head
+    for (int i = 0; i < PRECISION_COUNT; i++)
+        if (has[i])
+            assert_true(
+                run(network, weights, (struct plan_options){.precision = (enum precision)i}, after[i]));
+    assert_memory_equal(after[PRECISION_FP32], before[PRECISION_FP32], sizeof before[0]);
+    if (has[PRECISION_BF16])
+        assert_memory_equal(after[PRECISION_BF16], before[PRECISION_BF16], sizeof before[0]);
+    if (has[PRECISION_INT8]) {
+        double rough = distance(before[PRECISION_INT8], before[PRECISION_FP32]);
+        double smooth = distance(after[PRECISION_INT8], before[PRECISION_FP32]);
+        if (!(smooth < 0.5 * rough))
+            fail_msg("int8 is %g away, %g before smoothing", smooth, rough);
+    }
+    smoothing_free(smoothing);
+    weights_close(weights);
+    network_free(network);
+}
+
+// Weights of the readers all 1, so that the exponent of a channel is 0.7 log2(seen) less their mean, rounded.
+static void factors_are_as_the_formula_says(void **state)
+{
+    (void)state;
+    struct network *network = mini_vit(WIDTH, HEADS);
+    struct weights *weights = weights_new();
+    random_weights_fill(weights, network, 3);
+    size_t count, norm_count;
+    float *ones = values_of(weights, "blocks.0.attn.qkv.weight", &count);
+    float *norm = values_of(weights, "blocks.0.norm1.weight", &norm_count);
+    for (size_t i = 0; i < count; i++)
+        ones[i] = i / WIDTH % 2 ? -1 : 1;
+    weights_replace(weights, "blocks.0.attn.qkv.weight", 2, (const int64_t[]){3 * WIDTH, WIDTH}, ones);
+    struct smoothing *smoothing = smoothing_new(network);
+    const struct operation layernorm = {.kind = OP_LAYERNORM, .weight = "blocks.0.norm1.weight"};
+    float row[WIDTH];
+    for (int k = 0; k < WIDTH; k++)
+        row[k] = k < 24 ? -4096 : 1; // exponents 0.7 * (12 - 6) = 4.2 -> 4 and -4.2 -> -4
+    smoothing_see(smoothing, &layernorm, row, WIDTH);
+    for (int k = 0; k < WIDTH; k++)
+        row[k] = 0.5; // the greatest counts
+    smoothing_see(smoothing, &layernorm, row, WIDTH);
+    assert_int_equal(smoothing_apply(smoothing, weights), 1);
+    float *found = values_of(weights, "blocks.0.attn.qkv.weight", &count);
+    for (size_t i = 0; i < count; i++)
+        assert_true(found[i] == ones[i] * (i % WIDTH < 24 ? 16.0f : 0.0625f));
+    float *found_norm = values_of(weights, "blocks.0.norm1.weight", &norm_count);
+    for (size_t k = 0; k < norm_count; k++)
+        assert_true(found_norm[k] == norm[k] * (k < 24 ? 0.0625f : 16.0f));
+    free(found_norm);
+    free(found);
+    free(norm);
+    free(ones);
+    smoothing_free(smoothing);
+    weights_close(weights);
+    network_free(network);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_int8_changes_and_for_the_better),
+        cmocka_unit_test(factors_are_as_the_formula_says),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

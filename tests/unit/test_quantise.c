@@ -1,0 +1,261 @@
+// test_quantise.c: skinsight-trainer quantise on eight real images seen four times, and what precision auto
+// makes of the directory: the fastest precision that the figures and the processor allow, with the reason.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/memory.h"
+#include "kernels/cpu/cpu_features.h"
+#include "kernels/model.h"
+#include "trainer/import.h"
+#include "trainer/quantise.h"
+#include "worker/engine.h"
+
+enum { COPIES = 4, FILES = 8, VIEW_SIZE = 224 * 224 * 3 };
+
+static char folder[] = "/tmp/skinsight-quantise-XXXXXX";
+static char images[64], model[64], calibrated[64];
+static int complaints;
+
+static void complain(void *context, const char *sentence)
+{
+    assert_null(context);
+    assert_true(sentence[0] != '\0');
+    complaints++;
+}
+
+static void link_images(void)
+{
+    static const char *const names[FILES] = {"ISIC_0000013", "ISIC_0000077", "ISIC_0000176", "ISIC_0000238",
+                                             "ISIC_0000265", "ISIC_0000351", "ISIC_0000384", "ISIC_0000548"};
+    for (int i = 0; i < FILES * COPIES; i++) {
+        char *from = memory_format(TEST_SOURCE_DIR "/tests/data/%s.jpg", names[i % FILES]);
+        char *to = memory_format("%s/%02d.jpg", images, i);
+        assert_int_equal(symlink(from, to), 0);
+        free(from);
+        free(to);
+    }
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    struct error err;
+    struct import_result result;
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(images, sizeof images, "%s/images", folder);
+    snprintf(model, sizeof model, "%s/model", folder);
+    snprintf(calibrated, sizeof calibrated, "%s/calibrated", folder);
+    if (mkdir(images, 0777) != 0)
+        return -1;
+    link_images();
+    const struct import_options options = {
+        .architecture = "vit_tiny_patch16_224", .directory = model, .seed = 7};
+    return import_model(&options, &result, &err) == STATUS_OK ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    char *command = memory_format("rm -r '%s'", folder);
+    int result = system(command);
+    free(command);
+    return result;
+}
+
+static enum status quantise(const char *from, const char *to, struct calibration *calibration,
+                            struct error *err)
+{
+    const struct quantise_options options = {.model = from,
+                                             .images = images,
+                                             .directory = to,
+                                             .backend = "cpu",
+                                             .most_images = FILES * COPIES,
+                                             .complain = complain};
+    return quantise_model(&options, calibration, err);
+}
+
+static bool has_int8(void)
+{
+    return cpu_features_get().avx512vnni;
+}
+
+// Logits of a known image, with the precision and the reason of the engine.
+static enum precision open_and_run(const char *directory, const char *precision, float *logits, char *reason)
+{
+    struct error err = {""};
+    struct engine engine;
+    char model_setting[128], precision_setting[64];
+    snprintf(model_setting, sizeof model_setting, "model=%s", directory);
+    snprintf(precision_setting, sizeof precision_setting, "precision=%s", precision);
+    const char *const settings[] = {model_setting, precision_setting, "backend=cpu", "threads=2"};
+    struct config *config = config_new_for_test(PROGRAM_WORKER, settings, 4);
+    if (engine_open(&engine, config, 1, false, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    uint8_t *view = memory_alloc(VIEW_SIZE);
+    const uint8_t *views[] = {view};
+    known_answers_view(3, view, VIEW_SIZE);
+    struct inference result = {.logits = logits};
+    assert_int_equal(plan_run(engine.plan, views, 1, &result, &err), STATUS_OK);
+    enum precision chosen = engine.plan->precision;
+    strcpy(reason, engine.precision_reason);
+    free(view);
+    engine_close(&engine);
+    config_free(config);
+    return chosen;
+}
+
+static void check_auto(const char *directory, enum precision expected, const char *because)
+{
+    float logits[LESION_CLASSES];
+    char reason[sizeof((struct engine *)0)->precision_reason];
+    enum precision chosen = open_and_run(directory, "auto", logits, reason);
+    if (chosen != expected || !strstr(reason, because))
+        fail_msg("auto is %s because '%s'; %s because of '%s' was expected", precision_names[chosen], reason,
+                 precision_names[expected], because);
+}
+
+static void edit_manifest(const char *from, const char *to)
+{
+    static char text[16384];
+    char *path = memory_format("%s/manifest.json", calibrated);
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    char *at = strstr(text, from);
+    assert_non_null(at);
+    file = fopen(path, "wb");
+    assert_non_null(file);
+    fprintf(file, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
+    assert_int_equal(fclose(file), 0);
+    free(path);
+}
+
+static void the_directory_remembers_what_was_measured(void **state)
+{
+    (void)state;
+    if (!has_int8())
+        skip();
+    struct error err = {""};
+    struct calibration calibration;
+    char *notes = memory_format("%s/00-broken.jpg", images);
+    FILE *file = fopen(notes, "wb"); // told of, left out
+    assert_non_null(file);
+    fputs("no JPEG", file);
+    fclose(file);
+    assert_int_equal(quantise(model, calibrated, &calibration, &err),
+                     STATUS_REJECTED); // 31 of 32 can be read
+    assert_int_equal(complaints, 1);
+    assert_non_null(strstr(err.message, "31"));
+    unlink(notes);
+    free(notes);
+    if (quantise(model, calibrated, &calibration, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    assert_int_equal(complaints, 1);
+    assert_int_equal(calibration.images, FILES * COPIES);
+    assert_string_equal(calibration.backend, "cpu");
+    assert_false(calibration.precisions[PRECISION_FP16].measured);
+    assert_true(calibration.precisions[PRECISION_INT8].measured);
+    assert_true(calibration.precisions[PRECISION_INT8].difference > 0);
+    struct model *opened;
+    assert_int_equal(model_open(&opened, calibrated, &err), STATUS_OK);
+    const struct calibration *found = &opened->manifest.calibration;
+    assert_int_equal(found->images, FILES * COPIES);
+    for (int i = 0; i < PRECISION_COUNT; i++) {
+        assert_int_equal(found->precisions[i].measured, calibration.precisions[i].measured);
+        assert_int_equal(found->precisions[i].decided, calibration.precisions[i].decided);
+        assert_true(fabs(found->precisions[i].difference - calibration.precisions[i].difference) < 1e-12);
+        assert_true(fabs(found->precisions[i].first - calibration.precisions[i].first) < 1e-12);
+    }
+    model_close(opened);
+    assert_int_equal(quantise(model, calibrated, &calibration, &err), STATUS_REJECTED);
+    assert_non_null(strstr(err.message, "holds a model already"));
+}
+
+static void fp32_answers_as_before(void **state)
+{
+    (void)state;
+    if (!has_int8())
+        skip();
+    float before[LESION_CLASSES], after[LESION_CLASSES];
+    char reason[400];
+    assert_int_equal(open_and_run(model, "fp32", before, reason), PRECISION_FP32);
+    assert_string_equal(reason, "");
+    open_and_run(calibrated, "fp32", after, reason);
+    assert_memory_equal(after, before, sizeof before);
+    open_and_run(model, "int8", before, reason);
+    open_and_run(calibrated, "int8", after, reason);
+    assert_memory_not_equal(after, before, sizeof before);
+}
+
+static void auto_takes_the_fastest_that_is_near_enough(void **state)
+{
+    (void)state;
+    check_auto(model, PRECISION_FP32, "not calibrated");
+    if (!has_int8())
+        skip();
+    // The figures of random weights are not the matter here: any within tolerance, then any beyond.
+    edit_manifest("\"int8\":\t{",
+                  "\"int8\":\t{\"difference_p99\": 0.02, \"first_class\": 0.99, \"decided\": 9},"
+                  "\"int8 measured\": {");
+    check_auto(calibrated, PRECISION_INT8, "difference 0.0200");
+    edit_manifest("\"difference_p99\": 0.02", "\"difference_p99\": 0.04");
+    bool bf16 = cpu_features_get().avx512bf16;
+    if (bf16)
+        edit_manifest("\"bf16\":\t{",
+                      "\"bf16\":\t{\"difference_p99\": 0.005, \"first_class\": 1, \"decided\": 9},"
+                      "\"bf16 measured\": {");
+    check_auto(calibrated, bf16 ? PRECISION_BF16 : PRECISION_FP32, "int8: difference 0.0400 (at most 0.03)");
+}
+
+static void what_the_processor_lacks_is_passed_over(void **state)
+{
+    (void)state;
+    if (!has_int8() || !cpu_features_get().avx512bf16)
+        skip();
+    cpu_features_forbid_bf16(true);
+    check_auto(calibrated, PRECISION_FP32, "can't compute in bf16");
+    cpu_features_forbid_bf16(false);
+    edit_manifest("\"backend\":\t\"cpu\"", "\"backend\":\t\"cuda\"");
+    check_auto(calibrated, PRECISION_FP32, "another kind of device");
+}
+
+static void networks_without_another_precision_are_refused(void **state)
+{
+    (void)state;
+    struct error err;
+    struct import_result result;
+    struct calibration calibration;
+    char *cnn = memory_format("%s/cnn", folder), *to = memory_format("%s/cnn-calibrated", folder);
+    const struct import_options options = {.architecture = "resnet18", .directory = cnn, .seed = 7};
+    assert_int_equal(import_model(&options, &result, &err), STATUS_OK);
+    assert_int_equal(quantise(cnn, to, &calibration, &err), STATUS_REJECTED);
+    assert_non_null(strstr(err.message, "nothing to quantise to"));
+    assert_non_null(strstr(err.message, "use fp32"));
+    assert_int_not_equal(access(to, F_OK), 0);
+    free(cnn);
+    free(to);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_directory_remembers_what_was_measured),
+        cmocka_unit_test(fp32_answers_as_before),
+        cmocka_unit_test(auto_takes_the_fastest_that_is_near_enough),
+        cmocka_unit_test(what_the_processor_lacks_is_passed_over),
+        cmocka_unit_test(networks_without_another_precision_are_refused),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}

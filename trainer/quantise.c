@@ -1,0 +1,278 @@
+// quantise.c: reads images, sees what the LayerNorms write, smooths the weights, measures each precision and
+// saves the directory. Main thread.
+#include "trainer/quantise.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/collect.h"
+#include "common/file.h"
+#include "common/image.h"
+#include "common/memory.h"
+#include "kernels/model.h"
+#include "kernels/smoothing.h"
+
+enum { MOST_IMAGE_BYTES = 20 << 20, MOST_IMAGE_PIXELS = 100000000 };
+
+struct quantiser {
+    const struct quantise_options *options;
+    struct model *model;
+    struct backend *cpu, *measured; // may be the same
+    uint8_t *views;                 // the folder's, then the known images
+    size_t view_size;
+    int images, known;
+    int precisions;            // that the device has besides fp32
+    float *reference, *logits; // (images + known, LESION_CLASSES)
+};
+
+static void step(struct quantiser *quantiser)
+{
+    struct progress *progress = quantiser->options->progress;
+    if (!progress)
+        return;
+    progress->sent = ++progress->done;
+    progress_update(progress, clock_monotonic_us());
+}
+
+static enum status read_view(const char *path, const struct preprocessing *preprocessing, uint8_t *view,
+                             struct error *err)
+{
+    struct buffer bytes;
+    struct image image = {0};
+    buffer_init(&bytes, MOST_IMAGE_BYTES);
+    enum status status = file_read(path, &bytes, err);
+    if (status == STATUS_OK) {
+        status = jpeg_decode(buffer_bytes(&bytes), MOST_IMAGE_PIXELS, &image, err);
+        if (status == STATUS_OK)
+            status = preprocess_view(&image, preprocessing, view, err);
+        if (status != STATUS_OK)
+            error_prefix(err, "%s", path);
+    }
+    image_release(&image);
+    buffer_release(&bytes);
+    return status;
+}
+
+static void read_known_views(struct quantiser *quantiser)
+{
+    const struct known_answers *known = &quantiser->model->known_answers;
+    quantiser->known = known->count;
+    for (int i = 0; i < known->count; i++)
+        known_answers_view(known->seeds[i],
+                           quantiser->views + (size_t)(quantiser->images + i) * quantiser->view_size,
+                           quantiser->view_size);
+}
+
+// Images that can't be read are told of and left out.
+static enum status read_views(struct quantiser *quantiser, const struct file_list *files, struct error *err)
+{
+    const struct quantise_options *options = quantiser->options;
+    const struct manifest *manifest = &quantiser->model->manifest;
+    size_t most = (size_t)options->most_images, wanted = files->count < most ? files->count : most;
+    quantiser->view_size = (size_t)manifest->image_size * (size_t)manifest->image_size * 3;
+    quantiser->views = memory_try_alloc((wanted + KNOWN_ANSWERS_MOST) * quantiser->view_size);
+    if (!quantiser->views)
+        return error_set(err, STATUS_FATAL, "no memory for %zu images", wanted);
+    for (size_t i = 0; i < wanted; i++) {
+        const char *path = files->paths[i * files->count / wanted];
+        uint8_t *view = quantiser->views + (size_t)quantiser->images * quantiser->view_size;
+        struct error complaint;
+        if (read_view(path, &manifest->preprocessing, view, &complaint) == STATUS_OK)
+            quantiser->images++;
+        else
+            options->complain(options->complain_context, complaint.message);
+    }
+    if (quantiser->images < QUANTISE_LEAST_IMAGES)
+        return error_set(err, STATUS_REJECTED,
+                         "%s has %d JPEG files that can be read; at least %d are needed", options->images,
+                         quantiser->images, QUANTISE_LEAST_IMAGES);
+    read_known_views(quantiser);
+    return STATUS_OK;
+}
+
+static enum status load_images(struct quantiser *quantiser, struct error *err)
+{
+    struct file_list files;
+    const struct collect_complaints complaints = {quantiser->options->complain,
+                                                  quantiser->options->complain_context};
+    file_list_init(&files);
+    enum status status = file_list_collect(&files, quantiser->options->images, &complaints, err);
+    if (status == STATUS_OK)
+        status = read_views(quantiser, &files, err);
+    file_list_release(&files);
+    if (status == STATUS_OK) {
+        size_t count = (size_t)(quantiser->images + quantiser->known) * LESION_CLASSES;
+        quantiser->reference = memory_alloc(count * sizeof(float));
+        quantiser->logits = memory_alloc(count * sizeof(float));
+    }
+    if (quantiser->options->progress)
+        quantiser->options->progress->total =
+            (size_t)(1 + quantiser->precisions) * (size_t)(quantiser->images + quantiser->known);
+    return status;
+}
+
+// One image at a time: the answers don't depend on the batch.
+static enum status run_images(struct quantiser *quantiser, struct plan *plan, float *logits,
+                              struct error *err)
+{
+    enum status status = STATUS_OK;
+    for (int i = 0; i < quantiser->images + quantiser->known && status == STATUS_OK; i++) {
+        const uint8_t *views[] = {quantiser->views + (size_t)i * quantiser->view_size};
+        struct inference inference = {.logits = logits + i * LESION_CLASSES};
+        status = plan_run(plan, views, 1, &inference, err);
+        step(quantiser);
+    }
+    return status;
+}
+
+static enum status find_reference(struct quantiser *quantiser, struct error *err)
+{
+    const struct model *model = quantiser->model;
+    struct smoothing *smoothing = smoothing_new(model->network);
+    const struct row_observer observer = {smoothing_see, smoothing};
+    struct plan_options options = {.precision = PRECISION_FP32, .max_batch = 1, .observer = &observer};
+    struct plan *plan = NULL;
+    enum status status =
+        backend_prepare(quantiser->cpu, model->network, model->weights, &options, &plan, err);
+    if (status == STATUS_OK)
+        status = run_images(quantiser, plan, quantiser->reference, err);
+    if (status == STATUS_OK)
+        smoothing_apply(smoothing, model->weights);
+    plan_free(plan);
+    smoothing_free(smoothing);
+    return status;
+}
+
+// A worker compares the known images too: a precision that is wrong there is of no use, however good
+// elsewhere.
+static struct agreement measure(const struct quantiser *quantiser)
+{
+    float temperature = quantiser->model->manifest.temperature;
+    size_t known = (size_t)quantiser->images * LESION_CLASSES;
+    struct agreement agreement =
+        agreement_measure(quantiser->reference, quantiser->logits, quantiser->images, temperature);
+    struct agreement at_known = agreement_measure(quantiser->reference + known, quantiser->logits + known,
+                                                  quantiser->known, temperature);
+    if (at_known.difference > agreement.difference)
+        agreement.difference = at_known.difference;
+    return agreement;
+}
+
+static enum status measure_precision(struct quantiser *quantiser, struct plan *plan, struct error *err)
+{
+    enum status status = run_images(quantiser, plan, quantiser->logits, err);
+    if (status == STATUS_OK)
+        quantiser->model->manifest.calibration.precisions[plan->precision] = measure(quantiser);
+    return status;
+}
+
+// Every precision but fp32 that the device has. REJECTED: none.
+static enum status measure_all(struct quantiser *quantiser, struct error *err)
+{
+    const struct model *model = quantiser->model;
+    struct calibration *calibration = &quantiser->model->manifest.calibration;
+    *calibration = (struct calibration){0};
+    for (int i = PRECISION_FP32 + 1; i < PRECISION_COUNT; i++) {
+        struct plan_options options = {.precision = (enum precision)i, .max_batch = 1};
+        struct plan *plan = NULL;
+        enum status status =
+            backend_prepare(quantiser->measured, model->network, model->weights, &options, &plan, err);
+        if (status == STATUS_REJECTED)
+            continue;
+        if (status == STATUS_OK)
+            status = measure_precision(quantiser, plan, err);
+        plan_free(plan);
+        if (status != STATUS_OK)
+            return status;
+        calibration->images = quantiser->images;
+    }
+    strcpy(calibration->backend, quantiser->measured->name);
+    return STATUS_OK;
+}
+
+// Whether there is anything to quantise to, before the work. The sentence is that of the last precision.
+static enum status check_precisions(struct quantiser *quantiser, struct error *err)
+{
+    for (int i = PRECISION_FP32 + 1; i < PRECISION_COUNT; i++) {
+        struct plan_options options = {.precision = (enum precision)i, .max_batch = 1};
+        struct plan *plan = NULL;
+        enum status status = backend_prepare(quantiser->measured, quantiser->model->network,
+                                             quantiser->model->weights, &options, &plan, err);
+        plan_free(plan);
+        if (status == STATUS_FATAL)
+            return status;
+        quantiser->precisions += status == STATUS_OK;
+    }
+    if (quantiser->precisions > 0)
+        return STATUS_OK;
+    error_prefix(err, "nothing to quantise to");
+    return STATUS_REJECTED;
+}
+
+// Before minutes of work, not after.
+static enum status check_directory(const char *directory, struct error *err)
+{
+    char *path = memory_format("%s/manifest.json", directory);
+    bool exists = access(path, F_OK) == 0;
+    free(path);
+    return exists ? error_set(err, STATUS_REJECTED, "%s holds a model already", directory) : STATUS_OK;
+}
+
+static enum status open_all(struct quantiser *quantiser, struct error *err)
+{
+    const struct quantise_options *options = quantiser->options;
+    enum status status = check_directory(options->directory, err);
+    if (status == STATUS_OK)
+        status = model_open(&quantiser->model, options->model, err);
+    if (status == STATUS_OK)
+        status = backend_open(&quantiser->cpu, "cpu", options->threads, err);
+    if (status == STATUS_OK && strcmp(options->backend, "cpu") == 0)
+        quantiser->measured = quantiser->cpu;
+    else if (status == STATUS_OK)
+        status = backend_open(&quantiser->measured, options->backend, options->threads, err);
+    return status;
+}
+
+static void close_all(struct quantiser *quantiser)
+{
+    if (quantiser->measured != quantiser->cpu)
+        backend_close(quantiser->measured);
+    backend_close(quantiser->cpu);
+    model_close(quantiser->model);
+    free(quantiser->views);
+    free(quantiser->reference);
+    free(quantiser->logits);
+}
+
+static enum status save(struct quantiser *quantiser, struct error *err)
+{
+    const char *directory = quantiser->options->directory;
+    struct manifest manifest = quantiser->model->manifest;
+    manifest.known_answers_file[0] = '\0'; // until they are computed
+    strcpy(manifest.weights_dtype, "F32");
+    enum status status = model_save(directory, &manifest, quantiser->model->weights, err);
+    return status == STATUS_OK ? model_save_known_answers(directory, err) : status;
+}
+
+enum status quantise_model(const struct quantise_options *options, struct calibration *result,
+                           struct error *err)
+{
+    struct quantiser quantiser = {.options = options};
+    enum status status = open_all(&quantiser, err);
+    if (status == STATUS_OK)
+        status = check_precisions(&quantiser, err);
+    if (status == STATUS_OK)
+        status = load_images(&quantiser, err);
+    if (status == STATUS_OK)
+        status = find_reference(&quantiser, err);
+    if (status == STATUS_OK)
+        status = measure_all(&quantiser, err);
+    if (status == STATUS_OK)
+        status = save(&quantiser, err);
+    if (status == STATUS_OK)
+        *result = quantiser.model->manifest.calibration;
+    close_all(&quantiser);
+    return status;
+}

@@ -65,33 +65,38 @@ static struct place place_of(int x, int size, int map_size)
     return place;
 }
 
+// Every sum here and in mix stays below 2^32: 65535 * 256 * 256, 255 * 100 * 65535 and a half of the divisor.
 static int mix_shares(const uint16_t *shares, int map_width, struct place down, struct place across)
 {
     const uint16_t *upper = shares + (size_t)down.first * (size_t)map_width;
     const uint16_t *lower = shares + (size_t)down.second * (size_t)map_width;
-    int64_t left = upper[across.first] * (WEIGHT_ONE - down.weight) + lower[across.first] * down.weight;
-    int64_t right = upper[across.second] * (WEIGHT_ONE - down.weight) + lower[across.second] * down.weight;
-    int64_t sum = left * (WEIGHT_ONE - across.weight) + right * across.weight;
+    uint32_t below = (uint32_t)down.weight, above = WEIGHT_ONE - below, after = (uint32_t)across.weight;
+    uint32_t left = upper[across.first] * above + lower[across.first] * below;
+    uint32_t right = upper[across.second] * above + lower[across.second] * below;
+    uint32_t sum = left * (WEIGHT_ONE - after) + right * after;
     return (int)((sum + WEIGHT_ONE * WEIGHT_ONE / 2) / (WEIGHT_ONE * WEIGHT_ONE));
 }
 
 // The less attention, the more of the picture itself: its own colours are what a physician reads.
 static uint8_t mix(uint8_t pixel, uint8_t colour, int share)
 {
-    int whole = 100 * SHARE_MAX, opacity = OPACITY_MOST * share;
-    return (uint8_t)(((int64_t)pixel * (whole - opacity) + (int64_t)colour * opacity + whole / 2) / whole);
+    const uint32_t whole = 100 * SHARE_MAX;
+    uint32_t opacity = OPACITY_MOST * (uint32_t)share;
+    return (uint8_t)((pixel * (whole - opacity) + colour * opacity + whole / 2) / whole);
 }
 
 static void draw(const uint8_t *view, const uint16_t *shares, int map_height, int map_width,
                  struct image *out)
 {
+    struct place across[MAX_SIDE];
+    for (int x = 0; x < out->width; x++)
+        across[x] = place_of(x, out->width, map_width);
     const uint8_t *from = view;
     uint8_t *to = out->pixels;
     for (int y = 0; y < out->height; y++) {
         struct place down = place_of(y, out->height, map_height);
         for (int x = 0; x < out->width; x++) {
-            struct place across = place_of(x, out->width, map_width);
-            int share = mix_shares(shares, map_width, down, across);
+            int share = mix_shares(shares, map_width, down, across[x]);
             uint8_t colour[3];
             overlay_colour(share, colour);
             for (int c = 0; c < 3; c++)

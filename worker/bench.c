@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/clock.h"
 #include "common/memory.h"
@@ -30,6 +31,7 @@ struct row {
     int batch;
     double mean_ms, sd_ms, p50_ms, p99_ms;
     double images_per_s, gflops, share_of_peak;
+    double cpu_ms_per_image; // of all threads
     double memory_mb, model_mb;
 };
 
@@ -94,6 +96,13 @@ static const uint8_t **make_views(int count, int view_size)
     return views;
 }
 
+static double process_cpu_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
 static enum status time_runs(struct plan *plan, struct row *row, double seconds, struct error *err)
 {
     const uint8_t **views = make_views(row->batch, plan->view_size);
@@ -102,6 +111,7 @@ static enum status time_runs(struct plan *plan, struct row *row, double seconds,
     struct inference inference = {.logits = logits};
     enum status status = plan_run(plan, views, row->batch, &inference, err); // warm-up
     int64_t begun_us = clock_monotonic_us();
+    double cpu_ms = process_cpu_ms();
     int count = 0;
     while (status == STATUS_OK && count < MAX_RUNS) {
         int64_t from_us = clock_monotonic_us();
@@ -113,6 +123,7 @@ static enum status time_runs(struct plan *plan, struct row *row, double seconds,
     }
     if (status == STATUS_OK)
         summarise(row, latencies_ms, count);
+    row->cpu_ms_per_image = count > 0 ? (process_cpu_ms() - cpu_ms) / (count * row->batch) : 0;
     free((void *)views[0]);
     free(views);
     free(logits);
@@ -172,9 +183,10 @@ static void print_json_row(const struct row *row, bool first)
 {
     printf("%s{\"batch\": %d, \"latency_ms_mean\": %.3f, \"latency_ms_sd\": %.3f, \"latency_ms_p50\": %.3f, "
            "\"latency_ms_p99\": %.3f, \"images_per_s\": %.3f, \"gflops\": %.2f, \"share_of_peak\": %.4f, "
-           "\"memory_mb\": %.1f, \"model_mb\": %.1f}",
+           "\"memory_mb\": %.1f, \"model_mb\": %.1f, \"cpu_ms_per_image\": %.3f}",
            first ? "" : ", ", row->batch, row->mean_ms, row->sd_ms, row->p50_ms, row->p99_ms,
-           row->images_per_s, row->gflops, row->share_of_peak, row->memory_mb, row->model_mb);
+           row->images_per_s, row->gflops, row->share_of_peak, row->memory_mb, row->model_mb,
+           row->cpu_ms_per_image);
 }
 
 static void print_stages(const struct bench_stages *stages)

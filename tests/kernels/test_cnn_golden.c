@@ -114,7 +114,7 @@ static void run(struct backend *backend, const struct network *network, enum exp
     uint8_t *pixels[VIEWS];
     struct error err = {""};
     struct weights *weights = make_weights(network);
-    struct plan_options options = {PRECISION_FP32, VIEWS, explanation};
+    struct plan_options options = {.precision = PRECISION_FP32, .max_batch = VIEWS, .attention = explanation};
     struct plan *plan = NULL;
     if (backend_prepare(backend, network, weights, &options, &plan, &err) != STATUS_OK)
         fail_msg("%s", err.message);
@@ -215,7 +215,7 @@ static void only_attention_can_be_rolled_out(void **state)
     assert_int_equal(network_build_sized(&network, "resnet18", 32, CLASSES, &err), STATUS_OK);
     struct weights *weights = make_weights(network);
     struct backend *backend = cpu_plain_backend_open();
-    struct plan_options options = {PRECISION_FP32, 1, EXPLAIN_ROLLOUT};
+    struct plan_options options = {.precision = PRECISION_FP32, .max_batch = 1, .attention = EXPLAIN_ROLLOUT};
     assert_int_equal(backend_prepare(backend, network, weights, &options, &plan, &err), STATUS_REJECTED);
     assert_non_null(strstr(err.message, "no attention"));
     backend_close(backend);

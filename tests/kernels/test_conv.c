@@ -339,7 +339,8 @@ static void run(struct backend *backend, const struct network *network, const ch
     struct error err = {""};
     struct weights *weights = weights_new();
     random_weights_fill(weights, network, 3);
-    struct plan_options options = {PRECISION_FP32, MINI_IMAGES, EXPLAIN_LAST};
+    struct plan_options options = {
+        .precision = PRECISION_FP32, .max_batch = MINI_IMAGES, .attention = EXPLAIN_LAST};
     struct plan *plan;
     if (backend_prepare(backend, network, weights, &options, &plan, &err) != STATUS_OK)
         fail_msg("%s", err.message);
@@ -405,7 +406,7 @@ static void other_precisions_are_refused(void **unused)
     struct weights *weights = weights_new();
     random_weights_fill(weights, network, 3);
     assert_int_equal(backend_open(&backend, "cpu", 1, &err), STATUS_OK);
-    struct plan_options options = {PRECISION_INT8, 1, EXPLAIN_NOTHING};
+    struct plan_options options = {.precision = PRECISION_INT8, .max_batch = 1, .attention = EXPLAIN_NOTHING};
     assert_int_equal(backend_prepare(backend, network, weights, &options, &plan, &err), STATUS_REJECTED);
     assert_non_null(strstr(err.message, "fp32"));
     backend_close(backend);

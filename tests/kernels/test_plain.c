@@ -215,7 +215,7 @@ static struct plan *prepare_tiny(struct backend *backend, enum precision precisi
     assert_int_equal(network_build(&network, "vit_tiny_patch16_224", 8, err), STATUS_OK);
     struct weights *weights = weights_new();
     random_weights_fill(weights, network, 3);
-    struct plan_options options = {precision, 2, attention};
+    struct plan_options options = {.precision = precision, .max_batch = 2, .attention = attention};
     struct plan *plan = NULL;
     enum status status = backend_prepare(backend, network, weights, &options, &plan, err);
     assert_int_equal(status, plan ? STATUS_OK : STATUS_REJECTED);

@@ -9,6 +9,8 @@
 #include "kernels/cpu/cnn.h"
 
 enum { BLOCK_VALUES = 64 * 1024, BLOCK_LEAST_ROWS = 48, BLOCK_MOST_ROWS = 192, LARGEST_KERNEL = 11 };
+// Rows for each value of depth from which on it is less to multiply the weights with a gate than the rows.
+enum { GATE_LEAST_ROWS = 4 };
 // Of tiles. A map of fewer would read the weights of all points for too little.
 enum { WINOGRAD_VALUES = 4096, WINOGRAD_LEAST_ROWS = 24, WINOGRAD_MOST_ROWS = 48, WINOGRAD_LEAST_TILES = 9 };
 
@@ -169,10 +171,10 @@ static bool add_product(struct builder *builder, const struct operation *operati
         step->gate = network->operations[scale].second;
         step->input = network->operations[scale].input;
     }
-    step->direct = plain_rows && step->gate < 0;
     step->rows = network->tensors[step->output].rows;
     step->depth = network->tensors[step->input].columns;
     step->winograd = tiles_pay(step);
+    step->direct = plain_rows && (step->gate < 0 || step->rows >= GATE_LEAST_ROWS * step->depth);
     if (!step->winograd)
         step->depth *= step->kernel * step->kernel;
     take_sum(builder, step);
@@ -311,13 +313,15 @@ static void find_scratch(struct cnn_plan *plan)
     const struct gemm_kernel *kernel = plan->cnn->gemm;
     for (int i = 0; i < plan->step_count; i++) {
         const struct cnn_step *step = &plan->steps[i];
-        if (step->kind != CNN_PRODUCT || step->direct)
+        if (step->kind != CNN_PRODUCT || (step->direct && step->gate < 0))
             continue;
         int rows = cnn_block_tiles(kernel, step) * kernel->tile_rows;
-        size_t size = round_up((size_t)rows * cnn_row_stride(step->depth), 64);
+        size_t size = round_up((size_t)rows * cnn_row_stride(step->depth), 64) + 64;
         if (step->winograd)
             size = WINOGRAD_POINTS * (cnn_point_stride(rows, cnn_row_stride(step->depth)) +
                                       cnn_point_stride(rows, (size_t)kernel->panel_columns * sizeof(float)));
+        else if (step->direct)
+            size = (size_t)(step->depth * kernel->panel_columns) * sizeof(float);
         plan->scratch_size = size > plan->scratch_size ? size : plan->scratch_size;
     }
     plan->memory_size = plan->scratch_offset + plan->scratch_size * (size_t)team_threads(plan->cnn->team);

@@ -7,15 +7,24 @@
 
 #include "kernels/cpu/cnn.h"
 
-enum { ALIGNMENT = 64, UNITS_PER_THREAD = 4 };
+enum { ALIGNMENT = 64, UNITS_PER_THREAD = 12 };
 
-// A product of the rows of all images, divided into units of a block of tiles of rows by a group of panels.
+// A product of the rows of all images, or of one whose gate is in the weights, divided into units
+// of a block of tiles of rows by a group of panels.
 struct product {
     const struct cnn_run *run;
     const struct cnn_step *step;
-    int rows, tiles, blocks, groups;
+    int first, rows, tiles, blocks, groups;
     int held[TEAM_MAX_THREADS]; // the block whose windows lie in a thread's scratch; -1: none
 };
+
+// In whole cache lines: up to 60 bytes more than asked for are read and written. The slots of memory end with
+// as much room, and what is written behind a window's row is written again by the next one.
+static void copy_lines(float *to, const float *from, size_t values)
+{
+    for (size_t i = 0; i < values; i += 16)
+        memcpy(to + i, from + i, 16 * sizeof *to);
+}
 
 // The places of one row of a window, zero in the padding.
 static float *gather_line(const struct cnn_tensor *input, const struct cnn_step *step, const float *line,
@@ -26,14 +35,16 @@ static float *gather_line(const struct cnn_tensor *input, const struct cnn_step 
     end = end < step->kernel ? end : step->kernel;
     before = before < step->kernel ? before : step->kernel;
     end = end > before ? end : before;
-    memset(to, 0, (size_t)before * channels * sizeof *to);
+    for (size_t i = 0; i < (size_t)before * channels; i++)
+        to[i] = 0;
     const char *from = (const char *)line + (ptrdiff_t)(left + before) * (ptrdiff_t)input->row_stride;
     if (input->row_stride == channels * sizeof *to)
-        memcpy(to + (size_t)before * channels, from, (size_t)(end - before) * channels * sizeof *to);
+        copy_lines(to + (size_t)before * channels, (const float *)from, (size_t)(end - before) * channels);
     else
         for (int i = before; i < end; i++, from += input->row_stride)
-            memcpy(to + (size_t)i * channels, from, channels * sizeof *to);
-    memset(to + (size_t)end * channels, 0, (size_t)(step->kernel - end) * channels * sizeof *to);
+            copy_lines(to + (size_t)i * channels, (const float *)from, channels);
+    for (size_t i = (size_t)end * channels; i < (size_t)step->kernel * channels; i++)
+        to[i] = 0;
     return to + (size_t)step->kernel * channels;
 }
 
@@ -58,19 +69,18 @@ static void gather_window(const struct cnn_plan *plan, const struct cnn_step *st
 static void gather_rows(const struct cnn_plan *plan, const struct cnn_step *step, int first, int end,
                         char *scratch)
 {
-    for (int row = first; row < end; row++, scratch += cnn_row_stride(step->depth)) {
+    for (int row = first; row < end; row++, scratch += cnn_row_stride(step->depth))
         if (step->gate >= 0)
             plan->cnn->ops->multiply(cnn_row(plan, step->input, row),
-                                     cnn_row(plan, step->gate, row / plan->tensors[step->input].rows),
-                                     step->depth, (float *)scratch);
+                                     cnn_row(plan, step->gate, row / step->rows), step->depth,
+                                     (float *)scratch);
         else
             gather_window(plan, step, row, (float *)scratch);
-    }
 }
 
 static int first_row(const struct product *product, int tile)
 {
-    return (int)((int64_t)product->rows * tile / product->tiles);
+    return product->first + (int)((int64_t)product->rows * tile / product->tiles);
 }
 
 static void finish_tile(const struct product *product, int row, int rows, int panel, const float *sums)
@@ -96,16 +106,30 @@ static void finish_tile(const struct product *product, int row, int rows, int pa
     plan->cnn->ops->finish(&finish);
 }
 
-// One panel of weights against tiles begin..end of rows, which lie at a.
-static void run_panel(const struct product *product, int panel, int begin, int end, const char *a,
-                      size_t a_stride)
+// A panel of weights; times the gate where the rows lie as they are.
+static const char *panel_of(const struct product *product, int panel, char *scratch)
+{
+    const struct cnn_plan *plan = product->run->plan;
+    const struct cnn_step *step = product->step;
+    const struct gemm_weights *weights = &step->weights;
+    const char *w = (const char *)weights->data + (size_t)panel * weights->panel_size;
+    if (step->gate < 0 || !step->direct)
+        return w;
+    plan->cnn->ops->scale_rows((const float *)w, cnn_row(plan, step->gate, product->first / step->rows),
+                               weights->k, weights->kernel->panel_columns, (float *)scratch);
+    return scratch;
+}
+
+// One panel of weights, which lie at w, against tiles begin..end of rows, which lie at a.
+static void run_panel(const struct product *product, int panel, int begin, int end, const char *w,
+                      const char *a, size_t a_stride)
 {
     const struct gemm_weights *weights = &product->step->weights;
     const struct gemm_kernel *kernel = weights->kernel;
-    const char *w = (const char *)weights->data + (size_t)panel * weights->panel_size;
+    int next_panel = panel + 1 < weights->panels ? panel + 1 : panel;
     _Alignas(ALIGNMENT) float sums[GEMM_MAX_TILE_ROWS * GEMM_MAX_PANEL_COLUMNS];
     size_t tiles = (size_t)(end - begin), steps = tiles * (size_t)weights->k;
-    const char *next = panel + 1 < weights->panels ? w + weights->panel_size : w;
+    const char *next = (const char *)weights->data + (size_t)next_panel * weights->panel_size;
     struct gemm_ahead ahead = {next, (weights->panel_size + steps - 1) / steps};
     for (int tile = begin; tile < end; tile++) {
         int row = first_row(product, tile), rows = first_row(product, tile + 1) - row;
@@ -223,17 +247,17 @@ static void product_unit(void *context, int unit, int thread)
         if (step->winograd)
             run_points(product, panel, begin, end, scratch);
         else
-            run_panel(product, panel, begin, end, a, a_stride);
+            run_panel(product, panel, begin, end, panel_of(product, panel, scratch), a, a_stride);
 }
 
 // Rows are spread evenly over tiles, tiles over blocks, so that no tile is nearly empty. Where that gives
 // too few units, threads share a block's panels.
-void cnn_run_product(const struct cnn_run *run, const struct cnn_step *step)
+static void run_rows(const struct cnn_run *run, const struct cnn_step *step, int first, int rows)
 {
     const struct cnn_plan *plan = run->plan;
     const struct gemm_kernel *kernel = plan->cnn->gemm;
     int threads = team_threads(plan->cnn->team), most = cnn_block_tiles(kernel, step);
-    struct product product = {.run = run, .step = step, .rows = run->images * step->rows, .groups = 1};
+    struct product product = {.run = run, .step = step, .first = first, .rows = rows, .groups = 1};
     for (int i = 0; i < threads; i++)
         product.held[i] = -1;
     product.tiles = (product.rows + kernel->tile_rows - 1) / kernel->tile_rows;
@@ -243,4 +267,11 @@ void cnn_run_product(const struct cnn_run *run, const struct cnn_step *step)
     if (product.groups > step->weights.panels)
         product.groups = step->weights.panels;
     team_run(plan->cnn->team, product_unit, &product, product.blocks * product.groups);
+}
+
+void cnn_run_product(const struct cnn_run *run, const struct cnn_step *step)
+{
+    int parts = step->gate >= 0 && step->direct ? run->images : 1, rows = run->images / parts * step->rows;
+    for (int part = 0; part < parts; part++)
+        run_rows(run, step, part * rows, rows);
 }

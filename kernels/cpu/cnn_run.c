@@ -5,6 +5,9 @@
 #include "kernels/cpu/cnn.h"
 #include "kernels/cpu/plain.h"
 
+// A unit of windows has whole groups of channels, and rows enough to make little of those around them.
+enum { UNITS_PER_THREAD = 8, CHANNEL_GROUP = 32, MOST_LINES = 16 };
+
 struct step_run {
     const struct cnn_run *run;
     const struct cnn_step *step;
@@ -30,45 +33,68 @@ static void run_normalise(const struct cnn_run *run, const struct cnn_step *step
     team_run(run->plan->cnn->team, normalise_unit, &context, run->images * step->height);
 }
 
-// One row of places of one image.
+// Some rows of places of one image, some of the channels.
+struct window_run {
+    const struct cnn_run *run;
+    const struct cnn_step *step;
+    int lines, blocks; // of one image
+    int groups;        // of channels
+};
+
 static void window_unit(void *context, int unit, int thread)
 {
     (void)thread;
-    const struct step_run *step_run = context;
-    const struct cnn_plan *plan = step_run->run->plan;
-    const struct cnn_step *step = step_run->step;
+    const struct window_run *divided = context;
+    const struct cnn_plan *plan = divided->run->plan;
+    const struct cnn_step *step = divided->step;
     const struct cnn_tensor *input = &plan->tensors[step->input], *output = &plan->tensors[step->output];
-    int lines = output->rows / step->output_width, image = unit / lines;
+    int group = unit % divided->groups, block = unit / divided->groups;
+    int image = block / divided->blocks, lines = divided->lines;
+    int vectors = (output->columns + CHANNEL_GROUP - 1) / CHANNEL_GROUP;
+    int channel = vectors * group / divided->groups * CHANNEL_GROUP;
+    int end = vectors * (group + 1) / divided->groups * CHANNEL_GROUP;
+    int y = lines * (block % divided->blocks) / divided->blocks;
+    int row = image * lines + y;
     struct conv_window window = {
-        .in = cnn_row(plan, step->input, image * input->rows),
+        .in = cnn_row(plan, step->input, image * input->rows) + channel,
         .in_stride = input->row_stride,
         .height = step->height,
         .width = step->width,
-        .channels = output->columns,
+        .channels = (end < output->columns ? end : output->columns) - channel,
         .kernel = step->kernel,
         .stride = step->stride,
         .padding = step->padding,
-        .y = unit % lines,
+        .y = y,
+        .lines = lines * (block % divided->blocks + 1) / divided->blocks - y,
         .places = step->output_width,
-        .out = cnn_row(plan, step->output, unit * step->output_width),
+        .out = cnn_row(plan, step->output, row * step->output_width) + channel,
         .out_stride = output->row_stride,
-        .weight = step->filter,
-        .weight_stride = step->filter_stride,
-        .bias = step->bias,
         .activation = step->activation,
-        .sums = step->sums < 0 ? NULL : cnn_row(plan, step->sums, unit),
     };
-    if (step->kind == CNN_DEPTHWISE)
+    if (step->sums >= 0) {
+        window.sums = cnn_row(plan, step->sums, row) + channel;
+        window.sums_stride = plan->tensors[step->sums].row_stride;
+    }
+    if (step->kind == CNN_DEPTHWISE) {
+        window.weight = step->filter + channel;
+        window.weight_stride = step->filter_stride;
+        window.bias = step->bias + channel;
         plan->cnn->ops->depthwise(&window);
-    else
+    } else {
         plan->cnn->ops->max_pool(&window);
+    }
 }
 
 static void run_windows(const struct cnn_run *run, const struct cnn_step *step)
 {
-    struct step_run context = {run, step};
-    int lines = run->plan->tensors[step->output].rows / step->output_width;
-    team_run(run->plan->cnn->team, window_unit, &context, run->images * lines);
+    const struct cnn_tensor *output = &run->plan->tensors[step->output];
+    struct window_run divided = {run, step, .lines = output->rows / step->output_width};
+    int wanted = UNITS_PER_THREAD * team_threads(run->plan->cnn->team);
+    int most = (output->columns + CHANNEL_GROUP - 1) / CHANNEL_GROUP;
+    divided.blocks = (divided.lines + MOST_LINES - 1) / MOST_LINES;
+    divided.groups = (wanted + run->images * divided.blocks - 1) / (run->images * divided.blocks);
+    divided.groups = divided.groups < most ? divided.groups : most;
+    team_run(run->plan->cnn->team, window_unit, &divided, run->images * divided.blocks * divided.groups);
 }
 
 static void mean_unit(void *context, int image, int thread)

@@ -24,20 +24,22 @@ struct conv_finish {
     size_t out_stride;
 };
 
-// One row of places of one image: of a convolution with one channel a group, or of a largest value.
+// Some rows of places of one image and some channels: of a convolution with one channel a group, or of a
+// largest value.
 struct conv_window {
-    const float *in; // the image's first place
+    const float *in; // the image's first place; pointers stand at the first channel
     size_t in_stride;
     int height, width; // of the input
     int channels, kernel, stride, padding;
-    int y, places; // of the output
-    float *out;    // its first place of row y
+    int y, lines, places; // of the output: the first row, rows, places of a row
+    float *out;           // the first place of row y
     size_t out_stride;
     const float *weight; // depthwise: (kernel, kernel, weight_stride)
     int weight_stride;   // in values; at least channels
     const float *bias;
     enum activation activation;
-    float *sums; // depthwise: the sum of each channel over the row's places; NULL: not wanted
+    float *sums;        // depthwise: the sum of each channel over a row's places; NULL: not wanted
+    size_t sums_stride; // from row to row
 };
 
 // A 3 x 3 convolution with stride 1 and a padding of 1 as products at the 36 points of Winograd's
@@ -67,6 +69,8 @@ struct conv_ops {
     // out[i] = factor * (the sum of in[i] over the rows, first to last)
     void (*sum_rows)(const float *in, size_t in_stride, int rows, int count, float factor, float *out);
     void (*multiply)(const float *a, const float *b, int count, float *out);
+    // out[row][i] = in[row][i] * factors[row]
+    void (*scale_rows)(const float *in, const float *factors, int rows, int count, float *out);
 };
 
 extern const struct conv_ops conv_ops_avx512, conv_ops_avx2, conv_ops_plain;

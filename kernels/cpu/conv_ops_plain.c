@@ -40,10 +40,10 @@ static void finish(const struct conv_finish *f)
         }
 }
 
-// The pixel under place i of a window, NULL in the padding.
-static const float *pixel(const struct conv_window *w, int x, int i)
+// The pixel under place i of a window of the output's row y, NULL in the padding.
+static const float *pixel(const struct conv_window *w, int y, int x, int i)
 {
-    int row = w->y * w->stride - w->padding + i / w->kernel;
+    int row = y * w->stride - w->padding + i / w->kernel;
     int column = x * w->stride - w->padding + i % w->kernel;
     if (row < 0 || row >= w->height || column < 0 || column >= w->width)
         return NULL;
@@ -52,21 +52,22 @@ static const float *pixel(const struct conv_window *w, int x, int i)
 
 static void depthwise(const struct conv_window *w)
 {
-    for (int channel = 0; channel < w->channels; channel++) {
+    for (int j = 0; j < w->lines * w->channels; j++) {
+        int line = j / w->channels, channel = j % w->channels;
         double total = 0;
         for (int x = 0; x < w->places; x++) {
             double sum = (double)w->bias[channel];
             for (int i = 0; i < w->kernel * w->kernel; i++) {
-                const float *from = pixel(w, x, i);
+                const float *from = pixel(w, w->y + line, x, i);
                 if (from)
                     sum += (double)from[channel] * (double)w->weight[i * w->weight_stride + channel];
             }
             float value = (float)activate(w->activation, sum);
-            place(w->out, w->out_stride, x)[channel] = value;
+            place(w->out, w->out_stride, line * w->places + x)[channel] = value;
             total += (double)value;
         }
         if (w->sums)
-            w->sums[channel] = (float)total;
+            place(w->sums, w->sums_stride, line)[channel] = (float)total;
     }
 }
 
@@ -117,15 +118,15 @@ static void winograd_out(const struct winograd_tile *w)
 
 static void max_pool(const struct conv_window *w)
 {
-    for (int x = 0; x < w->places; x++)
+    for (int j = 0; j < w->lines * w->places; j++)
         for (int channel = 0; channel < w->channels; channel++) {
             float largest = -INFINITY;
             for (int i = 0; i < w->kernel * w->kernel; i++) {
-                const float *from = pixel(w, x, i);
+                const float *from = pixel(w, w->y + j / w->places, j % w->places, i);
                 if (from)
                     largest = fmaxf(largest, from[channel]);
             }
-            place(w->out, w->out_stride, x)[channel] = largest;
+            place(w->out, w->out_stride, j)[channel] = largest;
         }
 }
 
@@ -145,6 +146,12 @@ static void multiply(const float *a, const float *b, int count, float *out)
         out[i] = a[i] * b[i];
 }
 
+static void scale_rows(const float *in, const float *factors, int rows, int count, float *out)
+{
+    for (int i = 0; i < rows * count; i++)
+        out[i] = in[i] * factors[i / count];
+}
+
 const struct conv_ops conv_ops_plain = {
     .winograd_in = winograd_in,
     .winograd_out = winograd_out,
@@ -153,4 +160,5 @@ const struct conv_ops conv_ops_plain = {
     .max_pool = max_pool,
     .sum_rows = sum_rows,
     .multiply = multiply,
+    .scale_rows = scale_rows,
 };

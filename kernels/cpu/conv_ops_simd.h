@@ -34,10 +34,10 @@ SIMD_INLINE float *place(float *base, size_t stride, int row)
     return (float *)((char *)base + (size_t)row * stride);
 }
 
-// 1 + exp(-x); the exponent is held where the sum is 1 or its inverse is as good as zero (2^-126).
+// 1 + exp(-x); the exponent is held where the inverse is as good as zero (2^-126).
 SIMD_INLINE simd one_and_exponential(simd x)
 {
-    simd power = simd_min(simd_max(x * simd_set(-1.44269504f), simd_set(-126.0f)), simd_set(126.0f));
+    simd power = simd_min(x * simd_set(-1.44269504f), simd_set(126.0f));
     return simd_set(1.0f) + simd_exp2(power);
 }
 
@@ -96,91 +96,179 @@ static void finish(const struct conv_finish *f)
         finish_tile(f, ACTIVATION_NONE, false);
 }
 
-// Stores what a depthwise convolution has at one place and adds it to the row's sums.
-SIMD_INLINE simd finish_place(const struct conv_window *w, int x, int channel, int count, simd value)
-{
-    value = w->activation == ACTIVATION_SILU   ? activate(ACTIVATION_SILU, value)
-            : w->activation == ACTIVATION_RELU ? activate(ACTIVATION_RELU, value)
-                                               : activate(w->activation, value);
-    store(place(w->out, w->out_stride, x) + channel, value, count);
-    return value;
-}
-
 #include "kernels/cpu/winograd_simd.h"
 
-enum { STRIP = 4 };
+// A row of places of a window.
+struct conv_line {
+    const struct conv_window *window;
+    int y;
+    float *out;
+};
 
-// Some channels of a place of a row; zero in the padding beside it. inside: it is not in the padding.
-SIMD_INLINE simd load_place(const struct conv_window *w, const float *row, int x, bool inside, int count)
+// A strip of places side by side with two vectors of channels has enough independent sums to hide the latency
+// of a multiply-add. Blocks of the map are copied so that they lie together, with zeros around the map: a
+// strip then needs no conditions, and each value comes to the first-level cache once.
+enum { STRIP = 4, STRIP_VECTORS = 2, LARGEST_STRIP_KERNEL = 5, BLOCK_PLACES = 40, BLOCK_VALUES = 16 * 1024 };
+
+struct depthwise_block {
+    const struct conv_window *window;
+    int kernel, stride;
+    int channel, vectors, count; // the channels: vectors of SIMD_LANES, or one of count
+    int y, x, lines, places;     // of the output
+    int rows, columns;           // of the copy
+    float *copy;                 // (rows, columns, vectors * SIMD_LANES)
+    const simd *factors;         // (kernel, kernel, vectors), then the bias
+};
+
+SIMD_INLINE float *clear(float *to, int vectors)
 {
-    if (inside || (x >= 0 && x < w->width))
-        return load(at(row, w->in_stride, x), count);
-    return simd_zero();
+    for (int i = 0; i < vectors; i++, to += SIMD_LANES)
+        simd_store(to, simd_zero());
+    return to;
 }
 
-// Up to STRIP places of a depthwise convolution side by side, one vector of channels. Sums go down the
-// window's rows, along each from left to right. inside: all STRIP windows lie in the map's width.
-SIMD_INLINE void depthwise_strip(const struct conv_window *w, int x, bool inside, int kernel, int stride,
-                                 int channel, int count)
+SIMD_INLINE void copy_block(const struct depthwise_block *b)
 {
-    int top = w->y * stride - w->padding, left = x * stride - w->padding;
-    int places = w->places - x < STRIP ? w->places - x : STRIP;
-    simd sums[STRIP];
-#pragma GCC unroll 4
-    for (int i = 0; i < STRIP; i++)
-        sums[i] = load(w->bias + channel, count);
-    for (int ky = 0; ky < kernel; ky++) {
-        if (top + ky < 0 || top + ky >= w->height)
+    const struct conv_window *w = b->window;
+    int top = b->y * b->stride - w->padding, left = b->x * b->stride - w->padding;
+    int first = left < 0 ? 0 : left, end = left + b->columns < w->width ? left + b->columns : w->width;
+    float *to = b->copy;
+    for (int y = top; y < top + b->rows; y++) {
+        if (y < 0 || y >= w->height) {
+            to = clear(to, b->columns * b->vectors);
             continue;
-        const float *row = at(w->in, w->in_stride, (top + ky) * w->width) + channel;
-        const float *weight = w->weight + (size_t)(ky * kernel) * (size_t)w->weight_stride + channel;
-        simd in[(STRIP - 1) * 2 + 5];
-#pragma GCC unroll 16
-        for (int i = 0; i < (STRIP - 1) * stride + kernel; i++)
-            in[i] = load_place(w, row, left + i, inside, count);
+        }
+        to = clear(to, (first - left) * b->vectors);
+        const float *from = at(w->in, w->in_stride, y * w->width + first) + b->channel;
+        for (int x = first; x < end; x++, from = at(from, w->in_stride, 1))
+            for (int v = 0; v < b->vectors; v++, to += SIMD_LANES)
+                simd_store(to, load(from + v * SIMD_LANES, b->count));
+        to = clear(to, (left + b->columns - end) * b->vectors);
+    }
+}
+
+// Keeps a value that many multiply-adds take in a register: the compiler would load it with each of them.
+#define KEEP(value) __asm__("" : "+v"(value))
+
+// Sums go down the window's rows, along each from left to right.
+SIMD_INLINE void sum_strip(const struct depthwise_block *b, const float *row, simd *sums)
+{
+    size_t place_size = (size_t)(b->vectors * SIMD_LANES), row_size = (size_t)b->columns * place_size;
+    const simd *factors = b->factors;
 #pragma GCC unroll 8
-        for (int kx = 0; kx < kernel; kx++) {
-            simd factor = load(weight + (size_t)kx * (size_t)w->weight_stride, count);
+    for (int i = 0; i < STRIP * b->vectors; i++)
+        sums[i] = factors[b->kernel * b->kernel * b->vectors + i % b->vectors];
+#pragma GCC unroll 1
+    for (int ky = 0; ky < b->kernel; ky++, row += row_size, factors += b->kernel * b->vectors) {
+        simd kept[LARGEST_STRIP_KERNEL * STRIP_VECTORS];
+#pragma GCC unroll 10
+        for (int i = 0; i < b->kernel * b->vectors; i++) {
+            kept[i] = factors[i];
+            KEEP(kept[i]);
+        }
+#pragma GCC unroll 32
+        for (int j = 0; j < ((STRIP - 1) * b->stride + b->kernel) * b->vectors; j++) {
+            int column = j / b->vectors, v = j % b->vectors;
+            simd in = simd_load(row + j * SIMD_LANES);
+            KEEP(in);
 #pragma GCC unroll 4
             for (int i = 0; i < STRIP; i++)
-                sums[i] = simd_fma(in[i * stride + kx], factor, sums[i]);
+                if (column >= i * b->stride && column < i * b->stride + b->kernel)
+                    sums[i * b->vectors + v] = simd_fma(in, kept[(column - i * b->stride) * b->vectors + v],
+                                                        sums[i * b->vectors + v]);
         }
     }
-    simd total = w->sums ? load(w->sums + channel, count) : simd_zero();
-#pragma GCC unroll 4
-    for (int i = 0; i < STRIP; i++)
-        if (inside || i < places)
-            total += finish_place(w, x + i, channel, count, sums[i]);
-    if (w->sums)
-        store(w->sums + channel, total, count);
 }
 
-SIMD_INLINE void depthwise_places(const struct conv_window *w, int x, bool inside, int kernel, int stride)
+// Stores what the convolution has for a strip of places, with its activation, and adds it to the row's sums.
+SIMD_INLINE void finish_strip(const struct depthwise_block *b, float *out, int places,
+                              enum activation activation, const simd *values, simd *totals)
 {
-    int channel = 0;
-    for (; channel + SIMD_LANES <= w->channels; channel += SIMD_LANES)
-        depthwise_strip(w, x, inside, kernel, stride, channel, SIMD_LANES);
-    if (channel < w->channels)
-        depthwise_strip(w, x, inside, kernel, stride, channel, w->channels - channel);
-}
-
-SIMD_INLINE void depthwise_row(const struct conv_window *w, int kernel, int stride)
-{
-    for (int x = 0; x < w->places; x += STRIP) {
-        int left = x * stride - w->padding, right = left + (STRIP - 1) * stride + kernel;
-        if (left >= 0 && right <= w->width && x + STRIP <= w->places)
-            depthwise_places(w, x, true, kernel, stride);
-        else
-            depthwise_places(w, x, false, kernel, stride);
+#pragma GCC unroll 8
+    for (int i = 0; i < STRIP * b->vectors; i++) {
+        if (i / b->vectors >= places)
+            break;
+        simd value = activate(activation, values[i]);
+        store(place(out, b->window->out_stride, i / b->vectors) + i % b->vectors * SIMD_LANES, value,
+              b->count);
+        totals[i % b->vectors] += value;
     }
 }
 
-// Any kernel and stride, one place at a time.
-static void depthwise_place(const struct conv_window *w, int x)
+SIMD_INLINE void run_block(const struct depthwise_block *b)
 {
-    int top = w->y * w->stride - w->padding, left = x * w->stride - w->padding;
-    FOR_VECTORS(channel, count, w->channels)
-    {
+    const struct conv_window *w = b->window;
+    size_t strip_size = (size_t)(STRIP * b->stride * b->vectors * SIMD_LANES);
+    for (int line = 0; line < b->lines; line++) {
+        const float *from = b->copy + (size_t)(line * b->stride * b->columns * b->vectors) * SIMD_LANES;
+        int row = b->y - w->y + line;
+        float *sums = w->sums ? place(w->sums, w->sums_stride, row) + b->channel : NULL;
+        simd values[STRIP * STRIP_VECTORS], totals[STRIP_VECTORS];
+        for (int v = 0; v < b->vectors; v++)
+            totals[v] = sums && b->x ? load(sums + v * SIMD_LANES, b->count) : simd_zero();
+        for (int x = 0; x < b->places; x += STRIP, from += strip_size) {
+            float *out = place(w->out, w->out_stride, row * w->places + b->x + x) + b->channel;
+            sum_strip(b, from, values);
+            if (w->activation == ACTIVATION_SILU)
+                finish_strip(b, out, b->places - x, ACTIVATION_SILU, values, totals);
+            else
+                finish_strip(b, out, b->places - x, w->activation, values, totals);
+        }
+        for (int v = 0; v < b->vectors && sums; v++)
+            store(sums + v * SIMD_LANES, totals[v], b->count);
+    }
+}
+
+// All places of some channels.
+SIMD_INLINE void depthwise_channels(const struct conv_window *w, struct depthwise_block b)
+{
+    _Alignas(64) float copy[BLOCK_VALUES];
+    simd factors[(LARGEST_STRIP_KERNEL * LARGEST_STRIP_KERNEL + 1) * STRIP_VECTORS];
+    b.window = w;
+    b.copy = copy;
+    b.factors = factors;
+    for (int i = 0; i < b.kernel * b.kernel * b.vectors; i++)
+        factors[i] = load(w->weight + (size_t)(i / b.vectors) * (size_t)w->weight_stride + b.channel +
+                              i % b.vectors * SIMD_LANES,
+                          b.count);
+    for (int v = 0; v < b.vectors; v++)
+        factors[b.kernel * b.kernel * b.vectors + v] = load(w->bias + b.channel + v * SIMD_LANES, b.count);
+    for (b.x = 0; b.x < w->places; b.x += BLOCK_PLACES) {
+        b.places = w->places - b.x < BLOCK_PLACES ? w->places - b.x : BLOCK_PLACES;
+        b.columns = ((b.places + STRIP - 1) / STRIP * STRIP - 1) * b.stride + b.kernel;
+        int most = (BLOCK_VALUES / (b.columns * b.vectors * SIMD_LANES) - b.kernel) / b.stride + 1;
+        for (b.y = w->y; b.y < w->y + w->lines; b.y += b.lines) {
+            b.lines = w->y + w->lines - b.y < most ? w->y + w->lines - b.y : most;
+            b.rows = (b.lines - 1) * b.stride + b.kernel;
+            copy_block(&b);
+            run_block(&b);
+        }
+    }
+}
+
+SIMD_INLINE void depthwise_strips(const struct conv_window *w, int kernel, int stride)
+{
+    struct depthwise_block block = {
+        .kernel = kernel, .stride = stride, .vectors = STRIP_VECTORS, .count = SIMD_LANES};
+    int left = w->channels;
+    for (; left >= STRIP_VECTORS * SIMD_LANES; left -= STRIP_VECTORS * SIMD_LANES) {
+        depthwise_channels(w, block);
+        block.channel += STRIP_VECTORS * SIMD_LANES;
+    }
+    block.vectors = 1;
+    for (; left > 0; left -= SIMD_LANES) {
+        block.count = left < SIMD_LANES ? left : SIMD_LANES;
+        depthwise_channels(w, block);
+        block.channel += SIMD_LANES;
+    }
+}
+
+// Any kernel and stride: one row, one place at a time.
+static void depthwise_line(const struct conv_line *line, int channel, int count, simd *total)
+{
+    const struct conv_window *w = line->window;
+    for (int x = 0; x < w->places; x++) {
+        int top = line->y * w->stride - w->padding, left = x * w->stride - w->padding;
         simd sum = load(w->bias + channel, count);
         for (int i = 0; i < w->kernel * w->kernel; i++) {
             int row = top + i / w->kernel, column = left + i % w->kernel;
@@ -188,32 +276,44 @@ static void depthwise_place(const struct conv_window *w, int x)
                 sum = simd_fma(load(at(w->in, w->in_stride, row * w->width + column) + channel, count),
                                load(w->weight + (size_t)i * (size_t)w->weight_stride + channel, count), sum);
         }
-        sum = finish_place(w, x, channel, count, sum);
-        if (w->sums)
-            store(w->sums + channel, load(w->sums + channel, count) + sum, count);
+        sum = activate(w->activation, sum);
+        store(place(line->out, w->out_stride, x) + channel, sum, count);
+        *total += sum;
+    }
+}
+
+static void depthwise_any(const struct conv_window *w)
+{
+    for (int i = 0; i < w->lines; i++) {
+        struct conv_line line = {w, w->y + i, place(w->out, w->out_stride, i * w->places)};
+        FOR_VECTORS(channel, count, w->channels)
+        {
+            simd total = simd_zero();
+            depthwise_line(&line, channel, count, &total);
+            if (w->sums)
+                store(place(w->sums, w->sums_stride, i) + channel, total, count);
+        }
     }
 }
 
 static void depthwise(const struct conv_window *w)
 {
-    for (int i = 0; i < w->channels && w->sums; i++)
-        w->sums[i] = 0.0f;
     if (w->kernel == 3 && w->stride == 1)
-        depthwise_row(w, 3, 1);
+        depthwise_strips(w, 3, 1);
     else if (w->kernel == 3 && w->stride == 2)
-        depthwise_row(w, 3, 2);
+        depthwise_strips(w, 3, 2);
     else if (w->kernel == 5 && w->stride == 1)
-        depthwise_row(w, 5, 1);
+        depthwise_strips(w, 5, 1);
     else if (w->kernel == 5 && w->stride == 2)
-        depthwise_row(w, 5, 2);
+        depthwise_strips(w, 5, 2);
     else
-        for (int x = 0; x < w->places; x++)
-            depthwise_place(w, x);
+        depthwise_any(w);
 }
 
-static void max_pool(const struct conv_window *w)
+static void max_pool_line(const struct conv_line *line)
 {
-    int top = w->y * w->stride - w->padding;
+    const struct conv_window *w = line->window;
+    int top = line->y * w->stride - w->padding;
     for (int x = 0; x < w->places; x++) {
         int left = x * w->stride - w->padding;
         FOR_VECTORS(channel, count, w->channels)
@@ -225,8 +325,16 @@ static void max_pool(const struct conv_window *w)
                     largest = simd_max(
                         largest, load(at(w->in, w->in_stride, row * w->width + column) + channel, count));
             }
-            store(place(w->out, w->out_stride, x) + channel, largest, count);
+            store(place(line->out, w->out_stride, x) + channel, largest, count);
         }
+    }
+}
+
+static void max_pool(const struct conv_window *w)
+{
+    for (int i = 0; i < w->lines; i++) {
+        struct conv_line line = {w, w->y + i, place(w->out, w->out_stride, i * w->places)};
+        max_pool_line(&line);
     }
 }
 
@@ -247,6 +355,13 @@ static void multiply(const float *a, const float *b, int count, float *out)
     store(out + i, load(a + i, n) * load(b + i, n), n);
 }
 
+static void scale_rows(const float *in, const float *factors, int rows, int count, float *out)
+{
+    for (int row = 0; row < rows; row++, in += count, out += count)
+        FOR_VECTORS(i, n, count)
+    store(out + i, load(in + i, n) * simd_set(factors[row]), n);
+}
+
 const struct conv_ops CONV_OPS_TABLE = {
     .winograd_in = winograd_in,
     .winograd_out = winograd_out,
@@ -255,4 +370,5 @@ const struct conv_ops CONV_OPS_TABLE = {
     .max_pool = max_pool,
     .sum_rows = sum_rows,
     .multiply = multiply,
+    .scale_rows = scale_rows,
 };

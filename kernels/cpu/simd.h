@@ -308,12 +308,11 @@ SIMD_INLINE simd simd_exp2(simd x)
 {
     simd power = simd_round(x);
     simd f = x - power;
-    simd p = simd_set(0x1.41fb9ep-13f); // 1.5353361e-4
-    p = simd_fma(p, f, simd_set(1.33988739e-3f));
-    p = simd_fma(p, f, simd_set(9.61843692e-3f));
-    p = simd_fma(p, f, simd_set(5.55033237e-2f));
-    p = simd_fma(p, f, simd_set(2.40226477e-1f));
-    p = simd_fma(p, f, simd_set(6.93147182e-1f));
+    simd p = simd_set(0x1.5bba14p-10f);
+    p = simd_fma(p, f, simd_set(0x1.3cea88p-7f));
+    p = simd_fma(p, f, simd_set(0x1.c6b752p-5f));
+    p = simd_fma(p, f, simd_set(0x1.ebf9bcp-3f));
+    p = simd_fma(p, f, simd_set(0x1.62e42ap-1f));
     p = simd_fma(p, f, simd_set(1.0f));
     return simd_scale(p, power);
 }

@@ -23,7 +23,8 @@
 #include "kernels/network_build.h"
 #include "kernels/random_weights.h"
 
-enum { CHANNELS = 83, STRIDE = 96, SIDE = 13, PLACES = SIDE * SIDE, VALUES = PLACES * STRIDE };
+// PLACES: room for the widest maps, of more than one block of strips.
+enum { CHANNELS = 83, STRIDE = 96, SIDE = 13, PLACES = SIDE * 45, VALUES = PLACES * STRIDE };
 
 static const int channel_counts[] = {1, 7, 8, 9, 16, 17, 31, 48, 83};
 enum { COUNTS = sizeof channel_counts / sizeof channel_counts[0] };
@@ -106,13 +107,20 @@ struct shape {
 };
 
 static const struct shape shapes[] = {
-    {3, 1, 1, 13, 13}, {3, 2, 1, 13, 12}, {5, 1, 2, 9, 13}, {5, 2, 2, 13, 11}, {5, 1, 2, 2, 3},
-    {3, 1, 1, 1, 1},   {3, 2, 1, 2, 2},   {7, 1, 3, 8, 9},  {2, 2, 0, 13, 13}, {3, 1, 0, 6, 7},
+    {3, 1, 1, 13, 13}, {3, 2, 1, 13, 12}, {5, 1, 2, 9, 13},  {5, 2, 2, 13, 11},
+    {5, 1, 2, 2, 3},   {3, 1, 1, 1, 1},   {3, 2, 1, 2, 2},   {7, 1, 3, 8, 9},
+    {2, 2, 0, 13, 13}, {3, 1, 0, 6, 7},   {5, 1, 2, 13, 43}, {3, 2, 1, 7, 83},
 };
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
 static float input[VALUES], filter[49 * STRIDE], filter_bias[STRIDE];
 
+static int rows_of(const struct shape *shape)
+{
+    return (shape->height + 2 * shape->padding - shape->kernel) / shape->stride + 1;
+}
+
+// All rows of the output from y on.
 static struct conv_window window_of(const struct shape *shape, int channels, int y)
 {
     return (struct conv_window){
@@ -125,21 +133,22 @@ static struct conv_window window_of(const struct shape *shape, int channels, int
         .stride = shape->stride,
         .padding = shape->padding,
         .y = y,
+        .lines = rows_of(shape) - y,
         .places = (shape->width + 2 * shape->padding - shape->kernel) / shape->stride + 1,
         .out_stride = STRIDE * sizeof(float),
         .weight = filter,
         .weight_stride = STRIDE,
         .bias = filter_bias,
+        .sums_stride = STRIDE * sizeof(float),
     };
 }
 
-// Every row of places of a shape on one level.
+// All rows of places of a shape on one level, and those that come last.
 static void check_depthwise(const struct conv_ops *ops, const struct shape *shape, int channels,
                             enum activation activation)
 {
-    static float expected[SIDE * STRIDE], found[SIDE * STRIDE], expected_sums[STRIDE], sums[STRIDE];
-    int rows = (shape->height + 2 * shape->padding - shape->kernel) / shape->stride + 1;
-    for (int y = 0; y < rows; y++) {
+    static float expected[VALUES], found[VALUES], expected_sums[SIDE * STRIDE], sums[SIDE * STRIDE];
+    for (int y = 0; y < rows_of(shape); y++) {
         struct conv_window window = window_of(shape, channels, y);
         memset(expected, 0, sizeof expected);
         memset(found, 0, sizeof found);
@@ -147,16 +156,18 @@ static void check_depthwise(const struct conv_ops *ops, const struct shape *shap
         window.out = expected;
         window.sums = expected_sums;
         conv_ops_plain.depthwise(&window);
-        memset(sums, 0x7f, sizeof sums);
+        memcpy(sums, expected_sums, sizeof sums); // what lies between the rows stays
+        for (int i = 0; i < window.lines * channels; i++)
+            sums[i / channels * STRIDE + i % channels] = NAN;
         window.out = found;
         window.sums = sums;
         ops->depthwise(&window);
-        near("depthwise", found, expected, SIDE * STRIDE, 2e-5f);
-        near("sum of a row", sums, expected_sums, channels, 1e-4f);
+        near("depthwise", found, expected, VALUES, 2e-5f);
+        near("sum of a row", sums, expected_sums, SIDE * STRIDE, 1e-4f);
         memset(found, 0, sizeof found);
         window.sums = NULL;
         ops->depthwise(&window);
-        near("depthwise without sums", found, expected, SIDE * STRIDE, 2e-5f);
+        near("depthwise without sums", found, expected, VALUES, 2e-5f);
     }
 }
 
@@ -174,13 +185,12 @@ static void depthwise_convolutions(void **unused)
 static void largest_values(void **unused)
 {
     (void)unused;
-    static float expected[SIDE * STRIDE], found[SIDE * STRIDE];
+    static float expected[VALUES], found[VALUES];
     const struct conv_ops *ops[2];
     int count = levels(ops);
     for (int i = 0; i < SHAPES * COUNTS; i++) {
         const struct shape *shape = &shapes[i / COUNTS];
-        int rows = (shape->height + 2 * shape->padding - shape->kernel) / shape->stride + 1;
-        for (int y = 0; y < rows * count; y++) {
+        for (int y = 0; y < rows_of(shape) * count; y++) {
             struct conv_window window = window_of(shape, channel_counts[i % COUNTS], y / count);
             memset(expected, 0, sizeof expected);
             memset(found, 0, sizeof found);
@@ -239,10 +249,11 @@ static void winograd_tiles(void **unused)
     }
 }
 
-static void rows_are_summed_and_multiplied(void **unused)
+static void rows_are_summed_and_scaled(void **unused)
 {
     (void)unused;
-    float expected[STRIDE], found[STRIDE];
+    enum { ROWS = 5 };
+    float expected[ROWS * STRIDE], found[ROWS * STRIDE];
     const struct conv_ops *ops[2];
     int count = levels(ops);
     for (int i = 0; i < COUNTS * count; i++) {
@@ -253,6 +264,9 @@ static void rows_are_summed_and_multiplied(void **unused)
         conv_ops_plain.multiply(input, filter, channels, expected);
         ops[i % count]->multiply(input, filter, channels, found);
         assert_memory_equal(found, expected, (size_t)channels * sizeof(float));
+        conv_ops_plain.scale_rows(input, filter, ROWS, channels, expected);
+        ops[i % count]->scale_rows(input, filter, ROWS, channels, found);
+        assert_memory_equal(found, expected, (size_t)(ROWS * channels) * sizeof(float));
     }
 }
 
@@ -423,7 +437,7 @@ int main(void)
         cmocka_unit_test(tiles_are_finished),
         cmocka_unit_test(depthwise_convolutions),
         cmocka_unit_test(largest_values),
-        cmocka_unit_test(rows_are_summed_and_multiplied),
+        cmocka_unit_test(rows_are_summed_and_scaled),
         cmocka_unit_test(winograd_tiles),
         cmocka_unit_test(a_network_of_all_steps),
         cmocka_unit_test(other_precisions_are_refused),

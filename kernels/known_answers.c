@@ -1,6 +1,7 @@
 // known_answers.c: computes, writes and reads them.
 #include "kernels/known_answers.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -140,7 +141,9 @@ char *known_answers_text(const struct known_answers *known)
     cJSON *answers = cJSON_AddArrayToObject(json, "answers");
     for (int i = 0; i < known->count; i++) {
         cJSON *answer = cJSON_CreateObject();
-        cJSON_AddNumberToObject(answer, "seed", (double)known->seeds[i]);
+        char seed[24];
+        snprintf(seed, sizeof seed, "%" PRIu64, known->seeds[i]);
+        cJSON_AddRawToObject(answer, "seed", seed); // cJSON itself would write 15 digits
         cJSON *logits = cJSON_AddArrayToObject(answer, "logits");
         for (int k = 0; k < LESION_CLASSES; k++) {
             char text[32];

@@ -32,6 +32,15 @@ enum status jpeg_decode(struct bytes data, int64_t max_pixels, struct image *ima
 enum status jpeg_encode(const struct image *image, int quality, struct buffer *out,
                         struct error *err) MUST_CHECK;
 
+// Who decodes the entropy-coded data. The picture and the verdict are the same; tests compare them.
+enum jpeg_entropy {
+    JPEG_ENTROPY_FASTEST, // for a file of this size
+    JPEG_ENTROPY_OWN,     // common/jpeg_scan.h where it knows the kind of file, else libjpeg
+    JPEG_ENTROPY_LIBJPEG,
+};
+enum status jpeg_decode_with(enum jpeg_entropy entropy, struct bytes data, int64_t max_pixels,
+                             struct image *image, struct error *err) MUST_CHECK;
+
 // 8-bit RGB PNG. Same picture, same bytes. Appends to out.
 enum status png_encode(const struct image *image, struct buffer *out, struct error *err) MUST_CHECK;
 // Any PNG, converted to 8-bit RGB; limits as for jpeg_decode.

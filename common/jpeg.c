@@ -4,20 +4,29 @@
 // are still missing, the file is truncated and refused; once every row is there, a missing end marker is
 // forgiven. Warnings about corrupt data are ignored, as in Pillow: the library fills in what it can.
 // libjpeg reports errors by a callback that must not return, so decode_rows is the one place that uses
-// setjmp; what must be released is owned by its caller, jpeg_decode. Any thread.
+// setjmp; what must be released is owned by its caller, decode_once.
+//
+// Half of the time would go into libjpeg's Huffman decoding, so jpeg_scan.c takes its place where it can: the
+// one function of libjpeg's that turns bytes into coefficients is replaced (jpegint.h, which Debian installs;
+// this part is the same from libjpeg-turbo 1.0 to 3.1), all that follows stays libjpeg's. Where the data are
+// out of order, decoding starts anew with libjpeg alone. Any thread.
 #include <setjmp.h>
 #include <stdbool.h>
 #include <stdio.h>
 
 #include <jerror.h>
 #include <jpeglib.h>
+// Needs jpeglib.h before it.
+#include <jpegint.h>
 
 #include "common/image.h"
+#include "common/jpeg_scan.h"
 
 enum {
     MAX_DIMENSION = 65500, // libjpeg's JPEG_MAX_DIMENSION
     MAX_SCANS = 500,       // a progressive file of a camera has about ten
     ROWS_PER_CALL = 16,    // the most that libjpeg gives at once is far less
+    OWN_MIN_SIZE = 8192,   // of a file; below it, making the tables costs more than they save
 };
 
 struct decoder {
@@ -30,8 +39,11 @@ struct decoder {
     struct error *err;
     struct image *image;
     int64_t max_pixels;
-    bool complete;  // every row has been given out
-    bool too_large; // refused by the header for its size
+    enum jpeg_entropy entropy;
+    struct jpeg_scan *scan; // NULL: libjpeg decodes the entropy-coded data itself
+    bool out_of_order;      // the scan has given up
+    bool complete;          // every row has been given out
+    bool too_large;         // refused by the header for its size
 };
 
 static struct decoder *decoder_of(j_common_ptr jpeg)
@@ -141,6 +153,20 @@ static enum status check_header(struct decoder *decoder)
     return STATUS_OK;
 }
 
+__attribute__((noreturn)) static void give_up(struct decoder *decoder)
+{
+    decoder->out_of_order = true;
+    fail(decoder, STATUS_REJECTED);
+}
+
+static boolean on_mcu(j_decompress_ptr jpeg, JBLOCKROW *blocks)
+{
+    struct decoder *decoder = decoder_of((j_common_ptr)jpeg);
+    if (!jpeg_scan_decode_mcu(decoder->scan, jpeg, blocks))
+        give_up(decoder);
+    return TRUE;
+}
+
 static void read_rows(struct decoder *decoder)
 {
     struct jpeg_decompress_struct *jpeg = &decoder->jpeg;
@@ -174,26 +200,51 @@ static enum status decode_rows(struct decoder *decoder)
     jpeg->dct_method = JDCT_ISLOW;
     jpeg->do_fancy_upsampling = TRUE;
     jpeg_start_decompress(jpeg);
+    if (decoder->entropy == JPEG_ENTROPY_OWN)
+        decoder->scan = jpeg_scan_new(jpeg);
+    if (decoder->scan)
+        jpeg->entropy->decode_mcu = on_mcu;
     read_rows(decoder);
+    if (decoder->scan && !jpeg_scan_is_complete(decoder->scan))
+        give_up(decoder);
     decoder->complete = true;
     jpeg_finish_decompress(jpeg);
     return STATUS_OK;
 }
 
-enum status jpeg_decode(struct bytes data, int64_t max_pixels, struct image *image, struct error *err)
+static enum status decode_once(struct decoder *decoder, struct bytes data)
+{
+    decoder_init(decoder, data);
+    enum status status = decode_rows(decoder);
+    jpeg_destroy_decompress(&decoder->jpeg);
+    jpeg_scan_free(decoder->scan);
+    if (status != STATUS_OK) {
+        image_release(decoder->image);
+        decoder->image->too_large = decoder->too_large;
+    }
+    return status;
+}
+
+enum status jpeg_decode_with(enum jpeg_entropy entropy, struct bytes data, int64_t max_pixels,
+                             struct image *image, struct error *err)
 {
     *image = (struct image){0};
     if (data.size == 0)
         return error_set(err, STATUS_REJECTED, "the image is empty (0 bytes)");
     if (data.size < 3 || data.data[0] != 0xff || data.data[1] != 0xd8 || data.data[2] != 0xff)
         return error_set(err, STATUS_REJECTED, "the image is not a JPEG");
-    struct decoder decoder = {.err = err, .image = image, .max_pixels = max_pixels};
-    decoder_init(&decoder, data);
-    enum status status = decode_rows(&decoder);
-    jpeg_destroy_decompress(&decoder.jpeg);
-    if (status != STATUS_OK) {
-        image_release(image);
-        image->too_large = decoder.too_large;
-    }
-    return status;
+    if (entropy == JPEG_ENTROPY_FASTEST)
+        entropy = data.size < OWN_MIN_SIZE ? JPEG_ENTROPY_LIBJPEG : JPEG_ENTROPY_OWN;
+    struct decoder decoder = {.err = err, .image = image, .max_pixels = max_pixels, .entropy = entropy};
+    enum status status = decode_once(&decoder, data);
+    if (!decoder.out_of_order)
+        return status;
+    struct decoder again = {
+        .err = err, .image = image, .max_pixels = max_pixels, .entropy = JPEG_ENTROPY_LIBJPEG};
+    return decode_once(&again, data);
+}
+
+enum status jpeg_decode(struct bytes data, int64_t max_pixels, struct image *image, struct error *err)
+{
+    return jpeg_decode_with(JPEG_ENTROPY_FASTEST, data, max_pixels, image, err);
 }

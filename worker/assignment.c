@@ -17,7 +17,9 @@ void assignment_init(struct assignment *assignment)
 void assignment_release(struct assignment *assignment)
 {
     free(assignment->partitions);
+    free(assignment->known);
     assignment->partitions = NULL;
+    assignment->known = NULL;
     assignment->count = 0;
     pthread_mutex_destroy(&assignment->lock);
     pthread_mutex_destroy(&assignment->rebalance);
@@ -78,6 +80,41 @@ enum assignment_take assignment_take(struct assignment *assignment, struct job *
     }
     pthread_mutex_unlock(&assignment->lock);
     return result;
+}
+
+static struct committed *find_known(struct assignment *assignment, enum job_topic topic, int32_t partition)
+{
+    for (int i = 0; i < assignment->known_count; i++)
+        if (assignment->known[i].topic == topic && assignment->known[i].partition == partition)
+            return &assignment->known[i];
+    return NULL;
+}
+
+void assignment_remember(struct assignment *assignment, const struct committed *committed)
+{
+    pthread_mutex_lock(&assignment->lock);
+    struct committed *place = find_known(assignment, committed->topic, committed->partition);
+    if (!place) {
+        size_t size = (size_t)(assignment->known_count + 1) * sizeof *assignment->known;
+        assignment->known = memory_realloc(assignment->known, size);
+        place = &assignment->known[assignment->known_count++];
+    }
+    *place = *committed;
+    pthread_mutex_unlock(&assignment->lock);
+}
+
+bool assignment_went_back(struct assignment *assignment, const struct committed *committed)
+{
+    bool back = false;
+    pthread_mutex_lock(&assignment->lock);
+    const struct committed *known = find_known(assignment, committed->topic, committed->partition);
+    if (known) {
+        back = committed->offsets.first < known->offsets.first;
+        for (int64_t at = committed->offsets.first; !back && at < known->offsets.next; at++)
+            back = offsets_is_finished(&known->offsets, at) && !offsets_is_finished(&committed->offsets, at);
+    }
+    pthread_mutex_unlock(&assignment->lock);
+    return back;
 }
 
 bool assignment_is_current(struct assignment *assignment, const struct job *job)

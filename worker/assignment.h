@@ -21,9 +21,18 @@ struct assigned {
     struct offsets offsets;
 };
 
+// What is known to be committed of a partition, whoever holds it now.
+struct committed {
+    enum job_topic topic;
+    int32_t partition;
+    struct offsets offsets;
+};
+
 struct assignment {
     pthread_mutex_t rebalance;
     pthread_mutex_t lock;
+    struct committed *known; // guarded by lock; of every partition this process has held
+    int known_count;
     struct assigned *partitions; // guarded by lock
     int count;
     uint32_t last_epoch;
@@ -44,6 +53,13 @@ enum assignment_take assignment_take(struct assignment *assignment, struct job *
 bool assignment_is_current(struct assignment *assignment, const struct job *job);
 // The job's answer is committed.
 void assignment_finish(struct assignment *assignment, const struct job *job);
+
+// A broker that comes back may give away committed offsets before it has read all of them again; whoever
+// began there would answer once more what has been answered. What this process has read or committed itself
+// is remembered, and nothing behind that is believed.
+void assignment_remember(struct assignment *assignment, const struct committed *committed);
+// Whether something that was known to be answered is open in it.
+bool assignment_went_back(struct assignment *assignment, const struct committed *committed);
 
 // The strongest caution any partition asks for.
 enum offsets_caution assignment_caution(struct assignment *assignment);

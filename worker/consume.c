@@ -21,7 +21,6 @@ enum {
     POLL_MS = 100,
     POLL_HELD_MS = 2,
     PING_MS = 2000,
-    COMPLAIN_MS = 10000,
     SEEK_TIMEOUT_MS = 1000,
     KEY_LIMIT = 64 * 1024, // a prediction is this and a few KiB: far from what a broker refuses
     ROUTINE_TURN = 5,
@@ -108,25 +107,12 @@ static bool topics_are_there(struct consume *consume, struct error *complaint)
     return true;
 }
 
-// Tells /readyz at once, and the log when the reason is a new one or has been told some time ago.
-static void complain(struct worker *worker, const struct error *complaint, int64_t *told_ms)
-{
-    pthread_mutex_lock(&worker->waiting_lock);
-    bool same = strcmp(worker->waiting_for.message, complaint->message) == 0;
-    worker->waiting_for = *complaint;
-    pthread_mutex_unlock(&worker->waiting_lock);
-    if (same && clock_monotonic_ms() - *told_ms < COMPLAIN_MS)
-        return;
-    LOG_WARN("waiting", "reason=\"%s\"", complaint->message);
-    *told_ms = clock_monotonic_ms();
-}
-
 bool consume_wait_for_topics(struct consume *consume)
 {
     struct error complaint;
     int64_t told_ms = 0;
     while (!topics_are_there(consume, &complaint)) {
-        complain(consume->worker, &complaint, &told_ms);
+        worker_complain(consume->worker, &complaint, &told_ms);
         if (shutdown_wait_ms(500))
             return false;
     }

@@ -28,6 +28,7 @@ static enum status first_offset(struct worker *worker, rd_kafka_t *consumer, con
 static bool read_offsets(struct worker *worker, rd_kafka_t *consumer, rd_kafka_topic_partition_t *entry,
                          enum job_topic topic, struct offsets *offsets)
 {
+    int64_t told_ms = 0;
     for (;;) {
         struct error err;
         bool found = false;
@@ -36,7 +37,8 @@ static bool read_offsets(struct worker *worker, rd_kafka_t *consumer, rd_kafka_t
             status = first_offset(worker, consumer, entry->topic, entry->partition, offsets, &err);
         if (status == STATUS_OK)
             return true;
-        LOG_WARN("offsets_unknown", "reason=\"%s\"", err.message);
+        atomic_store(&worker->phase, PHASE_NO_OFFSETS);
+        worker_complain(worker, &err, &told_ms);
         if (shutdown_wait_ms(PAUSE_MS))
             return false;
     }
@@ -85,6 +87,8 @@ void rebalance_assign(struct worker *worker, rd_kafka_t *consumer,
         LOG_INFO("assigned", "topic=%s partition=%d offset=%lld deaths=%d", entry->topic, entry->partition,
                  (long long)offsets.first, offsets.deaths);
     }
+    if (!worker->stopping)
+        atomic_store(&worker->phase, PHASE_RUNNING);
     rd_kafka_resp_err_t result = rd_kafka_assign(consumer, partitions);
     if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
         LOG_ERROR("assign_failed", "reason=\"%s\"", rd_kafka_err2str(result));

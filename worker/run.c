@@ -30,7 +30,7 @@ static void say_phase(struct worker *worker, int phase, char *reason, size_t siz
     static const char *const names[] = {
         [PHASE_STARTING] = "starting", [PHASE_RUNNING] = "running", [PHASE_STOPPING] = "stopping"};
     pthread_mutex_lock(&worker->waiting_lock);
-    bool waiting = phase == PHASE_NO_BROKER || phase == PHASE_NO_TOPICS;
+    bool waiting = phase == PHASE_NO_BROKER || phase == PHASE_NO_TOPICS || phase == PHASE_NO_OFFSETS;
     snprintf(reason, size, "%s", waiting ? worker->waiting_for.message : names[phase]);
     pthread_mutex_unlock(&worker->waiting_lock);
 }

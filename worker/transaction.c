@@ -217,6 +217,20 @@ static enum status refuse_metadata(struct worker *worker, enum job_topic topic, 
     return status;
 }
 
+// Not found is an offset of 0 that nothing stands at.
+static enum status believe(struct worker *worker, const struct committed *read, struct error *err)
+{
+    if (assignment_went_back(&worker->assignment, read))
+        return error_set(
+            err, STATUS_RETRY,
+            "the broker gives offset %lld of %s partition %d, which has been committed past: it has not "
+            "read all commits yet, or has lost some; where they were set back on purpose, restart all "
+            "workers",
+            (long long)read->offsets.first, job_topic_name(worker, read->topic), read->partition);
+    assignment_remember(&worker->assignment, read);
+    return STATUS_OK;
+}
+
 enum status publisher_read_committed(struct worker *worker, enum job_topic topic, int32_t partition,
                                      struct offsets *offsets, bool *found, struct error *err)
 {
@@ -228,6 +242,7 @@ enum status publisher_read_committed(struct worker *worker, enum job_topic topic
     if (result == RD_KAFKA_RESP_ERR_NO_ERROR)
         result = entry->err;
     enum status status = STATUS_OK;
+    struct committed committed = {.topic = topic, .partition = partition};
     *found = result == RD_KAFKA_RESP_ERR_NO_ERROR && entry->offset >= 0;
     if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
         status = error_set(err, STATUS_RETRY, "committed offsets of partition %d: %s", partition,
@@ -240,9 +255,10 @@ enum status publisher_read_committed(struct worker *worker, enum job_topic topic
         struct error foreign;
         if (offsets_decode(offsets, entry->offset, worker->window, text, &foreign) != STATUS_OK)
             status = refuse_metadata(worker, topic, partition, &foreign, err);
+        committed.offsets = *offsets;
     }
     rd_kafka_topic_partition_list_destroy(list);
-    return status;
+    return status == STATUS_OK ? believe(worker, &committed, err) : status;
 }
 
 static void remove_job(struct publisher *publisher, int index)
@@ -369,6 +385,21 @@ static rd_kafka_topic_partition_list_t *list_offsets(struct publisher *publisher
     return list;
 }
 
+static void remember_committed(struct publisher *publisher, const rd_kafka_topic_partition_list_t *offsets)
+{
+    struct worker *worker = publisher->worker;
+    for (int i = 0; i < offsets->cnt; i++) {
+        const rd_kafka_topic_partition_t *entry = &offsets->elems[i];
+        bool urgent = strcmp(entry->topic, job_topic_name(worker, TOPIC_URGENT)) == 0;
+        struct committed committed = {.topic = urgent ? TOPIC_URGENT : TOPIC_ROUTINE,
+                                      .partition = entry->partition};
+        struct error ignored;
+        if (offsets_decode(&committed.offsets, entry->offset, worker->window, entry->metadata, &ignored) ==
+            STATUS_OK)
+            assignment_remember(&worker->assignment, &committed);
+    }
+}
+
 enum { TXN_COMMITTED, TXN_ABORTED, TXN_UNKNOWN };
 
 // What a worker must not do: a fault for the test that guards it.
@@ -399,6 +430,7 @@ static enum status transact(struct publisher *publisher, const rd_kafka_topic_pa
     if (committing)
         status = call_producer(publisher, TXN_COMMIT, NULL, timeout_ms, err);
     if (status == STATUS_OK) {
+        remember_committed(publisher, offsets);
         metrics_add(METRIC_TRANSACTIONS, TXN_COMMITTED, 1);
         return STATUS_OK;
     }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/shutdown.h"
 #include "worker/cache.h"
@@ -13,7 +14,7 @@
 #include "worker/faults.h"
 #include "worker/latency.h"
 
-enum { LEAK_SIZE = 4096 };
+enum { LEAK_SIZE = 4096, COMPLAIN_MS = 10000 };
 
 static void read_settings(struct worker *worker, const struct config *config)
 {
@@ -143,6 +144,18 @@ void worker_end_job(struct worker *worker, struct job *job)
         rider = next;
     }
     end_one(worker, job);
+}
+
+void worker_complain(struct worker *worker, const struct error *complaint, int64_t *told_ms)
+{
+    pthread_mutex_lock(&worker->waiting_lock);
+    bool same = strcmp(worker->waiting_for.message, complaint->message) == 0;
+    worker->waiting_for = *complaint;
+    pthread_mutex_unlock(&worker->waiting_lock);
+    if (same && clock_monotonic_ms() - *told_ms < COMPLAIN_MS)
+        return;
+    LOG_WARN("waiting", "reason=\"%s\"", complaint->message);
+    *told_ms = clock_monotonic_ms();
 }
 
 void worker_fail(struct worker *worker, const struct error *err)

@@ -36,7 +36,14 @@ enum stage_id {
 // that is not out yet goes out.
 enum device_state { DEVICE_UNCHECKED, DEVICE_GOOD, DEVICE_LOST, DEVICE_WRONG };
 
-enum worker_phase { PHASE_STARTING, PHASE_NO_BROKER, PHASE_NO_TOPICS, PHASE_RUNNING, PHASE_STOPPING };
+enum worker_phase {
+    PHASE_STARTING,
+    PHASE_NO_BROKER,
+    PHASE_NO_TOPICS,
+    PHASE_NO_OFFSETS, // where a partition stands is not known
+    PHASE_RUNNING,
+    PHASE_STOPPING
+};
 
 struct worker {
     const struct config *config;
@@ -76,7 +83,7 @@ struct worker {
     atomic_llong unfinished_bytes; // what their records and images hold, as counted when they were taken
     atomic_int phase;              // enum worker_phase, for /readyz
     pthread_mutex_t waiting_lock;  // of waiting_for
-    struct error waiting_for;      // what PHASE_NO_BROKER and PHASE_NO_TOPICS miss
+    struct error waiting_for;      // what PHASE_NO_... miss
     atomic_int device;             // enum device_state; set by infer
     struct watchdog *watchdog;     // NULL: the stages don't run
     atomic_bool stopping;          // a stop was asked for: jobs not begun are dropped, the rest is finished
@@ -97,6 +104,9 @@ void worker_begin_computing(struct worker *worker, struct job *job);
 void worker_end_computing(struct worker *worker, struct job *job);
 // The job has ended: answered, or dropped because it is not ours any more.
 void worker_end_job(struct worker *worker, struct job *job);
+// What the worker waits for: /readyz says so at once, the log when it is something new or was told a while
+// ago. told_ms: the caller's, 0 at first. Thread: consume.
+void worker_complain(struct worker *worker, const struct error *complaint, int64_t *told_ms);
 // The process can't go on: remembers the first sentence and asks for the stop.
 void worker_fail(struct worker *worker, const struct error *err);
 

@@ -11,7 +11,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import chaos
-from harness import expect, expect_equal
+from harness import expect, expect_equal, wait_until
 
 WORKERS, PARTITIONS, SESSION_MS = 4, 8, 1500
 
@@ -64,5 +64,28 @@ def test_stops(stack):
               f"{written} jobs, 0 stale answers", flush=True)
 
 
+def test_offsets_gone_back(stack):
+    """The broker gives an older offset than the worker has committed, as one that still reads its log may: it is not
+    believed, nothing is answered twice, and once the offset is right the work goes on."""
+    with stack.fleet("gone-back", partitions=1) as fleet:
+        topic = fleet.topics["jobs_topic"]
+        herd = chaos.Herd(fleet, 1, simulated_us="0,1000", session_timeout_ms=SESSION_MS).wait_ready()
+        worker = herd.workers[0]
+        chaos.write_pictures(fleet, 20, 1)
+        chaos.wait_all(fleet, None, 20, 60)
+        worker.process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: chaos.commit_from_outside(stack, fleet.name, topic, 0, 7), "the group is empty and takes an offset")
+        worker.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: "committed past" in worker.log_text(), "the worker says why it waits")
+        chaos.write_pictures(fleet, 5, 1, start=20)
+        worker.process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: chaos.commit_from_outside(stack, fleet.name, topic, 0, 20), "the group takes the right offset")
+        expect_equal(chaos.count_answers(fleet), 20, "answers while the offset was wrong")
+        worker.process.send_signal(signal.SIGCONT)
+        chaos.wait_all(fleet, None, 25, 60)
+        expect_equal(herd.starts, 1, "starts of the worker")
+        chaos.check(fleet, 25, chaos.wanted_logits(range(25)), history_too=False)  # the test itself set it back
+
+
 if __name__ == "__main__":
-    chaos.main([test_stops], "kafka")
+    chaos.main([test_stops, test_offsets_gone_back], "kafka")

@@ -1,0 +1,72 @@
+// test_assignment.c: what is remembered of committed offsets, and what is not believed any more.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "worker/assignment.h"
+
+enum { WINDOW = 64 };
+
+// Offsets before first are answered, and so are those named.
+static struct committed committed(int32_t partition, int64_t first, const int64_t *answered, size_t count)
+{
+    struct committed made = {.topic = TOPIC_ROUTINE, .partition = partition};
+    offsets_init(&made.offsets, first, WINDOW);
+    for (int64_t at = first; count > 0 && at <= answered[count - 1]; at++)
+        assert_int_equal(offsets_take(&made.offsets, at), OFFSETS_NEW);
+    for (size_t i = 0; i < count; i++)
+        offsets_finish(&made.offsets, answered[i]);
+    return made;
+}
+
+static void test_nothing_is_known_at_first(void **state)
+{
+    (void)state;
+    struct assignment assignment;
+    assignment_init(&assignment);
+    struct committed read = committed(3, 0, NULL, 0);
+    assert_false(assignment_went_back(&assignment, &read));
+    assignment_release(&assignment);
+}
+
+static void test_offsets_behind_what_is_known(void **state)
+{
+    (void)state;
+    struct assignment assignment;
+    assignment_init(&assignment);
+    struct committed known = committed(3, 10, (const int64_t[]){12, 15}, 2);
+    assignment_remember(&assignment, &known);
+    assignment_clear(&assignment); // whoever holds it now
+    struct committed same = committed(3, 10, (const int64_t[]){12, 15}, 2);
+    struct committed further = committed(3, 13, (const int64_t[]){15}, 1);
+    struct committed past = committed(3, 40, NULL, 0);
+    assert_false(assignment_went_back(&assignment, &same));
+    assert_false(assignment_went_back(&assignment, &further));
+    assert_false(assignment_went_back(&assignment, &past));
+    struct committed behind = committed(3, 9, (const int64_t[]){10, 11, 12, 15}, 4);
+    struct committed forgetful = committed(3, 10, (const int64_t[]){12}, 1);
+    struct committed empty = committed(3, 0, NULL, 0);
+    assert_true(assignment_went_back(&assignment, &behind));
+    assert_true(assignment_went_back(&assignment, &forgetful));
+    assert_true(assignment_went_back(&assignment, &empty));
+    struct committed other = committed(4, 0, NULL, 0);
+    assert_false(assignment_went_back(&assignment, &other));
+    other.partition = 3, other.topic = TOPIC_URGENT;
+    assert_false(assignment_went_back(&assignment, &other));
+    assignment_remember(&assignment, &past);
+    assert_true(assignment_went_back(&assignment, &further));
+    assignment_release(&assignment);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nothing_is_known_at_first),
+        cmocka_unit_test(test_offsets_behind_what_is_known),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

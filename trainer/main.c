@@ -19,6 +19,7 @@ static const struct command commands[] = {
      .example = "skinsight-trainer quantise --model models/vit-base --calibrate images --out "
                 "models/vit-base-calibrated",
      .flags = quantise_flags,
+     .options = "threads",
      .run = quantise_command},
     {.name = NULL},
 };

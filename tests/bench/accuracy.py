@@ -68,13 +68,13 @@ def labels_of(rows):
     return torch.tensor([CLASSES.index(row["label"]) for row in rows])
 
 
-def make_model(architecture, kind, images, labels):
+def make_model(options, architecture, kind, images, labels):
     torch.manual_seed(SEED)
     model = timm.create_model(architecture, num_classes=len(CLASSES)).eval()
     if kind == "random":
         random_weights.fill(model, SEED)
     else:
-        accuracy = structured_weights.fill(model, images, labels, SEED)
+        accuracy = structured_weights.fill(model, images, labels, SEED, options.components)
         print(f"# {architecture}: the fitted head is right on {100 * accuracy:.0f} % of the images left out", flush=True)
     return model.eval()
 
@@ -106,7 +106,7 @@ def compare_with_timm(options, architecture, size, kind):
     rows = choose(options.data, ("ham200", "ham224", "ham600_orig"), options.images + options.fit)
     fit, rows = rows[options.images:], rows[:options.images]
     fit_images = load(options.data, fit, size) if kind == "structured" else None
-    model = make_model(architecture, kind, fit_images, labels_of(fit))
+    model = make_model(options, architecture, kind, fit_images, labels_of(fit))
     images = load(options.data, rows, size)
     with tempfile.TemporaryDirectory() as folder:
         directory = import_model(options.binaries, architecture, size, model, folder)
@@ -158,10 +158,10 @@ def compare_precisions(options, architecture, size, kind):
     fit, rows = rows[options.images:], rows[:options.images]
     files = [os.path.join(options.data, row["file"]) for row in rows]
     fit_images = load(options.data, fit, size)
-    model = make_model(architecture, kind, fit_images, labels_of(fit))
+    model = make_model(options, architecture, kind, fit_images, labels_of(fit))
     if kind == "random":  # a random head has no margins
         structured_weights.fit_head(model.get_classifier(), structured_weights.features_of(model, fit_images),
-                                    labels_of(fit))
+                                    labels_of(fit), options.components)
     results = []
     with tempfile.TemporaryDirectory() as folder:
         directories = {"imported": import_model(options.binaries, architecture, size, model, folder)}
@@ -187,6 +187,8 @@ def main():
     parser.add_argument("--weights", default="random,structured")
     parser.add_argument("--images", type=int)
     parser.add_argument("--fit", type=int, default=200, help="images that the structured head is fitted to")
+    parser.add_argument("--components", type=int, default=0,
+                        help="directions of the features that the fitted head reads; 0: all")
     parser.add_argument("--double", type=int, default=20, help="images that PyTorch computes in float64 too")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--json")

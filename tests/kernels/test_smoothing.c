@@ -145,7 +145,7 @@ static void factors_are_as_the_formula_says(void **state)
     const struct operation layernorm = {.kind = OP_LAYERNORM, .weight = "blocks.0.norm1.weight"};
     float row[WIDTH];
     for (int k = 0; k < WIDTH; k++)
-        row[k] = k < 24 ? -4096 : 1; // exponents 0.7 * (12 - 6) = 4.2 -> 4 and -4.2 -> -4
+        row[k] = k < 24 ? -8192 : 1; // exponents 0.7 * (13 - 6.5) = 4.55 -> 5 and -4.55 -> -5
     smoothing_see(smoothing, &layernorm, row, WIDTH);
     for (int k = 0; k < WIDTH; k++)
         row[k] = 0.5; // the greatest counts
@@ -153,10 +153,10 @@ static void factors_are_as_the_formula_says(void **state)
     assert_int_equal(smoothing_apply(smoothing, weights), 1);
     float *found = values_of(weights, "blocks.0.attn.qkv.weight", &count);
     for (size_t i = 0; i < count; i++)
-        assert_true(found[i] == ones[i] * (i % WIDTH < 24 ? 16.0f : 0.0625f));
+        assert_true(found[i] == ones[i] * (i % WIDTH < 24 ? 32.0f : 0.03125f));
     float *found_norm = values_of(weights, "blocks.0.norm1.weight", &norm_count);
     for (size_t k = 0; k < norm_count; k++)
-        assert_true(found_norm[k] == norm[k] * (k < 24 ? 0.0625f : 16.0f));
+        assert_true(found_norm[k] == norm[k] * (k < 24 ? 0.03125f : 32.0f));
     free(found_norm);
     free(found);
     free(norm);

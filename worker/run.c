@@ -56,7 +56,8 @@ static void *run_consume(void *context)
     return NULL;
 }
 
-// A drain that takes too long is given up: what is unfinished is another worker's, nothing is lost.
+// A drain that takes too long is given up: what is unfinished is another worker's, nothing is lost. Cancelled
+// once all is closed.
 static void *run_drain_watch(void *context)
 {
     struct worker *worker = context;
@@ -66,6 +67,19 @@ static void *run_drain_watch(void *context)
     LOG_ERROR("drain_given_up", "after_ms=%" PRId64 " unfinished=%d", timeout_ms,
               atomic_load(&worker->unfinished));
     _exit(1);
+}
+
+struct drain_watch {
+    pthread_t thread;
+    bool runs;
+};
+
+static void drain_watch_stop(struct drain_watch *watch)
+{
+    if (!watch->runs)
+        return;
+    pthread_cancel(watch->thread);
+    pthread_join(watch->thread, NULL);
 }
 
 static void publish_gauges(struct worker *worker)
@@ -86,9 +100,9 @@ static void consume_until_stop(struct worker *worker, struct consume *consume, p
         publish_gauges(worker);
 }
 
-static void serve(struct worker *worker, struct consume *consume)
+static void serve(struct worker *worker, struct consume *consume, struct drain_watch *watch)
 {
-    pthread_t consume_thread, watch_thread;
+    pthread_t consume_thread;
     atomic_store(&worker->phase, PHASE_STARTING);
     struct pipeline *pipeline = pipeline_start(worker);
     while (atomic_load(&worker->device) == DEVICE_UNCHECKED && !shutdown_wait_ms(CHECK_POLL_MS)) {
@@ -98,8 +112,7 @@ static void serve(struct worker *worker, struct consume *consume)
         consume_until_stop(worker, consume, &consume_thread);
     publish_gauges(worker);
     LOG_INFO("stopping", "unfinished=%d", atomic_load(&worker->unfinished));
-    if (pthread_create(&watch_thread, NULL, run_drain_watch, worker) == 0)
-        pthread_detach(watch_thread);
+    watch->runs = pthread_create(&watch->thread, NULL, run_drain_watch, worker) == 0;
     while (consuming && !atomic_load(&worker->stopping)) // consume hands out nothing more once this is set
         usleep(STOP_POLL_MS * 1000);
     pipeline_stop(pipeline);
@@ -132,6 +145,7 @@ int run_command(struct config *config)
     struct worker *worker = memory_alloc(sizeof *worker);
     struct consume *consume = NULL;
     struct http_server *server = NULL;
+    struct drain_watch watch = {.runs = false};
     struct error err;
     shutdown_install();
     faults_announce();
@@ -146,9 +160,10 @@ int run_command(struct config *config)
         LOG_INFO("started", "instance=%s model=%s device=\"%s\"", worker->instance,
                  worker->engine.model->manifest.model_version, worker->engine.backend->device);
         if (consume_wait_for_topics(consume))
-            serve(worker, consume);
+            serve(worker, consume, &watch);
     }
     consume_close(consume);
+    drain_watch_stop(&watch);
     http_server_close(server);
     watchdog_stop(worker->watchdog);
     if (atomic_load(&worker->failed)) {

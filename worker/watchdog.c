@@ -30,7 +30,7 @@ static const struct {
 };
 
 struct slot {
-    int stage;
+    atomic_int stage;
     atomic_uint step; // odd while one is going on
     unsigned seen;    // the watchdog's: at the last look
     int64_t busy_ms;  // the watchdog's: how long that step was seen to go on
@@ -58,7 +58,7 @@ void watchdog_enter(struct watchdog *watchdog, int stage)
     int index = atomic_fetch_add(&watchdog->slot_count, 1);
     if (index >= SLOTS)
         return; // more threads than there are: not watched
-    watchdog->slots[index].stage = stage;
+    atomic_store(&watchdog->slots[index].stage, stage);
     own_slot = &watchdog->slots[index];
 }
 
@@ -112,7 +112,7 @@ static void look_at_slot(struct slot *slot, int64_t elapsed_ms)
 static int64_t limits_passed(const struct watchdog *watchdog, const struct slot *slot)
 {
     int64_t limit_ms = watchdog->options.timeout_ms;
-    if (watched[slot->stage].waits_for_store)
+    if (watched[atomic_load(&slot->stage)].waits_for_store)
         limit_ms += watchdog->options.store_ms;
     return slot->busy_ms / limit_ms;
 }
@@ -137,7 +137,7 @@ enum watchdog_verdict watchdog_look(struct watchdog *watchdog, int64_t now_ms)
         elapsed_ms = 2 * watchdog->interval_ms;
     watchdog->looked_ms = now_ms;
     const struct slot *worst = look_at_slots(watchdog, elapsed_ms);
-    int stage = worst ? worst->stage : -1;
+    int stage = worst ? atomic_load(&worst->stage) : -1;
     int before = atomic_exchange(&watchdog->hanging, stage);
     if (worst && before != stage)
         LOG_ERROR("stage_hangs", "stage=%s busy_ms=%" PRId64, watched[stage].name, worst->busy_ms);

@@ -22,14 +22,14 @@ static void plan_release(struct plan *base)
 static void describe(struct plan *plan, struct cuda_backend *cuda, const struct network *network,
                      const struct plan_options *options)
 {
-    bool attention = options->attention && network->attention >= 0;
+    bool map = options->attention && network->attention >= 0;
     *plan = (struct plan){.backend = &cuda->backend,
                           .max_batch = options->max_batch,
                           .classes = network->classes,
                           .view_size = network->image_size * network->image_size * 3,
-                          .heads = attention ? network->operations[network->attention].heads : 0,
-                          .map_height = attention ? network->map_height : 0,
-                          .map_width = attention ? network->map_width : 0,
+                          .heads = map ? network_map_heads(network) : 0,
+                          .map_height = map ? network->map_height : 0,
+                          .map_width = map ? network->map_width : 0,
                           .flops = network_flops(network),
                           .precision = options->precision};
 }
@@ -73,6 +73,8 @@ static enum status cuda_prepare(struct backend *backend, const struct network *n
 {
     struct cuda_backend *cuda = (struct cuda_backend *)backend;
     enum status status = cuda_check_network(network, options->precision, err);
+    if (status == STATUS_OK && options->attention == EXPLAIN_ROLLOUT)
+        status = error_set(err, STATUS_REJECTED, "the CUDA backend has no rollout; use backend 'cpu'");
     if (status == STATUS_OK)
         status = check_precision(&cuda->device, options->precision, err);
     if (status == STATUS_OK)
@@ -80,8 +82,9 @@ static enum status cuda_prepare(struct backend *backend, const struct network *n
     if (status != STATUS_OK)
         return status;
     struct cuda_plan *plan = new_plan(cuda, network, options);
-    cuda_build(plan, plan->plan.heads > 0);
-    status = cuda_pack(plan, weights, err);
+    status = cuda_build(plan, plan->plan.heads > 0, err);
+    if (status == STATUS_OK)
+        status = cuda_pack(plan, weights, err);
     if (status == STATUS_OK)
         status = cuda_make_slices(plan, err);
     plan->plan.weight_size = plan->weights_size;

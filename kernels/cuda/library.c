@@ -153,7 +153,7 @@ enum status library_product(struct library *library, const struct product_call *
 {
     struct description description;
     const float one = 1, beta = call->residual ? 1 : 0;
-    const void *residual = call->residual ? (const void *)call->residual : call->out.data;
+    const void *residual = call->residual ? call->residual : call->out.data;
     cublasLtMatmulAlgo_t algorithm;
     _Static_assert(sizeof algorithm.data == sizeof choice->algorithm, "a choice holds an algorithm");
     memcpy(algorithm.data, choice->algorithm, sizeof algorithm.data);
@@ -164,7 +164,7 @@ enum status library_product(struct library *library, const struct product_call *
                                 call->out.data, description.out, &algorithm, library->workspace,
                                 WORKSPACE_SIZE, (cudaStream_t)library->device->compute);
     forget(&description);
-    if (result == CUBLAS_STATUS_SUCCESS && call->gelu)
+    if (result == CUBLAS_STATUS_SUCCESS && call->finish == FINISH_GELU)
         cuda_gelu(library->device->compute, call->out, call->out);
     return judge(library, result, "multiplying", err);
 }
@@ -311,7 +311,8 @@ static void name_family(const struct product_call *call, char name[TUNING_FAMILY
     static const char *const names[STORAGE_COUNT] = {"fp32", "fp16", "bf16", "uint8"};
     snprintf(name, TUNING_FAMILY_SIZE, "%d %d %s %s%s%s%s%s", call->out.columns, call->a.columns,
              names[call->a.storage], names[call->out.storage], call->bias ? " bias" : "",
-             call->gelu ? " gelu" : "", call->residual ? " residual" : "", call->out.rows == 1 ? " row" : "");
+             call->finish == FINISH_GELU ? " gelu" : "", call->residual ? " residual" : "",
+             call->out.rows == 1 ? " row" : "");
 }
 
 enum status library_choose(struct library *library, const struct product_call *call, const void *bias_half,
@@ -322,7 +323,9 @@ enum status library_choose(struct library *library, const struct product_call *c
     char family[TUNING_FAMILY_SIZE];
     int best = 0;
     *choice = (struct library_choice){.library = false};
-    if (call->a.storage == STORE_UINT8 || call->out.columns <= NARROW)
+    size_t row_bytes = (size_t)call->a.columns * storage_size(call->a.storage);
+    if (call->a.storage == STORE_UINT8 || call->out.columns <= NARROW || call->window.kernel > 0 ||
+        call->finish > FINISH_GELU || row_bytes % 16 != 0)
         return STATUS_OK;
     name_family(call, family);
     const struct library_choice *known = tuning_find(&library->tuning, family);

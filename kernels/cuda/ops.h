@@ -41,9 +41,16 @@ struct matrix {
     int scale_stride;
 };
 
-// Views -> (images * patches) rows of patch * patch * 3 values in the order y, x, channel, normalised by
-// table[channel * 256 + byte]. patch is a multiple of 4.
-void cuda_patches(device_stream stream, const uint8_t *views, const float *table, int image_size, int patch,
+// How a square window goes over maps of height * width places; zeros are all around them.
+struct window {
+    int height, width; // of the input
+    int kernel, stride, padding;
+    int out_height, out_width; // windows of one map
+};
+
+// Views -> (windows of all images) rows of kernel * kernel * 3 values in the order y, x, channel, normalised
+// by table[channel * 256 + byte], and zeros up to out's columns, a multiple of 4.
+void cuda_patches(device_stream stream, const uint8_t *views, const float *table, struct window window,
                   struct matrix out);
 
 // out, float, has 1 + patches rows for each image: class token, then the patches' rows, each plus its
@@ -60,6 +67,37 @@ void cuda_layernorm(device_stream stream, struct matrix in, const float *weight,
 void cuda_gelu(device_stream stream, struct matrix in, struct matrix out);
 void cuda_add(device_stream stream, struct matrix a, struct matrix b, struct matrix out); // float
 
+// Maps of (height * width) rows for each image -> maps of (out_height * out_width) rows, columns a multiple
+// of 4, in and out in one storage, not bytes. A depthwise convolution has kernels of 3 or 5 and strides of 1
+// or 2, a weight (kernel, kernel, columns) and a bias in float.
+struct window_call {
+    struct matrix in, out;
+    struct window window;
+    const float *weight, *bias; // depthwise
+    bool silu;                  // depthwise: x / (1 + exp(-x)) at the end
+};
+void cuda_depthwise(device_stream stream, const struct window_call *call);
+void cuda_max_pool(device_stream stream, const struct window_call *call); // padding is never the largest
+
+// out, float: each group of `group` rows of an image (its last one may have fewer) summed up, times factor.
+// An image of in has `rows` rows. Columns a multiple of 4, in no bytes. Summed in the same order whatever
+// the batch.
+void cuda_sum_rows(device_stream stream, struct matrix in, int rows, int group, float factor,
+                   struct matrix out);
+// Every row of an image's `rows` times that image's row of gate, float. in and out, in one storage, may be
+// the same.
+void cuda_scale(device_stream stream, struct matrix in, int rows, struct matrix gate, struct matrix out);
+// The class-activation map (network.h) of each image's `places` rows of features: each place's product with
+// the row of weight (classes, columns) that belongs to the greatest of the image's logits. map is (images,
+// places).
+struct class_map_call {
+    struct matrix features;
+    int places, classes;
+    const float *weight, *logits;
+    float *map;
+};
+void cuda_class_map(device_stream stream, const struct class_map_call *call);
+
 // Any rows -> rows of another storage. To bytes: least and greatest value (zero included) map to 0 and 255.
 void cuda_convert(device_stream stream, struct matrix in, struct matrix out);
 
@@ -75,16 +113,22 @@ struct attention_call {
 };
 void cuda_attention(device_stream stream, const struct attention_call *call);
 
-// out = gelu(a * weight^T + bias) + residual; GELU and residual where asked. weight is (n, k) in the storage
-// of a, signed bytes against STORE_UINT8. Sums are float, of ascending k, exact for bytes, and the same bits
-// whatever the tile: no other kernel of the backend may be put in its place without changing an image's
-// answer. Needs k * storage_size a multiple of 16 and rows that begin at multiples of 16 bytes.
+// out = finish(a * weight^T + bias + residual), but GELU comes before the residual; each where asked. With a
+// window, a holds maps whose windows, in the order y, x, channel, are the rows to be multiplied: a
+// convolution. weight is (n, k) in the storage of a, signed bytes against STORE_UINT8. Sums are float, of
+// ascending k, exact for bytes, and the same bits whatever the tile: no other kernel of the backend may be
+// put in its place without changing an image's answer. Needs k * storage_size a multiple of 16 and rows that
+// begin at multiples of 16 bytes (float: of 4); with a window, rows of a that are multiples of
+// WINDOW_ROW_BYTES, and no bytes.
+enum finish { FINISH_NONE, FINISH_GELU, FINISH_RELU, FINISH_SILU, FINISH_SIGMOID };
+enum { WINDOW_ROW_BYTES = 64 };
 struct product_call {
     struct matrix a;
     const void *weight;
     const float *bias; // NULL: none
-    bool gelu;
-    const float *residual; // with out's shape; NULL: none; may be out's data
+    enum finish finish;
+    struct window window; // kernel 0: none
+    const void *residual; // with out's shape and storage; NULL: none; may be out's data
     int64_t residual_stride;
     struct matrix out;         // float, or the half storage
     const float *column_scale; // bytes only: value = (sum - zero * column_sum) * (row's scale * column_scale)

@@ -1,9 +1,11 @@
 // pack.c: one block of device memory for a plan's weights, in the type that each step multiplies. A tensor
 // goes up as float, once, and is converted there; its mapped pages are given back at once.
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/memory.h"
 #include "kernels/cuda/plan.h"
+#include "kernels/parameters.h"
 #include "kernels/preprocess.h"
 
 // Takes pieces of the block; while `base` is NULL it only adds up how much is needed, and finds the largest
@@ -13,7 +15,7 @@ struct packer {
     const struct weights *weights;
     char *base;
     size_t used, largest;
-    float *host, *staged; // one tensor as float, here and on the device
+    float *host, *staged; // one tensor as float, here (twice: it is reordered) and on the device
 };
 
 static void *take(struct packer *packer, size_t size)
@@ -23,40 +25,62 @@ static void *take(struct packer *packer, size_t size)
     return packer->base ? packer->base + at : NULL;
 }
 
-// (c', 3, height, width) -> (c', height, width, 3): the order of a patch's bytes in the view.
-static void channels_last(const struct operation *convolution, const float *from, size_t channels, float *to)
+// Takes a piece for floats, which host will hold; false while only adding up.
+static bool take_floats(struct packer *packer, float **to, size_t count)
 {
-    size_t area = (size_t)convolution->kernel_height * (size_t)convolution->kernel_width;
-    for (size_t out = 0; out < channels; out++)
-        for (size_t pixel = 0; pixel < area; pixel++)
-            for (size_t channel = 0; channel < 3; channel++)
-                to[(out * area + pixel) * 3 + channel] = from[(out * 3 + channel) * area + pixel];
+    *to = take(packer, count * sizeof **to);
+    packer->largest = count > packer->largest ? count : packer->largest;
+    return packer->base != NULL;
 }
 
-// The tensor as float in staged.
-static enum status stage(struct packer *packer, const struct weight *weight,
-                         const struct operation *convolution, struct error *err)
+static enum status upload(struct packer *packer, float *to, const float *from, size_t count,
+                          struct error *err)
 {
-    float *values = packer->host;
-    weight_to_float(weight, values);
-    weights_discard_pages(packer->weights, weight);
-    if (convolution) {
-        values += packer->largest;
-        channels_last(convolution, packer->host, (size_t)weight->shape[0], values);
-    }
-    return device_upload(&packer->plan->cuda->device, packer->staged, values, weight->count * sizeof(float),
-                         err);
+    return device_upload(&packer->plan->cuda->device, to, from, count * sizeof *to, err);
 }
 
-static enum status pack_vector(struct packer *packer, const char *name, float **to, struct error *err)
+static enum status pack_bias(struct packer *packer, struct step *step, struct error *err)
 {
-    const struct weight *weight = weights_find(packer->weights, name);
-    *to = take(packer, weight->count * sizeof(float));
-    packer->largest = weight->count > packer->largest ? weight->count : packer->largest;
-    if (!packer->base)
+    const struct network *network = packer->plan->network;
+    size_t count = parameters_bias_count(network, step->operation);
+    if (count == 0 || !take_floats(packer, &step->bias, count))
         return STATUS_OK;
-    weight_to_float(weight, packer->host);
-    return device_upload(&packer->plan->cuda->device, *to, packer->host, weight->count * sizeof(float), err);
+    parameters_read(network, step->operation, packer->weights, NULL, packer->host);
+    return upload(packer, step->bias, packer->host, count, err);
+}
+
+// Weight and bias as they are.
+static enum status pack_vectors(struct packer *packer, struct step *step, struct error *err)
+{
+    const struct network *network = packer->plan->network;
+    size_t count = parameters_weight_count(network, step->operation);
+    float *weight;
+    enum status status = STATUS_OK;
+    if (take_floats(packer, &weight, count)) {
+        parameters_read(network, step->operation, packer->weights, packer->host, NULL);
+        status = upload(packer, weight, packer->host, count, err);
+    }
+    step->weight = weight;
+    return status == STATUS_OK ? pack_bias(packer, step, err) : status;
+}
+
+// (channels, 1, height, width) -> (height, width, channels)
+static enum status pack_depthwise(struct packer *packer, struct step *step, struct error *err)
+{
+    const struct network *network = packer->plan->network;
+    size_t count = parameters_weight_count(network, step->operation);
+    size_t channels = (size_t)network->tensors[step->operation->output].columns, area = count / channels;
+    float *weight;
+    enum status status = STATUS_OK;
+    if (take_floats(packer, &weight, count)) {
+        float *turned = packer->host + packer->largest;
+        parameters_read(network, step->operation, packer->weights, packer->host, NULL);
+        for (size_t i = 0; i < count; i++)
+            turned[i % area * channels + i / area] = packer->host[i];
+        status = upload(packer, weight, turned, count, err);
+    }
+    step->weight = weight;
+    return status == STATUS_OK ? pack_bias(packer, step, err) : status;
 }
 
 static enum status convert(struct packer *packer, void *to, enum storage storage, const float *from, int rows,
@@ -70,27 +94,58 @@ static enum status convert(struct packer *packer, void *to, enum storage storage
     return device_check(&packer->plan->cuda->device, "converting weights", err);
 }
 
+// (n, channels, height, width) -> (n, height, width, channels), the order of a window, and zeros up to k
+// values.
+static void channels_last(const struct operation *convolution, const float *from, size_t n, size_t filter,
+                          float *to, size_t k)
+{
+    size_t area = (size_t)convolution->kernel_height * (size_t)convolution->kernel_width;
+    size_t channels = filter / area;
+    memset(to, 0, n * k * sizeof *to);
+    for (size_t i = 0; i < n * filter; i++) {
+        size_t place = i % area, channel = i / area % channels;
+        to[i / filter * k + place * channels + channel] = from[i];
+    }
+}
+
+// The weight as float in staged, rows of k values.
+static enum status stage(struct packer *packer, const struct operation *operation, size_t n, size_t k,
+                         struct error *err)
+{
+    const struct network *network = packer->plan->network;
+    float *values = packer->host;
+    parameters_read(network, operation, packer->weights, values, NULL);
+    if (operation->kind == OP_CONVOLUTION) {
+        values += packer->largest;
+        channels_last(operation, packer->host, n, parameters_weight_count(network, operation) / n, values, k);
+    }
+    return upload(packer, packer->staged, values, n * k, err);
+}
+
 static enum status pack_matrix(struct packer *packer, struct step *step, enum storage storage,
                                struct error *err)
 {
-    const struct weight *weight = weights_find(packer->weights, step->operation->weight);
+    const struct cuda_plan *plan = packer->plan;
     struct device *device = &packer->plan->cuda->device;
-    int n = (int)weight->shape[0], k = (int)(weight->count / (size_t)weight->shape[0]);
-    step->weight = take(packer, weight->count * storage_size(storage));
+    size_t n = (size_t)plan->network->tensors[step->operation->output].columns;
+    size_t k = (size_t)plan->activations[step->input].columns;
+    if (step->windowed)
+        k *= (size_t)step->operation->kernel_height * (size_t)step->operation->kernel_width;
+    step->weight = take(packer, n * k * storage_size(storage));
     if (storage == STORE_UINT8) {
-        step->scale = take(packer, (size_t)n * sizeof *step->scale);
-        step->sums = take(packer, (size_t)n * sizeof *step->sums);
+        step->scale = take(packer, n * sizeof *step->scale);
+        step->sums = take(packer, n * sizeof *step->sums);
     }
-    packer->largest = weight->count > packer->largest ? weight->count : packer->largest;
+    packer->largest = n * k > packer->largest ? n * k : packer->largest;
     if (!packer->base)
         return STATUS_OK;
-    bool convolution = step->operation->kind == OP_CONVOLUTION;
-    enum status status = stage(packer, weight, convolution ? step->operation : NULL, err);
+    enum status status = stage(packer, step->operation, n, k, err);
     if (status != STATUS_OK)
         return status;
     if (storage != STORE_UINT8)
-        return convert(packer, step->weight, storage, packer->staged, n, k, err);
-    cuda_quantise_weights(device->compute, packer->staged, n, k, step->weight, step->scale, step->sums);
+        return convert(packer, step->weight, storage, packer->staged, (int)n, (int)k, err);
+    cuda_quantise_weights(device->compute, packer->staged, (int)n, (int)k, step->weight, step->scale,
+                          step->sums);
     return device_check(device, "quantising weights", err);
 }
 
@@ -116,9 +171,10 @@ static enum status pack_product(struct packer *packer, struct step *step, struct
         return STATUS_OK;
     }
     enum status status = pack_matrix(packer, step, input->storage, err);
-    if (status == STATUS_OK && step->operation->bias[0])
-        status = pack_vector(packer, step->operation->bias, &step->bias, err);
-    if (status != STATUS_OK || !step->operation->bias[0] || output->storage == STORE_FP32)
+    if (status == STATUS_OK)
+        status = pack_bias(packer, step, err);
+    if (status != STATUS_OK || output->storage == STORE_FP32 ||
+        parameters_bias_count(plan->network, step->operation) == 0)
         return status;
     step->bias_half = take(packer, (size_t)output->columns * 2);
     return packer->base
@@ -128,14 +184,18 @@ static enum status pack_product(struct packer *packer, struct step *step, struct
 
 static enum status pack_step(struct packer *packer, struct step *step, struct error *err)
 {
+    enum status status = STATUS_OK;
     if (step->kind == STEP_PRODUCT)
-        return pack_product(packer, step, err);
-    if (step->kind != STEP_LAYERNORM && step->kind != STEP_TOKENS)
-        return STATUS_OK;
-    float *weight = NULL;
-    enum status status = pack_vector(packer, step->operation->weight, &weight, err);
-    step->weight = weight;
-    return status == STATUS_OK ? pack_vector(packer, step->operation->bias, &step->bias, err) : status;
+        status = pack_product(packer, step, err);
+    else if (step->kind == STEP_DEPTHWISE)
+        status = pack_depthwise(packer, step, err);
+    else if (step->kind == STEP_LAYERNORM || step->kind == STEP_TOKENS)
+        status = pack_vectors(packer, step, err);
+    else if (step->kind == STEP_CLASS_MAP)
+        step->weight = (step - 1)->weight; // the head's, which is float
+    if (packer->base && step->operation && status == STATUS_OK)
+        parameters_discard_pages(step->operation, packer->weights);
+    return status;
 }
 
 static enum status pack_all(struct packer *packer, struct error *err)
@@ -166,7 +226,7 @@ enum status cuda_pack(struct cuda_plan *plan, const struct weights *weights, str
     if (status == STATUS_OK)
         status = device_alloc(device, &staged, packer.largest * sizeof(float), err);
     packer.staged = staged;
-    packer.host = memory_try_alloc(2 * packer.largest * sizeof(float)); // twice: channels_last
+    packer.host = memory_try_alloc(2 * packer.largest * sizeof(float));
     if (status == STATUS_OK && !packer.host)
         status = error_set(err, STATUS_FATAL, "no memory to convert the weights of %s",
                            plan->network->architecture);

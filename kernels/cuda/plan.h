@@ -1,9 +1,9 @@
 // plan.h: a network turned into launches over memory that is laid out once.
 //
-// build.c turns operations into steps (fusing neighbours, dropping rows that nobody reads) and gives
-// activations their places; pack.c brings the weights to the device in the type they are multiplied in; run.c
-// runs slices of a batch; backend.c is the backend's table. A batch is worked off in slices of at most
-// SLICE_MAX images: the next slice's views travel while one computes, and memory does not grow with the
+// build.c and its builders turn operations into steps (fusing neighbours, dropping rows that nobody reads)
+// and give activations their places; pack.c brings the weights to the device in the type they are multiplied
+// in; run.c runs slices of a batch; backend.c is the backend's table. A batch is worked off in slices of at
+// most SLICE_MAX images: the next slice's views travel while one computes, and memory does not grow with the
 // batch.
 //
 // Thread: as backend.h says, one at a time for the backend.
@@ -49,19 +49,27 @@ enum step_kind {
     STEP_GELU,
     STEP_ADD,
     STEP_CONVERT,
+    STEP_DEPTHWISE,
+    STEP_MAX_POOL,
+    STEP_SUM_ROWS,
+    STEP_SCALE,
+    STEP_CLASS_MAP,
     STEP_KIND_COUNT
 };
 
 struct step {
     enum step_kind kind;
     const struct operation *operation; // of the network: names of weights, numbers
-    int input, second, output;         // activations; second: the residual; -1: none
+    int input, second, output;         // activations; second: the residual, the gate, the logits; -1: none
     bool first_row;                    // of each image only, although input or output have more
     int first_column, columns;         // of the output that this product computes
-    bool gelu;
-    bool map; // attention: write the class token's weights
+    enum finish finish;
+    bool windowed; // product: its rows are the windows of the operation, a convolution
+    bool map;      // attention: write the class token's weights
+    int group;     // sum of rows: how many, and what it is multiplied with
+    float factor;
     // Filled in by pack.c; of the device. Product: weight, bias, and for bytes scale and sums. LayerNorm:
-    // weight, bias. Tokens: weight is the class token, bias the positions.
+    // weight, bias. Tokens: weight is the class token, bias the positions. Class map: the head's weight.
     void *weight;
     float *bias;
     void *bias_half; // the library wants the output's type
@@ -74,7 +82,7 @@ struct cuda_plan {
     struct plan plan; // first
     struct cuda_backend *cuda;
     struct network *network;         // ours
-    enum storage product, attention; // what they multiply
+    enum storage product, attention; // what they multiply; a convolutional network's maps are product's
     int slice;                       // images at most
     struct step *steps;
     int step_count;
@@ -95,10 +103,11 @@ struct cuda_plan {
     struct device_graph *graphs[GRAPH_SIZES];
 };
 
-// REJECTED names an operation or a shape that the backend lacks.
-enum status cuda_check_network(const struct network *network, enum precision precision, struct error *err);
+// REJECTED names an operation, a shape or a precision that the backend lacks; both.
+enum status cuda_check_network(const struct network *network, enum precision precision,
+                               struct error *err) MUST_CHECK;
 // Fills steps, activations and their places, for a plan whose network, types and slice are set.
-void cuda_build(struct cuda_plan *plan, bool attention_map);
+enum status cuda_build(struct cuda_plan *plan, bool map, struct error *err) MUST_CHECK;
 // Uploads the weights that the steps name. FATAL: no memory, device lost.
 enum status cuda_pack(struct cuda_plan *plan, const struct weights *weights, struct error *err) MUST_CHECK;
 

@@ -112,6 +112,11 @@ __device__ inline float gelu_of(float x)
     return 0.5f * x * (1.0f + erff(x * 0.70710678f));
 }
 
+__device__ inline float sigmoid_of(float x)
+{
+    return 1.0f / (1.0f + expf(-x));
+}
+
 // The scale of values between low and high, both including zero; as the CPU's quantise.
 __device__ inline quantised_row quantise_range(float low, float high)
 {

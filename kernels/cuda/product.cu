@@ -5,6 +5,9 @@
 //
 // A block makes one tile of out, its warps one part each. 64 bytes of k at a time go through shared memory:
 // on Ampere by copies that run three tiles ahead, on Turing through registers, one tile ahead.
+//
+// A convolution is the same product: the rows of a are windows of maps, gathered while they are copied; the
+// channels of a place are whole steps.
 #include "kernels/cuda/tensor_core.cuh"
 
 namespace
@@ -13,6 +16,7 @@ namespace
 constexpr int STEP = 64;  // bytes of k in a tile
 constexpr int CHUNK = 16; // bytes that one thread copies
 constexpr int CHUNKS = STEP / CHUNK;
+static_assert(STEP == WINDOW_ROW_BYTES, "ops.h asks for whole steps");
 
 template <typename T> struct sum_of {
     using type = float;
@@ -40,30 +44,79 @@ __device__ inline int place(int row, int chunk)
     return row * STEP + ((chunk ^ (row >> 1 & (CHUNKS - 1))) * CHUNK);
 }
 
-// What a thread copies in each step: its chunks of the tile of a, then of the tile of the weights. Rows
-// beyond the last are read as the last: what is made of them is not written.
-template <typename T, typename Shape> struct loader {
+// A window of the maps: its first place, and where that begins, counted in places from the first of all maps.
+// Either may lie in the padding.
+struct corner {
+    int y, x, place;
+    __device__ corner(const window &window, int row)
+    {
+        int windows = window.out_height * window.out_width;
+        y = row % windows / window.out_width * window.stride - window.padding;
+        x = row % window.out_width * window.stride - window.padding;
+        place = (row / windows * window.height + y) * window.width + x;
+    }
+};
+
+// What a thread copies in each step, steps in ascending order: its chunks of the tile of a, then of the tile
+// of the weights. Rows beyond the last are read as the last: what is made of them is not written.
+template <typename T, typename Shape, bool windowed> struct loader {
+    static constexpr int copies_of_a = Shape::rows * CHUNKS / Shape::threads;
     const char *bases[2]; // of a, of the weights
     uint32_t offsets[Shape::copies];
     int k_bytes;
+    // windowed: of each row's window y in the high half and x in the low one; the step's place and its bytes
+    // from there, the same for all threads
+    const window &over;
+    int row_bytes, corners[windowed ? copies_of_a : 1], y, x, channel;
 
     __device__ loader(const product_call &call, int first_row, int first_column)
+        : over(call.window), row_bytes((int)call.a.stride * (int)sizeof(T)), y(0), x(0), channel(0)
     {
         bases[0] = static_cast<const char *>(call.a.data);
         bases[1] = static_cast<const char *>(call.weight);
         k_bytes = call.a.columns * (int)sizeof(T);
+        if constexpr (windowed)
+            k_bytes *= over.kernel * over.kernel;
 #pragma unroll
         for (int i = 0; i < Shape::copies; i++) {
             bool of_a = tile_row(i) < Shape::rows;
             int row = of_a ? first_row + tile_row(i) : first_column + tile_row(i) - Shape::rows;
-            int last = (of_a ? call.a.rows : call.out.columns) - 1;
-            uint32_t stride = of_a ? (uint32_t)call.a.stride * (uint32_t)sizeof(T) : (uint32_t)k_bytes;
-            offsets[i] = (uint32_t)(row < last ? row : last) * stride + (uint32_t)offset();
+            int last = (of_a ? call.out.rows : call.out.columns) - 1;
+            uint32_t stride = of_a ? (uint32_t)row_bytes : (uint32_t)k_bytes;
+            row = row < last ? row : last;
+            if (windowed && of_a) {
+                const corner corner(over, row);
+                corners[i % copies_of_a] = (int)((uint32_t)corner.y << 16 | (uint32_t)(corner.x & 0xffff));
+                row = corner.place;
+            }
+            offsets[i] = (uint32_t)row * stride + (uint32_t)offset();
         }
     }
+    // NULL: zeros, of the padding or beyond the end of k.
     __device__ const char *from(int i, int step) const
     {
-        return bases[i * Shape::threads / CHUNKS >= Shape::rows] + (offsets[i] + (uint32_t)(step * STEP));
+        bool of_a = i < copies_of_a;
+        if constexpr (windowed) {
+            int at_y = (corners[i % copies_of_a] >> 16) + y, at_x = (int16_t)corners[i % copies_of_a] + x;
+            if (of_a && ((unsigned)at_y >= (unsigned)over.height || (unsigned)at_x >= (unsigned)over.width))
+                return nullptr;
+            if (of_a)
+                return bases[0] +
+                       (uint32_t)(offsets[i] + (uint32_t)((y * over.width + x) * row_bytes + channel));
+        } else if (step * STEP + offset() >= k_bytes) {
+            return nullptr;
+        }
+        return bases[!of_a] + (offsets[i] + (uint32_t)(step * STEP));
+    }
+    __device__ void advance()
+    {
+        if constexpr (windowed) {
+            channel += STEP;
+            x += channel == row_bytes;
+            channel = channel == row_bytes ? 0 : channel;
+            y += x == over.kernel;
+            x = x == over.kernel ? 0 : x;
+        }
     }
     __device__ static int tile_row(int i)
     {
@@ -79,21 +132,23 @@ template <typename T, typename Shape> struct loader {
         return place((int)threadIdx.x / CHUNKS, (int)threadIdx.x % CHUNKS) +
                i * Shape::threads / CHUNKS * STEP;
     }
-    __device__ bool inside(int step) const
-    {
-        return step * STEP + offset() < k_bytes;
-    }
-    __device__ void copy(unsigned char *tile, int step) const
+    __device__ void copy(unsigned char *tile, int step)
     {
 #pragma unroll
-        for (int i = 0; i < Shape::copies; i++)
-            copy_aside(tile + target(i), from(i, inside(step) ? step : 0), inside(step));
+        for (int i = 0; i < Shape::copies; i++) {
+            const char *source = from(i, step);
+            copy_aside(tile + target(i), source ? source : bases[0], source != nullptr);
+        }
+        advance();
     }
-    __device__ void fetch(uint4 held[Shape::copies], int step) const
+    __device__ void fetch(uint4 held[Shape::copies], int step)
     {
 #pragma unroll
-        for (int i = 0; i < Shape::copies; i++)
-            held[i] = inside(step) ? *reinterpret_cast<const uint4 *>(from(i, step)) : make_uint4(0, 0, 0, 0);
+        for (int i = 0; i < Shape::copies; i++) {
+            const char *source = from(i, step);
+            held[i] = source ? *reinterpret_cast<const uint4 *>(source) : make_uint4(0, 0, 0, 0);
+        }
+        advance();
     }
     __device__ static void put(unsigned char *tile, const uint4 held[Shape::copies])
     {
@@ -154,16 +209,24 @@ __device__ inline float scaled(const product_call &call, int sum, int row, int c
     return (float)(sum - scale.zero * call.column_sum[column]) * (scale.scale * call.column_scale[column]);
 }
 
-template <typename Sum>
+// Half: what out holds when it is not float.
+template <typename Half, typename Sum>
 __device__ inline float finished(const product_call &call, Sum sum, int row, int column)
 {
     float value = scaled(call, sum, row, column);
     if (call.bias)
         value += call.bias[column];
-    if (call.gelu)
+    if (call.finish == FINISH_GELU)
         value = gelu_of(value);
-    if (call.residual)
-        value += call.residual[row * call.residual_stride + column];
+    int64_t at = row * call.residual_stride + column;
+    if (call.residual && call.out.storage == STORE_FP32)
+        value += static_cast<const float *>(call.residual)[at];
+    else if (call.residual)
+        value += to_float(static_cast<const Half *>(call.residual)[at]);
+    if (call.finish == FINISH_RELU)
+        value = fmaxf(value, 0.0f);
+    else if (call.finish >= FINISH_SILU)
+        value = (call.finish == FINISH_SILU ? value : 1.0f) * sigmoid_of(value);
     return value;
 }
 
@@ -209,9 +272,9 @@ __device__ inline void write_tile(const product_call &call, const accumulator<T,
                 const auto *pair = &sums.sums[i][j][2 * half];
                 if (column >= call.out.columns)
                     continue;
-                float first = finished(call, pair[0], row, column), second = 0;
+                float first = finished<Half>(call, pair[0], row, column), second = 0;
                 if (column + 1 < call.out.columns)
-                    second = finished(call, pair[1], row, column + 1);
+                    second = finished<Half>(call, pair[1], row, column + 1);
                 write_two<Half>(call, row, column, first, second);
             }
         }
@@ -220,8 +283,8 @@ __device__ inline void write_tile(const product_call &call, const accumulator<T,
 
 template <bool aside> constexpr int stages_of = aside ? 3 : 2;
 
-template <typename T, typename Shape>
-__device__ inline void sum_aside(accumulator<T, Shape> &sums, const loader<T, Shape> &from,
+template <typename T, typename Shape, bool windowed>
+__device__ inline void sum_aside(accumulator<T, Shape> &sums, loader<T, Shape, windowed> &from,
                                  unsigned char *shared)
 {
     constexpr int stages = stages_of<true>;
@@ -242,8 +305,8 @@ __device__ inline void sum_aside(accumulator<T, Shape> &sums, const loader<T, Sh
     }
 }
 
-template <typename T, typename Shape>
-__device__ inline void sum_through_registers(accumulator<T, Shape> &sums, const loader<T, Shape> &from,
+template <typename T, typename Shape, bool windowed>
+__device__ inline void sum_through_registers(accumulator<T, Shape> &sums, loader<T, Shape, windowed> &from,
                                              unsigned char *shared)
 {
     uint4 held[Shape::copies];
@@ -251,26 +314,29 @@ __device__ inline void sum_through_registers(accumulator<T, Shape> &sums, const 
     from.fetch(held, 0);
     from.put(shared, held);
     __syncthreads();
-#pragma unroll 1 // two steps at once take more registers than there are
-    for (int step = 0; step < steps; step++) {
-        if (step + 1 < steps)
+    // 128 registers are just enough: for one step at a time, and for plain rows with the last step apart.
+    constexpr bool apart = !windowed;
+#pragma unroll 1
+    for (int step = 0; step < steps - apart; step++) {
+        if (apart || step + 1 < steps)
             from.fetch(held, step + 1);
         sums.add(shared + step % 2 * Shape::bytes);
-        if (step + 1 < steps)
+        if (apart || step + 1 < steps)
             from.put(shared + (step + 1) % 2 * Shape::bytes, held);
         __syncthreads();
     }
+    if (apart)
+        sums.add(shared + (steps - 1) % 2 * Shape::bytes);
 }
 
-// Half: what out holds when it is not float.
-template <typename T, typename Half, typename Shape, bool aside>
+template <typename T, typename Half, typename Shape, bool aside, bool windowed>
 __global__ void __launch_bounds__(Shape::threads, 512 / Shape::threads)
     product_kernel(const product_call call)
 {
     if constexpr (COMPILES_FOR(aside)) {
         DYNAMIC_SHARED(shared);
         int first_row = (int)blockIdx.y * Shape::rows, first_column = (int)blockIdx.x * Shape::columns;
-        loader<T, Shape> from(call, first_row, first_column);
+        loader<T, Shape, windowed> from(call, first_row, first_column);
         accumulator<T, Shape> sums;
         if constexpr (aside)
             sum_aside(sums, from, shared);
@@ -280,32 +346,32 @@ __global__ void __launch_bounds__(Shape::threads, 512 / Shape::threads)
     }
 }
 
-template <typename T, typename Half, typename Shape, bool aside>
+template <typename T, typename Half, typename Shape, bool aside, bool windowed>
 void launch(device_stream stream, const product_call &call)
 {
     dim3 grid((unsigned)divide_up(call.out.columns, Shape::columns),
               (unsigned)divide_up(call.out.rows, Shape::rows));
-    auto kernel = product_kernel<T, Half, Shape, aside>;
+    auto kernel = product_kernel<T, Half, Shape, aside, windowed>;
     LAUNCH(kernel, grid, Shape::threads, stages_of<aside> * Shape::bytes, stream, call);
 }
 
 // The larger tile reads less, the smaller keeps more of the device busy.
-template <typename T, typename Half, bool aside>
+template <typename T, typename Half, bool aside, bool windowed>
 void launch_best(device_stream stream, const product_call &call)
 {
     int tiles = divide_up(call.out.columns, large_tile::columns) * divide_up(call.out.rows, large_tile::rows);
     if (2 * tiles > 3 * call.multiprocessors)
-        launch<T, Half, large_tile, aside>(stream, call);
+        launch<T, Half, large_tile, aside, windowed>(stream, call);
     else
-        launch<T, Half, small_tile, aside>(stream, call);
+        launch<T, Half, small_tile, aside, windowed>(stream, call);
 }
 
-template <typename T, typename Half> void launch_for(device_stream stream, const product_call &call)
+template <typename T, bool aside> void launch_half(device_stream stream, const product_call &call)
 {
-    if (call.compute_capability >= 80)
-        launch_best<T, Half, true>(stream, call);
+    if (call.window.kernel > 0)
+        launch_best<T, T, aside, true>(stream, call);
     else
-        launch_best<T, Half, false>(stream, call);
+        launch_best<T, T, aside, false>(stream, call);
 }
 
 // ---- float ----
@@ -322,17 +388,43 @@ __device__ inline void load_float_tile(float tile[FLOAT_STEP][FLOAT_PITCH], cons
         tile[column + i][row] = inside ? from[(first + row) * stride + step + column + i] : 0.0f;
     }
 }
+// The same of windows.
+__device__ inline void load_float_windows(float tile[FLOAT_STEP][FLOAT_PITCH], const product_call &call,
+                                          int first, int step)
+{
+    int row = first + (int)threadIdx.x / 4, column = (int)threadIdx.x % 4 * 4;
+    int place = step / call.a.columns, channel = step % call.a.columns + column;
+    const window &window = call.window;
+    const corner corner(window, row);
+    int y = place / window.kernel, x = place % window.kernel;
+    bool inside = row < call.out.rows && (unsigned)(corner.y + y) < (unsigned)window.height &&
+                  (unsigned)(corner.x + x) < (unsigned)window.width;
+    float4 values = make_float4(0, 0, 0, 0);
+    if (inside)
+        values = load_four(static_cast<const float *>(call.a.data) +
+                           (int64_t)(corner.place + y * window.width + x) * call.a.stride + channel);
+    tile[column][row - first] = values.x;
+    tile[column + 1][row - first] = values.y;
+    tile[column + 2][row - first] = values.z;
+    tile[column + 3][row - first] = values.w;
+}
 
 // 16 x 16 threads of 4 x 4 values each.
-__global__ void __launch_bounds__(FLOAT_THREADS) float_kernel(const product_call call)
+template <bool windowed>
+__global__ void __launch_bounds__(FLOAT_THREADS, 4) float_kernel(const product_call call)
 {
     __shared__ __align__(16) float a[FLOAT_STEP][FLOAT_PITCH], b[FLOAT_STEP][FLOAT_PITCH];
     int first_row = (int)blockIdx.y * FLOAT_TILE, first_column = (int)blockIdx.x * FLOAT_TILE;
     int row = (int)threadIdx.x / 16 * 4, column = (int)threadIdx.x % 16 * 4, k = call.a.columns;
+    if constexpr (windowed)
+        k *= call.window.kernel * call.window.kernel;
     float sums[4][4] = {};
     for (int step = 0; step < k; step += FLOAT_STEP) {
-        load_float_tile(a, static_cast<const float *>(call.a.data), call.a.stride, first_row, call.a.rows,
-                        step, k);
+        if constexpr (windowed)
+            load_float_windows(a, call, first_row, step);
+        else
+            load_float_tile(a, static_cast<const float *>(call.a.data), call.a.stride, first_row, call.a.rows,
+                            step, k);
         load_float_tile(b, static_cast<const float *>(call.weight), k, first_column, call.out.columns, step,
                         k);
         __syncthreads();
@@ -352,7 +444,7 @@ __global__ void __launch_bounds__(FLOAT_THREADS) float_kernel(const product_call
             if (first_row + row + y < call.out.rows && first_column + column + x < call.out.columns)
                 static_cast<float *>(
                     call.out.data)[(first_row + row + y) * call.out.stride + first_column + column + x] =
-                    finished(call, sums[y][x], first_row + row + y, first_column + column + x);
+                    finished<float>(call, sums[y][x], first_row + row + y, first_column + column + x);
 }
 
 // A few columns only, as the head's: one warp a value. Which kernel is taken depends on the columns alone.
@@ -360,7 +452,7 @@ constexpr int NARROW = 32, NARROW_WARPS = 4;
 
 __global__ void __launch_bounds__(NARROW_WARPS *WARP) narrow_kernel(const product_call call)
 {
-    int column = (int)blockIdx.x * NARROW_WARPS + (int)threadIdx.x / WARP, row = (int)blockIdx.y;
+    int column = (int)blockIdx.y * NARROW_WARPS + (int)threadIdx.x / WARP, row = (int)blockIdx.x;
     int lane = (int)threadIdx.x % WARP;
     if (column >= call.out.columns)
         return;
@@ -372,31 +464,37 @@ __global__ void __launch_bounds__(NARROW_WARPS *WARP) narrow_kernel(const produc
     sum = warp_sum(sum);
     if (lane == 0)
         static_cast<float *>(call.out.data)[row * call.out.stride + column] =
-            finished(call, sum, row, column);
+            finished<float>(call, sum, row, column);
 }
 
 void launch_float(device_stream stream, const product_call &call)
 {
-    if (call.out.columns <= NARROW) {
-        dim3 grid((unsigned)divide_up(call.out.columns, NARROW_WARPS), (unsigned)call.out.rows);
+    if (call.out.columns <= NARROW && call.window.kernel == 0) {
+        dim3 grid((unsigned)call.out.rows, (unsigned)divide_up(call.out.columns, NARROW_WARPS));
         LAUNCH(narrow_kernel, grid, NARROW_WARPS * WARP, 0, stream, call);
-    } else {
-        dim3 grid((unsigned)divide_up(call.out.columns, FLOAT_TILE),
-                  (unsigned)divide_up(call.out.rows, FLOAT_TILE));
-        LAUNCH(float_kernel, grid, FLOAT_THREADS, 0, stream, call);
+        return;
     }
+    dim3 grid((unsigned)divide_up(call.out.columns, FLOAT_TILE),
+              (unsigned)divide_up(call.out.rows, FLOAT_TILE));
+    auto kernel = call.window.kernel > 0 ? float_kernel<true> : float_kernel<false>;
+    LAUNCH(kernel, grid, FLOAT_THREADS, 0, stream, call);
 }
 
 } // namespace
 
 void cuda_product(device_stream stream, const product_call *call)
 {
+    bool aside = call->compute_capability >= 80;
     if (call->a.storage == STORE_FP32)
         launch_float(stream, *call);
-    else if (call->a.storage == STORE_FP16)
-        launch_for<__half, __half>(stream, *call);
+    else if (call->a.storage == STORE_UINT8 && aside)
+        launch_best<uint8_t, __half, true, false>(stream, *call);
     else if (call->a.storage == STORE_UINT8)
-        launch_for<uint8_t, __half>(stream, *call);
-    else if (call->compute_capability >= 80)
-        launch_best<__nv_bfloat16, __nv_bfloat16, true>(stream, *call);
+        launch_best<uint8_t, __half, false, false>(stream, *call);
+    else if (call->a.storage == STORE_FP16 && aside)
+        launch_half<__half, true>(stream, *call);
+    else if (call->a.storage == STORE_FP16)
+        launch_half<__half, false>(stream, *call);
+    else if (aside)
+        launch_half<__nv_bfloat16, true>(stream, *call);
 }

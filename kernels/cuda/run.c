@@ -22,6 +22,18 @@ static struct matrix matrix_of(const struct cuda_plan *plan, int index, bool fir
                            .scale_stride = step};
 }
 
+static struct window window_of(const struct operation *operation)
+{
+    int kernel = operation->kernel_width, stride = operation->stride, padding = operation->padding;
+    return (struct window){.height = operation->height,
+                           .width = operation->width,
+                           .kernel = kernel,
+                           .stride = stride,
+                           .padding = padding,
+                           .out_height = (operation->height + 2 * padding - kernel) / stride + 1,
+                           .out_width = (operation->width + 2 * padding - kernel) / stride + 1};
+}
+
 static struct product_call product_of(const struct cuda_plan *plan, const struct step *step, int images)
 {
     const struct device *device = &plan->cuda->device;
@@ -29,7 +41,7 @@ static struct product_call product_of(const struct cuda_plan *plan, const struct
         .a = matrix_of(plan, step->input, step->first_row, images),
         .weight = step->weight,
         .bias = step->bias,
-        .gelu = step->gelu,
+        .finish = step->finish,
         .out = matrix_of(plan, step->output, step->first_row, images),
         .column_scale = step->scale,
         .column_sum = step->sums,
@@ -38,6 +50,8 @@ static struct product_call product_of(const struct cuda_plan *plan, const struct
     };
     call.out.data = (char *)call.out.data + (size_t)step->first_column * storage_size(call.out.storage);
     call.out.columns = step->columns;
+    if (step->windowed)
+        call.window = window_of(step->operation);
     if (step->second >= 0) {
         struct matrix residual = matrix_of(plan, step->second, step->first_row, images);
         call.residual = residual.data;
@@ -72,6 +86,31 @@ static enum status run_product(const struct cuda_plan *plan, const struct step *
     return STATUS_OK;
 }
 
+static void run_windows(const struct cuda_plan *plan, const struct step *step, int images)
+{
+    const struct window_call call = {.in = matrix_of(plan, step->input, false, images),
+                                     .out = matrix_of(plan, step->output, false, images),
+                                     .window = window_of(step->operation),
+                                     .weight = step->weight,
+                                     .bias = step->bias,
+                                     .silu = step->finish == FINISH_SILU};
+    if (step->kind == STEP_DEPTHWISE)
+        cuda_depthwise(plan->cuda->device.compute, &call);
+    else
+        cuda_max_pool(plan->cuda->device.compute, &call);
+}
+
+static void run_class_map(const struct cuda_plan *plan, const struct step *step, int images)
+{
+    const struct class_map_call call = {.features = matrix_of(plan, step->input, false, images),
+                                        .places = plan->activations[step->input].rows,
+                                        .classes = plan->plan.classes,
+                                        .weight = step->weight,
+                                        .logits = matrix_of(plan, step->second, false, images).data,
+                                        .map = plan->map};
+    cuda_class_map(plan->cuda->device.compute, &call);
+}
+
 static enum status run_step(const struct cuda_plan *plan, const struct step *step, int images,
                             struct error *err)
 {
@@ -82,8 +121,7 @@ static enum status run_step(const struct cuda_plan *plan, const struct step *ste
         in = matrix_of(plan, step->input, first, images);
     switch (step->kind) {
     case STEP_PATCHES:
-        cuda_patches(stream, plan->views, plan->table, plan->network->image_size, step->operation->stride,
-                     out);
+        cuda_patches(stream, plan->views, plan->table, window_of(step->operation), out);
         break;
     case STEP_TOKENS:
         cuda_tokens(stream, in, plan->activations[step->input].rows, step->weight, step->bias, out);
@@ -104,6 +142,20 @@ static enum status run_step(const struct cuda_plan *plan, const struct step *ste
         break;
     case STEP_CONVERT:
         cuda_convert(stream, in, out);
+        break;
+    case STEP_DEPTHWISE:
+    case STEP_MAX_POOL:
+        run_windows(plan, step, images);
+        break;
+    case STEP_SUM_ROWS:
+        cuda_sum_rows(stream, in, plan->activations[step->input].rows, step->group, step->factor, out);
+        break;
+    case STEP_SCALE:
+        cuda_scale(stream, in, plan->activations[step->input].rows,
+                   matrix_of(plan, step->second, false, images), out);
+        break;
+    case STEP_CLASS_MAP:
+        run_class_map(plan, step, images);
         break;
     case STEP_KIND_COUNT:
         break;

@@ -1,8 +1,8 @@
 // bench_gpu.c: the CUDA backend on a real GPU: checks it against the CPU, and times it. tests/bench/gpu.sh
 // runs it.
 //
-//     bench_gpu check                              small networks in every precision, batches and slots,
-//     vit_tiny bench_gpu time ARCHITECTURE PRECISION BATCH...  one line for each batch size
+//     bench_gpu check          small networks, vit_tiny, resnet18, efficientnet_b4: every precision, batches,
+//     slots bench_gpu time ARCHITECTURE PRECISION BATCH...  one line for each batch size
 //
 // Weights and views are random. Exit code 1: a check failed; 77: there is no GPU, with the reason.
 #include <math.h>
@@ -12,7 +12,7 @@
 
 #include "common/clock.h"
 #include "kernels/cpu/plain.h"
-#include "tests/support/mini_vit.h"
+#include "tests/support/mini_cnn.h"
 
 enum { CLASSES = 8, CHECK_IMAGES = 70, MAP_MOST = 4 * MINI_PATCHES, LEAST_RUNS = 20, MOST_RUNS = 2000 };
 
@@ -133,8 +133,10 @@ static void check_network(struct backend *cuda, struct backend *reference, const
         char what[64], text[128];
         if (precision == PRECISION_BF16 && strncmp(cuda->device_class, "sm_7", 4) == 0)
             continue;
+        if (precision == PRECISION_INT8 && !network_map_is_attention(network))
+            continue;
         snprintf(what, sizeof what, "%.24s %dx%d %s", network->architecture, network->tensors[2].columns,
-                 network->operations[network->attention].heads, precision_names[precision]);
+                 network_map_heads(network), precision_names[precision]);
         plan = prepare(cuda, network, precision, CHECK_IMAGES, true);
         run(plan, views, CHECK_IMAGES, &found);
         snprintf(text, sizeof text, "%s: logits, of the range", what);
@@ -159,10 +161,18 @@ static int check(void)
         check_network(cuda, plain, network);
         network_free(network);
     }
-    struct network *tiny = NULL;
-    must(network_build(&tiny, "vit_tiny_patch16_224", CLASSES, &err), &err);
-    check_network(cuda, cpu, tiny);
-    network_free(tiny);
+    struct network *convolutional[] = {mini_resnet(), mini_efficientnet()};
+    for (int i = 0; i < 2; i++) {
+        check_network(cuda, plain, convolutional[i]);
+        network_free(convolutional[i]);
+    }
+    static const char *const whole[] = {"vit_tiny_patch16_224", "resnet18", "efficientnet_b4"};
+    for (int i = 0; i < 3; i++) {
+        struct network *network = NULL;
+        must(network_build(&network, whole[i], CLASSES, &err), &err);
+        check_network(cuda, cpu, network);
+        network_free(network);
+    }
     must(cuda->ops->health(cuda, &err), &err);
     backend_close(cpu);
     backend_close(plain);

@@ -22,7 +22,7 @@ usage() {
 pack() { # DIR BUILD
     local to=$1 build=$2 file
     mkdir -p "$to/lib"
-    for file in bench_gpu gpu_test_ops gpu_test_products libskinsight_cuda.so; do
+    for file in bench_gpu gpu_test_ops gpu_test_products gpu_test_maps libskinsight_cuda.so; do
         cp "$build/bin/$file" "$to/" || exit 1
         strip --strip-debug "$to/$file"
     done
@@ -56,7 +56,7 @@ step() { # NAME SECONDS COMMAND...: runs it with its output in a log too
 }
 
 run() { # DIR OUT
-    local from=$1 batches="1 2 4 8 16 32 64 128 256" failed=0 precision
+    local from=$1 batches="1 2 4 8 16 32 64 128 256" failed=0 precision network
     out=$2
     mkdir -p "$out"
     LD_LIBRARY_PATH=$(find_cublas):$from/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
@@ -72,18 +72,26 @@ run() { # DIR OUT
     local watcher=$!
     step ops 30 "$from/gpu_test_ops" || failed=1
     step products 60 "$from/gpu_test_products" || failed=1
-    step check 60 "$from/bench_gpu" check || failed=1
-    step check-own 60 env SKINSIGHT_CUDA_PRODUCTS=own "$from/bench_gpu" check || failed=1
+    step maps 60 "$from/gpu_test_maps" || failed=1
+    step check 90 "$from/bench_gpu" check || failed=1
+    step check-own 90 env SKINSIGHT_CUDA_PRODUCTS=own "$from/bench_gpu" check || failed=1
     if command -v compute-sanitizer >/dev/null; then
-        local small=("$from/bench_gpu" time vit_tiny_patch16_224 fp16 3)
-        step memcheck 60 compute-sanitizer --error-exitcode 1 "${small[@]}" || failed=1
+        for network in vit_tiny_patch16_224 resnet18; do
+            step "memcheck-$network" 40 compute-sanitizer --error-exitcode 1 "$from/bench_gpu" time $network fp16 3 || failed=1
+        done
         step racecheck 90 compute-sanitizer --tool racecheck --error-exitcode 1 "$from/gpu_test_products" || failed=1
+        step racecheck-maps 40 compute-sanitizer --tool racecheck --error-exitcode 1 "$from/gpu_test_maps" || failed=1
     fi
     for precision in bf16 fp16 int8; do
         # shellcheck disable=SC2086
         step "time-$precision" 40 "$from/bench_gpu" time vit_base_patch16_224 $precision $batches
     done
     step time-fp32 20 "$from/bench_gpu" time vit_base_patch16_224 fp32 1 64
+    for network in resnet18 efficientnet_b4; do
+        for precision in bf16 fp16; do
+            step "time-$network-$precision" 15 "$from/bench_gpu" time $network $precision 1 8 64 256
+        done
+    done
     export SKINSIGHT_CUDA_TUNING=$out/tuned.txt
     for precision in bf16 fp16; do
         SKINSIGHT_CUDA_TUNE=1 step "tune-$precision" 40 "$from/bench_gpu" time vit_base_patch16_224 $precision 1 8 64 256

@@ -139,31 +139,44 @@ static void test_gelu_and_add(void **state)
     release_test(b);
 }
 
-static void test_patches(void **state)
+// Views of odd shape; a kernel of 7 that reaches over the edge, and patches that do not.
+static void check_patches(struct window window, int columns)
 {
-    (void)state;
-    enum { SIDE = 24, PATCH = 8, IMAGES = 3, ACROSS = SIDE / PATCH, ROW = 3 * PATCH * PATCH };
-    enum { BYTES = IMAGES * SIDE * SIDE * 3 };
-    uint8_t *views = cuda_memory(BYTES);
-    static double expected[IMAGES * ACROSS * ACROSS * ROW];
+    enum { IMAGES = 3 };
+    int windows = window.out_height * window.out_width, line = window.width * 3;
+    size_t bytes = (size_t)(IMAGES * window.height * line);
+    int values = IMAGES * windows * columns, row = 3 * window.kernel * window.kernel;
+    uint8_t *views = cuda_memory(bytes);
+    double *expected = memory_alloc((size_t)values * sizeof *expected);
     const float mean[3] = {0.4f, 0.5f, 0.6f}, std[3] = {0.2f, 0.25f, 0.3f};
     float *table = cuda_memory(3 * 256 * sizeof *table);
     preprocess_table(mean, std, table);
-    for (size_t i = 0; i < BYTES; i++)
+    for (size_t i = 0; i < bytes; i++)
         views[i] = (uint8_t)random_weights_bits(5, "views", i);
-    for (int i = 0; i < IMAGES * ACROSS * ACROSS * ROW; i++) {
-        int value = i % ROW, patch = i / ROW % (ACROSS * ACROSS), image = i / ROW / (ACROSS * ACROSS);
-        int y = patch / ACROSS * PATCH + value / (3 * PATCH), x = patch % ACROSS * PATCH + value / 3 % PATCH;
-        expected[i] = (double)table[value % 3 * 256 + views[((image * SIDE + y) * SIDE + x) * 3 + value % 3]];
+    for (int i = 0; i < values; i++) {
+        int value = i % columns, place = i / columns % windows, image = i / columns / windows;
+        int y = place / window.out_width * window.stride - window.padding + value / (3 * window.kernel);
+        int x = place % window.out_width * window.stride - window.padding + value / 3 % window.kernel;
+        if (value < row && y >= 0 && y < window.height && x >= 0 && x < window.width)
+            expected[i] = (double)
+                table[value % 3 * 256 + views[(image * window.height + y) * line + x * 3 + value % 3]];
     }
     for (enum storage storage = STORE_FP32; storage < STORE_UINT8; storage++) {
-        struct matrix out = empty(storage, IMAGES * ACROSS * ACROSS, ROW);
-        cuda_patches(NULL, views, table, SIDE, PATCH, out);
+        struct matrix out = empty(storage, IMAGES * windows, columns);
+        cuda_patches(NULL, views, table, window, out);
         near("patches", &out, expected, 0);
         release(out);
     }
+    free(expected);
     cuda_memory_free(views);
     cuda_memory_free(table);
+}
+
+static void test_patches(void **state)
+{
+    (void)state;
+    check_patches((struct window){24, 24, 8, 8, 0, 3, 3}, 192);
+    check_patches((struct window){11, 13, 7, 2, 3, 6, 7}, 152); // five zeros behind 147 values
 }
 
 static void test_tokens(void **state)

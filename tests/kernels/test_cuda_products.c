@@ -28,15 +28,15 @@ static void expect_product(const struct product_call *call, const double *a, con
                            double *expected)
 {
     int n = call->out.columns, k = call->a.columns;
+    const float *residual = call->residual; // where there is one, out is float
     for (int row = 0; row < call->out.rows; row++)
         for (int column = 0; column < n; column++) {
             double sum = call->bias ? (double)call->bias[column] : 0;
             for (int i = 0; i < k; i++)
                 sum += a[row * k + i] * weight[column * k + i];
-            if (call->gelu)
+            if (call->finish == FINISH_GELU)
                 sum = sum / 2 * (1 + erf(sum * M_SQRT1_2));
-            expected[row * n + column] =
-                sum + (call->residual ? (double)call->residual[row * n + column] : 0);
+            expected[row * n + column] = sum + (residual ? (double)residual[row * n + column] : 0);
         }
 }
 
@@ -73,7 +73,7 @@ static void check_product(enum storage storage, int capability, const struct pro
     struct test_matrix residual = filled("residual", STORE_FP32, shape->m, shape->n);
     struct product_call call = {.a = a.matrix,
                                 .bias = shape->bias ? bias.matrix.data : NULL,
-                                .gelu = shape->gelu,
+                                .finish = shape->gelu ? FINISH_GELU : FINISH_NONE,
                                 .residual = shape->residual ? residual.matrix.data : NULL,
                                 .residual_stride = shape->n,
                                 .out = empty(out, shape->m, shape->n),

@@ -31,6 +31,8 @@ static rd_kafka_headers_t *dead_letter_headers(const struct worker *worker, cons
         add_header(headers, "value_omitted", "true");
     if (job->key_omitted)
         add_header(headers, "key_omitted", "true");
+    if (job->replayed)
+        add_header(headers, "replayed", "true");
     return headers;
 }
 

@@ -157,6 +157,8 @@ def test_replayed_in_vain(stack):
         for round_ in (1, 2):
             fleet.wait_answers(3 * round_)
             fleet.check(jobs=3 * round_)
+            marked = [letter for letter in fleet.read("dead_letters_topic") if letter.headers.get("replayed") == b"true"]
+            expect_equal(len(marked), 3 * (round_ - 1), "letters that say they are of a replayed job")
             lines, said = replay(fleet, reason="invalid_json")
             expect_equal(len(lines), 3, "jobs replayed")
             expect_equal("not sent: a later letter holds the same job" in said, round_ == 2, f"it said {said}")

@@ -109,7 +109,7 @@ def make_images(folder, count):
 # ---- Kafka, by kcat ----------------------------------------------------------------------------------------
 
 DEAD_LETTER_HEADERS = ("error_code", "error_message", "source_topic", "source_partition", "source_offset",
-                       "failed_at", "worker", "value_omitted")
+                       "failed_at", "worker", "value_omitted", "key_omitted", "replayed")
 HEADER_START = re.compile(rb"(?:^|,)(" + "|".join(DEAD_LETTER_HEADERS).encode() + rb")=")
 
 

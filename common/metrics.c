@@ -47,6 +47,9 @@ static const char *const lookups[] = {"hit", "miss", "unavailable"};
 static const char *const waits[] = {"answered", "taken_over", "timed_out", "unavailable"};
 static const char *const checks[] = {"passed", "failed"};
 static const char *const transactions[] = {"committed", "aborted", "unknown"};
+static const char *const memories[] = {"used", "total"};
+static const char *const powers[] = {"drawn", "limit"};
+static const char *const clocks[] = {"now", "most"};
 static const char *const stages[] = {"fetch", "decode", "batch", "infer", "postprocess", "publish", "total"};
 
 static const double batch_sizes[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 0};
@@ -99,6 +102,21 @@ static const struct metric_row rows[METRIC_COUNT] = {
     [METRIC_READY] = {"skinsight_ready", GAUGE, "0 or 1", "1 while /readyz says yes.", NO_LABEL},
     [METRIC_KNOWN_ANSWERS] = {"skinsight_known_answer_checks_total", COUNTER, "checks",
                               "Checks of the device by images with known answers.", LABEL("outcome", checks)},
+    [METRIC_GPU_UTILISATION] =
+        {"skinsight_gpu_utilisation_ratio", GAUGE, "ratio",
+         "Share of time in which the GPU ran a kernel. Every GPU figure is 0 without one, "
+         "and where it does not tell.",
+         NO_LABEL},
+    [METRIC_GPU_MEMORY] = {"skinsight_gpu_memory_bytes", GAUGE, "bytes", "Memory of the GPU.",
+                           LABEL("kind", memories)},
+    [METRIC_GPU_TEMPERATURE] = {"skinsight_gpu_temperature_celsius", GAUGE, "degrees Celsius",
+                                "Temperature of the GPU.", NO_LABEL},
+    [METRIC_GPU_POWER] = {"skinsight_gpu_power_watts", GAUGE, "watts", "Power of the GPU, and its limit.",
+                          LABEL("kind", powers)},
+    [METRIC_GPU_CLOCK] = {"skinsight_gpu_clock_hertz", GAUGE, "hertz", "Clock of the GPU's multiprocessors.",
+                          LABEL("kind", clocks)},
+    [METRIC_GPU_MEMORY_ERRORS] = {"skinsight_gpu_uncorrected_memory_errors", GAUGE, "errors",
+                                  "Uncorrectable memory errors since the GPU's driver was loaded.", NO_LABEL},
     [METRIC_CONFIDENCE] = {"skinsight_prediction_confidence_ratio", HISTOGRAM, "probability",
                            "Probability of the primary diagnosis.", NO_LABEL, .buckets = confidences},
     [METRIC_PREDICTIONS] = {"skinsight_predictions_total", COUNTER, "predictions",

@@ -27,6 +27,12 @@ enum metric {
     METRIC_UNFINISHED_JOBS,   // gauge: taken and not yet answered
     METRIC_READY,             // gauge: 1 when /readyz says yes
     METRIC_KNOWN_ANSWERS,     // counter, label outcome: 0 passed, 1 failed
+    METRIC_GPU_UTILISATION,   // gauge
+    METRIC_GPU_MEMORY,        // gauge, label kind: 0 used, 1 total
+    METRIC_GPU_TEMPERATURE,   // gauge
+    METRIC_GPU_POWER,         // gauge, label kind: 0 drawn, 1 limit
+    METRIC_GPU_CLOCK,         // gauge, label kind: 0 now, 1 most
+    METRIC_GPU_MEMORY_ERRORS, // gauge
     METRIC_CONFIDENCE,        // histogram of the primary diagnosis' probability
     METRIC_PREDICTIONS,       // counter, label class
     METRIC_ACTIONS,           // counter, label action: 0 monitor, 1 routine_referral, 2 urgent_referral

@@ -14,7 +14,8 @@ enum fault {
     FAULT_DEVICE_ERROR_AT, // SKINSIGHT_TEST_DEVICE_ERROR_AT=<n>: the device fails at batch n, counted from 0
     FAULT_COMMIT_FIRST,    // SKINSIGHT_TEST_COMMIT_FIRST=1: the offsets are committed before the answers
     FAULT_KEEP_STALE,      // SKINSIGHT_TEST_KEEP_STALE=1: jobs of an assignment that was lost go on
-    FAULT_SHORT_KEY, // SKINSIGHT_TEST_SHORT_KEY=1: a cache key has 4 bits, and no value is compared with it
+    FAULT_SHORT_KEY,   // SKINSIGHT_TEST_SHORT_KEY=1: a cache key has 4 bits, and no value is compared with it
+    FAULT_REPORTED_AT, // SKINSIGHT_TEST_FAULT_REPORTED_AT=<n>: it has a fault from the n-th question on
     FAULT_COUNT
 };
 

@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "kernels/cuda/plugin.h"
 #include "worker/cache.h"
 #include "worker/faults.h"
 #include "worker/publish.h"
@@ -18,6 +19,7 @@ static const float logits_tolerance = 1e-4f; // of the largest minus the smalles
 static const float probability_tolerance = 0.03f;
 
 enum { CHECK_PASSED, CHECK_FAILED };
+enum { FIGURES_INTERVAL_MS = 1000 };
 
 struct health {
     struct worker *worker;
@@ -26,11 +28,13 @@ struct health {
     bool has_own;                                  // own was filled in by the first check
     float own[KNOWN_ANSWERS_MOST][LESION_CLASSES]; // what this device answered first
     uint8_t *views[KNOWN_ANSWERS_MOST];
-    float *maps;      // of one image, not looked at; NULL: the plan gives none
-    int64_t interval; // batches between two checks; 0: none
-    int64_t batches;  // since the last good check
-    int64_t computed; // batches of jobs, ever
-    int64_t good_at;  // Unix ms: when the last good check began
+    float *maps;           // of one image, not looked at; NULL: the plan gives none
+    int64_t interval;      // batches between two checks; 0: none
+    int64_t batches;       // since the last good check
+    int64_t computed;      // batches of jobs, ever
+    int64_t good_at;       // Unix ms: when the last good check began
+    int64_t asked;         // for faults, where a test wants one
+    int64_t figures_at_ms; // monotonic: when the figures were read; 0: never
 };
 
 struct health *health_new(struct worker *worker)
@@ -114,6 +118,45 @@ static enum status run_device(struct health *health, const uint8_t *const *views
     return status;
 }
 
+// The backend, and the fault that a test asks for.
+static enum status ask_device(struct health *health, struct error *err)
+{
+    int64_t number;
+    struct backend *backend = health->worker->engine.backend;
+    enum status status = backend->ops->health(backend, err);
+    if (status == STATUS_OK && fault_number(FAULT_REPORTED_AT, &number) && health->asked++ >= number)
+        status = error_set(err, STATUS_FATAL, "the device reported a fault because a test asked for it");
+    if (status != STATUS_OK)
+        atomic_store(&health->worker->device, DEVICE_LOST);
+    return status;
+}
+
+static void set_figure(enum metric metric, unsigned label, double value)
+{
+    if (value >= 0) // else the device does not tell
+        metrics_set(metric, label, value);
+}
+
+static void read_figures(struct health *health)
+{
+    struct gpu_figures figures;
+    int64_t now_ms = clock_monotonic_ms();
+    if (health->figures_at_ms > 0 && now_ms - health->figures_at_ms < FIGURES_INTERVAL_MS)
+        return;
+    health->figures_at_ms = now_ms;
+    if (!cuda_plugin_figures(health->worker->engine.backend, &figures))
+        return;
+    set_figure(METRIC_GPU_UTILISATION, 0, figures.utilisation_percent / 100.0);
+    set_figure(METRIC_GPU_MEMORY, 0, (double)figures.memory_used);
+    set_figure(METRIC_GPU_MEMORY, 1, (double)figures.memory_total);
+    set_figure(METRIC_GPU_TEMPERATURE, 0, figures.temperature_c);
+    set_figure(METRIC_GPU_POWER, 0, figures.power_mw / 1e3);
+    set_figure(METRIC_GPU_POWER, 1, figures.power_limit_mw / 1e3);
+    set_figure(METRIC_GPU_CLOCK, 0, figures.clock_mhz * 1e6);
+    set_figure(METRIC_GPU_CLOCK, 1, figures.clock_max_mhz * 1e6);
+    set_figure(METRIC_GPU_MEMORY_ERRORS, 0, (double)figures.ecc_uncorrected);
+}
+
 static enum status check_image(struct health *health, int index, struct error *err)
 {
     struct health_tolerance tolerance = {health->worker->engine.plan->precision,
@@ -165,12 +208,9 @@ static void tell_failure(struct health *health, int index, struct error *err)
 
 enum status health_check(struct health *health, struct error *err)
 {
-    struct backend *backend = health->worker->engine.backend;
     int64_t begun_at = clock_wall_ms();
     int index = -1;
-    enum status status = backend->ops->health(backend, err);
-    if (status != STATUS_OK)
-        atomic_store(&health->worker->device, DEVICE_LOST);
+    enum status status = ask_device(health, err);
     while (status == STATUS_OK && ++index < health->known.count)
         status = check_image(health, index, err);
     if (status != STATUS_OK) {
@@ -184,6 +224,18 @@ enum status health_check(struct health *health, struct error *err)
     metrics_add(METRIC_KNOWN_ANSWERS, CHECK_PASSED, 1);
     atomic_store(&health->worker->device, DEVICE_GOOD);
     return STATUS_OK;
+}
+
+enum status health_look(struct health *health, struct error *err)
+{
+    if (atomic_load(&health->worker->device) != DEVICE_GOOD)
+        return STATUS_OK; // what became of it is told
+    enum status status = ask_device(health, err);
+    if (status == STATUS_OK)
+        read_figures(health);
+    else
+        LOG_ERROR("device_fault", "reason=\"%s\"", err->message);
+    return status;
 }
 
 bool health_is_finite(const float *logits, int count)
@@ -213,7 +265,7 @@ enum status health_run(struct health *health, const uint8_t *const *views, int c
         if (status == STATUS_OK)
             health->batches++;
     }
-    return status;
+    return status == STATUS_OK ? health_look(health, err) : status;
 }
 
 enum status health_check_if_due(struct health *health, struct error *err)

@@ -1,4 +1,6 @@
-// health.h: whether the device computes right. Images made from seeds are computed before the first job,
+// health.h: whether the device is well and computes right. It is asked for faults (of its memory, its driver)
+// after every batch, before an answer is passed on, and every second while there is none; its figures go to
+// the metrics. Images made from seeds are computed before the first job,
 // after every device error and every known_answer_batches batches, and compared
 //   - with the answers the model directory holds, within a tolerance that depends on the precision, and
 //   - with this device's own first answers, bit for bit: a flipped bit in its memory shows.
@@ -20,6 +22,8 @@ void health_free(struct health *health);
 
 // Checks now. FATAL: the device is not to be used any more; worker->device says so.
 enum status health_check(struct health *health, struct error *err) MUST_CHECK;
+// Asks the device whether it has a fault, and once a second for its figures. FATAL: as for health_check.
+enum status health_look(struct health *health, struct error *err) MUST_CHECK;
 // Checks where known_answer_batches have been run since the last check.
 enum status health_check_if_due(struct health *health, struct error *err) MUST_CHECK;
 // plan_run for a batch of jobs. A device error, or a logit that is no number (the input is bytes: it should

@@ -1,5 +1,5 @@
 // infer.c: stage 4. Runs batches on the device, which is checked by known images first and again and again
-// (health.h). Thread: one for each device.
+// (health.h), and asked for faults while it has nothing to do. Thread: one for each device.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +11,8 @@
 #include "worker/latency.h"
 #include "worker/stages.h"
 #include "worker/watchdog.h"
+
+enum { LOOK_INTERVAL_MS = 1000 };
 
 // The batch's results before they are dealt out; sized once for the largest batch.
 struct results {
@@ -83,12 +85,14 @@ static void run_batch(struct worker *worker, struct health *health, struct batch
     }
 }
 
-// Before the first job. What comes in after a failure is ended by run_batch.
-static void check_first(struct worker *worker, struct health *health)
+// The check before the first job, or a look while there is none. What comes in after a failure is ended by
+// run_batch.
+static void watch_over(struct worker *worker, struct health *health,
+                       enum status (*look)(struct health *health, struct error *err))
 {
     struct error err;
     watchdog_begin();
-    enum status status = health_check(health, &err);
+    enum status status = look(health, &err);
     watchdog_end();
     if (status != STATUS_OK)
         worker_fail(worker, &err);
@@ -102,9 +106,14 @@ void infer_loop(struct worker *worker)
     results.logits = memory_alloc(batch_max * LESION_CLASSES * sizeof(float));
     results.maps = results.map_size ? memory_alloc(batch_max * results.map_size * sizeof(float)) : NULL;
     struct health *health = health_new(worker);
-    check_first(worker, health);
+    watch_over(worker, health, health_check);
     void *batch;
-    while (queue_pop(&worker->inboxes[STAGE_INFER], &batch, QUEUE_WAIT_FOREVER) == QUEUE_OK) {
+    enum queue_result result;
+    while ((result = queue_pop(&worker->inboxes[STAGE_INFER], &batch, LOOK_INTERVAL_MS)) != QUEUE_CLOSED) {
+        if (result == QUEUE_TIMEOUT) {
+            watch_over(worker, health, health_look);
+            continue;
+        }
         run_batch(worker, health, batch, &results);
         free(batch);
     }

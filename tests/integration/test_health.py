@@ -151,6 +151,23 @@ def test_a_device_error(stack):
         fleet.check(jobs=len(images))
 
 
+def test_a_device_that_reports_a_fault(stack):
+    """No answer after it, whether it comes with a batch or while the worker is idle; another worker does the rest."""
+    images = harness.make_images(stack.folder / "fault", 30)
+    with stack.fleet("fault", partitions=1) as fleet:
+        def start(name, asked):
+            return fleet.start(name, instance="one", **SIMULATED,
+                               environment={"SKINSIGHT_TEST_FAULT_REPORTED_AT": str(asked)})
+        ended_badly(start("idle", 2), 'device_fault reason="the device reported a fault')
+        fleet.submit(*images)
+        ended_badly(start("broken", 12), 'device_fault reason="the device reported a fault')
+        published = len(fleet.answers())
+        expect(published < 12, f"{published} answers were published, the fault is there after the 12th batch")
+        fleet.start("mended", instance="one", **SIMULATED).wait_ready()
+        fleet.wait_answers(len(images))
+        fleet.check(jobs=len(images))
+
+
 def test_a_device_that_hangs(stack):
     """The watchdog names the stage, /readyz says so, and the process ends."""
     with stack.fleet("hangs", partitions=1) as fleet:
@@ -165,5 +182,5 @@ def test_a_device_that_hangs(stack):
 if __name__ == "__main__":
     harness.main([test_checked_at_start_and_again, test_a_device_unlike_the_stored_answers,
                   test_a_directory_without_known_answers, test_a_flipped_bit, test_a_flipped_bit_leaves_the_cache,
-                  test_a_device_error,
+                  test_a_device_error, test_a_device_that_reports_a_fault,
                   test_a_device_that_hangs], "kafka", "redis")

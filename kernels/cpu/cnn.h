@@ -15,11 +15,11 @@
 #include "kernels/cpu/conv_ops.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/team.h"
+#include "kernels/memory_plan.h"
 
 enum {
     CNN_MAX_STEPS = NETWORK_MAX_OPERATIONS,
     CNN_MAX_TENSORS = NETWORK_MAX_TENSORS + CNN_MAX_STEPS,
-    CNN_MAX_SLOTS = 32,
 };
 
 struct cnn_backend {
@@ -29,12 +29,12 @@ struct cnn_backend {
     const struct conv_ops *ops;
 };
 
-// A feature map of one chunk. Row r of image i begins at memory + slot offset + (i * rows + r) * row_stride.
+// A feature map of one chunk. Row r of image i begins at memory + its place's offset + (i * rows + r) *
+// row_stride.
 struct cnn_tensor {
     int rows, columns; // of one image; rows 0: no step makes it
-    size_t row_stride, size;
-    int slot;      // -1: nowhere
-    int last_step; // that reads it
+    size_t row_stride;
+    struct memory_value memory;
 };
 
 enum cnn_step_kind {
@@ -77,8 +77,7 @@ struct cnn_plan {
     int step_count;
     struct cnn_tensor *tensors;
     int tensor_count;
-    size_t slot_offsets[CNN_MAX_SLOTS], slot_sizes[CNN_MAX_SLOTS];
-    int slot_count;
+    struct memory_plan places;
     char *memory; // feature maps, then each thread's windows
     size_t memory_size, scratch_offset, scratch_size;
     char *weights;
@@ -122,7 +121,7 @@ enum status cnn_pack_weights(struct cnn_plan *plan, const struct weights *weight
 static inline float *cnn_row(const struct cnn_plan *plan, int tensor, int row)
 {
     const struct cnn_tensor *t = &plan->tensors[tensor];
-    return (float *)(plan->memory + plan->slot_offsets[t->slot] + (size_t)row * t->row_stride);
+    return (float *)(plan->memory + plan->places.offsets[t->memory.place] + (size_t)row * t->row_stride);
 }
 
 void cnn_run_product(const struct cnn_run *run, const struct cnn_step *step);

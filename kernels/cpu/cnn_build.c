@@ -21,11 +21,6 @@ struct builder {
     int scale_of[NETWORK_MAX_TENSORS]; // the OP_SCALE left to its reader; -1: none
 };
 
-static size_t round_up(size_t value, size_t to)
-{
-    return (value + to - 1) / to * to;
-}
-
 // Whole cache lines, but for rows of a few channels. A stride of many powers of two would put the rows of a
 // tile all into the same few places of the first-level cache.
 size_t cnn_row_stride(int columns)
@@ -33,7 +28,7 @@ size_t cnn_row_stride(int columns)
     size_t size = (size_t)columns * sizeof(float);
     if (size < 64)
         return size;
-    size = round_up(size, 64);
+    size = memory_round_up(size, 64);
     return size % 1024 == 0 ? size + 64 : size;
 }
 
@@ -55,29 +50,17 @@ size_t cnn_point_stride(int rows, size_t row_stride)
 static void shape_tensor(struct cnn_plan *plan, int index, int rows, int columns)
 {
     size_t stride = cnn_row_stride(columns);
-    plan->tensors[index] = (struct cnn_tensor){.rows = rows,
-                                               .columns = columns,
-                                               .row_stride = stride,
-                                               .size = stride * (size_t)rows * (size_t)plan->chunk,
-                                               .slot = -1,
-                                               .last_step = -1};
+    plan->tensors[index] =
+        (struct cnn_tensor){.rows = rows,
+                            .columns = columns,
+                            .row_stride = stride,
+                            .memory = {stride * (size_t)rows * (size_t)plan->chunk, -1, MEMORY_NOWHERE}};
 }
 
 // The only operation that reads the tensor; -1: none, several, or somebody after all of them.
 static int only_reader(const struct builder *builder, int tensor)
 {
-    int found = -1;
-    if (tensor == builder->network->logits || tensor == builder->plan->feature_map)
-        return -1;
-    for (int i = 0; i < builder->network->operation_count; i++) {
-        const struct operation *operation = &builder->network->operations[i];
-        if (operation->input == tensor || operation->second == tensor) {
-            if (found >= 0)
-                return -1;
-            found = i;
-        }
-    }
-    return found;
+    return tensor == builder->plan->feature_map ? -1 : network_only_reader(builder->network, tensor);
 }
 
 static struct cnn_step *add_step(struct builder *builder, enum cnn_step_kind kind,
@@ -253,59 +236,23 @@ static void find_last_steps(struct cnn_plan *plan)
         const int used[] = {step->input, step->residual, step->gate, step->output, step->sums};
         for (size_t j = 0; j < sizeof used / sizeof used[0]; j++)
             if (used[j] >= 0)
-                plan->tensors[used[j]].last_step = i;
+                plan->tensors[used[j]].memory.last_step = i;
     }
-    plan->tensors[plan->network->logits].last_step = plan->step_count;
+    plan->tensors[plan->network->logits].memory.last_step = plan->step_count;
     if (plan->feature_map >= 0)
-        plan->tensors[plan->feature_map].last_step = plan->step_count;
-}
-
-// The free slot that has to grow least, or a new one.
-static int best_slot(const struct cnn_plan *plan, const int *busy_until, int step, size_t size)
-{
-    int best = plan->slot_count;
-    size_t best_growth = size;
-    for (int slot = 0; slot < plan->slot_count; slot++) {
-        size_t growth = size > plan->slot_sizes[slot] ? size - plan->slot_sizes[slot] : 0;
-        if (busy_until[slot] < step && growth < best_growth) {
-            best = slot;
-            best_growth = growth;
-        }
-    }
-    return best;
-}
-
-static void place_tensor(struct cnn_plan *plan, int *busy_until, int index, int tensor, int residual)
-{
-    struct cnn_tensor *output = &plan->tensors[tensor];
-    const struct cnn_tensor *other = residual < 0 ? NULL : &plan->tensors[residual];
-    if (other && other->last_step == index && other->size == output->size)
-        output->slot = other->slot; // every value is read before it is written
-    else
-        output->slot = best_slot(plan, busy_until, index, output->size);
-    assert(output->slot < CNN_MAX_SLOTS);
-    if (output->slot == plan->slot_count)
-        plan->slot_sizes[plan->slot_count++] = 0;
-    if (output->size > plan->slot_sizes[output->slot])
-        plan->slot_sizes[output->slot] = output->size;
-    busy_until[output->slot] = output->last_step;
+        plan->tensors[plan->feature_map].memory.last_step = plan->step_count;
 }
 
 static void place_tensors(struct cnn_plan *plan)
 {
-    int busy_until[CNN_MAX_SLOTS];
     for (int i = 0; i < plan->step_count; i++) {
         const struct cnn_step *step = &plan->steps[i];
-        place_tensor(plan, busy_until, i, step->output, step->residual);
+        memory_plan_place(&plan->places, &plan->tensors[step->output].memory, i,
+                          step->residual < 0 ? NULL : &plan->tensors[step->residual].memory);
         if (step->sums >= 0)
-            place_tensor(plan, busy_until, i, step->sums, -1);
+            memory_plan_place(&plan->places, &plan->tensors[step->sums].memory, i, NULL);
     }
-    size_t at = 0;
-    for (int slot = 0; slot < plan->slot_count; slot++) {
-        plan->slot_offsets[slot] = at;
-        at += round_up(plan->slot_sizes[slot], 4096) + 64;
-    }
-    plan->scratch_offset = round_up(at, 64);
+    plan->scratch_offset = memory_round_up(memory_plan_lay_out(&plan->places, 4096, 64), 64);
 }
 
 static void find_scratch(struct cnn_plan *plan)
@@ -316,7 +263,7 @@ static void find_scratch(struct cnn_plan *plan)
         if (step->kind != CNN_PRODUCT || (step->direct && step->gate < 0))
             continue;
         int rows = cnn_block_tiles(kernel, step) * kernel->tile_rows;
-        size_t size = round_up((size_t)rows * cnn_row_stride(step->depth), 64) + 64;
+        size_t size = memory_round_up((size_t)rows * cnn_row_stride(step->depth), 64) + 64;
         if (step->winograd)
             size = WINOGRAD_POINTS * (cnn_point_stride(rows, cnn_row_stride(step->depth)) +
                                       cnn_point_stride(rows, (size_t)kernel->panel_columns * sizeof(float)));

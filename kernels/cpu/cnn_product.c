@@ -18,8 +18,8 @@ struct product {
     int held[TEAM_MAX_THREADS]; // the block whose windows lie in a thread's scratch; -1: none
 };
 
-// In whole cache lines: up to 60 bytes more than asked for are read and written. The slots of memory end with
-// as much room, and what is written behind a window's row is written again by the next one.
+// In whole cache lines: up to 60 bytes more than asked for are read and written. The places of memory end
+// with as much room, and what is written behind a window's row is written again by the next one.
 static void copy_lines(float *to, const float *from, size_t values)
 {
     for (size_t i = 0; i < values; i += 16)

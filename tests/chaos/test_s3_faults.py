@@ -15,7 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import chaos
 from harness import expect, expect_equal, wait_until
 
-IMAGES = 6
+IMAGES, IMAGES_LONG = 6, 30
 SKEWED = b"<?xml version='1.0'?><Error><Code>RequestTimeTooSkewed</Code><Message>clock</Message></Error>"
 
 
@@ -107,15 +107,16 @@ def run_fault(stored, fleet, name, break_it, mend_it=None):
     stored.proxy.tell("clear")
     stored.gateway.set(None, 0)
     break_it()
-    fleet.write_jobs(list(stored.jobs(IMAGES)))
+    images = stored.stack.size(IMAGES, IMAGES_LONG)
+    fleet.write_jobs(list(stored.jobs(images)))
     if mend_it:
         mend_it()
-    chaos.wait_all(fleet, None, stored.number, 90)
+    chaos.wait_all(fleet, None, stored.number, stored.stack.size(90, 400))
     answers = [answer for answer in chaos.answers_of(fleet) if answer["provenance"]["source"]["offset"] >= before]
     missing = [answer["prediction"]["attention_map_error"] for answer in answers
                if "prediction" in answer and answer["prediction"]["attention_map_url"] is None]
     errors = dict(chaos.error_codes(answers))
-    print(f"S3 {name}: {IMAGES} jobs, {len(missing)} maps missing ({missing[:1]}), errors {errors}", flush=True)
+    print(f"S3 {name}: {images} jobs, {len(missing)} maps missing ({missing[:1]}), errors {errors}", flush=True)
     return len(missing), errors
 
 
@@ -126,13 +127,15 @@ def test_s3_faults(stack):
                     s3_endpoint=f"http://127.0.0.1:{stored.proxy.port}", object_timeout_ms=1000,
                     job_budget_ms=stack.size(8000, 30000)).wait_ready()
         tell, gateway = stored.proxy.tell, stored.gateway
+        half = stack.size(IMAGES, IMAGES_LONG) // 2
+        burst = stack.size(8, 10)  # with the breaker's pauses 7 and 17 s
         resets = len(stored.proxy.done("reset"))
         enough = lambda: wait_until(lambda: len(stored.proxy.done("reset")) >= resets + 3, "3 resets")
-        healed = {"a burst of 500": (lambda: gateway.set("500", 8), None),
-                  "a burst of 503": (lambda: gateway.set("503", 8), None),
-                  "4 bodies cut short": (lambda: gateway.set("truncate", 4), None),
+        healed = {"a burst of 500": (lambda: gateway.set("500", burst), None),
+                  "a burst of 503": (lambda: gateway.set("503", burst), None),
+                  "bodies cut short": (lambda: gateway.set("truncate", stack.size(4, 10)), None),
                   "resets at half": (lambda: tell("connection every * reset 120"), lambda: (enough(), tell("clear"))),
-                  "hangs for 2 s": (lambda: tell("connection every * hang"), lambda: (time.sleep(2), tell("clear"))),
+                  f"hangs for {stack.size(2, 10)} s": (lambda: tell("connection every * hang"), lambda: (time.sleep(stack.size(2, 10)), tell("clear"))),
                   "1 KB/s": (lambda: tell("connection every * slow 1000"), None)}
         for name, (break_it, mend_it) in healed.items():
             missing, errors = run_fault(stored, fleet, name, break_it, mend_it)
@@ -140,8 +143,8 @@ def test_s3_faults(stack):
         for name, break_it in {"refuses the clock": lambda: gateway.set("skew", 10**6),
                                "hangs for good": lambda: tell("connection every * hang")}.items():
             missing, errors = run_fault(stored, fleet, name, break_it)
-            expect_equal(errors, {"image_unavailable": IMAGES // 2}, f"{name}: errors, one for each stored image")
-            expect_equal(missing, IMAGES // 2, f"{name}: maps missing, one for each inline image")
+            expect_equal(errors, {"image_unavailable": half}, f"{name}: errors, one for each stored image")
+            expect_equal(missing, half, f"{name}: maps missing, one for each inline image")
         tell("clear")
         gateway.set(None, 0)
         missing, errors = run_fault(stored, fleet, "well again", lambda: None)

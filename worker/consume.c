@@ -148,6 +148,8 @@ static bool copy_message(struct worker *worker, const rd_kafka_message_t *messag
                  KEY_LIMIT);
     job_stamp(job, MOMENT_CONSUMED);
     struct error err;
+    if (key_size > 0 && !job->key.data)
+        return false;
     return message->len == 0 || buffer_append(&job->value, message->payload, message->len, &err) == STATUS_OK;
 }
 

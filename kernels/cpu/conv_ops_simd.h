@@ -181,18 +181,17 @@ SIMD_INLINE void sum_strip(const struct depthwise_block *b, const float *row, si
 }
 
 // Stores what the convolution has for a strip of places, with its activation, and adds it to the row's sums.
-SIMD_INLINE void finish_strip(const struct depthwise_block *b, float *out, int places,
-                              enum activation activation, const simd *values, simd *totals)
+SIMD_INLINE void finish_strip(const struct depthwise_block *b, float *out, int places, const simd *values,
+                              simd *totals)
 {
-#pragma GCC unroll 8
-    for (int i = 0; i < STRIP * b->vectors; i++) {
-        if (i / b->vectors >= places)
-            break;
-        simd value = activate(activation, values[i]);
-        store(place(out, b->window->out_stride, i / b->vectors) + i % b->vectors * SIMD_LANES, value,
-              b->count);
-        totals[i % b->vectors] += value;
-    }
+#pragma GCC unroll 1
+    for (int i = 0; i < STRIP && i < places; i++)
+#pragma GCC unroll 1
+        for (int v = 0; v < b->vectors; v++) {
+            simd value = activate(b->window->activation, values[i * b->vectors + v]);
+            store(place(out, b->window->out_stride, i) + v * SIMD_LANES, value, b->count);
+            totals[v] += value;
+        }
 }
 
 SIMD_INLINE void run_block(const struct depthwise_block *b)
@@ -209,10 +208,7 @@ SIMD_INLINE void run_block(const struct depthwise_block *b)
         for (int x = 0; x < b->places; x += STRIP, from += strip_size) {
             float *out = place(w->out, w->out_stride, row * w->places + b->x + x) + b->channel;
             sum_strip(b, from, values);
-            if (w->activation == ACTIVATION_SILU)
-                finish_strip(b, out, b->places - x, ACTIVATION_SILU, values, totals);
-            else
-                finish_strip(b, out, b->places - x, w->activation, values, totals);
+            finish_strip(b, out, b->places - x, values, totals);
         }
         for (int v = 0; v < b->vectors && sums; v++)
             store(sums + v * SIMD_LANES, totals[v], b->count);
@@ -263,6 +259,17 @@ SIMD_INLINE void depthwise_strips(const struct conv_window *w, int kernel, int s
     }
 }
 
+// One function each: the compiler takes minutes for all of them in one, with sanitizers.
+#define DEFINE_DEPTHWISE(kernel, stride)                                                                     \
+    static void depthwise_##kernel##_##stride(const struct conv_window *w)                                   \
+    {                                                                                                        \
+        depthwise_strips(w, kernel, stride);                                                                 \
+    }
+DEFINE_DEPTHWISE(3, 1)
+DEFINE_DEPTHWISE(3, 2)
+DEFINE_DEPTHWISE(5, 1)
+DEFINE_DEPTHWISE(5, 2)
+
 // Any kernel and stride: one row, one place at a time.
 static void depthwise_line(const struct conv_line *line, int channel, int count, simd *total)
 {
@@ -299,13 +306,13 @@ static void depthwise_any(const struct conv_window *w)
 static void depthwise(const struct conv_window *w)
 {
     if (w->kernel == 3 && w->stride == 1)
-        depthwise_strips(w, 3, 1);
+        depthwise_3_1(w);
     else if (w->kernel == 3 && w->stride == 2)
-        depthwise_strips(w, 3, 2);
+        depthwise_3_2(w);
     else if (w->kernel == 5 && w->stride == 1)
-        depthwise_strips(w, 5, 1);
+        depthwise_5_1(w);
     else if (w->kernel == 5 && w->stride == 2)
-        depthwise_strips(w, 5, 2);
+        depthwise_5_2(w);
     else
         depthwise_any(w);
 }

@@ -40,12 +40,8 @@ struct consume {
 static void switch_topic(struct consume *consume, enum job_topic topic, bool pause);
 static void apply_pauses(struct consume *consume);
 
-// Every assignment begins anew. A held job is of the one before: placed into the next, its offset could make
-// records in front of it look taken. And librdkafka keeps a partition paused that comes back to this worker.
-static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t event,
-                         rd_kafka_topic_partition_list_t *partitions, void *opaque)
+static void forget_held(struct consume *consume)
 {
-    struct consume *consume = opaque;
     for (int topic = 0; topic < TOPIC_COUNT; topic++) {
         struct job *job = consume->held[topic];
         consume->held[topic] = NULL;
@@ -54,7 +50,17 @@ static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t event,
         else
             job_free(job);
     }
+}
+
+// Every assignment begins anew. A held job is of the one before: placed into the next, its offset could make
+// records in front of it look taken. And librdkafka keeps a partition paused that comes back to this worker.
+static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t event,
+                         rd_kafka_topic_partition_list_t *partitions, void *opaque)
+{
+    struct consume *consume = opaque;
+    forget_held(consume);
     if (event == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+        member_is_proven(consume->worker);
         rebalance_assign(consume->worker, consumer, partitions);
         for (int topic = 0; topic < TOPIC_COUNT; topic++)
             switch_topic(consume, (enum job_topic)topic, false);
@@ -347,18 +353,19 @@ static void reach_end(struct worker *worker, enum job_topic topic, int32_t parti
     pthread_mutex_unlock(&worker->assignment.rebalance);
 }
 
-// What it holds goes as in any other rebalance; then it joins again. Ends the worker where that can't help.
+// What it holds is dropped; then it joins again. Ends the worker where that can't help.
 static void take_fatal_error(struct consume *consume)
 {
     struct worker *worker = consume->worker;
     struct error err;
     char reason[256];
     rd_kafka_fatal_error(worker->consumer, reason, sizeof reason);
-    if (!member_fenced_by_outage(worker, &consume->signs)) {
+    if (!member_fenced_by_outage(worker)) {
         fail(worker, "Kafka ended this consumer: %s", reason);
         return;
     }
     LOG_WARN("joins_again", "reason=\"%s\"", reason);
+    forget_held(consume);
     if (member_renew(worker, &consume->signs, on_rebalance, &err) != STATUS_OK)
         worker_fail(worker, &err);
 }

@@ -201,8 +201,8 @@ static void tell_failure(struct health *health, int index, struct error *err)
     if (index >= 0)
         error_prefix(err, "device '%.60s' fails known image %d", worker->engine.backend->device, index + 1);
     if (wrong) {
+        cache_disprove(worker); // first: dropping waits for a transaction, or for a broker that is away
         drop_predictions(worker);
-        cache_disprove(worker);
     }
 }
 

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "common/metrics.h"
 #include "worker/publish.h"
 
 static void set_rebalance_callback(rd_kafka_conf_t *conf, void *context)
@@ -54,13 +55,24 @@ enum status member_open(struct worker *worker, struct kafka_signs *signs, member
     return make_consumer(worker, signs, on_rebalance, &worker->consumer, err);
 }
 
+// After a fatal error librdkafka closes without the callback that revokes. What this member held may be
+// another's by now, so it is dropped before the publisher can see the next member's place in the group.
+static void replace(struct worker *worker, rd_kafka_t *next)
+{
+    rd_kafka_consumer_close(worker->consumer); // outside of the lock, which the callback takes
+    pthread_mutex_lock(&worker->assignment.rebalance);
+    if (assignment_count(&worker->assignment) > 0)
+        publisher_drop(worker->publisher);
+    assignment_clear(&worker->assignment);
+    metrics_set(METRIC_PARTITIONS, 0, 0);
+    rd_kafka_destroy(worker->consumer);
+    worker->consumer = next;
+    pthread_mutex_unlock(&worker->assignment.rebalance);
+}
+
 void member_close(struct worker *worker)
 {
-    rd_kafka_consumer_close(worker->consumer);
-    pthread_mutex_lock(&worker->assignment.rebalance); // the publisher may be looking at the group
-    rd_kafka_destroy(worker->consumer);
-    worker->consumer = NULL; // nothing is assigned, so nobody looks until there is another
-    pthread_mutex_unlock(&worker->assignment.rebalance);
+    replace(worker, NULL);
 }
 
 enum status member_subscribe(struct worker *worker, struct error *err)
@@ -83,14 +95,19 @@ enum status member_renew(struct worker *worker, struct kafka_signs *signs, membe
     enum status status = make_consumer(worker, signs, on_rebalance, &made, err);
     if (status != STATUS_OK)
         return status;
-    member_close(worker);
-    worker->consumer = made;
-    atomic_store(&signs->brokers_down, false);
+    replace(worker, made);
     return member_subscribe(worker, err);
 }
 
-bool member_fenced_by_outage(const struct worker *worker, const struct kafka_signs *signs)
+void member_is_proven(struct worker *worker)
 {
+    struct kafka_signs *signs = rd_kafka_opaque(worker->consumer);
+    atomic_store(&signs->brokers_down, false);
+}
+
+bool member_fenced_by_outage(const struct worker *worker)
+{
+    struct kafka_signs *signs = rd_kafka_opaque(worker->consumer);
     return atomic_load(&signs->brokers_down) &&
            rd_kafka_fatal_error(worker->consumer, NULL, 0) == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID;
 }

@@ -12,17 +12,21 @@ typedef void member_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t event,
 // Makes worker->consumer. signs is what the callbacks get as their opaque. REJECTED: a property is wrong.
 enum status member_open(struct worker *worker, struct kafka_signs *signs, member_rebalance *on_rebalance,
                         struct error *err) MUST_CHECK;
-void member_close(struct worker *worker); // revokes, which publishes; then leaves the group
+void member_close(struct worker *worker); // revokes, which publishes, and leaves the group
 
 enum status member_subscribe(struct worker *worker, struct error *err) MUST_CHECK;
 
-// Closes this member and joins with a new one. On an error the old one may still be there.
+// Closes this member, whose partitions are dropped, and joins with a new one. On an error the old one may
+// still be there.
 enum status member_renew(struct worker *worker, struct kafka_signs *signs, member_rebalance *on_rebalance,
                          struct error *err) MUST_CHECK;
 
 // Whether a fatal error of the consumer is the fence that librdkafka 2.0 puts before its own return: a static
 // member whose session ran out while the brokers were away. Without such an outage the fence was put up by
 // another process with the same instance, and fighting it would stop both.
-bool member_fenced_by_outage(const struct worker *worker, const struct kafka_signs *signs);
+bool member_fenced_by_outage(const struct worker *worker);
+// The group has just given this member partitions, or taken offsets from it: whatever outage was before is
+// over. Thread: consume, or the publisher with rebalance held.
+void member_is_proven(struct worker *worker);
 
 #endif

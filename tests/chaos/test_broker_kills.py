@@ -65,21 +65,33 @@ def take_instance(stack, fleet, instance):
     thief.wait()
 
 
+def replace_worker(fleet, answered):
+    """Another worker of the same name, on the direct way to the broker, answers everything and dies."""
+    other = fleet.start("w0", backend="simulated", instance="w0", session_timeout_ms=6000,
+                        environment={"SKINSIGHT_SIMULATED_US": "0,1000"})
+    chaos.wait_all(fleet, None, answered, 60)
+    other.kill()
+
+
 def test_fenced(stack):
-    """Behind an outage a worker that is fenced joins again; without one, the name is somebody else's, and it ends."""
+    """Behind an outage a worker that is fenced joins again, and what it had in hand, which another has answered
+    meanwhile, is dropped; without an outage the name is somebody else's, and it ends."""
     with stack.fleet("fenced", partitions=PARTITIONS) as fleet:
-        herd = chaos.Herd(fleet, 1, simulated_us="0,1000", session_timeout_ms=6000, brokers=stack.proxied).wait_ready()
+        herd = chaos.Herd(fleet, 1, simulated_us="0,700000", batch_max=1, session_timeout_ms=6000,
+                          brokers=stack.proxied).wait_ready()
         worker = herd.workers[0]
-        chaos.write_pictures(fleet, 40, PARTITIONS)
-        chaos.wait_all(fleet, None, 40, 60)
+        chaos.write_pictures(fleet, 24, PARTITIONS)
+        wait_until(lambda: worker.metric("skinsight_unfinished_jobs") >= 12, "the worker has jobs in hand")
         stack.proxy.close()
         wait_until(lambda: "ALL_BROKERS_DOWN" in worker.log_text(), "the worker sees the outage")
-        take_instance(stack, fleet, "w0")
+        replace_worker(fleet, 24)
         stack.proxy.open()
-        chaos.write_pictures(fleet, 40, PARTITIONS, start=40)
-        chaos.wait_all(fleet, None, 80, 60)
-        expect_equal(worker.log_text().count("event=joins_again"), 1, "fenced members that joined again")
-        chaos.check(fleet, 80, chaos.wanted_logits(range(80)))
+        wait_until(lambda: "event=joins_again" in worker.log_text(), "the worker joins again")
+        chaos.write_pictures(fleet, 8, PARTITIONS, start=24)
+        chaos.wait_all(fleet, None, 32, 60)
+        wait_until(lambda: worker.metric("skinsight_unfinished_jobs") == 0, "it has ended what it had in hand")
+        expect_equal(worker.log_text().count("event=joins_again"), 1, "times it joined again")
+        chaos.check(fleet, 32, chaos.wanted_logits(range(32)))
         take_instance(stack, fleet, "w0")
         expect_equal(worker.wait_exit(), 1, "exit code of a worker whose name another took")
         expect("Kafka ended this consumer" in worker.log_text(), "it ended without the reason")

@@ -193,7 +193,7 @@ static void test_delete(void **state)
     (void)state;
     struct redis *redis = open_at(server.port, 1);
     struct error err;
-    char names[REDIS_DELETE_MOST][8];
+    char names[REDIS_DELETE_MOST][16];
     const char *keys[REDIS_DELETE_MOST];
     for (int i = 0; i < REDIS_DELETE_MOST; i++) {
         snprintf(names[i], sizeof names[i], "gone%d", i);

@@ -1,4 +1,4 @@
-// memory_plan.c: first fit by least growth. See memory_plan.h.
+// memory_plan.c: best fit, the place that has to grow least. See memory_plan.h.
 #include "kernels/memory_plan.h"
 
 #include <assert.h>

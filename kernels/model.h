@@ -45,7 +45,7 @@ struct model {
 // size than the manifest's are interpolated. REJECTED names the file and what is wrong.
 enum status model_open(struct model **model, const char *directory, struct error *err) MUST_CHECK;
 // The same in two steps: while a thread still reads the file for digest and values, a backend may already
-// prepare a plan. Nothing may run, and nothing of the model be believed, before model_check says OK.
+// prepare a plan, and run it to warm up. No answer is taken from it before model_check says OK.
 enum status model_open_unchecked(struct model **model, const char *directory, struct error *err) MUST_CHECK;
 enum status model_check(struct model *model, struct error *err) MUST_CHECK;
 void model_close(struct model *model); // NULL is allowed

@@ -266,6 +266,8 @@ struct product_tail network_take_tail(const struct network *network, int index,
         return tail;
     const struct operation *add = &network->operations[next];
     int other = add->input == tail.output ? add->second : add->input;
+    if (other == network->operations[index].input)
+        return tail; // its values are read until the last sum is written, so the sum can't lie over them
     for (int i = index; i < network->operation_count; i++)
         if (network->operations[i].output == other)
             return tail; // not computed yet when the product runs

@@ -1,8 +1,8 @@
 // smoothing.h: makes the channels that a LayerNorm writes alike, so that eight bits hold a row better: each
 // channel is divided by a power of two in the LayerNorm's weight and bias, and the columns of the linear
 // layers that read it are multiplied by the same. Powers of two, so fp32 and bf16 give the same bits as
-// before; only int8 rounds otherwise. After SmoothQuant (Xiao et al. 2023); the factor is (greatest
-// activation)^0.7 / (greatest weight)^0.3, seen on calibration images.
+// before; int8 rounds otherwise, and fp16 where a value is subnormal in it. After SmoothQuant (Xiao et al.
+// 2023); the factor is (greatest activation)^0.7 / (greatest weight)^0.3, seen on calibration images.
 #ifndef SKINSIGHT_KERNELS_SMOOTHING_H
 #define SKINSIGHT_KERNELS_SMOOTHING_H
 

@@ -65,5 +65,7 @@ struct digest weights_check_end(struct weights *weights);
 // Index of a tensor's first value that is NaN or infinite, or its count. While a check runs, what lies in the
 // file counts as finite: whoever began the check asks again after its end.
 size_t weights_first_not_finite(const struct weights *weights, const struct weight *weight);
+// Between a check's begin and end: what else is wrong with a value is not worth a sentence yet.
+bool weights_are_being_checked(const struct weights *weights);
 
 #endif

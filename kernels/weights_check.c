@@ -131,6 +131,11 @@ struct digest weights_check_end(struct weights *weights)
     return weights->digest;
 }
 
+bool weights_are_being_checked(const struct weights *weights)
+{
+    return weights->check == CHECK_RUNNING;
+}
+
 size_t weights_first_not_finite(const struct weights *weights, const struct weight *weight)
 {
     const struct weight_entry *entry = (const struct weight_entry *)weight; // its first member

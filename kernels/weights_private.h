@@ -30,8 +30,7 @@ struct weights {
     size_t map_size;
     struct weight_entry *entries; // in the order of their data
     size_t count, capacity;
-    enum check_state
-        check; // the thread below writes stream, digest and the entries' not_finite while it runs
+    enum check_state check; // running: the thread writes stream, digest and the entries' not_finite
     pthread_t thread;
     bool threaded;
     struct digest_stream *stream;

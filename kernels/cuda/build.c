@@ -70,10 +70,8 @@ static void place_activations(struct cuda_plan *plan)
     memory_of(plan, plan->network->logits)->last_step = plan->step_count;
     for (int i = 0; i < plan->step_count; i++) {
         const struct step *step = &plan->steps[i];
-        int over =
-            step->kind == STEP_SCALE ? step->input : step->second; // each value read before it is written
-        if (over == step->input && step->kind != STEP_SCALE)
-            over = -1; // other threads read it too
+        // Each of its values is read before the same one is written.
+        int over = step->kind == STEP_SCALE ? step->input : step->second;
         memory_plan_place(&plan->places, memory_of(plan, step->output), i,
                           over < 0 ? NULL : memory_of(plan, over));
     }

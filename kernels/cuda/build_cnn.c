@@ -5,6 +5,8 @@
 // map, or, in the first layer, the windows of the view, gathered by a step of their own.
 #include "kernels/cuda/build.h"
 
+#include "kernels/parameters.h"
+
 // Rows that one block sums up: more of them are summed in two steps.
 enum { ROWS_IN_GROUP = 256, PIXEL_MULTIPLE = 8, MAX_PLACES = 65535 };
 
@@ -101,7 +103,8 @@ static bool add_depthwise(struct builder *builder, const struct operation *opera
                         *output = &builder->network->tensors[operation->output];
     int kernel = operation->kernel_width;
     if (operation->groups != input->columns || input->columns != output->columns || input->columns % 4 != 0 ||
-        operation->kernel_height != kernel || (kernel != 3 && kernel != 5) || operation->stride > 2)
+        operation->kernel_height != kernel || (kernel != 3 && kernel != 5) || operation->stride > 2 ||
+        parameters_bias_count(builder->network, operation) == 0) // the kernel reads one
         return false;
     struct tail tail = {-1, operation->output, FINISH_NONE};
     const struct operation *next = next_of(builder, &tail);

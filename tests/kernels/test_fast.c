@@ -147,6 +147,29 @@ static void int8_is_near_plain(void **unused)
     check(PRECISION_INT8, 0.04f);
 }
 
+// x + W x, twice: a sum that lay over x would be multiplied by the weights of the columns not yet computed.
+static void a_product_is_not_added_over_its_input(void **unused)
+{
+    (void)unused;
+    static struct answers plain, fast;
+    enum { WIDTH = 384 };
+    struct network *network = mini_vit(WIDTH, 2);
+    network->operation_count -= 3; // first row, norm, head
+    int x = network->operations[network->operation_count - 1].output;
+    for (int i = 0; i < 2; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "own.%d", i);
+        x = network_add_sum(network, x, network_add_linear(network, x, WIDTH, name));
+    }
+    x = network_add_layernorm(network, network_add_first_row(network, x), 1e-6f, "norm");
+    network->logits = network_add_linear(network, x, MINI_CLASSES, "head");
+    run(cpu_plain_backend_open(), network, PRECISION_FP32, EXPLAIN_NOTHING, &plain);
+    run(open_cpu(2), network, PRECISION_FP32, EXPLAIN_NOTHING, &fast);
+    near("logit", fast.logits, plain.logits, IMAGES * MINI_CLASSES,
+         2e-5f * range(plain.logits, MINI_CLASSES));
+    network_free(network);
+}
+
 static void refused(enum precision precision, const char *words)
 {
     struct error err = {""};
@@ -254,6 +277,7 @@ int main(void)
         cmocka_unit_test(fp32_is_near_plain_with_avx2),
         cmocka_unit_test(bf16_is_near_plain),
         cmocka_unit_test(int8_is_near_plain),
+        cmocka_unit_test(a_product_is_not_added_over_its_input),
         cmocka_unit_test(a_missing_precision_is_refused_by_name),
         cmocka_unit_test(weights_that_do_not_fit_are_refused),
         cmocka_unit_test(a_mapped_model_is_held_once),

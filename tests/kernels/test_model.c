@@ -50,13 +50,14 @@ static void remove_files(void)
         unlink(path_of(names[i]));
 }
 
-// A whole directory, made anew for each test; change may spoil the weights.
-static void save_model(void (*change)(float *values, const struct weight *weight))
+// A whole directory of an architecture, made anew for each test; change may spoil the weights.
+static void save_network(const char *architecture, void (*change)(float *values, const struct weight *weight))
 {
     struct error err = {""};
     struct network *network = NULL;
     struct weights *whole = weights_new(), *weights = weights_new();
     struct manifest manifest = make_manifest();
+    strcpy(manifest.architecture, architecture);
     remove_files();
     assert_int_equal(network_build(&network, manifest.architecture, 8, &err), STATUS_OK);
     random_weights_fill(whole, network, 5);
@@ -74,6 +75,11 @@ static void save_model(void (*change)(float *values, const struct weight *weight
     weights_close(whole);
     weights_close(weights);
     network_free(network);
+}
+
+static void save_model(void (*change)(float *values, const struct weight *weight))
+{
+    save_network("vit_tiny_patch16_224", change);
 }
 
 static void check_refused(const char *sentence)
@@ -335,6 +341,27 @@ static void values_that_are_no_numbers_are_refused(void **state)
     check_refused("tensor 'blocks.3.norm2.bias' is not finite: value 17");
 }
 
+static void spoil_variance(float *values, const struct weight *weight)
+{
+    if (strcmp(weight->name, "layer2.1.bn1.running_var") == 0)
+        values[21] = NAN;
+    if (strcmp(weight->name, "layer3.0.bn1.running_var") == 0)
+        values[9] = -1;
+}
+
+// Neither is found while the file is read: a file that is not the manifest's is told of before its values.
+static void variances_are_refused_for_what_is_wrong(void **state)
+{
+    (void)state;
+    struct error err;
+    struct model *model;
+    save_network("resnet18", spoil_variance);
+    assert_int_equal(model_open_unchecked(&model, folder, &err), STATUS_OK);
+    assert_int_equal(model_check(model, &err), STATUS_REJECTED);
+    assert_non_null(strstr(err.message, "tensor 'layer2.1.bn1.running_var' is not finite: value 21"));
+    model_close(model);
+}
+
 static int make_folder(void **state)
 {
     (void)state;
@@ -359,6 +386,7 @@ int main(void)
         cmocka_unit_test(a_wrong_field_is_refused_by_name),
         cmocka_unit_test(files_outside_the_directory_are_refused),
         cmocka_unit_test(values_that_are_no_numbers_are_refused),
+        cmocka_unit_test(variances_are_refused_for_what_is_wrong),
         cmocka_unit_test(another_image_size_gets_interpolated_positions),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

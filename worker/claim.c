@@ -12,8 +12,7 @@
 
 enum {
     CLAIM_LIVES = 2, // times as long as anyone waits, lest it ends just before the answer comes
-    WAIT_MOST_US = 2000000,
-    WAIT_LEAST_US = 1000, // of a Redis key's life
+    WAIT_MOST_MS = 2000,
     POLL_FIRST_MS = 2,
     POLL_MOST_MS = 20,
     CLAIM_KEY_SIZE = DIGEST_TEXT_SIZE + 24,
@@ -27,18 +26,24 @@ static void claim_key(const struct job *job, char key[CLAIM_KEY_SIZE])
     snprintf(key, CLAIM_KEY_SIZE, "skinsight-claim:%s", job->cache_key);
 }
 
-static int64_t wait_us(struct worker *worker)
+int64_t claim_wait_ms(int64_t now_ms, int64_t deadline_ms, int64_t learnt_us)
 {
-    long long us = atomic_load(&worker->answer_us);
-    return us > 0 && us < WAIT_LEAST_US ? WAIT_LEAST_US : us;
+    int64_t learnt_ms = (learnt_us + 999) / 1000;
+    int64_t wait_ms = learnt_ms < WAIT_MOST_MS ? (5 * learnt_ms + 3) / 4 : WAIT_MOST_MS;
+    if (wait_ms > WAIT_MOST_MS)
+        wait_ms = WAIT_MOST_MS;
+    int64_t spare_ms = deadline_ms < 0 ? wait_ms : deadline_ms - now_ms - learnt_ms;
+    if (spare_ms < wait_ms)
+        wait_ms = spare_ms;
+    return wait_ms > 0 ? wait_ms : 0;
 }
 
 // Nothing is claimed that will not be stored, nor while it is not known how long an answer takes.
 static bool is_worth_claiming(struct worker *worker, const struct job *job)
 {
     const struct plan *plan = worker->engine.plan;
-    return !job->careful && wait_us(worker) > 0 && plan->heads * plan->map_height * plan->map_width > 0 &&
-           !object_store_is_down(worker->objects);
+    return !job->careful && atomic_load(&worker->answer_us) > 0 &&
+           plan->heads * plan->map_height * plan->map_width > 0 && !object_store_is_down(worker->objects);
 }
 
 static enum status make_claim(struct worker *worker, struct job *job, struct error *err)
@@ -47,7 +52,7 @@ static enum status make_claim(struct worker *worker, struct job *job, struct err
     claim_key(job, key);
     snprintf(owner, sizeof owner, "%08" PRIx32, worker->owner);
     struct bytes value = {(const uint8_t *)owner, OWNER_SIZE - 1};
-    int64_t ttl_ms = CLAIM_LIVES * wait_us(worker) / 1000;
+    int64_t ttl_ms = CLAIM_LIVES * claim_wait_ms(0, -1, atomic_load(&worker->answer_us));
     return redis_set_new(worker->cache, key, value, ttl_ms, &job->claimed, err);
 }
 
@@ -67,21 +72,22 @@ static bool is_ours(struct worker *worker, const struct job *job)
     return ours;
 }
 
-// Monotonic ms; where the job has a deadline, there must be time left to compute it afterwards.
-static int64_t wait_until(struct worker *worker, const struct job *job)
+// So that urgent jobs get past those that wait, one thread is left over.
+static bool may_wait(struct worker *worker)
 {
-    int64_t now_ms = clock_monotonic_ms(), wait_ms = wait_us(worker) / 1000;
-    if (job->record.deadline_at < 0)
-        return now_ms + wait_ms;
-    int64_t spare_ms = job->record.deadline_at - clock_wall_ms() - wait_ms;
-    return now_ms + (spare_ms < wait_ms ? spare_ms : wait_ms);
+    int others = (int)config_integer(worker->config, "fetch_threads") - 1;
+    if (atomic_fetch_add(&worker->claim_waits, 1) < others)
+        return true;
+    atomic_fetch_sub(&worker->claim_waits, 1);
+    return false;
 }
 
 static int wait_for_answer(struct worker *worker, struct job *job)
 {
     struct backoff backoff;
     struct error err;
-    int64_t until_ms = wait_until(worker, job);
+    int64_t until_ms = clock_monotonic_ms() + claim_wait_ms(clock_wall_ms(), job->record.deadline_at,
+                                                            atomic_load(&worker->answer_us));
     backoff_init(&backoff, POLL_FIRST_MS, POLL_MOST_MS, (uint64_t)job->offset);
     for (;;) {
         int64_t pause_ms = backoff_next_ms(&backoff);
@@ -104,9 +110,10 @@ bool claim_or_wait(struct worker *worker, struct job *job)
 {
     struct error err;
     if (!is_worth_claiming(worker, job) || make_claim(worker, job, &err) != STATUS_OK || job->claimed ||
-        is_ours(worker, job))
+        is_ours(worker, job) || !may_wait(worker))
         return false;
     int outcome = wait_for_answer(worker, job);
+    atomic_fetch_sub(&worker->claim_waits, 1);
     metrics_add(METRIC_CACHE_WAITS, (unsigned)outcome, 1);
     return outcome == CLAIM_ANSWERED;
 }
@@ -123,10 +130,8 @@ void claim_release(struct worker *worker, const struct job *job)
         return; // it expires
 }
 
-void claim_learn(struct worker *worker, const struct job *job)
+void claim_learn(struct worker *worker, int64_t took_us)
 {
-    long long took_us = clock_monotonic_us() - job->fetched_us, known_us = atomic_load(&worker->answer_us);
-    if (took_us > WAIT_MOST_US)
-        took_us = WAIT_MOST_US;
+    long long known_us = atomic_load(&worker->answer_us);
     atomic_store(&worker->answer_us, took_us > known_us ? took_us : known_us + (took_us - known_us) / 16);
 }

@@ -104,6 +104,5 @@ enum stage_id fetch_step(struct worker *worker, struct job *job)
     enum cache_result found = cache_find(worker, job);
     if (found == CACHE_HIT || (found == CACHE_MISS && claim_or_wait(worker, job)))
         return STAGE_POSTPROCESS;
-    job->fetched_us = clock_monotonic_us();
     return STAGE_DECODE;
 }

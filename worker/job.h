@@ -68,8 +68,7 @@ struct job {
     bool has_image_sha256;
     char cache_key[DIGEST_TEXT_SIZE]; // empty: no cache
     bool cache_hit;
-    bool claimed;       // claim.h: this worker told the others that it computes the image
-    int64_t fetched_us; // monotonic
+    bool claimed; // claim.h: this worker told the others that it computes the image
 
     // decode
     uint8_t *view; // plan's view_size bytes, ours

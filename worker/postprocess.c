@@ -116,6 +116,7 @@ static void answer_riders(struct worker *worker, struct job *leader)
 
 enum stage_id postprocess_step(struct worker *worker, struct job *job)
 {
+    int64_t begun_us = clock_monotonic_us();
     if (job->code == JOB_OK) {
         decide(worker, job);
         if (job->maps)
@@ -124,7 +125,7 @@ enum stage_id postprocess_step(struct worker *worker, struct job *job)
             error_set(&job->attention_error, STATUS_REJECTED, "this model gives no map");
     }
     if (job->code == JOB_OK && cache_store(worker, job))
-        claim_learn(worker, job);
+        claim_learn(worker, job->preprocessing_us + job->inference_us + clock_monotonic_us() - begun_us);
     else
         claim_release(worker, job);
     answer_riders(worker, job);

@@ -74,8 +74,10 @@ struct worker {
     struct queue inboxes[STAGE_COUNT];
     struct flights flights;
     struct unproven unproven;
+    atomic_bool cache_withholds;   // told: nothing is stored until the next check
     struct latency_table *latency; // learnt by infer, read by batch
-    atomic_llong answer_us;        // how long a computed answer takes from fetched to stored; 0: not known
+    atomic_llong answer_us;        // what an answer takes to compute and store, no queueing; 0: not known
+    atomic_int claim_waits;        // fetch threads that wait for another worker's answer
     atomic_int device_batches;     // handed to infer and not yet done
     atomic_int computing;          // jobs from the batch that takes them to the publisher
     atomic_bool handing_over;      // a rebalance waits for them: no new batch
@@ -105,7 +107,7 @@ void worker_end_computing(struct worker *worker, struct job *job);
 // The job has ended: answered, or dropped because it is not ours any more.
 void worker_end_job(struct worker *worker, struct job *job);
 // What the worker waits for: /readyz says so at once, the log when it is something new or was told a while
-// ago. told_ms: the caller's, 0 at first. Thread: consume.
+// ago. told_ms: the caller's, 0 at first. Thread: consume; main's before that starts.
 void worker_complain(struct worker *worker, const struct error *complaint, int64_t *told_ms);
 // The process can't go on: remembers the first sentence and asks for the stop.
 void worker_fail(struct worker *worker, const struct error *err);

@@ -78,6 +78,9 @@ static const struct metric_row rows[METRIC_COUNT] = {
                             "Jobs that waited for another worker to compute the same image, by what came of "
                             "it.",
                             LABEL("outcome", waits)},
+    [METRIC_CACHE_WITHHELD] = {"skinsight_cache_withheld_total", COUNTER, "answers",
+                               "Answers not stored because too many wait for the next check of the device.",
+                               NO_LABEL},
     [METRIC_UPLOAD_FAILURES] = {"skinsight_attention_upload_failures_total", COUNTER, "images",
                                 "Attention maps that could not be stored.", NO_LABEL},
     [METRIC_DEAD_LETTERS] = {"skinsight_dead_letters_total", COUNTER, "records",

@@ -15,6 +15,7 @@ enum metric {
     METRIC_JOB_ERRORS,        // counter, label code: enum job_code
     METRIC_CACHE_LOOKUPS,     // counter, label result: 0 hit, 1 miss, 2 unavailable
     METRIC_CACHE_WAITS,       // counter, label outcome: 0 answered, 1 taken over, 2 timed out, 3 unavailable
+    METRIC_CACHE_WITHHELD,    // counter
     METRIC_UPLOAD_FAILURES,   // counter
     METRIC_DEAD_LETTERS,      // counter
     METRIC_BATCHES,           // counter, label reason: enum batch_reason

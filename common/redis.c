@@ -113,6 +113,11 @@ void redis_close(struct redis *redis)
     free(redis);
 }
 
+bool redis_is_down(struct redis *redis)
+{
+    return circuit_is_open(&redis->circuit);
+}
+
 // ---- one connection ----
 
 static int64_t left_ms(int64_t deadline_ms)

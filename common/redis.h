@@ -20,6 +20,9 @@ enum status redis_open(struct redis **redis, const char *url, int64_t timeout_ms
                        struct error *err) MUST_CHECK;
 void redis_close(struct redis *redis); // NULL is allowed
 
+// Left alone after failures: calls would fail at once, but for one that tries now and then.
+bool redis_is_down(struct redis *redis);
+
 enum status redis_ping(struct redis *redis, struct error *err) MUST_CHECK;
 // found false: no such key. RETRY: the service is away, slow, or answered with an error or a wrong type, or
 // the value is larger than out's limit.

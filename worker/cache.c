@@ -1,6 +1,7 @@
 // cache.c: looks answers up and stores them; every failure is a miss and a log line.
 #include "worker/cache.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -166,6 +167,7 @@ static int delete_keys(struct worker *worker, const struct digest *digests, int 
 
 void cache_prove(struct worker *worker)
 {
+    atomic_store(&worker->cache_withholds, false);
     unproven_clear(&worker->unproven);
 }
 
@@ -175,7 +177,7 @@ void cache_disprove(struct worker *worker)
     int64_t until_ms = clock_monotonic_ms() + DELETE_TIMEOUT_MS;
     int count, deleted = 0, left = 0;
     while ((count = unproven_take(&worker->unproven, digests, REDIS_DELETE_MOST)) > 0) {
-        int kept = delete_keys(worker, digests, count, until_ms);
+        int kept = clock_monotonic_ms() < until_ms ? delete_keys(worker, digests, count, until_ms) : count;
         left += kept;
         deleted += count - kept;
     }
@@ -185,11 +187,21 @@ void cache_disprove(struct worker *worker)
         LOG_ERROR("cache_not_cleaned", "values=%d", left);
 }
 
+// Too many values wait for the next check already.
+static void withhold(struct worker *worker)
+{
+    metrics_add(METRIC_CACHE_WITHHELD, 0, 1);
+    if (!atomic_exchange(&worker->cache_withholds, true))
+        LOG_INFO("cache_waits_for_check", "values=%d known_answer_batches=%" PRId64, UNPROVEN_MOST,
+                 config_integer(worker->config, "known_answer_batches"));
+}
+
 // Written down first, and looked at again after: whenever the device is found out, either cache_disprove sees
 // the key, or this thread does what it would have done.
 bool cache_store(struct worker *worker, const struct job *job)
 {
-    if (!worker->cache || job->cache_hit || !*job->cache_key || !*job->attention_key)
+    if (!worker->cache || job->cache_hit || !*job->cache_key || !*job->attention_key ||
+        redis_is_down(worker->cache))
         return false;
     struct cache_value value;
     struct digest digest;
@@ -199,7 +211,11 @@ bool cache_store(struct worker *worker, const struct job *job)
     cache_value_fill(&value, worker->cache_scope, job);
     struct bytes bytes = {(const uint8_t *)&value, sizeof value};
     bool remembered = digest_parse(job->cache_key, &digest) && unproven_add(&worker->unproven, &digest);
-    if ((!remembered && worker->checked_again) || health_is_suspect(worker, job))
+    if (!remembered && worker->checked_again) {
+        withhold(worker);
+        return false;
+    }
+    if (health_is_suspect(worker, job))
         return false;
     enum status status = redis_set(worker->cache, key, bytes, jittered(worker->cache_ttl_ms, job), &err);
     if (status != STATUS_OK)

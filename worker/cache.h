@@ -29,7 +29,8 @@ enum cache_result { CACHE_HIT, CACHE_MISS, CACHE_UNAVAILABLE };
 enum cache_result cache_find(struct worker *worker, struct job *job);
 // The same once more, not counted as a lookup.
 enum cache_result cache_look(struct worker *worker, struct job *job);
-// False: the answer is not in the cache, or that is not known.
+// False: the answer is not in the cache, or that is not known. Nothing is stored while Redis is left alone,
+// nor once UNPROVEN_MOST values wait for the next check; that is told once and counted.
 bool cache_store(struct worker *worker, const struct job *job);
 // The device passed a check: what was stored is right. Thread: infer.
 void cache_prove(struct worker *worker);

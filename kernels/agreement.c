@@ -85,11 +85,13 @@ bool agreement_is_enough(const struct agreement *agreement, enum precision preci
         snprintf(reason, size, "%s was not measured", precision_names[precision]);
         return false;
     }
-    snprintf(reason, size,
-             "%s: difference %.4f (at most %.2f), first class equal in %.1f %% of %d (at least %.1f %%)",
-             precision_names[precision], agreement->difference, most_difference, 100 * agreement->first,
-             agreement->decided, 100 * least_first);
-    return agreement->difference <= most_difference && agreement->decided > 0 &&
+    snprintf(
+        reason, size,
+        "%s: difference %.4f (at most %.2f), first class equal in %.1f %% (at least %.1f %%) of %d decided "
+        "images (at least %d)",
+        precision_names[precision], agreement->difference, most_difference, 100 * agreement->first,
+        100 * least_first, agreement->decided, AGREEMENT_LEAST_DECIDED);
+    return agreement->difference <= most_difference && agreement->decided >= AGREEMENT_LEAST_DECIDED &&
            agreement->first >= least_first;
 }
 

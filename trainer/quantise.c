@@ -1,5 +1,5 @@
-// quantise.c: reads images, sees what the LayerNorms write, smooths the weights, measures each precision and
-// saves the directory. Main thread.
+// quantise.c: reads images, sees what the LayerNorms write on half of them, smooths the weights, measures
+// each precision on the other half and saves the directory. Main thread.
 #include "trainer/quantise.h"
 
 #include <stdlib.h>
@@ -20,11 +20,12 @@ struct quantiser {
     const struct quantise_options *options;
     struct model *model;
     struct backend *cpu, *measured; // may be the same
-    uint8_t *views;                 // the folder's, then the known images
+    uint8_t *views;                 // seen images, judged ones, known ones
     size_t view_size;
-    int images, known;
-    int precisions;            // that the device has besides fp32
-    float *reference, *logits; // (images + known, LESION_CLASSES)
+    int seen, images, known;     // images: of the folder, the seen ones too
+    struct smoothing *smoothing; // NULL: it sees nothing of what is run
+    int precisions;              // that the device has besides fp32
+    float *reference, *logits;   // of the judged and the known: (images - seen + known, LESION_CLASSES)
 };
 
 static void step(struct quantiser *quantiser)
@@ -65,6 +66,13 @@ static void read_known_views(struct quantiser *quantiser)
                            quantiser->view_size);
 }
 
+// The files in their order, but every second one after the others: the first half is seen, the second judged.
+static const char *path_of(const struct file_list *files, size_t i, size_t wanted)
+{
+    size_t seen = (wanted + 1) / 2, at = i < seen ? 2 * i : 2 * (i - seen) + 1;
+    return files->paths[at * files->count / wanted];
+}
+
 // Images that can't be read are told of and left out.
 static enum status read_views(struct quantiser *quantiser, const struct file_list *files, struct error *err)
 {
@@ -76,13 +84,15 @@ static enum status read_views(struct quantiser *quantiser, const struct file_lis
     if (!quantiser->views)
         return error_set(err, STATUS_FATAL, "no memory for %zu images", wanted);
     for (size_t i = 0; i < wanted; i++) {
-        const char *path = files->paths[i * files->count / wanted];
+        const char *path = path_of(files, i, wanted);
         uint8_t *view = quantiser->views + (size_t)quantiser->images * quantiser->view_size;
         struct error complaint;
         if (read_view(path, &manifest->preprocessing, view, &complaint) == STATUS_OK)
             quantiser->images++;
         else
             options->complain(options->complain_context, complaint.message);
+        if (2 * i < wanted)
+            quantiser->seen = quantiser->images;
     }
     if (quantiser->images < QUANTISE_LEAST_IMAGES)
         return error_set(err, STATUS_REJECTED,
@@ -90,6 +100,11 @@ static enum status read_views(struct quantiser *quantiser, const struct file_lis
                          quantiser->images, QUANTISE_LEAST_IMAGES);
     read_known_views(quantiser);
     return STATUS_OK;
+}
+
+static int compared(const struct quantiser *quantiser)
+{
+    return quantiser->images - quantiser->seen + quantiser->known;
 }
 
 static enum status load_images(struct quantiser *quantiser, struct error *err)
@@ -103,39 +118,66 @@ static enum status load_images(struct quantiser *quantiser, struct error *err)
         status = read_views(quantiser, &files, err);
     file_list_release(&files);
     if (status == STATUS_OK) {
-        size_t count = (size_t)(quantiser->images + quantiser->known) * LESION_CLASSES;
+        size_t count = (size_t)compared(quantiser) * LESION_CLASSES;
         quantiser->reference = memory_alloc(count * sizeof(float));
         quantiser->logits = memory_alloc(count * sizeof(float));
     }
     if (quantiser->options->progress)
         quantiser->options->progress->total =
-            (size_t)(1 + quantiser->precisions) * (size_t)(quantiser->images + quantiser->known);
+            (size_t)(1 + quantiser->precisions) * (size_t)compared(quantiser) + (size_t)quantiser->seen;
     return status;
 }
 
 // One image at a time: the answers don't depend on the batch.
+static enum status run_image(struct quantiser *quantiser, struct plan *plan, int image, float *logits,
+                             struct error *err)
+{
+    const uint8_t *views[] = {quantiser->views + (size_t)image * quantiser->view_size};
+    struct inference inference = {.logits = logits};
+    enum status status = plan_run(plan, views, 1, &inference, err);
+    step(quantiser);
+    return status;
+}
+
+// Those that are compared.
 static enum status run_images(struct quantiser *quantiser, struct plan *plan, float *logits,
                               struct error *err)
 {
     enum status status = STATUS_OK;
-    for (int i = 0; i < quantiser->images + quantiser->known && status == STATUS_OK; i++) {
-        const uint8_t *views[] = {quantiser->views + (size_t)i * quantiser->view_size};
-        struct inference inference = {.logits = logits + i * LESION_CLASSES};
-        status = plan_run(plan, views, 1, &inference, err);
-        step(quantiser);
-    }
+    for (int i = 0; i < compared(quantiser) && status == STATUS_OK; i++)
+        status = run_image(quantiser, plan, quantiser->seen + i, logits + i * LESION_CLASSES, err);
     return status;
+}
+
+static enum status show_images(struct quantiser *quantiser, struct plan *plan, struct error *err)
+{
+    enum status status = STATUS_OK;
+    float logits[LESION_CLASSES];
+    for (int i = 0; i < quantiser->seen && status == STATUS_OK; i++)
+        status = run_image(quantiser, plan, i, logits, err);
+    return status;
+}
+
+static void see(void *context, const struct operation *layernorm, const float *row, int columns)
+{
+    const struct quantiser *quantiser = context;
+    if (quantiser->smoothing)
+        smoothing_see(quantiser->smoothing, layernorm, row, columns);
 }
 
 static enum status find_reference(struct quantiser *quantiser, struct error *err)
 {
     const struct model *model = quantiser->model;
     struct smoothing *smoothing = smoothing_new(model->network);
-    const struct row_observer observer = {smoothing_see, smoothing};
+    const struct row_observer observer = {see, quantiser};
     struct plan_options options = {.precision = PRECISION_FP32, .max_batch = 1, .observer = &observer};
     struct plan *plan = NULL;
     enum status status =
         backend_prepare(quantiser->cpu, model->network, model->weights, &options, &plan, err);
+    quantiser->smoothing = smoothing;
+    if (status == STATUS_OK)
+        status = show_images(quantiser, plan, err);
+    quantiser->smoothing = NULL;
     if (status == STATUS_OK)
         status = run_images(quantiser, plan, quantiser->reference, err);
     if (status == STATUS_OK)
@@ -150,9 +192,10 @@ static enum status find_reference(struct quantiser *quantiser, struct error *err
 static struct agreement measure(const struct quantiser *quantiser)
 {
     float temperature = quantiser->model->manifest.temperature;
-    size_t known = (size_t)quantiser->images * LESION_CLASSES;
+    int judged = quantiser->images - quantiser->seen;
+    size_t known = (size_t)judged * LESION_CLASSES;
     struct agreement agreement =
-        agreement_measure(quantiser->reference, quantiser->logits, quantiser->images, temperature);
+        agreement_measure(quantiser->reference, quantiser->logits, judged, temperature);
     struct agreement at_known = agreement_measure(quantiser->reference + known, quantiser->logits + known,
                                                   quantiser->known, temperature);
     if (at_known.difference > agreement.difference)

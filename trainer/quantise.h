@@ -1,6 +1,7 @@
 // quantise.h: makes a calibrated model directory from another one: weights that int8 rounds less
-// (smoothing.h), and how well each precision of this machine agrees with fp32 on a folder's images
-// (agreement.h). fp32 and bf16 answer with the same bits as before.
+// (smoothing.h), and how well each precision of this machine agrees with fp32 (agreement.h): every second
+// image of a folder decides the weights, the others are judged. fp32 and bf16 answer with the same bits as
+// before.
 #ifndef SKINSIGHT_TRAINER_QUANTISE_H
 #define SKINSIGHT_TRAINER_QUANTISE_H
 

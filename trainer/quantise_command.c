@@ -24,7 +24,9 @@ const struct option quantise_flags[] = {
      .min = QUANTISE_LEAST_IMAGES,
      .max = QUANTISE_MOST_IMAGES,
      .value = "N",
-     .help = "images of the folder that are used, taken evenly from its sorted names"},
+     .help = "images of the folder that are used, taken evenly from its sorted names: one half changes the "
+             "weights, "
+             "the other is judged"},
     {.name = "backend",
      .type = OPTION_CHOICE,
      .choices = "cpu|cuda",
@@ -50,8 +52,8 @@ static void complain(void *context, const char *sentence)
 static void print_result(const char *directory, const struct calibration *calibration)
 {
     char reason[160];
-    printf("%s: calibrated on %d images, measured on %s\n", directory, calibration->images,
-           calibration->backend);
+    printf("%s: calibrated on one half of %d images, measured on the other with %s\n", directory,
+           calibration->images, calibration->backend);
     for (int i = PRECISION_FP32 + 1; i < PRECISION_COUNT; i++) {
         const struct agreement *agreement = &calibration->precisions[i];
         if (!agreement->measured)

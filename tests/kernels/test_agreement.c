@@ -96,6 +96,13 @@ static void tolerances_are_kept_to_the_edge(void **state)
     assert_false(enough(PRECISION_BF16, 0, 0.9949, 200));
     assert_false(enough(PRECISION_INT8, 0, 0.9849, 200));
     assert_false(enough(PRECISION_INT8, 0, 1, 0));
+    assert_false(enough(PRECISION_INT8, 0, 1, 99));
+    assert_true(enough(PRECISION_INT8, 0, 1, 100));
+    assert_false(
+        agreement_is_enough(&(struct agreement){true, 0, 1, 99}, PRECISION_BF16, reason, sizeof reason));
+    assert_string_equal(reason,
+                        "bf16: difference 0.0000 (at most 0.01), first class equal in 100.0 % (at least "
+                        "99.5 %) of 99 decided images (at least 100)");
     assert_false(agreement_is_enough(&(struct agreement){.first = 1, .decided = 9}, PRECISION_INT8, reason,
                                      sizeof reason));
     assert_string_equal(reason, "int8 was not measured");

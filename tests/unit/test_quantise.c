@@ -1,4 +1,4 @@
-// test_quantise.c: skinsight-trainer quantise on eight real images seen four times, and what precision auto
+// test_quantise.c: skinsight-trainer quantise on eight real images four times each, and what precision auto
 // makes of the directory: the fastest precision that the figures and the processor allow, with the reason.
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,7 +23,7 @@
 enum { COPIES = 4, FILES = 8, VIEW_SIZE = 224 * 224 * 3 };
 
 static char folder[] = "/tmp/skinsight-quantise-XXXXXX";
-static char images[64], model[64], calibrated[64];
+static char images[64], others[64], model[64], calibrated[64];
 static int complaints;
 
 static void complain(void *context, const char *sentence)
@@ -33,16 +33,22 @@ static void complain(void *context, const char *sentence)
     complaints++;
 }
 
+// others: the images that are judged are all the same one.
 static void link_images(void)
 {
     static const char *const names[FILES] = {"ISIC_0000013", "ISIC_0000077", "ISIC_0000176", "ISIC_0000238",
                                              "ISIC_0000265", "ISIC_0000351", "ISIC_0000384", "ISIC_0000548"};
     for (int i = 0; i < FILES * COPIES; i++) {
         char *from = memory_format(TEST_SOURCE_DIR "/tests/data/%s.jpg", names[i % FILES]);
-        char *to = memory_format("%s/%02d.jpg", images, i);
+        char *other = memory_format(TEST_SOURCE_DIR "/tests/data/%s.jpg", names[i % 2 ? 3 : i % FILES]);
+        char *to = memory_format("%s/%02d.jpg", images, i),
+             *to_other = memory_format("%s/%02d.jpg", others, i);
         assert_int_equal(symlink(from, to), 0);
+        assert_int_equal(symlink(other, to_other), 0);
         free(from);
+        free(other);
         free(to);
+        free(to_other);
     }
 }
 
@@ -54,9 +60,10 @@ static int make_folder(void **state)
     if (!mkdtemp(folder))
         return -1;
     snprintf(images, sizeof images, "%s/images", folder);
+    snprintf(others, sizeof others, "%s/others", folder);
     snprintf(model, sizeof model, "%s/model", folder);
     snprintf(calibrated, sizeof calibrated, "%s/calibrated", folder);
-    if (mkdir(images, 0777) != 0)
+    if (mkdir(images, 0777) != 0 || mkdir(others, 0777) != 0)
         return -1;
     link_images();
     const struct import_options options = {
@@ -73,16 +80,22 @@ static int remove_folder(void **state)
     return result;
 }
 
-static enum status quantise(const char *from, const char *to, struct calibration *calibration,
-                            struct error *err)
+static enum status quantise_on(const char *pictures, const char *from, const char *to,
+                               struct calibration *calibration, struct error *err)
 {
     const struct quantise_options options = {.model = from,
-                                             .images = images,
+                                             .images = pictures,
                                              .directory = to,
                                              .backend = "cpu",
                                              .most_images = FILES * COPIES,
                                              .complain = complain};
     return quantise_model(&options, calibration, err);
+}
+
+static enum status quantise(const char *from, const char *to, struct calibration *calibration,
+                            struct error *err)
+{
+    return quantise_on(images, from, to, calibration, err);
 }
 
 static bool has_int8(void)
@@ -125,10 +138,10 @@ static void check_auto(const char *directory, enum precision expected, const cha
                  precision_names[expected], because);
 }
 
-static void edit_manifest(const char *from, const char *to)
+static void edit_manifest_of(const char *directory, const char *from, const char *to)
 {
     static char text[16384];
-    char *path = memory_format("%s/manifest.json", calibrated);
+    char *path = memory_format("%s/manifest.json", directory);
     FILE *file = fopen(path, "rb");
     assert_non_null(file);
     text[fread(text, 1, sizeof text - 1, file)] = '\0';
@@ -140,6 +153,11 @@ static void edit_manifest(const char *from, const char *to)
     fprintf(file, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
     assert_int_equal(fclose(file), 0);
     free(path);
+}
+
+static void edit_manifest(const char *from, const char *to)
+{
+    edit_manifest_of(calibrated, from, to);
 }
 
 static void the_directory_remembers_what_was_measured(void **state)
@@ -183,6 +201,43 @@ static void the_directory_remembers_what_was_measured(void **state)
     assert_non_null(strstr(err.message, "holds a model already"));
 }
 
+static struct manifest manifest_of(const char *directory)
+{
+    struct error err;
+    struct model *opened;
+    assert_int_equal(model_open(&opened, directory, &err), STATUS_OK);
+    struct manifest manifest = opened->manifest;
+    model_close(opened);
+    return manifest;
+}
+
+// Other images to be judged and no known ones: the weights are the same to the bit, the figures are not.
+static void what_is_judged_changes_no_weight(void **state)
+{
+    (void)state;
+    if (!has_int8())
+        skip();
+    struct error err = {""};
+    struct calibration calibration;
+    char *bare = memory_format("%s/bare", folder), *to = memory_format("%s/bare-calibrated", folder);
+    const struct import_options options = {
+        .architecture = "vit_tiny_patch16_224", .directory = bare, .seed = 7};
+    struct import_result result;
+    assert_int_equal(import_model(&options, &result, &err), STATUS_OK);
+    edit_manifest_of(bare, "\"known_answers\"", "\"answers not known\"");
+    if (quantise_on(others, bare, to, &calibration, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    struct manifest first = manifest_of(calibrated), second = manifest_of(to);
+    assert_memory_equal(&first.weights_sha256, &second.weights_sha256, sizeof first.weights_sha256);
+    struct agreement figures = first.calibration.precisions[PRECISION_INT8],
+                     other_figures = second.calibration.precisions[PRECISION_INT8];
+    assert_true(other_figures.difference != figures.difference);
+    assert_true(other_figures.decided == 0 ||
+                other_figures.decided == FILES * COPIES / 2); // all the same image
+    free(bare);
+    free(to);
+}
+
 static void fp32_answers_as_before(void **state)
 {
     (void)state;
@@ -207,14 +262,16 @@ static void auto_takes_the_fastest_that_is_near_enough(void **state)
         skip();
     // The figures of random weights are not the matter here: any within tolerance, then any beyond.
     edit_manifest("\"int8\":\t{",
-                  "\"int8\":\t{\"difference_p99\": 0.02, \"first_class\": 0.99, \"decided\": 9},"
+                  "\"int8\":\t{\"difference_p99\": 0.02, \"first_class\": 0.99, \"decided\": 99},"
                   "\"int8 measured\": {");
+    check_auto(calibrated, PRECISION_FP32, "of 99 decided images (at least 100)");
+    edit_manifest("\"decided\": 99", "\"decided\": 100");
     check_auto(calibrated, PRECISION_INT8, "difference 0.0200");
     edit_manifest("\"difference_p99\": 0.02", "\"difference_p99\": 0.04");
     bool bf16 = cpu_features_get().avx512bf16;
     if (bf16)
         edit_manifest("\"bf16\":\t{",
-                      "\"bf16\":\t{\"difference_p99\": 0.005, \"first_class\": 1, \"decided\": 9},"
+                      "\"bf16\":\t{\"difference_p99\": 0.005, \"first_class\": 1, \"decided\": 100},"
                       "\"bf16 measured\": {");
     check_auto(calibrated, bf16 ? PRECISION_BF16 : PRECISION_FP32, "int8: difference 0.0400 (at most 0.03)");
 }
@@ -252,6 +309,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_directory_remembers_what_was_measured),
+        cmocka_unit_test(what_is_judged_changes_no_weight),
         cmocka_unit_test(fp32_answers_as_before),
         cmocka_unit_test(auto_takes_the_fastest_that_is_near_enough),
         cmocka_unit_test(what_the_processor_lacks_is_passed_over),

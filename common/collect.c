@@ -63,8 +63,6 @@ static enum status take_entry(struct file_list *list, const FTSENT *entry,
         return is_jpeg_name(entry->fts_name) ? add(list, entry->fts_path, err) : STATUS_OK;
     case FTS_DNR:
     case FTS_ERR:
-        complain(complaints, entry->fts_path, entry->fts_errno);
-        return STATUS_OK;
     case FTS_NS:
         complain(complaints, entry->fts_path, entry->fts_errno);
         return STATUS_OK;

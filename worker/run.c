@@ -42,7 +42,9 @@ static bool say_ready(void *context, char *reason, size_t size)
     const char *hanging = watchdog_hanging(worker->watchdog);
     if (hanging)
         snprintf(reason, size, "stage %s hangs", hanging);
-    else if (device == DEVICE_LOST || device == DEVICE_WRONG)
+    else if (device == DEVICE_LOST)
+        snprintf(reason, size, "the device failed or reported a fault");
+    else if (device == DEVICE_WRONG)
         snprintf(reason, size, "the device does not give the known answers");
     else
         say_phase(worker, phase, reason, size);

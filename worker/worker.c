@@ -1,4 +1,4 @@
-// worker.c: opens and closes what the stages share, and the four things they do to a job or to the worker.
+// worker.c: opens and closes what the stages share, and holds what they do to a job or to the worker.
 #include "worker/worker.h"
 
 #include <stdio.h>

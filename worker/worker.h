@@ -32,8 +32,8 @@ enum stage_id {
     STAGE_NONE = STAGE_COUNT // nowhere: the job is not finished here, its next owner does it
 };
 
-// What is known of the device. LOST: it gives errors. WRONG: it gave a wrong answer, so none of its answers
-// that is not out yet goes out.
+// What is known of the device. LOST: it gives errors, or reported a fault. WRONG: it gave a wrong answer, so
+// none of its answers that is not out yet goes out.
 enum device_state { DEVICE_UNCHECKED, DEVICE_GOOD, DEVICE_LOST, DEVICE_WRONG };
 
 enum worker_phase {

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """test_broker_kills.py: the broker is killed by SIGKILL under load and started again. No answer is lost or doubled, the
 workers live through it, and 10 s after the broker is back answers come again. Once with dynamic members, once with static
-ones whose session is shorter than the outage: librdkafka 2.0 fences those by their own return.
+ones whose session is shorter than the outage: librdkafka 2.0 may then be fenced by its own return, which is counted and not
+demanded; test_fenced brings a fencing about.
 
 The long form: 10 kills.
 """

@@ -168,10 +168,12 @@ def test_failing_allocations(stack):
             herd.stop()
         answers = chaos.check(fleet, written, wanted)
         errors = dict(chaos.error_codes(answers))
-        expect(set(errors) == {"internal"}, f"errors {errors}: want of memory is no fault of a job")
+        expect(set(errors) <= {"internal"}, f"errors {errors}: want of memory is no fault of a job")
         reasons.update(answer["error"]["message"].split(" of ")[0] for answer in answers if "error" in answer)
         reasons.update(answer["prediction"]["attention_map_error"] for answer in answers
                        if "prediction" in answer and answer["prediction"]["attention_map_url"] is None)
+        failed = sum(outcomes.values()) - outcomes["lived"] + sum("memory" in reason for reason in reasons)
+        expect(failed > 0, f"no allocation failed: workers {dict(outcomes)}, {dict(reasons)}")
         print(f"allocations: workers {dict(outcomes)}; {written} jobs, {dict(reasons)}", flush=True)
 
 

@@ -63,8 +63,7 @@ struct plan {
     enum precision precision;
     // Where run adds what each part of the network took, in milliseconds, by enum network_part; NULL, as
     // prepare leaves it: nothing is measured, at no cost. Set by the caller between runs. A backend whose
-    // steps are not timed leaves the values alone; one that replays a graph runs its steps one by one while
-    // it is set.
+    // steps are not timed leaves the values alone.
     double *part_ms;
 };
 

@@ -256,11 +256,11 @@ static void run_image(const struct plain_plan *plain, const uint8_t *view, float
     const struct network *network = plain->network;
     start_rollout(&plain->rollout);
     for (int i = 0; i < network->operation_count; i++) {
-        int64_t begun_us = clock_monotonic_us();
+        double *part_ms = plain->plan.part_ms;
+        int64_t begun_us = part_ms ? clock_monotonic_us() : 0;
         run_operation(plain, i, view, attention);
-        if (plain->plan.part_ms)
-            plain->plan.part_ms[network_part_of(network, i)] +=
-                (double)(clock_monotonic_us() - begun_us) / 1e3;
+        if (part_ms)
+            part_ms[network_part_of(network, i)] += (double)(clock_monotonic_us() - begun_us) / 1e3;
     }
     memcpy(logits, tensor_values(plain, network->logits), (size_t)network->classes * sizeof(float));
     for (int i = 1; i < plain->rollout.tokens; i++) // the class token's row without itself

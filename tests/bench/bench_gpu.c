@@ -1,8 +1,10 @@
 // bench_gpu.c: the CUDA backend on a real GPU: checks it against the CPU, and times it. tests/bench/gpu.sh
 // runs it.
 //
-//     bench_gpu check          small networks, vit_tiny, resnet18, efficientnet_b4: every precision, batches,
-//     slots bench_gpu time ARCHITECTURE PRECISION BATCH...  one line for each batch size
+//     bench_gpu check
+//         small networks, vit_tiny, resnet18, efficientnet_b4: every precision, batches, slots
+//     bench_gpu time ARCHITECTURE PRECISION BATCH...
+//         one line for each batch size
 //
 // Weights and views are random. Exit code 1: a check failed; 77: there is no GPU, with the reason.
 #include <math.h>
@@ -14,7 +16,7 @@
 #include "kernels/cpu/plain.h"
 #include "tests/support/mini_cnn.h"
 
-enum { CLASSES = 8, CHECK_IMAGES = 70, MAP_MOST = 4 * MINI_PATCHES, LEAST_RUNS = 20, MOST_RUNS = 2000 };
+enum { CLASSES = 8, CHECK_IMAGES = 70, LEAST_RUNS = 20, MOST_RUNS = 2000 };
 
 // Least time for each batch size.
 static const double time_seconds = 1.5;

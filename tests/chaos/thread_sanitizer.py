@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """thread_sanitizer.py: the whole pipeline, on the simulated device, under the thread sanitizer: two workers with cache and
-attention maps, equal images, urgent jobs, a failing device check, kills, joins and orderly stops. No data race may be
+attention maps, equal images, urgent jobs, a failing check of the device, kills, joins and orderly stops. No data race may be
 reported. tests/chaos/test_tsan.sh builds what it needs and runs it.
 """
 import os
@@ -28,11 +28,11 @@ def reports(stack):
     return [path.read_text(errors="replace") for path in stack.folder.glob("tsan.*")]
 
 
-def herd_of(stack, fleet, count, **options):
+def herd_of(stack, fleet, count, faults=None, **options):
     suppressions = harness.ROOT / "tests/tsan.supp"
     sanitizer = f"log_path={stack.folder}/tsan exitcode=66 suppressions={suppressions}"
     return chaos.Herd(fleet, count, simulated_us="500,500", cache=stack.redis_url, cache_timeout_ms=2000,
-                      environment={"TSAN_OPTIONS": sanitizer, "LD_PRELOAD": str(PRELOAD)}, **options)
+                      environment={"TSAN_OPTIONS": sanitizer, "LD_PRELOAD": str(PRELOAD), **(faults or {})}, **options)
 
 
 def expect_no_report(stack):
@@ -79,6 +79,24 @@ def test_kills(stack):
         print(f"kills: {kills}, {written} jobs, 0 reports", flush=True)
 
 
+def test_wrong_device(stack):
+    """A device computes wrong: its worker drops what it holds, deletes what it cached and ends; another one does the rest."""
+    with fleet_of(stack, "wrong") as fleet:
+        jobs = stack.size(100, 400)
+        broken = herd_of(stack, fleet, 1, {"SKINSIGHT_TEST_FLIP_AFTER": "12"}, known_answer_batches=8, batch_max=1).wait_ready()
+        chaos.write_pictures(fleet, jobs, PARTITIONS)
+        code = broken.workers[0].wait_exit()
+        expect_no_report(stack)
+        expect_equal(code, 1, "exit code beside a wrong device")
+        expect("event=cache_cleaned" in broken.workers[0].log_text(), "nothing was deleted from the cache")
+        herd = herd_of(stack, fleet, 1).wait_ready()
+        chaos.wait_all(fleet, herd, jobs, 240)
+        herd.stop()
+        chaos.check(fleet, jobs, chaos.wanted_logits(range(jobs)))
+        expect_no_report(stack)
+        print(f"wrong device: {jobs} jobs, 0 reports", flush=True)
+
+
 if __name__ == "__main__":
     expect(PRELOAD.exists(), "this wants the programs of the build tsan: run tests/chaos/test_tsan.sh")
-    chaos.main([test_pipeline, test_kills], "kafka", "redis")
+    chaos.main([test_pipeline, test_kills, test_wrong_device], "kafka", "redis")

@@ -7,14 +7,10 @@
 #include "common/memory.h"
 #include "kernels/cpu/cnn.h"
 #include "kernels/cpu/pages.h"
+#include "kernels/memory_plan.h"
 #include "kernels/parameters.h"
 
 enum { ALIGNMENT = 64, LANES = 16 };
-
-static size_t round_up(size_t value, size_t to)
-{
-    return (value + to - 1) / to * to;
-}
 
 static int channels_of(const struct cnn_plan *plan, const struct cnn_step *step)
 {
@@ -26,10 +22,11 @@ static size_t packed_size(const struct cnn_plan *plan, const struct cnn_step *st
 {
     int channels = channels_of(plan, step);
     if (step->kind == CNN_PRODUCT)
-        return round_up(gemm_packed_size(plan->cnn->gemm, channels, step->depth), ALIGNMENT) *
+        return memory_round_up(gemm_packed_size(plan->cnn->gemm, channels, step->depth), ALIGNMENT) *
                (step->winograd ? WINOGRAD_POINTS : 1);
     if (step->kind == CNN_DEPTHWISE)
-        return (size_t)(step->kernel * step->kernel + 1) * round_up((size_t)channels, LANES) * sizeof(float);
+        return (size_t)(step->kernel * step->kernel + 1) * memory_round_up((size_t)channels, LANES) *
+               sizeof(float);
     return 0;
 }
 
@@ -109,7 +106,7 @@ static void pack_product(const struct cnn_plan *plan, struct cnn_step *step, con
 static void pack_depthwise(const struct cnn_plan *plan, struct cnn_step *step, const float *weight,
                            const float *bias, float *memory)
 {
-    size_t channels = (size_t)channels_of(plan, step), stride = round_up(channels, LANES);
+    size_t channels = (size_t)channels_of(plan, step), stride = memory_round_up(channels, LANES);
     size_t places = (size_t)(step->kernel * step->kernel);
     memset(memory, 0, packed_size(plan, step));
     for (size_t place = 0; place < places; place++)

@@ -9,13 +9,9 @@
 #include <string.h>
 
 #include "kernels/cpu/vector_ops.h"
+#include "kernels/memory_plan.h"
 
 enum { ALIGNMENT = 64, BLOCK_TILES = 18, UNITS_PER_THREAD = 6 };
-
-static size_t round_up(size_t value, size_t to)
-{
-    return (value + to - 1) / to * to;
-}
 
 static int panels_of(const struct gemm_kernel *kernel, int n)
 {
@@ -24,13 +20,14 @@ static int panels_of(const struct gemm_kernel *kernel, int n)
 
 static size_t panel_size_of(const struct gemm_kernel *kernel, int k)
 {
-    size_t depth = round_up((size_t)k, (size_t)kernel->group);
-    return round_up(depth * (size_t)kernel->panel_columns * (size_t)kernel->element_size, ALIGNMENT);
+    size_t depth = memory_round_up((size_t)k, (size_t)kernel->group);
+    return memory_round_up(depth * (size_t)kernel->panel_columns * (size_t)kernel->element_size, ALIGNMENT);
 }
 
 static size_t column_vector_size(const struct gemm_kernel *kernel, int n)
 {
-    return round_up((size_t)panels_of(kernel, n) * (size_t)kernel->panel_columns * sizeof(float), ALIGNMENT);
+    return memory_round_up((size_t)panels_of(kernel, n) * (size_t)kernel->panel_columns * sizeof(float),
+                           ALIGNMENT);
 }
 
 size_t gemm_packed_size(const struct gemm_kernel *kernel, int n, int k)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# gpu.sh: checks and times the CUDA backend on a machine with a GPU, in less than eight minutes.
+# gpu.sh: checks and times the CUDA backend on a machine with a GPU, in eight minutes: what would begin later is left
+# out, and what runs then is ended.
 #
 #   gpu.sh pack DIR [BUILD]   on a machine with the build (no GPU needed): copies what the other machine has to be given
 #                             into DIR: bench_gpu, the operations' tests, the backend's library, the few system
@@ -10,12 +11,13 @@
 #
 # What run does: the card's state; every check with the library's products and with our own; compute-sanitizer where it
 # is there (memcheck, racecheck); the tuner; times at batch 1 to 256 in each precision, untuned, tuned and own;
-# PyTorch; the card's clocks and power meanwhile. Exit 1 when a check fails, 77 without a GPU.
+# PyTorch; the card's clocks and power meanwhile. Exit 1 when a check fails or finds no time, 77 without a GPU.
 set -uo pipefail
+deadline=470 # seconds from the start
 cd "$(dirname "$0")/../.." || exit 2
 
 usage() {
-    sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,16s/^# \{0,1\}//p' "$0" >&2
     exit 2
 }
 
@@ -45,9 +47,14 @@ find_cublas() { # prints the folder of libcublasLt.so.13
     done
 }
 
-step() { # NAME SECONDS COMMAND...: runs it with its output in a log too
-    local name=$1 limit=$2
+step() { # NAME SECONDS COMMAND...: runs it with its output in a log too, 124 when there is no time left
+    local name=$1 limit=$2 left=$((deadline - SECONDS))
     shift 2
+    if [ "$left" -lt 5 ]; then
+        echo "== $name: left out, $SECONDS s are gone"
+        return 124
+    fi
+    [ "$limit" -le "$left" ] || limit=$left
     echo "== $name"
     timeout "$limit" "$@" 2>&1 | tee "$out/$name.log"
     local code=${PIPESTATUS[0]}
@@ -97,8 +104,7 @@ run() { # DIR OUT
         SKINSIGHT_CUDA_TUNE=1 step "tune-$precision" 40 "$from/bench_gpu" time vit_base_patch16_224 $precision 1 8 64 256
         SKINSIGHT_CUDA_PRODUCTS=own step "own-$precision" 40 "$from/bench_gpu" time vit_base_patch16_224 $precision 1 8 64 256
     done
-    step peers $((SECONDS < 300 ? 450 - SECONDS : 150)) "${PYTHON:-python3}" tests/bench/gpu_peers.py \
-        --seconds $((SECONDS < 300 ? 400 - SECONDS : 100))
+    step peers "$deadline" "${PYTHON:-python3}" tests/bench/gpu_peers.py --seconds $((deadline - SECONDS - 40))
     kill "$watcher"
     echo "== clocks and power: least, median, most of $(wc -l <"$out/clocks.csv") readings"
     for column in 2 3 4; do

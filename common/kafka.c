@@ -57,6 +57,8 @@ static bool is_reserved(const char *property)
                                            "group.id",
                                            "group.instance.id",
                                            "isolation.level",
+                                           "max.in.flight",
+                                           "max.in.flight.requests.per.connection",
                                            "message.timeout.ms",
                                            "partition.assignment.strategy",
                                            "request.required.acks",

@@ -20,6 +20,14 @@ struct kafka_signs {
     atomic_bool brokers_down; // all brokers have been down
 };
 
+// Of every producer. A broker takes any first sequence number from a producer it knows nothing of: where the
+// first record of two on the way is refused, by a leader that is not ready yet, and the second is taken, the
+// first one's repetition passes for a duplicate and is lost, acknowledged. So one is on the way at a time.
+#define KAFKA_ONE_IN_FLIGHT                                                                                  \
+    {                                                                                                        \
+        "max.in.flight", "1"                                                                                 \
+    }
+
 struct kafka_setting {
     const char *property;
     const char *value;

@@ -37,6 +37,7 @@ enum status sender_open(struct sender *sender, const struct config *config, cons
     const struct kafka_setting settings[] = {
         {"enable.idempotence", "true"},
         {"acks", "all"},
+        KAFKA_ONE_IN_FLIGHT,
         {"linger.ms", "0"},
         {"message.timeout.ms", timeout},
         {"queue.buffering.max.kbytes", "32768"}, // bounds what waits in memory

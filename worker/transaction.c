@@ -186,6 +186,7 @@ static enum status make_producer(struct publisher *publisher, struct error *err)
         {"retry.backoff.ms", backoff},
         {"linger.ms", "0"},
         {"acks", "all"},
+        KAFKA_ONE_IN_FLIGHT,
         {"message.max.bytes", "12582912"}, // a dead letter is a record plus headers
         {"queue.buffering.max.kbytes", "65536"},
     };

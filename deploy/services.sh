@@ -183,43 +183,77 @@ fetch_kafka() {
     mv -T "$part/libs" "$kafka_libs" 2>/dev/null || [ -d "$kafka_libs" ]
 }
 
-kafka_started() { # LOG OFFSET: the broker says so once it serves requests
+kafka_started() { # LOG OFFSET: a node says so once it serves requests
     tail -c "+$(($2 + 1))" "$1" | grep -q 'Kafka Server started'
 }
 
+run_kafka_tool() ( # DIR NAME CLASS ARGUMENTS...: its words go to NAME.log
+    log=$1/$2.log
+    shift 2
+    # shellcheck disable=SC2086
+    java -Xmx256m $java_options -cp "$kafka_libs/*" "$@" >>"$log" 2>&1
+)
+
 # Later lines of the file win over earlier ones.
-add_proxied_listener() { # DIR PORT CONTROLLER-PORT
+add_proxied_listener() { # DIR PORT
     proxied_port=$(port_of "$1" kafka-proxied)
     rmdir "$1/kafka-proxied" 2>/dev/null || :
     cat >>"$1/kafka/server.properties" <<END
-listeners=PLAINTEXT://127.0.0.1:$2,CONTROLLER://127.0.0.1:$3,PROXIED://127.0.0.1:$proxied_port
+listeners=PLAINTEXT://127.0.0.1:$2,PROXIED://127.0.0.1:$proxied_port
 advertised.listeners=PLAINTEXT://127.0.0.1:$2,PROXIED://127.0.0.1:$KAFKA_PROXY_PORT
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT
 END
     set_env "$1" "KAFKA_PROXIED=127.0.0.1:$proxied_port"
 }
 
+configure_kafka() { # DIR NAME TEMPLATE
+    mkdir -p "$1/$2"
+    sed -e "s|@PORT@|$(port_of "$1" kafka)|g" -e "s|@CONTROLLER_PORT@|$(port_of "$1" kafka-controller)|g" \
+        -e "s|@DATA@|$1/$2/data|g" "$here/kafka/$3" >"$1/$2/server.properties"
+}
+
+format_kafka() { # DIR NAME HOW
+    [ ! -f "$1/$2/data/meta.properties" ] || return 0
+    run_kafka_tool "$1" "$2" kafka.tools.StorageTool format "$3" -t AAAAAAAAAAAAAAAAAAAAAQ \
+        -c "$1/$2/server.properties" || fail "Kafka could not format its folder; see $1/$2.log"
+}
+
+spawn_kafka() { # DIR NAME MEGABYTES
+    # shellcheck disable=SC2086
+    spawn "$1" "$2" java "-Xms$3m" "-Xmx$3m" $java_options -cp "$kafka_libs/*" kafka.Kafka "$1/$2/server.properties"
+}
+
+# Two processes, as in any real cluster. A node that is broker and controller at once begins again with what it
+# knew before it was killed, works as the leader that it no longer is, and may drop the end of a transaction
+# that it has told its client is committed.
 start_kafka() { # DIR
     fetch_kafka
-    port=$(port_of "$1" kafka)
-    controller_port=$(port_of "$1" kafka-controller)
-    rmdir "$1/kafka-controller" 2>/dev/null || :
-    sed -e "s|@PORT@|$port|g" -e "s|@CONTROLLER_PORT@|$controller_port|g" -e "s|@DATA@|$1/kafka/data|g" \
-        "$here/kafka/server.properties.in" >"$1/kafka/server.properties"
-    [ -z "${KAFKA_PROXY_PORT:-}" ] || add_proxied_listener "$1" "$port" "$controller_port"
+    configure_kafka "$1" kafka-controller controller.properties.in
+    configure_kafka "$1" kafka broker.properties.in
+    [ -z "${KAFKA_PROXY_PORT:-}" ] || add_proxied_listener "$1" "$(port_of "$1" kafka)"
     touch "$1/kafka.log"
     java_options="-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dlog4j2.configurationFile=$here/kafka/log4j2.properties"
-    if [ ! -f "$1/kafka/data/meta.properties" ]; then
-        # shellcheck disable=SC2086
-        java -Xmx256m $java_options -cp "$kafka_libs/*" kafka.tools.StorageTool format --standalone \
-            -t AAAAAAAAAAAAAAAAAAAAAQ -c "$1/kafka/server.properties" >>"$1/kafka.log" 2>&1 ||
-            fail "Kafka could not format its folder; see $1/kafka.log"
+    if ! find_process "$1" kafka-controller >/dev/null; then
+        format_kafka "$1" kafka-controller --standalone
+        spawn_kafka "$1" kafka-controller 256
     fi
+    format_kafka "$1" kafka --no-initial-controllers
     offset=$(wc -c <"$1/kafka.log")
-    # shellcheck disable=SC2086
-    spawn "$1" kafka java -Xms512m -Xmx512m $java_options -cp "$kafka_libs/*" kafka.Kafka "$1/kafka/server.properties"
+    spawn_kafka "$1" kafka 512
     wait_until_ready "$1" kafka 60 kafka_started "$1/kafka.log" "$offset"
-    set_env "$1" "KAFKA_BROKERS=127.0.0.1:$port"
+    set_env "$1" "KAFKA_BROKERS=127.0.0.1:$(port_of "$1" kafka)"
+}
+
+broker_fenced() { # LOG OFFSET: the controller has taken its partitions from it
+    tail -c "+$(($2 + 1))" "$1" | grep -q 'BrokerRegistrationChangeRecord(brokerId=2, .*fenced=1'
+}
+
+# Over only when the controller has noticed: a broker that is back before that begins as the leader it was.
+kill_kafka() { # DIR
+    find_process "$1" kafka >/dev/null || return 0
+    offset=$(wc -c <"$1/kafka-controller.log")
+    end_process "$1" kafka KILL
+    wait_until_ready "$1" kafka-controller 30 broker_fenced "$1/kafka-controller.log" "$offset"
 }
 
 # ---- Redis -----------------------------------------------------------------------------------------------
@@ -302,7 +336,8 @@ start-kafka | start-redis | start-s3)
     dir=$(need_folder "${2:-}")
     "start_${command#start-}" "$dir"
     ;;
-kill-kafka | kill-redis | kill-s3) end_process "$(need_folder "${2:-}")" "${command#kill-}" KILL ;;
+kill-kafka) kill_kafka "$(need_folder "${2:-}")" ;;
+kill-redis | kill-s3) end_process "$(need_folder "${2:-}")" "${command#kill-}" KILL ;;
 run)
     [ $# -ge 4 ] || usage
     dir=$(need_folder "$2")

@@ -2,7 +2,7 @@
 """test_broker_kills.py: the broker is killed by SIGKILL under load and started again. No answer is lost or doubled, the
 workers live through it, and 10 s after the broker is back answers come again. Once with dynamic members, once with static
 ones whose session is shorter than the outage: librdkafka 2.0 may then be fenced by its own return, which is counted and not
-demanded; test_fenced brings a fencing about.
+demanded; test_fenced brings a fencing about. An outage takes 3 s at least: services.sh says why.
 
 The long form: 10 kills.
 """
@@ -50,7 +50,7 @@ def test_dynamic_members(stack):
 
 
 def test_static_members(stack):
-    kill_broker(stack, "static", stack.size(4, 7), session_timeout_ms=6000)
+    kill_broker(stack, "static", 4, session_timeout_ms=6000)
 
 
 def take_instance(stack, fleet, instance):
@@ -84,7 +84,7 @@ def test_fenced(stack):
         chaos.write_pictures(fleet, 24, PARTITIONS)
         wait_until(lambda: worker.metric("skinsight_unfinished_jobs") >= 12, "the worker has jobs in hand")
         stack.proxy.close()
-        wait_until(lambda: "ALL_BROKERS_DOWN" in worker.log_text(), "the worker sees the outage")
+        wait_until(lambda: "SESSTMOUT" in worker.log_text(), "the worker's session is over")
         replace_worker(fleet, 24)
         stack.proxy.open()
         wait_until(lambda: "event=joins_again" in worker.log_text(), "the worker joins again")

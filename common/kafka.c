@@ -13,6 +13,8 @@ static void on_log(const rd_kafka_t *client, int level, const char *facility, co
     bool trouble = strcmp(facility, "FAIL") == 0 || strcmp(facility, "REQTMOUT") == 0;
     if (signs && trouble)
         atomic_fetch_add(&signs->trouble, 1);
+    if (signs && strcmp(facility, "SESSTMOUT") == 0)
+        atomic_store(&signs->session_out, true);
     enum log_level as = level <= 3 ? LOG_LEVEL_WARN : level <= 5 ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
     log_event(as, "kafka", "facility=%s text=\"%s\"", facility, text);
 }
@@ -21,11 +23,8 @@ static void on_error(rd_kafka_t *client, int code, const char *reason, void *opa
 {
     (void)client;
     struct kafka_signs *signs = opaque;
-    if (signs) {
+    if (signs)
         atomic_fetch_add(&signs->trouble, 1);
-        if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
-            atomic_store(&signs->brokers_down, true);
-    }
     LOG_INFO("kafka_error", "code=%s reason=\"%s\"", rd_kafka_err2name(code), reason);
 }
 

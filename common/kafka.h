@@ -16,8 +16,8 @@
 // Signs of trouble on the wire, counted by the client's own threads. The publisher renews its
 // producer when the count has moved (docs/RELIABILITY.md, "Unknown outcome").
 struct kafka_signs {
-    atomic_uint trouble;      // FAIL or REQTMOUT logged, or an error callback
-    atomic_bool brokers_down; // all brokers have been down
+    atomic_uint trouble;     // FAIL or REQTMOUT logged, or an error callback
+    atomic_bool session_out; // a consumer's: no coordinator answered for a whole session (SESSTMOUT logged)
 };
 
 // Of every producer. A broker takes any first sequence number from a producer it knows nothing of: where the

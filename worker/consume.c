@@ -60,7 +60,7 @@ static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t event,
     struct consume *consume = opaque;
     forget_held(consume);
     if (event == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
-        member_is_proven(consume->worker);
+        member_is_assigned(consume->worker);
         rebalance_assign(consume->worker, consumer, partitions);
         for (int topic = 0; topic < TOPIC_COUNT; topic++)
             switch_topic(consume, (enum job_topic)topic, false);

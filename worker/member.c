@@ -99,15 +99,15 @@ enum status member_renew(struct worker *worker, struct kafka_signs *signs, membe
     return member_subscribe(worker, err);
 }
 
-void member_is_proven(struct worker *worker)
+void member_is_assigned(struct worker *worker)
 {
     struct kafka_signs *signs = rd_kafka_opaque(worker->consumer);
-    atomic_store(&signs->brokers_down, false);
+    atomic_store(&signs->session_out, false);
 }
 
 bool member_fenced_by_outage(const struct worker *worker)
 {
     struct kafka_signs *signs = rd_kafka_opaque(worker->consumer);
-    return atomic_load(&signs->brokers_down) &&
+    return atomic_load(&signs->session_out) &&
            rd_kafka_fatal_error(worker->consumer, NULL, 0) == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID;
 }

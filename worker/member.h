@@ -22,11 +22,10 @@ enum status member_renew(struct worker *worker, struct kafka_signs *signs, membe
                          struct error *err) MUST_CHECK;
 
 // Whether a fatal error of the consumer is the fence that librdkafka 2.0 puts before its own return: a static
-// member whose session ran out while the brokers were away. Without such an outage the fence was put up by
-// another process with the same instance, and fighting it would stop both.
+// member whose session ran out while no broker answered. Otherwise the fence was put up by another process
+// with the same instance, and fighting it would stop both.
 bool member_fenced_by_outage(const struct worker *worker);
-// The group has just given this member partitions, or taken offsets from it: whatever outage was before is
-// over. Thread: consume, or the publisher with rebalance held.
-void member_is_proven(struct worker *worker);
+// The group has just given this member partitions: it is back from whatever outage was before.
+void member_is_assigned(struct worker *worker);
 
 #endif

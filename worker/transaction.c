@@ -14,7 +14,6 @@
 #include "common/log.h"
 #include "worker/faults.h"
 #include "worker/health.h"
-#include "worker/member.h"
 #include "worker/publish.h"
 #include "worker/records.h"
 
@@ -433,7 +432,6 @@ static enum status transact(struct publisher *publisher, const rd_kafka_topic_pa
         status = call_producer(publisher, TXN_COMMIT, NULL, timeout_ms, err);
     if (status == STATUS_OK) {
         remember_committed(publisher, offsets);
-        member_is_proven(publisher->worker);
         metrics_add(METRIC_TRANSACTIONS, TXN_COMMITTED, 1);
         return STATUS_OK;
     }

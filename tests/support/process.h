@@ -82,6 +82,17 @@ TEST_HELPER bool process_wait_port(pid_t pid, uint16_t port, int64_t timeout_ms)
     return false;
 }
 
+// Returns once none of its threads runs any more: kill alone returns before that.
+TEST_HELPER void process_stop(pid_t pid)
+{
+    int state = 0;
+    kill(pid, SIGSTOP);
+    while (waitpid(pid, &state, WUNTRACED) < 0 && errno == EINTR) {
+    }
+    if (!WIFSTOPPED(state))
+        abort();
+}
+
 TEST_HELPER void process_kill(pid_t pid)
 {
     if (pid <= 0)

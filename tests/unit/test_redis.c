@@ -250,7 +250,7 @@ static void test_stopped_server(void **state)
     struct redis *redis = open_at(server.port, 1);
     set(redis, "mine", text_bytes("my answer"), 60000);
     set(redis, "other", text_bytes("another patient's answer"), 60000);
-    kill(server.pid, SIGSTOP);
+    process_stop(server.pid);
     expect_retry(redis, "other", "did not answer within 300 ms");
     expect_retry(redis, "other", "300 ms"); // a new connection is accepted by the kernel, and silent
     kill(server.pid, SIGCONT);

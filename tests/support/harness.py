@@ -410,7 +410,7 @@ class Stack:
         """The end of each log that was written to since then."""
         logs = [path for path in self.folder.glob("*.log") if path.stat().st_mtime >= since]
         for log in sorted(logs, key=lambda path: path.stat().st_mtime):
-            tail = log.read_text(errors="replace").splitlines()[-5 if log.name == "kafka.log" else -25:]
+            tail = log.read_text(errors="replace").splitlines()[-5 if log.name.startswith("kafka") else -25:]
             print(f"---- the end of {log}", *tail, sep="\n", file=sys.stderr)
 
 

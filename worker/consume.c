@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "common/kafka.h"
 #include "common/log.h"
 #include "common/shutdown.h"
 #include "worker/member.h"
@@ -28,7 +27,6 @@ enum {
 };
 
 struct consume {
-    struct kafka_signs signs; // first: it is the client's opaque
     struct worker *worker;
     struct job *held[TOPIC_COUNT]; // a job that found no room; its topic is paused
     int64_t intake_limit_bytes;    // of records in the pipeline
@@ -57,7 +55,7 @@ static void forget_held(struct consume *consume)
 static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t event,
                          rd_kafka_topic_partition_list_t *partitions, void *opaque)
 {
-    struct consume *consume = opaque;
+    struct consume *consume = ((struct worker *)opaque)->consume;
     forget_held(consume);
     if (event == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         member_is_assigned(consume->worker);
@@ -66,6 +64,7 @@ static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t event,
             switch_topic(consume, (enum job_topic)topic, false);
         apply_pauses(consume);
     } else {
+        member_is_revoked(consume->worker);
         rebalance_revoke(consume->worker, consumer);
     }
 }
@@ -76,13 +75,13 @@ enum status consume_open(struct consume **consume, struct worker *worker, struct
     made->worker = worker;
     made->intake_limit_bytes = config_integer(worker->config, "intake_limit_bytes");
     made->intake_limit_jobs = (int)config_integer(worker->config, "intake_limit_jobs");
-    enum status status = member_open(worker, &made->signs, on_rebalance, err);
+    enum status status = member_open(worker, on_rebalance, err);
     if (status != STATUS_OK) {
         free(made);
         return status;
     }
     worker->publisher = publisher_new(worker);
-    *consume = made;
+    worker->consume = *consume = made;
     return STATUS_OK;
 }
 
@@ -366,7 +365,7 @@ static void take_fatal_error(struct consume *consume)
     }
     LOG_WARN("joins_again", "reason=\"%s\"", reason);
     forget_held(consume);
-    if (member_renew(worker, &consume->signs, on_rebalance, &err) != STATUS_OK)
+    if (member_renew(worker, on_rebalance, &err) != STATUS_OK)
         worker_fail(worker, &err);
 }
 

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "common/clock.h"
 #include "common/metrics.h"
 #include "worker/publish.h"
 
@@ -12,8 +13,8 @@ static void set_rebalance_callback(rd_kafka_conf_t *conf, void *context)
     rd_kafka_conf_set_rebalance_cb(conf, *(member_rebalance **)context);
 }
 
-static enum status make_consumer(struct worker *worker, struct kafka_signs *signs,
-                                 member_rebalance *on_rebalance, rd_kafka_t **made, struct error *err)
+static enum status make_consumer(struct worker *worker, member_rebalance *on_rebalance, rd_kafka_t **made,
+                                 struct error *err)
 {
     char session[24], heartbeat[24];
     int64_t session_ms = config_integer(worker->config, "session_timeout_ms");
@@ -40,7 +41,7 @@ static enum status make_consumer(struct worker *worker, struct kafka_signs *sign
     struct kafka_client_options options = {.type = RD_KAFKA_CONSUMER,
                                            .settings = settings,
                                            .setting_count = count,
-                                           .signs = signs,
+                                           .signs = &worker->signs,
                                            .configure = set_rebalance_callback,
                                            .context = &on_rebalance};
     enum status status = kafka_client_open(made, worker->config, &options, err);
@@ -49,10 +50,9 @@ static enum status make_consumer(struct worker *worker, struct kafka_signs *sign
     return status;
 }
 
-enum status member_open(struct worker *worker, struct kafka_signs *signs, member_rebalance *on_rebalance,
-                        struct error *err)
+enum status member_open(struct worker *worker, member_rebalance *on_rebalance, struct error *err)
 {
-    return make_consumer(worker, signs, on_rebalance, &worker->consumer, err);
+    return make_consumer(worker, on_rebalance, &worker->consumer, err);
 }
 
 // After a fatal error librdkafka closes without the callback that revokes. What this member held may be
@@ -81,6 +81,7 @@ enum status member_subscribe(struct worker *worker, struct error *err)
     for (int topic = 0; topic < TOPIC_COUNT; topic++)
         rd_kafka_topic_partition_list_add(topics, job_topic_name(worker, (enum job_topic)topic),
                                           RD_KAFKA_PARTITION_UA);
+    member_is_revoked(worker); // of what it never had
     rd_kafka_resp_err_t result = rd_kafka_subscribe(worker->consumer, topics);
     rd_kafka_topic_partition_list_destroy(topics);
     if (result == RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -88,11 +89,10 @@ enum status member_subscribe(struct worker *worker, struct error *err)
     return error_set(err, STATUS_FATAL, "subscribe: %s", rd_kafka_err2str(result));
 }
 
-enum status member_renew(struct worker *worker, struct kafka_signs *signs, member_rebalance *on_rebalance,
-                         struct error *err)
+enum status member_renew(struct worker *worker, member_rebalance *on_rebalance, struct error *err)
 {
     rd_kafka_t *made = NULL;
-    enum status status = make_consumer(worker, signs, on_rebalance, &made, err);
+    enum status status = make_consumer(worker, on_rebalance, &made, err);
     if (status != STATUS_OK)
         return status;
     replace(worker, made);
@@ -101,13 +101,31 @@ enum status member_renew(struct worker *worker, struct kafka_signs *signs, membe
 
 void member_is_assigned(struct worker *worker)
 {
-    struct kafka_signs *signs = rd_kafka_opaque(worker->consumer);
-    atomic_store(&signs->session_out, false);
+    atomic_store(&worker->signs.session_out, false);
+    atomic_store(&worker->out_since_ms, 0);
+}
+
+void member_is_revoked(struct worker *worker)
+{
+    atomic_store(&worker->out_since_ms, clock_monotonic_ms());
+}
+
+// After a session without an answer librdkafka gives the place up by itself, unless a rebalance is going on.
+bool member_is_out(struct worker *worker, char *reason, size_t size)
+{
+    bool session_out = atomic_load(&worker->signs.session_out);
+    int64_t since_ms = atomic_load(&worker->out_since_ms);
+    int64_t session_ms = config_integer(worker->config, "session_timeout_ms");
+    snprintf(reason, size, "%s: %s; waiting for a place in group '%s'",
+             config_text(worker->config, "brokers"),
+             session_out ? "no broker answered for a whole session"
+                         : "no broker answers, or another member holds the group up",
+             config_text(worker->config, "group"));
+    return session_out || (since_ms > 0 && clock_monotonic_ms() - since_ms > session_ms);
 }
 
 bool member_fenced_by_outage(const struct worker *worker)
 {
-    struct kafka_signs *signs = rd_kafka_opaque(worker->consumer);
-    return atomic_load(&signs->session_out) &&
+    return atomic_load(&worker->signs.session_out) &&
            rd_kafka_fatal_error(worker->consumer, NULL, 0) == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID;
 }

@@ -3,23 +3,20 @@
 #ifndef SKINSIGHT_WORKER_MEMBER_H
 #define SKINSIGHT_WORKER_MEMBER_H
 
-#include "common/kafka.h"
 #include "worker/worker.h"
 
 typedef void member_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t event,
                               rd_kafka_topic_partition_list_t *partitions, void *opaque);
 
-// Makes worker->consumer. signs is what the callbacks get as their opaque. REJECTED: a property is wrong.
-enum status member_open(struct worker *worker, struct kafka_signs *signs, member_rebalance *on_rebalance,
-                        struct error *err) MUST_CHECK;
+// Makes worker->consumer, whose callbacks get the worker as their opaque. REJECTED: a property is wrong.
+enum status member_open(struct worker *worker, member_rebalance *on_rebalance, struct error *err) MUST_CHECK;
 void member_close(struct worker *worker); // revokes, which publishes, and leaves the group
 
 enum status member_subscribe(struct worker *worker, struct error *err) MUST_CHECK;
 
 // Closes this member, whose partitions are dropped, and joins with a new one. On an error the old one may
 // still be there.
-enum status member_renew(struct worker *worker, struct kafka_signs *signs, member_rebalance *on_rebalance,
-                         struct error *err) MUST_CHECK;
+enum status member_renew(struct worker *worker, member_rebalance *on_rebalance, struct error *err) MUST_CHECK;
 
 // Whether a fatal error of the consumer is the fence that librdkafka 2.0 puts before its own return: a static
 // member whose session ran out while no broker answered. Otherwise the fence was put up by another process
@@ -27,5 +24,10 @@ enum status member_renew(struct worker *worker, struct kafka_signs *signs, membe
 bool member_fenced_by_outage(const struct worker *worker);
 // The group has just given this member partitions: it is back from whatever outage was before.
 void member_is_assigned(struct worker *worker);
+// The group has taken them, all of them: a rebalance has begun, or the place in the group is lost.
+void member_is_revoked(struct worker *worker);
+// Whether this worker has been without a broker, or without a place in its group, for a whole session;
+// reason says which. Any thread, while the consume thread may wait for a broker.
+bool member_is_out(struct worker *worker, char *reason, size_t size);
 
 #endif

@@ -13,6 +13,7 @@
 #include "worker/commands.h"
 #include "worker/consume.h"
 #include "worker/faults.h"
+#include "worker/member.h"
 #include "worker/pipeline.h"
 #include "worker/watchdog.h"
 
@@ -40,15 +41,16 @@ static bool say_ready(void *context, char *reason, size_t size)
     struct worker *worker = context;
     int phase = atomic_load(&worker->phase), device = atomic_load(&worker->device);
     const char *hanging = watchdog_hanging(worker->watchdog);
+    bool out = phase == PHASE_RUNNING && member_is_out(worker, reason, size);
     if (hanging)
         snprintf(reason, size, "stage %s hangs", hanging);
     else if (device == DEVICE_LOST)
         snprintf(reason, size, "the device failed or reported a fault");
     else if (device == DEVICE_WRONG)
         snprintf(reason, size, "the device does not give the known answers");
-    else
+    else if (!out)
         say_phase(worker, phase, reason, size);
-    return !hanging && device == DEVICE_GOOD && phase == PHASE_RUNNING;
+    return !hanging && device == DEVICE_GOOD && phase == PHASE_RUNNING && !out;
 }
 
 static void *run_consume(void *context)

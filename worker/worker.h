@@ -3,10 +3,10 @@
 #ifndef SKINSIGHT_WORKER_WORKER_H
 #define SKINSIGHT_WORKER_WORKER_H
 
-#include <librdkafka/rdkafka.h>
 #include <stdatomic.h>
 
 #include "common/config.h"
+#include "common/kafka.h"
 #include "common/object_store.h"
 #include "common/queue.h"
 #include "common/redis.h"
@@ -17,6 +17,7 @@
 #include "worker/policy.h"
 #include "worker/unproven.h"
 
+struct consume;
 struct latency_table;
 struct publisher;
 struct watchdog;
@@ -46,6 +47,7 @@ enum worker_phase {
 };
 
 struct worker {
+    struct kafka_signs signs; // first: it is the consumer's opaque
     const struct config *config;
     struct engine engine;
     struct policy policy;
@@ -71,6 +73,8 @@ struct worker {
     struct assignment assignment;
     struct publisher *publisher; // used only with assignment.rebalance held
     rd_kafka_t *consumer;        // whose group offsets are committed for; changes with rebalance held
+    struct consume *consume;     // the consume thread's
+    atomic_llong out_since_ms;   // monotonic: since when it has no place in its group; 0: it has one
     struct queue inboxes[STAGE_COUNT];
     struct flights flights;
     struct unproven unproven;

@@ -114,6 +114,27 @@ def test_broker_killed(stack):
         expect(worker.alive(), "the worker is gone")
 
 
+def test_broker_away(stack):
+    """Without a broker for a session a worker is not ready and says why, be it with partitions or a spare one; back in its group
+    it is."""
+    image = pictures(stack)[0]
+    with stack.fleet("away", partitions=1) as fleet:
+        workers = [fleet.start("worker", session_timeout_ms=2000).wait_ready() for _ in range(2)]
+        fleet.submit("--wait", image)
+        expect_equal(sorted(worker.metric("skinsight_assigned_partitions") for worker in workers), [0, 2], "partitions")
+        stack.kill("kafka")
+        for worker in workers:
+            reason = wait_until(lambda: (got := worker.get("/readyz"))[0] == 503 and got[1], f"{worker.name} is not ready")
+            expect(reason.startswith(f"{stack.brokers}: no broker answer"), f"/readyz without a broker: {reason!r}")
+            expect_equal(worker.get("/healthz")[0], 200, "/healthz without a broker")
+            wait_until(lambda: worker.metric("skinsight_ready") == 0, "the metric says so too")
+        stack.start("kafka")
+        for worker in workers:
+            worker.wait_ready()
+        fleet.submit("--wait", image)
+        fleet.check(jobs=2)
+
+
 # ---- the object store --------------------------------------------------------------------------------------
 
 
@@ -303,4 +324,5 @@ def test_killed_workers(stack):
 
 if __name__ == "__main__":
     harness.main([test_broker_absent, test_redis_absent_killed_and_back, test_folder_that_cannot_be_written,
-                  test_s3_killed, test_damaged_models, test_orderly_stop, test_killed_workers, test_broker_killed])
+                  test_s3_killed, test_damaged_models, test_orderly_stop, test_killed_workers, test_broker_killed,
+                  test_broker_away])

@@ -97,16 +97,21 @@ static enum status write_map(struct session *session, const char *path, struct e
     return status;
 }
 
+static char *map_path(const char *folder, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    const char *dot = strrchr(name, '.');
+    int length = dot && dot != name ? (int)(dot - name) : (int)strlen(name);
+    return memory_format("%s/%.*s.png", folder, length, name);
+}
+
 static void draw_map(struct session *session, struct classification *result)
 {
     const char *folder = config_text(session->config, "attention");
     if (!*folder || !session->maps || result->code != JOB_OK)
         return;
-    const char *slash = strrchr(result->path, '/');
-    const char *name = slash ? slash + 1 : result->path;
-    const char *dot = strrchr(name, '.');
-    int length = dot && dot != name ? (int)(dot - name) : (int)strlen(name);
-    char *path = memory_format("%s/%.*s.png", folder, length, name);
+    char *path = map_path(folder, result->path);
     if (write_map(session, path, &result->err) != STATUS_OK)
         result->code = JOB_INTERNAL;
     free(path);
@@ -174,6 +179,38 @@ static bool classify(struct session *session, const char *path)
     return result.code == JOB_OK;
 }
 
+struct planned_map {
+    char *path;
+    const char *file;
+};
+
+static int by_path(const void *a, const void *b)
+{
+    return strcmp(((const struct planned_map *)a)->path, ((const struct planned_map *)b)->path);
+}
+
+// Whether every file gets a map of its own: of two with one stem a map would be lost.
+static bool maps_differ(const struct config *config, struct error *err)
+{
+    const char *folder = config_text(config, "attention");
+    size_t count = *folder ? config_argument_count(config) : 0;
+    struct planned_map *maps = memory_alloc((count + 1) * sizeof *maps);
+    for (size_t i = 0; i < count; i++) {
+        const char *file = config_argument(config, i);
+        maps[i] = (struct planned_map){map_path(folder, file), file};
+    }
+    qsort(maps, count, sizeof *maps, by_path);
+    bool differ = true;
+    for (size_t i = 0; i + 1 < count && differ; i++)
+        if (by_path(&maps[i], &maps[i + 1]) == 0 && strcmp(maps[i].file, maps[i + 1].file) != 0)
+            differ = error_set(err, STATUS_REJECTED, "the maps of '%s' and '%s' would both be %s",
+                               maps[i].file, maps[i + 1].file, maps[i].path) == STATUS_OK;
+    for (size_t i = 0; i < count; i++)
+        free(maps[i].path);
+    free(maps);
+    return differ;
+}
+
 static enum status open_session(struct session *session, const struct config *config, struct error *err)
 {
     *session = (struct session){.config = config};
@@ -199,6 +236,10 @@ int classify_command(struct config *config)
     struct session session;
     struct error err;
     int failures = 0;
+    if (!maps_differ(config, &err)) {
+        fprintf(stderr, "skinsight-worker classify: %s\n", err.message);
+        return 2;
+    }
     enum status status = open_session(&session, config, &err);
     if (status == STATUS_OK) {
         engine_warn_untrained(&session.engine);

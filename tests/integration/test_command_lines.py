@@ -102,6 +102,23 @@ def test_classify(stack):
         expect_equal(one["logits"], other["logits"], f"logits of {one['file']} another time")
 
 
+def test_classify_same_stems(stack):
+    """Two files whose maps would have one name are refused before anything is done; the same file twice is not."""
+    twins = [stack.folder / folder / f"twin.{suffix}" for folder, suffix in (("left", "jpg"), ("right", "jpeg"))]
+    for twin, original in zip(twins, GOOD, strict=True):
+        twin.parent.mkdir()
+        twin.write_bytes(original.read_bytes())
+    maps = stack.folder / "twin-maps"
+    classify = ["worker", "classify", "--model", stack.model()]
+    done = run(*classify, "--attention", maps, twins[0], GOOD[0], twins[1])
+    expect_equal((done.returncode, done.stdout), (2, ""), "exit code and output for two files with one stem")
+    expect(all(str(twin) in done.stderr for twin in twins), f"it does not name both: {done.stderr!r}")
+    expect(not maps.exists(), "it has begun all the same")
+    run(*classify, "--attention", maps, twins[0], twins[0], check=True)
+    expect_equal([path.name for path in maps.iterdir()], ["twin.png"], "maps of one file named twice")
+    run(*classify, *twins, check=True)
+
+
 def test_preprocess(stack):
     output = stack.folder / "view.f32"
     run("worker", "preprocess", GOOD[0], "--output", output, check=True)
@@ -232,5 +249,6 @@ def test_submit_without_wait(stack):
 
 
 if __name__ == "__main__":
-    harness.main([test_help_and_version, test_wrong_usage, test_failures, test_classify, test_preprocess, test_bench,
-                  test_peak_memory, test_configuration, test_doctor, test_submit_without_wait], "kafka", "redis")
+    harness.main([test_help_and_version, test_wrong_usage, test_failures, test_classify, test_classify_same_stems,
+                  test_preprocess, test_bench, test_peak_memory, test_configuration, test_doctor,
+                  test_submit_without_wait], "kafka", "redis")

@@ -91,8 +91,12 @@ static enum status collect_folder(struct file_list *list, const char *path,
     }
     FTSENT *entry;
     errno = 0;
-    while (status == STATUS_OK && (entry = fts_read(walk)))
-        status = take_entry(list, entry, complaints, err);
+    while (status == STATUS_OK && (entry = fts_read(walk))) {
+        if (entry->fts_level > FTS_ROOTLEVEL && entry->fts_name[0] == '.')
+            fts_set(walk, entry, FTS_SKIP); // where it is a folder
+        else
+            status = take_entry(list, entry, complaints, err);
+    }
     if (status == STATUS_OK && errno != 0)
         complain(complaints, path, errno);
     fts_close(walk);

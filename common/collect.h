@@ -25,7 +25,8 @@ struct collect_complaints {
 };
 
 // Adds path itself when it is no folder, whatever its name; for a folder, every .jpg and .jpeg below it (in
-// either case), sorted, symbolic links followed but never in circles. REJECTED when the list passes
+// either case), sorted, symbolic links followed but never in circles. Below a folder, files and folders whose
+// names begin with a dot are left out: what other programs keep for themselves. REJECTED when the list passes
 // FILE_LIST_LIMIT.
 enum status file_list_collect(struct file_list *list, const char *path,
                               const struct collect_complaints *complaints, struct error *err) MUST_CHECK;

@@ -137,6 +137,23 @@ static void test_named_file_is_taken_whatever_its_name(void **state)
     EXPECT(fixture, "scan.dat", "b.jpg");
 }
 
+static void test_hidden_ones_are_left_out_unless_named(void **state)
+{
+    struct fixture *fixture = *state;
+    make_folder(fixture, ".in");
+    make_folder(fixture, ".in/.trash");
+    make_folder(fixture, ".in/deep");
+    make_file(fixture, ".in/a.jpg");
+    make_file(fixture, ".in/._a.jpg");
+    make_file(fixture, ".in/deep/.jpg");
+    make_file(fixture, ".in/.trash/b.jpg");
+    make_link(fixture, "nowhere", ".in/.gone.jpg");
+    collect(fixture, ".in");
+    collect(fixture, ".in/._a.jpg");
+    EXPECT(fixture, ".in/a.jpg", ".in/._a.jpg");
+    assert_int_equal(fixture->complaints, 0);
+}
+
 static void test_circles_of_links_end(void **state)
 {
     struct fixture *fixture = *state;
@@ -204,6 +221,7 @@ int main(void)
         TEST(test_folder_is_searched_and_sorted),
         TEST(test_slash_at_the_end_changes_nothing),
         TEST(test_named_file_is_taken_whatever_its_name),
+        TEST(test_hidden_ones_are_left_out_unless_named),
         TEST(test_circles_of_links_end),
         TEST(test_links_to_elsewhere_are_followed),
         TEST(test_what_is_missing_is_told_and_the_rest_taken),

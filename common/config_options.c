@@ -94,7 +94,7 @@ const struct option config_options[] = {
     {"window", INTEGER(64, 8192), .initial = "2048", .programs = W, .value = "N",
      .help = "most jobs of a partition between the first unfinished and the last taken"},
     {"fetch_threads", INTEGER(1, 64), .initial = "4", .programs = W, .value = "N",
-     .help = "threads that get images"},
+     .help = "threads that get images; 1: never waits for another worker's answer"},
     {"decode_threads", INTEGER(0, 64), .initial = "0", .programs = W, .value = "N",
      .help = "threads that decode images; 0: half of the cores, at least 1"},
     {"postprocess_threads", INTEGER(1, 64), .initial = "2", .programs = W, .value = "N",

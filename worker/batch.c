@@ -24,7 +24,7 @@ struct gathering {
 // Whether a batch of size images that starts now ends after the job's deadline.
 static bool misses_deadline(const struct worker *worker, const struct job *job, int size)
 {
-    int64_t expected_ms = latency_predict_us(worker->latency, size) / 1000;
+    int64_t expected_ms = latency_predict_us(worker->latency, size, clock_monotonic_us()) / 1000;
     return job->record.deadline_at >= 0 && clock_wall_ms() + expected_ms > job->record.deadline_at;
 }
 
@@ -115,14 +115,21 @@ static bool is_due(const struct gathering *gathering, enum batch_reason *reason)
     return clock_monotonic_ms() - gathering->since_ms >= worker->batch_delay_ms;
 }
 
-static void stamp(struct job *job, const struct batch *batch)
+void batch_stamp(struct worker *worker, const struct batch *batch)
 {
-    memcpy(job->batch_id, batch->id, sizeof job->batch_id);
-    job->batch_size = batch->count;
-    job->batch_reason = batch->reason;
-    job_stamp(job, MOMENT_BATCHED);
-    int64_t waited_ms = job->moments[MOMENT_BATCHED] - job->moments[MOMENT_DECODED];
-    metrics_observe(METRIC_STAGE_SECONDS, METRIC_STAGE_BATCH, (double)(waited_ms > 0 ? waited_ms : 0) / 1e3);
+    for (int i = 0; i < batch->count; i++) {
+        struct job *job = batch->jobs[i];
+        memcpy(job->batch_id, batch->id, sizeof job->batch_id);
+        job->batch_size = batch->count;
+        job->batch_reason = batch->reason;
+        if (job->computing)
+            continue;
+        worker_begin_computing(worker, job);
+        job_stamp(job, MOMENT_BATCHED);
+        int64_t waited_ms = job->moments[MOMENT_BATCHED] - job->moments[MOMENT_DECODED];
+        metrics_observe(METRIC_STAGE_SECONDS, METRIC_STAGE_BATCH,
+                        (double)(waited_ms > 0 ? waited_ms : 0) / 1e3);
+    }
 }
 
 // Sends as many of the gathered jobs as fit; the others stay for the next batch.
@@ -140,10 +147,7 @@ static void send_batch(struct gathering *gathering, enum batch_reason reason)
     gathering->count -= batch->count;
     memmove(gathering->jobs, gathering->jobs + batch->count,
             (size_t)gathering->count * sizeof *gathering->jobs);
-    for (int i = 0; i < batch->count; i++) {
-        stamp(batch->jobs[i], batch);
-        worker_begin_computing(worker, batch->jobs[i]);
-    }
+    batch_stamp(worker, batch);
     atomic_fetch_add(&worker->device_batches, 1);
     queue_push(&worker->inboxes[STAGE_INFER], QUEUE_ROUTINE, batch);
 }

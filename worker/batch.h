@@ -20,5 +20,7 @@ struct worker;
 // device could; where such a one leads others that can still be in time, one of these takes its place.
 // Returns how many are left, in order.
 int batch_keep_timely(struct worker *worker, struct job **jobs, int count);
+// Tells each job the batch it is in; those that join it just now begin to compute.
+void batch_stamp(struct worker *worker, const struct batch *batch);
 
 #endif

@@ -54,9 +54,7 @@ static void run_batch(struct worker *worker, struct health *health, struct batch
         atomic_fetch_sub(&worker->device_batches, 1);
         return;
     }
-    for (int i = 0; i < batch->count; i++)
-        if (!batch->jobs[i]->computing) // it leads since a moment ago
-            worker_begin_computing(worker, batch->jobs[i]);
+    batch_stamp(worker, batch); // again: some have gone, and some lead since a moment ago
     metrics_add(METRIC_BATCHES, batch->reason, 1);
     metrics_observe(METRIC_BATCH_SIZE, 0, batch->count);
     int64_t begun_us = clock_monotonic_us();
@@ -65,7 +63,7 @@ static void run_batch(struct worker *worker, struct health *health, struct batch
     int64_t elapsed_us = clock_monotonic_us() - begun_us;
     metrics_observe(METRIC_STAGE_SECONDS, METRIC_STAGE_INFER, (double)elapsed_us / 1e6);
     if (status == STATUS_OK) {
-        latency_learn(worker->latency, batch->count, elapsed_us);
+        latency_learn(worker->latency, batch->count, elapsed_us, begun_us + elapsed_us);
         status = health_check_if_due(health, &err);
     }
     watchdog_end();

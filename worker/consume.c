@@ -38,16 +38,20 @@ struct consume {
 static void switch_topic(struct consume *consume, enum job_topic topic, bool pause);
 static void apply_pauses(struct consume *consume);
 
-static void forget_held(struct consume *consume)
+static void forget_held(struct consume *consume, enum job_topic topic)
 {
-    for (int topic = 0; topic < TOPIC_COUNT; topic++) {
-        struct job *job = consume->held[topic];
-        consume->held[topic] = NULL;
-        if (job && job->taken)
-            worker_end_job(consume->worker, job);
-        else
-            job_free(job);
-    }
+    struct job *job = consume->held[topic];
+    consume->held[topic] = NULL;
+    if (job && job->taken)
+        worker_end_job(consume->worker, job);
+    else
+        job_free(job);
+}
+
+static void forget_all_held(struct consume *consume)
+{
+    for (int topic = 0; topic < TOPIC_COUNT; topic++)
+        forget_held(consume, (enum job_topic)topic);
 }
 
 // Every assignment begins anew. A held job is of the one before: placed into the next, its offset could make
@@ -56,7 +60,7 @@ static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t event,
                          rd_kafka_topic_partition_list_t *partitions, void *opaque)
 {
     struct consume *consume = ((struct worker *)opaque)->consume;
-    forget_held(consume);
+    forget_all_held(consume);
     if (event == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         member_is_assigned(consume->worker);
         rebalance_assign(consume->worker, consumer, partitions);
@@ -291,18 +295,6 @@ static enum placing place(struct consume *consume, struct job *job)
     return pipeline_offer(worker, job) == QUEUE_OK ? PLACED : HOLD;
 }
 
-static void drop_held(struct consume *consume, enum job_topic topic)
-{
-    struct job *job = consume->held[topic];
-    consume->held[topic] = NULL;
-    if (job && job->taken)
-        worker_end_job(consume->worker, job);
-    else if (job && !consume->worker->stopping)
-        put_back(consume, job);
-    else
-        job_free(job);
-}
-
 // Urgent first, but one turn in five routine first: what room there is may be for one job only.
 static void retry_held(struct consume *consume)
 {
@@ -313,7 +305,7 @@ static void retry_held(struct consume *consume)
         if (!job)
             continue;
         if (job->taken && !assignment_is_current(&consume->worker->assignment, job))
-            drop_held(consume, (enum job_topic)topic);
+            forget_held(consume, (enum job_topic)topic);
         else if (place(consume, job) == PLACED)
             consume->held[topic] = NULL;
         if (!consume->held[topic])
@@ -364,7 +356,7 @@ static void take_fatal_error(struct consume *consume)
         return;
     }
     LOG_WARN("joins_again", "reason=\"%s\"", reason);
-    forget_held(consume);
+    forget_all_held(consume);
     if (member_renew(worker, on_rebalance, &err) != STATUS_OK)
         worker_fail(worker, &err);
 }
@@ -393,8 +385,7 @@ static void begin_stop(struct consume *consume)
     atomic_store(&consume->worker->stopping, true);
     atomic_store(&consume->worker->phase, PHASE_STOPPING);
     apply_pauses(consume);
-    for (int topic = 0; topic < TOPIC_COUNT; topic++)
-        drop_held(consume, (enum job_topic)topic);
+    forget_all_held(consume);
 }
 
 void consume_run(struct consume *consume)

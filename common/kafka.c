@@ -43,12 +43,14 @@ static void set_property(struct conf_building *building, const char *property, c
         building->status = error_set(building->err, STATUS_REJECTED, "kafka.%s: %s", property, text);
 }
 
-// What exactly one answer for each job rests on; docs/RELIABILITY.md.
+// What exactly one answer for each job rests on; docs/RELIABILITY.md. The log is among it: its lines are
+// signs of trouble (kafka.h).
 static bool is_reserved(const char *property)
 {
     static const char *const reserved[] = {"acks",
                                            "auto.offset.reset",
                                            "check.crcs",
+                                           "delivery.timeout.ms", // another name of message.timeout.ms
                                            "enable.auto.commit",
                                            "enable.auto.offset.store",
                                            "enable.idempotence",
@@ -56,6 +58,9 @@ static bool is_reserved(const char *property)
                                            "group.id",
                                            "group.instance.id",
                                            "isolation.level",
+                                           "log.connection.close",
+                                           "log.queue",
+                                           "log_level",
                                            "max.in.flight",
                                            "max.in.flight.requests.per.connection",
                                            "message.timeout.ms",

@@ -160,12 +160,42 @@ static void test_retriable(void **state)
     made_retriable = NULL;
 }
 
+static bool opens(const char *setting, struct error *err)
+{
+    rd_kafka_t *client = NULL;
+    struct config *config = config_new_for_test(PROGRAM_WORKER, &setting, 1);
+    const struct kafka_client_options options = {.type = RD_KAFKA_PRODUCER};
+    bool opened = kafka_client_open(&client, config, &options, err) == STATUS_OK;
+    if (opened)
+        rd_kafka_destroy(client);
+    config_free(config);
+    return opened;
+}
+
+// Each with another value than ours, that librdkafka itself would take.
+static void test_what_the_guarantee_rests_on_is_refused(void **state)
+{
+    (void)state;
+    struct error err = {""};
+    static const char *const refused[] = {
+        "kafka.acks=1",          "kafka.delivery.timeout.ms=1000",
+        "kafka.log_level=2",     "kafka.log.connection.close=false",
+        "kafka.log.queue=true",  "kafka.message.timeout.ms=1000",
+        "kafka.max.in.flight=5", "kafka.retry.backoff.ms=10",
+    };
+    assert_true(opens("kafka.socket.timeout.ms=5000", &err));
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        if (opens(refused[i], &err) || !strstr(err.message, "rests on it"))
+            fail_msg("%s: '%s'", refused[i], err.message);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_done),      cmocka_unit_test(test_abortable), cmocka_unit_test(test_fenced),
-        cmocka_unit_test(test_fatal),     cmocka_unit_test(test_timed_out), cmocka_unit_test(test_neither),
-        cmocka_unit_test(test_retriable),
+        cmocka_unit_test(test_done),      cmocka_unit_test(test_abortable),
+        cmocka_unit_test(test_fenced),    cmocka_unit_test(test_fatal),
+        cmocka_unit_test(test_timed_out), cmocka_unit_test(test_neither),
+        cmocka_unit_test(test_retriable), cmocka_unit_test(test_what_the_guarantee_rests_on_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "kernels/cpu/cnn.h"
 #include "kernels/cpu/plain.h"
 
@@ -134,8 +135,15 @@ void cnn_run_chunk(struct cnn_plan *plan, const uint8_t *const *views, int image
     assert(images >= 1 && images <= plan->chunk);
     struct cnn_run run = {plan, views, images};
     size_t classes = (size_t)plan->plan.classes;
-    for (int i = 0; i < plan->step_count; i++)
-        runs[plan->steps[i].kind](&run, &plan->steps[i]);
+    for (int i = 0; i < plan->step_count; i++) {
+        const struct cnn_step *step = &plan->steps[i];
+        int64_t begun_us = plan->plan.part_ms ? clock_monotonic_us() : 0;
+        runs[step->kind](&run, step);
+        if (plan->plan.part_ms)
+            plan->plan.part_ms[network_part_of(plan->network,
+                                               (int)(step->operation - plan->network->operations))] +=
+                (double)(clock_monotonic_us() - begun_us) / 1e3;
+    }
     for (int image = 0; image < images; image++) {
         float *own = logits + (size_t)image * classes;
         memcpy(own, cnn_row(plan, plan->network->logits, image), classes * sizeof *own);

@@ -1,4 +1,4 @@
-// test_parts.c: the parts of a network that can be timed: which operation belongs to which, and that both CPU
+// test_parts.c: the parts of a network that can be timed: which operation belongs to which, and that the CPU
 // executors fill in their times when they are asked to.
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +11,7 @@
 
 #include "common/clock.h"
 #include "kernels/cpu/plain.h"
-#include "tests/support/mini_vit.h"
+#include "tests/support/mini_cnn.h"
 
 static int index_of_weight(const struct network *network, const char *name)
 {
@@ -55,14 +55,13 @@ static void operations_belong_to_parts(void **unused)
     }
 }
 
-// Each part takes some time, and all together no more than the runs did.
-static void check_times(struct backend *backend)
+// Each part takes some time, and all together no more than the runs did. Frees the network.
+static void check_times(struct backend *backend, struct network *network)
 {
     enum { IMAGES = 3, RUNS = 20 };
     static uint8_t view[MINI_VIEW];
     static const uint8_t *const views[IMAGES] = {view, view, view};
     struct error err = {""};
-    struct network *network = mini_vit(64, 2);
     struct weights *weights = weights_new();
     struct plan *plan;
     struct plan_options options = {.max_batch = IMAGES};
@@ -87,13 +86,15 @@ static void check_times(struct backend *backend)
     network_free(network);
 }
 
-static void the_fast_executor_tells_its_times(void **unused)
+static void the_fast_executors_tell_their_times(void **unused)
 {
     (void)unused;
     struct backend *backend;
     struct error err = {""};
     assert_int_equal(backend_open(&backend, "cpu", 2, &err), STATUS_OK);
-    check_times(backend);
+    check_times(backend, mini_vit(64, 2));
+    check_times(backend, mini_resnet());
+    check_times(backend, mini_efficientnet());
     backend_close(backend);
 }
 
@@ -101,7 +102,7 @@ static void the_plain_executor_tells_its_times(void **unused)
 {
     (void)unused;
     struct backend *backend = cpu_plain_backend_open();
-    check_times(backend);
+    check_times(backend, mini_vit(64, 2));
     backend_close(backend);
 }
 
@@ -109,7 +110,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(operations_belong_to_parts),
-        cmocka_unit_test(the_fast_executor_tells_its_times),
+        cmocka_unit_test(the_fast_executors_tell_their_times),
         cmocka_unit_test(the_plain_executor_tells_its_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,15 +25,17 @@ def kill_broker(stack, name, down_s, **options):
                           **{"kafka.reconnect.backoff.max.ms": 500}).wait_ready()
         written, slowest_s = 0, 0
         for _ in range(kills):
+            enough = chaos.count_answers(fleet) + stack.random.randrange(20, 100)
             chaos.write_pictures(fleet, jobs_each, PARTITIONS, start=written)
             written += jobs_each
-            enough = chaos.count_answers(fleet) + stack.random.randrange(20, 100)
             wait_until(lambda: chaos.count_answers(fleet) > enough, "work is going on")
             stack.kill("kafka")
             time.sleep(down_s)  # the outage itself
             stack.start("kafka")
             back = time.monotonic()
             before = chaos.count_answers(fleet)
+            chaos.write_pictures(fleet, PARTITIONS, PARTITIONS, start=written)  # all others may be answered by now
+            written += PARTITIONS
             wait_until(lambda: chaos.count_answers(fleet) > before, "answers come again", RECOVERY_S)
             slowest_s = max(slowest_s, time.monotonic() - back)
         chaos.wait_all(fleet, None, written, 120)
@@ -61,6 +63,7 @@ def take_instance(stack, fleet, instance):
     log = stack.folder / f"{fleet.name}-thief.log"
     with open(log, "wb") as stream:
         thief = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stream)
+    stack.register("thief", thief.pid)
     wait_until(lambda: "assigned" in log.read_text(errors="replace"), "the name is taken")
     thief.kill()
     thief.wait()
@@ -89,7 +92,7 @@ def test_session_runs_out(stack):
         replace_worker(fleet, 24)
         stack.proxy.open()
         assigned = 2 * PARTITIONS  # lines: each partition of both topics
-        wait_until(lambda: worker.log_text().count("event=assigned") == 2 * assigned, "the worker is back")
+        wait_until(lambda: worker.log_text().count("event=assigned") >= 2 * assigned, "the worker is back")
         chaos.write_pictures(fleet, 8, PARTITIONS, start=24)
         chaos.wait_all(fleet, None, 32, 60)
         wait_until(lambda: worker.metric("skinsight_unfinished_jobs") == 0, "it has ended what it had in hand")

@@ -7,7 +7,6 @@
 //         one line for each batch size
 //
 // Weights and views are random. Exit code 1: a check failed; 77: there is no GPU, with the reason.
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 #include "common/clock.h"
 #include "kernels/cpu/plain.h"
 #include "tests/support/mini_cnn.h"
+#include "tests/support/value_range.h"
 
 enum { CLASSES = 8, CHECK_IMAGES = 70, LEAST_RUNS = 20, MOST_RUNS = 2000 };
 
@@ -78,19 +78,6 @@ static void report(const char *what, double found, double limit)
     bool good = found <= limit;
     printf("%-6s %-58s %.2g (limit %.2g)\n", good ? "ok" : "FAILED", what, found, limit);
     failures += !good;
-}
-
-static double worst_share(const float *found, const float *expected, int count)
-{
-    float low = expected[0], high = expected[0];
-    double worst = 0;
-    for (int i = 0; i < count; i++) {
-        low = fminf(low, expected[i]);
-        high = fmaxf(high, expected[i]);
-        double difference = fabs((double)found[i] - (double)expected[i]);
-        worst = difference <= worst ? worst : difference; // a NaN stays
-    }
-    return isnan(worst) ? INFINITY : worst / (double)(high - low);
 }
 
 struct answers {

@@ -22,6 +22,7 @@
 #include "kernels/cpu/plain.h"
 #include "kernels/network_build.h"
 #include "kernels/random_weights.h"
+#include "tests/support/value_range.h"
 
 // PLACES: room for the widest maps, of more than one block of strips.
 enum { CHANNELS = 83, STRIDE = 96, SIDE = 13, PLACES = SIDE * 45, VALUES = PLACES * STRIDE };
@@ -379,16 +380,6 @@ static void within(const char *what, const float *found, const float *expected, 
                      (double)allowed);
 }
 
-static float range(const float *values, int count)
-{
-    float low = values[0], high = values[0];
-    for (int i = 1; i < count; i++) {
-        low = fminf(low, values[i]);
-        high = fmaxf(high, values[i]);
-    }
-    return high - low;
-}
-
 static void a_network_of_all_steps(void **unused)
 {
     (void)unused;
@@ -403,9 +394,9 @@ static void a_network_of_all_steps(void **unused)
         run(backend, network, cpu_features_class(), &fast);
         cpu_features_force(CPU_LEVEL_BEST);
         within("logit", fast.logits, plain.logits, MINI_IMAGES * MINI_CLASSES,
-               2e-5f * range(plain.logits, MINI_IMAGES * MINI_CLASSES));
+               2e-5f * value_range(plain.logits, MINI_IMAGES * MINI_CLASSES));
         within("map", fast.maps, plain.maps, MINI_IMAGES * MINI_PLACES,
-               2e-5f * range(plain.maps, MINI_IMAGES * MINI_PLACES));
+               2e-5f * value_range(plain.maps, MINI_IMAGES * MINI_PLACES));
     }
     network_free(network);
 }

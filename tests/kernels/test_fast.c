@@ -17,6 +17,7 @@
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/plain.h"
 #include "tests/support/mini_vit.h"
+#include "tests/support/value_range.h"
 
 enum { IMAGES = 4, MAP_MOST = 4 * MINI_PATCHES };
 
@@ -64,16 +65,6 @@ static struct backend *open_cpu(int threads)
     return backend;
 }
 
-static float range(const float *values, int count)
-{
-    float low = values[0], high = values[0];
-    for (int i = 1; i < count; i++) {
-        low = fminf(low, values[i]);
-        high = fmaxf(high, values[i]);
-    }
-    return high - low;
-}
-
 static void near(const char *what, const float *found, const float *expected, int count, float tolerance)
 {
     int worst = 0;
@@ -103,7 +94,7 @@ static void check(enum precision precision, float tolerance)
         run(cpu_plain_backend_open(), network, PRECISION_FP32, EXPLAIN_LAST, &plain);
         run(open_cpu(2), network, precision, EXPLAIN_LAST, &fast);
         run(open_cpu(9), network, precision, EXPLAIN_NOTHING, &without_map);
-        near("logit", fast.logits, plain.logits, logits, tolerance * range(plain.logits, MINI_CLASSES));
+        near("logit", fast.logits, plain.logits, logits, tolerance * value_range(plain.logits, MINI_CLASSES));
         near("map value", fast.maps, plain.maps, maps, tolerance);
         assert_memory_equal(fast.logits, without_map.logits, sizeof fast.logits);
         run(cpu_plain_backend_open(), network, PRECISION_FP32, EXPLAIN_ROLLOUT, &plain);
@@ -166,7 +157,7 @@ static void a_product_is_not_added_over_its_input(void **unused)
     run(cpu_plain_backend_open(), network, PRECISION_FP32, EXPLAIN_NOTHING, &plain);
     run(open_cpu(2), network, PRECISION_FP32, EXPLAIN_NOTHING, &fast);
     near("logit", fast.logits, plain.logits, IMAGES * MINI_CLASSES,
-         2e-5f * range(plain.logits, MINI_CLASSES));
+         2e-5f * value_range(plain.logits, MINI_CLASSES));
     network_free(network);
 }
 

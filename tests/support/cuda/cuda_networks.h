@@ -6,7 +6,6 @@
 #ifndef SKINSIGHT_TESTS_SUPPORT_CUDA_NETWORKS_H
 #define SKINSIGHT_TESTS_SUPPORT_CUDA_NETWORKS_H
 
-#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +16,7 @@
 #include "kernels/cuda/plugin.h"
 #include "tests/support/cuda/shim_device.h"
 #include "tests/support/mini_vit.h"
+#include "tests/support/value_range.h"
 
 enum { IMAGES = 3, MAP_MOST = 4 * MINI_PATCHES };
 
@@ -77,16 +77,9 @@ static inline void answer(struct backend *backend, const struct network *network
 static inline void near(const char *what, const float *found, const float *expected, int count,
                         double tolerance)
 {
-    float low = expected[0], high = expected[0];
-    double worst = 0;
-    for (int i = 0; i < count; i++) {
-        low = fminf(low, expected[i]);
-        high = fmaxf(high, expected[i]);
-        double difference = fabs((double)found[i] - (double)expected[i]);
-        worst = difference <= worst ? worst : difference; // a NaN stays
-    }
-    printf("%s: %.2g of the range away\n", what, worst / (double)(high - low));
-    assert_true(worst <= tolerance * (double)(high - low));
+    double share = worst_share(found, expected, count);
+    printf("%s: %.2g of the range away\n", what, share);
+    assert_true(share <= tolerance);
 }
 
 static inline void check_network(const struct network *network, enum precision precision,

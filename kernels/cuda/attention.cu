@@ -226,6 +226,7 @@ struct plain_shared {
     float tile[PLAIN_KEYS][ATTENTION_MAX_HEAD_WIDTH + 1]; // of keys, then of values
     float weights[PLAIN_BLOCK][ATTENTION_MAX_TOKENS];
 };
+static_assert(sizeof(plain_shared) <= 64 * 1024, "a block on Turing has no more");
 
 // Rows first .. first + count of q (0), k (1) or v (2) of a head; zeros beyond the last token.
 template <typename T, int pitch>

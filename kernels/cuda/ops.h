@@ -104,7 +104,7 @@ void cuda_convert(device_stream stream, struct matrix in, struct matrix out);
 // (tokens, 3 * width) rows of q, k, v -> (tokens, width) rows, all heads; only the first row of each image
 // when out.rows is images. The class token's weights for the other tokens go to map (images, heads, tokens -
 // 1) unless it is NULL. in and out have the same storage, not bytes.
-enum { ATTENTION_MAX_TOKENS = 640, ATTENTION_MAX_HEAD_WIDTH = 128 };
+enum { ATTENTION_MAX_TOKENS = 624, ATTENTION_MAX_HEAD_WIDTH = 128 };
 struct attention_call {
     struct matrix in, out;
     int images, tokens, heads;

@@ -123,17 +123,15 @@ void run_block(size_t count)
 dim3 shim_thread, blockIdx, blockDim, gridDim;
 unsigned char *shim_shared;
 bool shim_backwards;
-long shim_launches;
-int shim_max_shared;
 
-void shim_launch(dim3 grid, dim3 block, size_t shared, const std::function<void()> &kernel)
+void shim_launch(dim3 grid, dim3 block, size_t shared, size_t most, const std::function<void()> &kernel)
 {
     size_t count = block.x;
     if (count % WARP_LANES != 0 || count > 1024 || block.y != 1 || block.z != 1 || grid.y > 65535 ||
         grid.z > 65535)
         stop("a launch with an impossible shape", "launch");
-    shim_launches++;
-    shim_max_shared = shim_max_shared > (int)shared ? shim_max_shared : (int)shared;
+    if (shared > most)
+        stop("more shared memory than a block can have", "launch");
     gridDim = grid;
     blockDim = block;
     body = &kernel;

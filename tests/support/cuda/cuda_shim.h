@@ -24,12 +24,16 @@
 #define __align__(bytes)       __attribute__((aligned(bytes)))
 #define __launch_bounds__(...) __attribute__((unused))
 #define threadIdx              (shim_thread)
-#define LAUNCH(kernel, grid, block, shared, stream, ...)                                                     \
+#define SHIM_LAUNCH(kernel, grid, block, shared, most, stream, ...)                                          \
     do {                                                                                                     \
         (void)(stream);                                                                                      \
-        shim_launch(grid, block, shared, [&] { kernel(__VA_ARGS__); });                                      \
+        shim_launch(grid, block, shared, most, [&] { kernel(__VA_ARGS__); });                                \
     } while (0)
-#define LAUNCH_LARGE         LAUNCH
+#define LAUNCH(kernel, grid, block, shared, stream, ...)                                                     \
+    SHIM_LAUNCH(kernel, grid, block, shared, 48 * 1024, stream, __VA_ARGS__)
+// What a block can have on Turing; later devices give more.
+#define LAUNCH_LARGE(kernel, grid, block, shared, stream, ...)                                               \
+    SHIM_LAUNCH(kernel, grid, block, shared, 64 * 1024, stream, __VA_ARGS__)
 #define DYNAMIC_SHARED(name) unsigned char *name = shim_shared
 #define COMPILES_FOR(aside)  true
 
@@ -82,10 +86,9 @@ __nv_bfloat16 __float2bfloat16_rn(float value);
 extern dim3 shim_thread, blockIdx, blockDim, gridDim;
 extern unsigned char *shim_shared;
 extern bool shim_backwards; // run the last thread of a block first
-extern long shim_launches;  // so far
-extern int shim_max_shared; // bytes that a block asked for at most
 
-void shim_launch(dim3 grid, dim3 block, size_t shared, const std::function<void()> &kernel);
+// shared: bytes for a block; it stops where they are more than `most`.
+void shim_launch(dim3 grid, dim3 block, size_t shared, size_t most, const std::function<void()> &kernel);
 
 void __syncthreads();
 void __syncwarp();

@@ -15,7 +15,8 @@
 
 enum {
     WORKSPACE_SIZE = 32 << 20,
-    CANDIDATES = 8, // of the library, at each size
+    ROW_ALIGNMENT = 16, // bytes: a part of the columns begins there too, as do the biases
+    CANDIDATES = 8,     // of the library, at each size
     TIMED_RUNS = 10,
     SIZES = 3
 };
@@ -148,8 +149,8 @@ static cublasStatus_t describe(struct description *description, const struct pro
     return layout(&description->out, call->out.storage, n, m, call->out.stride, result);
 }
 
-enum status library_product(struct library *library, const struct product_call *call, const void *bias_half,
-                            const struct library_choice *choice, struct error *err)
+static cublasStatus_t multiply(struct library *library, const struct product_call *call,
+                               const void *bias_half, const struct library_choice *choice)
 {
     struct description description;
     const float one = 1, beta = call->residual ? 1 : 0;
@@ -164,6 +165,13 @@ enum status library_product(struct library *library, const struct product_call *
                                 call->out.data, description.out, &algorithm, library->workspace,
                                 WORKSPACE_SIZE, (cudaStream_t)library->device->compute);
     forget(&description);
+    return result;
+}
+
+enum status library_product(struct library *library, const struct product_call *call, const void *bias_half,
+                            const struct library_choice *choice, struct error *err)
+{
+    cublasStatus_t result = multiply(library, call, bias_half, choice);
     if (result == CUBLAS_STATUS_SUCCESS && call->finish == FINISH_GELU)
         cuda_gelu(library->device->compute, call->out, call->out);
     return judge(library, result, "multiplying", err);
@@ -202,6 +210,7 @@ static bool takes(struct library *library, const struct product_call *call, cons
     return good;
 }
 
+// All sizes by what the library says, and one image by trying: only then it sees where the operands lie.
 static bool takes_all(struct library *library, const struct product_call *call, const void *bias_half,
                       const struct library_choice *choice)
 {
@@ -210,7 +219,7 @@ static bool takes_all(struct library *library, const struct product_call *call, 
         if (!takes(library, &at, bias_half, choice))
             return false;
     }
-    return true;
+    return !choice->library || multiply(library, call, bias_half, choice) == CUBLAS_STATUS_SUCCESS;
 }
 
 static int propose(struct library *library, const struct product_call *call, const void *bias_half,
@@ -218,8 +227,11 @@ static int propose(struct library *library, const struct product_call *call, con
 {
     struct description description;
     cublasLtMatmulPreference_t preference = NULL;
-    const uint32_t no_reduction = CUBLASLT_REDUCTION_SCHEME_NONE;
+    const uint32_t no_reduction = CUBLASLT_REDUCTION_SCHEME_NONE, alignment = ROW_ALIGNMENT;
     const size_t workspace = WORKSPACE_SIZE;
+    static const cublasLtMatmulPreferenceAttributes_t operands[] = {
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
     int count = 0;
     if (describe(&description, call, bias_half) == CUBLAS_STATUS_SUCCESS &&
         cublasLtMatmulPreferenceCreate(&preference) == CUBLAS_STATUS_SUCCESS) {
@@ -227,6 +239,8 @@ static int propose(struct library *library, const struct product_call *call, con
                                              &no_reduction, sizeof no_reduction);
         cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace,
                                              sizeof workspace);
+        for (int i = 0; i < 4; i++) // else it takes 256 bytes for granted
+            cublasLtMatmulPreferenceSetAttribute(preference, operands[i], &alignment, sizeof alignment);
         if (cublasLtMatmulAlgoGetHeuristic(library->handle, description.product, description.weight,
                                            description.a, description.residual, description.out, preference,
                                            CANDIDATES, proposals, &count) != CUBLAS_STATUS_SUCCESS)
@@ -238,17 +252,17 @@ static int propose(struct library *library, const struct product_call *call, con
     return count;
 }
 
-// Every algorithm that the library proposes for one of the sizes and that takes them all.
+// The first `most` algorithms that the library proposes for one of the sizes and that take them all.
 static int find_candidates(struct library *library, const struct product_call *call, const void *bias_half,
-                           struct library_choice choices[SIZES * CANDIDATES])
+                           int most, struct library_choice choices[])
 {
     int count = 0;
     static const int order[SIZES] = {1, 2, 0}; // 8 images first: that is what is taken untuned
-    for (int size = 0; size < SIZES; size++) {
+    for (int size = 0; size < SIZES && count < most; size++) {
         cublasLtMatmulHeuristicResult_t proposals[CANDIDATES];
         struct product_call at = for_images(call, tuned_images[order[size]]);
         int proposed = propose(library, &at, bias_half, proposals);
-        for (int i = 0; i < proposed; i++) {
+        for (int i = 0; i < proposed && count < most; i++) {
             struct library_choice choice = {.library = true};
             memcpy(choice.algorithm, proposals[i].algo.data, sizeof choice.algorithm);
             bool known = proposals[i].state != CUBLAS_STATUS_SUCCESS;
@@ -325,7 +339,7 @@ enum status library_choose(struct library *library, const struct product_call *c
     *choice = (struct library_choice){.library = false};
     size_t row_bytes = (size_t)call->a.columns * storage_size(call->a.storage);
     if (call->a.storage == STORE_UINT8 || call->out.columns <= NARROW || call->window.kernel > 0 ||
-        call->finish > FINISH_GELU || row_bytes % 16 != 0)
+        call->finish > (call->residual ? FINISH_NONE : FINISH_GELU) || row_bytes % ROW_ALIGNMENT != 0)
         return STATUS_OK;
     name_family(call, family);
     const struct library_choice *known = tuning_find(&library->tuning, family);
@@ -333,9 +347,10 @@ enum status library_choose(struct library *library, const struct product_call *c
         *choice = *known;
         return STATUS_OK;
     }
-    int count = find_candidates(library, call, bias_half, choices);
+    bool tuned = library->tune && may_tune;
+    int count = find_candidates(library, call, bias_half, tuned ? SIZES * CANDIDATES : 1, choices);
     choices[count] = *choice; // our own, last: taken when the library proposes nothing
-    if (library->tune && may_tune) {
+    if (tuned) {
         enum status status = tune(library, call, bias_half, choices, count + 1, &best, err);
         if (status != STATUS_OK)
             return status;

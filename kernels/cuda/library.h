@@ -14,8 +14,9 @@
 //
 // The library has no exact GELU (its epilogue is the approximation by tanh, 5e-4 away): after its products
 // gelu.cu runs, before ours nothing has to. Bytes are always ours: the library would write the sums as int32.
-// So are convolutions with a window, products with another activation than GELU behind them, which it would
-// have to leave to a kernel of its own, and rows that do not begin at multiples of 16 bytes.
+// So are convolutions with a window, products with another activation than GELU behind them, or with GELU
+// before a sum, which it would have to leave to a kernel of its own, and rows that do not begin at multiples
+// of 16 bytes.
 #ifndef SKINSIGHT_KERNELS_CUDA_LIBRARY_H
 #define SKINSIGHT_KERNELS_CUDA_LIBRARY_H
 

@@ -2,35 +2,42 @@
 # gpu.sh: checks and times the CUDA backend on a machine with a GPU, in eight minutes: what would begin later is left
 # out, and what runs then is ended.
 #
-#   gpu.sh pack DIR [BUILD]   on a machine with the build (no GPU needed): copies what the other machine has to be given
-#                             into DIR: bench_gpu, the operations' tests, the backend's library, the few system
-#                             libraries they need (about 20 MB). BUILD is build/cuda, made by `cmake --preset cuda && cmake --build --preset cuda`.
-#   gpu.sh run DIR [OUT]      on the machine with the GPU, which needs no network and no compiler: a driver of version
-#                             580 or newer, cuBLASLt of CUDA 13 (found in the toolkit, or beside PyTorch), and for the
-#                             peers PyTorch. Logs go to OUT (default DIR/out); a summary is printed last.
+#   gpu.sh pack DIR [BUILD]     on a machine with the build (no GPU needed): copies all that the other machine has to
+#                               be given into DIR: this script, bench_gpu, the operations' tests, the backend's library,
+#                               the few system libraries they need (about 35 MB). BUILD is build/cuda, made by
+#                               `cmake --preset cuda && cmake --build --preset cuda`.
+#   gpu.sh run DIR [OUT [PART...]]
+#                               on the machine with the GPU, which needs no network and no compiler: a driver of
+#                               version 580 or newer, cuBLASLt of CUDA 13 (found in the toolkit, or beside PyTorch), and
+#                               for the peers PyTorch. Logs go to OUT (default DIR/out); a summary is printed last.
+#                               Parts, all without any named, each with the time that is left:
+#                   checks      every check, with the library's products and with our own
+#                   times       batch 1 to 256 in each precision: untuned, tuned, own products
+#                   peers       PyTorch, in what is left but for the sanitizer's two minutes
+#                   sanitizer   compute-sanitizer where it is there (memcheck, racecheck)
 #
-# What run does: the card's state; every check with the library's products and with our own; compute-sanitizer where it
-# is there (memcheck, racecheck); the tuner; times at batch 1 to 256 in each precision, untuned, tuned and own;
-# PyTorch; the card's clocks and power meanwhile. Exit 1 when a check fails or finds no time, 77 without a GPU.
+# The card's state, its clocks and power meanwhile, are always there. Exit 1 when a part fails or a check finds no time,
+# 77 without a GPU. Peers never fail the run.
 set -uo pipefail
-deadline=470 # seconds from the start
-cd "$(dirname "$0")/../.." || exit 2
+deadline=470 sanitizer_s=120 # seconds from the start; kept for the last part
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 usage() {
-    sed -n '2,16s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" >&2
     exit 2
 }
 
 pack() { # DIR BUILD
     local to=$1 build=$2 file
     mkdir -p "$to/lib"
+    cp "$here/gpu.sh" "$here/gpu_peers.py" "$to/" || exit 1
     for file in bench_gpu gpu_test_ops gpu_test_products gpu_test_maps libskinsight_cuda.so; do
         cp "$build/bin/$file" "$to/" || exit 1
         strip --strip-debug "$to/$file"
     done
     for file in "$to"/bench_gpu "$to"/gpu_test_* "$to/libskinsight_cuda.so"; do
         ldd "$file" | awk '$2 == "=>" && $3 ~ /^\// { print $3 }'
-    done | sort -u | grep -Ev '/(libc|libm|libdl|librt|libpthread|ld-linux[^/]*|libcublasLt)\.so' |
+    done | sort -u | grep -Ev '/(libc|libm|libdl|librt|libpthread|libgcc_s|ld-linux[^/]*|libcublasLt)\.so' |
         xargs -r cp -L -t "$to/lib"
     du -sh "$to"
 }
@@ -45,11 +52,13 @@ find_cublas() { # prints the folder of libcublasLt.so.13
             return
         fi
     done
+    echo "gpu.sh: no libcublasLt.so.13 is found here: set SKINSIGHT_CUDA_ROOT to a toolkit of CUDA 13" >&2
 }
 
 step() { # NAME SECONDS COMMAND...: runs it with its output in a log too, 124 when there is no time left
     local name=$1 limit=$2 left=$((deadline - SECONDS))
     shift 2
+    rm -f "$out/$name.log"
     if [ "$left" -lt 5 ]; then
         echo "== $name: left out, $SECONDS s are gone"
         return 124
@@ -62,64 +71,127 @@ step() { # NAME SECONDS COMMAND...: runs it with its output in a log too, 124 wh
     return "$code"
 }
 
-run() { # DIR OUT
-    local from=$1 batches="1 2 4 8 16 32 64 128 256" failed=0 precision network
-    out=$2
+# Both run a program of ours, after the variables it gets. A check has to end well; a time may be cut short.
+ours() { # NAME SECONDS COMMAND...
+    local name=$1 limit=$2
+    shift 2
+    step "$name" "$limit" env LD_LIBRARY_PATH="$libraries" SKINSIGHT_CUDA_PLUGIN="$from/libskinsight_cuda.so" \
+        SKINSIGHT_CUDA_TUNING="$out/untuned.txt" "$@"
+}
+check() {
+    ours "$@" || failures+=" $1"
+}
+timed() {
+    ours "$@" || [ $? -eq 124 ] || failures+=" $1"
+}
+
+checks() {
+    check ops 30 "$from/gpu_test_ops"
+    check products 60 "$from/gpu_test_products"
+    check maps 60 "$from/gpu_test_maps"
+    check check 90 "$from/bench_gpu" check
+    check check-own 90 SKINSIGHT_CUDA_PRODUCTS=own "$from/bench_gpu" check
+}
+
+times() {
+    local precision network vit="$from/bench_gpu time vit_base_patch16_224"
+    rm -f "$out/tuned.txt"
+    # shellcheck disable=SC2086
+    for precision in $halves int8; do
+        timed "time-$precision" 40 $vit $precision 1 2 4 8 16 32 64 128 256
+    done
+    # shellcheck disable=SC2086
+    for precision in $halves; do
+        timed "tune-$precision" 40 SKINSIGHT_CUDA_TUNE=1 SKINSIGHT_CUDA_TUNING="$out/tuned.txt" $vit $precision 1 8 64 256
+        timed "own-$precision" 40 SKINSIGHT_CUDA_PRODUCTS=own $vit $precision 1 8 64 256
+    done
+    # shellcheck disable=SC2086
+    timed time-fp32 20 $vit fp32 1 64
+    for network in resnet18 efficientnet_b4; do
+        for precision in $halves; do
+            timed "time-$network-$precision" 15 "$from/bench_gpu" time $network "$precision" 1 8 64 256
+        done
+    done
+}
+
+peers() { # SECONDS
+    step peers "$1" "${PYTHON:-python3}" "$here/gpu_peers.py" --seconds "$1"
+}
+
+# What the runtime answers is judged by the backend itself; cuBLASLt asks for functions that a driver may lack.
+sanitizer() {
+    local tool network
+    tool=$(command -v compute-sanitizer || command -v /usr/local/cuda/bin/compute-sanitizer)
+    if [ -z "$tool" ]; then
+        echo "== sanitizer: left out, there is no compute-sanitizer here"
+        return
+    fi
+    for network in vit_tiny_patch16_224 resnet18; do
+        check "memcheck-$network" 40 "$tool" --report-api-errors no --error-exitcode 1 "$from/bench_gpu" time $network fp16 3
+    done
+    check racecheck 90 "$tool" --tool racecheck --error-exitcode 1 "$from/gpu_test_products"
+    check racecheck-maps 40 "$tool" --tool racecheck --error-exitcode 1 "$from/gpu_test_maps"
+}
+
+card() {
+    nvidia-smi --query-gpu=name,driver_version,compute_cap,clocks.sm,clocks.max.sm,power.draw,power.limit,temperature.gpu --format=csv
+    case $(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -1) in
+    7.*) halves=fp16 ;; # bf16 came with Ampere
+    *) halves="bf16 fp16" ;;
+    esac
+    nvidia-smi --query-gpu=timestamp,clocks.sm,power.draw,temperature.gpu,utilization.gpu --format=csv -lms 500 \
+        >"$out/clocks.csv" 2>/dev/null &
+    watcher=$!
+    trap 'kill "$watcher" 2>/dev/null' EXIT
+}
+
+summary() {
+    local column log
+    kill "$watcher" 2>/dev/null
+    echo "== clocks, power, temperature: least, median, most of $(wc -l <"$out/clocks.csv") readings"
+    for column in 2 3 4; do
+        tail -n +2 "$out/clocks.csv" | cut -d, -f$column | tr -dc '0-9.\n' | grep . | sort -n |
+            awk '{ v[NR] = $1 } END { print v[1], v[int((NR + 1) / 2)], v[NR] }'
+    done
+    echo "== summary"
+    for log in "$out"/time-*.log "$out"/tune-*.log "$out"/own-*.log "$out/peers.log"; do
+        [ ! -e "$log" ] || grep -E 'batch +(1|8|64|256):' "$log" | sed "s|^|$(basename "$log" .log): |"
+    done
+}
+
+run() { # DIR OUT PART...
+    from=$1 out=$2 failures=
+    shift 2
     mkdir -p "$out"
-    LD_LIBRARY_PATH=$(find_cublas):$from/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-    export LD_LIBRARY_PATH SKINSIGHT_CUDA_PLUGIN=$from/libskinsight_cuda.so
-    export SKINSIGHT_CUDA_TUNING=$out/untuned.txt
     if ! nvidia-smi -q -d CLOCK,POWER,TEMPERATURE,ECC,PERFORMANCE >"$out/card.log" 2>&1; then
         echo "gpu.sh: nvidia-smi finds no GPU here" >&2
         exit 77
     fi
-    nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.max.sm,power.draw,power.limit,temperature.gpu --format=csv
-    nvidia-smi --query-gpu=timestamp,clocks.sm,power.draw,temperature.gpu,utilization.gpu --format=csv -lms 500 \
-        >"$out/clocks.csv" 2>/dev/null &
-    local watcher=$!
-    step ops 30 "$from/gpu_test_ops" || failed=1
-    step products 60 "$from/gpu_test_products" || failed=1
-    step maps 60 "$from/gpu_test_maps" || failed=1
-    step check 90 "$from/bench_gpu" check || failed=1
-    step check-own 90 env SKINSIGHT_CUDA_PRODUCTS=own "$from/bench_gpu" check || failed=1
-    if command -v compute-sanitizer >/dev/null; then
-        for network in vit_tiny_patch16_224 resnet18; do
-            step "memcheck-$network" 40 compute-sanitizer --error-exitcode 1 "$from/bench_gpu" time $network fp16 3 || failed=1
-        done
-        step racecheck 90 compute-sanitizer --tool racecheck --error-exitcode 1 "$from/gpu_test_products" || failed=1
-        step racecheck-maps 40 compute-sanitizer --tool racecheck --error-exitcode 1 "$from/gpu_test_maps" || failed=1
+    libraries=$from/lib:$(find_cublas)${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    card
+    [ $# -gt 0 ] || set -- checks times peers sanitizer
+    local part kept=5
+    [[ " $* " != *" sanitizer "* ]] || kept=$sanitizer_s
+    for part in "$@"; do
+        case $part in
+        peers) peers $((deadline - SECONDS - kept)) ;;
+        *) "$part" ;;
+        esac
+    done
+    summary
+    if [ -n "$failures" ]; then
+        echo "CHECKS FAILED:$failures"
+        exit 1
     fi
-    for precision in bf16 fp16 int8; do
-        # shellcheck disable=SC2086
-        step "time-$precision" 40 "$from/bench_gpu" time vit_base_patch16_224 $precision $batches
-    done
-    step time-fp32 20 "$from/bench_gpu" time vit_base_patch16_224 fp32 1 64
-    for network in resnet18 efficientnet_b4; do
-        for precision in bf16 fp16; do
-            step "time-$network-$precision" 15 "$from/bench_gpu" time $network $precision 1 8 64 256
-        done
-    done
-    export SKINSIGHT_CUDA_TUNING=$out/tuned.txt
-    for precision in bf16 fp16; do
-        SKINSIGHT_CUDA_TUNE=1 step "tune-$precision" 40 "$from/bench_gpu" time vit_base_patch16_224 $precision 1 8 64 256
-        SKINSIGHT_CUDA_PRODUCTS=own step "own-$precision" 40 "$from/bench_gpu" time vit_base_patch16_224 $precision 1 8 64 256
-    done
-    step peers "$deadline" "${PYTHON:-python3}" tests/bench/gpu_peers.py --seconds $((deadline - SECONDS - 40))
-    kill "$watcher"
-    echo "== clocks and power: least, median, most of $(wc -l <"$out/clocks.csv") readings"
-    for column in 2 3 4; do
-        tail -n +2 "$out/clocks.csv" | cut -d, -f$column | tr -dc '0-9.\n' | sort -n |
-            awk '{ v[NR] = $1 } END { print v[1], v[int((NR + 1) / 2)], v[NR] }'
-    done
-    echo "== summary"
-    cat "$out"/time-*.log "$out"/tune-*.log "$out"/own-*.log "$out"/peers.log | grep -E 'batch +(1|8|64|256):'
-    [ "$failed" -eq 0 ] && echo "all checks passed in $SECONDS s" || echo "CHECKS FAILED"
-    exit "$failed"
+    echo "all passed in $SECONDS s"
 }
 
 [ $# -ge 2 ] || usage
+for part in "${@:4}"; do
+    [[ $part =~ ^(checks|times|peers|sanitizer)$ ]] || usage
+done
 case $1 in
-pack) pack "$(realpath -m "$2")" "${3:-build/cuda}" ;;
-run) run "$(realpath "$2")" "$(realpath -m "${3:-$2/out}")" ;;
+pack) pack "$(realpath -m "$2")" "${3:-$here/../../build/cuda}" ;;
+run) run "$(realpath "$2")" "$(realpath -m "${3:-$2/out}")" "${@:4}" ;;
 *) usage ;;
 esac

@@ -79,6 +79,9 @@ enum status config_assign_by_name(struct config *config, const char *name, const
 enum status config_read(struct config *config, const struct program *program, int argc, char **argv,
                         struct error *err) MUST_CHECK;
 
+// Warns of each variable of the environment that looks like an option and is none: a misspelt one.
+void config_warn_environment(void);
+
 // The page of --help: of the command, or of the whole program where command is NULL.
 void config_print_usage(const struct program *program, const struct command *command, FILE *stream);
 void config_print_values(const struct config *config);

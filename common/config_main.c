@@ -17,6 +17,7 @@ static int run_command(struct config *config)
         return EXIT_USAGE;
     }
     log_configure(program->name, (enum log_level)config_choice(config, "log_level"));
+    config_warn_environment();
     return config->command->run(config);
 }
 

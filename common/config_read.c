@@ -10,10 +10,20 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "common/log.h"
 #include "common/memory.h"
 
-enum { LINE_SIZE = 2048, FILE_LINES_MAX = 10000, ORIGIN_SIZE = 512, SUGGESTION_DISTANCE = 3 };
+#define VARIABLE_PREFIX "SKINSIGHT_"
+
+enum {
+    LINE_SIZE = 2048,
+    FILE_LINES_MAX = 10000,
+    ORIGIN_SIZE = 512,
+    SUGGESTION_DISTANCE = 3,
+    VARIABLE_SIZE = sizeof VARIABLE_PREFIX + CONFIG_NAME_SIZE
+};
 
 // The place in the command line.
 struct reader {
@@ -183,14 +193,19 @@ static enum status read_file(struct config *config, const char *path, struct err
     return status;
 }
 
+static void variable_of(const struct option *option, char variable[VARIABLE_SIZE])
+{
+    int length = snprintf(variable, VARIABLE_SIZE, VARIABLE_PREFIX "%s", option->name);
+    for (int i = 0; i < length; i++)
+        variable[i] = (char)toupper((unsigned char)variable[i]);
+}
+
 static enum status read_environment(struct config *config, struct error *err)
 {
     for (size_t i = 0; i < config->option_count; i++) {
         struct config_value *value = &config->options[i];
-        char name[sizeof "SKINSIGHT_" + CONFIG_NAME_SIZE];
-        int length = snprintf(name, sizeof name, "SKINSIGHT_%s", value->option->name);
-        for (int j = 0; j < length; j++)
-            name[j] = (char)toupper((unsigned char)name[j]);
+        char name[VARIABLE_SIZE];
+        variable_of(value->option, name);
         const char *text = value->option->programs & config->bit ? getenv(name) : NULL;
         if (!text)
             continue;
@@ -202,6 +217,38 @@ static enum status read_environment(struct config *config, struct error *err)
         }
     }
     return STATUS_OK;
+}
+
+// Read by an option of whatever program, or elsewhere: by a backend, by scripts and tests.
+static bool is_read(const char *variable)
+{
+    static const char *const others[] = {"BIN",          "CACHE_DIR", "CUDA_PLUGIN", "CUDA_PRODUCTS",
+                                         "CUDA_ROOT",    "CUDA_TUNE", "CUDA_TUNING", "KAFKA_LIBS",
+                                         "SIMULATED_US", "VERSITYGW"};
+    const char *rest = variable + strlen(VARIABLE_PREFIX);
+    char name[VARIABLE_SIZE];
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strcmp(rest, others[i]) == 0)
+            return true;
+    for (const struct option *option = config_options; option->name; option++) {
+        variable_of(option, name);
+        if (strcmp(variable, name) == 0)
+            return true;
+    }
+    return strncmp(rest, "TEST_", 5) == 0; // worker/faults.h
+}
+
+void config_warn_environment(void)
+{
+    for (char **entry = environ; entry && *entry; entry++) {
+        if (strncmp(*entry, VARIABLE_PREFIX, strlen(VARIABLE_PREFIX)) != 0)
+            continue;
+        char *variable = memory_strdup(*entry);
+        variable[strcspn(variable, "=")] = '\0';
+        if (!is_read(variable))
+            LOG_WARN("environment_ignored", "variable=%s", variable); // its value may be a password
+        free(variable);
+    }
 }
 
 static bool take_action(struct config *config, const char *name)

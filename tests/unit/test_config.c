@@ -113,6 +113,10 @@ static int clear_environment(void **state)
     unsetenv("SKINSIGHT_THREADS");
     unsetenv("SKINSIGHT_MODEL");
     unsetenv("SKINSIGHT_NONSENSE");
+    unsetenv("SKINSIGHT_INLINE_LIMIT_BYTES");
+    unsetenv("SKINSIGHT_SIMULATED_US");
+    unsetenv("SKINSIGHT_TEST_LEAK");
+    unsetenv("SKINSIGHT_threads");
     unlink("test_config.conf");
     return 0;
 }
@@ -135,6 +139,27 @@ static void test_later_sources_win(void **state)
     assert_int_equal(seen.threads, 7);
     assert_int_equal(run("run --set threads=8 --config test_config.conf --set threads=9"), 0);
     assert_int_equal(seen.threads, 9);
+}
+
+// One line names each; the value may be a password.
+static void test_unknown_variables_are_named(void **state)
+{
+    (void)state;
+    setenv("SKINSIGHT_THREADS", "5", 1);
+    setenv("SKINSIGHT_INLINE_LIMIT_BYTES", "1", 1); // another program's
+    setenv("SKINSIGHT_SIMULATED_US", "0,1", 1);
+    setenv("SKINSIGHT_TEST_LEAK", "1", 1);
+    assert_int_equal(run("run"), 0);
+    assert_string_equal(err.text, "");
+    setenv("SKINSIGHT_NONSENSE", "secret", 1);
+    setenv("SKINSIGHT_threads", "", 1);
+    assert_int_equal(run("run"), 0);
+    expect_text(err.text, "level=warn program=skinsight-worker event=environment_ignored "
+                          "variable=SKINSIGHT_NONSENSE\n");
+    expect_text(err.text, "variable=SKINSIGHT_threads\n");
+    assert_null(strstr(err.text, "secret"));
+    assert_int_equal(run("run --log-level error"), 0);
+    assert_string_equal(err.text, "");
 }
 
 static void test_ways_to_write_an_option(void **state)
@@ -313,7 +338,7 @@ int main(void)
         TEST(test_bad_values),          TEST(test_length_of_text),
         TEST(test_wrong_usage),         TEST(test_environment_is_checked),
         TEST(test_config_file),         TEST(test_long_lines_of_a_config_file),
-        TEST(test_kafka_properties),
+        TEST(test_kafka_properties),    TEST(test_unknown_variables_are_named),
     };
     // Written files go to a folder of their own, which the test leaves empty and removes.
     char folder[] = P_tmpdir "/skinsight-test-config-XXXXXX";

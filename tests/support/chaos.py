@@ -396,6 +396,8 @@ def main(tests, *services):
     parser.add_argument("--full", action="store_true", help="the long form")
     parser.add_argument("tests", nargs="*", help=", ".join(test.__name__ for test in tests))
     chosen = parser.parse_args()
+    unknown = set(chosen.tests) - {test.__name__ for test in tests}
+    expect(not unknown, f"no such test: {', '.join(sorted(unknown))}")
     harness.skip_without("kcat", "java", "redis-server", str(FAULT_PROXY))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     seed = random.SystemRandom().randrange(1 << 32) if chosen.seed is None else chosen.seed

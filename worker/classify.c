@@ -14,6 +14,7 @@
 #include "kernels/preprocess.h"
 #include "worker/commands.h"
 #include "worker/engine.h"
+#include "worker/health.h"
 #include "worker/policy.h"
 
 const struct option classify_flags[] = {
@@ -58,8 +59,10 @@ static void load_view(struct session *session, struct classification *result)
         status = preprocess_view(&image, &session->engine.model->manifest.preprocessing, session->view, err);
     if (status == STATUS_OK)
         result->code = JOB_OK;
-    else if (image.too_large)
+    else if (image.too_large || session->bytes.overflowed)
         result->code = JOB_IMAGE_TOO_LARGE;
+    else if (result->code == JOB_IMAGE_UNDECODABLE && status != STATUS_REJECTED)
+        result->code = JOB_INTERNAL; // no memory
     result->decode_us = decoded_us - begun_us;
     result->preprocess_us = clock_monotonic_us() - decoded_us;
     image_release(&image);
@@ -70,7 +73,10 @@ static void infer(struct session *session, struct classification *result)
     const uint8_t *views[] = {session->view};
     struct inference inference = {.logits = result->logits, .attention = session->maps};
     int64_t begun_us = clock_monotonic_us();
-    if (plan_run(session->engine.plan, views, 1, &inference, &result->err) != STATUS_OK)
+    enum status status = plan_run(session->engine.plan, views, 1, &inference, &result->err);
+    if (status == STATUS_OK && !health_is_finite(result->logits, 1))
+        status = error_set(&result->err, STATUS_FATAL, "the network gave a value that is not finite");
+    if (status != STATUS_OK)
         result->code = JOB_INTERNAL;
     result->inference_us = clock_monotonic_us() - begun_us;
     if (session->maps)

@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
 """test_command_lines.py: what every program promises on the command line, and the worker's commands without Kafka."""
+import hashlib
 import json
+import os
 import pathlib
 import re
+import shutil
+import struct
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
@@ -75,9 +79,12 @@ def test_classify(stack):
     text.write_text("no picture")
     cut = stack.folder / "cut.jpg"
     cut.write_bytes(GOOD[0].read_bytes()[:5000])
-    files = [GOOD[0], empty, text, stack.folder / "absent.jpg", cut, stack.folder, GOOD[1]]
+    large = stack.folder / "large.jpg"
+    large.touch()
+    os.truncate(large, (20 << 20) + 1)
+    files = [GOOD[0], empty, text, stack.folder / "absent.jpg", cut, stack.folder, large, GOOD[1]]
     codes = [None, "image_undecodable", "image_undecodable", "image_unavailable", "image_undecodable",
-             "image_unavailable", None]
+             "image_unavailable", "image_too_large", None]
     maps = stack.folder / "classified"
     done = run("worker", "classify", "--model", stack.model(), "--attention", maps, *files)
     expect_equal(done.returncode, 1, "exit code with bad files")
@@ -100,6 +107,24 @@ def test_classify(stack):
     again = run("worker", "classify", "--model", stack.model(), *GOOD, check=True)
     for one, other in zip([lines[0], lines[-1]], map(json.loads, again.stdout.splitlines()), strict=True):
         expect_equal(one["logits"], other["logits"], f"logits of {one['file']} another time")
+
+
+def test_classify_beyond_numbers(stack):
+    """A model whose weights are finite and whose sums are not: an error, and no diagnosis."""
+    model = stack.folder / "beyond"
+    shutil.copytree(stack.model(), model)
+    data = bytearray((model / "model.safetensors").read_bytes())
+    start = 8 + struct.unpack_from("<Q", data)[0]
+    begin, end = json.loads(data[8:start])["head.weight"]["data_offsets"]
+    data[start + begin:start + end] = struct.pack("<f", 3e38) * ((end - begin) // 4)
+    (model / "model.safetensors").write_bytes(data)
+    manifest = json.loads((model / "manifest.json").read_text())
+    manifest["weights"]["sha256"] = hashlib.sha256(data).hexdigest()
+    del manifest["known_answers"]
+    (model / "manifest.json").write_text(json.dumps(manifest))
+    done = run("worker", "classify", "--model", model, GOOD[0])
+    line = json.loads(done.stdout)
+    expect_equal((done.returncode, line.get("error", {}).get("code")), (1, "internal"), f"exit and code of {line}")
 
 
 def test_classify_same_stems(stack):
@@ -249,6 +274,7 @@ def test_submit_without_wait(stack):
 
 
 if __name__ == "__main__":
-    harness.main([test_help_and_version, test_wrong_usage, test_failures, test_classify, test_classify_same_stems,
+    harness.main([test_help_and_version, test_wrong_usage, test_failures, test_classify,
+                  test_classify_beyond_numbers, test_classify_same_stems,
                   test_preprocess, test_bench, test_peak_memory, test_configuration, test_doctor,
                   test_submit_without_wait], "kafka", "redis")

@@ -5,9 +5,9 @@
 
 enum { FAILURES_TO_OPEN = 5, PAUSE_FIRST_MS = 1000, PAUSE_MOST_MS = 5000 };
 
-void circuit_init(struct circuit *circuit)
+void circuit_init(struct circuit *circuit, enum metric_service service)
 {
-    *circuit = (struct circuit){.failures = 0};
+    *circuit = (struct circuit){.service = service};
     pthread_mutex_init(&circuit->lock, NULL);
 }
 
@@ -33,6 +33,10 @@ static void count_failure(struct circuit *circuit)
 {
     if (++circuit->failures < FAILURES_TO_OPEN)
         return;
+    if (circuit->open_until_ms == 0) {
+        metrics_add(METRIC_CIRCUIT_OPENINGS, circuit->service, 1);
+        metrics_set(METRIC_CIRCUIT_OPEN, circuit->service, 1);
+    }
     int64_t next = 2 * circuit->pause_ms;
     circuit->pause_ms = next == 0 ? PAUSE_FIRST_MS : next > PAUSE_MOST_MS ? PAUSE_MOST_MS : next;
     circuit->open_until_ms = clock_monotonic_ms() + circuit->pause_ms;
@@ -44,6 +48,8 @@ void circuit_leave(struct circuit *circuit, enum circuit_pass pass, bool good)
     if (pass == CIRCUIT_PROBE)
         circuit->probing = false;
     if (good) {
+        if (circuit->open_until_ms != 0)
+            metrics_set(METRIC_CIRCUIT_OPEN, circuit->service, 0);
         circuit->failures = 0;
         circuit->pause_ms = circuit->open_until_ms = 0;
     } else if (pass == CIRCUIT_PROBE || circuit->open_until_ms == 0) {

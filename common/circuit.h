@@ -9,7 +9,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/metrics.h"
+
 struct circuit {
+    enum metric_service service; // what the metrics call it
     pthread_mutex_t lock;
     int failures; // in a row
     int64_t pause_ms;
@@ -19,7 +22,7 @@ struct circuit {
 
 enum circuit_pass { CIRCUIT_REFUSED, CIRCUIT_PASS, CIRCUIT_PROBE };
 
-void circuit_init(struct circuit *circuit);
+void circuit_init(struct circuit *circuit, enum metric_service service);
 void circuit_release(struct circuit *circuit);
 
 // Before a call; REFUSED: don't make it. Every other pass is given back to circuit_leave with how it went.

@@ -48,6 +48,8 @@ static const char *const waits[] = {"answered", "taken_over", "timed_out", "unav
 static const char *const checks[] = {"passed", "failed"};
 static const char *const transactions[] = {"committed", "aborted", "unknown"};
 static const char *const memories[] = {"used", "total"};
+static const char *const calls[] = {"read", "write"};
+static const char *const services[] = {"redis", "object_reads", "object_writes"};
 static const char *const powers[] = {"drawn", "limit"};
 static const char *const clocks[] = {"now", "most"};
 static const char *const stages[] = {"fetch", "decode", "batch", "infer", "postprocess", "publish", "total"};
@@ -83,6 +85,14 @@ static const struct metric_row rows[METRIC_COUNT] = {
                                NO_LABEL},
     [METRIC_UPLOAD_FAILURES] = {"skinsight_attention_upload_failures_total", COUNTER, "images",
                                 "Attention maps that could not be stored.", NO_LABEL},
+    [METRIC_OBJECT_RETRIES] = {"skinsight_object_retries_total", COUNTER, "calls",
+                               "Calls of the object store made again after a failure.", LABEL("call", calls)},
+    [METRIC_CIRCUIT_OPENINGS] = {"skinsight_circuit_openings_total", COUNTER, "openings",
+                                 "How often a service failed so often that it was left alone for a while.",
+                                 LABEL("service", services)},
+    [METRIC_CIRCUIT_OPEN] = {"skinsight_circuit_open", GAUGE, "0 or 1",
+                             "1 while the service is left alone, or tried by one call at a time.",
+                             LABEL("service", services)},
     [METRIC_DEAD_LETTERS] = {"skinsight_dead_letters_total", COUNTER, "records",
                              "Records written to the dead letters topic.", NO_LABEL},
     [METRIC_BATCHES] = {"skinsight_batches_total", COUNTER, "batches",
@@ -98,6 +108,18 @@ static const struct metric_row rows[METRIC_COUNT] = {
                              "Kafka transactions, by how they ended.", LABEL("outcome", transactions)},
     [METRIC_PRODUCER_RENEWALS] = {"skinsight_producer_renewals_total", COUNTER, "producers",
                                   "Kafka producers replaced after an unknown outcome.", NO_LABEL},
+    [METRIC_PUBLISH_RETRIES] = {"skinsight_publish_retries_total", COUNTER, "transactions",
+                                "Groups of answers published again: the transaction before failed, or its "
+                                "outcome was unknown.",
+                                NO_LABEL},
+    [METRIC_ASSIGNMENTS_LOST] = {"skinsight_assignments_lost_total", COUNTER, "assignments",
+                                 "How often the group took this worker for dead.", NO_LABEL},
+    [METRIC_FENCES] = {"skinsight_member_fences_total", COUNTER, "fences",
+                       "How often this static member was fenced by its own return and joined anew.",
+                       NO_LABEL},
+    [METRIC_OFFSETS_REFUSED] = {"skinsight_offsets_refused_total", COUNTER, "answers",
+                                "Committed offsets that a broker gave and that had been committed past.",
+                                NO_LABEL},
     [METRIC_PARTITIONS] = {"skinsight_assigned_partitions", GAUGE, "partitions",
                            "Partitions assigned to this worker now.", NO_LABEL},
     [METRIC_UNFINISHED_JOBS] = {"skinsight_unfinished_jobs", GAUGE, "jobs",

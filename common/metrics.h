@@ -17,6 +17,9 @@ enum metric {
     METRIC_CACHE_WAITS,       // counter, label outcome: 0 answered, 1 taken over, 2 timed out, 3 unavailable
     METRIC_CACHE_WITHHELD,    // counter
     METRIC_UPLOAD_FAILURES,   // counter
+    METRIC_OBJECT_RETRIES,    // counter, label call: 0 read, 1 write
+    METRIC_CIRCUIT_OPENINGS,  // counter, label service: enum metric_service
+    METRIC_CIRCUIT_OPEN,      // gauge, label service
     METRIC_DEAD_LETTERS,      // counter
     METRIC_BATCHES,           // counter, label reason: enum batch_reason
     METRIC_BATCH_SIZE,        // histogram, images
@@ -24,6 +27,10 @@ enum metric {
     METRIC_QUEUE_JOBS,        // gauge, label stage: jobs waiting in front of it
     METRIC_TRANSACTIONS,      // counter, label outcome: 0 committed, 1 aborted, 2 unknown
     METRIC_PRODUCER_RENEWALS, // counter
+    METRIC_PUBLISH_RETRIES,   // counter
+    METRIC_ASSIGNMENTS_LOST,  // counter
+    METRIC_FENCES,            // counter
+    METRIC_OFFSETS_REFUSED,   // counter
     METRIC_PARTITIONS,        // gauge: assigned now
     METRIC_UNFINISHED_JOBS,   // gauge: taken and not yet answered
     METRIC_READY,             // gauge: 1 when /readyz says yes
@@ -49,6 +56,9 @@ enum metric_stage {
     METRIC_STAGE_PUBLISH,
     METRIC_STAGE_TOTAL,
 };
+
+// What a circuit breaker stands in front of.
+enum metric_service { METRIC_REDIS, METRIC_OBJECT_READS, METRIC_OBJECT_WRITES };
 
 // Why a batch was closed; the wire names stand in batch_reason_names.
 enum batch_reason {

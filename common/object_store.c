@@ -67,8 +67,8 @@ enum status object_store_open(struct object_store **store, const struct object_s
                          options->root);
     if (status == STATUS_OK) {
         memcpy((*store)->root, root, sizeof root);
-        circuit_init(&(*store)->writes);
-        circuit_init(&(*store)->reads);
+        circuit_init(&(*store)->writes, METRIC_OBJECT_WRITES);
+        circuit_init(&(*store)->reads, METRIC_OBJECT_READS);
     }
     return status;
 }

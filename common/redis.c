@@ -95,7 +95,7 @@ enum status redis_open(struct redis **opened, const char *url, int64_t timeout_m
     redis->timeout_ms = timeout_ms;
     redis->slot_count = connections;
     pthread_mutex_init(&redis->lock, NULL);
-    circuit_init(&redis->circuit);
+    circuit_init(&redis->circuit, METRIC_REDIS);
     *opened = redis;
     return STATUS_OK;
 }

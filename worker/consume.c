@@ -355,6 +355,7 @@ static void take_fatal_error(struct consume *consume)
         fail(worker, "Kafka ended this consumer: %s", reason);
         return;
     }
+    metrics_add(METRIC_FENCES, 0, 1);
     LOG_WARN("joins_again", "reason=\"%s\"", reason);
     forget_all_held(consume);
     if (member_renew(worker, on_rebalance, &err) != STATUS_OK)

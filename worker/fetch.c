@@ -9,7 +9,7 @@
 #include "worker/claim.h"
 #include "worker/stages.h"
 
-enum { RETRY_BASE_MS = 50, RETRY_LIMIT_MS = 2000 };
+enum { RETRY_BASE_MS = 50, RETRY_LIMIT_MS = 2000, OBJECT_READ = 0 };
 
 static void parse_record(struct worker *worker, struct job *job)
 {
@@ -46,6 +46,7 @@ static enum status get_object(struct worker *worker, struct job *job, const char
             status == STATUS_RETRY && (worker->stopping || !assignment_is_current(&worker->assignment, job));
         if (status != STATUS_RETRY || job->unfetched || clock_monotonic_ms() + wait_ms > until_ms)
             return status;
+        metrics_add(METRIC_OBJECT_RETRIES, OBJECT_READ, 1);
         struct timespec pause = {wait_ms / 1000, wait_ms % 1000 * 1000000};
         nanosleep(&pause, NULL);
     }

@@ -15,7 +15,7 @@
 #include "worker/stages.h"
 #include "worker/watchdog.h"
 
-enum { RETRY_BASE_MS = 50, RETRY_LIMIT_MS = 2000, PNG_LIMIT = 1 << 20 };
+enum { RETRY_BASE_MS = 50, RETRY_LIMIT_MS = 2000, PNG_LIMIT = 1 << 20, OBJECT_WRITE = 1 };
 
 static float entropy_nats(const float probabilities[LESION_CLASSES])
 {
@@ -54,6 +54,7 @@ static enum status upload(struct worker *worker, const char *key, struct bytes p
         bool hopeless = object_store_is_down(worker->objects) || worker->stopping;
         if (status != STATUS_RETRY || hopeless || clock_monotonic_ms() + wait_ms > until_ms)
             return status;
+        metrics_add(METRIC_OBJECT_RETRIES, OBJECT_WRITE, 1);
         struct timespec pause = {wait_ms / 1000, wait_ms % 1000 * 1000000};
         nanosleep(&pause, NULL);
     }

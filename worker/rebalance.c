@@ -137,6 +137,7 @@ void rebalance_revoke(struct worker *worker, rd_kafka_t *consumer)
         finish_computing(worker);
     pthread_mutex_lock(&assignment->rebalance);
     if (lost) {
+        metrics_add(METRIC_ASSIGNMENTS_LOST, 0, 1);
         LOG_WARN("assignment_lost", "partitions=%d", assignment_count(assignment));
         publisher_drop(worker->publisher);
     } else if (assignment_count(assignment) > 0) {

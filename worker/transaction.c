@@ -221,13 +221,15 @@ static enum status refuse_metadata(struct worker *worker, enum job_topic topic, 
 // Not found is an offset of 0 that nothing stands at.
 static enum status believe(struct worker *worker, const struct committed *read, struct error *err)
 {
-    if (assignment_went_back(&worker->assignment, read))
+    if (assignment_went_back(&worker->assignment, read)) {
+        metrics_add(METRIC_OFFSETS_REFUSED, 0, 1);
         return error_set(
             err, STATUS_RETRY,
             "the broker gives offset %lld of %s partition %d, which has been committed past: it has not "
             "read all commits yet, or has lost some; where they were set back on purpose, restart all "
             "workers",
             (long long)read->offsets.first, job_topic_name(worker, read->topic), read->partition);
+    }
     assignment_remember(&worker->assignment, read);
     return STATUS_OK;
 }

@@ -84,6 +84,7 @@ def test_offsets_gone_back(stack):
         worker.process.send_signal(signal.SIGCONT)
         chaos.wait_all(fleet, None, 25, 60)
         expect_equal(herd.starts, 1, "starts of the worker")
+        expect(worker.metric("skinsight_offsets_refused_total") >= 1, "offsets that were refused are not counted")
         chaos.check(fleet, 25, chaos.wanted_logits(range(25)), history_too=False)  # the test itself set it back
 
 

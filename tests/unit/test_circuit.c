@@ -22,14 +22,16 @@ static void test_opens_after_five_failures_in_a_row(void **state)
 {
     (void)state;
     struct circuit circuit;
-    circuit_init(&circuit);
+    circuit_init(&circuit, METRIC_REDIS);
     fail_times(&circuit, 4);
     enum circuit_pass pass = circuit_enter(&circuit);
     circuit_leave(&circuit, pass, true); // one success starts the count anew
     fail_times(&circuit, 4);
     assert_false(circuit_is_open(&circuit));
+    assert_int_equal(metrics_counter(METRIC_CIRCUIT_OPENINGS, METRIC_REDIS), 0);
     fail_times(&circuit, 1);
     assert_true(circuit_is_open(&circuit));
+    assert_int_equal(metrics_counter(METRIC_CIRCUIT_OPENINGS, METRIC_REDIS), 1);
     assert_int_equal(circuit_enter(&circuit), CIRCUIT_REFUSED);
     circuit_release(&circuit);
 }
@@ -48,8 +50,9 @@ static void test_one_probe_closes_or_opens_again(void **state)
 {
     (void)state;
     struct circuit circuit;
-    circuit_init(&circuit);
+    circuit_init(&circuit, METRIC_REDIS);
     fail_times(&circuit, 5);
+    uint64_t openings = metrics_counter(METRIC_CIRCUIT_OPENINGS, METRIC_REDIS);
     int64_t opened_ms = clock_monotonic_ms();
     assert_int_equal(enter_within(&circuit, 3000), CIRCUIT_PROBE);
     assert_in_range(clock_monotonic_ms() - opened_ms, 990, 3000);
@@ -58,6 +61,7 @@ static void test_one_probe_closes_or_opens_again(void **state)
     opened_ms = clock_monotonic_ms();
     assert_int_equal(enter_within(&circuit, 5000), CIRCUIT_PROBE);
     assert_in_range(clock_monotonic_ms() - opened_ms, 1990, 5000); // the pause has doubled
+    assert_int_equal(metrics_counter(METRIC_CIRCUIT_OPENINGS, METRIC_REDIS), openings); // still the same one
     circuit_leave(&circuit, CIRCUIT_PROBE, true);
     assert_int_equal(circuit_enter(&circuit), CIRCUIT_PASS);
     circuit_release(&circuit);

@@ -104,7 +104,9 @@ enum offsets_caution offsets_caution(const struct offsets *offsets)
 
 void offsets_new_owner(struct offsets *offsets, uint32_t owner)
 {
-    if (offsets->owner != 0 && offsets->owner != owner) {
+    bool died = offsets->owner != 0 && offsets->owner != owner;
+    bool innocent = offsets_caution(offsets) == CAUTION_CAREFUL && !offsets->alone;
+    if (died && !innocent) {
         offsets->deaths++;
         offsets->died_at = offsets->first;
         offsets->alone_deaths += offsets->alone;

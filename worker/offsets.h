@@ -52,7 +52,8 @@ bool offsets_is_finished(const struct offsets *offsets, int64_t offset);
 enum offsets_caution { CAUTION_NONE, CAUTION_WARY, CAUTION_CAREFUL };
 enum { OFFSETS_WARY_JOBS = 8, OFFSETS_WARY_SPAN = 256, OFFSETS_CONVICTION = 3, OFFSETS_DEATHS_LIMIT = 16 };
 enum offsets_caution offsets_caution(const struct offsets *offsets);
-// owner (never 0) takes over. Counts the death of the one before, if another is still named.
+// owner (never 0) takes over. Counts the death of the one before, if another is still named; but not where it
+// was careful and no record of this partition ran: each is marked before it does.
 void offsets_new_owner(struct offsets *offsets, uint32_t owner);
 // So many owners died without progress that several different records must have killed: a bad build or
 // device. The mark is cleared by an orderly stop, after which the next owner begins careful.

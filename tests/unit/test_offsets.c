@@ -195,6 +195,7 @@ static void test_many_deaths_stop_the_worker_once(void **state)
     offsets_new_owner(&offsets, next_owner++);
     for (int i = 0; i < OFFSETS_DEATHS_LIMIT; i++) {
         assert_false(offsets_is_hopeless(&offsets));
+        offsets.alone = true;
         offsets = reread(&offsets);
         offsets_new_owner(&offsets, next_owner++);
     }
@@ -204,6 +205,24 @@ static void test_many_deaths_stop_the_worker_once(void **state)
     offsets_new_owner(&offsets, next_owner++);
     assert_false(offsets_is_hopeless(&offsets));
     assert_int_equal(offsets_caution(&offsets), CAUTION_CAREFUL);
+}
+
+static void test_deaths_beside_a_careful_partition_are_not_its_own(void **state)
+{
+    (void)state;
+    struct offsets offsets;
+    offsets_init(&offsets, 0, 64);
+    for (int i = 0; i < 2 * OFFSETS_DEATHS_LIMIT; i++) {
+        offsets_new_owner(&offsets, next_owner++);
+        offsets = reread(&offsets);
+    }
+    assert_false(offsets_is_hopeless(&offsets));
+    assert_int_equal(offsets.deaths, CAUTION_CAREFUL);
+    offsets.alone = true;
+    offsets = reread(&offsets);
+    offsets_new_owner(&offsets, next_owner++);
+    assert_int_equal(offsets.deaths, CAUTION_CAREFUL + 1);
+    assert_int_equal(offsets.alone_deaths, 1);
 }
 
 static void test_an_idle_partition_is_acquitted(void **state)
@@ -292,6 +311,7 @@ int main(void)
         cmocka_unit_test(test_an_orderly_end_is_no_death),
         cmocka_unit_test(test_the_same_owner_again_is_no_death),
         cmocka_unit_test(test_many_deaths_stop_the_worker_once),
+        cmocka_unit_test(test_deaths_beside_a_careful_partition_are_not_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 // bench_vit.c: times one network with random weights on the CPU backend.
 //
-//     bench_vit ARCHITECTURE PRECISION BATCH THREADS [RUNS]
+//     bench_vit ARCHITECTURE[:SIZE] PRECISION BATCH THREADS [RUNS]
 //
 // With RUNS it prints the best and the median time and the memory. Without, it prints one line when it is
 // ready and then, for every line it reads, runs one batch and prints its milliseconds: peers.py alternates
@@ -63,6 +63,19 @@ static struct weights *random_file(const struct network *network)
     return weights;
 }
 
+static struct network *build_network(char *name)
+{
+    struct network *network;
+    struct error err;
+    char *size = strchr(name, ':');
+    if (size)
+        *size++ = '\0';
+    must(size ? network_build_sized(&network, name, atoi(size), CLASSES, &err)
+              : network_build(&network, name, CLASSES, &err),
+         &err);
+    return network;
+}
+
 static double run(struct bench *bench)
 {
     struct error err;
@@ -110,17 +123,16 @@ static void serve(struct bench *bench)
 int main(int argc, char **argv)
 {
     struct error err;
-    struct network *network;
     struct backend *backend;
     enum precision precision;
     struct bench bench = {.batch = argc > 3 ? atoi(argv[3]) : 0};
     int runs = argc > 5 ? atoi(argv[5]) : 0;
     if (argc < 5 || !precision_parse(argv[2], &precision) || bench.batch < 1 || runs < 0 ||
         runs > MOST_RUNS) {
-        fputs("usage: bench_vit ARCHITECTURE PRECISION BATCH THREADS [RUNS]\n", stderr);
+        fputs("usage: bench_vit ARCHITECTURE[:SIZE] PRECISION BATCH THREADS [RUNS]\n", stderr);
         return 2;
     }
-    must(network_build(&network, argv[1], CLASSES, &err), &err);
+    struct network *network = build_network(argv[1]);
     struct weights *weights = random_file(network);
     must(backend_open(&backend, "cpu", atoi(argv[4]), &err), &err);
     struct plan_options options = {.precision = precision, .max_batch = bench.batch};

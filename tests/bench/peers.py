@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times PyTorch, ONNX Runtime and OpenVINO against our own bench_vit on one architecture.
 
-    tests/bench/peers.py BENCH_VIT [--arch vit_base_patch16_224] [--batch 1,8] [--threads 2] [--rounds 10]
+    tests/bench/peers.py BENCH_VIT [--arch vit_base_patch16_224[:SIZE]] [--batch 1,8] [--threads 2] [--rounds 10]
                          [--only fp32,bf16,int8] [--json FILE]
 
 One round runs every engine once, in turn, so that a busy machine is busy for all of them; the figure of an engine is
@@ -165,11 +165,12 @@ def main():
     import torch
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(1)
-    model = timm.create_model(arguments.arch, pretrained=False, num_classes=CLASSES).eval()
+    name, _, size = arguments.arch.partition(":")
+    size = int(size) if size else IMAGE_SIZES.get(name, 224)
+    model = timm.create_model(name, pretrained=False, num_classes=CLASSES).eval()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for batch in map(int, arguments.batch.split(",")):
-            size = IMAGE_SIZES.get(arguments.arch, 224)
             images = torch.randn(batch, 3, size, size)
             path = os.path.join(folder, f"vit{batch}.onnx")
             try:

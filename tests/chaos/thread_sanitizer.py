@@ -65,9 +65,9 @@ def test_kills(stack):
         herd = herd_of(stack, fleet, 2).wait_ready()
         kills, jobs, written = stack.size(3, 20), 60, 0
         for kill in range(kills):
+            before = chaos.count_answers(fleet)  # of the jobs to come all may be answered before the next look
             chaos.write_pictures(fleet, jobs, PARTITIONS, start=written)
             written += jobs
-            before = chaos.count_answers(fleet)
             wait_until(lambda: chaos.count_answers(fleet) > before, "the jobs are begun")
             herd.workers[kill % 2].kill()
             herd.tend()

@@ -43,6 +43,10 @@ def test_checked_at_start_and_again(stack):
         expect("known_answers_absent" not in worker.log_text(), "the stored answers are not used")
         worker.stop()
         for precision in ("bf16", "int8"):
+            tried = harness.run("worker", "classify", "--model", stack.model(), "--precision", precision, images[0])
+            if f"can't compute in {precision}" in tried.stderr:
+                print(f"{precision}: not run, this processor has none", flush=True)
+                continue
             fleet.start(precision, precision=precision).wait_ready().stop()
         fleet.check(jobs=len(images))
 
@@ -171,11 +175,11 @@ def test_a_device_that_reports_a_fault(stack):
 def test_a_device_that_hangs(stack):
     """The watchdog names the stage, /readyz says so, and the process ends."""
     with stack.fleet("hangs", partitions=1) as fleet:
-        worker = fleet.start("worker", stage_timeout_ms=1500, **SIMULATED,
+        worker = fleet.start("worker", stage_timeout_ms=3000, **SIMULATED,
                              environment={"SKINSIGHT_SIMULATED_US": "600000000,0"})
         status, reason = harness.wait_until(lambda: "hangs" in (got := worker.get("/readyz"))[1] and got, "it hangs")
         expect_equal((status, reason.strip()), (503, "stage infer hangs"), "/readyz")
-        ended_badly(worker, 'stage_hangs stage=infer busy_ms=1[5-9]')
+        ended_badly(worker, 'stage_hangs stage=infer busy_ms=3[0-9]{3}')
         expect('worker_ends reason="stage infer hangs"' in worker.log_text(), "it does not say why it ends")
 
 

@@ -43,7 +43,9 @@ static enum status judge(struct device *device, cudaError_t result, const char *
 
 enum status device_check(struct device *device, const char *doing, struct error *err)
 {
-    return judge(device, cudaGetLastError(), doing, err);
+    cudaError_t result = cudaGetLastError();
+    // What device_wait heard of a batch that still ran may be the last error, and is none.
+    return judge(device, result == cudaErrorNotReady ? cudaSuccess : result, doing, err);
 }
 
 static enum status find_gpu(struct error *err)
@@ -100,6 +102,8 @@ enum status device_open(struct device *device, struct error *err)
     char bus[32];
     if (cudaDeviceGetPCIBusId(bus, sizeof bus, 0) == cudaSuccess)
         device->health = health_open(bus);
+    else
+        cudaGetLastError(); // no figures, but a good device
     status = make_streams(device, err);
     if (status != STATUS_OK)
         device_close(device);

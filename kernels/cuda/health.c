@@ -98,9 +98,10 @@ struct health *health_open(const char *pci_bus)
         goto no_library;
     if (nvml->by_bus(pci_bus, &health->device) != 0)
         goto no_device;
-    if (nvml->events_create(&health->events) == 0 &&
+    if (nvml->events_create(&health->events) == 0 && // without ECC it refuses both for the one's sake
         nvml->events_register(health->device, NVML_EVENT_DOUBLE_BIT_ECC | NVML_EVENT_XID_CRITICAL,
-                              health->events) != 0) {
+                              health->events) != 0 &&
+        nvml->events_register(health->device, NVML_EVENT_XID_CRITICAL, health->events) != 0) {
         nvml->events_free(health->events);
         health->events = NULL;
     }

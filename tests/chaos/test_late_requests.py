@@ -19,7 +19,7 @@ from harness import expect, expect_equal, wait_until
 CLIENT = "late"
 FENCED = {"002f", "005a"}  # 47 INVALID_PRODUCER_EPOCH, 90 PRODUCER_FENCED
 WINDOW_MS = 1500  # from the late request's effect to the reply the client waits for: time to kill the worker
-SESSION_MS = 1500
+UNKNOWN_MEMBER = 25  # said of a transaction's offsets, it has the transaction aborted
 NO_RENEWAL = {"SKINSIGHT_TEST_NO_RENEWAL": "1"}
 
 
@@ -29,7 +29,7 @@ class Late:
     def __init__(self, stack, fleet, environment=None):
         self.stack, self.fleet, self.proxy = stack, fleet, stack.proxy
         self.herd = chaos.Herd(fleet, 1, simulated_us="1000,0", batch_max=1, commit_interval_ms=1, instance="",
-                               session_timeout_ms=SESSION_MS, environment=environment, brokers=stack.proxied,
+                               environment=environment, brokers=stack.proxied,
                                **{"kafka.client.id": CLIENT}).wait_ready()
         self.written = 0
         self.before = len(self.proxy.done("late-reply"))
@@ -50,18 +50,8 @@ class Late:
         """Writes a job whose transaction has this request held."""
         held = self.done("hold")
         self.proxy.tell("clear", f"{request} 1 {CLIENT} hold", *rules)
-        if request == "EndTxnAbort":
-            self.lose_session()
         self.write()
         wait_until(lambda: self.done("hold") > held, f"{request} is held", 30)
-
-    def lose_session(self):
-        """The group takes the worker for dead before the worker knows: its next transaction has to be aborted."""
-        log = self.stack.folder / "kafka.log"
-        expired = f"in group {self.fleet.name} has failed, removing it"
-        before = log.read_text().count(expired)
-        self.proxy.tell(f"Heartbeat every {CLIENT} delay {3 * SESSION_MS}")
-        wait_until(lambda: log.read_text().count(expired) > before, "the session expires", 30)
 
     def release(self, rule, kill):
         """Writes a job in whose transaction the held request is let go; kill: the worker dies of it at once."""
@@ -81,7 +71,10 @@ class Late:
             self.hold("TxnOffsetCommit", f"TxnOffsetCommit 2 {CLIENT} release")
             rule = None
         else:
-            self.hold("EndTxnCommit" if kind == "commit" else "EndTxnAbort")
+            if kind == "commit":
+                self.hold("EndTxnCommit")
+            else:
+                self.hold("EndTxnAbort", f"TxnOffsetCommit 1 {CLIENT} error {UNKNOWN_MEMBER}")
             rule = f"Produce 1 {CLIENT} release {WINDOW_MS if kill else 0}"
         self.wait_written()
         self.release(rule, kill)

@@ -231,6 +231,17 @@ static void log_late_reply(struct link *link, const struct pending *pending, con
     log_locked(link, "late-reply", &pending->request, details);
 }
 
+// Of TxnOffsetCommit, whose last field is the last partition's error; from version 3 on three empty lists of
+// tags follow.
+static void set_error(const struct kafka_frame *frame, const struct kafka_request *request, long code)
+{
+    size_t behind = request->api_version >= 3 ? 5 : 2;
+    if (frame->size < behind)
+        return;
+    frame->data[frame->size - behind] = (uint8_t)(code >> 8);
+    frame->data[frame->size - behind + 1] = (uint8_t)code;
+}
+
 // False: this connection's replies are over.
 static bool forward_reply(struct link *link, const struct kafka_frame *frame)
 {
@@ -246,6 +257,9 @@ static bool forward_reply(struct link *link, const struct kafka_frame *frame)
         log_locked(link, "dropped", &pending.request, "");
         cut_both(link, false);
         return false;
+    case FAULT_ERROR:
+        set_error(frame, &pending.request, pending.fault.number);
+        break;
     case FAULT_RELEASE:
         fault_proxy_release(link->proxy);
         log_locked(link, "release-over", &pending.request, "");

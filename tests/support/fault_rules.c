@@ -16,6 +16,7 @@ static const char *const names[] = {
     [FAULT_HANG] = "hang",
     [FAULT_SLOW] = "slow",
     [FAULT_TRUNCATE] = "truncate",
+    [FAULT_ERROR] = "error",
 };
 enum { NAME_COUNT = sizeof names / sizeof *names, RANDOM_DELAY_MS = 400 };
 

@@ -12,8 +12,9 @@
 //              cut              connection closed before the broker saw the request
 //              reset            the same by a TCP reset
 //              drop-response    the broker applies the request; its reply is lost with the connection
-//              hold             kept here, with nothing behind it let through; the client's side is closed,
-//              the
+//              error CODE       applied, but the client reads this error for the last partition;
+//              TxnOffsetCommit hold             kept here, with nothing behind it let through; the client's
+//              side is closed, the
 //                               broker's side stays open
 //              release [MS]     when the reply to this request comes, whatever is held goes to the broker
 //              first;
@@ -49,11 +50,12 @@ enum fault_kind {
     FAULT_HANG,
     FAULT_SLOW,
     FAULT_TRUNCATE,
+    FAULT_ERROR,
 };
 
 struct fault {
     enum fault_kind kind;
-    long number; // milliseconds, bytes or bytes a second
+    long number; // milliseconds, bytes, bytes a second or an error code
 };
 
 enum { RULES_MAX = 512, RULE_TEXT_SIZE = 256 };

@@ -222,7 +222,8 @@ enum kafka_outcome kafka_outcome_take(rd_kafka_error_t *error, struct error *err
         outcome = KAFKA_RENEW;
     else if (rd_kafka_error_is_retriable(error))
         outcome = KAFKA_AGAIN;
-    else if (rd_kafka_error_txn_requires_abort(error))
+    else if (rd_kafka_error_txn_requires_abort(error) ||
+             rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST)
         outcome = KAFKA_ABORT;
     error_set(err, STATUS_RETRY, "%s: %s", rd_kafka_error_name(error), rd_kafka_error_string(error));
     rd_kafka_error_destroy(error);

@@ -122,8 +122,12 @@ static rd_kafka_error_t *invoke(struct publisher *publisher, enum txn_call call,
     case TXN_OFFSETS: {
         rd_kafka_consumer_group_metadata_t *group =
             rd_kafka_consumer_group_metadata(publisher->worker->consumer);
+        // Asked after it: a member that has forgotten its name and generation would pass for nobody's, whom
+        // brokers of Kafka 4 let commit.
+        bool lost = rd_kafka_assignment_lost(publisher->worker->consumer);
         rd_kafka_error_t *error =
-            rd_kafka_send_offsets_to_transaction(publisher->producer, offsets, group, timeout_ms);
+            lost ? rd_kafka_error_new(RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST, "the assignment is lost")
+                 : rd_kafka_send_offsets_to_transaction(publisher->producer, offsets, group, timeout_ms);
         rd_kafka_consumer_group_metadata_destroy(group);
         return error;
     }

@@ -160,6 +160,13 @@ static void test_retriable(void **state)
     made_retriable = NULL;
 }
 
+static void test_assignment_lost(void **state)
+{
+    (void)state;
+    assert_outcome(rd_kafka_error_new(RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST, "made by a test"), KAFKA_ABORT,
+                   "_ASSIGNMENT_LOST");
+}
+
 static bool opens(const char *setting, struct error *err)
 {
     rd_kafka_t *client = NULL;
@@ -192,10 +199,15 @@ static void test_what_the_guarantee_rests_on_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_done),      cmocka_unit_test(test_abortable),
-        cmocka_unit_test(test_fenced),    cmocka_unit_test(test_fatal),
-        cmocka_unit_test(test_timed_out), cmocka_unit_test(test_neither),
-        cmocka_unit_test(test_retriable), cmocka_unit_test(test_what_the_guarantee_rests_on_is_refused),
+        cmocka_unit_test(test_assignment_lost),
+        cmocka_unit_test(test_done),
+        cmocka_unit_test(test_abortable),
+        cmocka_unit_test(test_fenced),
+        cmocka_unit_test(test_fatal),
+        cmocka_unit_test(test_timed_out),
+        cmocka_unit_test(test_neither),
+        cmocka_unit_test(test_retriable),
+        cmocka_unit_test(test_what_the_guarantee_rests_on_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

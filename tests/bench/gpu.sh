@@ -14,7 +14,7 @@
 #                   checks      every check, with the library's products and with our own
 #                   times       batch 1 to 256 in each precision: untuned, tuned, own products
 #                   peers       PyTorch, in what is left but for the sanitizer's two minutes
-#                   sanitizer   compute-sanitizer where it is there (memcheck, racecheck)
+#                   sanitizer   compute-sanitizer where it is there (racecheck, synccheck, memcheck)
 #
 # The card's state, its clocks and power meanwhile, are always there. Exit 1 when a part fails or a check finds no time,
 # 77 without a GPU. Peers never fail the run.
@@ -118,19 +118,23 @@ peers() { # SECONDS
     step peers "$1" "${PYTHON:-python3}" "$here/gpu_peers.py" --seconds "$1"
 }
 
-# What the runtime answers is judged by the backend itself; cuBLASLt asks for functions that a driver may lack.
+# What the runtime answers is judged by the backend itself, and the runtime asks for functions that a driver may lack.
+sanitize() { # NAME SECONDS TOOL COMMAND...
+    check "$1" "$2" "$sanitizer" --tool "$3" --report-api-errors no --error-exitcode 1 "${@:4}"
+}
 sanitizer() {
-    local tool network
-    tool=$(command -v compute-sanitizer || command -v /usr/local/cuda/bin/compute-sanitizer)
-    if [ -z "$tool" ]; then
+    local network sanitizer
+    sanitizer=$(command -v compute-sanitizer || command -v /usr/local/cuda/bin/compute-sanitizer)
+    if [ -z "$sanitizer" ]; then
         echo "== sanitizer: left out, there is no compute-sanitizer here"
         return
     fi
+    sanitize racecheck 90 racecheck "$from/gpu_test_products"
+    sanitize racecheck-maps 40 racecheck "$from/gpu_test_maps"
+    sanitize synccheck 40 synccheck "$from/gpu_test_products"
     for network in vit_tiny_patch16_224 resnet18; do
-        check "memcheck-$network" 40 "$tool" --report-api-errors no --error-exitcode 1 "$from/bench_gpu" time $network fp16 3
+        sanitize "memcheck-$network" 40 memcheck "$from/bench_gpu" time $network fp16 3
     done
-    check racecheck 90 "$tool" --tool racecheck --error-exitcode 1 "$from/gpu_test_products"
-    check racecheck-maps 40 "$tool" --tool racecheck --error-exitcode 1 "$from/gpu_test_maps"
 }
 
 card() {
@@ -163,6 +167,7 @@ run() { # DIR OUT PART...
     from=$1 out=$2 failures=
     shift 2
     mkdir -p "$out"
+    chmod +x "$from"/bench_gpu "$from"/gpu_test_* # a copy may have lost that
     if ! nvidia-smi -q -d CLOCK,POWER,TEMPERATURE,ECC,PERFORMANCE >"$out/card.log" 2>&1; then
         echo "gpu.sh: nvidia-smi finds no GPU here" >&2
         exit 77

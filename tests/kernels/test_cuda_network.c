@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "tests/support/cuda/cuda_networks.h"
+#include "tests/support/mini_cnn.h"
 
 static void check_mini_vit(int width, int heads, enum precision precision, int compute_capability)
 {
@@ -32,6 +33,48 @@ static void test_batch(void **state)
     struct network *network = mini_vit(64, 1);
     for (enum precision precision = 0; precision < PRECISION_COUNT; precision++)
         check_batch(network, precision);
+    network_free(network);
+}
+
+// Graphs of 1, 2 and 4 images, the last one filled up: the same bits as step by step, whatever ran before.
+static void check_graphs(const struct network *network, enum precision precision)
+{
+    static struct answers expected, found;
+    struct error err = {""};
+    struct plan *plan;
+    struct plan_options options = {.precision = precision, .max_batch = IMAGES, .attention = true};
+    answer(open_shim(80), network, precision, true, &expected);
+    shim_device.graphs = true;
+    struct backend *backend = open_shim(80);
+    shim_device.graphs = false;
+    assert_int_equal(prepare(backend, network, options, &plan, &err), STATUS_OK);
+    for (int i = 0; i < 3; i++)
+        assert_non_null(((struct cuda_plan *)plan)->graphs[i]);
+    size_t map = (size_t)(plan->heads * plan->map_height * plan->map_width);
+    static const int runs[][2] = {{0, 3}, {2, 1}, {0, 2}, {1, 2}, {1, 1}, {0, 3}}; // first, images
+    for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {
+        size_t first = (size_t)runs[i][0], images = (size_t)runs[i][1];
+        memset(&found, 0xff, sizeof found);
+        assert_int_equal(run_views(plan, runs[i][0], runs[i][1], &found, &err), STATUS_OK);
+        assert_memory_equal(found.logits, expected.logits + first * MINI_CLASSES,
+                            images * MINI_CLASSES * sizeof(float));
+        assert_memory_equal(found.maps, expected.maps + first * map, images * map * sizeof(float));
+    }
+    plan_free(plan);
+    backend_close(backend);
+    assert_int_equal(shim_device.allocations, 0);
+}
+
+static void test_graphs(void **state)
+{
+    (void)state;
+    struct network *networks[] = {mini_vit(64, 1), mini_resnet(), mini_efficientnet()};
+    for (int i = 0; i < 3; i++) {
+        check_graphs(networks[i], PRECISION_FP16);
+        network_free(networks[i]);
+    }
+    struct network *network = mini_vit(48, 2);
+    check_graphs(network, PRECISION_INT8);
     network_free(network);
 }
 
@@ -105,10 +148,8 @@ static void test_lost_device(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_precisions),
-        cmocka_unit_test(test_batch),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_lost_device),
+        cmocka_unit_test(test_precisions), cmocka_unit_test(test_batch),       cmocka_unit_test(test_graphs),
+        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_lost_device),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

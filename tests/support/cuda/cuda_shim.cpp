@@ -104,6 +104,13 @@ void start(size_t count)
     }
 }
 
+struct launch {
+    dim3 grid, block;
+    size_t shared;
+    std::function<void()> kernel;
+};
+std::vector<launch> *captured; // NULL: launches run
+
 void run_block(size_t count)
 {
     start(count);
@@ -124,6 +131,25 @@ dim3 shim_thread, blockIdx, blockDim, gridDim;
 unsigned char *shim_shared;
 bool shim_backwards;
 
+static void run_launch(const launch &one)
+{
+    gridDim = one.grid;
+    blockDim = one.block;
+    body = &one.kernel;
+    for (blockIdx.z = 0; blockIdx.z < gridDim.z; blockIdx.z++)
+        for (blockIdx.y = 0; blockIdx.y < gridDim.y; blockIdx.y++)
+            for (blockIdx.x = 0; blockIdx.x < gridDim.x; blockIdx.x++) {
+                void *memory = nullptr;
+                if (one.shared > 0 && posix_memalign(&memory, 128, one.shared) != 0)
+                    stop("no memory", "launch");
+                if (one.shared > 0)
+                    memset(memory, 0xff, one.shared); // NaN, whatever the type
+                shim_shared = static_cast<unsigned char *>(memory);
+                run_block(blockDim.x);
+                free(memory);
+            }
+}
+
 void shim_launch(dim3 grid, dim3 block, size_t shared, size_t most, const std::function<void()> &kernel)
 {
     size_t count = block.x;
@@ -132,21 +158,36 @@ void shim_launch(dim3 grid, dim3 block, size_t shared, size_t most, const std::f
         stop("a launch with an impossible shape", "launch");
     if (shared > most)
         stop("more shared memory than a block can have", "launch");
-    gridDim = grid;
-    blockDim = block;
-    body = &kernel;
-    for (blockIdx.z = 0; blockIdx.z < grid.z; blockIdx.z++)
-        for (blockIdx.y = 0; blockIdx.y < grid.y; blockIdx.y++)
-            for (blockIdx.x = 0; blockIdx.x < grid.x; blockIdx.x++) {
-                void *memory = nullptr;
-                if (shared > 0 && posix_memalign(&memory, 128, shared) != 0)
-                    stop("no memory", "launch");
-                if (shared > 0)
-                    memset(memory, 0xff, shared); // NaN, whatever the type
-                shim_shared = static_cast<unsigned char *>(memory);
-                run_block(count);
-                free(memory);
-            }
+    const launch one = {grid, block, shared, kernel};
+    if (captured)
+        captured->push_back(one);
+    else
+        run_launch(one);
+}
+
+// ---- graphs, for shim_device.c ----
+
+extern "C" void shim_capture_begin()
+{
+    captured = new std::vector<launch>;
+}
+
+extern "C" void *shim_capture_end()
+{
+    void *graph = captured;
+    captured = nullptr;
+    return graph;
+}
+
+extern "C" void shim_replay(void *graph)
+{
+    for (const launch &one : *static_cast<std::vector<launch> *>(graph))
+        run_launch(one);
+}
+
+extern "C" void shim_graph_free(void *graph)
+{
+    delete static_cast<std::vector<launch> *>(graph);
 }
 
 void __syncthreads()

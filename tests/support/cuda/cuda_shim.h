@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <tuple>
 
 #define __device__
 #define __host__
@@ -27,7 +28,7 @@
 #define SHIM_LAUNCH(kernel, grid, block, shared, most, stream, ...)                                          \
     do {                                                                                                     \
         (void)(stream);                                                                                      \
-        shim_launch(grid, block, shared, most, [&] { kernel(__VA_ARGS__); });                                \
+        shim_launch(grid, block, shared, most, shim_bind(kernel, __VA_ARGS__));                              \
     } while (0)
 #define LAUNCH(kernel, grid, block, shared, stream, ...)                                                     \
     SHIM_LAUNCH(kernel, grid, block, shared, 48 * 1024, stream, __VA_ARGS__)
@@ -87,8 +88,16 @@ extern dim3 shim_thread, blockIdx, blockDim, gridDim;
 extern unsigned char *shim_shared;
 extern bool shim_backwards; // run the last thread of a block first
 
-// shared: bytes for a block; it stops where they are more than `most`.
+// shared: bytes for a block; it stops where they are more than `most`. While a graph is captured
+// (shim_device.c) nothing runs: the kernel is kept with its arguments.
 void shim_launch(dim3 grid, dim3 block, size_t shared, size_t most, const std::function<void()> &kernel);
+
+// A kernel with its arguments, as they are now.
+template <typename... Parameters, typename... Arguments>
+std::function<void()> shim_bind(void (*kernel)(Parameters...), const Arguments &...arguments)
+{
+    return [kernel, values = std::tuple<Parameters...>(arguments...)] { std::apply(kernel, values); };
+}
 
 void __syncthreads();
 void __syncwarp();

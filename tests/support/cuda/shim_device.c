@@ -1,6 +1,6 @@
 // shim_device.c: kernels/cuda/device.h in the processor's memory, for tests without a GPU: everything happens
-// at once and in order. Graphs are not played: capturing is refused, so plans run step by step. A test can
-// let the n-th call from now on fail, as a lost device would.
+// at once and in order. Graphs, where a test asks for them, are lists of launches with their arguments; else
+// plans run step by step. A test can let the n-th call from now on fail, as a lost device would.
 #include "tests/support/cuda/shim_device.h"
 
 #include <stdio.h>
@@ -10,7 +10,12 @@
 #include "kernels/cuda/ops.h"
 #include "tests/support/cuda/cuda_memory.h"
 
-extern bool shim_backwards; // cuda_shim.h, which is C++
+// cuda_shim.cpp, which is C++
+extern bool shim_backwards;
+void shim_capture_begin(void);
+void *shim_capture_end(void);
+void shim_replay(void *graph);
+void shim_graph_free(void *graph);
 
 struct shim_device_state shim_device = {.compute_capability = 80, .fail_at = -1};
 
@@ -35,7 +40,8 @@ enum status device_open(struct device *device, struct error *err)
     *device = (struct device){.name = "shim",
                               .compute_capability = shim_device.compute_capability,
                               .multiprocessors = 4,
-                              .memory_size = (size_t)1 << 30};
+                              .memory_size = (size_t)1 << 30,
+                              .graphs = shim_device.graphs};
     return step(device, "opening", err);
 }
 
@@ -152,25 +158,28 @@ enum status device_timer_stop(struct device *device, double *elapsed_us, struct 
 
 enum status device_capture_begin(struct device *device, struct error *err)
 {
+    shim_capture_begin();
     return step(device, "capturing", err);
 }
 
 enum status device_capture_end(struct device *device, struct device_graph **graph, struct error *err)
 {
-    *graph = NULL;
+    *graph = shim_capture_end();
     return step(device, "capturing", err);
 }
 
 enum status device_graph_launch(struct device *device, struct device_graph *graph, struct error *err)
 {
-    (void)graph;
-    return step(device, "launching a graph", err);
+    enum status status = step(device, "launching a graph", err);
+    if (status == STATUS_OK)
+        shim_replay(graph);
+    return status;
 }
 
 void device_graph_free(struct device *device, struct device_graph *graph)
 {
     (void)device;
-    (void)graph;
+    shim_graph_free(graph);
 }
 
 enum status device_check(struct device *device, const char *doing, struct error *err)

@@ -2,8 +2,11 @@
 #ifndef SKINSIGHT_TESTS_SUPPORT_CUDA_SHIM_DEVICE_H
 #define SKINSIGHT_TESTS_SUPPORT_CUDA_SHIM_DEVICE_H
 
+#include <stdbool.h>
+
 struct shim_device_state {
     int compute_capability; // of the next device_open: 75 takes the kernels for Turing
+    bool graphs;            // of the next device_open: whether it captures and replays
     long calls;             // of device functions that succeeded
     long fail_at;           // the call with this number loses the device; -1: none
     long allocations;       // alive

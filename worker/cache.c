@@ -135,6 +135,8 @@ enum cache_result cache_find(struct worker *worker, struct job *job)
     make_key(worker->cache_scope, &job->image_sha256, job->cache_key);
     enum cache_result result = cache_look(worker, job);
     metrics_add(METRIC_CACHE_LOOKUPS, result, 1);
+    if (result == CACHE_UNAVAILABLE)
+        job->cache_key[0] = '\0'; // nor is it stored: one time-out is enough for a job
     return result;
 }
 

@@ -24,7 +24,7 @@ struct cache_value {
 // Writes worker->cache_scope and map_scope.
 void cache_scope_init(struct worker *worker);
 // Fills in job->cache_key and, on a hit, the job's logits, features and map. UNAVAILABLE: no Redis, or it
-// does not answer.
+// does not answer; the key is empty then.
 enum cache_result { CACHE_HIT, CACHE_MISS, CACHE_UNAVAILABLE };
 enum cache_result cache_find(struct worker *worker, struct job *job);
 // The same once more, not counted as a lookup.

@@ -13,7 +13,7 @@ from harness import expect, expect_equal, wait_until
 
 TIMEOUT_MS, IMAGE_US = 50, 5000
 # What a loaded machine adds to a single answer. The short form runs beside anything and looks for a wait on Redis
-# itself, which hangs for seconds; the long form is for a machine that is left alone.
+# itself, which hangs for seconds; the long form is for a machine that is left alone, and judges the 99th percentile too.
 NOISE_MS, NOISE_SHORT_MS = 150, 1000
 
 FOR_EACH_KEY = "for _, k in ipairs(redis.call('KEYS', 'skinsight:*')) do "
@@ -59,6 +59,10 @@ class Cached:
         return [stamp["published"] - stamp["consumed"] for stamp in stamps]
 
 
+def percentile_99(sample):
+    return sorted(sample)[len(sample) * 99 // 100]
+
+
 def scenarios(cached, stack):
     """(name, break it, mend it)"""
     tell = cached.proxy.tell
@@ -79,7 +83,7 @@ def scenarios(cached, stack):
 
 
 def test_redis_faults(stack):
-    jobs = stack.size(12, 100)
+    jobs = stack.size(12, 300)
     with stack.fleet("redis-faults", partitions=1) as fleet:
         cached = Cached(stack, fleet)
         cached.ask(8, 100)
@@ -90,9 +94,13 @@ def test_redis_faults(stack):
             took = cached.ask(jobs, fresh)
             mend_it()
             added = max(took) - max(usual)
-            print(f"Redis {name}: slowest answer {max(took)} ms, {max(usual)} ms without the fault", flush=True)
+            print(f"Redis {name}: slowest answer {max(took)} ms, {max(usual)} ms without the fault; 99th percentile "
+                  f"{percentile_99(took)} ms, {percentile_99(usual)} ms", flush=True)
             noise_ms = stack.size(NOISE_SHORT_MS, NOISE_MS)
-            expect(added <= 2 * TIMEOUT_MS + noise_ms, f"{name} added {added} ms: more than a lookup and a store take")
+            expect(added <= TIMEOUT_MS + noise_ms, f"{name} added {added} ms: more than one time-out")
+            if stack.full:
+                added = percentile_99(took) - percentile_99(usual)
+                expect(added <= TIMEOUT_MS, f"{name} added {added} ms to the 99th percentile")
             fresh += jobs
             cached.ask(4, fresh)  # the breaker may still be open: what it learns here is not measured
             fresh += 4

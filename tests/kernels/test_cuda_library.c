@@ -6,13 +6,15 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "tests/support/cuda/cuda_networks.h"
 #include "tests/support/cuda/fake_cublaslt.h"
 #include "tests/support/mini_cnn.h"
+#include "tests/support/process.h"
 
-static char tuning_file[] = "/tmp/skinsight-tuning-XXXXXX";
+static char folder[SCRATCH_SIZE], tuning_file[SCRATCH_SIZE + 16];
 
 static int reset(void **state)
 {
@@ -159,12 +161,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_tuning, reset, judge),
         cmocka_unit_test_setup_teardown(test_fault, reset, judge),
     };
-    int file = mkstemp(tuning_file);
-    if (file < 0)
-        return 1;
-    close(file);
+    scratch_make(folder);
+    snprintf(tuning_file, sizeof tuning_file, "%s/tuning.txt", folder);
     setenv("SKINSIGHT_CUDA_TUNING", tuning_file, 1);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    unlink(tuning_file);
+    scratch_remove(folder);
     return failed;
 }

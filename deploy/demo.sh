@@ -4,7 +4,7 @@
 #   sh deploy/demo.sh [--keep] [FILE or FOLDER...]    analyse these JPEG files, or the eight in tests/data
 #   sh deploy/demo.sh --stop DIR                      stop what an earlier --keep left running
 #
-# It installs and builds what is missing, works in a new folder under $TMPDIR, and stops everything it started,
+# It installs and builds what is missing, works in a new folder under $TMPDIR (or /tmp), and stops all it started,
 # also when it fails or is interrupted. The model has random weights and is kept in the cache folder
 # ($SKINSIGHT_CACHE_DIR, else ~/.cache/skinsight), as is Kafka: a second run only starts, asks and stops.
 set -eu
@@ -12,7 +12,7 @@ set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 services=$root/deploy/services.sh
 bin=$root/build/release/bin
-cache=${SKINSIGHT_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/skinsight}
+cache=${SKINSIGHT_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:?is not set; SKINSIGHT_CACHE_DIR can stand in}/.cache}/skinsight}
 model_version=vit-base-v0.0.0-untrained
 model=$cache/models/$model_version
 keep=
@@ -158,12 +158,12 @@ show_results() { # FILE or FOLDER...
 show_kept() {
     keep=running
     say '' "Everything keeps running. Analyse more with" \
-        "    $bin/skinsight-producer submit --wait --brokers $KAFKA_BROKERS --objects $objects FILE..."
+        "    '$bin/skinsight-producer' submit --wait --brokers $KAFKA_BROKERS --objects $objects FILE..."
     say "The workers tell how they are at"
     for name in worker-1 worker-2; do
         say "    http://127.0.0.1:$(cat "$scratch/$name.port")/metrics, /readyz and /healthz"
     done
-    say "Stop it with" "    sh $root/deploy/demo.sh --stop $scratch"
+    say "Stop it with" "    sh '$root/deploy/demo.sh' --stop $scratch"
 }
 
 # ---- command line ----------------------------------------------------------------------------------------
@@ -196,7 +196,11 @@ trap 'exit 143' TERM HUP
 warn_untrained
 "$root/deploy/install.sh"
 attend "$services" fetch-kafka >/dev/null
-scratch=$(mktemp -d "${TMPDIR:-/tmp}/skinsight-demo.XXXXXX")
+place=${TMPDIR:-/tmp}
+case $place in
+[!/]* | *[!A-Za-z0-9._/-]*) place=/tmp ;; # the URIs of the object store hold no other characters
+esac
+scratch=$(mktemp -d "$place/skinsight-demo.XXXXXX")
 mkdir "$scratch/objects"
 objects=file://$scratch/objects
 build

@@ -9,7 +9,7 @@
 # is missing it changes nothing and needs no network.
 set -eu
 
-cache=${SKINSIGHT_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/skinsight}
+cache=${SKINSIGHT_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:?is not set; SKINSIGHT_CACHE_DIR can stand in}/.cache}/skinsight}
 build_packages="gcc libc6-dev cmake ninja-build pkg-config git librdkafka-dev libhiredis-dev libturbojpeg0-dev
     libjpeg62-turbo-dev libpng-dev libcurl4-openssl-dev libcjson-dev libmicrohttpd-dev libssl-dev"
 demo_packages="redis-server openjdk-17-jre-headless maven curl ca-certificates"

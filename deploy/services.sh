@@ -24,7 +24,7 @@
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
-cache=${SKINSIGHT_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/skinsight}
+cache=${SKINSIGHT_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:?is not set; SKINSIGHT_CACHE_DIR can stand in}/.cache}/skinsight}
 kafka_libs=${SKINSIGHT_KAFKA_LIBS:-$cache/kafka-4.4.0}
 versitygw_version=v1.8.0
 versitygw=${SKINSIGHT_VERSITYGW:-$cache/bin/versitygw-$versitygw_version}
@@ -191,7 +191,7 @@ run_kafka_tool() ( # DIR NAME CLASS ARGUMENTS...: its words go to NAME.log
     log=$1/$2.log
     shift 2
     # shellcheck disable=SC2086
-    java -Xmx256m $java_options -cp "$kafka_libs/*" "$@" >>"$log" 2>&1
+    java -Xmx256m $java_options "$java_log_option" -cp "$kafka_libs/*" "$@" >>"$log" 2>&1
 )
 
 # Later lines of the file win over earlier ones.
@@ -208,8 +208,9 @@ END
 
 configure_kafka() { # DIR NAME TEMPLATE
     mkdir -p "$1/$2"
+    data=$(printf '%s' "$1/$2/data" | sed 's/[&|\\]/\\&/g') # as sed has to be told a text
     sed -e "s|@PORT@|$(port_of "$1" kafka)|g" -e "s|@CONTROLLER_PORT@|$(port_of "$1" kafka-controller)|g" \
-        -e "s|@DATA@|$1/$2/data|g" "$here/kafka/$3" >"$1/$2/server.properties"
+        -e "s|@DATA@|$data|g" "$here/kafka/$3" >"$1/$2/server.properties"
 }
 
 format_kafka() { # DIR NAME HOW
@@ -220,7 +221,8 @@ format_kafka() { # DIR NAME HOW
 
 spawn_kafka() { # DIR NAME MEGABYTES
     # shellcheck disable=SC2086
-    spawn "$1" "$2" java "-Xms$3m" "-Xmx$3m" $java_options -cp "$kafka_libs/*" kafka.Kafka "$1/$2/server.properties"
+    spawn "$1" "$2" java "-Xms$3m" "-Xmx$3m" $java_options "$java_log_option" -cp "$kafka_libs/*" \
+        kafka.Kafka "$1/$2/server.properties"
 }
 
 # Two processes, as in any real cluster. A node that is broker and controller at once begins again with what it
@@ -232,7 +234,8 @@ start_kafka() { # DIR
     configure_kafka "$1" kafka broker.properties.in
     [ -z "${KAFKA_PROXY_PORT:-}" ] || add_proxied_listener "$1" "$(port_of "$1" kafka)"
     touch "$1/kafka.log"
-    java_options="-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dlog4j2.configurationFile=$here/kafka/log4j2.properties"
+    java_options="-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+    java_log_option=-Dlog4j2.configurationFile=$here/kafka/log4j2.properties
     if ! find_process "$1" kafka-controller >/dev/null; then
         format_kafka "$1" kafka-controller --standalone
         spawn_kafka "$1" kafka-controller 256

@@ -10,6 +10,7 @@ import json
 import pathlib
 import shutil
 import struct
+import subprocess
 import sys
 import time
 
@@ -98,6 +99,20 @@ def test_broker_absent(stack):
         worker.wait_ready()
         fleet.submit("--wait", image)
         fleet.check(jobs=1)
+
+
+def test_odd_paths(stack):
+    """A checkout and a data folder whose names hold what shells, sed and Java's options take amiss."""
+    deploy = stack.folder / "my checkout" / "deploy"
+    shutil.copytree(harness.SERVICES.parent, deploy)
+    folder = stack.folder / "data & more"
+    services = ["sh", deploy / "services.sh"]
+    try:
+        done = subprocess.run([*services, "start-kafka", folder], capture_output=True, text=True)
+        expect_equal(done.returncode, 0, f"exit code of start-kafka ({done.stderr})")
+        expect((folder / "kafka/data/meta.properties").exists(), "the broker keeps its data elsewhere")
+    finally:
+        subprocess.run([*services, "stop", folder], check=False)
 
 
 def test_broker_killed(stack):
@@ -323,6 +338,6 @@ def test_killed_workers(stack):
 
 
 if __name__ == "__main__":
-    harness.main([test_broker_absent, test_redis_absent_killed_and_back, test_folder_that_cannot_be_written,
-                  test_s3_killed, test_damaged_models, test_orderly_stop, test_killed_workers, test_broker_killed,
-                  test_broker_away])
+    harness.main([test_broker_absent, test_odd_paths, test_redis_absent_killed_and_back,
+                  test_folder_that_cannot_be_written, test_s3_killed, test_damaged_models, test_orderly_stop,
+                  test_killed_workers, test_broker_killed, test_broker_away])

@@ -30,7 +30,7 @@ enum option_type {
 };
 
 // Bits of struct option.programs: which programs know the option.
-enum { PROGRAM_PRODUCER = 1, PROGRAM_WORKER = 2, PROGRAM_TRAINER = 4, PROGRAM_MONITOR = 8 };
+enum { PROGRAM_PRODUCER = 1, PROGRAM_WORKER = 2, PROGRAM_TRAINER = 4 };
 
 struct option {
     const char *name; // with underscores; NULL ends a table

@@ -157,7 +157,7 @@ void config_print_values(const struct config *config)
 
 static void print_programs(unsigned programs)
 {
-    static const char *const names[] = {"producer", "worker", "trainer", "monitor"};
+    static const char *const names[] = {"producer", "worker", "trainer"};
     const char *separator = "";
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
         if (programs & 1u << i) {

@@ -93,6 +93,8 @@ static enum status unknown_option(const struct config *config, const char *word,
     int length = (int)strcspn(word, "=");
     if (!suggestion.best)
         return error_set(err, STATUS_REJECTED, "unknown option '%.*s'", length, word);
+    if (suggestion.distance == 0) // "--help=1"
+        return error_set(err, STATUS_REJECTED, "option '%.*s' takes no value", length, word);
     char dashed[CONFIG_NAME_SIZE];
     snprintf(dashed, sizeof dashed, "%s", suggestion.best);
     for (char *c = dashed; *c; c++)

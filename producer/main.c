@@ -13,15 +13,17 @@ static const struct command commands[] = {
         .arguments = "PATH...",
         .arguments_min = 1,
         .arguments_max = SIZE_MAX,
-        .summary = "Sends images, and every .jpg and .jpeg of folders, as jobs; --wait shows the answers.",
+        .summary = "sends images, and every .jpg and .jpeg of folders, as jobs; --wait shows the answers",
         .example = "skinsight-producer submit --wait --urgent lesion.jpg photographs/",
         .flags = submit_flags,
+        .options = "brokers jobs_topic urgent_jobs_topic predictions_topic objects s3_endpoint s3_region "
+                   "object_timeout_ms inline_limit_bytes max_image_bytes",
         .run = submit_run,
     },
     {
         .name = "topics",
         .arguments = "",
-        .summary = "Shows the Kafka topics SkinSight uses; --create makes those that are missing.",
+        .summary = "shows the Kafka topics SkinSight uses; --create makes those that are missing",
         .example = "skinsight-producer topics --create --partitions 16 --brokers kafka-1:9092",
         .flags = topics_flags,
         .options = "brokers jobs_topic urgent_jobs_topic predictions_topic dead_letters_topic feedback_topic "
@@ -33,7 +35,7 @@ static const struct command commands[] = {
         .arguments = "list|replay",
         .arguments_min = 1,
         .arguments_max = 1,
-        .summary = "Shows the jobs that failed, or sends them again once what was wrong is mended.",
+        .summary = "shows the jobs that failed, or sends them again once what was wrong is mended",
         .example =
             "skinsight-producer dead-letters replay --reason image_unavailable --since 2026-11-23T08:00",
         .flags = dead_letters_flags,
@@ -48,7 +50,7 @@ int main(int argc, char **argv)
     static const struct program program = {
         .name = "skinsight-producer",
         .bit = PROGRAM_PRODUCER,
-        .summary = "Sends images of skin lesions to the workers and shows their answers.",
+        .summary = "sends images of skin lesions to the workers and shows their answers",
         .commands = commands,
     };
     return config_main(&program, argc, argv);

@@ -65,7 +65,7 @@ check_whitespace() {
 # The quoted includes of a folder must start with one of the allowed folders.
 check_dependencies() {
     local folder allowed
-    for folder in common kernels worker producer trainer monitor; do
+    for folder in common kernels worker producer trainer; do
         case $folder in
         common) allowed='common' ;;
         kernels) allowed='common|kernels' ;;

@@ -30,6 +30,8 @@ def test_help_and_version(stack):
                    f"{program} {command} --help has no example")
         version = run(program, "--version", check=True).stdout
         expect(re.fullmatch(rf"skinsight-{program} \d+\.\d+\.\d+\S*\n", version), f"--version said {version!r}")
+    submit = run("producer", "submit", "--help").stdout
+    expect("--objects" in submit and "--control-topic" not in submit, f"options submit does not read: {submit}")
 
 
 def test_wrong_usage(stack):

@@ -255,6 +255,7 @@ static void test_wrong_usage(void **state)
     expect_usage("run --batchmax=3", "unknown option '--batchmax', did you mean '--batch-max'?");
     expect_usage("run --colour red", "unknown option '--colour'");
     expect_usage("run --json", "unknown option '--json'"); // a flag of bench
+    expect_usage("run --help=1", "option '--help' takes no value");
     expect_usage("run -x", "unknown option '-x'");
     expect_usage("run --feedback-topic t", "unknown option '--feedback-topic'"); // not the worker's
     expect_usage("run --set inline_limit_bytes=3", "--set: this program has no option 'inline_limit_bytes'");

@@ -73,7 +73,7 @@ static void test_built_in_values_are_valid(void **state)
         char setting[256];
         const char *settings[] = {setting};
         snprintf(setting, sizeof setting, "%s=%s", option->name, option->initial);
-        for (unsigned bit = PROGRAM_PRODUCER; bit <= PROGRAM_MONITOR; bit *= 2) {
+        for (unsigned bit = PROGRAM_PRODUCER; bit <= PROGRAM_TRAINER; bit *= 2) {
             if (!(option->programs & bit))
                 continue;
             struct config *config = config_new_for_test(bit, settings, 1); // asserts when refused

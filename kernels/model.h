@@ -50,13 +50,11 @@ enum status model_open_unchecked(struct model **model, const char *directory, st
 enum status model_check(struct model *model, struct error *err) MUST_CHECK;
 void model_close(struct model *model); // NULL is allowed
 
-// Writes a directory from manifest and weights: weights first, manifest last (through a temporary name), so
-// that a directory with a manifest is whole. Fills in the digest. FATAL when it can't be written; REJECTED
-// when the directory already has a manifest.
+// Writes a directory from manifest, weights and known answers (NULL: none): the manifest last, through a
+// temporary name, so that a directory with a manifest is whole. Fills in the digests. FATAL when it can't be
+// written; REJECTED when the directory already has a manifest.
 enum status model_save(const char *directory, struct manifest *manifest, const struct weights *weights,
-                       struct error *err) MUST_CHECK;
-// Computes the known answers of a directory just saved, on this machine's CPU, and writes them down in it.
-enum status model_save_known_answers(const char *directory, struct error *err) MUST_CHECK;
+                       const struct known_answers *known, struct error *err) MUST_CHECK;
 enum status manifest_parse(struct bytes json, struct manifest *manifest, struct error *err) MUST_CHECK;
 
 #endif

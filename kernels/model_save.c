@@ -1,5 +1,5 @@
-// model_save.c: writes a model directory: weights, card.md, then the manifest, each under a temporary name,
-// flushed and renamed. A directory with a manifest is whole; known answers are added to a whole one.
+// model_save.c: writes a model directory: weights, known answers, card.md, then the manifest, each under a
+// temporary name, flushed and renamed. A directory with a manifest is whole.
 #include <assert.h>
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -181,43 +181,34 @@ static void sync_directory(const char *directory)
     }
 }
 
+static enum status save_known_answers(const char *directory, struct manifest *manifest,
+                                      const struct known_answers *known, struct error *err)
+{
+    manifest->known_answers_file[0] = '\0';
+    if (!known)
+        return STATUS_OK;
+    char *text = known_answers_text(known);
+    strcpy(manifest->known_answers_file, KNOWN_ANSWERS_FILE);
+    manifest->known_answers_sha256 = digest_of(text, strlen(text));
+    enum status status = write_text(directory, KNOWN_ANSWERS_FILE, text, err);
+    free(text);
+    return status;
+}
+
 enum status model_save(const char *directory, struct manifest *manifest, const struct weights *weights,
-                       struct error *err)
+                       const struct known_answers *known, struct error *err)
 {
     assert(model_is_token(manifest->weights_file) && manifest->weights_file[0] != '.');
     enum status status = make_directory(directory, err);
     if (status == STATUS_OK)
         status = save_weights(directory, manifest, weights, err);
     if (status == STATUS_OK)
+        status = save_known_answers(directory, manifest, known, err);
+    if (status == STATUS_OK)
         status = write_card(directory, manifest, err);
     if (status == STATUS_OK)
         status = write_manifest(directory, manifest, err);
     if (status == STATUS_OK)
         sync_directory(directory);
-    return status;
-}
-
-enum status model_save_known_answers(const char *directory, struct error *err)
-{
-    struct model *model = NULL;
-    struct known_answers known;
-    char *text = NULL;
-    known_answers_init(&known);
-    enum status status = model_open(&model, directory, err);
-    if (status == STATUS_OK)
-        status = known_answers_compute(&known, model->network, model->weights, err);
-    if (status != STATUS_OK)
-        goto done;
-    text = known_answers_text(&known);
-    strcpy(model->manifest.known_answers_file, KNOWN_ANSWERS_FILE);
-    model->manifest.known_answers_sha256 = digest_of(text, strlen(text));
-    status = write_text(directory, KNOWN_ANSWERS_FILE, text, err);
-    if (status == STATUS_OK)
-        status = write_manifest(directory, &model->manifest, err);
-    if (status == STATUS_OK)
-        sync_directory(directory);
-done:
-    free(text);
-    model_close(model);
     return status;
 }

@@ -188,6 +188,7 @@ enum status import_model(const struct import_options *options, struct import_res
     struct network *network = NULL;
     struct weights *weights = weights_new();
     struct manifest manifest = {0};
+    struct known_answers known;
     *result = (struct import_result){0};
     enum status status = build_network(options, &network, err);
     if (status == STATUS_OK)
@@ -198,13 +199,14 @@ enum status import_model(const struct import_options *options, struct import_res
         status = read_source(options, network, weights, result, err);
     else
         random_weights_fill(weights, network, options->seed);
+    known_answers_init(&known);
+    if (status == STATUS_OK)
+        status = known_answers_compute(&known, network, weights, err);
     if (status != STATUS_OK)
         goto done;
     fill_manifest(network, result->trained, &manifest);
     snprintf(result->model_version, sizeof result->model_version, "%s", manifest.model_version);
-    status = model_save(options->directory, &manifest, weights, err);
-    if (status == STATUS_OK)
-        status = model_save_known_answers(options->directory, err);
+    status = model_save(options->directory, &manifest, weights, &known, err);
 done:
     weights_close(weights);
     network_free(network);

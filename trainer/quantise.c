@@ -291,12 +291,15 @@ static void close_all(struct quantiser *quantiser)
 
 static enum status save(struct quantiser *quantiser, struct error *err)
 {
-    const char *directory = quantiser->options->directory;
-    struct manifest manifest = quantiser->model->manifest;
-    manifest.known_answers_file[0] = '\0'; // until they are computed
+    const struct model *model = quantiser->model;
+    struct manifest manifest = model->manifest;
+    struct known_answers known;
+    known_answers_init(&known);
     strcpy(manifest.weights_dtype, "F32");
-    enum status status = model_save(directory, &manifest, quantiser->model->weights, err);
-    return status == STATUS_OK ? model_save_known_answers(directory, err) : status;
+    enum status status = known_answers_compute(&known, model->network, model->weights, err);
+    if (status != STATUS_OK)
+        return status;
+    return model_save(quantiser->options->directory, &manifest, model->weights, &known, err);
 }
 
 enum status quantise_model(const struct quantise_options *options, struct calibration *result,

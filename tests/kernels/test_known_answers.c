@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/memory.h"
 #include "kernels/cpu/plain.h"
@@ -137,9 +138,11 @@ static void what_is_malformed_is_refused(void **state)
     }
 }
 
-static void save_model(void)
+// An empty folder becomes a model directory.
+static void save_model(bool with_answers)
 {
     struct error err = {""};
+    struct known_answers known;
     struct network *network = NULL;
     struct weights *weights = weights_new();
     struct manifest manifest = {.name = "vit-tiny",
@@ -158,7 +161,11 @@ static void save_model(void)
                                 .licence = "CC0-1.0"};
     assert_int_equal(network_build(&network, manifest.architecture, LESION_CLASSES, &err), STATUS_OK);
     random_weights_fill(weights, network, 5);
-    if (model_save(folder, &manifest, weights, &err) != STATUS_OK)
+    memcpy(network->mean, manifest.preprocessing.mean, sizeof network->mean);
+    memcpy(network->std, manifest.preprocessing.std, sizeof network->std);
+    known_answers_init(&known);
+    assert_int_equal(known_answers_compute(&known, network, weights, &err), STATUS_OK);
+    if (model_save(folder, &manifest, weights, with_answers ? &known : NULL, &err) != STATUS_OK)
         fail_msg("%s", err.message);
     weights_close(weights);
     network_free(network);
@@ -178,12 +185,14 @@ static void a_directory_without_and_with_them(void **state)
     (void)state;
     struct error err = {""};
     struct model *model = NULL;
-    save_model();
+    save_model(false);
     assert_int_equal(model_open(&model, folder, &err), STATUS_OK);
     assert_int_equal(model->known_answers.count, 0);
     model_close(model);
 
-    if (model_save_known_answers(folder, &err) != STATUS_OK || model_open(&model, folder, &err) != STATUS_OK)
+    unlink(path_of("manifest.json"));
+    save_model(true);
+    if (model_open(&model, folder, &err) != STATUS_OK)
         fail_msg("%s", err.message);
     assert_int_equal(model->known_answers.count, KNOWN_ANSWERS_DEFAULT);
     struct known_answers again;

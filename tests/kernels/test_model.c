@@ -70,7 +70,7 @@ static void save_network(const char *architecture, void (*change)(float *values,
         weights_add(weights, weight->name, weight->rank, weight->shape, values);
         free(values);
     }
-    if (model_save(folder, &manifest, weights, &err) != STATUS_OK)
+    if (model_save(folder, &manifest, weights, NULL, &err) != STATUS_OK)
         fail_msg("%s", err.message);
     weights_close(whole);
     weights_close(weights);
@@ -153,9 +153,9 @@ static void a_model_is_never_overwritten(void **state)
     struct weights *weights = weights_new();
     struct manifest manifest = make_manifest();
     save_model(NULL);
-    assert_int_equal(model_save(folder, &manifest, weights, &err), STATUS_REJECTED);
+    assert_int_equal(model_save(folder, &manifest, weights, NULL, &err), STATUS_REJECTED);
     assert_non_null(strstr(err.message, "holds a model already"));
-    assert_int_equal(model_save("/nowhere/at/all", &manifest, weights, &err), STATUS_FATAL);
+    assert_int_equal(model_save("/nowhere/at/all", &manifest, weights, NULL, &err), STATUS_FATAL);
     weights_close(weights);
 }
 

@@ -244,6 +244,29 @@ static void other_files_are_refused_by_the_tensor(void **state)
     check_refused("source");
 }
 
+// Every weight is finite, the sums are not.
+static void a_network_whose_answers_are_no_numbers_leaves_nothing(void **state)
+{
+    (void)state;
+    struct error err = {""};
+    struct network *network = NULL;
+    struct weights *weights = weights_new();
+    assert_int_equal(network_build(&network, "vit_tiny_patch16_224", 8, &err), STATUS_OK);
+    random_weights_fill(weights, network, 21);
+    const struct weight *head = weights_find(weights, "head.weight");
+    const int64_t shape[] = {head->shape[0], head->shape[1]};
+    float *values = memory_alloc(head->size);
+    for (size_t i = 0; i < head->count; i++)
+        values[i] = 3e38f;
+    weights_replace(weights, "head.weight", 2, shape, values);
+    assert_int_equal(weights_save(weights, source_path, &err), STATUS_OK);
+    free(values);
+    weights_close(weights);
+    network_free(network);
+    check_refused("its answer to a known image is not finite");
+    assert_int_not_equal(access(model_path, F_OK), 0);
+}
+
 static void a_missing_tensor_is_refused_by_name(void **state)
 {
     (void)state;
@@ -306,6 +329,7 @@ int main(void)
         cmocka_unit_test(positions_are_interpolated_to_the_image_size),
         cmocka_unit_test(imagenet_heads_and_none_are_replaced),
         cmocka_unit_test(other_files_are_refused_by_the_tensor),
+        cmocka_unit_test(a_network_whose_answers_are_no_numbers_leaves_nothing),
         cmocka_unit_test(a_missing_tensor_is_refused_by_name),
         cmocka_unit_test(random_weights_make_a_model),
         cmocka_unit_test(names_that_do_not_fit_are_refused),

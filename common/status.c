@@ -5,12 +5,16 @@
 #include <stdio.h>
 #include <string.h>
 
+// The bytes c2 80 to c2 9f are UTF-8 for a second set of control characters, c2 9b for one that terminals
+// obey.
 static void make_printable(char *text)
 {
     for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
+        unsigned char c = (unsigned char)*text, next = (unsigned char)text[1];
         if (c < 0x20 || c == 0x7f)
             *text = '?';
+        else if (c == 0xc2 && next >= 0x80 && next < 0xa0)
+            text[0] = text[1] = '?';
     }
 }
 

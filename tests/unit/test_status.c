@@ -24,6 +24,9 @@ static void test_control_characters_are_replaced(void **state)
     struct error err;
     error_set(&err, STATUS_REJECTED, "%s", "a\nb\tc\x1b[31m\x7f\x01 \xc3\xa9~");
     assert_string_equal(err.message, "a?b?c?[31m?? \xc3\xa9~");
+    error_set(&err, STATUS_REJECTED, "%s", "\xc2\x80 \xc2\x9b[31m \xc2\x9f \xc2\xa0 \xc2");
+    assert_string_equal(err.message, "?? ??[31m ?? \xc2\xa0 \xc2");
+    error_set(&err, STATUS_REJECTED, "%s", "a\nb\tc\x1b[31m\x7f\x01 \xc3\xa9~");
     error_prefix(&err, "file\n%s", "x\r");
     assert_string_equal(err.message, "file?x?: a?b?c?[31m?? \xc3\xa9~");
 }

@@ -117,6 +117,16 @@ bool assignment_went_back(struct assignment *assignment, const struct committed 
     return back;
 }
 
+void assignment_catch_up(struct assignment *assignment, const struct committed *committed)
+{
+    pthread_mutex_lock(&assignment->lock);
+    struct assigned *entry = find(assignment, committed->topic, committed->partition);
+    for (int64_t at = entry ? entry->offsets.first : 0; entry && at < entry->offsets.next; at++)
+        if (offsets_is_finished(&committed->offsets, at))
+            offsets_finish(&entry->offsets, at);
+    pthread_mutex_unlock(&assignment->lock);
+}
+
 bool assignment_is_current(struct assignment *assignment, const struct job *job)
 {
     pthread_mutex_lock(&assignment->lock);

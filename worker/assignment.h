@@ -60,6 +60,9 @@ void assignment_finish(struct assignment *assignment, const struct job *job);
 void assignment_remember(struct assignment *assignment, const struct committed *committed);
 // Whether something that was known to be answered is open in it.
 bool assignment_went_back(struct assignment *assignment, const struct committed *committed);
+// After a commit whose outcome was not known: what it turns out to name is answered, also where the job is no
+// longer held. Else the next commit would open it again.
+void assignment_catch_up(struct assignment *assignment, const struct committed *committed);
 
 // The strongest caution any partition asks for.
 enum offsets_caution assignment_caution(struct assignment *assignment);

@@ -22,8 +22,7 @@ enum {
     PING_MS = 2000,
     SEEK_TIMEOUT_MS = 1000,
     KEY_LIMIT = 64 * 1024, // a prediction is this and a few KiB: far from what a broker refuses
-    ROUTINE_TURN = 5,
-    ANSWER_LIMIT = 64 * 1024
+    ROUTINE_TURN = 5
 };
 
 struct consume {
@@ -139,27 +138,30 @@ static bool is_replayed(const rd_kafka_message_t *message)
            size == 4 && memcmp(value, "true", 4) == 0;
 }
 
-static bool copy_message(struct worker *worker, const rd_kafka_message_t *message, struct job *job)
+// NULL: no memory.
+static struct job *copy_message(struct worker *worker, const rd_kafka_message_t *message)
 {
     const char *topic = rd_kafka_topic_name(message->rkt);
+    bool key_omitted = message->key_len > KEY_LIMIT;
+    size_t key_size = key_omitted ? 0 : message->key_len;
+    struct job *job = job_new(key_size, message->len);
+    struct error err;
     job->topic = strcmp(topic, job_topic_name(worker, TOPIC_URGENT)) == 0 ? TOPIC_URGENT : TOPIC_ROUTINE;
     job->partition = message->partition;
     job->offset = message->offset;
-    job->key_omitted = message->key_len > KEY_LIMIT;
-    job->null_key = message->key == NULL || job->key_omitted;
-    size_t key_size = job->key_omitted ? 0 : message->key_len;
+    job->key_omitted = key_omitted;
+    job->null_key = message->key == NULL || key_omitted;
     job->null_value = message->payload == NULL;
     job->replayed = is_replayed(message);
-    arena_init(&job->arena, key_size + 1024);
-    job->key = (struct bytes){arena_copy(&job->arena, message->key, key_size), key_size};
-    if (job->key_omitted)
+    if (key_omitted)
         job_fail(job, JOB_INVALID_FIELD, "the record's key has %zu bytes, %d are allowed", message->key_len,
                  KEY_LIMIT);
     job_stamp(job, MOMENT_CONSUMED);
-    struct error err;
-    if (key_size > 0 && !job->key.data)
-        return false;
-    return message->len == 0 || buffer_append(&job->value, message->payload, message->len, &err) == STATUS_OK;
+    if (buffer_append(&job->key, message->key, key_size, &err) == STATUS_OK &&
+        buffer_append(&job->value, message->payload, message->len, &err) == STATUS_OK)
+        return job;
+    job_free(job);
+    return NULL;
 }
 
 // What would lose a record if this process went on.
@@ -315,10 +317,9 @@ static void retry_held(struct consume *consume)
 
 static void take_record(struct consume *consume, const rd_kafka_message_t *message)
 {
-    struct job *job = job_new(ANSWER_LIMIT, message->len);
-    if (!copy_message(consume->worker, message, job)) {
+    struct job *job = copy_message(consume->worker, message);
+    if (!job) {
         fail(consume->worker, "no memory for a record of %zu bytes", message->len);
-        job_free(job);
         return;
     }
     enum job_topic topic = job->topic;

@@ -190,6 +190,30 @@ static void drop_predictions(struct worker *worker)
     pthread_mutex_unlock(&worker->assignment.rebalance);
 }
 
+// Whether the plan's precision is known to give this model's answers on this kind of device, those to known
+// images too (quantise measures them): if it does not, the device is to blame.
+static bool is_trusted_precision(const struct engine *engine)
+{
+    const struct calibration *calibration = &engine->model->manifest.calibration;
+    const struct agreement *agreement = &calibration->precisions[engine->plan->precision];
+    return engine->plan->precision == PRECISION_FP32 ||
+           (agreement->measured && strcmp(calibration->backend, engine->backend->name) == 0 &&
+            agreement->difference <= (double)probability_tolerance);
+}
+
+static void blame(const struct health *health, int index, bool wrong, struct error *err)
+{
+    const struct engine *engine = &health->worker->engine;
+    if (wrong && !health->has_own && !is_trusted_precision(engine))
+        error_prefix(
+            err,
+            "model '%s' gives other answers in %s than those known (image %d); run it in fp32, or "
+            "calibrate it with 'skinsight-trainer quantise'; where fp32 fails too, the device is bad",
+            engine->model->manifest.model_version, precision_names[engine->plan->precision], index + 1);
+    else
+        error_prefix(err, "device '%.60s' fails known image %d", engine->backend->device, index + 1);
+}
+
 static void tell_failure(struct health *health, int index, struct error *err)
 {
     struct worker *worker = health->worker;
@@ -199,7 +223,7 @@ static void tell_failure(struct health *health, int index, struct error *err)
         LOG_ERROR("answers_suspect", "worker=%s since_unix_ms=%" PRId64 " batches=%" PRId64, worker->instance,
                   health->good_at, health->batches);
     if (index >= 0)
-        error_prefix(err, "device '%.60s' fails known image %d", worker->engine.backend->device, index + 1);
+        blame(health, index, wrong, err);
     if (wrong) {
         cache_disprove(worker); // first: dropping waits for a transaction, or for a broker that is away
         drop_predictions(worker);

@@ -7,14 +7,14 @@
 
 #include "common/clock.h"
 
-enum { JOB_ARENA_LIMIT = 64 * 1024 };
+enum { ANSWER_LIMIT = 64 * 1024 };
 
-struct job *job_new(size_t answer_limit, size_t value_limit)
+struct job *job_new(size_t key_size, size_t value_size)
 {
     struct job *job = memory_alloc(sizeof *job);
-    arena_init(&job->arena, JOB_ARENA_LIMIT);
-    buffer_init(&job->value, value_limit);
-    buffer_init(&job->answer, answer_limit);
+    buffer_init(&job->key, key_size);
+    buffer_init(&job->value, value_size);
+    buffer_init(&job->answer, ANSWER_LIMIT);
     job->attempt = 1;
     job->taken_us = clock_monotonic_us();
     job_metadata_init(&job->record.metadata);
@@ -26,8 +26,8 @@ void job_free(struct job *job)
 {
     if (!job)
         return;
-    arena_release(&job->arena);
     arena_release(&job->image_arena);
+    buffer_release(&job->key);
     buffer_release(&job->value);
     buffer_release(&job->object);
     buffer_release(&job->answer);

@@ -32,7 +32,6 @@ enum job_moment {
 enum { JOB_BATCH_ID_SIZE = 37, JOB_MAX_MAPS = 16, JOB_WORKER_SIZE = 65 };
 
 struct job {
-    struct arena arena;            // record texts; dies with the job
     enum job_code code;            // JOB_OK, or why it is answered with an error
     struct error error;            // the sentence for code
     int64_t moments[MOMENT_COUNT]; // Unix ms; 0: not reached
@@ -45,9 +44,8 @@ struct job {
     uint32_t generation; // of the whole assignment then
     int attempt;         // 1, and one more for each owner that died with it
     int64_t taken_us;    // monotonic
-    struct bytes key;
-    struct buffer
-        value; // the record as it came, for the dead letters; released once the job can't fail any more
+    struct buffer key;   // the record's, of at most a limit; empty where it is longer
+    struct buffer value; // the record's, for the dead letters; released once the job can't fail any more
     bool null_key, null_value;
     bool key_omitted;   // the record's key was too long to be sent again
     bool replayed;      // sent again from the dead letters
@@ -97,7 +95,8 @@ struct job {
     struct buffer answer;         // the terminal record, JSON
 };
 
-struct job *job_new(size_t answer_limit, size_t value_limit);
+// With room for the record's key and value.
+struct job *job_new(size_t key_size, size_t value_size);
 void job_free(struct job *job); // NULL is allowed
 
 // Marks the job as failed with a sentence; the first mark stays.

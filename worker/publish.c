@@ -41,21 +41,27 @@ static bool gather(struct worker *worker, int64_t until_ms)
     }
 }
 
+// Where the worker ends, what the publisher holds is the next owner's.
+static enum status publish_once(struct worker *worker, struct error *err)
+{
+    int64_t begun_us = clock_monotonic_us();
+    pthread_mutex_lock(&worker->assignment.rebalance);
+    enum status status = publisher_publish(worker->publisher, err);
+    if (status != STATUS_OK && status != STATUS_RETRY)
+        publisher_drop(worker->publisher);
+    pthread_mutex_unlock(&worker->assignment.rebalance);
+    metrics_observe(METRIC_STAGE_SECONDS, METRIC_STAGE_PUBLISH,
+                    (double)(clock_monotonic_us() - begun_us) / 1e6);
+    return status;
+}
+
 // Publishes what the publisher holds, again and again until it is done; a rebalance may come in between.
 static void publish_all(struct worker *worker)
 {
     struct backoff backoff;
     backoff_init(&backoff, RETRY_BASE_MS, RETRY_LIMIT_MS, (uint64_t)clock_monotonic_us());
-    for (;;) {
-        struct error err;
-        int64_t begun_us = clock_monotonic_us();
-        pthread_mutex_lock(&worker->assignment.rebalance);
-        enum status status = publisher_publish(worker->publisher, &err);
-        pthread_mutex_unlock(&worker->assignment.rebalance);
-        metrics_observe(METRIC_STAGE_SECONDS, METRIC_STAGE_PUBLISH,
-                        (double)(clock_monotonic_us() - begun_us) / 1e6);
-        if (status == STATUS_OK)
-            return;
+    struct error err;
+    while (publish_once(worker, &err) == STATUS_RETRY) {
         metrics_add(METRIC_PUBLISH_RETRIES, 0, 1);
         LOG_WARN("publish_again", "reason=\"%s\"", err.message);
         int64_t wait_ms = backoff_next_ms(&backoff);

@@ -317,16 +317,18 @@ static enum status reconcile(struct publisher *publisher, struct error *err)
 {
     struct assigned held;
     for (int i = 0; assignment_at(&publisher->worker->assignment, i, &held); i++) {
-        struct offsets committed;
+        struct committed committed = {.topic = held.topic, .partition = held.partition};
         bool found;
-        enum status status =
-            publisher_read_committed(publisher->worker, held.topic, held.partition, &committed, &found, err);
+        enum status status = publisher_read_committed(publisher->worker, held.topic, held.partition,
+                                                      &committed.offsets, &found, err);
         if (status != STATUS_OK)
             return status;
+        if (found)
+            assignment_catch_up(&publisher->worker->assignment, &committed);
         for (int j = publisher->count - 1; found && j >= 0; j--) {
             const struct job *job = publisher->jobs[j];
             if (job->topic == held.topic && job->partition == held.partition &&
-                offsets_is_finished(&committed, job->offset))
+                offsets_is_finished(&committed.offsets, job->offset))
                 finish_job(publisher, j);
         }
     }
@@ -449,7 +451,7 @@ static enum status transact(struct publisher *publisher, const rd_kafka_topic_pa
     return status;
 }
 
-static enum status publish(struct publisher *publisher, bool every, bool running, struct error *err)
+static enum status try_to_publish(struct publisher *publisher, bool every, bool running, struct error *err)
 {
     remove_stale(publisher);
     if (publisher->count == 0 && !every)
@@ -463,6 +465,14 @@ static enum status publish(struct publisher *publisher, bool every, bool running
     rd_kafka_topic_partition_list_destroy(offsets);
     for (int i = publisher->count - 1; status == STATUS_OK && i >= 0; i--)
         finish_job(publisher, i);
+    return status;
+}
+
+static enum status publish(struct publisher *publisher, bool every, bool running, struct error *err)
+{
+    enum status status = try_to_publish(publisher, every, running, err);
+    if (status != STATUS_OK && status != STATUS_RETRY)
+        worker_fail(publisher->worker, err);
     return status;
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""test_health.py: a worker whose device computes wrong, fails, or hangs.
+"""test_health.py: a worker whose device computes wrong, fails, or hangs, and one that can never publish.
 
 Known images are computed before the first job and every known_answer_batches batches. A worker that finds its
 device wrong takes no more jobs, publishes nothing more, and ends with exit code 1; another one does the rest. The
@@ -51,22 +51,45 @@ def test_checked_at_start_and_again(stack):
         fleet.check(jobs=len(images))
 
 
-def test_a_device_unlike_the_stored_answers(stack):
-    """Never ready, never in the group."""
-    model = stack.folder / "models" / "spoilt"
+def spoilt_model(stack, name, share, calibration=None):
+    """A model whose second known answer has one logit off by that share of their spread."""
+    model = stack.folder / "models" / name
     shutil.copytree(stack.model(), model)
     known = json.loads((model / "known_answers.json").read_text())
     logits = known["answers"][1]["logits"]
-    logits[3] += 1e-3 * (max(logits) - min(logits))
+    logits[3] += share * (max(logits) - min(logits))
     text = json.dumps(known).encode()
     (model / "known_answers.json").write_bytes(text)
     manifest = json.loads((model / "manifest.json").read_text())
     manifest["known_answers"]["sha256"] = hashlib.sha256(text).hexdigest()
+    manifest |= {"calibration": calibration} if calibration else {}
     (model / "manifest.json").write_text(json.dumps(manifest))
+    return model
+
+
+def test_a_device_unlike_the_stored_answers(stack):
+    """Never ready, never in the group."""
     with stack.fleet("unlike") as fleet:
-        worker = fleet.start("worker", model=model)
-        ended_badly(worker, r"fails known image 2: logit AK is \S+, known is")
+        worker = fleet.start("worker", model=spoilt_model(stack, "spoilt", 1e-3))
+        ended_badly(worker, r"device '.*' fails known image 2: logit AK is \S+, known is")
         expect("assigned" not in worker.log_text(), "it joined the group")
+
+
+def test_a_precision_unlike_the_stored_answers(stack):
+    """Where nobody has measured the precision it is named, and not the device; where quantise has, the device."""
+    if "can't compute in bf16" in harness.run("worker", "classify", "--model", stack.model(), "--precision", "bf16",
+                                              harness.make_images(stack.folder / "one", 1)[0]).stderr:
+        print("not run, this processor has no bf16", flush=True)
+        return
+    measured = {"images": 200, "backend": "cpu",
+                "precisions": {"bf16": {"difference_p99": 0.004, "first_class": 1, "decided": 100}}}
+    with stack.fleet("rounded") as fleet:
+        worker = fleet.start("uncalibrated", model=spoilt_model(stack, "far", 2), precision="bf16")
+        ended_badly(worker, r"gives other answers in bf16 than those known \(image 2\); run it in fp32, or calibrate it "
+                            r"with 'skinsight-trainer quantise'; .*: probability of \S+ is \S+, known is")
+        expect("fails known image" not in worker.log_text(), "it takes the device for bad")
+        worker = fleet.start("calibrated", model=spoilt_model(stack, "measured", 2, measured), precision="bf16")
+        ended_badly(worker, r"device '.*' fails known image 2: probability of \S+ is \S+, known is")
 
 
 def test_a_directory_without_known_answers(stack):
@@ -183,8 +206,16 @@ def test_a_device_that_hangs(stack):
         expect('worker_ends reason="stage infer hangs"' in worker.log_text(), "it does not say why it ends")
 
 
+def test_a_producer_that_cannot_be_made(stack):
+    """The consumer takes the property, the producer does not: said once, and not tried again for ever."""
+    with stack.fleet("unmade") as fleet:
+        worker = fleet.start("worker", **SIMULATED, **{"kafka.message.send.max.retries": "0"})
+        ended_badly(worker, r"worker_failed reason=.*Kafka client: .*retries")
+
+
 if __name__ == "__main__":
     harness.main([test_checked_at_start_and_again, test_a_device_unlike_the_stored_answers,
+                  test_a_precision_unlike_the_stored_answers,
                   test_a_directory_without_known_answers, test_a_flipped_bit, test_a_flipped_bit_leaves_the_cache,
                   test_a_device_error, test_a_device_that_reports_a_fault,
-                  test_a_device_that_hangs], "kafka", "redis")
+                  test_a_device_that_hangs, test_a_producer_that_cannot_be_made], "kafka", "redis")

@@ -62,11 +62,37 @@ static void test_offsets_behind_what_is_known(void **state)
     assignment_release(&assignment);
 }
 
+// Offsets 10 to 15 are taken, 11 was finished here; the commit names 10, 11 and 13.
+static void test_what_a_commit_names_is_answered(void **state)
+{
+    (void)state;
+    struct assignment assignment;
+    struct assigned held;
+    assignment_init(&assignment);
+    struct committed taken = committed(3, 10, (const int64_t[]){11, 15}, 2);
+    assignment_add(&assignment, TOPIC_ROUTINE, 4, &taken.offsets);
+    assignment_add(&assignment, TOPIC_ROUTINE, 3, &taken.offsets);
+    struct committed found = committed(3, 10, (const int64_t[]){10, 11, 13}, 3);
+    assignment_catch_up(&assignment, &found);
+    assert_true(assignment_at(&assignment, 1, &held));
+    assert_int_equal(held.offsets.first, 12);
+    assert_false(offsets_is_finished(&held.offsets, 12));
+    assert_true(offsets_is_finished(&held.offsets, 13));
+    assert_false(offsets_is_finished(&held.offsets, 14));
+    assert_true(offsets_is_finished(&held.offsets, 15));
+    assert_true(assignment_at(&assignment, 0, &held));
+    assert_int_equal(held.offsets.first, 10); // another partition
+    found.partition = 7;                      // not held any more
+    assignment_catch_up(&assignment, &found);
+    assignment_release(&assignment);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_is_known_at_first),
         cmocka_unit_test(test_offsets_behind_what_is_known),
+        cmocka_unit_test(test_what_a_commit_names_is_answered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,8 +25,3 @@ int64_t backoff_next_ms(struct backoff *backoff)
     int64_t half = bound / 2;
     return half + (int64_t)(next_random(&backoff->random) % (uint64_t)(bound - half + 1));
 }
-
-void backoff_reset(struct backoff *backoff)
-{
-    backoff->tries = 0;
-}

@@ -14,6 +14,5 @@ struct backoff {
 
 void backoff_init(struct backoff *backoff, int64_t base_ms, int64_t limit_ms, uint64_t seed);
 int64_t backoff_next_ms(struct backoff *backoff); // how long to wait now, between bound / 2 and bound
-void backoff_reset(struct backoff *backoff);      // after a success
 
 #endif

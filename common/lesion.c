@@ -9,11 +9,6 @@ const char *const lesion_names[LESION_CLASSES] = {
     "benign_keratosis", "dermatofibroma",    "vascular_lesion",      "squamous_cell_carcinoma"};
 const char *const action_names[ACTION_COUNT] = {"monitor", "routine_referral", "urgent_referral"};
 
-bool lesion_is_malignant_group(enum lesion_class lesion)
-{
-    return lesion == LESION_MEL || lesion == LESION_BCC || lesion == LESION_AK || lesion == LESION_SCC;
-}
-
 int lesion_from_code(const char *code)
 {
     for (int i = 0; i < LESION_CLASSES; i++)

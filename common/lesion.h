@@ -2,8 +2,6 @@
 #ifndef SKINSIGHT_COMMON_LESION_H
 #define SKINSIGHT_COMMON_LESION_H
 
-#include <stdbool.h>
-
 enum lesion_class {
     LESION_MEL,
     LESION_NV,
@@ -22,7 +20,6 @@ extern const char *const lesion_codes[LESION_CLASSES]; // "MEL"
 extern const char *const lesion_names[LESION_CLASSES]; // "melanoma"
 extern const char *const action_names[ACTION_COUNT];   // "monitor"
 
-bool lesion_is_malignant_group(enum lesion_class lesion); // MEL, BCC, AK, SCC: plots and referral
-int lesion_from_code(const char *code);                   // index, or -1
+int lesion_from_code(const char *code); // index, or -1
 
 #endif

@@ -94,11 +94,6 @@ void *arena_copy(struct arena *arena, const void *bytes, size_t size)
     return piece && size ? memcpy(piece, bytes, size) : piece;
 }
 
-char *arena_strdup(struct arena *arena, const char *text)
-{
-    return arena_copy(arena, text, strlen(text) + 1);
-}
-
 void arena_release(struct arena *arena)
 {
     while (arena->blocks) {

@@ -26,7 +26,6 @@ struct arena {
 
 void arena_init(struct arena *arena, size_t limit);
 void *arena_alloc(struct arena *arena, size_t size); // zeroed, 16-byte aligned; NULL beyond the limit
-char *arena_strdup(struct arena *arena, const char *text);
 void *arena_copy(struct arena *arena, const void *bytes, size_t size);
 void arena_release(struct arena *arena); // safe on a zeroed arena, and twice
 

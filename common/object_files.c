@@ -30,7 +30,9 @@ static enum status fail(struct error *err, const char *key, const char *action)
 {
     int code = errno;
     if (code == ELOOP || code == ENOTDIR)
-        return error_set(err, STATUS_REJECTED, "object %s lies behind something that is no folder", key);
+        return error_set(err, STATUS_REJECTED,
+                         "object %s is or lies behind a link, or lies behind a file: neither is followed",
+                         key);
     bool lasting = code == EACCES || code == EPERM || code == EROFS || code == EISDIR ||
                    code == ENAMETOOLONG || code == EFBIG || code == ENXIO;
     return error_set(err, lasting ? STATUS_REJECTED : STATUS_RETRY, "can't %s object %s: %s", action, key,

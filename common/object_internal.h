@@ -13,11 +13,17 @@ struct object_store_ops {
     void (*close)(struct object_store *store); // frees the store
 };
 
+struct object_access {
+    struct circuit circuit;
+    pthread_mutex_t lock;      // for last_failure
+    struct error last_failure; // tells why calls are refused
+};
+
 // First member of each kind's own structure.
 struct object_store {
     const struct object_store_ops *ops;
-    char root[OBJECT_URI_SIZE];   // without a slash at its end
-    struct circuit writes, reads; // a full disk must not keep anyone from reading
+    char root[OBJECT_URI_SIZE];         // without a slash at its end
+    struct object_access writes, reads; // a full disk must not keep anyone from reading
 };
 
 bool object_key_valid(const char *key);

@@ -48,6 +48,19 @@ static bool trim_root(const char *root, char trimmed[OBJECT_URI_SIZE])
     return true;
 }
 
+static void access_init(struct object_access *access, enum metric_service service)
+{
+    circuit_init(&access->circuit, service);
+    pthread_mutex_init(&access->lock, NULL);
+    access->last_failure = (struct error){""};
+}
+
+static void access_release(struct object_access *access)
+{
+    circuit_release(&access->circuit);
+    pthread_mutex_destroy(&access->lock);
+}
+
 enum status object_store_open(struct object_store **store, const struct object_store_options *options,
                               struct error *err)
 {
@@ -67,8 +80,8 @@ enum status object_store_open(struct object_store **store, const struct object_s
                          options->root);
     if (status == STATUS_OK) {
         memcpy((*store)->root, root, sizeof root);
-        circuit_init(&(*store)->writes, METRIC_OBJECT_WRITES);
-        circuit_init(&(*store)->reads, METRIC_OBJECT_READS);
+        access_init(&(*store)->writes, METRIC_OBJECT_WRITES);
+        access_init(&(*store)->reads, METRIC_OBJECT_READS);
     }
     return status;
 }
@@ -77,20 +90,36 @@ void object_store_close(struct object_store *store)
 {
     if (!store)
         return;
-    circuit_release(&store->writes);
-    circuit_release(&store->reads);
+    access_release(&store->writes);
+    access_release(&store->reads);
     store->ops->close(store);
 }
 
 bool object_store_is_down(struct object_store *store)
 {
-    return circuit_is_open(&store->writes);
+    return circuit_is_open(&store->writes.circuit);
 }
 
-static enum status refuse(struct circuit *circuit, struct error *err)
+static enum status refuse(struct object_access *access, struct error *err)
 {
-    return error_set(err, STATUS_RETRY, "the object store is left alone for a while after %d failures",
-                     circuit_failures(circuit));
+    pthread_mutex_lock(&access->lock);
+    enum status status = error_set(
+        err, STATUS_RETRY, "the object store is left alone for a while after %d failures; the last: %s",
+        circuit_failures(&access->circuit), access->last_failure.message);
+    pthread_mutex_unlock(&access->lock);
+    return status;
+}
+
+// The failure is remembered before the circuit can refuse anyone because of it.
+static void leave(struct object_access *access, enum circuit_pass pass, enum status status,
+                  const struct error *err)
+{
+    if (status == STATUS_RETRY) {
+        pthread_mutex_lock(&access->lock);
+        access->last_failure = *err;
+        pthread_mutex_unlock(&access->lock);
+    }
+    circuit_leave(&access->circuit, pass, status != STATUS_RETRY);
 }
 
 enum status object_store_put(struct object_store *store, const char *key, struct bytes data,
@@ -99,11 +128,11 @@ enum status object_store_put(struct object_store *store, const char *key, struct
     enum status status = check_key(key, err);
     if (status != STATUS_OK)
         return status;
-    enum circuit_pass pass = circuit_enter(&store->writes);
+    enum circuit_pass pass = circuit_enter(&store->writes.circuit);
     if (pass == CIRCUIT_REFUSED)
         return refuse(&store->writes, err);
     status = store->ops->put(store, key, data, content_type, err);
-    circuit_leave(&store->writes, pass, status != STATUS_RETRY);
+    leave(&store->writes, pass, status, err);
     return status;
 }
 
@@ -114,11 +143,11 @@ enum status object_store_get(struct object_store *store, const char *key, struct
     enum status status = check_key(key, err);
     if (status != STATUS_OK)
         return status;
-    enum circuit_pass pass = circuit_enter(&store->reads);
+    enum circuit_pass pass = circuit_enter(&store->reads.circuit);
     if (pass == CIRCUIT_REFUSED)
         return refuse(&store->reads, err);
     status = store->ops->get(store, key, out, err);
-    circuit_leave(&store->reads, pass, status != STATUS_RETRY);
+    leave(&store->reads, pass, status, err);
     if (status != STATUS_OK)
         out->size = 0; // overflowed stays: it tells too large from not there
     return status;

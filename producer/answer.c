@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "common/json.h"
-#include "producer/text.h"
+#include "common/text.h"
 
 static const char *string_of(const cJSON *object, const char *name)
 {

@@ -10,8 +10,8 @@
 #include "common/kafka.h"
 #include "common/memory.h"
 #include "common/shutdown.h"
+#include "common/text.h"
 #include "producer/sender.h"
-#include "producer/text.h"
 
 enum { POLL_MS = 50, INTERRUPT_GRACE_MS = 3000 };
 

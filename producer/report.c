@@ -4,7 +4,7 @@
 
 #include <stdarg.h>
 
-#include "producer/text.h"
+#include "common/text.h"
 
 enum { NAME_COLUMNS_LEAST = 12, NAME_COLUMNS_MOST = 44 };
 

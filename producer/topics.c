@@ -7,8 +7,8 @@
 #include "common/clock.h"
 #include "common/kafka.h"
 #include "common/shutdown.h"
+#include "common/text.h"
 #include "producer/sender.h"
-#include "producer/text.h"
 
 const struct option topics_flags[] = {
     {"create", OPTION_SWITCH, .help = "make the topics that are missing"},

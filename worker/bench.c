@@ -255,6 +255,12 @@ static enum status run_rows(const struct config *config, struct error *err)
 int bench_command(struct config *config)
 {
     struct error err;
+    size_t count = config_list(config, "batch", NULL, 0);
+    if (count > MAX_SIZES) {
+        fprintf(stderr, "skinsight-worker bench: batch names %zu sizes, at most %d are allowed\n", count,
+                MAX_SIZES);
+        return 2;
+    }
     enum status status = run_rows(config, &err);
     if (status != STATUS_OK)
         fprintf(stderr, "skinsight-worker bench: %s\n", err.message);

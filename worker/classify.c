@@ -1,5 +1,4 @@
 // classify.c: files through the network without Kafka, one JSON object a line.
-#include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include "common/file.h"
 #include "common/image.h"
 #include "common/job.h"
+#include "common/text.h"
 #include "kernels/overlay.h"
 #include "kernels/preprocess.h"
 #include "worker/commands.h"
@@ -133,11 +133,8 @@ static void print_floats(const char *name, const float *values, int count)
 
 static void print_file(const char *path)
 {
-    cJSON *text = cJSON_CreateString(path);
-    char *json = cJSON_PrintUnformatted(text);
-    printf("{\"file\": %s", json ? json : "null");
-    cJSON_free(json);
-    cJSON_Delete(text);
+    fputs("{\"file\": ", stdout);
+    text_write_json(stdout, path);
 }
 
 static void print_result(const struct session *session, const struct classification *result)
@@ -174,12 +171,9 @@ static bool classify(struct session *session, const char *path)
     if (result.code == JOB_OK) {
         print_result(session, &result);
     } else {
-        cJSON *text = cJSON_CreateString(result.err.message);
-        char *json = cJSON_PrintUnformatted(text);
-        printf(", \"error\": {\"code\": \"%s\", \"message\": %s}}\n", job_code_name(result.code),
-               json ? json : "null");
-        cJSON_free(json);
-        cJSON_Delete(text);
+        printf(", \"error\": {\"code\": \"%s\", \"message\": ", job_code_name(result.code));
+        text_write_json(stdout, result.err.message);
+        fputs("}}\n", stdout);
     }
     fflush(stdout);
     return result.code == JOB_OK;

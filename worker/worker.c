@@ -38,6 +38,20 @@ static void read_settings(struct worker *worker, const struct config *config)
         job_request_id_new(worker->instance);
 }
 
+// A topic in two roles would feed the worker its own output, or split a partition's answers between two
+// lists.
+static enum status check_topics(const struct config *config, struct error *err)
+{
+    static const char *const options[] = {"jobs_topic", "urgent_jobs_topic", "predictions_topic",
+                                          "dead_letters_topic"};
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(config_text(config, options[i]), config_text(config, options[k])) == 0)
+                return error_set(err, STATUS_REJECTED, "%s and %s must not both be '%s'", options[k],
+                                 options[i], config_text(config, options[i]));
+    return STATUS_OK;
+}
+
 static enum status open_stores(struct worker *worker, struct error *err)
 {
     const struct config *config = worker->config;
@@ -78,7 +92,9 @@ enum status worker_open(struct worker *worker, const struct config *config, stru
     unproven_init(&worker->unproven);
     init_inboxes(worker);
     worker->latency = memory_alloc(sizeof *worker->latency);
-    enum status status = descriptors_claim(config, err);
+    enum status status = check_topics(config, err);
+    if (status == STATUS_OK)
+        status = descriptors_claim(config, err);
     if (status == STATUS_OK)
         status = policy_load(&worker->policy, config_text(config, "policy"), err);
     if (status == STATUS_OK)

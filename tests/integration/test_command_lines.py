@@ -44,6 +44,7 @@ def test_wrong_usage(stack):
               ["worker", "run", "--precision", "fp8"], ["worker", "run", "--set", "brokers"],
               ["worker", "run", "left", "over"], ["worker", "classify"], ["worker", "classify", "--model"],
               ["worker", "preprocess", "one.jpg"], ["worker", "bench", "--batch", "1,x"],
+              ["worker", "bench", "--model", stack.model(), "--batch", ",".join(17 * "1")],
               ["producer", "submit"], ["producer", "submit", "--timeout-ms", "0", "x.jpg"],
               ["trainer", "import"], ["trainer", "import", "--arch", "vit_tiny_patch16_224"],
               ["trainer", "import", "--arch", "vit_tiny_patch16_224", "--out", stack.folder / "x"]]
@@ -66,6 +67,7 @@ def test_failures(stack):
                                 ["worker", "preprocess", GOOD[0], "--output", missing / "x"],
                                 ["worker", "run", "--model", stack.model(), "--cache", "rediss://host"],
                                 ["worker", "run", "--model", stack.model(), "--objects", "ftp://host/x"],
+                                ["worker", "run", "--model", stack.model(), "--dead-letters-topic", "skinsight.jobs"],
                                 ["producer", "submit", "--timeout-ms", "500", "--brokers", "127.0.0.1:1", missing],
                                 ["producer", "topics", "--timeout-ms", "500", "--brokers", "127.0.0.1:1"],
                                 ["trainer", "import", "--arch", "no_such_net", "--random", "1", "--out", missing]):
@@ -84,14 +86,15 @@ def test_classify(stack):
     large = stack.folder / "large.jpg"
     large.touch()
     os.truncate(large, (20 << 20) + 1)
-    files = [GOOD[0], empty, text, stack.folder / "absent.jpg", cut, stack.folder, large, GOOD[1]]
+    odd = os.fsdecode(bytes(stack.folder) + b"/no UTF-8 \xff\nabsent.jpg")
+    files = [GOOD[0], empty, text, odd, cut, stack.folder, large, GOOD[1]]
     codes = [None, "image_undecodable", "image_undecodable", "image_unavailable", "image_undecodable",
              "image_unavailable", "image_too_large", None]
     maps = stack.folder / "classified"
     done = run("worker", "classify", "--model", stack.model(), "--attention", maps, *files)
     expect_equal(done.returncode, 1, "exit code with bad files")
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    expect_equal([line["file"] for line in lines], list(map(str, files)), "files")
+    expect_equal([line["file"] for line in lines], [str(file).replace("\udcff", "\ufffd") for file in files], "files")
     expect_equal([line.get("error", {}).get("code") for line in lines], codes, "codes")
     for line in lines:
         if "error" in line:

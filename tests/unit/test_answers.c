@@ -12,9 +12,9 @@
 #include <cmocka.h>
 
 #include "common/memory.h"
+#include "common/text.h"
 #include "producer/answer.h"
 #include "producer/report.h"
-#include "producer/text.h"
 
 #define ID     "8d8ac610-566d-4ef0-9c22-186b2a5ed793"
 #define START  "{\"schema\":\"skinsight.prediction.v1\",\"request_id\":\"" ID "\","

@@ -109,7 +109,7 @@ static void test_missing_and_too_large(void **state)
     put_text(fixture, "large", large);
     expect_get(fixture, "large", STATUS_REJECTED, "1001 bytes, 1000 are allowed");
     expect_get(fixture, "other", STATUS_REJECTED, "no such object");
-    expect_get(fixture, "large/below", STATUS_REJECTED, "no folder");
+    expect_get(fixture, "large/below", STATUS_REJECTED, "neither is followed");
     large[1000] = '\0';
     put_text(fixture, "large", large);
     expect_get(fixture, "large", STATUS_OK, "");
@@ -229,7 +229,7 @@ static void test_symbolic_links_lead_nowhere(void **state)
     assert_int_equal(count_files(outside), 0);
     path_in(fixture, "store/deep/passwd", path);
     assert_int_equal(symlink("/etc/passwd", path), 0);
-    expect_get(fixture, "passwd", STATUS_REJECTED, "no folder");
+    expect_get(fixture, "passwd", STATUS_REJECTED, "neither is followed");
     put_text(fixture, "passwd", "mine"); // takes the link's place, not its target's
     expect_get(fixture, "passwd", STATUS_OK, "");
 }
@@ -248,6 +248,26 @@ static void test_root_below_a_file(void **state)
     assert_non_null(strstr(err.message, "can't make the folder"));
     object_store_close(store);
     assert_int_equal(object_store_check(fixture->store, &err), STATUS_OK);
+}
+
+static void test_a_store_left_alone_says_why(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[SCRATCH_SIZE + 64];
+    struct object_store *store;
+    struct error err;
+    path_in(fixture, "occupied", path);
+    int file = open(path, O_WRONLY | O_CREAT, 0600);
+    assert_true(file >= 0);
+    close(file);
+    snprintf(path, sizeof path, "file://%s/occupied/store", fixture->scratch);
+    struct object_store_options options = {.root = path};
+    assert_int_equal(object_store_open(&store, &options, &err), STATUS_OK);
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(object_store_put(store, "a", text_bytes("x"), "text/plain", &err), STATUS_RETRY);
+    assert_non_null(strstr(err.message, "left alone for a while after 5 failures"));
+    assert_non_null(strstr(err.message, "can't make the folder"));
+    object_store_close(store);
 }
 
 struct race {
@@ -350,6 +370,7 @@ int main(void)
         IN_FOLDER(test_what_is_no_regular_file_is_refused),
         IN_FOLDER(test_symbolic_links_lead_nowhere),
         IN_FOLDER(test_root_below_a_file),
+        IN_FOLDER(test_a_store_left_alone_says_why),
         IN_FOLDER(test_a_reader_sees_whole_objects_only),
         IN_FOLDER(test_full_disk_may_be_tried_again),
     };

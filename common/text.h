@@ -1,6 +1,6 @@
 // text.h: file names and answers are bytes from outside; these make them fit for a terminal and for JSON.
-#ifndef SKINSIGHT_PRODUCER_TEXT_H
-#define SKINSIGHT_PRODUCER_TEXT_H
+#ifndef SKINSIGHT_COMMON_TEXT_H
+#define SKINSIGHT_COMMON_TEXT_H
 
 #include <stddef.h>
 #include <stdio.h>

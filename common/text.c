@@ -1,5 +1,5 @@
 // text.c: texts from outside, made fit for a terminal and for JSON. No state, any thread.
-#include "producer/text.h"
+#include "common/text.h"
 
 #include <stdbool.h>
 #include <string.h>

@@ -43,8 +43,5 @@ enum status jpeg_decode_with(enum jpeg_entropy entropy, struct bytes data, int64
 
 // 8-bit RGB PNG. Same picture, same bytes. Appends to out.
 enum status png_encode(const struct image *image, struct buffer *out, struct error *err) MUST_CHECK;
-// Any PNG, converted to 8-bit RGB; limits as for jpeg_decode.
-enum status png_decode(struct bytes data, int64_t max_pixels, struct image *image,
-                       struct error *err) MUST_CHECK;
 
 #endif

@@ -51,6 +51,12 @@ def with_size(jpeg, width, height):
     return jpeg[:at] + height.to_bytes(2, "big") + width.to_bytes(2, "big") + jpeg[at + 4:]
 
 
+def with_frame(jpeg, marker=0xC0, bits=8):
+    """The same file, but its frame header claims another process or another depth."""
+    at = jpeg.index(b"\xff\xc0")
+    return jpeg[:at + 1] + bytes([marker]) + jpeg[at + 2:at + 4] + bytes([bits]) + jpeg[at + 5:]
+
+
 IMAGES = [
     ("truncated", job(image=text64(PICTURE[:len(PICTURE) // 2])), "image_undecodable"),
     ("cut in the header", job(image=text64(PICTURE[:100])), "image_undecodable"),
@@ -60,12 +66,18 @@ IMAGES = [
     ("CMYK", job(image=text64(CMYK)), "image_undecodable"),
     ("20,000 x 20,000", job(image=text64(with_size(PICTURE, 20000, 20000))), "image_too_large"),
     ("no pixels", job(image=text64(with_size(PICTURE, 0, 0))), "image_undecodable"),
+    ("12 bits", job(image=text64(with_frame(PICTURE, 0xC1, 12))), "image_undecodable"),
+    ("lossless", job(image=text64(with_frame(PICTURE, 0xC3))), "image_undecodable"),
+    ("hierarchical", job(image=text64(with_frame(PICTURE, 0xC5))), "image_undecodable"),
+    ("one byte over the limit", job(image=text64(PICTURE + bytes(IMAGE_LIMIT + 1 - len(PICTURE)))), "image_too_large"),
     ("over the limit", job(image=text64(PICTURE + bytes(IMAGE_LIMIT))), "image_too_large"),
     ("far over the limit", job(image=text64(bytes(6_000_000))), "image_too_large"),
     ("base64 with a space", job(image=text64(PICTURE)[:1000] + " " + text64(PICTURE)[1000:]), "invalid_field"),
     ("base64 with line breaks", job(image=base64.encodebytes(PICTURE).decode()), "invalid_field"),
     ("base64 of the URL alphabet", job(image="_-" * 40), "invalid_field"),
     ("base64 that ends early", job(image="AAAAA"), "invalid_field"),
+    ("base64 with bits left over", job(image="/9h="), "invalid_field"),
+    ("base64 after its padding", job(image="AA==AA=="), "invalid_field"),
     ("another digest", job(image_sha256="0" * 64), "image_digest_mismatch"),
 ]
 
@@ -80,6 +92,10 @@ RECORDS = [
     ("deep", b"[" * 100_000, "invalid_json"),
     ("8 MB of nothing", bytes(8_000_000), "invalid_json"),
     ("8 MB of text", b'"' + b"x" * 8_000_000 + b'"', "invalid_json"),
+    ("a mark of the byte order", b"\xef\xbb\xbf" + encoded(job()), "invalid_json"),
+    ("a NUL behind it", encoded(job()) + b"\0", "invalid_json"),
+    ("NaN", encoded(job(submitted_at=float("nan"))), "invalid_json"),
+    ("half a surrogate pair", encoded(job(other="\ud800")), "invalid_json"),
     ("no schema", job(schema=None), "unsupported_schema"),
     ("unknown schema", job(schema="skinsight.job.v9"), "unsupported_schema"),
     ("schema of another type", job(schema=1), "unsupported_schema"),
@@ -106,6 +122,10 @@ FIELDS = [
     ("deadline a text", job(deadline_at="soon"), "invalid_field"),
     ("deadline a fraction", job(deadline_at=1.5), "invalid_field"),
     ("a field twice", encoded(job())[:-1] + b', "image": "AAAA"}', "invalid_field"),
+    ("request id in braces", job(request_id=f"{{{uuid.uuid4()}}}"), "invalid_field"),
+    ("trace of nothing", job(traceparent="00-x"), "invalid_field"),
+    ("deadline below 0", job(deadline_at=-1), "invalid_field"),
+    ("deadline too large", job(deadline_at=2**53), "invalid_field"),
     ("unknown model", job(model_version="vit-base-v9.9.9"), "unknown_model"),
     ("deadline long past", job(deadline_at=1), "deadline_exceeded"),
 ]

@@ -158,11 +158,12 @@ def submit_inline(fleet, images):
     return [line["answer"] for line in fleet.submit("--wait", *images, inline_limit_bytes=1_000_000)]
 
 
-def check_maps_missing(fleet, worker, images):
+def check_maps_missing(fleet, worker, images, reason=""):
     answers = submit_inline(fleet, images)
     for answer in answers:
         expect(answer["prediction"]["attention_map_url"] is None, "a map has a URL that can't exist")
-        expect(answer["prediction"]["attention_map_error"], "there is no reason for the missing map")
+        said = answer["prediction"]["attention_map_error"]
+        expect(said and reason in said, f"'{reason}' is not the reason for the missing map: {said!r}")
         expect("attention_map_sha256" not in answer["prediction"], "a map that was not stored has a digest")
     expect_equal(worker.metric("skinsight_attention_upload_failures_total"), len(images), "uploads that failed")
     expect_equal(worker.metric("skinsight_dead_letters_total"), 0, "dead letters")
@@ -180,11 +181,25 @@ def test_folder_that_cannot_be_written(stack):
     (stack.folder / "occupied").write_text("a file")
     with stack.fleet("occupied", objects=f"file://{stack.folder}/occupied/objects") as fleet:
         worker = fleet.start("worker", job_budget_ms=300)
-        check_maps_missing(fleet, worker, images)
+        check_maps_missing(fleet, worker, images, "can't make the folder")
         fleet.check(jobs=8)
         (stack.folder / "occupied").unlink()
         wait_for_maps(fleet, images)
         fleet.check()
+
+
+def test_full_disk(stack):
+    """The worker sees a file system of 16 KiB where its objects belong: each answer names the full disk."""
+    folder = stack.folder / "full-objects"
+    folder.mkdir()
+    small = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=16k none "$0" && exec "$@"', str(folder)]
+    if subprocess.run([*small, "true"], capture_output=True).returncode != 0:
+        print("        a small file system can't be mounted here: not tested")
+        return
+    with stack.fleet("full") as fleet:
+        worker = fleet.start("worker", wrapper=small, job_budget_ms=300)
+        check_maps_missing(fleet, worker, pictures(stack)[:8], "No space left on device")
+        fleet.check(jobs=8)
 
 
 def test_s3_killed(stack):
@@ -339,5 +354,5 @@ def test_killed_workers(stack):
 
 if __name__ == "__main__":
     harness.main([test_broker_absent, test_odd_paths, test_redis_absent_killed_and_back,
-                  test_folder_that_cannot_be_written, test_s3_killed, test_damaged_models, test_orderly_stop,
-                  test_killed_workers, test_broker_killed, test_broker_away])
+                  test_folder_that_cannot_be_written, test_full_disk, test_s3_killed, test_damaged_models,
+                  test_orderly_stop, test_killed_workers, test_broker_killed, test_broker_away])

@@ -254,6 +254,18 @@ enum status json_parse(struct bytes text, const struct json_limits *limits, cJSO
     return STATUS_OK;
 }
 
+const char *json_repeated_name(const cJSON *json)
+{
+    const char *name = NULL;
+    for (const cJSON *child = json->child; child && !name; child = child->next) {
+        name = json_repeated_name(child); // json_parse bounds the depth
+        for (const cJSON *other = child->next; other && !name && child->string; other = other->next)
+            if (strcmp(child->string, other->string) == 0)
+                name = child->string;
+    }
+    return name;
+}
+
 bool json_integer(const cJSON *number, double low, double high, double *value)
 {
     if (!cJSON_IsNumber(number))

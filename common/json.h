@@ -24,6 +24,10 @@ struct json_limits {
 enum status json_parse(struct bytes text, const struct json_limits *limits, cJSON **json,
                        struct error *err) MUST_CHECK;
 
+// The name of a field that stands twice in one object, at any level; NULL where there is none. Which of the
+// two was meant is not known, so that a file that decides anything is refused.
+const char *json_repeated_name(const cJSON *json);
+
 // Whether number is a whole number from low to high (both exact in a double); *value then holds it.
 bool json_integer(const cJSON *number, double low, double high, double *value);
 

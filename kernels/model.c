@@ -250,7 +250,10 @@ enum status manifest_parse(struct bytes text, struct manifest *manifest, struct 
     cJSON *json = NULL;
     memset(manifest, 0, sizeof *manifest);
     enum status status = json_parse(text, &limits, &json, err);
-    if (status == STATUS_OK)
+    const char *repeated = json ? json_repeated_name(json) : NULL;
+    if (repeated)
+        status = error_set(err, STATUS_REJECTED, "field '%s' stands there twice", repeated);
+    else if (status == STATUS_OK)
         status = cJSON_IsObject(json) ? read_manifest(json, manifest, err)
                                       : error_set(err, STATUS_REJECTED, "it is not a JSON object");
     cJSON_Delete(json);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/bytes.h"
+#include "common/json.h"
 
 enum { POLICY_FILE_LIMIT = 64 * 1024 };
 
@@ -91,13 +92,19 @@ static enum status read_policy(struct policy *policy, const cJSON *root, struct 
 
 enum status policy_parse(struct policy *policy, const char *json, size_t size, struct error *err)
 {
+    static const struct json_limits limits = {POLICY_FILE_LIMIT, 1000, 8};
+    cJSON *root;
     memset(policy, 0, sizeof *policy);
-    cJSON *root = cJSON_ParseWithLength(json, size);
-    if (!cJSON_IsObject(root)) {
-        cJSON_Delete(root);
-        return error_set(err, STATUS_REJECTED, "policy: not a JSON object");
-    }
-    enum status status = read_policy(policy, root, err);
+    enum status status = json_parse((struct bytes){(const uint8_t *)json, size}, &limits, &root, err);
+    const char *repeated = root ? json_repeated_name(root) : NULL;
+    if (status != STATUS_OK)
+        error_prefix(err, "policy");
+    else if (repeated)
+        status = error_set(err, STATUS_REJECTED, "policy: field '%s' stands there twice", repeated);
+    else if (!cJSON_IsObject(root))
+        status = error_set(err, STATUS_REJECTED, "policy: not a JSON object");
+    else
+        status = read_policy(policy, root, err);
     policy->sha256 = digest_of(json, size);
     cJSON_Delete(root);
     return status;

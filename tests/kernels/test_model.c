@@ -234,6 +234,11 @@ static void a_missing_or_broken_manifest_is_refused(void **state)
     fputs("[]", file);
     fclose(file);
     check_refused("not a JSON object");
+    file = fopen(path_of("manifest.json"), "wb");
+    assert_non_null(file);
+    fputs("{\"schema\": \"skinsight.model.v1\", \"training\": {\"a\": 1, \"a\": 2}}", file);
+    fclose(file);
+    check_refused("'a' stands there twice");
 }
 
 static void a_wrong_field_is_refused_by_name(void **state)

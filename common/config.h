@@ -54,6 +54,7 @@ struct command {
     const struct option *flags;        // the command's own; NULL or a table
     int (*run)(struct config *config); // returns the exit code
     const char *options;               // the shared ones it reads, for --help: names and blanks; NULL: all
+    const char *required;              // what must be set, names and blanks; NULL: nothing
 };
 
 struct program {

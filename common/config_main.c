@@ -1,6 +1,7 @@
 // config_main.c: what every main() calls: read the configuration, do what was asked, give the exit code.
 // Main thread.
 #include <stdio.h>
+#include <string.h>
 
 #include "common/config_internal.h"
 #include "common/log.h"
@@ -9,6 +10,27 @@
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
+// Whether everything is set that the command can't do without; says what is not.
+static bool is_complete(const struct config *config)
+{
+    const struct command *command = config->command;
+    for (const char *at = command->required; at && *at; at += strspn(at, " ")) {
+        char name[CONFIG_NAME_SIZE];
+        size_t length = strcspn(at, " ");
+        snprintf(name, sizeof name, "%.*s", (int)length, at);
+        at += length;
+        if (config_text(config, name)[0])
+            continue;
+        const struct config_value *value = config_find_flag(config, name);
+        if (!value)
+            value = config_find_option(config, name);
+        fprintf(stderr, "%s %s: --%s %s is missing: %s\n", config->program->name, command->name, name,
+                value->option->value, value->option->help);
+        return false;
+    }
+    return true;
+}
+
 static int run_command(struct config *config)
 {
     const struct program *program = config->program;
@@ -16,6 +38,8 @@ static int run_command(struct config *config)
         config_print_usage(program, NULL, stderr);
         return EXIT_USAGE;
     }
+    if (!is_complete(config))
+        return EXIT_USAGE;
     log_configure(program->name, (enum log_level)config_choice(config, "log_level"));
     config_warn_environment();
     return config->command->run(config);

@@ -36,7 +36,8 @@ const struct option config_options[] = {
     {"instance", OPTION_NAME, .initial = "", .programs = W, .max = 64, .value = "NAME",
      .help = "fixed name of this worker in its group; empty: a random one"},
 
-    {"model", TEXT(0), .initial = "", .programs = W, .value = "DIR", .help = "directory of the model"},
+    {"model", TEXT(0), .initial = "", .programs = W, .value = "DIR",
+     .help = "directory of the model, as skinsight-trainer import makes one"},
     {"policy", TEXT(0), .initial = "", .programs = W, .value = "FILE",
      .help = "decision policy as JSON; empty: the built-in 1.0.0"},
     {"backend", CHOICE("auto|cpu|cuda|simulated"), .initial = "auto", .programs = W,

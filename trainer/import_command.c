@@ -9,8 +9,10 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, NAME_MAX_LENGTH = 64, IMA
 
 const struct option import_flags[] = {
     {.name = "arch",
-     .type = OPTION_NAME,
+     .type = OPTION_CHOICE,
      .initial = "",
+     .choices = "vit_tiny_patch16_224|vit_small_patch16_224|vit_base_patch16_224|vit_large_patch16_224|"
+                "resnet18|efficientnet_b4",
      .value = "NAME",
      .help = "architecture as timm names it"},
     {.name = "weights",
@@ -57,12 +59,6 @@ const struct option import_flags[] = {
 
 static const char program[] = "skinsight-trainer import";
 
-static int wrong_usage(const char *sentence)
-{
-    fprintf(stderr, "%s: %s\n", program, sentence);
-    return EXIT_USAGE;
-}
-
 static void say_what_is_untrained(const struct import_options *options, const struct import_result *result)
 {
     if (!options->weights)
@@ -93,12 +89,10 @@ int import_command(struct config *config)
                                      .name = config_text(config, "name"),
                                      .model_version = config_text(config, "model_version"),
                                      .seed = (uint64_t)config_integer(config, random ? "random" : "seed")};
-    if (!options.architecture[0])
-        return wrong_usage("--arch is missing");
-    if (!options.directory[0])
-        return wrong_usage("--out is missing");
-    if (random == (weights[0] != '\0'))
-        return wrong_usage("give either --weights or --random, not both and not neither");
+    if (random == (weights[0] != '\0')) {
+        fprintf(stderr, "%s: give either --weights or --random, not both and not neither\n", program);
+        return EXIT_USAGE;
+    }
     if (import_model(&options, &result, &err) != STATUS_OK) {
         fprintf(stderr, "%s: %s\n", program, err.message);
         return EXIT_FAILED;

@@ -11,6 +11,7 @@ static const struct command commands[] = {
                 "models/vit-base",
      .flags = import_flags,
      .options = "",
+     .required = "arch out",
      .run = import_command},
     {.name = "quantise",
      .arguments = "",
@@ -20,6 +21,7 @@ static const struct command commands[] = {
                 "models/vit-base-calibrated",
      .flags = quantise_flags,
      .options = "threads",
+     .required = "model calibrate out",
      .run = quantise_command},
     {.name = NULL},
 };

@@ -4,7 +4,7 @@
 
 #include "trainer/quantise.h"
 
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+enum { EXIT_DONE = 0, EXIT_FAILED = 1 };
 
 const struct option quantise_flags[] = {
     {.name = "model",
@@ -36,12 +36,6 @@ const struct option quantise_flags[] = {
 };
 
 static const char program[] = "skinsight-trainer quantise";
-
-static int wrong_usage(const char *sentence)
-{
-    fprintf(stderr, "%s: %s\n", program, sentence);
-    return EXIT_USAGE;
-}
 
 static void complain(void *context, const char *sentence)
 {
@@ -79,12 +73,6 @@ int quantise_command(struct config *config)
                                        .progress = &progress,
                                        .complain = complain,
                                        .complain_context = &progress};
-    if (!options.model[0])
-        return wrong_usage("--model is missing");
-    if (!options.images[0])
-        return wrong_usage("--calibrate is missing");
-    if (!options.directory[0])
-        return wrong_usage("--out is missing");
     enum status status = quantise_model(&options, &calibration, &err);
     progress_clear(&progress);
     if (status != STATUS_OK) {

@@ -11,8 +11,7 @@
 #include "worker/commands.h"
 
 const struct option preprocess_flags[] = {
-    {"output", OPTION_TEXT, .initial = "", .max = 1023, .value = "FILE",
-     .help = "where the floats go; needed"},
+    {"output", OPTION_TEXT, .initial = "", .max = 1023, .value = "FILE", .help = "where the floats go"},
     {.name = NULL},
 };
 
@@ -65,10 +64,6 @@ int preprocess_command(struct config *config)
 {
     struct error err;
     struct buffer bytes;
-    if (!*config_text(config, "output")) {
-        fprintf(stderr, "skinsight-worker preprocess: --output FILE is needed\n");
-        return 2;
-    }
     buffer_init(&bytes, (size_t)config_integer(config, "max_image_bytes"));
     enum status status = preprocess(config, &bytes, &err);
     if (status != STATUS_OK)

@@ -47,6 +47,10 @@ def test_wrong_usage(stack):
               ["worker", "bench", "--model", stack.model(), "--batch", ",".join(17 * "1")],
               ["producer", "submit"], ["producer", "submit", "--timeout-ms", "0", "x.jpg"],
               ["trainer", "import"], ["trainer", "import", "--arch", "vit_tiny_patch16_224"],
+              ["worker", "run"],
+              ["worker", "classify", GOOD[0]],
+              ["trainer", "quantise", "--model", stack.folder],
+              ["trainer", "import", "--arch", "no_such_net", "--random", "1", "--out", stack.folder / "x"],
               ["trainer", "import", "--arch", "vit_tiny_patch16_224", "--out", stack.folder / "x"]]
     for program, *arguments in wrong:
         done = run(program, *arguments)
@@ -61,7 +65,6 @@ def test_failures(stack):
     missing = stack.folder / "missing"
     for program, *arguments in (["worker", "classify", "--model", missing, GOOD[0]],
                                 ["worker", "run", "--model", missing],
-                                ["worker", "run"],
                                 ["worker", "bench", "--model", missing],
                                 ["worker", "preprocess", missing, "--output", stack.folder / "x"],
                                 ["worker", "preprocess", GOOD[0], "--output", missing / "x"],
@@ -69,8 +72,7 @@ def test_failures(stack):
                                 ["worker", "run", "--model", stack.model(), "--objects", "ftp://host/x"],
                                 ["worker", "run", "--model", stack.model(), "--dead-letters-topic", "skinsight.jobs"],
                                 ["producer", "submit", "--timeout-ms", "500", "--brokers", "127.0.0.1:1", missing],
-                                ["producer", "topics", "--timeout-ms", "500", "--brokers", "127.0.0.1:1"],
-                                ["trainer", "import", "--arch", "no_such_net", "--random", "1", "--out", missing]):
+                                ["producer", "topics", "--timeout-ms", "500", "--brokers", "127.0.0.1:1"]):
         done = run(program, *arguments)
         expect_equal(done.returncode, 1, f"exit code of {program} {arguments} ({done.stderr!r})")
         expect(done.stderr.strip(), f"{program} {arguments} did not say why")

@@ -71,10 +71,17 @@ static const struct option bench_flags[] = {
     {0},
 };
 
+static const struct option convert_flags[] = {
+    {"out", OPTION_TEXT, .initial = "", .value = "DIR", .help = "the new one"},
+    {0},
+};
+
 static const struct command commands[] = {
-    {"run", "", 0, 0, "Answers jobs.", "skinsight-worker run --model m", NULL, run_plain, NULL},
+    {"run", "", 0, 0, "Answers jobs.", "skinsight-worker run --model m", NULL, run_plain, NULL, NULL},
     {"bench", "FILE...", 1, 3, "Measures.", "skinsight-worker bench --batch 1,8 a.jpg", bench_flags,
-     run_bench, NULL},
+     run_bench, NULL, NULL},
+    {"convert", "", 0, 0, "Converts.", "skinsight-worker convert --out x", convert_flags, run_plain, NULL,
+     "model out"},
     {0},
 };
 static const struct program worker = {"skinsight-worker", PROGRAM_WORKER, "Answers analysis jobs.", commands};
@@ -272,6 +279,18 @@ static void test_wrong_usage(void **state)
     expect_text(err.text, "usage: skinsight-worker COMMAND");
 }
 
+static void test_what_a_command_needs(void **state)
+{
+    (void)state;
+    assert_int_equal(run("convert --model m"), 2);
+    assert_string_equal(err.text, "skinsight-worker convert: --out DIR is missing: the new one\n");
+    assert_int_equal(run("convert --out x"), 2);
+    assert_non_null(strstr(err.text, "--model DIR is missing"));
+    assert_int_equal(seen.runs, 0);
+    assert_int_equal(run("convert --model m --out x"), 0);
+    assert_int_equal(seen.runs, 1);
+}
+
 static void test_environment_is_checked(void **state)
 {
     (void)state;
@@ -334,12 +353,13 @@ static void test_kafka_properties(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_later_sources_win),   TEST(test_ways_to_write_an_option),
-        TEST(test_flags_and_arguments), TEST(test_bounds_of_integers),
-        TEST(test_bad_values),          TEST(test_length_of_text),
-        TEST(test_wrong_usage),         TEST(test_environment_is_checked),
-        TEST(test_config_file),         TEST(test_long_lines_of_a_config_file),
-        TEST(test_kafka_properties),    TEST(test_unknown_variables_are_named),
+        TEST(test_later_sources_win),    TEST(test_ways_to_write_an_option),
+        TEST(test_flags_and_arguments),  TEST(test_bounds_of_integers),
+        TEST(test_bad_values),           TEST(test_length_of_text),
+        TEST(test_wrong_usage),          TEST(test_environment_is_checked),
+        TEST(test_config_file),          TEST(test_long_lines_of_a_config_file),
+        TEST(test_kafka_properties),     TEST(test_unknown_variables_are_named),
+        TEST(test_what_a_command_needs),
     };
     // Written files go to a folder of their own, which the test leaves empty and removes.
     char folder[] = P_tmpdir "/skinsight-test-config-XXXXXX";

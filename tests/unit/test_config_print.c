@@ -32,10 +32,10 @@ static const struct option bench_flags[] = {
 };
 
 static const struct command commands[] = {
-    {"run", "", 0, 0, "Answers jobs.", "skinsight-worker run --model m", NULL, count_run, NULL},
+    {"run", "", 0, 0, "Answers jobs.", "skinsight-worker run --model m", NULL, count_run, NULL, NULL},
     {"bench", "FILE...", 1, 3, "Measures.", "skinsight-worker bench --batch 1,8 a.jpg", bench_flags,
-     count_run, NULL},
-    {"check", "", 0, 0, "Checks.", "skinsight-worker check", NULL, count_run, "model cache_ttl_s"},
+     count_run, NULL, NULL},
+    {"check", "", 0, 0, "Checks.", "skinsight-worker check", NULL, count_run, "model cache_ttl_s", NULL},
     {0},
 };
 static const struct program worker = {"skinsight-worker", PROGRAM_WORKER, "Answers analysis jobs.", commands};

@@ -1,7 +1,7 @@
 // job.c: reads a job record from Kafka, strictly: every known field has its type and limits or the record is
 // answered with an error. Order: JSON, request id, schema, the other fields; so that an answer names the
 // request whenever the record did. Sentences name a field and its rule, never a value: metadata is patient
-// data. Any thread; the image's bytes belong to the caller's arena.
+// data. Any thread; the image's bytes are the caller's.
 #include "common/job.h"
 
 #include <ctype.h>
@@ -202,7 +202,7 @@ static enum status read_fields(const struct found *found, struct job_record *rec
     return STATUS_OK;
 }
 
-static enum job_code read_image(const cJSON *field, size_t max_image_bytes, struct arena *arena,
+static enum job_code read_image(const cJSON *field, size_t max_image_bytes, uint8_t **memory,
                                 struct bytes *image, struct error *err)
 {
     if (!cJSON_IsString(field))
@@ -218,7 +218,7 @@ static enum job_code read_image(const cJSON *field, size_t max_image_bytes, stru
                       max_image_bytes);
     if (length == 0)
         return refuse(err, JOB_IMAGE_UNDECODABLE, "the image has 0 bytes");
-    uint8_t *data = arena_alloc(arena, size);
+    uint8_t *data = *memory = memory_try_alloc(size);
     if (!data)
         return refuse(err, JOB_INTERNAL, "no memory for an image of %zu bytes", size);
     if (!base64_decode(text, length, data, &size))
@@ -235,7 +235,7 @@ static void read_request_id(const cJSON *field, char request_id[JOB_REQUEST_ID_S
         request_id[i] = (char)tolower((unsigned char)field->valuestring[i]);
 }
 
-static enum job_code read_record(const cJSON *json, size_t max_image_bytes, struct arena *arena,
+static enum job_code read_record(const cJSON *json, size_t max_image_bytes, uint8_t **memory,
                                  struct job_record *record, struct error *err)
 {
     struct found found;
@@ -255,7 +255,7 @@ static enum job_code read_record(const cJSON *json, size_t max_image_bytes, stru
         return JOB_INVALID_FIELD;
     if (!found.fields[FIELD_IMAGE])
         return JOB_OK;
-    return read_image(found.fields[FIELD_IMAGE], max_image_bytes, arena, &record->image, err);
+    return read_image(found.fields[FIELD_IMAGE], max_image_bytes, memory, &record->image, err);
 }
 
 static size_t most_bytes(size_t max_image_bytes)
@@ -264,7 +264,7 @@ static size_t most_bytes(size_t max_image_bytes)
     return most < OVERSIZE_LEAST ? OVERSIZE_LEAST : most;
 }
 
-enum job_code job_record_parse(struct bytes value, size_t max_image_bytes, struct arena *arena,
+enum job_code job_record_parse(struct bytes value, size_t max_image_bytes, uint8_t **memory,
                                struct job_record *record, struct error *err)
 {
     const struct json_limits limits = {most_bytes(max_image_bytes), VALUES_MOST, DEPTH_MOST};
@@ -277,7 +277,7 @@ enum job_code job_record_parse(struct bytes value, size_t max_image_bytes, struc
     enum status status = json_parse(value, &limits, &json, err);
     if (status != STATUS_OK)
         return status == STATUS_FATAL ? JOB_INTERNAL : JOB_INVALID_JSON;
-    enum job_code code = read_record(json, max_image_bytes, arena, record, err);
+    enum job_code code = read_record(json, max_image_bytes, memory, record, err);
     cJSON_Delete(json);
     return code;
 }

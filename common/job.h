@@ -47,7 +47,7 @@ struct job_metadata {
 struct job_record {
     char request_id[JOB_REQUEST_ID_SIZE]; // lower case; empty when none could be read
     char model_version[JOB_TOKEN_SIZE];   // empty: the model in service
-    struct bytes image;                   // decoded bytes in the arena; size 0 when image_uri is used
+    struct bytes image;                   // decoded bytes; size 0 when image_uri is used
     char image_uri[JOB_URI_SIZE];
     struct digest image_sha256; // of image_uri's object, or of image where the record gave one
     bool has_image_sha256;
@@ -57,9 +57,10 @@ struct job_record {
     char traceparent[JOB_TRACEPARENT_SIZE];
 };
 
-// Reads value. Image bytes go to arena. JOB_OK, or the code and a sentence in err; *record then still holds
-// the request id if one could be read. max_image_bytes bounds the decoded image.
-enum job_code job_record_parse(struct bytes value, size_t max_image_bytes, struct arena *arena,
+// Reads value. *memory (NULL before) becomes what holds the image's bytes, or stays NULL; the caller frees
+// it, whatever is returned. JOB_OK, or the code and a sentence in err; *record then still holds the request
+// id if one could be read. max_image_bytes bounds the decoded image.
+enum job_code job_record_parse(struct bytes value, size_t max_image_bytes, uint8_t **memory,
                                struct job_record *record, struct error *err) MUST_CHECK;
 
 // Appends the JSON of *record (image as base64 when it has bytes).

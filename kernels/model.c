@@ -2,12 +2,12 @@
 // architecture, shapes, values.
 #include "kernels/model.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/file.h"
 #include "common/json.h"
 #include "common/lesion.h"
 #include "common/memory.h"
@@ -262,27 +262,15 @@ enum status manifest_parse(struct bytes text, struct manifest *manifest, struct 
 
 static enum status read_manifest_file(const char *path, struct manifest *manifest, struct error *err)
 {
-    enum status status = STATUS_REJECTED;
-    size_t size = 0;
-    uint8_t *text = memory_alloc(MAX_MANIFEST_SIZE + 1);
-    FILE *file = fopen(path, "rbe");
-    if (!file) {
-        error_set(err, status, "can't be opened: %s", strerror(errno));
-        goto done;
+    struct buffer text;
+    buffer_init(&text, MAX_MANIFEST_SIZE);
+    enum status status = file_read(path, &text, err);
+    if (status == STATUS_OK) {
+        status = manifest_parse(buffer_bytes(&text), manifest, err);
+        if (status != STATUS_OK)
+            error_prefix(err, "%s", path);
     }
-    size = fread(text, 1, MAX_MANIFEST_SIZE + 1, file);
-    if (ferror(file))
-        status = error_set(err, STATUS_FATAL, "can't be read: %s", strerror(errno));
-    else if (size > MAX_MANIFEST_SIZE)
-        error_set(err, status, "has more than %d bytes", MAX_MANIFEST_SIZE);
-    else
-        status = manifest_parse((struct bytes){text, size}, manifest, err);
-done:
-    if (file)
-        fclose(file);
-    free(text);
-    if (status != STATUS_OK)
-        error_prefix(err, "%s", path);
+    buffer_release(&text);
     return status;
 }
 

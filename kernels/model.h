@@ -42,7 +42,8 @@ struct model {
 };
 
 // Reads the manifest, maps the weights, checks digest, shapes and values. Positions learnt at another image
-// size than the manifest's are interpolated. REJECTED names the file and what is wrong.
+// size than the manifest's are interpolated. REJECTED names the file and what is wrong;
+// FATAL: one that can't be read.
 enum status model_open(struct model **model, const char *directory, struct error *err) MUST_CHECK;
 // The same in two steps: while a thread still reads the file for digest and values, a backend may already
 // prepare a plan, and run it to warm up. No answer is taken from it before model_check says OK.

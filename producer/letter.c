@@ -54,14 +54,13 @@ static void read_request_id(const struct letter_record *record, char request_id[
             return;
         }
     }
-    struct arena arena;
+    uint8_t *image = NULL;
     struct job_record job;
     struct error err;
-    arena_init(&arena, IMAGE_LIMIT);
-    enum job_code code = job_record_parse(record->value, IMAGE_LIMIT, &arena, &job, &err);
+    enum job_code code = job_record_parse(record->value, IMAGE_LIMIT, &image, &job, &err);
     (void)code; // a job that fails is what a letter is about; the id is read where there is one
     memcpy(request_id, job.request_id, JOB_REQUEST_ID_SIZE);
-    arena_release(&arena);
+    free(image);
 }
 
 static void add_piece(struct digest_stream *stream, struct bytes piece)

@@ -58,7 +58,8 @@ enum stage_id decode_step(struct worker *worker, struct job *job)
     die_where_a_test_says(job);
     decode(worker, job);
     job->preprocessing_us = clock_monotonic_us() - begun_us;
-    arena_release(&job->image_arena);
+    free(job->inline_image);
+    job->inline_image = NULL;
     buffer_release(&job->object);
     job->image = (struct bytes){0};
     job_stamp(job, MOMENT_DECODED);

@@ -14,10 +14,8 @@ enum { RETRY_BASE_MS = 50, RETRY_LIMIT_MS = 2000, OBJECT_READ = 0 };
 static void parse_record(struct worker *worker, struct job *job)
 {
     struct error err;
-    // The decoded image needs at most its base64 text; the record's other texts live in the struct.
-    arena_init(&job->image_arena, job->value.size + 1024);
     enum job_code code = job_record_parse(buffer_bytes(&job->value), worker->max_image_bytes,
-                                          &job->image_arena, &job->record, &err);
+                                          &job->inline_image, &job->record, &err);
     if (code != JOB_OK)
         job_fail(job, code, "%s", err.message);
 }

@@ -26,7 +26,7 @@ void job_free(struct job *job)
 {
     if (!job)
         return;
-    arena_release(&job->image_arena);
+    free(job->inline_image);
     buffer_release(&job->key);
     buffer_release(&job->value);
     buffer_release(&job->object);

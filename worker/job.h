@@ -29,7 +29,7 @@ enum job_moment {
     MOMENT_COUNT
 };
 
-enum { JOB_BATCH_ID_SIZE = 37, JOB_MAX_MAPS = 16, JOB_WORKER_SIZE = 65 };
+enum { JOB_BATCH_ID_SIZE = 37, JOB_WORKER_SIZE = 65 };
 
 struct job {
     enum job_code code;            // JOB_OK, or why it is answered with an error
@@ -58,10 +58,10 @@ struct job {
 
     // fetch
     struct job_record record;
-    struct arena image_arena; // holds record.image; released after decoding
-    struct buffer object;     // the claim-checked image; released after decoding
-    struct bytes image;       // in image_arena or object
-    bool unfetched; // given up because the worker stops or the partition went, not because of the job
+    uint8_t *inline_image; // holds record.image; released after decoding
+    struct buffer object;  // the claim-checked image; released after decoding
+    struct bytes image;    // in inline_image or object
+    bool unfetched;        // given up because the worker stops or the partition went, not because of the job
     struct digest image_sha256;
     bool has_image_sha256;
     char cache_key[DIGEST_TEXT_SIZE]; // empty: no cache

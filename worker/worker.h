@@ -56,7 +56,7 @@ struct worker {
     char instance[JOB_WORKER_SIZE]; // names this worker in records and logs
     uint32_t owner;                 // names this process in the commit metadata; never 0
     char cache_scope[512]; // what decides an answer's bits besides the image; part of every cache key
-    char map_scope[9];     // names in 8 digits what decides a map\'s bits besides image and model
+    char map_scope[9];     // names in 8 digits what decides a map's bits besides image and model
 
     // settings
     size_t max_image_bytes;

@@ -224,6 +224,7 @@ static void tell_failure(struct health *health, int index, struct error *err)
                   health->good_at, health->batches);
     if (index >= 0)
         blame(health, index, wrong, err);
+    worker_fail(worker, err); // before what waits for Redis or Kafka, where the watchdog may end the process
     if (wrong) {
         cache_disprove(worker); // first: dropping waits for a transaction, or for a broker that is away
         drop_predictions(worker);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,6 +13,7 @@
 #include "common/backoff.h"
 #include "common/clock.h"
 #include "common/digest.h"
+#include "common/log.h"
 #include "common/shutdown.h"
 
 enum { METADATA_LIMIT = 64 << 10, RECORD_EXTRA = 64 << 10, READ_SIZE = 64 << 10 };
@@ -107,12 +109,15 @@ static enum status put_image(struct request_maker *maker, const char *key, struc
     struct backoff backoff;
     backoff_init(&backoff, 100, 2000, (uint64_t)clock_monotonic_us());
     int64_t deadline_ms = clock_monotonic_ms() + maker->options.store_timeout_ms;
-    for (;;) {
+    for (bool told = false;; told = true) {
         enum status status =
             object_store_put(maker->store, key, buffer_bytes(&maker->image), "image/jpeg", err);
         int64_t wait_ms = backoff_next_ms(&backoff);
         if (status != STATUS_RETRY || clock_monotonic_ms() + wait_ms >= deadline_ms)
             return status;
+        if (!told)
+            LOG_WARN("object_store_again", "until_ms=%" PRId64 " reason=\"%s\"",
+                     maker->options.store_timeout_ms, err->message);
         if (shutdown_wait_ms(wait_ms))
             return status;
     }

@@ -89,6 +89,13 @@ static bool check_cache(const struct config *config)
                   "check --cache; without Redis the worker is slower, nothing else");
 }
 
+static bool check_topic_names(const struct config *config)
+{
+    struct error err;
+    return report("topic names", worker_check_topics(config, &err), &err, "each role its own",
+                  "give every role a topic of its own");
+}
+
 static bool check_kafka(const struct config *config)
 {
     static const char *const options[] = {"jobs_topic", "urgent_jobs_topic", "predictions_topic",
@@ -123,6 +130,7 @@ int doctor_command(struct config *config)
     wrong += !check_policy(config);
     wrong += !check_objects(config);
     wrong += !check_cache(config);
+    wrong += !check_topic_names(config);
     wrong += !check_kafka(config);
     if (wrong == 0)
         puts("Everything the worker depends on is there.");

@@ -38,9 +38,7 @@ static void read_settings(struct worker *worker, const struct config *config)
         job_request_id_new(worker->instance);
 }
 
-// A topic in two roles would feed the worker its own output, or split a partition's answers between two
-// lists.
-static enum status check_topics(const struct config *config, struct error *err)
+enum status worker_check_topics(const struct config *config, struct error *err)
 {
     static const char *const options[] = {"jobs_topic", "urgent_jobs_topic", "predictions_topic",
                                           "dead_letters_topic"};
@@ -92,7 +90,7 @@ enum status worker_open(struct worker *worker, const struct config *config, stru
     unproven_init(&worker->unproven);
     init_inboxes(worker);
     worker->latency = memory_alloc(sizeof *worker->latency);
-    enum status status = check_topics(config, err);
+    enum status status = worker_check_topics(config, err);
     if (status == STATUS_OK)
         status = descriptors_claim(config, err);
     if (status == STATUS_OK)

@@ -99,6 +99,9 @@ struct worker {
     struct error failure;          // written once, before failed is set
 };
 
+// REJECTED where a topic has two roles: it would feed the worker its own output, or split a partition's
+// answers between two lists.
+enum status worker_check_topics(const struct config *config, struct error *err) MUST_CHECK;
 // Opens model, device, policy, stores. REJECTED or FATAL with the sentence.
 enum status worker_open(struct worker *worker, const struct config *config, struct error *err) MUST_CHECK;
 void worker_close(struct worker *worker);

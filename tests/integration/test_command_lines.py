@@ -220,6 +220,7 @@ def test_doctor(stack):
     (stack.folder / "plain-file").touch()
     for option, value in (("model", stack.folder / "none"), ("brokers", "127.0.0.1:1"),
                           ("cache", "redis://127.0.0.1:1"), ("policy", stack.folder / "none.json"),
+                          ("dead_letters_topic", "skinsight.jobs"),
                           ("objects", f"file://{stack.folder}/plain-file/x")):
         done = doctor(stack, **{option: value})
         expect_equal(done.returncode, 1, f"exit code of doctor with {option} {value}")
@@ -274,6 +275,11 @@ def test_submit_without_wait(stack):
         done = fleet.submit(GOOD[0], stack.folder / "absent.jpg", GOOD[1], check=False)
         expect_equal((done.returncode, len(done.stdout.splitlines())), (1, 2), "exit code and lines")
         expect("absent.jpg" in done.stderr, f"the missing file is not named: {done.stderr!r}")
+        stack.env.update(AWS_ACCESS_KEY_ID="key", AWS_SECRET_ACCESS_KEY="secret")  # there is no S3 here
+        away = fleet.submit(GOOD[0], check=False, inline_limit_bytes=0, objects="s3://skinsight/x",
+                            s3_endpoint="http://127.0.0.1:1", timeout_ms=1500)
+        expect_equal((away.returncode, away.stderr.count("object_store_again")), (1, 1),
+                     f"exit code and warnings while the store is away: {away.stderr!r}")
         sent = {(line["partition"], line["offset"]): line["request_id"]
                 for line in lines + [json.loads(line) for line in done.stdout.splitlines()]}
         read = {(record.partition, record.offset): record.key.decode() for record in fleet.read("jobs_topic")}

@@ -3,8 +3,11 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "common/text.h"
 
 static const char *program_name = "skinsight";
 static enum log_level lowest = LOG_LEVEL_WARN;
@@ -32,19 +35,15 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
 {
     if (level < lowest)
         return;
-    char line[1024];
-    int length = write_head(line, sizeof line - 1, level, event);
+    char raw[1024], line[sizeof raw];
+    int head = write_head(raw, sizeof raw, level, event);
     va_list args;
     va_start(args, format);
-    int body = vsnprintf(line + length, sizeof line - 1 - (size_t)length, format, args);
+    vsnprintf(raw + head, sizeof raw - (size_t)head, format, args);
     va_end(args);
-    length += body;
-    if (length > (int)sizeof line - 2)
-        length = (int)sizeof line - 2;
-    for (int i = 0; i < length; i++)
-        if ((unsigned char)line[i] < 0x20)
-            line[i] = '?';
-    line[length++] = '\n';
-    ssize_t written = write(STDERR_FILENO, line, (size_t)length);
+    text_clean(raw, line, sizeof line);
+    size_t length = strlen(line);
+    line[length++] = '\n'; // in place of the end
+    ssize_t written = write(STDERR_FILENO, line, length);
     (void)written; // nowhere left to report to
 }

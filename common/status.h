@@ -22,12 +22,10 @@ struct error {
 
 // Writes the sentence into *err (NULL is allowed) and returns status, so that a failure is one line:
 //     return error_set(err, STATUS_REJECTED, "tensor '%s' has %zu values, %zu are needed", ...);
-// Control characters in the result are replaced by '?', so bytes from outside may be quoted.
+// Bytes from outside may be quoted: in the result, what is no UTF-8 and control characters become '?'.
 enum status error_set(struct error *err, enum status status, const char *format, ...) PRINTF_LIKE(3, 4);
 
 // Puts "<context>: " in front of the sentence in *err, for a caller that knows which file or job it was.
 void error_prefix(struct error *err, const char *format, ...) PRINTF_LIKE(2, 3);
-
-const char *status_name(enum status status);
 
 #endif

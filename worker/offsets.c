@@ -79,11 +79,6 @@ enum offsets_take offsets_take(struct offsets *offsets, int64_t offset)
     return answered ? OFFSETS_ANSWERED : OFFSETS_NEW;
 }
 
-bool offsets_has_room(const struct offsets *offsets)
-{
-    return offsets->seen - offsets->first < offsets->window;
-}
-
 void offsets_finish(struct offsets *offsets, int64_t offset)
 {
     if (offset < offsets->first || offset >= offsets->next)

@@ -39,8 +39,6 @@ enum offsets_take { OFFSETS_NEW, OFFSETS_ANSWERED, OFFSETS_NO_ROOM };
 // A record arrived, in order. ANSWERED: it has an answer, or was taken before. Offsets skipped over
 // (transaction markers, compaction) count as answered. NO_ROOM: nothing changed.
 enum offsets_take offsets_take(struct offsets *offsets, int64_t offset);
-// Whether the offset after the last taken would be accepted.
-bool offsets_has_room(const struct offsets *offsets);
 
 // offset is answered. first moves past everything answered.
 void offsets_finish(struct offsets *offsets, int64_t offset);

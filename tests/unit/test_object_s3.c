@@ -43,8 +43,8 @@ static void expect(struct scripted_server *server, bool put, enum status expecte
     object_store_close(store);
     scripted_stop(server);
     if (status != expected || !strstr(err.message, word))
-        fail_msg("%s: %s (%s), expected %s with '%s'\n%.200s", put ? "put" : "get", status_name(status),
-                 err.message, status_name(expected), word, server->answer);
+        fail_msg("%s: %d (%s), expected %d with '%s'\n%.200s", put ? "put" : "get", (int)status, err.message,
+                 (int)expected, word, server->answer);
     if (took_ms > 3 * TIMEOUT_MS)
         fail_msg("the call took %lld ms, the limit is %d ms", (long long)took_ms, TIMEOUT_MS);
     assert_null(strstr(err.message, SECRET));

@@ -58,8 +58,8 @@ static void expect_get(struct fixture *fixture, const char *key, enum status exp
     buffer_init(&out, 1000);
     enum status status = object_store_get(fixture->store, key, &out, &err);
     if (status != expected || !strstr(err.message, word))
-        fail_msg("get %s: %s (%s), expected %s with '%s'", key, status_name(status), err.message,
-                 status_name(expected), word);
+        fail_msg("get %s: %d (%s), expected %d with '%s'", key, (int)status, err.message, (int)expected,
+                 word);
     buffer_release(&out);
 }
 

@@ -86,7 +86,7 @@ static void expect_retry(struct redis *redis, const char *key, const char *word)
     buffer_init(&out, VALUE_MOST);
     enum status status = get(redis, key, &out, &found, &err);
     if (status != STATUS_RETRY || !strstr(err.message, word))
-        fail_msg("%s (%s), expected retry with '%s'", status_name(status), err.message, word);
+        fail_msg("%d (%s), expected retry with '%s'", (int)status, err.message, word);
     buffer_release(&out);
 }
 

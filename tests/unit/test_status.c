@@ -25,7 +25,7 @@ static void test_control_characters_are_replaced(void **state)
     error_set(&err, STATUS_REJECTED, "%s", "a\nb\tc\x1b[31m\x7f\x01 \xc3\xa9~");
     assert_string_equal(err.message, "a?b?c?[31m?? \xc3\xa9~");
     error_set(&err, STATUS_REJECTED, "%s", "\xc2\x80 \xc2\x9b[31m \xc2\x9f \xc2\xa0 \xc2");
-    assert_string_equal(err.message, "?? ??[31m ?? \xc2\xa0 \xc2");
+    assert_string_equal(err.message, "? ?[31m ? \xc2\xa0 ?");
     error_set(&err, STATUS_REJECTED, "%s", "a\nb\tc\x1b[31m\x7f\x01 \xc3\xa9~");
     error_prefix(&err, "file\n%s", "x\r");
     assert_string_equal(err.message, "file?x?: a?b?c?[31m?? \xc3\xa9~");
@@ -62,15 +62,6 @@ static void test_prefix(void **state)
     error_prefix(NULL, "nobody listens");
 }
 
-static void test_names(void **state)
-{
-    (void)state;
-    assert_string_equal(status_name(STATUS_OK), "ok");
-    assert_string_equal(status_name(STATUS_RETRY), "retry");
-    assert_string_equal(status_name(STATUS_REJECTED), "rejected");
-    assert_string_equal(status_name(STATUS_FATAL), "fatal");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -78,7 +69,6 @@ int main(void)
         cmocka_unit_test(test_control_characters_are_replaced),
         cmocka_unit_test(test_long_sentences_are_cut),
         cmocka_unit_test(test_prefix),
-        cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

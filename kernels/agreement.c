@@ -61,7 +61,7 @@ struct agreement agreement_measure(const float *reference, const float *other, i
         }
         bool equal = first_of(expected, &margin) == first_of(found, &other_margin);
         agreement.decided += margin >= margin_decided;
-        same += equal && margin >= margin_decided;
+        same += equal && margin >= margin_decided && !isnan(other_margin);
     }
     qsort(differences, (size_t)images, sizeof *differences, by_value);
     if (images > 0)

@@ -87,12 +87,12 @@ struct backend_ops {
 struct backend {
     const struct backend_ops *ops; // every slot filled
     char name[16];                 // "cpu"
-    char device[128];              // "AMD EPYC 9R14, 2 threads, AVX-512"
+    char device[128];              // "AMD EPYC 9R14, 2 threads, avx512bf16+vnni"
     char device_class[64];         // what decides the bits, for cache keys: "avx512"
     int threads;
 };
 
-// name: "cpu", "cuda" or "auto" (cuda where there is one, else cpu). threads 0: every core.
+// name: "cpu", "cuda", "auto" (cuda where there is one, else cpu) or "simulated". threads 0: every core.
 enum status backend_open(struct backend **backend, const char *name, int threads,
                          struct error *err) MUST_CHECK;
 void backend_close(struct backend *backend); // NULL is allowed; after its plans are freed

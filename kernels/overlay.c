@@ -57,7 +57,7 @@ struct place {
 static struct place place_of(int x, int size, int map_size)
 {
     // (x + 0.5) * map_size / size - 0.5, in units of 1 / WEIGHT_ONE, rounded down.
-    int at = ((2 * x + 1) * map_size * (WEIGHT_ONE / 2)) / size - WEIGHT_ONE / 2;
+    int at = (int)((2 * x + 1) * (int64_t)map_size * (WEIGHT_ONE / 2) / size) - WEIGHT_ONE / 2;
     if (at < 0)
         at = 0;
     struct place place = {.first = at / WEIGHT_ONE, .weight = at % WEIGHT_ONE};

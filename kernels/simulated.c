@@ -96,7 +96,9 @@ enum status simulated_backend_open(struct backend **backend, struct error *err)
 {
     const char *text = getenv("SKINSIGHT_SIMULATED_US");
     long base_us = 2000, per_image_us = 500;
-    if (text && (sscanf(text, "%9ld,%9ld", &base_us, &per_image_us) != 2 || base_us < 0 || per_image_us < 0))
+    int length = 0;
+    if (text && (sscanf(text, "%9ld,%9ld%n", &base_us, &per_image_us, &length) != 2 || text[length] ||
+                 base_us < 0 || per_image_us < 0))
         return error_set(err, STATUS_REJECTED, "SKINSIGHT_SIMULATED_US is 'base,per_image' in microseconds");
     struct simulated_backend *made = memory_alloc(sizeof *made);
     made->base = (struct backend){

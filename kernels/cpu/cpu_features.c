@@ -78,6 +78,6 @@ void cpu_features_describe(char *text, size_t size, int threads)
     struct cpu_features features = cpu_features_get();
     char name[49];
     brand(name);
-    snprintf(text, size, "%s, %d thread%s, %s%s%s", name, threads, threads == 1 ? "" : "s",
-             cpu_features_class(), features.avx512vnni ? "+vnni" : "", features.avx512bf16 ? "+bf16" : "");
+    snprintf(text, size, "%s, %d thread%s, %s%s", name, threads, threads == 1 ? "" : "s",
+             cpu_features_class(), features.avx512vnni ? "+vnni" : "");
 }

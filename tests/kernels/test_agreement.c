@@ -70,7 +70,10 @@ static void a_logit_that_is_no_number_is_as_far_as_can_be(void **state)
     set(reference, 0.6, 0.3, 1);
     set(other, 0.6, 0.3, 1);
     other[5] = NAN;
-    assert_true(agreement_measure(reference, other, 1, 1).difference == 1);
+    struct agreement agreement = agreement_measure(reference, other, 1, 1);
+    assert_true(agreement.difference == 1);
+    assert_int_equal(agreement.decided, 1);
+    assert_true(agreement.first == 0); // not the same class, though both may be class 0
 }
 
 static bool enough(enum precision precision, double difference, double first, int decided)

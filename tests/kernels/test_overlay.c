@@ -106,6 +106,28 @@ static void test_same_input_same_bytes(void **state)
     image_release(&second);
 }
 
+// Products of both sides are beyond 32 bits. A grey view: the colour of the map's last point is its lightest.
+static void test_large_map_reaches_the_last_column(void **state)
+{
+    (void)state;
+    enum { LARGE = 2100, COLUMNS = 4096 };
+    static float map[COLUMNS];
+    for (int i = 0; i < COLUMNS; i++)
+        map[i] = (float)i;
+    uint8_t *grey = malloc((size_t)LARGE * LARGE * 3), colour[3];
+    assert_non_null(grey);
+    memset(grey, 100, (size_t)LARGE * LARGE * 3);
+    struct image out;
+    struct error err = {""};
+    assert_int_equal(overlay_draw(grey, LARGE, map, 1, COLUMNS, &out, &err), STATUS_OK);
+    overlay_colour(65535, colour);
+    for (int c = 0; c < 3; c++)
+        assert_in_range(out.pixels[(LARGE - 1) * 3 + c], (int)(30 + 0.7 * colour[c]) - 1,
+                        (int)(30 + 0.7 * colour[c]) + 1);
+    image_release(&out);
+    free(grey);
+}
+
 static void test_colours_grow_lighter(void **state)
 {
     (void)state;
@@ -141,6 +163,7 @@ int main(void)
         cmocka_unit_test(test_map_of_the_views_size_is_drawn_point_by_point),
         cmocka_unit_test(test_flat_map_leaves_the_view),
         cmocka_unit_test(test_same_input_same_bytes),
+        cmocka_unit_test(test_large_map_reaches_the_last_column),
         cmocka_unit_test(test_colours_grow_lighter),
         cmocka_unit_test(test_refused),
     };

@@ -1,5 +1,6 @@
 // network_check.c: whether a set of weights fits a network: each name there, its shape, its type, and every
-// value finite. Runs once when a model is opened, before a backend sees the weights.
+// value finite; and which architecture a set of weights belongs to. Asked when a model is opened, when its
+// file has been read whole, and by every backend that prepares a plan.
 #include "kernels/network.h"
 
 #include <stdio.h>

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/memory.h"
+#include "kernels/cpu/cpu_features.h"
 
 static void plain_row(const struct resize_axis *axis, const uint8_t *row, uint8_t *output)
 {
@@ -53,13 +54,11 @@ const struct resize_kernels *resize_kernels_at(int index)
 {
     const struct resize_kernels *known[3] = {&resize_plain};
     int count = 1;
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2"))
+    struct cpu_features features = cpu_features_get();
+    if (features.avx2)
         known[count++] = &resize_avx2;
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
+    if (features.avx512)
         known[count++] = &resize_avx512;
-#endif
     return index < count ? known[index] : NULL;
 }
 

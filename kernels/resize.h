@@ -49,11 +49,7 @@ struct resize_kernels {
                      size_t size);
 };
 
-extern const struct resize_kernels resize_plain;
-#if defined(__x86_64__)
-extern const struct resize_kernels resize_avx2;
-extern const struct resize_kernels resize_avx512;
-#endif
+extern const struct resize_kernels resize_plain, resize_avx2, resize_avx512;
 
 // The kernels this CPU can run, slowest first: index 0 is plain; NULL beyond the last.
 const struct resize_kernels *resize_kernels_at(int index);

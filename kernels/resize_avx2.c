@@ -1,9 +1,8 @@
 // resize_avx2.c: the sums of resize.h with 256-bit vectors; called only where the CPU has AVX2.
 //
 // A weight of 23 bits does not fit a 16-bit multiplication, so it is split into high << 12 | low; each half
-// is multiplied and added in pairs by vpmaddwd, and the two sums are joined at the end: exact, because both
-// stay below 2^31 (taps <= 516: 516 * 255 * 4095 < 2^30).
-#if defined(__x86_64__)
+// is multiplied and added in pairs by vpmaddwd, and the two sums are joined at the end: exact, because a
+// row's weights add up to 2^22 within half a unit each, so that even the joined sum stays below 2^31.
 #include "kernels/resize.h"
 
 #include <immintrin.h>
@@ -143,4 +142,3 @@ static void avx2_vertical(const struct resize_axis *axis, int index, const uint8
 }
 
 const struct resize_kernels resize_avx2 = {"avx2", avx2_horizontal, avx2_vertical};
-#endif

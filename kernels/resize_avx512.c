@@ -1,7 +1,6 @@
 // resize_avx512.c: the sums of resize.h with 512-bit vectors; called only where the CPU has AVX-512 F, BW, VL
 // and DQ. The arithmetic is that of resize_avx2.c: weights split into two 16-bit halves, sums joined at the
 // end. The horizontal pass holds two rows in one vector, the vertical one 64 columns at once.
-#if defined(__x86_64__)
 #include "kernels/resize.h"
 
 #include <immintrin.h>
@@ -147,4 +146,3 @@ static void avx512_vertical(const struct resize_axis *axis, int index, const uin
 }
 
 const struct resize_kernels resize_avx512 = {"avx512", avx512_horizontal, avx512_vertical};
-#endif

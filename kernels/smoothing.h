@@ -2,7 +2,9 @@
 // channel is divided by a power of two in the LayerNorm's weight and bias, and the columns of the linear
 // layers that read it are multiplied by the same. Powers of two, so fp32 and bf16 give the same bits as
 // before; int8 rounds otherwise, and fp16 where a value is subnormal in it. After SmoothQuant (Xiao et al.
-// 2023); the factor is (greatest activation)^0.7 / (greatest weight)^0.3, seen on calibration images.
+// 2023); a channel's factor is (greatest activation)^0.7 / (greatest weight)^0.3, the activation seen on
+// calibration images, divided by the channels' geometric mean of it and rounded to a power of two within
+// 2^-12 and 2^12.
 #ifndef SKINSIGHT_KERNELS_SMOOTHING_H
 #define SKINSIGHT_KERNELS_SMOOTHING_H
 

@@ -1,4 +1,5 @@
-// fast.h: the fast CPU executor: a network turned into steps over memory that is laid out once.
+// fast.h: the fast CPU executor of transformers: a network turned into steps over memory that is laid out
+// once. Convolutional networks have cnn.h.
 //
 // fast_backend.c opens the device; fast_build.c turns operations into steps (fusing neighbours, dropping rows
 // that nobody reads); fast_weights.c packs; fast_run.c runs. A batch is worked off in chunks of a few images,

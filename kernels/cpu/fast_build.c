@@ -147,7 +147,7 @@ static void add_patch_embedding(struct builder *builder)
 
 // Queries of the first row only: two products, one row against the weights of q, all rows against those of k,
 // v.
-static bool split_queries(struct builder *builder, int step_index)
+static void split_queries(struct builder *builder, int step_index)
 {
     struct fast_plan *plan = builder->plan;
     struct step *step = &plan->steps[step_index];
@@ -155,10 +155,10 @@ static bool split_queries(struct builder *builder, int step_index)
         third = plan->tensors[step->output].columns / 3;
     if (reader < 0 || builder->network->operations[reader].kind != OP_ATTENTION || step->second >= 0 ||
         step->gelu)
-        return false;
+        return;
     if (builder->rows[builder->network->operations[reader].output] != 1 ||
         third % step->kernel->panel_columns)
-        return false;
+        return;
     int panels = third / step->kernel->panel_columns;
     struct step *rest = add_step(builder, STEP_GEMM, step->operation, step->input, step->output);
     rest->kernel = step->kernel;
@@ -167,7 +167,6 @@ static bool split_queries(struct builder *builder, int step_index)
     rest->shares_weights_of = step_index;
     step->panel_count = panels;
     step->rows = 1;
-    return true;
 }
 
 static void add_linear(struct builder *builder, int index)

@@ -36,7 +36,7 @@ static const float *floats_of(struct packer *packer, const struct weight *weight
     return *copy;
 }
 
-static const float *copy_vector(struct packer *packer, const char *name)
+static float *copy_vector(struct packer *packer, const char *name)
 {
     const struct weight *weight = weights_find(packer->weights, name);
     float *to = take(packer, weight->count * sizeof(float));
@@ -89,7 +89,7 @@ static void pack_tokens(struct packer *packer, struct step *step)
 {
     const struct operation *tokens = step->operation;
     const float *class_token = copy_vector(packer, tokens->weight);
-    float *positions = (float *)(uintptr_t)copy_vector(packer, tokens->bias);
+    float *positions = copy_vector(packer, tokens->bias);
     if (!packer->base)
         return;
     int width = packer->plan->tensors[step->output].columns;

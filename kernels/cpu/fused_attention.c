@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/memory_plan.h"
+
 enum { ALIGNMENT = 64, UNITS_PER_THREAD = 6 };
 
 // Where the pieces of one thread's scratch memory begin.
@@ -22,7 +24,7 @@ static const struct gemm_ahead nowhere;
 static size_t take(size_t *at, size_t size)
 {
     size_t begin = *at;
-    *at += (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    *at += memory_round_up(size, ALIGNMENT);
     return begin;
 }
 

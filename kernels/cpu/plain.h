@@ -1,8 +1,8 @@
 // plain.h: the reference executor: one function for each kind of operation, written as its formula. It is
 // what the fast executor and other devices are compared with, and is itself compared with PyTorch.
 //
-// Sums are double: the product of two floats is exact in double, so a result is the formula's value rounded
-// once to float, whatever the order of the sum. One thread, one image at a time, fp32 only.
+// Sums are double, in which the product of two floats is exact: next to the one rounding of the result to
+// float, what their order does is as good as nothing. One thread, one image at a time, fp32 only.
 #ifndef SKINSIGHT_KERNELS_CPU_PLAIN_H
 #define SKINSIGHT_KERNELS_CPU_PLAIN_H
 

@@ -3,30 +3,31 @@
 
 #include <string.h>
 
+#include "kernels/memory_plan.h"
+
+enum { ALIGNMENT = 64 };
+
 static size_t matrix_size(const struct rollout *rollout)
 {
     return (size_t)rollout->tokens * (size_t)rollout->tokens;
 }
 
-static size_t aligned(size_t size)
-{
-    return (size + 63) / 64 * 64;
-}
-
 static size_t weights_size(const struct rollout *rollout)
 {
-    return aligned((size_t)rollout->images * (size_t)rollout->heads * matrix_size(rollout) * sizeof(float));
+    return memory_round_up(
+        (size_t)rollout->images * (size_t)rollout->heads * matrix_size(rollout) * sizeof(float), ALIGNMENT);
 }
 
 static size_t means_size(const struct rollout *rollout)
 {
-    return aligned((size_t)rollout->blocks * (size_t)rollout->images * matrix_size(rollout) * sizeof(float));
+    return memory_round_up(
+        (size_t)rollout->blocks * (size_t)rollout->images * matrix_size(rollout) * sizeof(float), ALIGNMENT);
 }
 
 size_t rollout_size(const struct rollout *rollout)
 {
     size_t rows = 2 * (size_t)rollout->images * (size_t)rollout->tokens * sizeof(double);
-    return weights_size(rollout) + means_size(rollout) + aligned(rows);
+    return weights_size(rollout) + means_size(rollout) + memory_round_up(rows, ALIGNMENT);
 }
 
 void rollout_place(struct rollout *rollout, void *memory)

@@ -1,4 +1,4 @@
-// team.h: the threads that compute one plan, alive as long as it.
+// team.h: the threads of a CPU backend, which compute its plans, one at a time, and live as long as it.
 //
 // A phase is a function and a number of units. Whoever is free takes the next unit, so a core that is busy
 // with something else delays nobody by more than one unit. A unit always computes the same part of the result
@@ -18,7 +18,7 @@ struct team;
 // thread: 0 for the caller of team_run, 1.. for the others; for scratch memory.
 typedef void (*team_unit)(void *context, int unit, int thread);
 
-// threads includes the caller. FATAL when a thread can't be started.
+// threads includes the caller. REJECTED: not 1 to TEAM_MAX_THREADS. FATAL when a thread can't be started.
 enum status team_new(struct team **team, int threads, struct error *err) MUST_CHECK;
 void team_free(struct team *team); // NULL is allowed
 

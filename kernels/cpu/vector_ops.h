@@ -1,5 +1,7 @@
-// vector_ops.h: everything that is not a matrix product, per instruction set.
-// Rows of different images are independent; each function's result depends on its own row only.
+// vector_ops.h: what the fast CPU executor of transformers does beside matrix products, per instruction set:
+// the end of a product's tile, LayerNorm, GELU, quantisation, the exponentials of a softmax, rearranging.
+// Each function's result for a row depends on that row only. vector_ops_plain.c is the definition. Any
+// thread.
 #ifndef SKINSIGHT_KERNELS_CPU_VECTOR_OPS_H
 #define SKINSIGHT_KERNELS_CPU_VECTOR_OPS_H
 
@@ -65,8 +67,7 @@ struct vector_ops {
     void (*exponentials_bf16)(const float *row, int rows, int stride, float factor, int count, uint16_t *out,
                               float *inverse);
 
-    // out[column][row] = in[row][column] of 32-bit words; rows and columns up to any size. in_stride,
-    // out_stride in words.
+    // out[column][row] = in[row][column] of 32-bit words; strides in words.
     void (*transpose)(const uint32_t *in, int in_stride, int rows, int columns, uint32_t *out,
                       int out_stride);
     // out[2 * i] = even[i], out[2 * i + 1] = odd[i]

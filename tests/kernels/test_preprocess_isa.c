@@ -54,6 +54,7 @@ static void test_edges(void **state)
             compare(sides[i], sides[j], 256, 224, (uint64_t)(i * COUNT + j));
     compare(65500, 3, 256, 224, 1);
     compare(3, 65500, 256, 224, 2);
+    compare(65500, 65, 16, 16, 3); // 8192 weights each
 }
 
 static void test_random_sizes(void **state)

@@ -106,4 +106,10 @@ void plan_free(struct plan *plan); // NULL is allowed
 
 bool precision_parse(const char *text, enum precision *precision);
 
+// For backends: a plan's figures as far as network and options decide them; sizes of memory 0.
+struct plan plan_describe(struct backend *backend, const struct network *network,
+                          const struct plan_options *options);
+// The slot `health` of a device that can't be lost.
+enum status backend_always_healthy(struct backend *backend, struct error *err);
+
 #endif

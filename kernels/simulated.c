@@ -22,17 +22,8 @@ static enum status prepare(struct backend *backend, const struct network *networ
     (void)weights;
     (void)err; // nothing can go wrong: it has every operation
     struct plan *made = memory_alloc(sizeof *made);
-    *made = (struct plan){.backend = backend,
-                          .max_batch = options->max_batch,
-                          .classes = network->classes,
-                          .view_size = network->image_size * network->image_size * 3,
-                          .flops = network_flops(network),
-                          .precision = options->precision};
-    if (options->attention && network->attention >= 0) {
-        made->heads = 1;
-        made->map_height = network->map_height;
-        made->map_width = network->map_width;
-    }
+    *made = plan_describe(backend, network, options);
+    made->heads = made->heads > 0; // one map is enough
     *plan = made;
     return STATUS_OK;
 }
@@ -73,13 +64,6 @@ static void free_plan(struct plan *plan)
     free(plan);
 }
 
-static enum status health(struct backend *backend, struct error *err)
-{
-    (void)backend;
-    (void)err;
-    return STATUS_OK;
-}
-
 static void close_backend(struct backend *backend)
 {
     free(backend);
@@ -89,7 +73,7 @@ static const struct backend_ops simulated_ops = {.interface_version = BACKEND_IN
                                                  .prepare = prepare,
                                                  .run = run,
                                                  .plan_free = free_plan,
-                                                 .health = health,
+                                                 .health = backend_always_healthy,
                                                  .close = close_backend};
 
 enum status simulated_backend_open(struct backend **backend, struct error *err)

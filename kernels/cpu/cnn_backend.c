@@ -26,17 +26,8 @@ static void plan_release(struct plan *base)
 
 static void describe(struct cnn_plan *plan, const struct network *network, const struct plan_options *options)
 {
-    bool map = options->attention && network->attention >= 0;
-    plan->plan = (struct plan){.backend = &plan->cnn->backend,
-                               .max_batch = options->max_batch,
-                               .classes = network->classes,
-                               .view_size = network->image_size * network->image_size * 3,
-                               .heads = map ? network_map_heads(network) : 0,
-                               .map_height = map ? network->map_height : 0,
-                               .map_width = map ? network->map_width : 0,
-                               .flops = network_flops(network),
-                               .precision = options->precision};
-    plan->feature_map = map ? network->operations[network->attention].output : -1;
+    plan->plan = plan_describe(&plan->cnn->backend, network, options);
+    plan->feature_map = plan->plan.heads ? network->operations[network->attention].output : -1;
     int chunk = 1 + team_threads(plan->cnn->team) / THREADS_PER_PART;
     chunk = chunk < MAX_CHUNK ? chunk : MAX_CHUNK;
     plan->chunk = chunk < options->max_batch ? chunk : options->max_batch;
@@ -86,13 +77,6 @@ static enum status cnn_run(struct plan *base, const uint8_t *const *views, int c
     return STATUS_OK;
 }
 
-static enum status cnn_health(struct backend *backend, struct error *err)
-{
-    (void)backend;
-    (void)err;
-    return STATUS_OK;
-}
-
 static void cnn_close(struct backend *backend)
 {
     free(backend);
@@ -106,7 +90,7 @@ struct backend *cnn_backend_open(const struct backend *like, struct team *team,
         .prepare = cnn_prepare,
         .run = cnn_run,
         .plan_free = plan_release,
-        .health = cnn_health,
+        .health = backend_always_healthy,
         .close = cnn_close,
     };
     struct cnn_backend *cnn = memory_alloc(sizeof *cnn);

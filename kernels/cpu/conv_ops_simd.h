@@ -6,24 +6,6 @@
 #include "kernels/cpu/conv_ops.h"
 #include "kernels/cpu/simd.h"
 
-// Calls body(i, count) for every full vector with count == SIMD_LANES, then for what is left.
-#define FOR_VECTORS(i, count, total)                                                                         \
-    for (int i = 0, count = (total) < SIMD_LANES ? (total) : SIMD_LANES; i < (total);                        \
-         i += SIMD_LANES, count = (total)-i < SIMD_LANES ? (total)-i : SIMD_LANES)
-
-SIMD_INLINE simd load(const float *from, int count)
-{
-    return count == SIMD_LANES ? simd_load(from) : simd_load_part(from, count);
-}
-
-SIMD_INLINE void store(float *to, simd value, int count)
-{
-    if (count == SIMD_LANES)
-        simd_store(to, value);
-    else
-        simd_store_part(to, value, count);
-}
-
 SIMD_INLINE const float *at(const float *base, size_t stride, int row)
 {
     return (const float *)((const char *)base + (size_t)row * stride);

@@ -45,24 +45,6 @@ static enum status choose_kernels(struct fast_plan *plan, enum precision precisi
     return STATUS_OK;
 }
 
-static void describe(struct plan *plan, struct fast_backend *fast, const struct network *network,
-                     const struct plan_options *options)
-{
-    int heads = network->attention < 0                  ? 0
-                : options->attention == EXPLAIN_LAST    ? network->operations[network->attention].heads
-                : options->attention == EXPLAIN_ROLLOUT ? 1
-                                                        : 0;
-    *plan = (struct plan){.backend = &fast->backend,
-                          .max_batch = options->max_batch,
-                          .classes = network->classes,
-                          .view_size = network->image_size * network->image_size * 3,
-                          .heads = heads,
-                          .map_height = heads ? network->map_height : 0,
-                          .map_width = heads ? network->map_width : 0,
-                          .flops = network_flops(network),
-                          .precision = options->precision};
-}
-
 static void make_tables(struct fast_plan *plan)
 {
     preprocess_table(plan->network->mean, plan->network->std, plan->table);
@@ -94,7 +76,7 @@ static enum status fast_prepare(struct backend *backend, const struct network *n
         status = network_check_weights(network, weights, err);
     if (status != STATUS_OK)
         goto done;
-    describe(&plan->plan, fast, network, options);
+    plan->plan = plan_describe(backend, network, options);
     if (options->attention == EXPLAIN_ROLLOUT && !plan->plan.heads) {
         status = error_set(err, STATUS_REJECTED, "%s has no attention to roll out", network->architecture);
         goto done;
@@ -140,13 +122,6 @@ static enum status fast_run(struct plan *base, const uint8_t *const *views, int 
     return STATUS_OK;
 }
 
-static enum status fast_health(struct backend *backend, struct error *err)
-{
-    (void)backend;
-    (void)err;
-    return STATUS_OK;
-}
-
 static void fast_close(struct backend *backend)
 {
     struct fast_backend *fast = (struct fast_backend *)backend;
@@ -163,7 +138,7 @@ enum status fast_backend_open(struct backend **backend, int threads, struct erro
         .prepare = fast_prepare,
         .run = fast_run,
         .plan_free = plan_release,
-        .health = fast_health,
+        .health = backend_always_healthy,
         .close = fast_close,
     };
     struct team *team = NULL;

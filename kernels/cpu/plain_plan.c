@@ -83,15 +83,6 @@ static bool read_weights(struct plain_plan *plain, const struct weights *weights
     return true;
 }
 
-// Tokens of the network's attentions, 0: it has none.
-static int token_count(const struct network *network)
-{
-    for (int i = 0; i < network->operation_count; i++)
-        if (network->operations[i].kind == OP_ATTENTION)
-            return network->tensors[network->operations[i].output].rows;
-    return 0;
-}
-
 static bool make_rollout(struct rollout *rollout, int tokens)
 {
     size_t count = (size_t)tokens * (size_t)tokens;
@@ -146,23 +137,6 @@ static void plain_plan_free(struct plan *plan)
     free(plain);
 }
 
-static void describe(struct plan *plan, struct backend *backend, const struct network *network,
-                     const struct plan_options *options)
-{
-    int heads = options->attention == EXPLAIN_NOTHING   ? 0
-                : options->attention == EXPLAIN_ROLLOUT ? 1
-                                                        : network_map_heads(network);
-    *plan = (struct plan){.backend = backend,
-                          .max_batch = options->max_batch,
-                          .classes = network->classes,
-                          .view_size = network->image_size * network->image_size * 3,
-                          .heads = heads,
-                          .map_height = heads ? network->map_height : 0,
-                          .map_width = heads ? network->map_width : 0,
-                          .flops = network_flops(network),
-                          .precision = options->precision};
-}
-
 // What the plan has to keep for its explanation. False: no memory.
 static bool make_explanation(struct plain_plan *plain, enum explanation wanted)
 {
@@ -172,7 +146,8 @@ static bool make_explanation(struct plain_plan *plain, enum explanation wanted)
         if (network->operations[i].output == network->logits)
             plain->head = i;
     if (wanted == EXPLAIN_ROLLOUT)
-        return make_rollout(&plain->rollout, token_count(network));
+        return make_rollout(&plain->rollout,
+                            network->tensors[network->operations[network->attention].output].rows);
     if (wanted == EXPLAIN_LAST && network->attention >= 0 && !network_map_is_attention(network))
         plain->feature_map = network->operations[network->attention].output;
     return true;
@@ -187,7 +162,7 @@ static enum status plain_prepare(struct backend *backend, const struct network *
             err, STATUS_REJECTED,
             "this processor or network has only the plain executor, which can't compute in %s; use fp32",
             precision_names[options->precision]);
-    if (options->attention == EXPLAIN_ROLLOUT && token_count(network) == 0)
+    if (options->attention == EXPLAIN_ROLLOUT && !network_map_is_attention(network))
         return error_set(err, STATUS_REJECTED,
                          "%s has no attention to roll out; it has a class-activation map",
                          network->architecture);
@@ -195,7 +170,7 @@ static enum status plain_prepare(struct backend *backend, const struct network *
     if (status != STATUS_OK)
         return status;
     struct plain_plan *plain = memory_alloc(sizeof *plain);
-    describe(&plain->plan, backend, network, options);
+    plain->plan = plan_describe(backend, network, options);
     plain->network = memory_alloc(sizeof *network);
     *plain->network = *network;
     preprocess_table(network->mean, network->std, plain->table);
@@ -281,13 +256,6 @@ static enum status plain_run(struct plan *plan, const uint8_t *const *views, int
     return STATUS_OK;
 }
 
-static enum status plain_health(struct backend *backend, struct error *err)
-{
-    (void)backend;
-    (void)err;
-    return STATUS_OK;
-}
-
 static void plain_close(struct backend *backend)
 {
     free(backend);
@@ -300,7 +268,7 @@ struct backend *cpu_plain_backend_open(void)
         .prepare = plain_prepare,
         .run = plain_run,
         .plan_free = plain_plan_free,
-        .health = plain_health,
+        .health = backend_always_healthy,
         .close = plain_close,
     };
     struct backend *backend = memory_alloc(sizeof *backend);

@@ -303,6 +303,24 @@ SIMD_INLINE simd simd_zero(void)
     return simd_set(0.0f);
 }
 
+// A loop over i: whole vectors with count == SIMD_LANES, then what is left.
+#define FOR_VECTORS(i, count, total)                                                                         \
+    for (int i = 0, count = (total) < SIMD_LANES ? (total) : SIMD_LANES; i < (total);                        \
+         i += SIMD_LANES, count = (total)-i < SIMD_LANES ? (total)-i : SIMD_LANES)
+
+SIMD_INLINE simd load(const float *from, int count)
+{
+    return count == SIMD_LANES ? simd_load(from) : simd_load_part(from, count);
+}
+
+SIMD_INLINE void store(float *to, simd value, int count)
+{
+    if (count == SIMD_LANES)
+        simd_store(to, value);
+    else
+        simd_store_part(to, value, count);
+}
+
 // 2^x, relative error below 2e-7; x in [-126, 127], below it the result goes to zero.
 SIMD_INLINE simd simd_exp2(simd x)
 {

@@ -19,21 +19,6 @@ static void plan_release(struct plan *base)
     free(plan);
 }
 
-static void describe(struct plan *plan, struct cuda_backend *cuda, const struct network *network,
-                     const struct plan_options *options)
-{
-    bool map = options->attention && network->attention >= 0;
-    *plan = (struct plan){.backend = &cuda->backend,
-                          .max_batch = options->max_batch,
-                          .classes = network->classes,
-                          .view_size = network->image_size * network->image_size * 3,
-                          .heads = map ? network_map_heads(network) : 0,
-                          .map_height = map ? network->map_height : 0,
-                          .map_width = map ? network->map_width : 0,
-                          .flops = network_flops(network),
-                          .precision = options->precision};
-}
-
 static enum status check_precision(const struct device *device, enum precision precision, struct error *err)
 {
     if (precision == PRECISION_BF16 && device->compute_capability < 80)
@@ -50,7 +35,7 @@ static struct cuda_plan *new_plan(struct cuda_backend *cuda, const struct networ
                                                            [PRECISION_BF16] = STORE_BF16,
                                                            [PRECISION_INT8] = STORE_UINT8};
     struct cuda_plan *plan = memory_alloc(sizeof *plan);
-    describe(&plan->plan, cuda, network, options);
+    plan->plan = plan_describe(&cuda->backend, network, options);
     plan->cuda = cuda;
     plan->network = memory_alloc(sizeof *network);
     *plan->network = *network;

@@ -1,0 +1,43 @@
+// plan.c: what backends have in common: the names of the precisions, what a caller may know of a plan, the
+// health of a device that can't be lost. Apart from backend.c, so that the CUDA backend's library can have it
+// without every other backend.
+#include <string.h>
+
+#include "kernels/backend.h"
+
+const char *const precision_names[PRECISION_COUNT] = {"fp32", "fp16", "bf16", "int8"};
+
+bool precision_parse(const char *text, enum precision *precision)
+{
+    for (int i = 0; i < PRECISION_COUNT; i++) {
+        if (strcmp(text, precision_names[i]) == 0) {
+            *precision = (enum precision)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+struct plan plan_describe(struct backend *backend, const struct network *network,
+                          const struct plan_options *options)
+{
+    int heads = options->attention == EXPLAIN_NOTHING || network->attention < 0 ? 0
+                : options->attention == EXPLAIN_ROLLOUT                         ? 1
+                                                                                : network_map_heads(network);
+    return (struct plan){.backend = backend,
+                         .max_batch = options->max_batch,
+                         .classes = network->classes,
+                         .view_size = network->image_size * network->image_size * 3,
+                         .heads = heads,
+                         .map_height = heads ? network->map_height : 0,
+                         .map_width = heads ? network->map_width : 0,
+                         .flops = network_flops(network),
+                         .precision = options->precision};
+}
+
+enum status backend_always_healthy(struct backend *backend, struct error *err)
+{
+    (void)backend;
+    (void)err;
+    return STATUS_OK;
+}

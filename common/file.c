@@ -1,11 +1,14 @@
-// file.c: opens without blocking (a FIFO is refused, not waited for) and reads in pieces.
+// file.c: reading opens without blocking (a FIFO is refused, not waited for) and takes pieces.
 #include "common/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "common/memory.h"
 
 enum { PIECE = 64 * 1024 };
 
@@ -40,5 +43,29 @@ enum status file_read(const char *path, struct buffer *buffer, struct error *err
     close(file);
     if (status != STATUS_OK)
         error_prefix(err, "%s", path);
+    return status;
+}
+
+enum status file_replace(const char *path, bool (*write)(FILE *file, const void *context),
+                         const void *context, struct error *err)
+{
+    enum status status = STATUS_OK;
+    char *temporary = memory_format("%s.partial", path);
+    FILE *file = fopen(temporary, "wbe");
+    bool good = file && write(file, context) && fflush(file) == 0 && fsync(fileno(file)) == 0;
+    int reason = errno;
+    if (file && fclose(file) != 0 && good) {
+        good = false;
+        reason = errno;
+    }
+    if (good && rename(temporary, path) != 0) {
+        good = false;
+        reason = errno;
+    }
+    if (!good) {
+        status = error_set(err, STATUS_FATAL, "%s can't be written: %s", path, strerror(reason));
+        unlink(temporary);
+    }
+    free(temporary);
     return status;
 }

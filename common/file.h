@@ -1,6 +1,8 @@
-// file.h: a whole file into a bounded buffer.
+// file.h: a whole file into a bounded buffer, and a whole file put in the place of another.
 #ifndef SKINSIGHT_COMMON_FILE_H
 #define SKINSIGHT_COMMON_FILE_H
+
+#include <stdio.h>
 
 #include "common/bytes.h"
 #include "common/status.h"
@@ -8,5 +10,11 @@
 // Appends the file's bytes to buffer, up to its limit. REJECTED: larger than that, or not a regular file;
 // FATAL: it can't be read. The sentence names the path.
 enum status file_read(const char *path, struct buffer *buffer, struct error *err) MUST_CHECK;
+
+// Has `write` fill a file "<path>.partial", flushes it to the disk and renames it to path: a crash leaves the
+// old file or the new one. write answers false, with errno set, when it could not. FATAL: nothing has
+// changed; the sentence names the path.
+enum status file_replace(const char *path, bool (*write)(FILE *file, const void *context),
+                         const void *context, struct error *err) MUST_CHECK;
 
 #endif

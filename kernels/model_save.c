@@ -10,32 +10,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "common/lesion.h"
 #include "common/memory.h"
 #include "kernels/model_private.h"
 
+static bool put_text(FILE *file, const void *text)
+{
+    return fputs(text, file) != EOF;
+}
+
 static enum status write_text(const char *directory, const char *name, const char *text, struct error *err)
 {
-    enum status status = STATUS_OK;
     char *path = memory_format("%s/%s", directory, name);
-    char *temporary = memory_format("%s.partial", path);
-    FILE *file = fopen(temporary, "we");
-    bool good = file && fputs(text, file) != EOF && fflush(file) == 0 && fsync(fileno(file)) == 0;
-    int reason = errno;
-    if (file && fclose(file) != 0 && good) {
-        good = false;
-        reason = errno;
-    }
-    if (good && rename(temporary, path) != 0) {
-        good = false;
-        reason = errno;
-    }
-    if (!good) {
-        status = error_set(err, STATUS_FATAL, "%s can't be written: %s", path, strerror(reason));
-        unlink(temporary);
-    }
+    enum status status = file_replace(path, put_text, text, err);
     free(path);
-    free(temporary);
     return status;
 }
 

@@ -1,14 +1,12 @@
-// weights_save.c: writes a set of tensors as a safetensors file: under a temporary name beside the place,
-// flushed to the disk, then renamed, so that a crash leaves the old file or the new one.
+// weights_save.c: writes a set of tensors as a safetensors file (weights.h has the format).
 #include "kernels/weights_private.h"
 
 #include <cjson/cJSON.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "common/file.h"
 #include "common/memory.h"
 
 enum { HEADER_ALIGNMENT = 8 }; // the data begins at a multiple of it, as the format's own writer does
@@ -46,44 +44,34 @@ static char *make_header(const struct weights *weights)
     return result;
 }
 
-static bool write_all(FILE *file, const struct weights *weights, const char *header)
+struct writing {
+    const struct weights *weights;
+    char *header;
+};
+
+static bool write_all(FILE *file, const void *context)
 {
+    const struct writing *writing = context;
+    const struct weights *weights = writing->weights;
     uint8_t prefix[WEIGHTS_PREFIX_SIZE];
-    size_t header_size = strlen(header);
+    size_t header_size = strlen(writing->header);
     for (int i = 0; i < WEIGHTS_PREFIX_SIZE; i++)
         prefix[i] = (uint8_t)((uint64_t)header_size >> 8 * i);
-    bool good = fwrite(prefix, sizeof prefix, 1, file) == 1 && fwrite(header, header_size, 1, file) == 1;
+    bool good =
+        fwrite(prefix, sizeof prefix, 1, file) == 1 && fwrite(writing->header, header_size, 1, file) == 1;
     for (size_t i = 0; i < weights->count && good; i++) {
         const struct weight *weight = &weights->entries[i].weight;
         good = weight->size == 0 || fwrite(weight->data, weight->size, 1, file) == 1;
     }
-    return good && fflush(file) == 0 && fsync(fileno(file)) == 0;
+    return good;
 }
 
 enum status weights_save(const struct weights *weights, const char *path, struct error *err)
 {
-    enum status status = STATUS_FATAL;
-    char *header = make_header(weights);
-    char *temporary = memory_format("%s.partial", path);
-    FILE *file = header ? fopen(temporary, "wbe") : NULL;
-    if (!file) {
-        error_set(err, status, "%s can't be written: %s", path, strerror(header ? errno : ENOMEM));
-        goto done;
-    }
-    bool written = write_all(file, weights, header);
-    int reason = errno;
-    if (fclose(file) != 0 && written) {
-        written = false;
-        reason = errno;
-    }
-    if (written && rename(temporary, path) == 0) {
-        status = STATUS_OK;
-        goto done;
-    }
-    error_set(err, status, "%s can't be written: %s", path, strerror(written ? errno : reason));
-    unlink(temporary);
-done:
-    free(temporary);
-    free(header);
+    struct writing writing = {weights, make_header(weights)};
+    enum status status = writing.header
+                             ? file_replace(path, write_all, &writing, err)
+                             : error_set(err, STATUS_FATAL, "%s can't be written: no memory", path);
+    free(writing.header);
     return status;
 }

@@ -1,5 +1,6 @@
 // model.h: a model directory: manifest.json ("skinsight.model.v1", docs/FORMATS.md), model.safetensors,
-// card.md. A weights file whose SHA-256 differs from the manifest is never loaded.
+// known_answers.json (known_answers.h), card.md for people. A weights file whose SHA-256 differs from the
+// manifest is never loaded.
 #ifndef SKINSIGHT_KERNELS_MODEL_H
 #define SKINSIGHT_KERNELS_MODEL_H
 

@@ -24,8 +24,8 @@ struct conv_finish {
     size_t out_stride;
 };
 
-// Some rows of places of one image and some channels: of a convolution with one channel a group, or of a
-// largest value.
+// Some rows of places of one image and some channels: of a convolution with one channel a group, or of max
+// pooling.
 struct conv_window {
     const float *in; // the image's first place; pointers stand at the first channel
     size_t in_stride;

@@ -1,4 +1,4 @@
-// cpu_kernels.c: from features to kernels.
+// cpu_kernels.c: the best kernel of each precision that the processor's features allow.
 #include "kernels/cpu/cpu_kernels.h"
 
 #include "kernels/cpu/cpu_features.h"

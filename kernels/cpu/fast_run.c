@@ -42,7 +42,7 @@ static void patches_unit(void *context, int unit, int thread)
     const struct step_run *step_run = context;
     const struct fast_plan *plan = step_run->run->plan;
     const struct operation *convolution = step_run->step->operation;
-    const struct fast_tensor *output = &plan->tensors[step_run->step->output];
+    bool bf16 = plan->tensors[step_run->step->output].storage == STORE_BF16;
     int side = convolution->stride, across = convolution->width / side, down = convolution->height / side;
     int image = unit / down, patch_row = unit % down, run_bytes = side * 3;
     const uint8_t *view = step_run->run->views[image];
@@ -53,7 +53,7 @@ static void patches_unit(void *context, int unit, int thread)
             float *floats = (float *)row + y * run_bytes;
             uint16_t *halves = (uint16_t *)row + y * run_bytes;
             for (int i = 0; i < run_bytes; i++) {
-                if (output->storage == STORE_BF16)
+                if (bf16)
                     halves[i] = plan->table_bf16[i % 3 * 256 + bytes[i]];
                 else
                     floats[i] = plan->table[i % 3 * 256 + bytes[i]];

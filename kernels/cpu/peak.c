@@ -1,8 +1,7 @@
 // peak.c: runs the kernels' register loops on a team and keeps the best time.
 #include "kernels/cpu/peak.h"
 
-#include <time.h>
-
+#include "common/clock.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/team.h"
 
@@ -12,13 +11,6 @@ struct measurement {
     const struct gemm_kernel *kernel;
     double counted[TEAM_MAX_THREADS];
 };
-
-static double now_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 static void run_unit(void *context, int unit, int thread)
 {
@@ -38,9 +30,10 @@ double cpu_peak_gflops(enum precision precision, int threads)
         return 0.0;
     double best = 0.0;
     for (int run = 0; run < RUNS; run++) {
-        double begin = now_s(), counted = 0.0;
+        int64_t begun_us = clock_monotonic_us();
+        double counted = 0.0;
         team_run(team, run_unit, &measurement, threads);
-        double seconds = now_s() - begin;
+        double seconds = 1e-6 * (double)(clock_monotonic_us() - begun_us);
         for (int i = 0; i < threads; i++)
             counted += measurement.counted[i];
         double rate = 2.0e-9 * counted / seconds;

@@ -1,5 +1,5 @@
 // simd.h: one small vector type for AVX-512 (16 floats) and AVX2 (8 floats), so that each vectorised
-// operation is written once and compiled for both. Included only by files named *_avx512*.c and *_avx2.c.
+// operation is written once and compiled for both. Read only through *_avx512*.c and *_avx2.c files.
 //
 // exp2 and GELU are minimax polynomials fitted for this file (weighted least squares, Lawson's iteration,
 // 40-digit reference values); errors are stated where they stand and checked in

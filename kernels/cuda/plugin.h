@@ -2,8 +2,8 @@
 // nothing else of SkinSight needs CUDA to be built or started.
 //
 // kernels/cuda_plugin.c looks for the library, in this order: the file that the environment's
-// SKINSIGHT_CUDA_PLUGIN names; beside the program; ../lib/skinsight from there. It is never closed: CUDA's
-// own threads and handlers stay until the process ends.
+// SKINSIGHT_CUDA_PLUGIN names, and no other then; beside the program; ../lib/skinsight and ../lib from there.
+// It is never closed: CUDA's own threads and handlers stay until the process ends.
 #ifndef SKINSIGHT_KERNELS_CUDA_PLUGIN_H
 #define SKINSIGHT_KERNELS_CUDA_PLUGIN_H
 

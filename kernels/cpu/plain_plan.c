@@ -115,7 +115,7 @@ static bool make_buffers(struct plain_plan *plain, int count)
     bool good = plain->probabilities && plain->window;
     for (int i = 0; i < count && good; i++)
         good = (plain->buffers[i] = memory_try_alloc(largest * sizeof(float)));
-    plain->plan.memory_size = count * largest * sizeof(float) + longest * sizeof(double);
+    plain->plan.memory_size += (count * largest + filter + 1) * sizeof(float) + longest * sizeof(double);
     return good;
 }
 
@@ -145,9 +145,11 @@ static bool make_explanation(struct plain_plan *plain, enum explanation wanted)
     for (int i = 0; i < network->operation_count; i++)
         if (network->operations[i].output == network->logits)
             plain->head = i;
-    if (wanted == EXPLAIN_ROLLOUT)
-        return make_rollout(&plain->rollout,
-                            network->tensors[network->operations[network->attention].output].rows);
+    if (wanted == EXPLAIN_ROLLOUT) {
+        int tokens = network->tensors[network->operations[network->attention].output].rows;
+        plain->plan.memory_size += (size_t)tokens * (size_t)tokens * (sizeof(float) + 2 * sizeof(double));
+        return make_rollout(&plain->rollout, tokens);
+    }
     if (wanted == EXPLAIN_LAST && network->attention >= 0 && !network_map_is_attention(network))
         plain->feature_map = network->operations[network->attention].output;
     return true;

@@ -5,37 +5,65 @@ their partitions, and continued in the middle of whatever they were doing. Nothi
 The long form: 100 stops.
 """
 import pathlib
+import re
 import signal
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import chaos
-from harness import expect, expect_equal, wait_until
+from harness import Failure, expect, expect_equal, wait_until
 
 WORKERS, PARTITIONS, SESSION_MS = 4, 8, 1500
+REMOVAL_S = 30  # a broker removes a silent member after its session; this is for a machine that is busy
+
+
+def is_member(broker_log, instance):
+    """Whether the broker has said that an instance joined, and not since that it was removed."""
+    changes = re.findall(rf"groupInstanceId={instance} .*joins|Member {instance}-\S+ .*has failed", broker_log)
+    return bool(changes) and changes[-1].endswith("joins")
+
+
+def holds_partitions(worker):
+    try:
+        return worker.metric("skinsight_assigned_partitions") > 0
+    except (OSError, Failure):  # it ended meanwhile
+        return False
 
 
 class Stopper:
-    """Stops one worker after the other, at most two at once, each for longer than the session."""
+    """Stops one worker after the other, at most two at once: each while it holds partitions, until the broker has given
+    them away and a while longer."""
 
     def __init__(self, stack, herd, stops):
         self.random, self.herd, self.left = stack.random, herd, stops
-        self.until = {}
+        self.broker_log = stack.folder / "kafka.log"
+        self.stopped = {}  # by number: worker, since when, until when; None before the broker has removed it
         self.next = time.monotonic() + 1
 
     def step(self):
         now = time.monotonic()
-        for worker in [worker for worker, until in self.until.items() if now >= until]:
-            worker.process.send_signal(signal.SIGCONT)
-            del self.until[worker]
-        running = [worker for worker in self.herd.workers if worker not in self.until and worker.alive()]
-        if self.left and now >= self.next and len(self.until) < 2 and len(running) > 1:
-            worker = self.random.choice(running)
-            worker.process.send_signal(signal.SIGSTOP)
-            self.until[worker] = now + SESSION_MS / 1000 + self.random.uniform(0.5, 2.5)
-            self.left -= 1
-            self.next = now + self.random.uniform(0.5, 2)
+        broker_log = self.broker_log.read_text(errors="replace")
+        for number, (worker, since, until) in list(self.stopped.items()):
+            if until is None and not is_member(broker_log, f"w{number}"):
+                self.stopped[number] = worker, since, now + self.random.uniform(0, 2)
+            elif until is None:
+                expect(now - since < REMOVAL_S, f"{worker.name} has been stopped for {REMOVAL_S} s and is still a member")
+            elif now >= until:
+                worker.process.send_signal(signal.SIGCONT)
+                del self.stopped[number]
+        if self.left and now >= self.next and len(self.stopped) < 2:
+            self.stop_one(now, broker_log)
+
+    def stop_one(self, now, broker_log):
+        number = self.random.randrange(WORKERS)
+        worker = self.herd.workers[number]
+        if number in self.stopped or not is_member(broker_log, f"w{number}") or not holds_partitions(worker):
+            return
+        worker.process.send_signal(signal.SIGSTOP)
+        self.stopped[number] = worker, now, None
+        self.left -= 1
+        self.next = now + self.random.uniform(0.5, 2)
 
 
 def test_stops(stack):
@@ -46,7 +74,7 @@ def test_stops(stack):
                           transaction_timeout_ms=5000).wait_ready()
         stopper = Stopper(stack, herd, stops)
         written, answered, looked = 0, 0, 0
-        while stopper.left or stopper.until:
+        while stopper.left or stopper.stopped:
             if time.monotonic() - looked > 1:
                 answered, looked = chaos.count_answers(fleet), time.monotonic()
             if written - answered < 200:
@@ -59,9 +87,8 @@ def test_stops(stack):
         answers = chaos.check(fleet, written, chaos.wanted_logits(range(written)))
         expect_equal(chaos.error_codes(answers), {}, "jobs answered with an error")
         lost = sum(worker.log_text().count("event=assignment_lost") for worker in fleet.workers)
-        expect(lost >= stops / 4, f"only {lost} of {stops} stopped workers lost their partitions")
-        print(f"{stops} stops, {lost} assignments lost, {herd.starts - WORKERS} workers ended and were started again, "
-              f"{written} jobs, 0 stale answers", flush=True)
+        print(f"{stops} stops, each until the broker had given the partitions away; {lost} assignments lost, "
+              f"{herd.starts - WORKERS} workers ended and were started again, {written} jobs, 0 stale answers", flush=True)
 
 
 def test_offsets_gone_back(stack):

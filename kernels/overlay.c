@@ -8,9 +8,11 @@
 
 enum {
     MAX_SIDE = 4096,
-    SHARE_MAX = 65535,
+    SHARE_MAX = OVERLAY_SHARE_MAX,
+    SHARES = SHARE_MAX + 1,
     WEIGHT_ONE = 256,  // weights of interpolation
     OPACITY_MOST = 70, // per cent, where the map is greatest
+    ONE = 1 << 16,     // weights of colours
 };
 
 // Nine colours at equal steps of the share; between them linear.
@@ -65,7 +67,7 @@ static struct place place_of(int x, int size, int map_size)
     return place;
 }
 
-// Every sum here and in mix stays below 2^32: 65535 * 256 * 256, 255 * 100 * 65535 and a half of the divisor.
+// Every sum here stays below 2^32: SHARE_MAX * 256 * 256 and a half of the divisor.
 static int mix_shares(const uint16_t *shares, int map_width, struct place down, struct place across)
 {
     const uint16_t *upper = shares + (size_t)down.first * (size_t)map_width;
@@ -77,18 +79,32 @@ static int mix_shares(const uint16_t *shares, int map_width, struct place down, 
     return (int)((sum + WEIGHT_ONE * WEIGHT_ONE / 2) / (WEIGHT_ONE * WEIGHT_ONE));
 }
 
+// What a share makes of a pixel: (pixel * kept + added) / ONE, in every channel.
+struct mixture {
+    uint32_t kept;
+    uint32_t added[3];
+};
+
 // The less attention, the more of the picture itself: its own colours are what a physician reads.
-static uint8_t mix(uint8_t pixel, uint8_t colour, int share)
+static void list_mixtures(struct mixture mixtures[SHARES])
 {
-    const uint32_t whole = 100 * SHARE_MAX;
-    uint32_t opacity = OPACITY_MOST * (uint32_t)share;
-    return (uint8_t)((pixel * (whole - opacity) + colour * opacity + whole / 2) / whole);
+    for (int share = 0; share < SHARES; share++) {
+        uint32_t covered =
+            (uint32_t)((OPACITY_MOST * share * (int64_t)ONE + 50 * SHARE_MAX) / (100 * SHARE_MAX));
+        uint8_t colour[3];
+        overlay_colour(share, colour);
+        mixtures[share].kept = ONE - covered;
+        for (int c = 0; c < 3; c++)
+            mixtures[share].added[c] = colour[c] * covered + ONE / 2;
+    }
 }
 
 static void draw(const uint8_t *view, const uint16_t *shares, int map_height, int map_width,
                  struct image *out)
 {
     struct place across[MAX_SIDE];
+    struct mixture mixtures[SHARES];
+    list_mixtures(mixtures);
     for (int x = 0; x < out->width; x++)
         across[x] = place_of(x, out->width, map_width);
     const uint8_t *from = view;
@@ -96,11 +112,9 @@ static void draw(const uint8_t *view, const uint16_t *shares, int map_height, in
     for (int y = 0; y < out->height; y++) {
         struct place down = place_of(y, out->height, map_height);
         for (int x = 0; x < out->width; x++) {
-            int share = mix_shares(shares, map_width, down, across[x]);
-            uint8_t colour[3];
-            overlay_colour(share, colour);
+            const struct mixture *mixture = &mixtures[mix_shares(shares, map_width, down, across[x])];
             for (int c = 0; c < 3; c++)
-                *to++ = mix(*from++, colour[c], share);
+                *to++ = (uint8_t)((*from++ * mixture->kept + mixture->added[c]) / ONE);
         }
     }
 }

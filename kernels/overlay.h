@@ -15,8 +15,10 @@
 enum status overlay_draw(const uint8_t *view, int size, const float *map, int map_height, int map_width,
                          struct image *out, struct error *err) MUST_CHECK;
 
-// The colour of a share from 0 (least attention) to 65535 (most): dark blue over green to light yellow, its
-// lightness rising evenly, so that it also reads in grey and with colour-blind eyes.
+enum { OVERLAY_SHARE_MAX = 1023 }; // a step changes no channel by more than one grey level
+
+// The colour of a share from 0 (least attention) to OVERLAY_SHARE_MAX (most): dark blue over green to light
+// yellow, its lightness rising evenly, so that it also reads in grey and with colour-blind eyes.
 void overlay_colour(int share, uint8_t colour[3]);
 
 #endif

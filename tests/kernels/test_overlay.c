@@ -34,10 +34,11 @@ static struct image drawn(int size, const float *map, int height, int width)
 static void check_pixel(const struct image *out, int y, int x, double share, int tolerance)
 {
     uint8_t colour[3];
-    overlay_colour((int)lrint(share * 65535), colour);
+    int level = (int)lrint(share * OVERLAY_SHARE_MAX);
+    overlay_colour(level, colour);
     for (int c = 0; c < 3; c++) {
         size_t at = ((size_t)y * (size_t)out->width + (size_t)x) * 3 + (size_t)c;
-        double opacity = 0.70 * lrint(share * 65535) / 65535;
+        double opacity = 0.70 * level / OVERLAY_SHARE_MAX;
         int expected = (int)floor(view[at] * (1 - opacity) + colour[c] * opacity + 0.5);
         if (abs(out->pixels[at] - expected) > tolerance)
             fail_msg("row %d, column %d, channel %d is %d, expected %d", y, x, c, out->pixels[at], expected);
@@ -120,7 +121,7 @@ static void test_large_map_reaches_the_last_column(void **state)
     struct image out;
     struct error err = {""};
     assert_int_equal(overlay_draw(grey, LARGE, map, 1, COLUMNS, &out, &err), STATUS_OK);
-    overlay_colour(65535, colour);
+    overlay_colour(OVERLAY_SHARE_MAX, colour);
     for (int c = 0; c < 3; c++)
         assert_in_range(out.pixels[(LARGE - 1) * 3 + c], (int)(30 + 0.7 * colour[c]) - 1,
                         (int)(30 + 0.7 * colour[c]) + 1);
@@ -132,7 +133,7 @@ static void test_colours_grow_lighter(void **state)
 {
     (void)state;
     double before = -1;
-    for (int share = 0; share <= 65535; share += 255) {
+    for (int share = 0; share <= OVERLAY_SHARE_MAX; share++) {
         uint8_t colour[3];
         overlay_colour(share, colour);
         double luma = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2];

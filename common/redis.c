@@ -37,6 +37,7 @@ struct redis_slot {
 
 struct redis {
     struct redis_address address;
+    redisReplyObjectFunctions functions; // how answers are built
     int64_t timeout_ms;
     pthread_mutex_t lock; // of the slots
     struct circuit circuit;
@@ -75,6 +76,25 @@ static struct command command_of(const char *name, const char *key)
     return command;
 }
 
+// No command here is answered by an array; hiredis would make one as large as its first line claims, up to
+// 2^31 elements, and spend seconds on it.
+static void *refuse_array(const redisReadTask *task, int elements)
+{
+    (void)task, (void)elements;
+    return NULL;
+}
+
+static bool init_functions(redisReplyObjectFunctions *functions)
+{
+    redisReader *reader = redisReaderCreate();
+    if (!reader)
+        return false;
+    *functions = *reader->fn;
+    functions->createArray = refuse_array;
+    redisReaderFree(reader);
+    return true;
+}
+
 enum status redis_open(struct redis **opened, const char *url, int64_t timeout_ms, int connections,
                        struct error *err)
 {
@@ -91,6 +111,10 @@ enum status redis_open(struct redis **opened, const char *url, int64_t timeout_m
         free(redis);
         return error_set(err, STATUS_REJECTED,
                          "the URL of Redis must be redis://[user:password@]host[:port][/database]");
+    }
+    if (!init_functions(&redis->functions)) {
+        free(redis);
+        return error_set(err, STATUS_FATAL, "no memory for connections to Redis");
     }
     redis->timeout_ms = timeout_ms;
     redis->slot_count = connections;
@@ -227,7 +251,7 @@ static bool greet(const struct redis *redis, redisContext *context, const struct
     return outcome == OUTCOME_DONE;
 }
 
-static redisContext *connect_slot(const struct redis *redis, int64_t deadline_ms, struct error *err)
+static redisContext *connect_slot(struct redis *redis, int64_t deadline_ms, struct error *err)
 {
     redisContext *context =
         redisConnectWithTimeout(redis->address.host, redis->address.port, left_time(deadline_ms));
@@ -236,6 +260,8 @@ static redisContext *connect_slot(const struct redis *redis, int64_t deadline_ms
         (void)error_set(err, STATUS_RETRY, "no memory for a connection to Redis");
     else if (!good)
         (void)fail_broken(redis, context, err);
+    if (good)
+        context->reader->fn = &redis->functions;
     if (good && redis->address.password[0]) {
         struct command auth = command_of("AUTH", redis->address.user[0] ? redis->address.user : NULL);
         add_word(&auth, redis->address.password, strlen(redis->address.password));

@@ -9,8 +9,6 @@
 
 static const char key_characters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/";
 
-enum { KEY_PART_MOST = 255 }; // file systems take no longer names
-
 bool object_key_valid(const char *key)
 {
     size_t length = strnlen(key, OBJECT_KEY_SIZE);
@@ -18,7 +16,7 @@ bool object_key_valid(const char *key)
         return false;
     for (const char *part = key;; part++) {
         size_t size = strcspn(part, "/");
-        if (size == strspn(part, ".") || size > KEY_PART_MOST) // empty, or dots only
+        if (size == strspn(part, ".")) // empty, or dots only
             return false;
         part += size;
         if (*part == '\0')

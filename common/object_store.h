@@ -24,7 +24,7 @@ struct object_store_options {
     int64_t timeout_ms; // of one request, connecting included
 };
 
-enum { OBJECT_KEY_SIZE = 256, OBJECT_URI_SIZE = 1024 };
+enum { OBJECT_KEY_SIZE = 256, OBJECT_URI_SIZE = 1024 }; // file systems take no name longer than such a key
 
 // REJECTED: an unknown scheme, missing credentials. The folder or bucket itself is first touched by put, get
 // and check.

@@ -9,13 +9,26 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include "common/file.h"
 #include "common/memory.h"
 
 enum { SIZE = 100000 }; // more than stdio keeps back
+
+static bool disk_fails;
+
+// Stands before libc's.
+int fsync(int file)
+{
+    if (!disk_fails)
+        return (int)syscall(SYS_fsync, file);
+    errno = EIO;
+    return -1;
+}
 
 static bool put(FILE *file, const void *bytes)
 {
@@ -56,6 +69,12 @@ static void test_a_write_that_fails_leaves_the_old_file(void **state)
     setrlimit(RLIMIT_FSIZE, &limit);
     assert_int_equal(status, STATUS_FATAL);
     assert_non_null(strstr(err.message, "it can't be written: File too large"));
+    check_holds(path, 'a');
+    assert_int_not_equal(access(partial, F_OK), 0);
+    disk_fails = true;
+    assert_int_equal(file_replace(path, put, bytes, &err), STATUS_FATAL);
+    disk_fails = false;
+    assert_non_null(strstr(err.message, "it can't be written: Input/output error"));
     check_holds(path, 'a');
     assert_int_not_equal(access(partial, F_OK), 0);
     assert_int_equal(file_replace(path, put, bytes, &err), STATUS_OK);

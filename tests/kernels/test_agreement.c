@@ -52,7 +52,7 @@ static void only_decided_images_count_for_the_first_class(void **state)
     set(reference, 0.41, 0.395, 1); // 0.015 apart: not decided
     set(reference + LESION_CLASSES, 0.42, 0.395, 1);
     set(reference + 2 * LESION_CLASSES, 0.42, 0.395, 1);
-    set(other, 0.395, 0.41, 1);
+    set(other, 0.41, 0.395, 1);
     set(other + LESION_CLASSES, 0.42, 0.395, 1);
     set(other + 2 * LESION_CLASSES, 0.395, 0.42, 1);
     struct agreement agreement = agreement_measure(reference, other, 3, 1);

@@ -111,6 +111,7 @@ static void what_is_malformed_is_refused(void **state)
     (void)state;
 #define HEAD  "{\"schema\":\"skinsight.known_answers.v1\",\"answers\":"
 #define EIGHT "[1,2,3,4,5,6,7,8]"
+#define ONE   "{\"seed\":1,\"logits\":" EIGHT "}"
     static const char *const texts[] = {
         "",
         "[]",
@@ -126,7 +127,7 @@ static void what_is_malformed_is_refused(void **state)
         HEAD "[{\"seed\":1,\"logits\":[1,2,3,4,5,6,7,8,9]}]}",
         HEAD "[{\"seed\":1,\"logits\":[1,2,3,4,5,6,7,\"8\"]}]}",
         HEAD "[{\"seed\":1,\"logits\":[1,2,3,4,5,6,7,1e39]}]}",
-        HEAD "[1,1,1,1,1,1,1,1,1]}",
+        HEAD "[" ONE "," ONE "," ONE "," ONE "," ONE "," ONE "," ONE "," ONE "," ONE "]}",
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         struct error err = {""};

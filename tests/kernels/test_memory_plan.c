@@ -58,7 +58,7 @@ static void test_in_place(void **state)
     (void)state;
     struct memory_plan plan = {.count = 0};
     struct memory_value residual = {100, 1, MEMORY_NOWHERE}, sum = {100, 3, MEMORY_NOWHERE};
-    struct memory_value longer = {200, 3, MEMORY_NOWHERE};
+    struct memory_value longer = {100, 3, MEMORY_NOWHERE}, larger = {101, 4, MEMORY_NOWHERE};
     memory_plan_place(&plan, &residual, 0, NULL);
     memory_plan_place(&plan, &sum, 1, &residual);
     assert_int_equal(sum.place, residual.place);
@@ -67,6 +67,8 @@ static void test_in_place(void **state)
     int before = longer.place;
     memory_plan_place(&plan, &longer, 3, NULL); // written in two steps: it stays
     assert_int_equal(longer.place, before);
+    memory_plan_place(&plan, &larger, 3, &sum); // it would reach beyond
+    assert_int_not_equal(larger.place, sum.place);
 }
 
 int main(void)

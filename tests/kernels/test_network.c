@@ -173,7 +173,20 @@ static void random_weights_equal_pythons(void **state)
     network_free(network);
 }
 
-enum fault { MISSING, WRONG_SHAPE, WRONG_RANK, IS_NAN, IS_INFINITE, IS_NEGATIVE };
+enum fault { MISSING, WRONG_SHAPE, LOWER_RANK, HIGHER_RANK, IS_NAN, IS_INFINITE, IS_NEGATIVE };
+
+static void spoil(struct weight *weight, float *values, enum fault fault)
+{
+    float *last = &values[weight->count - 1];
+    if (fault == WRONG_SHAPE)
+        weight->shape[0]--;
+    else if (fault == LOWER_RANK)
+        weight->rank--;
+    else if (fault == HIGHER_RANK)
+        weight->shape[weight->rank++] = 1;
+    else
+        *last = fault == IS_NAN ? NAN : fault == IS_INFINITE ? -INFINITY : -1e-9f;
+}
 
 // All weights of the network, with the named one spoilt.
 static void check_refused(const char *architecture, const char *name, enum fault fault, const char *sentence)
@@ -184,19 +197,12 @@ static void check_refused(const char *architecture, const char *name, enum fault
     random_weights_fill(whole, network, 1);
     assert_int_equal(network_check_weights(network, whole, &err), STATUS_OK);
     for (size_t i = 0; i < weights_count(whole); i++) {
-        const struct weight *weight = weights_at(whole, i);
-        struct weight copy = *weight;
-        float *values = memory_alloc(weight->size);
-        weight_to_float(weight, values);
-        bool chosen = strcmp(weight->name, name) == 0;
-        if (chosen && fault == WRONG_SHAPE)
-            copy.shape[0]--;
-        if (chosen && fault == WRONG_RANK)
-            copy.rank--;
-        if (chosen && (fault == IS_NAN || fault == IS_INFINITE))
-            values[copy.count - 1] = fault == IS_NAN ? NAN : -INFINITY;
-        if (chosen && fault == IS_NEGATIVE)
-            values[copy.count - 1] = -1e-9f;
+        struct weight copy = *weights_at(whole, i);
+        float *values = memory_alloc(copy.size);
+        weight_to_float(&copy, values);
+        bool chosen = strcmp(copy.name, name) == 0;
+        if (chosen && fault != MISSING)
+            spoil(&copy, values, fault);
         if (!chosen || fault != MISSING)
             weights_add(spoilt, copy.name, copy.rank, copy.shape, values);
         free(values);
@@ -217,7 +223,8 @@ static void unfit_weights_are_refused_by_name(void **state)
     check_refused(vit, "blocks.7.mlp.fc1.bias", MISSING, "missing");
     check_refused(vit, "cls_token", MISSING, "1 x 1 x 192");
     check_refused(vit, "head.weight", WRONG_SHAPE, "7 x 192");
-    check_refused(vit, "pos_embed", WRONG_RANK, "1 x 197 x 192");
+    check_refused(vit, "pos_embed", LOWER_RANK, "1 x 197 x 192");
+    check_refused(vit, "norm.bias", HIGHER_RANK, "192 x 1, vit_tiny_patch16_224 needs 192");
     check_refused(vit, "norm.weight", IS_NAN, "value 191 is NaN");
     check_refused(vit, "blocks.0.attn.proj.weight", IS_INFINITE, "infinite");
     check_refused("resnet18", "layer2.0.downsample.1.running_var", MISSING, "(128) is missing");

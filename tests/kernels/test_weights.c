@@ -179,6 +179,8 @@ static void files_that_are_too_short_are_refused(void **state)
     const char *header = "{" TENSOR("a", "F32", "2", "0", "8") "}";
     write_file(header, strlen(header) + 100, 8);
     check_refused_file("the file has");
+    write_file(header, strlen(header) + 9, 8); // one byte more than header and data
+    check_refused_file("the file has");
     write_file(header, UINT64_MAX, 8);
     check_refused_file("18446744073709551615");
     write_file(header, (16 << 20) + 1, 8);

@@ -1,4 +1,5 @@
-// test_assignment.c: what is remembered of committed offsets, and what is not believed any more.
+// test_assignment.c: what is remembered of committed offsets, and what is not believed any more; which jobs
+// are suspected, and that a job of an assignment that is over changes nothing.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -87,12 +88,77 @@ static void test_what_a_commit_names_is_answered(void **state)
     assignment_release(&assignment);
 }
 
+// Both were the first unfinished ones of partitions whose owners died: of 3 only once, of 4 so often, alone,
+// that its first record is convicted. The records behind them are innocent.
+static void test_only_the_first_unfinished_record_is_suspected(void **state)
+{
+    (void)state;
+    struct assignment assignment;
+    assignment_init(&assignment);
+    assert_int_equal(assignment_caution(&assignment), CAUTION_NONE);
+    struct committed once = committed(3, 10, NULL, 0), often = committed(4, 20, NULL, 0);
+    once.offsets.deaths = 1;
+    often.offsets.deaths = 5;
+    often.offsets.alone_deaths = OFFSETS_CONVICTION;
+    assignment_add(&assignment, TOPIC_ROUTINE, 4, &often.offsets);
+    assert_int_equal(assignment_caution(&assignment), CAUTION_CAREFUL);
+    assignment_add(&assignment, TOPIC_ROUTINE, 3, &once.offsets);
+    assert_int_equal(assignment_caution(&assignment), CAUTION_CAREFUL); // the strongest
+    static const struct {
+        int32_t partition;
+        int64_t offset;
+        int attempt;
+        bool careful, convicted;
+    } records[] = {
+        {3, 10, 2, false, false}, {3, 11, 1, false, false}, {4, 20, 6, true, true}, {4, 21, 1, true, false}};
+    for (int i = 0; i < 4; i++) {
+        struct job job = {.partition = records[i].partition, .offset = records[i].offset};
+        assert_int_equal(assignment_take(&assignment, &job), TAKE_NEW);
+        assert_int_equal(job.attempt, records[i].attempt);
+        assert_int_equal(job.careful, records[i].careful);
+        assert_int_equal(job.convicted, records[i].convicted);
+    }
+    assignment_release(&assignment);
+}
+
+static void test_a_job_of_an_assignment_that_is_over_changes_nothing(void **state)
+{
+    (void)state;
+    struct assignment assignment;
+    struct assigned held;
+    struct committed same = committed(3, 10, NULL, 0);
+    struct job stale = {.partition = 3, .offset = 10}, again = stale;
+    assignment_init(&assignment);
+    assignment_add(&assignment, TOPIC_ROUTINE, 3, &same.offsets);
+    assert_int_equal(assignment_take(&assignment, &stale), TAKE_NEW);
+    assert_true(assignment_is_current(&assignment, &stale));
+    assignment_clear(&assignment);
+    assert_false(assignment_is_current(&assignment, &stale));
+    assert_int_equal(assignment_take(&assignment, &again), TAKE_NOT_OURS);
+    assignment_add(&assignment, TOPIC_ROUTINE, 3, &same.offsets);
+    assert_int_equal(assignment_take(&assignment, &again), TAKE_NEW);
+    assignment_finish(&assignment, &stale);
+    assignment_set_alone(&assignment, &stale);
+    assert_true(assignment_at(&assignment, 0, &held));
+    assert_int_equal(held.offsets.first, 10);
+    assert_false(held.offsets.alone);
+    assignment_set_alone(&assignment, &again);
+    assert_true(assignment_at(&assignment, 0, &held));
+    assert_true(held.offsets.alone);
+    assignment_finish(&assignment, &again);
+    assert_true(assignment_at(&assignment, 0, &held));
+    assert_int_equal(held.offsets.first, 11);
+    assignment_release(&assignment);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_is_known_at_first),
         cmocka_unit_test(test_offsets_behind_what_is_known),
         cmocka_unit_test(test_what_a_commit_names_is_answered),
+        cmocka_unit_test(test_only_the_first_unfinished_record_is_suspected),
+        cmocka_unit_test(test_a_job_of_an_assignment_that_is_over_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

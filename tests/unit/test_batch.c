@@ -1,16 +1,18 @@
-// test_batch.c: who is left in a batch when a deadline has passed, and what the jobs in it are told of it.
+// test_batch.c: when a batch goes and how many jobs go with it; who is left in it when a deadline has passed,
+// and what the jobs in it are told of it.
 #include "worker/batch.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
 #include "common/clock.h"
 #include "worker/latency.h"
-#include "worker/worker.h"
+#include "worker/stages.h"
 
 struct fixture {
     struct worker worker;
@@ -55,14 +57,17 @@ static struct job *take_job(struct worker *worker, int64_t offset, const char *i
     return job;
 }
 
-// The first job's deadline passes while its batch waits for the device; an equal image rode with it.
+// The first job's deadline passes while its batch waits for the device; two equal images rode with it, and
+// one of them was too late as well.
 static void test_the_next_rider_leads_and_knows_its_batch(void **state)
 {
     struct worker *worker = &((struct fixture *)*state)->worker;
     int64_t now = clock_wall_ms();
     struct job *expired = take_job(worker, 0, "a", now - 1), *rider = take_job(worker, 1, "a", -1);
-    struct job *other = take_job(worker, 2, "b", -1), *late = take_job(worker, 3, "c", now - 1);
+    struct job *late_rider = take_job(worker, 2, "a", now - 1);
+    struct job *other = take_job(worker, 3, "b", -1), *late = take_job(worker, 4, "c", now - 1);
     assert_false(flights_board(&worker->flights, expired));
+    assert_true(flights_board(&worker->flights, late_rider));
     assert_true(flights_board(&worker->flights, rider));
     assert_false(flights_board(&worker->flights, other));
     assert_false(flights_board(&worker->flights, late));
@@ -84,23 +89,94 @@ static void test_the_next_rider_leads_and_knows_its_batch(void **state)
     }
     assert_true(rider->computing && rider->moments[MOMENT_BATCHED] >= batched);
     assert_int_equal(other->moments[MOMENT_BATCHED], batched);
-    void *answered[2];
-    for (int i = 0; i < 2; i++)
+    void *answered[3];
+    for (int i = 0; i < 3; i++)
         assert_int_equal(queue_pop(&worker->inboxes[STAGE_POSTPROCESS], &answered[i], 0), QUEUE_OK);
-    assert_true(answered[0] == expired && answered[1] == late);
+    assert_true(answered[0] == late_rider && answered[1] == expired && answered[2] == late);
+    job_fail(expired, JOB_INTERNAL, "another fault"); // the first one stays
     assert_int_equal(expired->code, JOB_DEADLINE_EXCEEDED);
+    assert_non_null(strstr(expired->error.message, "deadline"));
+    assert_int_equal(late_rider->code, JOB_DEADLINE_EXCEEDED);
 
-    atomic_fetch_add(&worker->unfinished, 4);
-    for (int i = 0; i < 2; i++) {
+    atomic_fetch_add(&worker->unfinished, 5);
+    for (int i = 0; i < 2; i++)
         worker_end_job(worker, batch.jobs[i]);
+    for (int i = 0; i < 3; i++)
         worker_end_job(worker, answered[i]);
-    }
     assert_int_equal(worker->computing, 0);
+}
+
+// Puts jobs with these deadlines before the batch stage, runs it until it has sent them all, and checks the
+// sizes of the batches and why each went. Frees the jobs.
+static void check_batches(struct worker *worker, const int64_t *deadlines, int jobs,
+                          const struct batch *expected, int batches)
+{
+    worker->batch_max = 3;
+    worker->batch_delay_ms = INT32_MAX;
+    atomic_store(&worker->unfinished, jobs + 1); // one more is on its way
+    for (int i = 0; i < jobs; i++) {
+        const char image[] = {(char)('a' + i), '\0'};
+        struct job *job = take_job(worker, i, image, deadlines[i]);
+        assert_int_equal(queue_push(&worker->inboxes[STAGE_BATCH], QUEUE_ROUTINE, job), QUEUE_OK);
+    }
+    queue_close(&worker->inboxes[STAGE_BATCH]);
+    batch_loop(worker);
+    assert_int_equal(queue_count(&worker->inboxes[STAGE_INFER]), batches);
+    for (int i = 0; i < batches; i++) {
+        void *item;
+        assert_int_equal(queue_pop(&worker->inboxes[STAGE_INFER], &item, 0), QUEUE_OK);
+        struct batch *batch = item;
+        assert_int_equal(batch->count, expected[i].count);
+        assert_int_equal(batch->reason, expected[i].reason);
+        for (int k = 0; k < batch->count; k++)
+            worker_end_job(worker, batch->jobs[k]);
+        free(batch);
+    }
+}
+
+static void test_a_full_batch_goes_and_the_rest_when_no_more_come(void **state)
+{
+    const int64_t none[] = {-1, -1, -1, -1, -1, -1, -1};
+    const struct batch expected[] = {{.count = 3, .reason = BATCH_FULL},
+                                     {.count = 3, .reason = BATCH_FULL},
+                                     {.count = 1, .reason = BATCH_DRAIN}};
+    check_batches(&((struct fixture *)*state)->worker, none, 7, expected, 3);
+}
+
+// Two together take a minute, so that one with a deadline goes alone.
+static void test_a_batch_is_cut_for_a_deadline(void **state)
+{
+    struct fixture *fixture = *state;
+    const int64_t soon = clock_wall_ms() + 30000;
+    const struct batch expected[] = {{.count = 1, .reason = BATCH_DEADLINE},
+                                     {.count = 1, .reason = BATCH_DEADLINE},
+                                     {.count = 2, .reason = BATCH_DRAIN}};
+    latency_learn(&fixture->latency, 1, 1000, clock_monotonic_us());
+    latency_learn(&fixture->latency, 2, 60000000, clock_monotonic_us());
+    latency_learn(&fixture->latency, 3, 60000000, clock_monotonic_us());
+    check_batches(&fixture->worker, (const int64_t[]){-1, soon, -1, -1}, 4, expected, 3);
+}
+
+// The device would not be done before the deadline: nobody waits for that.
+static void test_what_would_be_late_is_answered_at_once(void **state)
+{
+    struct fixture *fixture = *state;
+    void *answered;
+    latency_learn(&fixture->latency, 1, 60000000, clock_monotonic_us());
+    check_batches(&fixture->worker, (const int64_t[]){clock_wall_ms() + 30000}, 1, NULL, 0);
+    assert_int_equal(queue_pop(&fixture->worker.inboxes[STAGE_POSTPROCESS], &answered, 0), QUEUE_OK);
+    assert_int_equal(((struct job *)answered)->code, JOB_DEADLINE_EXCEEDED);
+    worker_end_job(&fixture->worker, answered);
 }
 
 int main(void)
 {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_the_next_rider_leads_and_knows_its_batch, set_up, tear_down)};
+        TEST(test_the_next_rider_leads_and_knows_its_batch),
+        TEST(test_a_full_batch_goes_and_the_rest_when_no_more_come),
+        TEST(test_a_batch_is_cut_for_a_deadline),
+        TEST(test_what_would_be_late_is_answered_at_once),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -244,6 +244,22 @@ static void other_files_are_refused_by_the_tensor(void **state)
     check_refused("source");
 }
 
+static void whole_numbers_are_no_weights(void **state)
+{
+    (void)state;
+    static const char header[] =
+        "{\"cls_token\":{\"dtype\":\"I8\",\"shape\":[1,1,192],\"data_offsets\":[0,192]}}";
+    const uint64_t size = sizeof header - 1; // little-endian, as the processor is
+    const char data[192] = {0};
+    FILE *file = fopen(source_path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(&size, sizeof size, 1, file), 1);
+    assert_int_equal(fwrite(header, size, 1, file), 1);
+    assert_int_equal(fwrite(data, sizeof data, 1, file), 1);
+    assert_int_equal(fclose(file), 0);
+    check_refused("'cls_token' holds whole numbers");
+}
+
 // Every weight is finite, the sums are not.
 static void a_network_whose_answers_are_no_numbers_leaves_nothing(void **state)
 {
@@ -329,6 +345,7 @@ int main(void)
         cmocka_unit_test(positions_are_interpolated_to_the_image_size),
         cmocka_unit_test(imagenet_heads_and_none_are_replaced),
         cmocka_unit_test(other_files_are_refused_by_the_tensor),
+        cmocka_unit_test(whole_numbers_are_no_weights),
         cmocka_unit_test(a_network_whose_answers_are_no_numbers_leaves_nothing),
         cmocka_unit_test(a_missing_tensor_is_refused_by_name),
         cmocka_unit_test(random_weights_make_a_model),

@@ -41,6 +41,31 @@ static void test_surrogates_come_in_pairs(void **state)
     assert_int_equal(parse("\"\\ud800\\u00zz\"", &err), STATUS_REJECTED);
 }
 
+static void test_limits_are_kept_to_the_edge(void **state)
+{
+    (void)state;
+    struct error err;
+    char text[1100];
+    memset(text, ' ', sizeof text);
+    text[0] = '1';
+    text[limits.bytes] = '\0';
+    assert_int_equal(parse(text, &err), STATUS_OK);
+    text[limits.bytes] = ' ';
+    text[limits.bytes + 1] = '\0';
+    assert_int_equal(parse(text, &err), STATUS_REJECTED);
+    assert_int_equal(parse("[[[[[[[[]]]]]]]]", &err), STATUS_OK); // 8
+    assert_int_equal(parse("[[[[[[[[[]]]]]]]]]", &err), STATUS_REJECTED);
+    assert_non_null(strstr(err.message, "too many levels"));
+    strcpy(text, "[");
+    for (size_t i = 2; i < limits.values; i++) // the array is one, too
+        strcat(text, "1,");
+    strcat(text, "1]");
+    assert_int_equal(parse(text, &err), STATUS_OK);
+    strcpy(text + strlen(text) - 1, ",1]");
+    assert_int_equal(parse(text, &err), STATUS_REJECTED);
+    assert_non_null(strstr(err.message, "too many values"));
+}
+
 static void test_long_numbers(void **state)
 {
     (void)state;
@@ -93,6 +118,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_surrogates_come_in_pairs),
+        cmocka_unit_test(test_limits_are_kept_to_the_edge),
         cmocka_unit_test(test_long_numbers),
         cmocka_unit_test(test_no_memory_is_no_fault_of_the_text),
     };

@@ -83,7 +83,7 @@ static void test_times_in_a_table(void **state)
     assert_string_equal(text, "-");
 }
 
-// A letter as the worker writes it; code NULL: without any header.
+// A letter as the worker writes it; code NULL: without any header; value NULL: the broker refused its size.
 static struct letter make_letter(const char *code, const char *failed_at, const char *key, const char *value)
 {
     struct letter letter;
@@ -95,6 +95,8 @@ static struct letter make_letter(const char *code, const char *failed_at, const 
         rd_kafka_header_add(headers, "source_partition", -1, "3", -1);
         rd_kafka_header_add(headers, "source_offset", -1, "4711", -1);
         rd_kafka_header_add(headers, "failed_at", -1, failed_at, -1);
+        if (!value)
+            rd_kafka_header_add(headers, "value_omitted", -1, "true", -1);
     }
     const struct letter_record record = {.partition = 2,
                                          .offset = 17,
@@ -124,6 +126,7 @@ static void test_a_letter_is_read(void **state)
     assert_false(letter.value_omitted);
     assert_false(letter.killer);
     assert_true(make_letter("worker_killed", "1", "k", "v").killer);
+    assert_true(make_letter("internal", "1", "k", NULL).value_omitted);
 }
 
 static void test_what_a_letter_lacks_is_empty(void **state)

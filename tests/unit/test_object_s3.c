@@ -72,8 +72,8 @@ static void test_answers_and_their_classes(void **state)
         {"400 Bad Request", ERROR_XML("XAmzContentSHA256Mismatch"), STATUS_RETRY, "Mismatch"},
         {"400 Bad Request", ERROR_XML("InvalidArgument"), STATUS_REJECTED, "HTTP 400 InvalidArgument"},
         {"403 Forbidden", ERROR_XML("AccessDenied"), STATUS_REJECTED, "HTTP 403 AccessDenied"},
-        {"403 Forbidden", ERROR_XML("Bad\nCode"), STATUS_REJECTED, "HTTP 403"},
-        {"403 Forbidden", "<Code>Unfinished", STATUS_REJECTED, "HTTP 403"},
+        {"400 Bad Request", ERROR_XML("SlowDown\nCode"), STATUS_REJECTED, "HTTP 400"}, // not a code
+        {"400 Bad Request", "<Code>SlowDown", STATUS_REJECTED, "HTTP 400"},            // not all of it
         {"403 Forbidden", ERROR_XML("RequestTimeTooSkewed"), STATUS_RETRY, "clock"},
         {"404 Not Found", ERROR_XML("NoSuchKey"), STATUS_REJECTED, "no such object"},
         {"404 Not Found", ERROR_XML("NoSuchBucket"), STATUS_REJECTED, "bucket"},
@@ -93,6 +93,20 @@ static void expect_answer(const char *answer, bool hold, enum status status, con
 {
     struct scripted_server server = {.answer = answer, .answer_size = strlen(answer), .hold = hold};
     expect(&server, false, status, word);
+}
+
+// Nothing is in an answer without a body, so only what is written may have one.
+static void test_writing_needs_no_body(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n",
+                                          "HTTP/1.1 204 No Content\r\n\r\n"};
+    for (int i = 0; i < 2; i++) {
+        struct scripted_server server = {
+            .answer = answers[i], .answer_size = strlen(answers[i]), .hold = true};
+        expect(&server, true, STATUS_OK, "");
+        expect(&server, false, STATUS_RETRY, "HTTP 20");
+    }
 }
 
 static void test_body_cut_short(void **state)
@@ -238,6 +252,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers_and_their_classes),
+        cmocka_unit_test(test_writing_needs_no_body),
         cmocka_unit_test(test_body_cut_short),
         cmocka_unit_test(test_server_that_hangs),
         cmocka_unit_test(test_no_one_listens),

@@ -92,12 +92,24 @@ static void test_foreign_text_is_refused(void **state)
         assert_int_equal(offsets.first, 7);
         assert_int_equal(offsets.next, 7);
     }
-    char *long_text = malloc(5000);
-    memset(long_text, 'B', 4999);
-    memcpy(long_text, "ss1 00000001 0 0 0 0 ", 21);
-    long_text[4999] = '\0';
-    assert_int_equal(offsets_decode(&offsets, 7, 64, long_text, &err), STATUS_REJECTED);
-    free(long_text);
+}
+
+// Nothing but zeros, so that only the length can be wrong: three bytes are four digits, one more is two.
+static void test_a_bitmap_is_no_longer_than_the_window(void **state)
+{
+    (void)state;
+    enum { DIGITS = OFFSETS_MAX_WINDOW / 8 / 3 * 4 + 2 };
+    _Static_assert(OFFSETS_MAX_WINDOW / 8 % 3 == 1, "one byte behind the last three");
+    struct offsets offsets;
+    struct error err;
+    char text[OFFSETS_TEXT_SIZE] = "ss1 00000001 0 0 0 0 ";
+    char *bitmap = text + strlen(text);
+    memset(bitmap, 'A', DIGITS);
+    assert_int_equal(offsets_decode(&offsets, 7, OFFSETS_MAX_WINDOW, text, &err), STATUS_OK);
+    bitmap[DIGITS] = 'A';
+    assert_int_equal(offsets_decode(&offsets, 7, OFFSETS_MAX_WINDOW, text, &err), STATUS_REJECTED);
+    memset(bitmap, 'A', OFFSETS_TEXT_SIZE - 1 - strlen("ss1 00000001 0 0 0 0 "));
+    assert_int_equal(offsets_decode(&offsets, 7, OFFSETS_MAX_WINDOW, text, &err), STATUS_REJECTED);
 }
 
 static void test_a_record_is_taken_once(void **state)
@@ -167,6 +179,29 @@ static void test_deaths_lead_to_conviction(void **state)
         assert_int_equal(offsets_take(&offsets, i), OFFSETS_NEW);
         offsets_finish(&offsets, i);
         offsets = reread(&offsets);
+    }
+    assert_int_equal(offsets_caution(&offsets), CAUTION_NONE);
+}
+
+// The partition went on between two deaths: it is the second that the records after it count from.
+static void test_a_later_death_counts_anew(void **state)
+{
+    (void)state;
+    struct offsets offsets;
+    offsets_init(&offsets, 40, 64);
+    offsets_new_owner(&offsets, next_owner++);
+    offsets = reread(&offsets);
+    offsets_new_owner(&offsets, next_owner++);
+    for (int i = 40; i < 45; i++) {
+        assert_int_equal(offsets_take(&offsets, i), OFFSETS_NEW);
+        offsets_finish(&offsets, i);
+    }
+    offsets = reread(&offsets);
+    offsets_new_owner(&offsets, next_owner++);
+    for (int i = 45; i < 45 + OFFSETS_WARY_JOBS; i++) {
+        assert_int_equal(offsets_caution(&offsets), CAUTION_CAREFUL);
+        assert_int_equal(offsets_take(&offsets, i), OFFSETS_NEW);
+        offsets_finish(&offsets, i);
     }
     assert_int_equal(offsets_caution(&offsets), CAUTION_NONE);
 }
@@ -304,9 +339,11 @@ int main(void)
         cmocka_unit_test(test_window_is_a_limit),
         cmocka_unit_test(test_known_text),
         cmocka_unit_test(test_foreign_text_is_refused),
+        cmocka_unit_test(test_a_bitmap_is_no_longer_than_the_window),
         cmocka_unit_test(test_against_plain_array),
         cmocka_unit_test(test_a_record_is_taken_once),
         cmocka_unit_test(test_deaths_lead_to_conviction),
+        cmocka_unit_test(test_a_later_death_counts_anew),
         cmocka_unit_test(test_an_idle_partition_is_acquitted),
         cmocka_unit_test(test_an_orderly_end_is_no_death),
         cmocka_unit_test(test_the_same_owner_again_is_no_death),

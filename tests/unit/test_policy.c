@@ -1,6 +1,9 @@
-// test_policy.c: policy files that are refused, each by a sentence that names what is wrong.
+// test_policy.c: probabilities and decisions on both sides of each threshold of the built-in policy (its
+// numbers stand in docs/FORMATS.md), and policy files that are refused, each by a sentence that names what is
+// wrong.
 #include "worker/policy.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -60,9 +63,104 @@ static void test_policies_are_refused(void **state)
     }
 }
 
+// Three classes and their probabilities; all others have 0.
+struct case_of_three {
+    enum lesion_class classes[3];
+    float probabilities[3];
+    enum lesion_action action;
+    int risk_score; // of MEL, BCC and SCC, in percent
+};
+
+static float below(float value)
+{
+    return nextafterf(value, 0);
+}
+
+static void check_decision(const struct policy *policy, const struct case_of_three *the)
+{
+    float probabilities[LESION_CLASSES] = {0};
+    struct decision decision;
+    for (int i = 0; i < 3; i++)
+        probabilities[the->classes[i]] = the->probabilities[i];
+    policy_decide(policy, probabilities, &decision);
+    if (decision.action != the->action || decision.risk_score != the->risk_score)
+        fail_msg("%s %g, %s %g: %s, risk %d; expected %s, risk %d", lesion_codes[the->classes[0]],
+                 (double)the->probabilities[0], lesion_codes[the->classes[1]], (double)the->probabilities[1],
+                 action_names[decision.action], decision.risk_score, action_names[the->action],
+                 the->risk_score);
+    for (int i = 1; i < LESION_CLASSES; i++)
+        assert_true(probabilities[decision.order[i - 1]] >= probabilities[decision.order[i]]);
+    assert_int_equal(decision.primary, decision.order[0]);
+    assert_true(decision.confidence == probabilities[decision.primary]);
+}
+
+static void test_thresholds_of_the_built_in_policy(void **state)
+{
+    (void)state;
+    const struct case_of_three cases[] = {
+        {{LESION_NV, LESION_BKL, LESION_DF}, {0.9f, 0.05f, 0.05f}, ACTION_MONITOR, 0},
+        {{LESION_MEL, LESION_NV, LESION_DF}, {0.3f, 0.7f, 0}, ACTION_URGENT_REFERRAL, 30},
+        {{LESION_MEL, LESION_NV, LESION_DF}, {below(0.3f), 0.7f, 0}, ACTION_ROUTINE_REFERRAL, 30},
+        {{LESION_SCC, LESION_NV, LESION_DF}, {0.5f, 0.5f, 0}, ACTION_URGENT_REFERRAL, 50},
+        {{LESION_SCC, LESION_NV, LESION_DF}, {below(0.5f), 0.5f, 0}, ACTION_ROUTINE_REFERRAL, 50},
+        {{LESION_BCC, LESION_NV, LESION_DF}, {0.95f, 0.05f, 0}, ACTION_ROUTINE_REFERRAL, 95},
+        {{LESION_BCC, LESION_NV, LESION_DF}, {0.2f, 0.8f, 0}, ACTION_ROUTINE_REFERRAL, 20},
+        {{LESION_BCC, LESION_NV, LESION_DF}, {below(0.2f), 0.8f, 0}, ACTION_MONITOR, 20},
+        {{LESION_MEL, LESION_SCC, LESION_NV}, {0.1f, 0.1f, 0.8f}, ACTION_ROUTINE_REFERRAL, 20}, // their sum
+        {{LESION_MEL, LESION_SCC, LESION_NV}, {below(0.1f), 0.1f, 0.8f}, ACTION_MONITOR, 20},
+        {{LESION_AK, LESION_NV, LESION_DF}, {0.3f, 0.7f, 0}, ACTION_ROUTINE_REFERRAL, 0},
+        {{LESION_AK, LESION_NV, LESION_DF}, {below(0.3f), 0.7f, 0}, ACTION_MONITOR, 0},
+        {{LESION_NV, LESION_BKL, LESION_VASC}, {0.5f, 0.25f, 0.25f}, ACTION_MONITOR, 0},
+        {{LESION_NV, LESION_BKL, LESION_VASC}, {below(0.5f), 0.25f, 0.25f}, ACTION_ROUTINE_REFERRAL, 0},
+        {{LESION_BCC, LESION_NV, LESION_DF}, {0.125f, 0.875f, 0}, ACTION_MONITOR, 13}, // 12.5
+        {{LESION_MEL, LESION_BCC, LESION_SCC}, {0.5f, 0.25f, 0.255f}, ACTION_URGENT_REFERRAL, 100},
+    };
+    struct policy policy;
+    struct error err;
+    assert_int_equal(policy_load(&policy, "", &err), STATUS_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        check_decision(&policy, &cases[i]);
+}
+
+static void test_of_equals_the_first_leads(void **state)
+{
+    (void)state;
+    const float probabilities[LESION_CLASSES] = {0, 0.25f, 0, 0.25f, 0.3f, 0, 0.2f, 0};
+    static const enum lesion_class order[] = {LESION_BKL, LESION_NV,  LESION_AK, LESION_VASC,
+                                              LESION_MEL, LESION_BCC, LESION_DF, LESION_SCC};
+    struct policy policy;
+    struct decision decision;
+    struct error err;
+    assert_int_equal(policy_load(&policy, "", &err), STATUS_OK);
+    policy_decide(&policy, probabilities, &decision);
+    assert_memory_equal(decision.order, order, sizeof order);
+}
+
+// Logits T ln(1), ..., T ln(8) stand for 1/36, ..., 8/36; 1000 alone for 1, without a number too large.
+static void test_probabilities_are_the_softmax(void **state)
+{
+    (void)state;
+    static const float temperatures[] = {1, 2.5f};
+    float logits[LESION_CLASSES], probabilities[LESION_CLASSES];
+    for (int t = 0; t < 2; t++) {
+        for (int i = 0; i < LESION_CLASSES; i++)
+            logits[i] = (float)((double)temperatures[t] * log(i + 1));
+        policy_probabilities(logits, temperatures[t], probabilities);
+        for (int i = 0; i < LESION_CLASSES; i++) // a logit below 8 is rounded by 2^-22 at most
+            assert_true(fabs((double)probabilities[i] - (i + 1) / 36.0) <= 0x1p-22);
+    }
+    memset(logits, 0, sizeof logits);
+    logits[3] = 1000;
+    policy_probabilities(logits, 1, probabilities);
+    assert_true(probabilities[3] == 1 && probabilities[0] == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_thresholds_of_the_built_in_policy),
+        cmocka_unit_test(test_of_equals_the_first_leads),
+        cmocka_unit_test(test_probabilities_are_the_softmax),
         cmocka_unit_test(test_a_policy_is_read),
         cmocka_unit_test(test_policies_are_refused),
     };

@@ -2,8 +2,9 @@
 # run.sh: the whole test run on a fresh machine: installs and fetches what is missing, builds, runs every test.
 #
 # Two builds: `dev` (address and undefined-behaviour sanitizers) runs the unit and kernel tests, `release` runs
-# all of them, the integration tests included. Both stand in one ctest run, so that its summary, the last lines
-# printed, counts everything; the exit code is ctest's. Arguments go to ctest: `tests/run.sh -R jpeg`.
+# all of them, the integration tests included. Both stand in one ctest run, so that its summary counts everything;
+# behind it stand the parts of tests that were skipped, and why. The exit code is ctest's. Arguments go to ctest:
+# `tests/run.sh -R jpeg`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -23,5 +24,9 @@ done
 
 mkdir -p build/all
 echo "subdirs($PWD/build/dev $PWD/build/release)" >build/all/CTestTestfile.cmake
-exec ctest --test-dir build/all --output-on-failure --no-tests=error --parallel "$(nproc)" \
-    --exclude-regex '^sanitized/(integration|chaos)/' "$@"
+status=0
+ctest --test-dir build/all --output-on-failure --no-tests=error --parallel "$(nproc)" \
+    --exclude-regex '^sanitized/(integration|chaos)/' "$@" || status=$?
+awk '/^[0-9]+\/[0-9]+ Testing: / { test = $3 }
+    /^skipped: / && !seen[test, $0]++ { print test " " $0 }' build/all/Testing/Temporary/LastTest.log
+exit "$status"

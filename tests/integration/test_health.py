@@ -45,7 +45,7 @@ def test_checked_at_start_and_again(stack):
         for precision in ("bf16", "int8"):
             tried = harness.run("worker", "classify", "--model", stack.model(), "--precision", precision, images[0])
             if f"can't compute in {precision}" in tried.stderr:
-                print(f"{precision}: not run, this processor has none", flush=True)
+                harness.leave_out(precision, "this processor has none")
                 continue
             fleet.start(precision, precision=precision).wait_ready().stop()
         fleet.check(jobs=len(images))
@@ -79,8 +79,7 @@ def test_a_precision_unlike_the_stored_answers(stack):
     """Where nobody has measured the precision it is named, and not the device; where quantise has, the device."""
     if "can't compute in bf16" in harness.run("worker", "classify", "--model", stack.model(), "--precision", "bf16",
                                               harness.make_images(stack.folder / "one", 1)[0]).stderr:
-        print("not run, this processor has no bf16", flush=True)
-        return
+        raise harness.Skipped("this processor has no bf16")
     measured = {"images": 200, "backend": "cpu",
                 "precisions": {"bf16": {"difference_p99": 0.004, "first_class": 1, "decided": 100}}}
     with stack.fleet("rounded") as fleet:

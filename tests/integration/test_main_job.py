@@ -24,7 +24,7 @@ def choose_images(stack):
     made = sorted(folder.glob("*.jpg")) if folder.exists() else harness.make_images(folder, MADE)
     real = sorted(harness.HAM200.glob("*.jpg"))[:REAL]
     if not real:
-        print("real images: skipped, the dermoscopy folder is not there", flush=True)
+        harness.leave_out("100 real images", "the dermoscopy folder is not there")
     return made + real
 
 

@@ -188,20 +188,6 @@ def test_folder_that_cannot_be_written(stack):
         fleet.check()
 
 
-def test_full_disk(stack):
-    """The worker sees a file system of 16 KiB where its objects belong: each answer names the full disk."""
-    folder = stack.folder / "full-objects"
-    folder.mkdir()
-    small = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=16k none "$0" && exec "$@"', str(folder)]
-    if subprocess.run([*small, "true"], capture_output=True).returncode != 0:
-        print("        a small file system can't be mounted here: not tested")
-        return
-    with stack.fleet("full") as fleet:
-        worker = fleet.start("worker", wrapper=small, job_budget_ms=300)
-        check_maps_missing(fleet, worker, pictures(stack)[:8], "No space left on device")
-        fleet.check(jobs=8)
-
-
 def test_s3_killed(stack):
     images = pictures(stack)[:8]
     stack.start("s3")
@@ -354,5 +340,5 @@ def test_killed_workers(stack):
 
 if __name__ == "__main__":
     harness.main([test_broker_absent, test_odd_paths, test_redis_absent_killed_and_back,
-                  test_folder_that_cannot_be_written, test_full_disk, test_s3_killed, test_damaged_models,
+                  test_folder_that_cannot_be_written, test_s3_killed, test_damaged_models,
                   test_orderly_stop, test_killed_workers, test_broker_killed, test_broker_away])

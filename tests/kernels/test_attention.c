@@ -16,6 +16,7 @@
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/fused_attention.h"
+#include "tests/support/skip.h"
 
 enum { IMAGES = 2 };
 
@@ -188,14 +189,6 @@ static void check_kernel(const struct gemm_kernel *kernel, float tolerance)
         free_result(&found);
         free_result(&one_thread);
         free(qkv);
-    }
-}
-
-static void skip_without(bool there, const char *what)
-{
-    if (!there) {
-        fprintf(stderr, "this processor has no %s\n", what);
-        skip();
     }
 }
 

@@ -16,6 +16,7 @@
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "tests/support/mini_vit.h"
+#include "tests/support/skip.h"
 
 enum { MOST = 64, MAP = 2 * MINI_PATCHES };
 
@@ -67,10 +68,7 @@ static void check(enum precision precision)
 {
     static const int sizes[] = {1, 2, 3, 5, 8, 16, 33, 64};
     static struct answers alone, one, batch;
-    if (!cpu_kernels_get().gemm[precision]) {
-        fprintf(stderr, "this processor has no %s here\n", precision_names[precision]);
-        skip();
-    }
+    skip_without(cpu_kernels_get().gemm[precision], precision_names[precision]);
     for (int i = 0; i < MOST; i++) {
         run(precision, 1, 1, i, &one);
         memcpy(alone.logits[i], one.logits[0], sizeof alone.logits[i]);
@@ -100,8 +98,7 @@ static void fp32_avx2(void **unused)
     if (there)
         check(PRECISION_FP32);
     cpu_features_force(CPU_LEVEL_BEST);
-    if (!there)
-        skip();
+    skip_without(there, "AVX2");
 }
 
 static void bf16(void **unused)
@@ -125,8 +122,7 @@ static void int8_without_bf16(void **unused)
     if (there)
         check(PRECISION_INT8);
     cpu_features_forbid_bf16(false);
-    if (!there)
-        skip();
+    skip_without(there, "AVX512_VNNI");
 }
 
 // A convolutional network at a size that keeps the test short; its maps come with it.
@@ -215,8 +211,7 @@ static void check_cnn(const char *architecture)
 static void convolutional_networks(void **unused)
 {
     (void)unused;
-    if (!cpu_features_get().avx2)
-        skip(); // the plain executor takes one image at a time
+    skip_without(cpu_features_get().avx2, "AVX2"); // the plain executor takes one image at a time
     check_cnn("resnet18");
     check_cnn("efficientnet_b4");
 }

@@ -22,6 +22,7 @@
 #include "kernels/cpu/plain.h"
 #include "kernels/network_build.h"
 #include "kernels/random_weights.h"
+#include "tests/support/skip.h"
 #include "tests/support/value_range.h"
 
 // PLACES: room for the widest maps, of more than one block of strips.
@@ -63,10 +64,7 @@ static int levels(const struct conv_ops *ops[2])
         ops[count++] = &conv_ops_avx2;
     if (features.avx512)
         ops[count++] = &conv_ops_avx512;
-    if (!count) {
-        fprintf(stderr, "this processor has neither AVX2 nor AVX-512\n");
-        skip();
-    }
+    skip_without(count > 0, "AVX2");
     return count;
 }
 

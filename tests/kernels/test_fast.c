@@ -17,6 +17,7 @@
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/plain.h"
 #include "tests/support/mini_vit.h"
+#include "tests/support/skip.h"
 #include "tests/support/value_range.h"
 
 enum { IMAGES = 4, MAP_MOST = 4 * MINI_PATCHES };
@@ -84,10 +85,7 @@ static void check(enum precision precision, float tolerance)
 {
     static const int shapes[][2] = {{64, 2}, {80, 2}, {96, 4}}; // width, heads
     static struct answers plain, fast, without_map;
-    if (!cpu_kernels_get().gemm[precision]) {
-        fprintf(stderr, "this processor has no %s here\n", precision_names[precision]);
-        skip();
-    }
+    skip_without(cpu_kernels_get().gemm[precision], precision_names[precision]);
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         struct network *network = mini_vit(shapes[i][0], shapes[i][1]);
         int maps = IMAGES * shapes[i][1] * MINI_PATCHES, logits = IMAGES * MINI_CLASSES;
@@ -239,10 +237,9 @@ static void a_mapped_model_is_held_once(void **unused)
     struct error err;
     struct network *network;
 #ifdef __SANITIZE_THREAD__
-    skip(); // its own memory is a multiple of ours
+    SKIP("the thread sanitizer's own memory is a multiple of ours");
 #endif
-    if (!cpu_kernels_get().gemm[PRECISION_INT8])
-        skip();
+    skip_without(cpu_kernels_get().gemm[PRECISION_INT8], "AVX512_VNNI");
     assert_int_equal(network_build(&network, "vit_tiny_patch16_224", 8, &err), STATUS_OK);
     char path[] = "/tmp/test_fast_XXXXXX";
     int file = mkstemp(path), status = -1;

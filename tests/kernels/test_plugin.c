@@ -12,6 +12,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/cuda/plugin.h"
+#include "tests/support/skip.h"
 
 static void expect_refusal(const char *plugin, const char *part)
 {
@@ -43,10 +44,8 @@ static void test_library(void **state)
     struct error err = {""};
     unsetenv("SKINSIGHT_CUDA_PLUGIN");
     enum status status = backend_open(&backend, "cuda", 0, &err);
-    if (status == STATUS_REJECTED && strstr(err.message, "is not there")) {
-        fprintf(stderr, "no %s beside this program: built without the CUDA backend\n", CUDA_PLUGIN_FILE);
-        skip();
-    }
+    if (status == STATUS_REJECTED && strstr(err.message, "is not there"))
+        SKIP("no %s beside this program: built without the CUDA backend", CUDA_PLUGIN_FILE);
     printf("%s\n", status == STATUS_OK ? backend->device : err.message);
     if (status == STATUS_OK)
         backend_close(backend);
@@ -58,7 +57,7 @@ static void test_library(void **state)
 int main(void)
 {
     if (access("/usr/lib/x86_64-linux-gnu/libm.so.6", R_OK) != 0) {
-        fprintf(stderr, "libm.so.6 is not where Debian has it\n");
+        fprintf(stderr, "skipped: libm.so.6 is not where Debian has it\n");
         return 77;
     }
     const struct CMUnitTest tests[] = {

@@ -13,6 +13,7 @@
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/smoothing.h"
 #include "tests/support/mini_vit.h"
+#include "tests/support/skip.h"
 
 enum { IMAGES = 16, WIDTH = 48, HEADS = 3, LOUD = 5 };
 
@@ -116,10 +117,7 @@ static void smooth_and_run(enum precision precision, struct answers *answers)
     smoothing_free(smoothing);
     weights_close(weights);
     network_free(network);
-    if (!has) {
-        fprintf(stderr, "this processor has no %s with an observer\n", precision_names[precision]);
-        skip();
-    }
+    skip_without(has, precision_names[precision]);
 }
 
 static void fp32_keeps_its_bits(void **state)

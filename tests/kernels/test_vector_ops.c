@@ -13,6 +13,7 @@
 
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/cpu/vector_ops.h"
+#include "tests/support/skip.h"
 
 enum { MOST = 3072, GUARD = 40 };
 static const int lengths[] = {1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 100, 192, 197, 768, 1000, 3072};
@@ -282,30 +283,21 @@ static void check_all(const struct vector_ops *ops)
 static void avx512_is_near_plain(void **unused)
 {
     (void)unused;
-    if (!cpu_features_get().avx512) {
-        fputs("this processor has no AVX-512\n", stderr);
-        skip();
-    }
+    skip_without(cpu_features_get().avx512, "AVX-512");
     check_all(&vector_ops_avx512);
 }
 
 static void avx512bf16_is_near_plain(void **unused)
 {
     (void)unused;
-    if (!cpu_features_get().avx512bf16) {
-        fputs("this processor has no AVX512_BF16\n", stderr);
-        skip();
-    }
+    skip_without(cpu_features_get().avx512bf16, "AVX512_BF16");
     check_all(&vector_ops_avx512bf16);
 }
 
 static void avx2_is_near_plain(void **unused)
 {
     (void)unused;
-    if (!cpu_features_get().avx2) {
-        fputs("this processor has no AVX2\n", stderr);
-        skip();
-    }
+    skip_without(cpu_features_get().avx2, "AVX2");
     check_all(&vector_ops_avx2);
 }
 

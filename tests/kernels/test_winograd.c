@@ -13,6 +13,7 @@
 #include "kernels/cpu/conv_ops.h"
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/random_weights.h"
+#include "tests/support/skip.h"
 
 enum { HEIGHT = 9, WIDTH = 10, IN = 31, OUT = 17, LOUD = 300 };
 
@@ -138,10 +139,7 @@ static void winograd_is_a_convolution(void **unused)
         check(&conv_ops_avx2, &c);
     if (features.avx512)
         check(&conv_ops_avx512, &c);
-    if (!features.avx2) {
-        fprintf(stderr, "this processor has no AVX2: only the plain transforms were run\n");
-        skip();
-    }
+    skip_without(features.avx2, "AVX2"); // the plain transforms were run
 }
 
 int main(void)

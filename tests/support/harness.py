@@ -43,6 +43,10 @@ class Failure(AssertionError):
     """A test's condition does not hold."""
 
 
+class Skipped(Exception):
+    """A test can't run here."""
+
+
 def expect(condition, sentence):
     if not condition:
         raise Failure(sentence)
@@ -426,11 +430,20 @@ def skip_without(*programs):
         sys.exit(SKIPPED)
 
 
+def leave_out(what, reason):
+    """Says what is not tested, in a line that tests/run.sh repeats behind ctest's summary."""
+    print(f"skipped: {what}: {reason}", flush=True)
+
+
 def run_test(test, stack):
+    """Whether it did not fail."""
     started, clock = time.monotonic(), time.time()
     try:
         test(stack)
         print(f"ok      {test.__name__} ({time.monotonic() - started:.1f} s)", flush=True)
+        return True
+    except Skipped as reason:
+        leave_out(test.__name__, reason)
         return True
     except Exception:
         traceback.print_exc()

@@ -15,6 +15,7 @@
 #include "common/config.h"
 #include "common/memory.h"
 #include "tests/support/capture.h"
+#include "tests/support/skip.h"
 
 static int runs;
 
@@ -167,7 +168,7 @@ static void test_lost_output_is_a_failure(void **state)
     (void)state;
     int full = open("/dev/full", O_WRONLY);
     if (full < 0)
-        skip();
+        SKIP("/dev/full can't be opened");
     char name[] = "skinsight-worker", help[] = "--help";
     capture_start(&err, STDERR_FILENO);
     capture_start(&out, STDOUT_FILENO);

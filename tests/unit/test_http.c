@@ -18,6 +18,7 @@
 
 #include "common/http.h"
 #include "common/metrics.h"
+#include "tests/support/skip.h"
 
 enum { TIMEOUT_S = 10, BODY_SIZE = 64 * 1024, CLIENTS = 8, REQUESTS = 25 };
 
@@ -286,10 +287,8 @@ static void test_ipv6(void **state)
     struct error err;
     char url[64];
     (void)state;
-    if (http_server_open(&server, "[::1]:0", &probes, &err) != STATUS_OK) {
-        fprintf(stderr, "skipped: no IPv6 here (%s)\n", err.message);
-        skip();
-    }
+    if (http_server_open(&server, "[::1]:0", &probes, &err) != STATUS_OK)
+        SKIP("no IPv6 here (%s)", err.message);
     snprintf(url, sizeof url, "http://[::1]:%u/healthz", http_server_port(server));
     assert_int_equal(try_url(url, "GET", NULL, &answer), CURLE_OK);
     assert_int_equal(answer.code, 200);

@@ -16,6 +16,7 @@
 #include "common/job.h"
 #include "common/metrics.h"
 #include "tests/support/capture.h"
+#include "tests/support/skip.h"
 
 enum { THREADS = 8, UPDATES = 500000, TEXT_LIMIT = 256 * 1024 };
 
@@ -196,10 +197,8 @@ static void test_documentation_names_every_metric(void **state)
 static void test_promtool_agrees(void **state)
 {
     (void)state;
-    if (system("command -v promtool >/dev/null 2>&1") != 0) {
-        fprintf(stderr, "skipped: promtool is not installed\n");
-        skip();
-    }
+    if (system("command -v promtool >/dev/null 2>&1") != 0)
+        SKIP("promtool is not installed");
     write_text();
     FILE *promtool = popen("promtool check metrics", "w");
     assert_non_null(promtool);

@@ -16,6 +16,7 @@
 #include "common/memory.h"
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/model.h"
+#include "tests/support/skip.h"
 #include "trainer/import.h"
 #include "trainer/quantise.h"
 #include "worker/engine.h"
@@ -98,9 +99,9 @@ static enum status quantise(const char *from, const char *to, struct calibration
     return quantise_on(images, from, to, calibration, err);
 }
 
-static bool has_int8(void)
+static void need_int8(void)
 {
-    return cpu_features_get().avx512vnni;
+    skip_without(cpu_features_get().avx512vnni, "AVX512_VNNI");
 }
 
 // Logits of a known image, with the precision and the reason of the engine.
@@ -163,8 +164,7 @@ static void edit_manifest(const char *from, const char *to)
 static void the_directory_remembers_what_was_measured(void **state)
 {
     (void)state;
-    if (!has_int8())
-        skip();
+    need_int8();
     struct error err = {""};
     struct calibration calibration;
     char *notes = memory_format("%s/00-broken.jpg", images);
@@ -215,8 +215,7 @@ static struct manifest manifest_of(const char *directory)
 static void what_is_judged_changes_no_weight(void **state)
 {
     (void)state;
-    if (!has_int8())
-        skip();
+    need_int8();
     struct error err = {""};
     struct calibration calibration;
     char *bare = memory_format("%s/bare", folder), *to = memory_format("%s/bare-calibrated", folder);
@@ -261,8 +260,7 @@ static void known_images_are_judged_as_well(void **state)
 static void fp32_answers_as_before(void **state)
 {
     (void)state;
-    if (!has_int8())
-        skip();
+    need_int8();
     float before[LESION_CLASSES], after[LESION_CLASSES];
     char reason[400];
     assert_int_equal(open_and_run(model, "fp32", before, reason), PRECISION_FP32);
@@ -278,8 +276,7 @@ static void auto_takes_the_fastest_that_is_near_enough(void **state)
 {
     (void)state;
     check_auto(model, PRECISION_FP32, "not calibrated");
-    if (!has_int8())
-        skip();
+    need_int8();
     // The figures of random weights are not the matter here: any within tolerance, then any beyond.
     edit_manifest("\"int8\":\t{",
                   "\"int8\":\t{\"difference_p99\": 0.02, \"first_class\": 0.99, \"decided\": 99},"
@@ -299,8 +296,8 @@ static void auto_takes_the_fastest_that_is_near_enough(void **state)
 static void what_the_processor_lacks_is_passed_over(void **state)
 {
     (void)state;
-    if (!has_int8() || !cpu_features_get().avx512bf16)
-        skip();
+    need_int8();
+    skip_without(cpu_features_get().avx512bf16, "AVX512_BF16");
     cpu_features_forbid_bf16(true);
     check_auto(calibrated, PRECISION_FP32, "can't compute in bf16");
     cpu_features_forbid_bf16(false);

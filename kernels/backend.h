@@ -67,10 +67,11 @@ struct plan {
     double *part_ms;
 };
 
-enum { BACKEND_INTERFACE_VERSION = 2 };
+// Of what a program shares with the CUDA backend's library: one more whenever a struct here, in network.h or
+// in weights.h changes.
+enum { BACKEND_INTERFACE_VERSION = 3 };
 
 struct backend_ops {
-    uint32_t interface_version;
     // REJECTED: an operation, shape or precision this device lacks, by name. FATAL: no memory, device lost.
     // The weights may be closed afterwards.
     enum status (*prepare)(struct backend *backend, const struct network *network,

@@ -69,8 +69,7 @@ static void close_backend(struct backend *backend)
     free(backend);
 }
 
-static const struct backend_ops simulated_ops = {.interface_version = BACKEND_INTERFACE_VERSION,
-                                                 .prepare = prepare,
+static const struct backend_ops simulated_ops = {.prepare = prepare,
                                                  .run = run,
                                                  .plan_free = free_plan,
                                                  .health = backend_always_healthy,

@@ -86,7 +86,6 @@ struct backend *cnn_backend_open(const struct backend *like, struct team *team,
                                  const struct gemm_kernel *gemm)
 {
     static const struct backend_ops ops = {
-        .interface_version = BACKEND_INTERFACE_VERSION,
         .prepare = cnn_prepare,
         .run = cnn_run,
         .plan_free = plan_release,

@@ -134,7 +134,6 @@ static void fast_close(struct backend *backend)
 enum status fast_backend_open(struct backend **backend, int threads, struct error *err)
 {
     static const struct backend_ops ops = {
-        .interface_version = BACKEND_INTERFACE_VERSION,
         .prepare = fast_prepare,
         .run = fast_run,
         .plan_free = plan_release,

@@ -266,7 +266,6 @@ static void plain_close(struct backend *backend)
 struct backend *cpu_plain_backend_open(void)
 {
     static const struct backend_ops ops = {
-        .interface_version = BACKEND_INTERFACE_VERSION,
         .prepare = plain_prepare,
         .run = plain_run,
         .plan_free = plain_plan_free,

@@ -113,7 +113,6 @@ __attribute__((visibility("default"))) enum status
 skinsight_cuda_backend_open(uint32_t interface_version, struct backend **backend, struct error *err)
 {
     static const struct backend_ops ops = {
-        .interface_version = BACKEND_INTERFACE_VERSION,
         .prepare = cuda_prepare,
         .run = cuda_run,
         .plan_free = plan_release,

@@ -163,13 +163,6 @@ enum status device_upload(struct device *device, void *to, const void *from, siz
     return status == STATUS_OK ? device_finish(device, err) : status;
 }
 
-enum status device_download(struct device *device, void *to, const void *from, size_t size, struct error *err)
-{
-    enum status status = judge(
-        device, cudaMemcpyAsync(to, from, size, cudaMemcpyDeviceToHost, device->compute), "downloading", err);
-    return status == STATUS_OK ? device_finish(device, err) : status;
-}
-
 enum status device_send(struct device *device, int slot, void *to, const void *pinned, size_t size,
                         struct error *err)
 {

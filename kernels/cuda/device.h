@@ -52,8 +52,6 @@ void device_free_pinned(struct device *device, void *memory);
 // Waits until it is there.
 enum status device_upload(struct device *device, void *to, const void *from, size_t size,
                           struct error *err) MUST_CHECK;
-enum status device_download(struct device *device, void *to, const void *from, size_t size,
-                            struct error *err) MUST_CHECK;
 
 // One slice of a batch, in one of two slots: send (copy stream), then compute (it waits for the copy),
 // receive (compute stream), mark; and wait, which answers within DEVICE_TIMEOUT_MS or loses the device.

@@ -4,7 +4,7 @@
 // tile.
 //
 // A block makes one tile of out, its warps one part each. 64 bytes of k at a time go through shared memory:
-// on Ampere by copies that run three tiles ahead, on Turing through registers, one tile ahead.
+// on Ampere by copies that run two tiles ahead, on Turing through registers, one tile ahead.
 //
 // A convolution is the same product: the rows of a are windows of maps, gathered while they are copied; the
 // channels of a place are whole steps.

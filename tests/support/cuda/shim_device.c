@@ -105,11 +105,6 @@ enum status device_upload(struct device *device, void *to, const void *from, siz
     return copy(device, to, from, size, "uploading", err);
 }
 
-enum status device_download(struct device *device, void *to, const void *from, size_t size, struct error *err)
-{
-    return copy(device, to, from, size, "downloading", err);
-}
-
 enum status device_send(struct device *device, int slot, void *to, const void *pinned, size_t size,
                         struct error *err)
 {

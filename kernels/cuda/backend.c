@@ -52,6 +52,17 @@ static struct cuda_plan *new_plan(struct cuda_backend *cuda, const struct networ
     return plan;
 }
 
+static void describe_backend(struct cuda_backend *cuda)
+{
+    struct backend *backend = &cuda->backend;
+    char choices[16];
+    library_class(cuda->library, choices);
+    snprintf(backend->device, sizeof backend->device, "%.80s, %d multiprocessors, %zu GiB", cuda->device.name,
+             cuda->device.multiprocessors, cuda->device.memory_size >> 30);
+    snprintf(backend->device_class, sizeof backend->device_class, "sm_%d-%s", cuda->device.compute_capability,
+             choices);
+}
+
 static enum status cuda_prepare(struct backend *backend, const struct network *network,
                                 const struct weights *weights, const struct plan_options *options,
                                 struct plan **result, struct error *err)
@@ -72,6 +83,7 @@ static enum status cuda_prepare(struct backend *backend, const struct network *n
         status = cuda_pack(plan, weights, err);
     if (status == STATUS_OK)
         status = cuda_make_slices(plan, err);
+    describe_backend(cuda); // its class, if products were tuned
     plan->plan.weight_size = plan->weights_size;
     plan->plan.memory_size += library_memory(cuda->library);
     if (status == STATUS_OK)
@@ -96,17 +108,6 @@ static void cuda_close(struct backend *backend)
     library_close(cuda->library);
     device_close(&cuda->device);
     free(cuda);
-}
-
-static void describe_backend(struct cuda_backend *cuda)
-{
-    struct backend *backend = &cuda->backend;
-    char choices[16];
-    library_class(cuda->library, choices);
-    snprintf(backend->device, sizeof backend->device, "%.80s, %d multiprocessors, %zu GiB", cuda->device.name,
-             cuda->device.multiprocessors, cuda->device.memory_size >> 30);
-    snprintf(backend->device_class, sizeof backend->device_class, "sm_%d-%s", cuda->device.compute_capability,
-             choices);
 }
 
 __attribute__((visibility("default"))) enum status

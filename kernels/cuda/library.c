@@ -90,8 +90,7 @@ void library_class(const struct library *library, char text[16])
     if (!library)
         snprintf(text, 16, "own");
     else
-        snprintf(text, 16, "%08x",
-                 tuning_digest(&library->tuning) ^ (uint32_t)(library->tuning.version * 2654435761u));
+        snprintf(text, 16, "%08x", tuning_digest(&library->tuning));
 }
 
 // ---- descriptions ----
@@ -267,7 +266,7 @@ static int find_candidates(struct library *library, const struct product_call *c
             memcpy(choice.algorithm, proposals[i].algo.data, sizeof choice.algorithm);
             bool known = proposals[i].state != CUBLAS_STATUS_SUCCESS;
             for (int j = 0; j < count && !known; j++)
-                known = memcmp(&choices[j], &choice, sizeof choice) == 0;
+                known = memcmp(choices[j].algorithm, choice.algorithm, sizeof choice.algorithm) == 0;
             if (!known && takes_all(library, call, bias_half, &choice))
                 choices[count++] = choice;
         }

@@ -34,7 +34,8 @@ struct library_choice {
 enum status library_open(struct library **library, struct device *device, struct error *err) MUST_CHECK;
 void library_close(struct library *library); // NULL is allowed
 size_t library_memory(const struct library *library);
-// Eight hexadecimal digits that differ where choices, and so bits, may differ.
+// Eight hexadecimal digits that differ where choices, and so bits, may differ: what the library proposes
+// depends on the device's model and its own version. They change when a product is tuned.
 void library_class(const struct library *library, char text[16]);
 
 // call: the product for one image's rows. may_tune: its operands have room for 64 images, whose values may be

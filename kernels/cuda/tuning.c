@@ -95,16 +95,21 @@ void tuning_add(struct tuning *tuning, const char *family, const struct library_
     fclose(file);
 }
 
+static uint32_t add_bytes(uint32_t digest, const void *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        digest = (digest ^ ((const uint8_t *)bytes)[i]) * 16777619u;
+    return digest;
+}
+
 uint32_t tuning_digest(const struct tuning *tuning)
 {
-    uint32_t digest = 2166136261u; // FNV-1a
+    uint32_t digest = add_bytes(2166136261u, tuning->device, strlen(tuning->device)); // FNV-1a
+    digest = add_bytes(digest, &tuning->version, sizeof tuning->version);
     for (int i = 0; i < tuning->count; i++) {
         const struct tuning_entry *entry = &tuning->entries[i];
-        for (const char *c = entry->family; *c; c++)
-            digest = (digest ^ (uint8_t)*c) * 16777619u;
-        const uint8_t *bytes = (const uint8_t *)entry->choice.algorithm;
-        for (size_t j = 0; j < sizeof entry->choice.algorithm; j++)
-            digest = (digest ^ bytes[j]) * 16777619u;
+        digest = add_bytes(digest, entry->family, strlen(entry->family));
+        digest = add_bytes(digest, entry->choice.algorithm, sizeof entry->choice.algorithm);
     }
     return digest;
 }

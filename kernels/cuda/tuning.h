@@ -30,7 +30,7 @@ void tuning_load(struct tuning *tuning, const char *device, size_t version);
 const struct library_choice *tuning_find(const struct tuning *tuning, const char *family);
 // Adds the choice, and appends it to the file where that can be written.
 void tuning_add(struct tuning *tuning, const char *family, const struct library_choice *choice);
-// Differs where the entries do.
+// Differs where device, version or entries do.
 uint32_t tuning_digest(const struct tuning *tuning);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "kernels/cuda/tuning.h"
 #include "tests/support/cuda/cuda_networks.h"
 #include "tests/support/cuda/fake_cublaslt.h"
 #include "tests/support/mini_cnn.h"
@@ -97,11 +98,26 @@ static void test_choices(void **state)
     backend_close(backend);
 }
 
-// The file holds what was chosen; it is part of the device's class, and another version's is not taken.
+// Machines that may choose otherwise are not of one class.
+static void test_digest(void **state)
+{
+    (void)state;
+    struct tuning tuning, other;
+    tuning_load(&tuning, "Tesla T4", 130100);
+    tuning_load(&other, "Tesla T4", 130100);
+    assert_int_equal(tuning_digest(&tuning), tuning_digest(&other));
+    tuning_load(&other, "NVIDIA H100 PCIe", 130100);
+    assert_int_not_equal(tuning_digest(&tuning), tuning_digest(&other));
+    tuning_load(&other, "Tesla T4", 130200);
+    assert_int_not_equal(tuning_digest(&tuning), tuning_digest(&other));
+}
+
+// The file holds what was chosen; it is part of the device's class at once, and another version's is not
+// taken.
 static void test_tuning(void **state)
 {
     (void)state;
-    char class[sizeof((struct backend *)0)->device_class];
+    char class[sizeof((struct backend *)0)->device_class], tuned[sizeof class];
     unsigned algorithms, again;
     struct network *network = mini_vit(16, 1);
     struct backend *backend = open_shim(80);
@@ -113,12 +129,14 @@ static void test_tuning(void **state)
     struct cuda_plan *plan = new_plan(backend, network, SLICE_MAX);
     int chosen = count_chosen(plan, &algorithms);
     assert_true(chosen > 0);
+    strcpy(tuned, backend->device_class);
+    assert_string_not_equal(tuned, class);
     plan_free(&plan->plan);
     backend_close(backend);
     unsetenv("SKINSIGHT_CUDA_TUNE");
     assert_int_equal(access(tuning_file, R_OK), 0);
     backend = open_shim(80);
-    assert_string_not_equal(backend->device_class, class);
+    assert_string_equal(backend->device_class, tuned);
     plan = new_plan(backend, network, 1);
     assert_int_equal(count_chosen(plan, &again), chosen);
     assert_int_equal(again, algorithms);
@@ -158,6 +176,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_networks, reset, judge),
         cmocka_unit_test_setup_teardown(test_choices, reset, judge),
+        cmocka_unit_test_setup_teardown(test_digest, reset, judge),
         cmocka_unit_test_setup_teardown(test_tuning, reset, judge),
         cmocka_unit_test_setup_teardown(test_fault, reset, judge),
     };

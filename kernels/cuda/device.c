@@ -134,8 +134,8 @@ enum status device_alloc(struct device *device, void **memory, size_t size, stru
 
 void device_free(struct device *device, void *memory)
 {
-    (void)device;
-    cudaFree(memory);
+    if (!device->lost)
+        cudaFree(memory);
 }
 
 enum status device_alloc_pinned(struct device *device, void **memory, size_t size, struct error *err)
@@ -146,14 +146,14 @@ enum status device_alloc_pinned(struct device *device, void **memory, size_t siz
 
 void device_free_pinned(struct device *device, void *memory)
 {
-    (void)device;
-    if (memory)
+    if (memory && !device->lost)
         cudaFreeHost(memory);
 }
 
 enum status device_finish(struct device *device, struct error *err)
 {
-    return judge(device, cudaStreamSynchronize(device->compute), "computing", err);
+    enum status status = device_mark(device, 0, err);
+    return status == STATUS_OK ? device_wait(device, 0, err) : status;
 }
 
 enum status device_upload(struct device *device, void *to, const void *from, size_t size, struct error *err)
@@ -189,7 +189,7 @@ enum status device_receive(struct device *device, void *pinned, const void *from
 
 enum status device_mark(struct device *device, int slot, struct error *err)
 {
-    return judge(device, cudaEventRecord(device->done[slot], device->compute), "marking a slice", err);
+    return judge(device, cudaEventRecord(device->done[slot], device->compute), "marking an end", err);
 }
 
 enum status device_wait(struct device *device, int slot, struct error *err)
@@ -201,7 +201,7 @@ enum status device_wait(struct device *device, int slot, struct error *err)
             return judge(device, result, "computing", err);
         int64_t waited_us = clock_monotonic_us() - begun_us;
         if (waited_us > (int64_t)DEVICE_TIMEOUT_MS * 1000)
-            return device_lose(device, err, "a batch did not end in time");
+            return device_lose(device, err, "what it was given did not end in time");
         if (waited_us > SPIN_US)
             nanosleep(&(struct timespec){.tv_nsec = SLEEP_NS}, NULL);
         else
@@ -211,19 +211,20 @@ enum status device_wait(struct device *device, int slot, struct error *err)
 
 enum status device_timer_start(struct device *device, struct error *err)
 {
-    return judge(device, cudaEventRecord(device->done[0], device->compute), "timing", err);
+    return device_mark(device, 0, err);
 }
 
 enum status device_timer_stop(struct device *device, double *elapsed_us, struct error *err)
 {
     float elapsed_ms = 0;
-    cudaError_t result = cudaEventRecord(device->done[1], device->compute);
-    if (result == cudaSuccess)
-        result = cudaEventSynchronize(device->done[1]);
-    if (result == cudaSuccess)
-        result = cudaEventElapsedTime(&elapsed_ms, device->done[0], device->done[1]);
+    enum status status = device_mark(device, 1, err);
+    if (status == STATUS_OK)
+        status = device_wait(device, 1, err);
+    if (status == STATUS_OK)
+        status =
+            judge(device, cudaEventElapsedTime(&elapsed_ms, device->done[0], device->done[1]), "timing", err);
     *elapsed_us = 1000.0 * (double)elapsed_ms;
-    return judge(device, result, "timing", err);
+    return status;
 }
 
 enum status device_capture_begin(struct device *device, struct error *err)

@@ -4,7 +4,8 @@
 //
 // The compute stream runs steps in order; the copy stream brings the next slice's views meanwhile. Any error
 // of the runtime loses the device for good: from then on every call answers FATAL with the first sentence,
-// since CUDA gives no promise about results after a fault.
+// since CUDA gives no promise about results after a fault. Every wait ends within DEVICE_TIMEOUT_MS or loses
+// the device. What a lost one holds is not freed: that could wait for ever, and the process ends anyway.
 //
 // Thread: one at a time, as backend.h says.
 #ifndef SKINSIGHT_KERNELS_CUDA_DEVICE_H
@@ -54,7 +55,7 @@ enum status device_upload(struct device *device, void *to, const void *from, siz
                           struct error *err) MUST_CHECK;
 
 // One slice of a batch, in one of two slots: send (copy stream), then compute (it waits for the copy),
-// receive (compute stream), mark; and wait, which answers within DEVICE_TIMEOUT_MS or loses the device.
+// receive (compute stream), mark; and wait for the mark.
 enum status device_send(struct device *device, int slot, void *to, const void *pinned, size_t size,
                         struct error *err) MUST_CHECK;
 enum status device_copy(struct device *device, void *to, const void *from, size_t size,
@@ -63,9 +64,10 @@ enum status device_receive(struct device *device, void *pinned, const void *from
                            struct error *err) MUST_CHECK;
 enum status device_mark(struct device *device, int slot, struct error *err) MUST_CHECK;
 enum status device_wait(struct device *device, int slot, struct error *err) MUST_CHECK;
-enum status device_finish(struct device *device, struct error *err) MUST_CHECK; // all of the compute stream
+// All of the compute stream; not while a slice runs.
+enum status device_finish(struct device *device, struct error *err) MUST_CHECK;
 
-// Microseconds from one call to the next on the compute stream, for the tuner.
+// Microseconds from one call to the next on the compute stream, for the tuner; not while a slice runs.
 enum status device_timer_start(struct device *device, struct error *err) MUST_CHECK;
 enum status device_timer_stop(struct device *device, double *elapsed_us, struct error *err) MUST_CHECK;
 

@@ -74,7 +74,7 @@ void library_close(struct library *library)
 {
     if (!library)
         return;
-    if (library->handle)
+    if (library->handle && !library->device->lost) // it may wait for the device
         cublasLtDestroy(library->handle);
     device_free(library->device, library->workspace);
     free(library);

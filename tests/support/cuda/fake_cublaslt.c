@@ -44,11 +44,13 @@ static cublasStatus_t violated(const char *what)
 cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle)
 {
     *handle = memory_alloc(1);
+    fake_cublaslt.handles++;
     return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle)
 {
     free(handle);
+    fake_cublaslt.handles--;
     return CUBLAS_STATUS_SUCCESS;
 }
 size_t cublasLtGetVersion(void)

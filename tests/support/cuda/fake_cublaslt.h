@@ -17,7 +17,7 @@ struct fake_cublaslt {
     size_t version;
     bool refuses; // every product
     bool faults;  // every product ends as on a device that has failed
-    long products, splits, violations;
+    long products, splits, violations, handles;
     char violation[96]; // the first thing that the documentation does not allow
 };
 extern struct fake_cublaslt fake_cublaslt;

@@ -31,6 +31,7 @@ enum {
     NVML_TEMPERATURE_GPU = 0,
     NVML_ERROR_UNCORRECTED = 1,
     NVML_ECC_VOLATILE = 0,
+    NVML_GPU_IS_LOST = 15, // what a call may answer
 };
 
 struct nvml {
@@ -157,9 +158,14 @@ void health_read(struct health *health, struct gpu_figures *figures)
 bool health_fault(struct health *health, char *reason, int reason_size)
 {
     struct nvml_event event;
-    if (!health->events || health->nvml.events_wait(health->events, &event, 0) != 0)
+    if (!health->events)
         return false;
-    if (event.type == NVML_EVENT_XID_CRITICAL)
+    int answer = health->nvml.events_wait(health->events, &event, 0);
+    if (answer != 0 && answer != NVML_GPU_IS_LOST)
+        return false; // nothing has happened
+    if (answer == NVML_GPU_IS_LOST)
+        snprintf(reason, (size_t)reason_size, "it is no longer on the bus");
+    else if (event.type == NVML_EVENT_XID_CRITICAL)
         snprintf(reason, (size_t)reason_size, "the driver reported Xid %llu", event.data);
     else
         snprintf(reason, (size_t)reason_size, "an uncorrectable memory error was reported");

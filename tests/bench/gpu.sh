@@ -44,7 +44,7 @@ pack() { # DIR BUILD
 
 find_cublas() { # prints the folder of libcublasLt.so.13
     local python=${PYTHON:-python3} folder
-    for folder in "${SKINSIGHT_CUDA_ROOT:-/nonexistent}/lib" /usr/local/cuda/lib64 /usr/local/cuda-13*/lib64 \
+    for folder in "${SKINSIGHT_CUDA_ROOT:-/nonexistent}/lib64" /usr/local/cuda/lib64 /usr/local/cuda-13*/lib64 \
         "$("$python" -c 'import nvidia.cu13 as m; print(list(m.__path__)[0] + "/lib")' 2>/dev/null)" \
         "$("$python" -c 'import nvidia.cublas as m; print(list(m.__path__)[0] + "/lib")' 2>/dev/null)"; do
         if [ -e "$folder/libcublasLt.so.13" ]; then
@@ -59,11 +59,11 @@ step() { # NAME SECONDS COMMAND...: runs it with its output in a log too, 124 wh
     local name=$1 limit=$2 left=$((deadline - SECONDS))
     shift 2
     rm -f "$out/$name.log"
-    if [ "$left" -lt 5 ]; then
+    [ "$limit" -le "$left" ] || limit=$left
+    if [ "$limit" -lt 5 ]; then
         echo "== $name: left out, $SECONDS s are gone"
         return 124
     fi
-    [ "$limit" -le "$left" ] || limit=$left
     echo "== $name"
     timeout "$limit" "$@" 2>&1 | tee "$out/$name.log"
     local code=${PIPESTATUS[0]}

@@ -16,6 +16,7 @@
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/fused_attention.h"
+#include "tests/support/draw.h"
 #include "tests/support/skip.h"
 
 enum { IMAGES = 2 };
@@ -23,29 +24,6 @@ enum { IMAGES = 2 };
 struct shape {
     int tokens, heads, head_width, queries, threads;
 };
-
-static uint32_t state = 1;
-
-static float draw(void)
-{
-    state = state * 1664525u + 1013904223u;
-    return (float)(int32_t)state * 0x1p-31f;
-}
-
-static uint16_t bf16_of(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
-
-static float from_bf16(uint16_t half)
-{
-    uint32_t bits = (uint32_t)half << 16;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
 
 // qkv as floats that are exact in bf16 as well.
 static float *make_qkv(struct shape shape)

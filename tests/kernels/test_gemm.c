@@ -18,6 +18,7 @@
 #include "common/memory.h"
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/cpu/cpu_kernels.h"
+#include "tests/support/draw.h"
 #include "tests/support/skip.h"
 
 enum { PADDING = 64, IMAGES = 2 };
@@ -31,30 +32,6 @@ struct options {
     bool gelu, residual, bf16_output;
     int threads, first_panel; // in columns of 32
 };
-
-static uint32_t state = 1;
-
-// Uniform in [-1, 1).
-static float draw(void)
-{
-    state = state * 1664525u + 1013904223u;
-    return (float)(int32_t)state * 0x1p-31f;
-}
-
-static uint16_t bf16_of(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
-
-static float from_bf16(uint16_t half)
-{
-    uint32_t bits = (uint32_t)half << 16;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
 
 struct problem {
     struct sizes sizes;

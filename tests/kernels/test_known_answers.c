@@ -19,6 +19,7 @@
 #include "kernels/random_weights.h"
 #include "tests/support/mini_vit.h"
 #include "tests/support/process.h"
+#include "tests/support/value_range.h"
 
 static char folder[SCRATCH_SIZE];
 
@@ -76,10 +77,9 @@ static void they_are_what_the_network_gives(void **state)
         const uint8_t *views[] = {view};
         known_answers_view(known.seeds[i], view, sizeof view);
         assert_int_equal(plan_run(plan, views, 1, &(struct inference){.logits = logits}, &err), STATUS_OK);
-        for (int k = 0; k < LESION_CLASSES; k++)
-            if (!(fabsf(logits[k] - known.logits[i][k]) <= 1e-5f))
-                fail_msg("image %d, logit %d: %.9g instead of %.9g", i, k, (double)known.logits[i][k],
-                         (double)logits[k]);
+        double worst = worst_share(known.logits[i], logits, LESION_CLASSES);
+        if (!(worst <= 2e-5)) // what the engine promises against PyTorch
+            fail_msg("image %d is %.3g of the range of its logits away", i, worst);
     }
     assert_memory_not_equal(known.logits[0], known.logits[1], sizeof known.logits[0]);
     plan_free(plan);

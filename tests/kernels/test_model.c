@@ -18,12 +18,13 @@
 #include "kernels/backend.h"
 #include "kernels/model.h"
 #include "kernels/random_weights.h"
+#include "tests/support/process.h"
 
-static char folder[] = "/tmp/skinsight-model-XXXXXX"; // the model directory itself
+static char folder[SCRATCH_SIZE]; // the model directory itself
 
 static const char *path_of(const char *name)
 {
-    static char path[128];
+    static char path[SCRATCH_SIZE + 32];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     return path;
 }
@@ -373,14 +374,15 @@ static void variances_are_refused_for_what_is_wrong(void **state)
 static int make_folder(void **state)
 {
     (void)state;
-    return mkdtemp(folder) ? 0 : -1;
+    scratch_make(folder);
+    return 0;
 }
 
 static int remove_folder(void **state)
 {
     (void)state;
-    remove_files();
-    return rmdir(folder);
+    scratch_remove(folder);
+    return 0;
 }
 
 int main(void)

@@ -67,10 +67,9 @@ static int check_rgb(const char *line)
 
 static int check_jpeg(const char *line)
 {
-    char name[64], path[128], expected[DIGEST_TEXT_SIZE], found[DIGEST_TEXT_SIZE];
+    char name[64], expected[DIGEST_TEXT_SIZE], found[DIGEST_TEXT_SIZE];
     assert_int_equal(sscanf(line, "jpeg %63s %*d %*d %*s %64s", name, expected), 2);
-    snprintf(path, sizeof path, "tests/golden/jpeg/%s.jpg", name);
-    struct buffer data = repository_file(path);
+    struct buffer data = golden_jpeg(name);
     struct image image;
     struct error err;
     assert_int_equal(jpeg_decode(buffer_bytes(&data), 1000000, &image, &err), STATUS_OK);

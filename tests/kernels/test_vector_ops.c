@@ -13,6 +13,7 @@
 
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/cpu/vector_ops.h"
+#include "tests/support/draw.h"
 #include "tests/support/skip.h"
 
 enum { MOST = 3072, GUARD = 40 };
@@ -20,14 +21,6 @@ static const int lengths[] = {1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 100, 19
 #define FOR_LENGTHS(n)                                                                                       \
     for (size_t length = 0; length < sizeof lengths / sizeof lengths[0]; length++)                           \
         for (int n = lengths[length], once = 1; once; once = 0)
-
-static uint32_t state = 1;
-
-static float draw(void)
-{
-    state = state * 1664525u + 1013904223u;
-    return (float)(int32_t)state * 0x1p-31f;
-}
 
 static void draw_row(float *row, int count, float size)
 {
@@ -165,8 +158,7 @@ static void check_quantising(const struct vector_ops *ops)
     struct row_block row = {.rows = 1, .count = 197, .in = values, .out = bytes, .scales = scales};
     ops->to_bf16(in, 197, halves);
     for (int i = 0; i < 197; i++) {
-        uint32_t bits = (uint32_t)halves[i] << 16;
-        memcpy(&values[i], &bits, sizeof bits);
+        values[i] = from_bf16(halves[i]);
     }
     ops->quantise(&row);
     row.in = halves;
@@ -200,9 +192,7 @@ static void check_exponentials(const struct vector_ops *ops)
             near("bf16 sum", n, -1, inverse_bf16[row], inverse_expected[row], inverse_expected[row] * 4e-6f);
         }
         for (int i = 0; i < ROWS * stride; i++) {
-            uint32_t bits = (uint32_t)halves[i] << 16;
-            float half;
-            memcpy(&half, &bits, sizeof half);
+            float half = from_bf16(halves[i]);
             // Exponents up to 15 in float: 2^-21; a place between the rows stays as it was.
             near("exponential", n, i, found[i], expected[i], i % stride < n ? expected[i] * 0x1p-20f : 0.0f);
             if (i % stride < n)

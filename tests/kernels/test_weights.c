@@ -15,15 +15,14 @@
 
 #include "common/memory.h"
 #include "kernels/weights.h"
+#include "tests/support/process.h"
 
-static char folder[] = "/tmp/skinsight-weights-XXXXXX";
-static char path[64];
+static char folder[SCRATCH_SIZE], path[SCRATCH_SIZE + 8];
 
 static int make_folder(void **state)
 {
     (void)state;
-    if (!mkdtemp(folder))
-        return -1;
+    scratch_make(folder);
     snprintf(path, sizeof path, "%s/file", folder);
     return 0;
 }
@@ -31,8 +30,8 @@ static int make_folder(void **state)
 static int remove_folder(void **state)
 {
     (void)state;
-    unlink(path);
-    return rmdir(folder);
+    scratch_remove(folder);
+    return 0;
 }
 
 // A file of the given header and data_size bytes of data 0, 1, 2, ...; claimed: its length field.

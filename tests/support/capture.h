@@ -61,6 +61,14 @@ static inline int capture_program(const struct program *program, const char *lin
     return code;
 }
 
+static inline void write_file(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    assert_int_equal(fclose(file), 0);
+}
+
 static inline void expect_text(const char *text, const char *part)
 {
     if (!strstr(text, part))

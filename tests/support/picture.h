@@ -55,4 +55,12 @@ static inline struct buffer repository_file(const char *path)
     return data;
 }
 
+// One of those that make_preprocess.py wrote.
+static inline struct buffer golden_jpeg(const char *name)
+{
+    char path[128];
+    snprintf(path, sizeof path, "tests/golden/jpeg/%s.jpg", name);
+    return repository_file(path);
+}
+
 #endif

@@ -13,10 +13,11 @@
 
 #include "common/collect.h"
 #include "common/memory.h"
+#include "tests/support/process.h"
 #include "tests/support/skip.h"
 
 struct fixture {
-    char root[64];
+    char root[SCRATCH_SIZE];
     struct file_list list;
     int complaints;
     char last_complaint[512];
@@ -32,9 +33,7 @@ static void on_complaint(void *context, const char *sentence)
 static int set_up(void **state)
 {
     struct fixture *fixture = memory_alloc(sizeof *fixture);
-    const char *base = getenv("TMPDIR");
-    snprintf(fixture->root, sizeof fixture->root, "%.40s/collect-XXXXXX", base ? base : "/tmp");
-    assert_non_null(mkdtemp(fixture->root));
+    scratch_make(fixture->root);
     file_list_init(&fixture->list);
     *state = fixture;
     return 0;
@@ -43,12 +42,10 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
-    char *command = memory_format("rm -rf '%s'", fixture->root);
-    int removed = system(command);
-    free(command);
+    scratch_remove(fixture->root);
     file_list_release(&fixture->list);
     free(fixture);
-    return removed;
+    return 0;
 }
 
 static char *path_of(const struct fixture *fixture, const char *name)

@@ -94,14 +94,6 @@ static int run(const char *line)
     return capture_program(&worker, line, &out, &err);
 }
 
-static void write_file(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    fputs(text, file);
-    assert_int_equal(fclose(file), 0);
-}
-
 // Exit code 2, nothing run, nothing on standard output, and exactly this sentence.
 static void expect_usage(const char *line, const char *sentence)
 {

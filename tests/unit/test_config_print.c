@@ -50,14 +50,6 @@ static int run(const char *line)
     return capture_program(&worker, line, &out, &err);
 }
 
-static void write_file(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    fputs(text, file);
-    assert_int_equal(fclose(file), 0);
-}
-
 static int clear_environment(void **state)
 {
     (void)state;

@@ -14,28 +14,20 @@
 #include "common/memory.h"
 #include "kernels/model.h"
 #include "kernels/random_weights.h"
+#include "tests/support/process.h"
 #include "trainer/import.h"
 
-static char folder[] = "/tmp/skinsight-import-XXXXXX";
-static char source_path[64], model_path[64];
+static char folder[SCRATCH_SIZE], source_path[SCRATCH_SIZE + 8], model_path[SCRATCH_SIZE + 8];
 
 static void remove_model(void)
 {
-    static const char *const names[] = {"manifest.json", "known_answers.json", "model.safetensors",
-                                        "card.md"};
-    for (int i = 0; i < 4; i++) {
-        char path[128];
-        snprintf(path, sizeof path, "%s/%s", model_path, names[i]);
-        unlink(path);
-    }
-    rmdir(model_path);
+    scratch_remove(model_path);
 }
 
 static int make_folder(void **state)
 {
     (void)state;
-    if (!mkdtemp(folder))
-        return -1;
+    scratch_make(folder);
     snprintf(source_path, sizeof source_path, "%s/source", folder);
     snprintf(model_path, sizeof model_path, "%s/model", folder);
     return 0;
@@ -44,9 +36,8 @@ static int make_folder(void **state)
 static int remove_folder(void **state)
 {
     (void)state;
-    unlink(source_path);
-    remove_model();
-    return rmdir(folder);
+    scratch_remove(folder);
+    return 0;
 }
 
 // A file with an architecture's tensors, a head of the given rows (0: none) and one more tensor where it is

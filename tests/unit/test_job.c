@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/job.h"
+#include "tests/support/parsed_job.h"
 
 #define ID   "f81d4fae-7dec-11d0-a765-00a0c91e6bf6"
 #define SHA  "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -20,30 +20,10 @@
 
 enum { IMAGE_MOST = 3000 };
 
-struct parsed {
-    uint8_t *image; // memory of record.image
-    struct job_record record;
-    struct error err;
-    enum job_code code;
-};
-
-static void parse_bytes(struct parsed *parsed, const void *data, size_t size)
-{
-    parsed->image = NULL;
-    parsed->err.message[0] = '\0';
-    // An exact copy on the heap, so that a sanitizer sees any step past its end.
-    uint8_t *copy = malloc(size ? size : 1);
-    assert_non_null(copy);
-    memcpy(copy, data, size);
-    parsed->code = job_record_parse((struct bytes){copy, size}, IMAGE_MOST, &parsed->image, &parsed->record,
-                                    &parsed->err);
-    free(copy);
-}
-
 static void expect(const char *text, enum job_code code, const char *word)
 {
     struct parsed parsed;
-    parse_bytes(&parsed, text, strlen(text));
+    parse_bytes(&parsed, IMAGE_MOST, text, strlen(text));
     if (parsed.code != code || !strstr(parsed.err.message, word))
         fail_msg("%.200s\ngave %s, expected %s naming '%s': %s", text, job_code_name(parsed.code),
                  job_code_name(code), word, parsed.err.message);
@@ -63,7 +43,7 @@ static void test_full_record(void **state)
         "\"traceparent\": \"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\"}\n";
     static const uint8_t image[] = {0xff, 0xd8, 0xff, 0xe0, 0x00};
     struct parsed parsed;
-    parse_bytes(&parsed, text, sizeof text - 1);
+    parse_bytes(&parsed, IMAGE_MOST, text, sizeof text - 1);
     if (parsed.code != JOB_OK)
         fail_msg("%s", parsed.err.message);
     const struct job_record *record = &parsed.record;
@@ -88,7 +68,7 @@ static void test_least_record(void **state)
     (void)state;
     struct parsed parsed;
     const char *text = HEAD ",\"image_uri\":\"s3://bucket/images/a.jpg\",\"image_sha256\":\"" SHA "\"}";
-    parse_bytes(&parsed, text, strlen(text));
+    parse_bytes(&parsed, IMAGE_MOST, text, strlen(text));
     assert_int_equal(parsed.code, JOB_OK);
     assert_int_equal(parsed.record.image.size, 0);
     assert_string_equal(parsed.record.image_uri, "s3://bucket/images/a.jpg");
@@ -148,7 +128,7 @@ static void test_what_is_no_json(void **state)
         expect(texts[i], JOB_INVALID_JSON, "");
     static const char with_nul[] = HEAD IMG "}\0";
     struct parsed parsed;
-    parse_bytes(&parsed, with_nul, sizeof with_nul - 1);
+    parse_bytes(&parsed, IMAGE_MOST, with_nul, sizeof with_nul - 1);
     assert_int_equal(parsed.code, JOB_INVALID_JSON);
     free(parsed.image);
 }
@@ -257,7 +237,7 @@ static void test_bad_fields_are_named(void **state)
         struct parsed parsed;
         snprintf(text, sizeof text, HEAD "%s", bad_fields[i].rest[0] ? bad_fields[i].rest : "}");
         expect(text, JOB_INVALID_FIELD, bad_fields[i].word);
-        parse_bytes(&parsed, text, strlen(text));
+        parse_bytes(&parsed, IMAGE_MOST, text, strlen(text));
         assert_string_equal(parsed.record.request_id, ID); // the answer can name the request
         free(parsed.image);
     }
@@ -275,7 +255,7 @@ static void test_sentences_hold_no_values(void **state)
         char text[512];
         struct parsed parsed;
         snprintf(text, sizeof text, HEAD IMG "%s", rests[i]);
-        parse_bytes(&parsed, text, strlen(text));
+        parse_bytes(&parsed, IMAGE_MOST, text, strlen(text));
         assert_int_not_equal(parsed.code, JOB_OK);
         assert_true(parsed.err.message[0]);
         assert_null(strstr(parsed.err.message, "secret"));
@@ -306,13 +286,13 @@ static void test_request_id(void **state)
 
     struct parsed parsed; // known even where nothing else is right
     const char *text = "{\"request_id\":\"" ID "\",\"schema\":\"other\"}";
-    parse_bytes(&parsed, text, strlen(text));
+    parse_bytes(&parsed, IMAGE_MOST, text, strlen(text));
     assert_int_equal(parsed.code, JOB_UNSUPPORTED_SCHEMA);
     assert_string_equal(parsed.record.request_id, ID);
     free(parsed.image);
 
     text = HEAD IMG ",\"request_id\":\"00000000-0000-0000-0000-000000000000\"}"; // which of the two?
-    parse_bytes(&parsed, text, strlen(text));
+    parse_bytes(&parsed, IMAGE_MOST, text, strlen(text));
     assert_int_equal(parsed.code, JOB_INVALID_FIELD);
     assert_string_equal(parsed.record.request_id, "");
     free(parsed.image);
@@ -353,7 +333,7 @@ static void test_image_sizes(void **state)
     assert_non_null(text);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         struct parsed parsed;
-        parse_bytes(&parsed, text, with_image(text, sizes[i]));
+        parse_bytes(&parsed, IMAGE_MOST, text, with_image(text, sizes[i]));
         enum job_code code = sizes[i] > IMAGE_MOST ? JOB_IMAGE_TOO_LARGE : JOB_OK;
         assert_int_equal(parsed.code, sizes[i] == 0 ? JOB_IMAGE_UNDECODABLE : code);
         if (parsed.code == JOB_OK)

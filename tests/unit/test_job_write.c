@@ -10,29 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/job.h"
+#include "tests/support/parsed_job.h"
 
 enum { IMAGE_MOST = 10000 };
-
-struct parsed {
-    uint8_t *image; // memory of record.image
-    struct job_record record;
-    struct error err;
-    enum job_code code;
-};
-
-static void parse_bytes(struct parsed *parsed, const void *data, size_t size)
-{
-    parsed->image = NULL;
-    parsed->err.message[0] = '\0';
-    // An exact copy on the heap, so that a sanitizer sees any step past its end.
-    uint8_t *copy = malloc(size ? size : 1);
-    assert_non_null(copy);
-    memcpy(copy, data, size);
-    parsed->code = job_record_parse((struct bytes){copy, size}, IMAGE_MOST, &parsed->image, &parsed->record,
-                                    &parsed->err);
-    free(copy);
-}
 
 static uint64_t random_state = 20261123;
 
@@ -122,7 +102,7 @@ static void test_reading_undoes_writing(void **state)
         buffer_clear(&out);
         if (job_record_write(&record, &out, &err) != STATUS_OK)
             fail_msg("record %d: %s", i, err.message);
-        parse_bytes(&parsed, out.data, out.size);
+        parse_bytes(&parsed, IMAGE_MOST, out.data, out.size);
         if (parsed.code != JOB_OK)
             fail_msg("record %d: %s\n%.*s", i, parsed.err.message, (int)out.size, (const char *)out.data);
         assert_same(&record, &parsed.record);
@@ -144,12 +124,12 @@ static void test_no_byte_changed_or_missing_breaks_the_reader(void **state)
     assert_int_equal(job_record_write(&record, &out, &err), STATUS_OK);
     size_t most = out.size < 1500 ? out.size : 1500;
     for (size_t i = 0; i < most; i++) {
-        parse_bytes(&parsed, out.data, i);
+        parse_bytes(&parsed, IMAGE_MOST, out.data, i);
         assert_int_equal(parsed.code, JOB_INVALID_JSON);
         free(parsed.image);
         uint8_t before = out.data[i];
         out.data[i] = (uint8_t)random_below(256);
-        parse_bytes(&parsed, out.data, out.size);
+        parse_bytes(&parsed, IMAGE_MOST, out.data, out.size);
         free(parsed.image);
         out.data[i] = before;
     }

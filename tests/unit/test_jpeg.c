@@ -16,13 +16,6 @@
 
 enum { MAX_PIXELS = 1000000, MIN_JPEGS = 12, MIN_REFUSED = 4 };
 
-static struct buffer golden_jpeg(const char *name)
-{
-    char path[128];
-    snprintf(path, sizeof path, "tests/golden/jpeg/%s.jpg", name);
-    return repository_file(path);
-}
-
 static void check_decoded(const char *name, int width, int height, const char *expected)
 {
     struct buffer data = golden_jpeg(name);

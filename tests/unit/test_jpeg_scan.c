@@ -21,13 +21,6 @@ static const char *const taken[] = {"s420", "s422",   "s444",      "odd_420",   
 static const char *const left_to_libjpeg[] = {"progressive", "progressive_grey", "without_end"};
 static const char *const out_of_order[] = {"damaged_restart"};
 
-static struct buffer golden_jpeg(const char *name)
-{
-    char path[128];
-    snprintf(path, sizeof path, "tests/golden/jpeg/%s.jpg", name);
-    return repository_file(path);
-}
-
 static void on_error(j_common_ptr jpeg)
 {
     char text[JMSG_LENGTH_MAX];

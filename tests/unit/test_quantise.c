@@ -16,6 +16,7 @@
 #include "common/memory.h"
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/model.h"
+#include "tests/support/process.h"
 #include "tests/support/skip.h"
 #include "trainer/import.h"
 #include "trainer/quantise.h"
@@ -23,8 +24,10 @@
 
 enum { COPIES = 4, FILES = 8, VIEW_SIZE = 224 * 224 * 3 };
 
-static char folder[] = "/tmp/skinsight-quantise-XXXXXX";
-static char images[64], others[64], model[64], calibrated[64];
+enum { PATH_SIZE = SCRATCH_SIZE + 16 };
+
+static char folder[SCRATCH_SIZE];
+static char images[PATH_SIZE], others[PATH_SIZE], model[PATH_SIZE], calibrated[PATH_SIZE];
 static int complaints;
 
 static void complain(void *context, const char *sentence)
@@ -58,8 +61,7 @@ static int make_folder(void **state)
     (void)state;
     struct error err;
     struct import_result result;
-    if (!mkdtemp(folder))
-        return -1;
+    scratch_make(folder);
     snprintf(images, sizeof images, "%s/images", folder);
     snprintf(others, sizeof others, "%s/others", folder);
     snprintf(model, sizeof model, "%s/model", folder);
@@ -75,10 +77,8 @@ static int make_folder(void **state)
 static int remove_folder(void **state)
 {
     (void)state;
-    char *command = memory_format("rm -r '%s'", folder);
-    int result = system(command);
-    free(command);
-    return result;
+    scratch_remove(folder);
+    return 0;
 }
 
 static enum status quantise_on(const char *pictures, const char *from, const char *to,
@@ -109,7 +109,7 @@ static enum precision open_and_run(const char *directory, const char *precision,
 {
     struct error err = {""};
     struct engine engine;
-    char model_setting[128], precision_setting[64];
+    char model_setting[PATH_SIZE + 8], precision_setting[64];
     snprintf(model_setting, sizeof model_setting, "model=%s", directory);
     snprintf(precision_setting, sizeof precision_setting, "precision=%s", precision);
     const char *const settings[] = {model_setting, precision_setting, "backend=cpu", "threads=2"};

@@ -2,7 +2,7 @@
 // runs it.
 //
 //     bench_gpu check
-//         small networks, vit_tiny, resnet18, efficientnet_b4: every precision, batches, slots
+//         small networks, vit_tiny, resnet18, efficientnet_b4: every precision, batches, slots; NVML
 //     bench_gpu time ARCHITECTURE PRECISION BATCH...
 //         one line for each batch size
 //
@@ -13,6 +13,7 @@
 
 #include "common/clock.h"
 #include "kernels/cpu/plain.h"
+#include "kernels/cuda/plugin.h"
 #include "tests/support/mini_cnn.h"
 #include "tests/support/value_range.h"
 
@@ -138,6 +139,20 @@ static void check_network(struct backend *cuda, struct backend *reference, const
     free_views(views);
 }
 
+// NVML comes with the driver, so its figures have to be there.
+static void check_figures(struct backend *cuda)
+{
+    struct gpu_figures figures;
+    bool there = cuda_plugin_figures(cuda, &figures);
+    if (there)
+        printf("%d %% busy, %lld of %lld MiB, %d C, %d of %d mW, %d of %d MHz, %lld memory errors\n",
+               figures.utilisation_percent, (long long)figures.memory_used >> 20,
+               (long long)figures.memory_total >> 20, figures.temperature_c, figures.power_mw,
+               figures.power_limit_mw, figures.clock_mhz, figures.clock_max_mhz,
+               (long long)figures.ecc_uncorrected);
+    report("figures of the GPU that are missing", !there, 0);
+}
+
 static int check(void)
 {
     static const int shapes[][2] = {{64, 1}, {128, 2}, {96, 4}, {192, 3}}; // width, heads
@@ -163,6 +178,7 @@ static int check(void)
         network_free(network);
     }
     must(cuda->ops->health(cuda, &err), &err);
+    check_figures(cuda);
     backend_close(cpu);
     backend_close(plain);
     backend_close(cuda);

@@ -11,7 +11,7 @@
 #                               version 580 or newer, cuBLASLt of CUDA 13 (found in the toolkit, or beside PyTorch), and
 #                               for the peers PyTorch. Logs go to OUT (default DIR/out); a summary is printed last.
 #                               Parts, all without any named, each with the time that is left:
-#                   checks      every check, with the library's products and with our own
+#                   checks      every check, with the library's products, with our own and with tuned ones
 #                   times       batch 1 to 256 in each precision: untuned, tuned, own products
 #                   peers       PyTorch, in what is left but for the sanitizer's two minutes
 #                   sanitizer   compute-sanitizer where it is there (racecheck, synccheck, memcheck)
@@ -91,6 +91,8 @@ checks() {
     check maps 60 "$from/gpu_test_maps"
     check check 90 "$from/bench_gpu" check
     check check-own 90 SKINSIGHT_CUDA_PRODUCTS=own "$from/bench_gpu" check
+    rm -f "$out/checked.txt" # else nothing is tuned
+    check check-tuned 90 SKINSIGHT_CUDA_TUNE=1 SKINSIGHT_CUDA_TUNING="$out/checked.txt" "$from/bench_gpu" check
 }
 
 times() {

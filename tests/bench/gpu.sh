@@ -8,8 +8,8 @@
 #                               `cmake --preset cuda && cmake --build --preset cuda`.
 #   gpu.sh run DIR [OUT [PART...]]
 #                               on the machine with the GPU, which needs no network and no compiler: a driver of
-#                               version 580 or newer, cuBLASLt of CUDA 13 (found in the toolkit, or beside PyTorch), and
-#                               for the peers PyTorch. Logs go to OUT (default DIR/out); a summary is printed last.
+#                               version 580 or newer, cuBLASLt of CUDA 13 (found where it was built with, in a toolkit,
+#                               or beside PyTorch), and for the peers PyTorch. Logs go to OUT (default DIR/out); a summary is printed last.
 #                               Parts, all without any named, each with the time that is left:
 #                   checks      every check, with the library's products, with our own and with tuned ones
 #                   times       batch 1 to 256 in each precision: untuned, tuned, own products
@@ -44,7 +44,9 @@ pack() { # DIR BUILD
 
 find_cublas() { # prints the folder of libcublasLt.so.13
     local python=${PYTHON:-python3} folder
-    for folder in "${SKINSIGHT_CUDA_ROOT:-/nonexistent}/lib64" /usr/local/cuda/lib64 /usr/local/cuda-13*/lib64 \
+    for folder in "${SKINSIGHT_CUDA_ROOT:-/nonexistent}/lib64" \
+        "$(ldd "$from/libskinsight_cuda.so" | sed -n 's|.*=> \(/.*\)/libcublasLt.*|\1|p')" \
+        /usr/local/cuda/lib64 /usr/local/cuda-13*/lib64 \
         "$("$python" -c 'import nvidia.cu13 as m; print(list(m.__path__)[0] + "/lib")' 2>/dev/null)" \
         "$("$python" -c 'import nvidia.cublas as m; print(list(m.__path__)[0] + "/lib")' 2>/dev/null)"; do
         if [ -e "$folder/libcublasLt.so.13" ]; then

@@ -179,6 +179,21 @@ def test_keys(stack):
         expect_equal(sum("prediction" in answer for answer in answers), len(keys) + 1, "good jobs answered")
 
 
+def test_key_over_the_limit(stack):
+    """64 KiB come back; a byte more is told of, and left out where the broker might refuse it."""
+    with stack.fleet("long-key", partitions=1) as fleet:
+        start(fleet)
+        jobs = [(b"k" * 65536, encoded(job())), (b"k" * 65537, encoded(job()))]
+        fleet.write_jobs(jobs)
+        answers = [(json.loads(record.value), record.key) for record in fleet.wait_answers(2)]
+        found = {answer["provenance"]["source"]["offset"]: (key, answer.get("error", {}).get("code"))
+                 for answer, key in answers}
+        expect_equal(found, {0: (jobs[0][0], None), 1: (None, "invalid_field")}, "keys and codes")
+        letter, = fleet.read("dead_letters_topic")
+        expect(letter.key is None and letter.value == jobs[1][1] and letter.headers.get("key_omitted") == b"true",
+               f"the dead letter: key {letter.key!r}, headers {letter.headers}")
+
+
 def test_null_value(stack):
     """A tombstone is a record like any other."""
     with stack.fleet("tombstone", partitions=1) as fleet:
@@ -275,5 +290,5 @@ def test_stored_images_in_s3(stack):
 
 
 if __name__ == "__main__":
-    harness.main([test_records, test_keys, test_null_value, test_stored_images_in_files, test_stored_images_in_s3],
-                 "kafka", "s3")
+    harness.main([test_records, test_keys, test_key_over_the_limit, test_null_value, test_stored_images_in_files,
+                  test_stored_images_in_s3], "kafka", "s3")

@@ -55,7 +55,7 @@ def test_second_sigterm(stack):
         wait_until(lambda: "event=stopping" in worker.log_text(), "the drain begins")
         begun = time.monotonic()
         worker.terminate()
-        worker.wait_exit(3)
+        expect_equal(worker.wait_exit(3), 1, "exit code after the second SIGTERM")
         print(f"gone {time.monotonic() - begun:.2f} s after the second SIGTERM", flush=True)
         fleet.start("after", backend="simulated", instance="d", environment={"SKINSIGHT_SIMULATED_US": "0,1000"})
         chaos.wait_all(fleet, None, jobs, 60)

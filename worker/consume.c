@@ -394,9 +394,9 @@ void consume_run(struct consume *consume)
 {
     struct worker *worker = consume->worker;
     struct error err;
+    atomic_store(&worker->phase, PHASE_JOINING);
     if (member_subscribe(worker, &err) != STATUS_OK)
         worker_fail(worker, &err);
-    atomic_store(&worker->phase, PHASE_RUNNING);
     while (!atomic_load(&worker->pipeline_done)) {
         if (shutdown_requested() && !worker->stopping)
             begin_stop(consume);

@@ -19,7 +19,8 @@ static enum status make_consumer(struct worker *worker, member_rebalance *on_reb
     char session[24], heartbeat[24];
     int64_t session_ms = config_integer(worker->config, "session_timeout_ms");
     snprintf(session, sizeof session, "%" PRId64, session_ms);
-    snprintf(heartbeat, sizeof heartbeat, "%" PRId64, session_ms / 5 < 3000 ? session_ms / 5 : 3000);
+    // A member hears of a rebalance with a heartbeat: until then the group waits, and so do its records.
+    snprintf(heartbeat, sizeof heartbeat, "%" PRId64, session_ms / 5 < 500 ? session_ms / 5 : 500);
     const char *instance = config_text(worker->config, "instance");
     const struct kafka_setting settings[] = {
         {"group.id", config_text(worker->config, "group")},

@@ -28,8 +28,10 @@ static bool say_healthy(void *context, char *reason, size_t size)
 
 static void say_phase(struct worker *worker, int phase, char *reason, size_t size)
 {
-    static const char *const names[] = {
-        [PHASE_STARTING] = "starting", [PHASE_RUNNING] = "running", [PHASE_STOPPING] = "stopping"};
+    static const char *const names[] = {[PHASE_STARTING] = "starting",
+                                        [PHASE_JOINING] = "joining the consumer group",
+                                        [PHASE_RUNNING] = "running",
+                                        [PHASE_STOPPING] = "stopping"};
     pthread_mutex_lock(&worker->waiting_lock);
     bool waiting = phase == PHASE_NO_BROKER || phase == PHASE_NO_TOPICS || phase == PHASE_NO_OFFSETS;
     snprintf(reason, size, "%s", waiting ? worker->waiting_for.message : names[phase]);
@@ -41,7 +43,7 @@ static bool say_ready(void *context, char *reason, size_t size)
     struct worker *worker = context;
     int phase = atomic_load(&worker->phase), device = atomic_load(&worker->device);
     const char *hanging = watchdog_hanging(worker->watchdog);
-    bool out = phase == PHASE_RUNNING && member_is_out(worker, reason, size);
+    bool out = (phase == PHASE_JOINING || phase == PHASE_RUNNING) && member_is_out(worker, reason, size);
     if (hanging)
         snprintf(reason, size, "stage %s hangs", hanging);
     else if (device == DEVICE_LOST)

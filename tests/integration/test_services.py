@@ -9,6 +9,7 @@ import hashlib
 import json
 import pathlib
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -127,6 +128,19 @@ def test_broker_killed(stack):
         fleet.wait_answers(200)
         fleet.check(jobs=200)
         expect(worker.alive(), "the worker is gone")
+
+
+def test_joining(stack):
+    """A worker that the group has not let in yet is not ready: another member that must hear of it does not answer."""
+    with stack.fleet("joining") as fleet:
+        first = fleet.start("first", session_timeout_ms=30000).wait_ready()
+        first.process.send_signal(signal.SIGSTOP)
+        second = fleet.start("second", session_timeout_ms=30000)
+        wait_until(lambda: second.get("/readyz") == (503, "joining the consumer group\n"), "the second one joins")
+        first.process.send_signal(signal.SIGCONT)
+        second.wait_ready()
+        partitions = [worker.metric("skinsight_assigned_partitions") for worker in (first, second)]
+        expect_equal(partitions, [4, 4], "partitions")
 
 
 def test_broker_away(stack):
@@ -341,4 +355,4 @@ def test_killed_workers(stack):
 if __name__ == "__main__":
     harness.main([test_broker_absent, test_odd_paths, test_redis_absent_killed_and_back,
                   test_folder_that_cannot_be_written, test_s3_killed, test_damaged_models,
-                  test_orderly_stop, test_killed_workers, test_broker_killed, test_broker_away])
+                  test_orderly_stop, test_killed_workers, test_broker_killed, test_broker_away, test_joining])

@@ -138,38 +138,55 @@ struct division {
     int threads;
 };
 
-// The tile's sums are fresh in the first-level cache.
-static void finish_tile(const struct gemm_call *call, int image, int row, int rows, int panel,
-                        const void *tile)
+// How the tiles of one image and panel end, as for its first row.
+static struct epilogue epilogue_of(const struct gemm_call *call, int image, int panel)
 {
     const struct gemm_weights *weights = call->weights;
     int columns = weights->kernel->panel_columns, first = panel * columns;
-    size_t out = (size_t)(first - call->first_panel * columns), r = (size_t)row, i = (size_t)image;
+    size_t out = (size_t)(first - call->first_panel * columns), i = (size_t)image;
     size_t size = call->output == GEMM_OUTPUT_BF16 ? 2 : 4;
     struct epilogue epilogue = {
-        .rows = rows,
         .columns = weights->n - first < columns ? weights->n - first : columns,
         .tile_stride = columns,
         .bias = weights->bias + first,
         .gelu = call->gelu,
         .residual_stride = call->residual_stride,
         .output = call->output,
-        .c = (char *)call->c + i * call->c_image_stride + r * call->c_stride + out * size,
+        .c = (char *)call->c + i * call->c_image_stride + out * size,
         .c_stride = call->c_stride,
         .row_scale_stride = call->row_scale_stride,
     };
     if (call->residual)
-        epilogue.residual = (const float *)((const char *)call->residual + i * call->residual_image_stride +
-                                            r * call->residual_stride) +
-                            out;
+        epilogue.residual =
+            (const float *)((const char *)call->residual + i * call->residual_image_stride) + out;
     if (weights->scale) {
         epilogue.column_scale = weights->scale + first;
         epilogue.column_sums = weights->sums + first;
         epilogue.row_scales =
-            (const struct row_scale *)((const char *)call->row_scales + i * call->row_scale_image_stride +
-                                       r * call->row_scale_stride);
+            (const struct row_scale *)((const char *)call->row_scales + i * call->row_scale_image_stride);
     }
-    call->ops->epilogue(tile, &epilogue);
+    return epilogue;
+}
+
+static void move_down(struct epilogue *epilogue, int rows)
+{
+    size_t r = (size_t)rows;
+    epilogue->c = (char *)epilogue->c + r * epilogue->c_stride;
+    if (epilogue->residual)
+        epilogue->residual =
+            (const float *)((const char *)epilogue->residual + r * epilogue->residual_stride);
+    if (epilogue->row_scales)
+        epilogue->row_scales =
+            (const struct row_scale *)((const char *)epilogue->row_scales + r * epilogue->row_scale_stride);
+}
+
+// So that the lines which the tile's end writes come while its sums are computed.
+static void fetch_output(const struct epilogue *epilogue, int rows)
+{
+    size_t size = (size_t)epilogue->columns * (epilogue->output == GEMM_OUTPUT_BF16 ? 2 : 4);
+    for (int row = 0; row < rows; row++)
+        for (size_t at = 0; at < size; at += ALIGNMENT)
+            __builtin_prefetch((char *)epilogue->c + (size_t)row * epilogue->c_stride + at, 1);
 }
 
 // What this thread is likely to need after this unit: the others take the units in between.
@@ -178,6 +195,12 @@ static const char *next_panel(const struct division *division, int unit)
     const struct gemm_call *call = division->call;
     int next = call->first_panel + (unit + division->threads) % call->panel_count;
     return (const char *)call->weights->data + (size_t)next * call->weights->panel_size;
+}
+
+// Rows are spread evenly over tiles, so that none is nearly empty.
+static int first_row(const struct division *division, int tile)
+{
+    return (int)((int64_t)division->call->rows * tile / division->tiles);
 }
 
 static void run_unit(void *context, int unit, int thread)
@@ -198,17 +221,22 @@ static void run_unit(void *context, int unit, int thread)
     int tiles = end - tile, steps = tiles * ((weights->k + kernel->group - 1) / kernel->group);
     struct gemm_ahead ahead = {next_panel(division, unit),
                                (weights->panel_size + (size_t)steps - 1) / (size_t)steps};
+    struct epilogue epilogue = epilogue_of(call, image, panel);
+    move_down(&epilogue, first_row(division, tile));
     for (; tile < end; tile++) {
-        int row = (int)((int64_t)call->rows * tile / division->tiles);
-        int rows = (int)((int64_t)call->rows * (tile + 1) / division->tiles) - row;
+        int row = first_row(division, tile), rows = first_row(division, tile + 1) - row;
+        fetch_output(&epilogue, rows);
         kernel->cores[rows](a + (size_t)row * call->a_stride, call->a_stride, w, weights->k, sums,
                             kernel->panel_columns, ahead);
         ahead.at = (const char *)ahead.at + weights->panel_size / (size_t)tiles;
-        finish_tile(call, image, row, rows, panel, sums);
+        // The tile's sums are fresh in the first-level cache.
+        epilogue.rows = rows;
+        call->ops->epilogue(sums, &epilogue);
+        move_down(&epilogue, rows);
     }
 }
 
-// Rows are spread evenly over tiles, tiles over blocks, so that no tile is nearly empty.
+// Tiles are spread evenly over blocks.
 void gemm_run(struct team *team, const struct gemm_call *call)
 {
     const struct gemm_kernel *kernel = call->weights->kernel;

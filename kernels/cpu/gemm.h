@@ -27,7 +27,8 @@ struct row_scale {
 };
 
 // What the next tiles will read, so that it comes from memory while this one is computed: every step of the
-// core fetches one line at `at` into the second-level cache and moves on by `step` bytes.
+// core fetches one line at `at`, which must be mapped memory, into the second-level cache and moves on by
+// `step` bytes.
 struct gemm_ahead {
     const void *at;
     size_t step;

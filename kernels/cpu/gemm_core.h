@@ -15,8 +15,9 @@
 
 enum { GEMM_VECTOR = sizeof(gemm_vector), GEMM_STEP_BYTES = GEMM_GROUP * sizeof(GEMM_ELEMENT) };
 
-// Weights are fetched this many bytes ahead: about the latency of the second-level cache.
-enum { GEMM_PREFETCH = 24 * 2 * GEMM_VECTOR };
+// Weights are fetched this many bytes ahead: about the latency of the second-level cache. A step reads one
+// line of them, or two.
+enum { GEMM_LINE = 64, GEMM_PREFETCH = 24 * 2 * GEMM_VECTOR };
 
 #define GEMM_FOR_1(X)  X(0)
 #define GEMM_FOR_2(X)  GEMM_FOR_1(X) X(1)
@@ -61,7 +62,8 @@ enum { GEMM_PREFETCH = 24 * 2 * GEMM_VECTOR };
         for (int step = 0; step < k / GEMM_GROUP; step++) {                                                  \
             gemm_vector w0 = gemm_load(weights), w1 = gemm_load(weights + GEMM_VECTOR);                      \
             __builtin_prefetch(weights + GEMM_PREFETCH);                                                     \
-            __builtin_prefetch(weights + GEMM_PREFETCH + GEMM_VECTOR);                                       \
+            if (2 * GEMM_VECTOR > GEMM_LINE)                                                                 \
+                __builtin_prefetch(weights + GEMM_PREFETCH + GEMM_LINE);                                     \
             __builtin_prefetch(next, 0, 2);                                                                  \
             next += ahead.step;                                                                              \
             GEMM_FOR_##rows(GEMM_STEP);                                                                      \

@@ -45,7 +45,7 @@ const struct option config_options[] = {
     {"precision", CHOICE("auto|fp32|fp16|bf16|int8"), .initial = "fp32", .programs = W,
      .help = "number format of the network; auto: what quantise found near to fp32"},
     {"threads", INTEGER(0, 1024), .initial = "0", .programs = W | T, .value = "N",
-     .help = "threads that compute on the CPU; 0: every core"},
+     .help = "threads that compute on the CPU; 0: every core that mask and quota leave"},
 
     {"cache", TEXT(1), .initial = "none", .programs = W, .value = "URL",
      .help = "redis://[user:password@]host[:port][/database], or none"},

@@ -5,9 +5,9 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "common/clock.h"
+#include "common/processors.h"
 #include "worker/health.h"
 #include "worker/stages.h"
 #include "worker/watchdog.h"
@@ -92,7 +92,7 @@ static int thread_count(const struct worker *worker, enum stage_id id)
         return 1;
     int count = (int)config_integer(worker->config, stages[id].threads_option);
     if (count == 0)
-        count = (int)(sysconf(_SC_NPROCESSORS_ONLN) / 2);
+        count = processors_usable() / 2;
     return count < 1 ? 1 : count > STAGE_MAX_THREADS ? STAGE_MAX_THREADS : count;
 }
 

@@ -1,8 +1,7 @@
 // cpu_backend.c: opens the processor as a device: the fast executor where it has vectors, else the plain one.
 #include "kernels/cpu/cpu_backend.h"
 
-#include <sched.h>
-
+#include "common/processors.h"
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/cpu/fast.h"
 #include "kernels/cpu/plain.h"
@@ -10,8 +9,7 @@
 
 static int usable_cores(void)
 {
-    cpu_set_t set;
-    int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    int cores = processors_usable();
     return cores < TEAM_MAX_THREADS ? cores : TEAM_MAX_THREADS;
 }
 

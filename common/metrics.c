@@ -52,7 +52,8 @@ static const char *const calls[] = {"read", "write"};
 static const char *const services[] = {"redis", "object_reads", "object_writes"};
 static const char *const powers[] = {"drawn", "limit"};
 static const char *const clocks[] = {"now", "most"};
-static const char *const stages[] = {"fetch", "decode", "batch", "infer", "postprocess", "publish", "total"};
+static const char *const stages[] = {"fetch", "load",        "decode",  "batch",
+                                     "infer", "postprocess", "publish", "total"};
 
 static const double batch_sizes[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 0};
 // 0.03 to 0.5 s are the limits of the latency budget, so that shares below them can be read off.

@@ -49,6 +49,7 @@ enum metric {
 
 enum metric_stage {
     METRIC_STAGE_FETCH,
+    METRIC_STAGE_LOAD,
     METRIC_STAGE_DECODE,
     METRIC_STAGE_BATCH,
     METRIC_STAGE_INFER,

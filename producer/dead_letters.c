@@ -23,6 +23,7 @@ const struct option dead_letters_flags[] = {
      .help = "only jobs that came from this topic"},
     {"request_id", OPTION_TEXT, .initial = "", .max = JOB_REQUEST_ID_SIZE - 1, .value = "UUID",
      .help = "only this job"},
+    {"all", OPTION_SWITCH, .help = "replay: jobs that failed at any time; it has --since or this"},
     {"dry_run", OPTION_SWITCH, .help = "replay: say what would be sent, and send nothing"},
     {"force_killers", OPTION_SWITCH, .help = "replay: also send jobs that ended their worker"},
     {"json", OPTION_SWITCH, .help = "print one line of JSON for each letter instead of a table"},
@@ -68,6 +69,18 @@ static bool is_error_code(const char *text)
     return false;
 }
 
+// A letter stays where it is when it has been sent again, and nothing says that it was: whoever replays has
+// to say from when on, so that the same letters don't go out, and get one answer more, each time.
+static enum status check_replay(const struct config *config, struct error *err)
+{
+    bool all = config_switch(config, "all"), since = *config_text(config, "since") != '\0';
+    if (all != since)
+        return STATUS_OK;
+    return error_set(err, STATUS_REJECTED,
+                     "replay needs either --since or --all: it sends every letter it finds again, those too "
+                     "that it has sent before");
+}
+
 // Everything that is wrong usage.
 static enum status read_arguments(struct dead_letters *run, struct error *err)
 {
@@ -76,8 +89,11 @@ static enum status read_arguments(struct dead_letters *run, struct error *err)
     run->replay = strcmp(action, "replay") == 0;
     if (!run->replay && strcmp(action, "list") != 0)
         return error_set(err, STATUS_REJECTED, "'%s' is neither list nor replay", action);
-    if (!run->replay && (config_switch(config, "dry_run") || config_switch(config, "force_killers")))
-        return error_set(err, STATUS_REJECTED, "--dry-run and --force-killers belong to replay");
+    if (!run->replay && (config_switch(config, "all") || config_switch(config, "dry_run") ||
+                         config_switch(config, "force_killers")))
+        return error_set(err, STATUS_REJECTED, "--all, --dry-run and --force-killers belong to replay");
+    if (run->replay && check_replay(config, err) != STATUS_OK)
+        return STATUS_REJECTED;
     run->filter = (struct letter_filter){.reason = config_text(config, "reason"),
                                          .topic = config_text(config, "topic"),
                                          .request_id = config_text(config, "request_id")};
@@ -177,6 +193,20 @@ static void tell_left_out(struct dead_letters *run)
                     plural(run->list.counts[fate]), sentences[fate]);
 }
 
+// For the next replay.
+static void tell_since(const struct letter_list *list)
+{
+    char moment[MOMENT_TEXT_SIZE];
+    int64_t newest = -1;
+    for (size_t i = 0; i < list->count; i++)
+        if (list->entries[i].fate == LETTER_SENT && list->entries[i].letter.failed_at > newest)
+            newest = list->entries[i].letter.failed_at;
+    if (newest < 0)
+        return;
+    moment_format(newest + 1, moment);
+    fprintf(stderr, "skinsight-producer: --since %s leaves out what was sent now\n", moment);
+}
+
 static int replay_letters(struct dead_letters *run)
 {
     const struct config *config = run->config;
@@ -206,6 +236,7 @@ static int replay_letters(struct dead_letters *run)
         report_trouble(&run->report, "%s", err.message);
     report_finish(&run->report, "%zu of %zu letter%s sent in %.1f s", counts[LETTER_SENT], run->list.count,
                   plural(run->list.count), (double)(clock_monotonic_us() - start_us) / 1e6);
+    tell_since(&run->list);
     return whole && counts[LETTER_SENT] == chosen ? EXIT_DONE : EXIT_FAILED;
 }
 

@@ -58,7 +58,7 @@ struct submission {
     struct answers *answers; // NULL without --wait
     struct report report;
     int wake_fd;         // readable when a Kafka client has something
-    int64_t progress_ms; // when the last file was sent or the last word came from the broker
+    int64_t progress_ms; // when the last file was read or sent, or the last word came from the broker
     int64_t start_us;
     size_t handled; // files tried
     size_t unsent;  // of these, files that could not become a job
@@ -235,6 +235,7 @@ static void send_file(struct submission *submission, const char *path)
     enum status status = request_make(&submission->requests, path, request_id, &value, &err);
     // Once the object store has used up the time-out for one image, the next ones get a single try each.
     submission->requests.options.store_timeout_ms = status == STATUS_RETRY ? 0 : submission->timeout_ms;
+    submission->progress_ms = clock_monotonic_ms(); // that time was the store's, not the broker's
     if (status == STATUS_OK) {
         struct ledger_entry *entry = ledger_add(&submission->ledger, path, request_id);
         status = send_job(submission, entry, value, &err);

@@ -1,4 +1,4 @@
-// batch.c: stage 3. While the device is busy, jobs gather; when it is free, what has gathered goes: a device
+// batch.c: stage 4. While the device is busy, jobs gather; when it is free, what has gathered goes: a device
 // never idles while a job waits, except batch_delay_ms for company that is on its way. A batch is cut short
 // where its expected time would cost a job its deadline. Thread: one.
 #include "worker/batch.h"

@@ -72,7 +72,7 @@ static bool is_ours(struct worker *worker, const struct job *job)
     return ours;
 }
 
-// So that urgent jobs get past those that wait, one thread is left over.
+// So that urgent jobs get past those that wait, one thread of fetch and one of load are left over.
 static bool may_wait(struct worker *worker)
 {
     int others = (int)config_integer(worker->config, "fetch_threads") - 1;

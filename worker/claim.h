@@ -1,7 +1,7 @@
 // claim.h: single flight across workers. Whoever misses an image in the cache claims it there before it
 // computes it; a worker that finds it claimed waits for the answer instead. Nobody waits longer than about an
-// inference takes here, never when that would cost a deadline, and one fetch thread never waits: a claim is a
-// hint, and what comes of ignoring it is an image computed twice.
+// inference takes here, never when that would cost a deadline, and one thread each of fetch and load never
+// waits: a claim is a hint, and what comes of ignoring it is an image computed twice.
 //
 // Key: "skinsight-claim:" + the cache key. Value: the owner's number. It expires after twice the time that
 // its maker would wait. One that expired and was taken by another worker may be deleted by its first owner:

@@ -28,8 +28,6 @@ enum {
 struct consume {
     struct worker *worker;
     struct job *held[TOPIC_COUNT]; // a job that found no room; its topic is paused
-    int64_t intake_limit_bytes;    // of records in the pipeline
-    int intake_limit_jobs;
     bool paused[TOPIC_COUNT];
     unsigned turns; // of retry_held
 };
@@ -76,8 +74,6 @@ enum status consume_open(struct consume **consume, struct worker *worker, struct
 {
     struct consume *made = memory_alloc(sizeof *made);
     made->worker = worker;
-    made->intake_limit_bytes = config_integer(worker->config, "intake_limit_bytes");
-    made->intake_limit_jobs = (int)config_integer(worker->config, "intake_limit_jobs");
     enum status status = member_open(worker, on_rebalance, err);
     if (status != STATUS_OK) {
         free(made);
@@ -225,20 +221,18 @@ static void put_back(struct consume *consume, struct job *job)
 static void count_taken(struct worker *worker, struct job *job)
 {
     job->taken = true;
-    job->taken_bytes = job->value.size;
     atomic_fetch_add(&worker->unfinished, 1);
-    atomic_fetch_add(&worker->unfinished_bytes, (long long)job->taken_bytes);
+    worker_count_bytes(worker, job);
     metrics_add(METRIC_JOBS_CONSUMED, job->topic, 1);
 }
 
 // How many jobs may be in the pipeline, and how many bytes. After deaths few; then one, alone in the process.
-static bool has_room(const struct consume *consume)
+static bool has_room(struct worker *worker)
 {
-    struct worker *worker = consume->worker;
-    const int limits[] = {consume->intake_limit_jobs, OFFSETS_WARY_JOBS, 1};
+    const int limits[] = {worker->intake_limit_jobs, OFFSETS_WARY_JOBS, 1};
     int unfinished = atomic_load(&worker->unfinished);
-    bool light = unfinished == 0 || atomic_load(&worker->unfinished_bytes) <= consume->intake_limit_bytes;
-    return light && unfinished < limits[assignment_caution(&worker->assignment)];
+    return (unfinished == 0 || worker_has_bytes(worker)) &&
+           unfinished < limits[assignment_caution(&worker->assignment)];
 }
 
 // Writes down that the record is about to run alone, so that a death from now on counts against it.
@@ -277,7 +271,7 @@ static enum placing place(struct consume *consume, struct job *job)
 {
     struct worker *worker = consume->worker;
     if (!job->taken) {
-        if (!has_room(consume))
+        if (!has_room(worker))
             return HOLD;
         enum assignment_take take = assignment_take(&worker->assignment, job);
         if (take == TAKE_NO_ROOM)

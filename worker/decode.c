@@ -1,4 +1,4 @@
-// decode.c: stage 2. From JPEG bytes to the network's view and its features. Threads: decode_threads.
+// decode.c: stage 3. From JPEG bytes to the network's view and its features. Threads: decode_threads.
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -62,6 +62,7 @@ enum stage_id decode_step(struct worker *worker, struct job *job)
     job->inline_image = NULL;
     buffer_release(&job->object);
     job->image = (struct bytes){0};
+    worker_count_bytes(worker, job);
     job_stamp(job, MOMENT_DECODED);
     return job->code == JOB_OK ? STAGE_BATCH : STAGE_POSTPROCESS;
 }

@@ -6,12 +6,13 @@
 #include <sys/resource.h>
 
 // One broker takes about 30, each other one 6 more, and there are the listener's connections. A thread that
-// fetches or stores holds a connection to Redis, and three files or a connection to the object store.
+// fetches, loads or stores holds a connection to Redis, and three files or a connection to the object store.
 enum { BASE = 64, PER_THREAD = 4 };
 
 long descriptors_needed(const struct config *config)
 {
-    int64_t threads = config_integer(config, "fetch_threads") + config_integer(config, "postprocess_threads");
+    int64_t threads =
+        2 * config_integer(config, "fetch_threads") + config_integer(config, "postprocess_threads");
     return (long)(BASE + PER_THREAD * threads);
 }
 

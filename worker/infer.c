@@ -1,4 +1,4 @@
-// infer.c: stage 4. Runs batches on the device, which is checked by known images first and again and again
+// infer.c: stage 5. Runs batches on the device, which is checked by known images first and again and again
 // (health.h), and asked for faults while it has nothing to do. Thread: one for each device.
 #include <math.h>
 #include <stdlib.h>

@@ -47,16 +47,16 @@ struct job {
     struct buffer key;   // the record's, of at most a limit; empty where it is longer
     struct buffer value; // the record's, for the dead letters; released once the job can't fail any more
     bool null_key, null_value;
-    bool key_omitted;   // the record's key was too long to be sent again
-    bool replayed;      // sent again from the dead letters
-    size_t taken_bytes; // of the record when it was taken
-    bool careful;       // runs alone in the process, after two owners of its partition died
-    bool marked;        // the commit metadata say so
-    bool convicted;     // it has killed every worker that ran it alone
-    bool taken;         // counted in the partition's offsets
-    bool oversized;     // the dead letters' broker refused the record for its size: sent without its value
+    bool key_omitted;                 // the record's key was too long to be sent again
+    bool replayed;                    // sent again from the dead letters
+    size_t record_bytes, image_bytes; // as counted in the worker's
+    bool careful;                     // runs alone in the process, after two owners of its partition died
+    bool marked;                      // the commit metadata say so
+    bool convicted;                   // it has killed every worker that ran it alone
+    bool taken;                       // counted in the partition's offsets
+    bool oversized; // the dead letters' broker refused the record for its size: sent without its value
 
-    // fetch
+    // fetch, load
     struct job_record record;
     uint8_t *inline_image; // holds record.image; released after decoding
     struct buffer object;  // the claim-checked image; released after decoding

@@ -22,6 +22,7 @@ struct stage {
 
 static const struct stage stages[STAGE_COUNT] = {
     [STAGE_FETCH] = {"fetch", "fetch_threads", METRIC_STAGE_FETCH, .step = fetch_step},
+    [STAGE_LOAD] = {"load", "fetch_threads", METRIC_STAGE_LOAD, .step = load_step},
     [STAGE_DECODE] = {"decode", "decode_threads", METRIC_STAGE_DECODE, .step = decode_step},
     [STAGE_BATCH] = {"batch", NULL, METRIC_STAGE_BATCH, .loop = batch_loop},
     [STAGE_INFER] = {"infer", NULL, METRIC_STAGE_INFER, .loop = infer_loop},
@@ -48,7 +49,7 @@ struct pipeline {
 // asked for, is not worth a step.
 static bool is_worthless(struct worker *worker, const struct job *job, enum stage_id id)
 {
-    return !assignment_is_current(&worker->assignment, job) || (id == STAGE_FETCH && worker->stopping) ||
+    return !assignment_is_current(&worker->assignment, job) || (id <= STAGE_LOAD && worker->stopping) ||
            (id == STAGE_POSTPROCESS && health_is_suspect(worker, job));
 }
 

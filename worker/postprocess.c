@@ -1,4 +1,4 @@
-// postprocess.c: stage 5. Probabilities, the attention map as PNG in the object store, the cache. A map that
+// postprocess.c: stage 6. Probabilities, the attention map as PNG in the object store, the cache. A map that
 // can't be stored within the job's budget is left out and the answer says so. Threads: postprocess_threads.
 #include <math.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-// publish.c: stage 6 and last: the loop that gathers answers, and when it publishes. The transaction is in
+// publish.c: stage 7 and last: the loop that gathers answers, and when it publishes. The transaction is in
 // transaction.c. At low load an answer is committed at once, under load every commit_interval_ms.
 #include "worker/publish.h"
 

@@ -7,8 +7,12 @@
 
 // One job; returns the stage it goes to next. Called by several threads at once, each with its own job.
 enum stage_id fetch_step(struct worker *worker, struct job *job); // record -> image bytes, or a cached answer
+enum stage_id load_step(struct worker *worker, struct job *job);  // the same, with the object store's bytes
 enum stage_id decode_step(struct worker *worker, struct job *job);      // image bytes -> view and features
 enum stage_id postprocess_step(struct worker *worker, struct job *job); // logits -> probabilities, stored map
+
+// How fetch and load end: the image is there or the job is marked. Digest, cache, claim.
+enum stage_id fetch_conclude(struct worker *worker, struct job *job);
 
 // Loops of one thread; they end when their inbox is closed and empty.
 void batch_loop(struct worker *worker);   // jobs -> batches

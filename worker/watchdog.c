@@ -16,14 +16,15 @@
 #include "common/memory.h"
 #include "worker/worker.h"
 
-enum { SLOTS = 256, LOOKS = 8, INTERVAL_MOST_MS = 1000 };
+enum { SLOTS = 320, LOOKS = 8, INTERVAL_MOST_MS = 1000 };
 
 // Which stages are watched, and whether their steps may wait for the object store.
 static const struct {
     const char *name; // NULL: not watched
     bool waits_for_store;
 } watched[STAGE_COUNT] = {
-    [STAGE_FETCH] = {"fetch", true},
+    [STAGE_FETCH] = {"fetch", false},
+    [STAGE_LOAD] = {"load", true},
     [STAGE_DECODE] = {"decode", false},
     [STAGE_INFER] = {"infer", false},
     [STAGE_POSTPROCESS] = {"postprocess", true},

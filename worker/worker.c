@@ -24,6 +24,8 @@ static void read_settings(struct worker *worker, const struct config *config)
     worker->cache_ttl_ms = config_integer(config, "cache_ttl_s") * 1000;
     worker->checked_again = config_integer(config, "known_answer_batches") > 0;
     worker->job_budget_ms = config_integer(config, "job_budget_ms");
+    worker->intake_limit_jobs = (int)config_integer(config, "intake_limit_jobs");
+    worker->intake_limit_bytes = config_integer(config, "intake_limit_bytes");
     worker->batch_delay_ms = config_integer(config, "batch_delay_ms");
     worker->batch_max = (int)config_integer(config, "batch_max");
     worker->window = (int)config_integer(config, "window");
@@ -63,19 +65,24 @@ static enum status open_stores(struct worker *worker, struct error *err)
         return status;
     int connections =
         1 + // infer's, when it deletes
-        (int)(config_integer(config, "fetch_threads") + config_integer(config, "postprocess_threads"));
+        (int)(2 * config_integer(config, "fetch_threads") + config_integer(config, "postprocess_threads"));
     return redis_open(&worker->cache, cache, config_integer(config, "cache_timeout_ms"), connections, err);
 }
 
 // What waits in front of the device is kept short: an urgent job can't overtake what is already in a batch.
+// In front of load there is room for every job: a full inbox would make fetch wait for the object store.
 static void init_inboxes(struct worker *worker)
 {
     unsigned urgent_share = (unsigned)config_integer(worker->config, "urgent_share");
     size_t jobs = (size_t)config_integer(worker->config, "queue_jobs");
     size_t before_device = 2 * (size_t)worker->batch_max;
-    size_t capacities[STAGE_COUNT] = {
-        [STAGE_FETCH] = jobs, [STAGE_DECODE] = before_device, [STAGE_BATCH] = before_device,
-        [STAGE_INFER] = 1,    [STAGE_POSTPROCESS] = jobs,     [STAGE_PUBLISH] = jobs};
+    size_t capacities[STAGE_COUNT] = {[STAGE_FETCH] = jobs,
+                                      [STAGE_LOAD] = (size_t)worker->intake_limit_jobs,
+                                      [STAGE_DECODE] = before_device,
+                                      [STAGE_BATCH] = before_device,
+                                      [STAGE_INFER] = 1,
+                                      [STAGE_POSTPROCESS] = jobs,
+                                      [STAGE_PUBLISH] = jobs};
     for (int i = 0; i < STAGE_COUNT; i++)
         queue_init(&worker->inboxes[i], capacities[i], urgent_share);
 }
@@ -139,11 +146,30 @@ void worker_end_computing(struct worker *worker, struct job *job)
     job->computing = false;
 }
 
+static void count(atomic_llong *total, size_t *counted, size_t size)
+{
+    atomic_fetch_add(total, (long long)size - (long long)*counted);
+    *counted = size;
+}
+
+void worker_count_bytes(struct worker *worker, struct job *job)
+{
+    count(&worker->record_bytes, &job->record_bytes, job->key.size + job->value.size);
+    count(&worker->image_bytes, &job->image_bytes, job->image.size);
+}
+
+bool worker_has_bytes(struct worker *worker)
+{
+    return atomic_load(&worker->record_bytes) + atomic_load(&worker->image_bytes) <=
+           worker->intake_limit_bytes;
+}
+
 static void end_one(struct worker *worker, struct job *job)
 {
     worker_end_computing(worker, job);
     atomic_fetch_sub(&worker->unfinished, 1);
-    atomic_fetch_sub(&worker->unfinished_bytes, (long long)job->taken_bytes);
+    count(&worker->record_bytes, &job->record_bytes, 0);
+    count(&worker->image_bytes, &job->image_bytes, 0);
     job_free(job);
     if (fault_is_on(FAULT_LEAK))
         memset(memory_alloc(LEAK_SIZE), 1, LEAK_SIZE);

@@ -24,6 +24,7 @@ struct watchdog;
 
 enum stage_id {
     STAGE_FETCH,
+    STAGE_LOAD,
     STAGE_DECODE,
     STAGE_BATCH,
     STAGE_INFER,
@@ -65,6 +66,8 @@ struct worker {
     int64_t cache_ttl_ms;
     bool checked_again; // the device is, now and then
     int64_t job_budget_ms;
+    int intake_limit_jobs;
+    int64_t intake_limit_bytes;
     int64_t batch_delay_ms;
     int batch_max;
     int window; // of each partition's offsets
@@ -82,12 +85,13 @@ struct worker {
     atomic_bool cache_withholds;   // told: nothing is stored until the next check
     struct latency_table *latency; // learnt by infer, read by batch
     atomic_llong answer_us;        // what an answer takes to compute and store, no queueing; 0: not known
-    atomic_int claim_waits;        // fetch threads that wait for another worker's answer
+    atomic_int claim_waits;        // threads of fetch and load that wait for another worker's answer
     atomic_int device_batches;     // handed to infer and not yet done
     atomic_int computing;          // jobs from the batch that takes them to the publisher
     atomic_bool handing_over;      // a rebalance waits for them: no new batch
     atomic_int unfinished;         // jobs taken and not yet answered or dropped
-    atomic_llong unfinished_bytes; // what their records and images hold, as counted when they were taken
+    atomic_llong record_bytes;     // what their records hold, as last counted
+    atomic_llong image_bytes;      // and their images, which jobs before load have none of
     atomic_int phase;              // enum worker_phase, for /readyz
     pthread_mutex_t waiting_lock;  // of waiting_for
     struct error waiting_for;      // what PHASE_NO_... miss
@@ -112,6 +116,10 @@ void worker_pass(struct worker *worker, struct job *job, enum stage_id stage);
 // The job goes to the device, or is with the publisher or ended.
 void worker_begin_computing(struct worker *worker, struct job *job);
 void worker_end_computing(struct worker *worker, struct job *job);
+// Counts anew what the job's record and image hold. worker_has_bytes: all jobs together keep within
+// intake_limit_bytes.
+void worker_count_bytes(struct worker *worker, struct job *job);
+bool worker_has_bytes(struct worker *worker);
 // The job has ended: answered, or dropped because it is not ours any more.
 void worker_end_job(struct worker *worker, struct job *job);
 // What the worker waits for: /readyz says so at once, the log when it is something new or was told a while

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """test_s3_faults.py: an S3 server that answers 500 or 503, hangs, resets in the middle, cuts bodies short, crawls, or
-refuses the clock. Every job is answered; an image that came damaged is never taken for whole; and each answer without an
-attention map says why there is none.
+refuses the clock. Every job is answered; an image that came damaged is never taken for whole; each answer without an
+attention map says why there is none; and jobs whose image is in their record don't wait for those whose is in the store.
 """
 import hashlib
 import http.client
 import http.server
+import json
 import pathlib
 import sys
 import threading
@@ -85,11 +86,11 @@ class Stored:
         self.gateway = Gateway(int(stack.env["S3_ENDPOINT"].rsplit(":", 1)[1]))
         self.proxy = chaos.Proxy(stack, f"{name}-proxy", self.gateway.server_port, of_bytes=True)
 
-    def jobs(self, count):
+    def jobs(self, count, stored=lambda number: number % 2 == 0):
         folder = self.stack.folder / "s3/objects/skinsight" / self.name / "images"
         folder.mkdir(parents=True, exist_ok=True)
         for number in range(count):
-            if number % 2:
+            if not stored(number):
                 yield chaos.job(self.number, self.stack.random)
                 self.number += 1
                 continue
@@ -152,6 +153,29 @@ def test_s3_faults(stack):
         check(fleet, stored)
 
 
+def test_inline_jobs_go_past(stack):
+    """More stored images than threads to load them, and a server that hangs: jobs without are answered meanwhile."""
+    with stack.fleet("s3-hangs", partitions=1, objects="s3://skinsight/s3-hangs") as fleet:
+        stored = Stored(stack, "s3-hangs")
+        worker = fleet.start("past", backend="simulated", environment={"SKINSIGHT_SIMULATED_US": "1000,1000"},
+                             s3_endpoint=f"http://127.0.0.1:{stored.proxy.port}", object_timeout_ms=300,
+                             job_budget_ms=60000).wait_ready()
+        stored.proxy.tell("connection every * hang")
+        fleet.write_jobs(list(stored.jobs(12, stored=lambda number: True)))
+        wait_until(lambda: worker.metric("skinsight_object_retries_total", 'call="read"') >= 4, "every thread waits")
+        for urgent in (True, False):
+            fleet.write_jobs(list(stored.jobs(4, stored=lambda number: False)), urgent=urgent)
+        answers = [json.loads(answer.value) for answer in fleet.wait_answers(8, timeout_s=45)]
+        expect(all("prediction" in answer and answer["prediction"]["attention_map_error"] for answer in answers),
+               "one of the first 8 answers is of a stored image")
+        moments = [answer["provenance"]["timestamps"] for answer in answers]
+        print(f"S3 hangs: inline jobs took {[at['published'] - at['consumed'] for at in moments]} ms", flush=True)
+        stored.proxy.tell("clear")
+        fleet.wait_answers(20)
+        expect_equal(chaos.error_codes(chaos.answers_of(fleet)), {}, "errors")
+        check(fleet, stored)
+
+
 def check(fleet, stored):
     """The checker wants each missing map explained, and each map there to be what the answer says."""
     wanted = chaos.wanted_logits(range(stored.number))
@@ -163,4 +187,4 @@ def check(fleet, stored):
 
 
 if __name__ == "__main__":
-    chaos.main([test_s3_faults], "kafka", "s3")
+    chaos.main([test_s3_faults, test_inline_jobs_go_past], "kafka", "s3")

@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import struct
 import sys
 
@@ -17,6 +18,7 @@ from invariants import png_complaint
 COMMANDS = {"worker": ["run", "classify", "preprocess", "bench", "doctor"], "producer": ["submit", "topics"],
             "trainer": ["import"]}
 GOOD = [DATA / "ISIC_0000013.jpg", DATA / "ISIC_0000548.jpg"]
+LARGE = DATA / "ISIC_0000384.jpg"  # over inline_limit_bytes
 
 
 def test_help_and_version(stack):
@@ -280,8 +282,14 @@ def test_submit_without_wait(stack):
                             s3_endpoint="http://127.0.0.1:1", timeout_ms=1500)
         expect_equal((away.returncode, away.stderr.count("object_store_again")), (1, 1),
                      f"exit code and warnings while the store is away: {away.stderr!r}")
+        with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and says nothing
+            hung = fleet.submit(LARGE, *GOOD, check=False, objects="s3://skinsight/x", timeout_ms=3000,
+                                object_timeout_ms=1000, s3_endpoint=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        hung_lines = [json.loads(line) for line in hung.stdout.splitlines()]
+        expect_equal((hung.returncode, {line["file"] for line in hung_lines}), (1, set(map(str, GOOD))),
+                     f"exit code and files sent while the store hangs: {hung.stderr!r}")
         sent = {(line["partition"], line["offset"]): line["request_id"]
-                for line in lines + [json.loads(line) for line in done.stdout.splitlines()]}
+                for line in lines + hung_lines + [json.loads(line) for line in done.stdout.splitlines()]}
         read = {(record.partition, record.offset): record.key.decode() for record in fleet.read("jobs_topic")}
         expect_equal(read, sent, "records and the lines that told of them")
 

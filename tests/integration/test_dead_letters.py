@@ -2,12 +2,14 @@
 """test_dead_letters.py: jobs that fail, their dead letters, and `dead-letters list|replay` once what was wrong is
 mended.
 
-What is replayed has the same bytes and goes to the topic it came from; its answer says that it was replayed; jobs
-that killed their worker stay where they are unless force is used; and what was not mended fails again.
+What is replayed has the same bytes and goes to the topic it came from; its answer says that it was replayed; a replay
+is told since when, and tells what the next one says to leave these out; jobs that killed their worker stay where they
+are unless force is used; and what was not mended fails again.
 """
 import hashlib
 import json
 import pathlib
+import re
 import sys
 import time
 import uuid
@@ -34,7 +36,8 @@ def letters(fleet, **options):
 
 
 def replay(fleet, *arguments, **options):
-    """The letters sent, and what was said on standard error."""
+    """The letters sent, and what was said on standard error. Of any time, unless the options say since when."""
+    arguments = arguments if "since" in options else ("--all", *arguments)
     done = dead_letters(fleet, "replay", "--json", *arguments, **options)
     return read_lines(done), done.stderr
 
@@ -102,7 +105,7 @@ def check_replayed_record(stack, record, line, job):
 def check_table(fleet, request_id):
     table = dead_letters(fleet, "list").stdout
     expect(table.startswith("failed at") and request_id in table and table.endswith("\n5 letters\n"), table)
-    dry = dead_letters(fleet, "replay", "--dry-run").stdout
+    dry = dead_letters(fleet, "replay", "--all", "--dry-run").stdout
     expect(request_id in dry and dry.endswith("\n5 of 5 letters would be sent\n"), dry)
 
 
@@ -134,9 +137,13 @@ def test_list_mend_and_replay(stack):
 
         routine.put()
         urgent.put()
-        lines = {line["request_id"]: line for line in replay(fleet, reason="image_unavailable")[0]}
+        sent, said = replay(fleet, reason="image_unavailable")
+        lines = {line["request_id"]: line for line in sent}
         records = {record.key.decode(): record for record in new_jobs(fleet, before)}
         expect_equal(records.keys(), lines.keys(), "replayed jobs")
+        since = re.search(r"--since (\S+) leaves out what was sent now", said)
+        expect(since, f"it does not say since when the next letters are: {said}")
+        expect_equal(replay(fleet, "--dry-run", since=since[1])[0], every[2:], "letters of a replay behind this one")
         for job in (routine, urgent):
             check_replayed_record(stack, records[job.request_id], lines[job.request_id], job)
         fleet.wait_answers(7)
@@ -202,7 +209,8 @@ def test_killers_stay(stack):
 def test_wrong_usage(stack):
     with stack.fleet("usage", topics=False) as fleet:
         for arguments in (["show"], ["list", "--dry-run"], ["list", "--reason", "nonsense"], ["list", "--since", "soon"],
-                          ["replay", "--request-id", "7"], []):
+                          ["replay", "--request-id", "7", "--all"], [], ["list", "--all"], ["replay", "--dry-run"],
+                          ["replay", "--all", "--since", "2026-11-23"]):
             expect_equal(dead_letters(fleet, *arguments).returncode, 2, f"exit code of {' '.join(arguments)}")
         done = dead_letters(fleet, "list")
         expect_equal(done.returncode, 1, "exit code without a topic")

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""test_deploy.py: services.sh where something goes wrong: a process that is gone at once, one that cannot be ended."""
+"""test_deploy.py: the scripts around the programs, mostly where something goes wrong; most of it needs no services."""
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -62,5 +63,54 @@ def test_stop_goes_on(stack):
             process.wait()
 
 
+# ---- the build's name --------------------------------------------------------------------------------------
+
+
+def git(folder, *arguments):
+    return subprocess.run(["git", "-C", folder, "-c", "user.name=nobody", "-c", "user.email=nobody", *arguments],
+                          capture_output=True, text=True, check=True).stdout.strip()
+
+
+def build_name(tree):
+    header = tree / "build_name.h"
+    subprocess.run(["sh", tree / "common/build_name.sh", "1.2.3", header], check=True)
+    before = header.stat().st_mtime_ns
+    subprocess.run(["sh", tree / "common/build_name.sh", "1.2.3", header], check=True)
+    expect_equal(header.stat().st_mtime_ns, before, "time of the header that need not change")
+    return re.fullmatch(r'#define SKINSIGHT_BUILD "1\.2\.3\+([0-9a-z-]+)"\n', header.read_text()).group(1)
+
+
+def test_build_name(stack):
+    """The commit where the sources are its own, else a name that every change of them changes."""
+    tree = stack.folder / "a tree"
+    for folder in ("common", "kernels/cpu", "worker", "producer", "trainer"):
+        (tree / folder).mkdir(parents=True)
+        (tree / folder / "file.c").write_text("// one\n")
+    for file in ("CMakeLists.txt", "CMakePresets.json", "common/build_name.sh"):
+        shutil.copy(harness.ROOT / file, tree / file)
+    names = [build_name(tree)]
+    expect(names[0].startswith("unknown-"), f"name without git: {names[0]}")
+    (tree / "kernels/cpu/file.c").write_text("// two\n")
+    names.append(build_name(tree))
+
+    git(tree, "init", "-q")
+    git(tree, "add", ".")
+    git(tree, "commit", "-qm", "one")
+    names.append(build_name(tree))
+    expect_equal(names[-1], git(tree, "rev-parse", "--short=12", "HEAD"), "name of a clean tree")
+    (tree / "README.md").write_text("not compiled")
+    expect_equal(build_name(tree), names[-1], "name with a file that is not compiled")
+    for file, text in (("worker/file.c", "// two\n"), ("worker/file.c", "// three\n"), ("kernels/new.c", "")):
+        (tree / file).write_text(text)
+        names.append(build_name(tree))
+        expect(names[-1].startswith(names[2] + "-dirty-"), f"name after a change of {file}: {names[-1]}")
+    git(tree, "add", ".")
+    git(tree, "commit", "-qm", "two")
+    names.append(build_name(tree))
+    expect_equal(len(set(names)), len(names), f"different names of {names}")
+    git(tree, "worktree", "add", "-q", stack.folder / "other", "HEAD~1")
+    expect_equal(build_name(stack.folder / "other"), names[2], "name in a worktree of the first commit")
+
+
 if __name__ == "__main__":
-    harness.main([test_gone_at_once, test_stop_goes_on])
+    harness.main([test_gone_at_once, test_stop_goes_on, test_build_name])

@@ -1,4 +1,6 @@
-// version.c: SKINSIGHT_BUILD is set by CMake.
+// version.c: common/build_name.sh writes the header into the build folder.
 #include "common/version.h"
+
+#include "common/build_name.h"
 
 const char skinsight_build[] = SKINSIGHT_BUILD;

@@ -64,13 +64,18 @@ end_child() {
     kill -s KILL -- "-$child" 2>/dev/null || :
 }
 
+# Nobody may be reading any more what is said here.
 clean_up() {
     result=$?
-    trap '' INT TERM HUP
+    trap '' INT TERM HUP PIPE
     end_child
     [ -z "$part" ] || rm -rf "$part"
     if [ -n "$scratch" ] && [ -f "$scratch/processes" ] && [ "$keep" != running ]; then
-        "$services" stop "$scratch" && say "Kafka, Redis and the workers are stopped."
+        if "$services" stop "$scratch"; then
+            say "Kafka, Redis and the workers are stopped." 2>/dev/null || :
+        else
+            result=1
+        fi
     fi
     exit $result
 }
@@ -147,7 +152,7 @@ show_map() { # IMAGE
 
 show_results() { # FILE or FOLDER...
     say '' "Attention maps, one PNG per image:"
-    find "$@" -type f | sort | while read -r image; do
+    find -L "$@" -type f | sort | while read -r image; do
         show_map "$image"
     done
     say "Logs:"
@@ -193,6 +198,7 @@ done
 trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
+trap 'exit 141' PIPE
 warn_untrained
 "$root/deploy/install.sh"
 attend "$services" fetch-kafka >/dev/null

@@ -11,7 +11,8 @@
 #   services.sh run DIR NAME COMMAND...      start any program the same way, not waiting for it
 #   services.sh pid DIR NAME                 print the pid of what runs under that name, exit 1 if nothing does
 #   services.sh free-port                    print a port nobody uses
-#   services.sh stop DIR                     end all of it, last started first: TERM, after 15 s KILL
+#   services.sh stop DIR                     end all of it, last started first: TERM, after 15 s KILL; exit 1 if
+#                                            something is left
 #
 # In DIR: env (NAME=value lines to read with `set -a; . DIR/env`), NAME.log, a folder NAME with the data, and
 # `processes`, one line "NAME PID START-TIME" per start. A process is only ever signalled when its start time is
@@ -50,8 +51,9 @@ start_time() {
     [ "$1" = Z ] || echo "${20}"
 }
 
+# One that was gone before its start time could be read has none.
 alive() { # PID START-TIME
-    [ "$(start_time "$1")" = "$2" ]
+    [ -n "$2" ] && [ "$(start_time "$1")" = "$2" ]
 }
 
 # Prints "PID START-TIME" of what runs under this name.
@@ -122,11 +124,15 @@ end_process() { # DIR NAME SIGNAL
     done
 }
 
-stop_all() { # DIR
+stop_all() { # DIR; one that cannot be ended does not keep the others
     [ -f "$1/processes" ] || fail "nothing was started in $1"
-    sed '1!G;h;$!d' "$1/processes" | while read -r name _; do
-        end_process "$1" "$name" TERM
-    done
+    sed '1!G;h;$!d' "$1/processes" | (
+        result=0
+        while read -r name _; do
+            (end_process "$1" "$name" TERM) || result=1
+        done
+        exit $result
+    )
 }
 
 # ---- ports and settings ----------------------------------------------------------------------------------
@@ -314,7 +320,7 @@ start_s3() { # DIR
 # ---- command line ----------------------------------------------------------------------------------------
 
 usage() {
-    sed -n '5,15s/^# \{0,3\}//p' "$0" >&2
+    sed -n '5,16s/^# \{0,3\}//p' "$0" >&2
     exit 2
 }
 

@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+"""test_demo.py: deploy/demo.sh as somebody runs it: the answers and maps, --keep, and what is left after an interruption.
+
+The first demo makes its model in a cache folder of its own; the others find a smaller one under its name. Every demo
+works below the test's scratch folder, so a process that was left behind is known by its folder or its command line.
+"""
+import contextlib
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import harness
+from harness import expect, expect_equal, wait_until
+from invariants import png_complaint
+
+DEMO = harness.ROOT / "deploy/demo.sh"
+KAFKA = subprocess.run(["sh", harness.SERVICES, "fetch-kafka"], capture_output=True, text=True).stdout.strip()
+VERSION = "vit-base-v0.0.0-untrained"
+UNTRAINED = "*  The model is UNTRAINED:"
+DEMO_S = 300
+
+
+class Demo:
+    """A demo.sh that runs in folder; its standard output is read line by line, and kept in `said`."""
+
+    def __init__(self, stack, folder, cache, *arguments):
+        self.folder = folder
+        folder.mkdir()
+        env = harness.clean_environment(TMPDIR=str(folder), SKINSIGHT_CACHE_DIR=str(cache),
+                                        SKINSIGHT_KAFKA_LIBS=KAFKA, HOME=str(folder / "home"))
+        self.errors = folder / "errors.log"
+        with open(self.errors, "wb") as errors:
+            self.process = subprocess.Popen(["sh", DEMO, *arguments], env=env, stdin=subprocess.DEVNULL,
+                                            stdout=subprocess.PIPE, stderr=errors, text=True)
+        stack.register(folder.name, self.process.pid)
+        self.said = ""
+
+    def read_until(self, text):
+        for line in self.process.stdout:
+            self.said += line
+            if text in line:
+                return
+        expect(False, f"the demo never says '{text}':\n{self.said}{self.errors.read_text()}")
+
+    def finish(self, signal_number=None):
+        """Reads the rest; the exit code."""
+        if signal_number:
+            self.process.send_signal(signal_number)
+        self.said += self.process.communicate(timeout=DEMO_S)[0] or ""
+        return self.process.returncode
+
+    def scratch(self):
+        return next(self.folder.glob("skinsight-demo.*"))
+
+    def left_running(self):
+        """What still runs and has something to do with this demo."""
+        found = []
+        for process in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                command = (process / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+                if str(self.folder) in command or self.folder in (process / "cwd").resolve().parents:
+                    found.append(f"{process.name}: {command}")
+        for line in "".join(path.read_text() for path in self.folder.glob("skinsight-demo.*/processes")).splitlines():
+            name, pid, born = line.split(" ")
+            with contextlib.suppress(OSError):
+                fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
+                if fields[0] != "Z" and fields[19] == born:
+                    found.append(f"{pid}: {name}")
+        return found
+
+    def check_nothing_runs(self, when):
+        wait_until(lambda: not self.left_running(), f"all is ended when {when}", 30)
+        expect_equal(sorted(self.folder.glob("home/*")), [], f"files in the home folder when {when}")
+
+    def check_answers(self, count):
+        """The summary, the warning before and behind it, and a map for each image."""
+        text = self.said
+        expect(f"{count} of {count} sent, {count} answered" in text, f"not every image is answered:\n{text}")
+        expect(text.index(UNTRAINED) < text.index(" sent, ") < text.rindex(UNTRAINED), "a warning is missing")
+        maps = re.findall(r"^ +(/\S+\.png)$", text, re.MULTILINE)
+        expect_equal(len(set(maps)), count, "maps that are shown")
+        for path in maps:
+            complaint = png_complaint(pathlib.Path(path).read_bytes())
+            expect(complaint is None, f"{path}: {complaint}")
+
+
+def small_cache(stack):
+    """A cache folder with a model of the demo's name that is made and loaded in no time."""
+    cache = stack.folder / "small"
+    model = cache / "models" / VERSION
+    if not model.exists():
+        model.parent.mkdir(parents=True)
+        harness.run("trainer", "import", "--arch", "vit_tiny_patch16_224", "--random", 1, "--out", model, "--name",
+                    "vit-base", "--model-version", VERSION, check=True)
+    return cache
+
+
+def test_demo(stack):
+    """The whole of it, as the README has it, with an empty cache folder."""
+    cache = stack.folder / "cache"
+    demo = Demo(stack, stack.folder / "demo", cache)
+    expect_equal(demo.finish(), 0, f"exit code of the demo, which said {demo.said}{demo.errors.read_text()}")
+    demo.check_answers(8)
+    expect("Kafka, Redis and the workers are stopped." in demo.said, "the demo does not say that all is stopped")
+    demo.check_nothing_runs("the demo is over")
+    expect((cache / "models" / VERSION / "known_answers.json").is_file(), "the model is not kept in the cache folder")
+    shutil.rmtree(cache)
+
+
+def command_after(text, sentence):
+    """The command that stands in the line behind the sentence."""
+    return text[text.index(sentence):].splitlines()[1].strip()
+
+
+def shell(command):
+    return subprocess.run(["sh", "-c", command], capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                          env=harness.clean_environment(), timeout=DEMO_S)
+
+
+def test_keep(stack):
+    """With --keep it stays, answers more, and goes when it is told so; links to images count as images."""
+    images = harness.make_images(stack.folder / "images", 4)
+    linked = stack.folder / "linked"
+    linked.mkdir()
+    for image in images[:3]:
+        (linked / image.name).symlink_to(image)
+    demo = Demo(stack, stack.folder / "keep", small_cache(stack), "--keep", linked)
+    try:
+        expect_equal(demo.finish(), 0, f"exit code of the demo, which said {demo.said}{demo.errors.read_text()}")
+        demo.check_answers(3)
+        for name in ("kafka-controller", "kafka", "redis", "worker-1", "worker-2"):
+            shell_name = f"sh '{harness.SERVICES}' pid '{demo.scratch()}' {name}"
+            expect_equal(shell(shell_name).returncode, 0, f"{name} runs after --keep")
+        more = command_after(demo.said, "Analyse more with")
+        done = shell(more.replace("FILE...", f"'{images[3]}'"))
+        expect("1 of 1 sent, 1 answered" in done.stdout, f"'{more}': {done.stdout}{done.stderr}")
+        stop = command_after(demo.said, "Stop it with")
+        done = shell(stop)
+        expect_equal(done.returncode, 0, f"exit code of '{stop}' ({done.stderr})")
+        demo.check_nothing_runs("the kept demo was told to stop")
+    finally:
+        for scratch in demo.folder.glob("skinsight-demo.*"):
+            subprocess.run(["sh", harness.SERVICES, "stop", scratch], check=False)
+
+
+def test_interrupted(stack):
+    """Ctrl-C at each step: exit code 130 and nothing runs, nothing half made stays in the cache folder."""
+    for line in ("Building", "Making a ViT", "Starting Kafka", " diagnosis ", "Attention maps"):
+        name = "interrupted-" + line.strip().split()[0]
+        cache = stack.folder / "unfinished" if line.startswith("Making") else small_cache(stack)
+        demo = Demo(stack, stack.folder / name, cache)
+        demo.read_until(line)
+        expect_equal(demo.finish(signal.SIGINT), 130, f"exit code of {name} ({demo.errors.read_text()})")
+        demo.check_nothing_runs(name)
+        expect_equal(list(cache.glob("models/part.*")), [], f"parts of a model after {name}")
+
+
+def test_closed_pipe(stack):
+    """`demo.sh | head`: nothing runs when nobody listens any more."""
+    for line in (UNTRAINED, "Starting Kafka", " diagnosis "):
+        name = "closed-" + line.strip("* ").split()[0]
+        demo = Demo(stack, stack.folder / name, small_cache(stack))
+        demo.read_until(line)
+        demo.process.stdout.close()
+        expect(demo.process.wait(DEMO_S) > 0, f"{name} ended with {demo.process.returncode}")
+        demo.check_nothing_runs(name)
+
+
+if __name__ == "__main__":
+    if harness.BIN.resolve() != harness.ROOT / "build/release/bin":
+        print("skipped: the demo builds and runs build/release, whatever is tested", file=sys.stderr)
+        sys.exit(harness.SKIPPED)
+    harness.skip_without("dpkg-query", "curl", "mvn")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell cannot trap a signal that it found ignored
+    harness.main([test_demo, test_keep, test_interrupted, test_closed_pipe])

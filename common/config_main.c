@@ -1,9 +1,10 @@
-// config_main.c: what every main() calls: read the configuration, do what was asked, give the exit code.
-// Main thread.
+// config_main.c: what every main() calls: make libraries ready, read the configuration, do what was asked,
+// give the exit code. Main thread.
 #include <stdio.h>
 #include <string.h>
 
 #include "common/config_internal.h"
+#include "common/json.h"
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/version.h"
@@ -73,6 +74,7 @@ int config_main(const struct program *program, int argc, char **argv)
 {
     struct error err;
     int code = EXIT_USAGE;
+    json_prepare_memory();
     struct config *config = config_new(program->bit);
     if (config_read(config, program, argc, argv, &err) == STATUS_OK)
         code = act(config);

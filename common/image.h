@@ -14,7 +14,7 @@ struct image {
     uint8_t *pixels; // ours; image_release
     int width;
     int height;
-    bool too_large; // jpeg_decode refused it for having more than max_pixels; it holds no pixels
+    bool too_large; // jpeg_decode refused it because of max_pixels; it holds no pixels
 };
 
 // FATAL when memory is out; width and height must have been checked against a limit before.
@@ -24,7 +24,7 @@ void image_release(struct image *image);
 // Decodes to RGB the way Pillow's Image.open().convert("RGB") does: ISLOW inverse DCT, fancy upsampling,
 // EXIF orientation not applied; grey becomes three equal channels; CMYK and YCCK are refused. The header is
 // checked against max_pixels before anything is allocated. REJECTED names what is wrong; truncated data is
-// refused.
+// refused, and a file with more than 500 scans, or with more than would give 20 times max_pixels together.
 enum status jpeg_decode(struct bytes data, int64_t max_pixels, struct image *image,
                         struct error *err) MUST_CHECK;
 

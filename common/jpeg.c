@@ -25,6 +25,7 @@
 enum {
     MAX_DIMENSION = 65500, // libjpeg's JPEG_MAX_DIMENSION
     MAX_SCANS = 500,       // a progressive file of a camera has about ten
+    LARGEST_SCANS = 20,    // of a picture of max_pixels; a smaller one may have more, for the same work
     ROWS_PER_CALL = 16,    // the most that libjpeg gives at once is far less
     OWN_MIN_SIZE = 8192,   // of a file; below it, making the tables costs more than they save
 };
@@ -43,7 +44,7 @@ struct decoder {
     struct jpeg_scan *scan; // NULL: libjpeg decodes the entropy-coded data itself
     bool out_of_order;      // the scan has given up
     bool complete;          // every row has been given out
-    bool too_large;         // refused by the header for its size
+    bool too_large;         // refused for its size, or for that of all its scans together
 };
 
 static struct decoder *decoder_of(j_common_ptr jpeg)
@@ -106,11 +107,17 @@ static void on_skip(j_decompress_ptr jpeg, long count)
     jpeg->src->bytes_in_buffer -= skipped;
 }
 
+// Each scan is a walk over the whole picture, however few bytes it has.
 static void on_progress(j_common_ptr jpeg)
 {
     struct decoder *decoder = decoder_of(jpeg);
-    if (((j_decompress_ptr)jpeg)->input_scan_number > MAX_SCANS)
-        fail(decoder, error_set(decoder->err, STATUS_REJECTED, "the JPEG has more than %d scans", MAX_SCANS));
+    int scan = ((j_decompress_ptr)jpeg)->input_scan_number;
+    int64_t pixels = (int64_t)decoder->image->width * decoder->image->height;
+    decoder->too_large = scan * pixels / LARGEST_SCANS > decoder->max_pixels;
+    if (scan > MAX_SCANS || decoder->too_large)
+        fail(decoder,
+             error_set(decoder->err, STATUS_REJECTED, "the JPEG has more than %d scans of %d x %d pixels",
+                       scan - 1, decoder->image->width, decoder->image->height));
 }
 
 static void decoder_init(struct decoder *decoder, struct bytes data)

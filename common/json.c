@@ -6,9 +6,23 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "common/memory.h"
+
 enum { DEPTH_MOST = 64, NUMBER_MOST = 63 }; // cJSON cuts a longer number
+
+static void *allocate(size_t size)
+{
+    return size < JSON_LARGE ? memory_alloc(size) : memory_try_alloc(size);
+}
+
+void json_prepare_memory(void)
+{
+    cJSON_Hooks hooks = {allocate, free};
+    cJSON_InitHooks(&hooks);
+}
 
 struct scanner {
     const uint8_t *start;

@@ -13,6 +13,12 @@
 #include "common/bytes.h"
 #include "common/status.h"
 
+// Before anything else of cJSON, once, by every program: a small allocation of cJSON's that fails aborts, as
+// all others do (memory.h), so that nobody who builds JSON has to look at each step. One of JSON_LARGE bytes
+// or more fails: json_parse says so, and printing gives NULL. Main thread.
+enum { JSON_LARGE = 64 * 1024 };
+void json_prepare_memory(void);
+
 struct json_limits {
     size_t bytes;  // of the whole text
     size_t values; // objects, arrays, strings, numbers and literals together; names not counted

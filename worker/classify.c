@@ -10,7 +10,6 @@
 #include "common/image.h"
 #include "common/job.h"
 #include "common/text.h"
-#include "kernels/overlay.h"
 #include "kernels/preprocess.h"
 #include "worker/commands.h"
 #include "worker/engine.h"
@@ -27,6 +26,7 @@ const struct option classify_flags[] = {
 struct classification {
     const char *path;
     enum job_code code;
+    bool map_failed; // and nothing else
     struct error err;
     float logits[LESION_CLASSES];
     float *maps; // (heads, height, width); owned by the session
@@ -85,15 +85,8 @@ static void infer(struct session *session, struct classification *result)
 
 static enum status write_map(struct session *session, const char *path, struct error *err)
 {
-    const struct plan *plan = session->engine.plan;
-    struct image picture = {0};
     struct buffer png;
-    buffer_init(&png, 1 << 20);
-    enum status status = overlay_draw(session->view, session->engine.model->manifest.image_size, session->map,
-                                      plan->map_height, plan->map_width, &picture, err);
-    if (status == STATUS_OK)
-        status = png_encode(&picture, &png, err);
-    image_release(&picture);
+    enum status status = engine_draw_map(&session->engine, session->view, session->map, &png, err);
     FILE *file = status == STATUS_OK ? fopen(path, "wbe") : NULL;
     if (status == STATUS_OK && (!file || fwrite(png.data, 1, png.size, file) != png.size))
         status = error_set(err, STATUS_FATAL, "%s: %s", path, strerror(errno));
@@ -118,8 +111,7 @@ static void draw_map(struct session *session, struct classification *result)
     if (!*folder || !session->maps || result->code != JOB_OK)
         return;
     char *path = map_path(folder, result->path);
-    if (write_map(session, path, &result->err) != STATUS_OK)
-        result->code = JOB_INTERNAL;
+    result->map_failed = write_map(session, path, &result->err) != STATUS_OK;
     free(path);
 }
 
@@ -155,6 +147,10 @@ static void print_result(const struct session *session, const struct classificat
         print_floats("attention", session->map, plan->map_height * plan->map_width);
     else
         printf(", \"attention\": null");
+    if (result->map_failed) {
+        printf(", \"attention_map_error\": ");
+        text_write_json(stdout, result->err.message);
+    }
     printf(", \"timings_ms\": {\"decode\": %.3f, \"preprocess\": %.3f, \"inference\": %.3f}}\n",
            (double)result->decode_us / 1e3, (double)result->preprocess_us / 1e3,
            (double)result->inference_us / 1e3);
@@ -176,7 +172,7 @@ static bool classify(struct session *session, const char *path)
         fputs("}}\n", stdout);
     }
     fflush(stdout);
-    return result.code == JOB_OK;
+    return result.code == JOB_OK && !result.map_failed;
 }
 
 struct planned_map {

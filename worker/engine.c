@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/image.h"
 #include "common/log.h"
+#include "kernels/overlay.h"
 
 // Adds a clause to the reason; what has no room is left out.
 static void add_reason(struct engine *engine, const char *clause)
@@ -116,6 +118,27 @@ void engine_mean_map(const struct plan *plan, const float *maps, float *map)
             sum += maps[head * size + i];
         map[i] = sum / (float)plan->heads;
     }
+}
+
+// What cannot be compressed has a byte more for each row, zlib's and the chunks' heads, and PNG's own.
+static size_t png_limit(size_t size)
+{
+    size_t bytes = size * (3 * size + 1);
+    return bytes + bytes / 64 + 4096;
+}
+
+enum status engine_draw_map(const struct engine *engine, const uint8_t *view, const float *map,
+                            struct buffer *png, struct error *err)
+{
+    const struct plan *plan = engine->plan;
+    int size = engine->model->manifest.image_size;
+    struct image picture = {0};
+    buffer_init(png, png_limit((size_t)size));
+    enum status status = overlay_draw(view, size, map, plan->map_height, plan->map_width, &picture, err);
+    if (status == STATUS_OK)
+        status = png_encode(&picture, png, err);
+    image_release(&picture);
+    return status;
 }
 
 void engine_say_precision(const struct engine *engine)

@@ -24,6 +24,9 @@ void engine_close(struct engine *engine); // safe on a zeroed engine
 
 // Mean over the heads of one image's maps; map has map_height * map_width places.
 void engine_mean_map(const struct plan *plan, const float *maps, float *map);
+// That mean over one image's view as a PNG, whose buffer it makes: the caller releases it, whatever came out.
+enum status engine_draw_map(const struct engine *engine, const uint8_t *view, const float *map,
+                            struct buffer *png, struct error *err) MUST_CHECK;
 // Says on standard error, once, which precision auto took and why.
 void engine_say_precision(const struct engine *engine);
 // Warns on standard error, once, when the model is untrained.

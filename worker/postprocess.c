@@ -7,15 +7,13 @@
 
 #include "common/backoff.h"
 #include "common/clock.h"
-#include "common/image.h"
 #include "common/log.h"
-#include "kernels/overlay.h"
 #include "worker/cache.h"
 #include "worker/claim.h"
 #include "worker/stages.h"
 #include "worker/watchdog.h"
 
-enum { RETRY_BASE_MS = 50, RETRY_LIMIT_MS = 2000, PNG_LIMIT = 1 << 20, OBJECT_WRITE = 1 };
+enum { RETRY_BASE_MS = 50, RETRY_LIMIT_MS = 2000, OBJECT_WRITE = 1 };
 
 static float entropy_nats(const float probabilities[LESION_CLASSES])
 {
@@ -26,17 +24,13 @@ static float entropy_nats(const float probabilities[LESION_CLASSES])
     return (float)sum;
 }
 
-static enum status draw(struct worker *worker, const struct job *job, struct buffer *png, struct error *err)
+static enum status draw(const struct engine *engine, const struct job *job, struct buffer *png,
+                        struct error *err)
 {
-    const struct plan *plan = worker->engine.plan;
+    const struct plan *plan = engine->plan;
     float *map = memory_alloc((size_t)(plan->map_height * plan->map_width) * sizeof *map);
-    struct image picture = {0};
     engine_mean_map(plan, job->maps, map);
-    enum status status = overlay_draw(job->view, worker->engine.model->manifest.image_size, map,
-                                      plan->map_height, plan->map_width, &picture, err);
-    if (status == STATUS_OK)
-        status = png_encode(&picture, png, err);
-    image_release(&picture);
+    enum status status = engine_draw_map(engine, job->view, map, png, err);
     free(map);
     return status;
 }
@@ -64,12 +58,11 @@ static void store_map(struct worker *worker, struct job *job)
 {
     struct buffer png;
     char image[DIGEST_TEXT_SIZE], key[OBJECT_KEY_SIZE];
-    buffer_init(&png, PNG_LIMIT);
     digest_text(&job->image_sha256, image);
     // Two devices or builds may differ in a bit: their maps must not overwrite each other.
     snprintf(key, sizeof key, "attention/%s-%.12s-%s.png", image, worker->engine.model_sha256,
              worker->map_scope);
-    enum status status = draw(worker, job, &png, &job->attention_error);
+    enum status status = draw(&worker->engine, job, &png, &job->attention_error);
     if (status == STATUS_OK)
         status = upload(worker, key, buffer_bytes(&png), &job->attention_error);
     if (status == STATUS_OK) {

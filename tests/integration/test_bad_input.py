@@ -18,8 +18,10 @@ import harness
 from harness import expect, expect_equal
 
 IMAGE_LIMIT = 1_000_000
+PIXEL_LIMIT = 1_000_000
 PICTURE = (harness.DATA / "ISIC_0000548.jpg").read_bytes()
 CMYK = (harness.ROOT / "tests/golden/jpeg/cmyk.jpg").read_bytes()
+PROGRESSIVE = (harness.ROOT / "tests/golden/jpeg/progressive_grey.jpg").read_bytes()
 
 
 def text64(data):
@@ -45,10 +47,16 @@ def stored(uri, digest="0" * 64, **fields):
     return job(image=None, image_uri=uri, image_sha256=digest, **fields)
 
 
-def with_size(jpeg, width, height):
+def with_size(jpeg, width, height, frame=b"\xff\xc0"):
     """The same file, but its frame header claims another size."""
-    at = jpeg.index(b"\xff\xc0") + 5
+    at = jpeg.index(frame) + 5
     return jpeg[:at] + height.to_bytes(2, "big") + width.to_bytes(2, "big") + jpeg[at + 4:]
+
+
+def with_scans(jpeg, count):
+    """The same file, but its last scan comes so many times."""
+    scan, end = jpeg.rindex(b"\xff\xda"), jpeg.rindex(b"\xff\xd9")
+    return jpeg[:scan] + count * jpeg[scan:end] + jpeg[end:]
 
 
 def with_frame(jpeg, marker=0xC0, bits=8):
@@ -65,6 +73,8 @@ IMAGES = [
     ("0 bytes", job(image=""), "image_undecodable"),
     ("CMYK", job(image=text64(CMYK)), "image_undecodable"),
     ("20,000 x 20,000", job(image=text64(with_size(PICTURE, 20000, 20000))), "image_too_large"),
+    ("490 scans of 1,000 x 1,000", job(image=text64(with_scans(with_size(PROGRESSIVE, 1000, 1000, b"\xff\xc2"), 490))),
+     "image_too_large"),
     ("no pixels", job(image=text64(with_size(PICTURE, 0, 0))), "image_undecodable"),
     ("12 bits", job(image=text64(with_frame(PICTURE, 0xC1, 12))), "image_undecodable"),
     ("lossless", job(image=text64(with_frame(PICTURE, 0xC3))), "image_undecodable"),
@@ -154,7 +164,7 @@ def run_cases(fleet, worker, cases):
 
 
 def start(fleet, **options):
-    return fleet.start("worker", max_image_bytes=IMAGE_LIMIT, **options)
+    return fleet.start("worker", max_image_bytes=IMAGE_LIMIT, max_image_pixels=PIXEL_LIMIT, **options)
 
 
 def test_records(stack):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import socket
@@ -116,6 +117,26 @@ def test_classify(stack):
     again = run("worker", "classify", "--model", stack.model(), *GOOD, check=True)
     for one, other in zip([lines[0], lines[-1]], map(json.loads, again.stdout.splitlines()), strict=True):
         expect_equal(one["logits"], other["logits"], f"logits of {one['file']} another time")
+
+
+def test_classify_large_map(stack):
+    """A noisy map of 800 x 800 pixels, far larger than those of today's networks, is written. One that can't be is
+    told of, and costs no prediction."""
+    model, maps, noise = stack.folder / "large-model", stack.folder / "large-maps", stack.folder / "noise.jpg"
+    run("trainer", "import", "--arch", "resnet18", "--random", "1", "--image-size", "800", "--out", model, check=True)
+    picture = GOOD[0].read_bytes()
+    scan = picture.index(b"\xff\xda") + 14
+    noise.write_bytes(picture[:scan] + random.Random(1).randbytes(400_000).replace(b"\xff", b"") + b"\xff\xd9")
+    classify = ["worker", "classify", "--model", model, "--attention", maps]
+    run(*classify, noise, check=True)
+    written = (maps / "noise.png").read_bytes()
+    expect(png_complaint(written, 800) is None and len(written) > 1 << 20, f"a map of {len(written)} bytes: {written[:60]}")
+    (maps / "noise.png").unlink()
+    (maps / "noise.png").mkdir()
+    done = run(*classify, noise)
+    line = json.loads(done.stdout)
+    expect(done.returncode == 1 and "error" not in line and len(line["logits"]) == 8 and
+           "noise.png" in line["attention_map_error"], f"exit {done.returncode}, line {line}")
 
 
 def test_classify_beyond_numbers(stack):
@@ -296,6 +317,6 @@ def test_submit_without_wait(stack):
 
 if __name__ == "__main__":
     harness.main([test_help_and_version, test_wrong_usage, test_failures, test_classify,
-                  test_classify_beyond_numbers, test_classify_same_stems,
+                  test_classify_large_map, test_classify_beyond_numbers, test_classify_same_stems,
                   test_preprocess, test_bench, test_peak_memory, test_configuration, test_doctor,
                   test_submit_without_wait], "kafka", "redis")

@@ -8,7 +8,12 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#include <jpeglib.h>
 
 #include "common/digest.h"
 #include "common/image.h"
@@ -127,22 +132,92 @@ static void test_twelve_bits_are_refused(void **state)
     buffer_release(&data);
 }
 
-// Repeats the last scan of a progressive file; each repetition costs a walk over the whole picture.
+// The same progressive file, but its last scan comes count times; each costs a walk over the whole picture.
+static struct buffer repeat_last_scan(struct bytes data, int count)
+{
+    size_t scan = marker_at(data, 0xda, true);
+    size_t end = marker_at(data, 0xd9, true);
+    struct buffer bomb;
+    buffer_init(&bomb, PICTURE_MAX_FILE_SIZE);
+    assert_int_equal(buffer_append(&bomb, data.data, scan, NULL), STATUS_OK);
+    for (int i = 0; i < count; i++)
+        assert_int_equal(buffer_append(&bomb, data.data + scan, end - scan, NULL), STATUS_OK);
+    assert_int_equal(buffer_append(&bomb, data.data + end, data.size - end, NULL), STATUS_OK);
+    return bomb;
+}
+
 static void test_too_many_scans(void **state)
 {
     (void)state;
     struct buffer data = golden_jpeg("progressive");
-    size_t scan = marker_at(buffer_bytes(&data), 0xda, true);
-    size_t end = marker_at(buffer_bytes(&data), 0xd9, true);
-    struct buffer bomb;
-    buffer_init(&bomb, PICTURE_MAX_FILE_SIZE);
-    assert_int_equal(buffer_append(&bomb, data.data, scan, NULL), STATUS_OK);
-    for (int i = 0; i < 600; i++)
-        assert_int_equal(buffer_append(&bomb, data.data + scan, end - scan, NULL), STATUS_OK);
-    assert_int_equal(buffer_append(&bomb, data.data + end, data.size - end, NULL), STATUS_OK);
-    check_refused(buffer_bytes(&bomb), MAX_PIXELS, "500 scans");
+    struct buffer bomb = repeat_last_scan(buffer_bytes(&data), 600);
+    check_refused(buffer_bytes(&bomb), MAX_PIXELS, "more than 500 scans");
     buffer_release(&bomb);
     buffer_release(&data);
+}
+
+static void on_error(j_common_ptr jpeg)
+{
+    char text[JMSG_LENGTH_MAX];
+    jpeg->err->format_message(jpeg, text);
+    fail_msg("libjpeg: %s", text);
+}
+
+// A black square in six progressive scans, of which the last refines coefficients that are all 0.
+static struct buffer black_progressive(int side)
+{
+    struct jpeg_compress_struct jpeg;
+    struct jpeg_error_mgr errors;
+    jpeg.err = jpeg_std_error(&errors);
+    errors.error_exit = on_error;
+    jpeg_create_compress(&jpeg);
+    unsigned char *bytes = NULL;
+    unsigned long size = 0;
+    jpeg_mem_dest(&jpeg, &bytes, &size);
+    jpeg.image_width = jpeg.image_height = (JDIMENSION)side;
+    jpeg.input_components = 1;
+    jpeg.in_color_space = JCS_GRAYSCALE;
+    jpeg_set_defaults(&jpeg);
+    jpeg_simple_progression(&jpeg);
+    jpeg_start_compress(&jpeg, TRUE);
+    JSAMPROW row = calloc((size_t)side, 1);
+    while (jpeg.next_scanline < jpeg.image_height)
+        jpeg_write_scanlines(&jpeg, &row, 1);
+    jpeg_finish_compress(&jpeg);
+    jpeg_destroy_compress(&jpeg);
+    struct buffer data;
+    buffer_init(&data, PICTURE_MAX_FILE_SIZE);
+    assert_int_equal(buffer_append(&data, bytes, size, NULL), STATUS_OK);
+    free(row);
+    free(bytes);
+    return data;
+}
+
+// The larger the picture, the fewer scans it may have: 490 of them over 3 million pixels are refused after as
+// much work as 20 of the largest picture take; the same 490 over few pixels are none too many.
+static void test_scans_of_large_pictures(void **state)
+{
+    (void)state;
+    enum { SIDE = 1750, SCANS = 490, MOST_S = 1 }; // 2 s when all scans are read
+    struct buffer data = black_progressive(SIDE);
+    struct buffer bomb = repeat_last_scan(buffer_bytes(&data), SCANS);
+    assert_true(bomb.size < 100000);
+    struct image image;
+    clock_t begun = clock();
+    check_refused(buffer_bytes(&bomb), SIDE * SIDE, "more than 20 scans of 1750 x 1750 pixels");
+    assert_true(clock() - begun < MOST_S * CLOCKS_PER_SEC);
+    assert_int_equal(jpeg_decode(buffer_bytes(&bomb), SIDE * SIDE, &image, NULL), STATUS_REJECTED);
+    assert_true(image.too_large);
+    assert_int_equal(jpeg_decode(buffer_bytes(&data), SIDE * SIDE, &image, NULL), STATUS_OK);
+    image_release(&image);
+    buffer_release(&data);
+    buffer_release(&bomb);
+    data = black_progressive(SIDE / 10);
+    bomb = repeat_last_scan(buffer_bytes(&data), SCANS);
+    assert_int_equal(jpeg_decode(buffer_bytes(&bomb), SIDE * SIDE, &image, NULL), STATUS_OK);
+    image_release(&image);
+    buffer_release(&data);
+    buffer_release(&bomb);
 }
 
 // A prefix is either refused or, once the last row is complete, decoded like the whole.
@@ -179,7 +254,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_as_pillow),      cmocka_unit_test(test_sentences),
         cmocka_unit_test(test_pixel_limit),    cmocka_unit_test(test_twelve_bits_are_refused),
-        cmocka_unit_test(test_too_many_scans), cmocka_unit_test(test_every_prefix),
+        cmocka_unit_test(test_too_many_scans), cmocka_unit_test(test_scans_of_large_pictures),
+        cmocka_unit_test(test_every_prefix),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

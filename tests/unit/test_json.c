@@ -1,14 +1,21 @@
-// test_json.c: what json_parse refuses by itself, so that cJSON fails only where memory is out; and that.
+// test_json.c: what json_parse refuses by itself, so that cJSON fails only where memory is out; and that,
+// with every allocation of cJSON's failing in turn.
 #include "common/json.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "common/config.h"
 #include "common/job.h"
 
 static const struct json_limits limits = {1000, 100, 8};
@@ -114,6 +121,80 @@ static void test_no_memory_is_no_fault_of_the_text(void **state)
     assert_int_equal(failed, 10); // the object, and for each of three fields an item, a name and a text
 }
 
+// The linker gives every calloc and malloc of ours, and so what json.c gives cJSON, to these.
+void *__real_calloc(size_t count, size_t size);
+void *__real_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_malloc(size_t size);
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return allocations_left-- == 0 ? NULL : __real_calloc(count, size);
+}
+
+void *__wrap_malloc(size_t size)
+{
+    return size >= JSON_LARGE && allocations_left-- == 0 ? NULL : __real_malloc(size);
+}
+
+static bool prints(const char *expected)
+{
+    cJSON *root = cJSON_CreateObject();
+    cJSON *inner = cJSON_AddObjectToObject(root, "inner");
+    cJSON_AddStringToObject(inner, "name", "a text");
+    cJSON_AddItemToArray(cJSON_AddArrayToObject(root, "numbers"), cJSON_CreateNumber(0.5));
+    char *text = cJSON_PrintUnformatted(root);
+    bool same = text && strcmp(text, expected) == 0;
+    cJSON_free(text);
+    cJSON_Delete(root);
+    return same;
+}
+
+// Each small allocation in turn fails in a child, prepared as every program is: it must abort, or be done
+// before; what it must not do is go on with a part of the text missing.
+static void test_small_allocations_abort(void **state)
+{
+    (void)state;
+    static const struct command none = {.name = NULL};
+    static const struct program program = {.name = "test", .bit = PROGRAM_WORKER, .commands = &none};
+    char version[] = "--version", name[] = "test";
+    int ended = -1;
+    for (int nth = 0; ended != 0; nth++) {
+        assert_true(nth < 100);
+        pid_t child = fork();
+        if (child == 0) {
+            setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+            if (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "w", stderr))
+                _exit(3);
+            allocations_left = -1;
+            if (config_main(&program, 2, (char *[]){name, version, NULL}) != 0)
+                _exit(2);
+            allocations_left = nth;
+            _exit(prints("{\"inner\":{\"name\":\"a text\"},\"numbers\":[0.5]}") ? 0 : 1);
+        }
+        assert_int_equal(waitpid(child, &ended, 0), child);
+        assert_true(ended == 0 || (WIFSIGNALED(ended) && WTERMSIG(ended) == SIGABRT));
+        assert_true(nth > 0 || ended != 0);
+    }
+}
+
+static void test_large_allocations_fail(void **state)
+{
+    (void)state;
+    static char text[JSON_LARGE + 1000];
+    static const struct json_limits wide = {sizeof text, 100, 8};
+    struct error err;
+    cJSON *json;
+    memset(text, 'x', sizeof text);
+    text[0] = text[sizeof text - 1] = '"';
+    json_prepare_memory();
+    allocations_left = 1; // the item before the text
+    assert_int_equal(json_parse((struct bytes){(const uint8_t *)text, sizeof text}, &wide, &json, &err),
+                     STATUS_FATAL);
+    assert_non_null(strstr(err.message, "no memory"));
+    cJSON_InitHooks(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -121,6 +202,8 @@ int main(void)
         cmocka_unit_test(test_limits_are_kept_to_the_edge),
         cmocka_unit_test(test_long_numbers),
         cmocka_unit_test(test_no_memory_is_no_fault_of_the_text),
+        cmocka_unit_test(test_small_allocations_abort),
+        cmocka_unit_test(test_large_allocations_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

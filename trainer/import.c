@@ -59,21 +59,18 @@ static void copy_weight(struct weights *target, const struct weight *weight)
     free(values);
 }
 
-// Copies what the network uses, the head only where it is kept; refuses what nobody uses.
+// Copies what the network uses, the head only where it is kept; refuses what nobody uses, and what has
+// another shape, whose size may be anything.
 static enum status copy_weights(const struct network *network, const struct weights *source, bool keep_head,
                                 struct weights *target, struct error *err)
 {
     for (size_t i = 0; i < weights_count(source); i++) {
         const struct weight *weight = weights_at(source, i);
-        int64_t shape[TENSOR_MAX_RANK];
         if (is_bookkeeping(weight->name) || (!keep_head && is_head(network, weight->name)))
             continue;
-        if (network_weight_shape(network, weight->name, shape) == 0) {
-            (void)error_set(err, STATUS_REJECTED, "tensor '%s' has no place in %s", weight->name,
-                            network->architecture);
-            network_add_recognised(network, source, err);
-            return STATUS_REJECTED;
-        }
+        enum status status = network_check_shape(network, source, weight->name, err);
+        if (status != STATUS_OK)
+            return status;
         if (weight->dtype != DTYPE_F32 && weight->dtype != DTYPE_F16 && weight->dtype != DTYPE_BF16)
             return error_set(err, STATUS_REJECTED,
                              "tensor '%s' holds whole numbers; F32, F16 or BF16 is needed", weight->name);
@@ -102,11 +99,11 @@ static enum status read_source(const struct import_options *options, const struc
         return status;
     status = choose_head(network, source, result, err);
     if (status == STATUS_OK)
+        status = network_fit_weights(network, source, err);
+    if (status == STATUS_OK)
         status = copy_weights(network, source, result->trained, target, err);
     if (status == STATUS_OK && !result->trained)
         add_fresh_head(network, options->seed, target);
-    if (status == STATUS_OK)
-        status = network_fit_weights(network, target, err);
     if (status == STATUS_OK)
         status = network_check_weights(network, target, err);
     if (status != STATUS_OK)

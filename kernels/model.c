@@ -288,13 +288,24 @@ static enum status build_network(struct model *model, const char *path, struct e
     return STATUS_OK;
 }
 
+static enum status check_dtype(const struct model *model, struct error *err)
+{
+    const char *dtype = weights_dtype(model->weights);
+    if (strcmp(dtype, model->manifest.weights_dtype) == 0)
+        return STATUS_OK;
+    return error_set(err, STATUS_REJECTED, "its numbers are %s, the manifest says %s", dtype,
+                     model->manifest.weights_dtype);
+}
+
 // Shapes are checked here, the bytes by a thread until model_check.
 static enum status open_weights(struct model *model, const char *path, struct error *err)
 {
     enum status status = weights_open(&model->weights, path, err);
     if (status != STATUS_OK)
         return status;
-    status = network_fit_weights(model->network, model->weights, err);
+    status = check_dtype(model, err); // as they are in the file
+    if (status == STATUS_OK)
+        status = network_fit_weights(model->network, model->weights, err);
     if (status == STATUS_OK) {
         weights_check_begin(model->weights);
         status = network_check_weights(model->network, model->weights, err);

@@ -142,6 +142,7 @@ static enum status save_weights(const char *directory, struct manifest *manifest
     if (status == STATUS_OK) {
         weights_check_begin(saved);
         manifest->weights_sha256 = weights_check_end(saved);
+        strcpy(manifest->weights_dtype, weights_dtype(saved));
     }
     weights_close(saved);
     free(path);

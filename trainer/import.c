@@ -166,7 +166,6 @@ static void fill_manifest(const struct network *network, bool trained, struct ma
     memcpy(manifest->preprocessing.std, network->std, sizeof network->std);
     manifest->temperature = 1;
     strcpy(manifest->weights_file, "model.safetensors");
-    strcpy(manifest->weights_dtype, "F32");
     strcpy(manifest->licence, "not stated");
     manifest->trained = trained;
 }

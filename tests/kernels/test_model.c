@@ -39,7 +39,7 @@ static struct manifest make_manifest(void)
                                 .preprocessing = {"v1", 256, 224, {0.485f, 0.5f, 0.25f}, {0.229f, 0.5f, 1}},
                                 .temperature = 1.5f,
                                 .weights_file = "model.safetensors",
-                                .weights_dtype = "F32",
+                                .weights_dtype = "BF16", // the file decides
                                 .licence = "CC0-1.0"};
     return manifest;
 }

@@ -32,6 +32,7 @@ struct manifest {
     struct calibration calibration; // images 0: none
     bool trained;                   // false: the diagnoses mean nothing, and every screen says so
     char licence[MODEL_TEXT_SIZE];
+    struct cJSON *training; // the record of the training, for people; NULL: none
 };
 
 struct model {

@@ -95,7 +95,10 @@ static enum status write_manifest(const char *directory, const struct manifest *
     add_known_answers(json, manifest);
     calibration_write(&manifest->calibration, json);
     cJSON_AddBoolToObject(json, "trained", manifest->trained);
-    cJSON_AddObjectToObject(json, "training");
+    if (manifest->training)
+        cJSON_AddItemReferenceToObject(json, "training", manifest->training);
+    else
+        cJSON_AddObjectToObject(json, "training");
     cJSON_AddStringToObject(json, "licence", manifest->licence);
     char *text = cJSON_Print(json);
     cJSON_Delete(json);

@@ -322,15 +322,19 @@ static void random_weights_make_a_model(void **state)
     (void)state;
     struct error err = {""};
     struct import_result result;
-    struct import_options options = {
-        .architecture = "vit_tiny_patch16_224", .directory = model_path, .name = "demo", .seed = 77};
+    struct import_options options = {.architecture = "vit_tiny_patch16_224",
+                                     .directory = model_path,
+                                     .name = "demo",
+                                     .model_version = "demo-vit-v0.3.1-untrained",
+                                     .seed = 77};
     remove_model();
     if (import_model(&options, &result, &err) != STATUS_OK)
         fail_msg("%s", err.message);
     assert_false(result.trained);
-    assert_string_equal(result.model_version, "demo-v0.1.0");
+    assert_string_equal(result.model_version, "demo-vit-v0.3.1-untrained");
     struct model *model = open_model();
     assert_string_equal(model->manifest.name, "demo");
+    assert_string_equal(model->manifest.version, "0.3.1");
     assert_true(has_values_of(model, "pos_embed", 77));
     model_close(model);
     assert_int_equal(import_model(&options, &result, &err), STATUS_REJECTED); // it is there already
@@ -355,6 +359,9 @@ static void names_that_do_not_fit_are_refused(void **state)
     options.name = "";
     options.model_version = "a/b";
     assert_int_equal(import_model(&options, &result, &err), STATUS_REJECTED);
+    options.model_version = "tiny-v1.2";
+    assert_int_equal(import_model(&options, &result, &err), STATUS_REJECTED);
+    assert_non_null(strstr(err.message, "model_version 'tiny-v1.2' names no version"));
     options.architecture = "resnet";
     assert_int_equal(import_model(&options, &result, &err), STATUS_REJECTED);
     assert_int_not_equal(access(model_path, F_OK), 0);
@@ -368,6 +375,7 @@ int main(void)
         cmocka_unit_test(positions_are_interpolated_to_the_image_size),
         cmocka_unit_test(imagenet_heads_and_none_are_replaced),
         cmocka_unit_test(other_files_are_refused_by_the_tensor),
+        cmocka_unit_test(another_shape_is_refused_first),
         cmocka_unit_test(whole_numbers_are_no_weights),
         cmocka_unit_test(a_network_whose_answers_are_no_numbers_leaves_nothing),
         cmocka_unit_test(a_missing_tensor_is_refused_by_name),
@@ -375,5 +383,4 @@ int main(void)
         cmocka_unit_test(names_that_do_not_fit_are_refused),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
-        cmocka_unit_test(another_shape_is_refused_first),
 }

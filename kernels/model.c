@@ -244,6 +244,15 @@ static enum status read_manifest(const cJSON *json, struct manifest *manifest, s
     return STATUS_OK;
 }
 
+// Taken out of the manifest's JSON: nothing here reads it, but a directory made of this one shall have it.
+static enum status take_training(cJSON *json, struct manifest *manifest, struct error *err)
+{
+    manifest->training = cJSON_DetachItemFromObjectCaseSensitive(json, "training");
+    if (!manifest->training || cJSON_IsObject(manifest->training))
+        return STATUS_OK;
+    return bad_field("training", "an object", err);
+}
+
 enum status manifest_parse(struct bytes text, struct manifest *manifest, struct error *err)
 {
     const struct json_limits limits = {MAX_MANIFEST_SIZE, MAX_VALUES, MAX_DEPTH};
@@ -256,8 +265,18 @@ enum status manifest_parse(struct bytes text, struct manifest *manifest, struct 
     else if (status == STATUS_OK)
         status = cJSON_IsObject(json) ? read_manifest(json, manifest, err)
                                       : error_set(err, STATUS_REJECTED, "it is not a JSON object");
+    if (status == STATUS_OK)
+        status = take_training(json, manifest, err);
+    if (status != STATUS_OK)
+        manifest_release(manifest);
     cJSON_Delete(json);
     return status;
+}
+
+void manifest_release(struct manifest *manifest)
+{
+    cJSON_Delete(manifest->training);
+    manifest->training = NULL;
 }
 
 static enum status read_manifest_file(const char *path, struct manifest *manifest, struct error *err)
@@ -288,13 +307,24 @@ static enum status build_network(struct model *model, const char *path, struct e
     return STATUS_OK;
 }
 
+static enum status check_dtype(const struct model *model, struct error *err)
+{
+    const char *dtype = weights_dtype(model->weights);
+    if (strcmp(dtype, model->manifest.weights_dtype) == 0)
+        return STATUS_OK;
+    return error_set(err, STATUS_REJECTED, "its numbers are %s, the manifest says %s", dtype,
+                     model->manifest.weights_dtype);
+}
+
 // Shapes are checked here, the bytes by a thread until model_check.
 static enum status open_weights(struct model *model, const char *path, struct error *err)
 {
     enum status status = weights_open(&model->weights, path, err);
     if (status != STATUS_OK)
         return status;
-    status = network_fit_weights(model->network, model->weights, err);
+    status = check_dtype(model, err); // as they are in the file
+    if (status == STATUS_OK)
+        status = network_fit_weights(model->network, model->weights, err);
     if (status == STATUS_OK) {
         weights_check_begin(model->weights);
         status = network_check_weights(model->network, model->weights, err);
@@ -370,6 +400,7 @@ void model_close(struct model *model)
 {
     if (!model)
         return;
+    manifest_release(&model->manifest);
     network_free(model->network);
     weights_close(model->weights);
     free(model->weights_path);

@@ -26,12 +26,13 @@ struct manifest {
     float temperature; // logits are divided by it before the softmax
     char weights_file[MODEL_TEXT_SIZE];
     struct digest weights_sha256;
-    char weights_dtype[8];
+    char weights_dtype[8];                    // weights_dtype of the file
     char known_answers_file[MODEL_TEXT_SIZE]; // empty: none, as in directories of before there were any
     struct digest known_answers_sha256;
     struct calibration calibration; // images 0: none
     bool trained;                   // false: the diagnoses mean nothing, and every screen says so
     char licence[MODEL_TEXT_SIZE];
+    struct cJSON *training; // the record of the training, for people; NULL: none
 };
 
 struct model {
@@ -53,10 +54,11 @@ enum status model_check(struct model *model, struct error *err) MUST_CHECK;
 void model_close(struct model *model); // NULL is allowed
 
 // Writes a directory from manifest, weights and known answers (NULL: none): the manifest last, through a
-// temporary name, so that a directory with a manifest is whole. Fills in the digests. FATAL when it can't be
-// written; REJECTED when the directory already has a manifest.
+// temporary name, so that a directory with a manifest is whole. Fills in the digests and the weights' type.
+// FATAL when it can't be written; REJECTED when the directory already has a manifest.
 enum status model_save(const char *directory, struct manifest *manifest, const struct weights *weights,
                        const struct known_answers *known, struct error *err) MUST_CHECK;
 enum status manifest_parse(struct bytes json, struct manifest *manifest, struct error *err) MUST_CHECK;
+void manifest_release(struct manifest *manifest); // safe on a zeroed one, and after REJECTED
 
 #endif

@@ -95,7 +95,10 @@ static enum status write_manifest(const char *directory, const struct manifest *
     add_known_answers(json, manifest);
     calibration_write(&manifest->calibration, json);
     cJSON_AddBoolToObject(json, "trained", manifest->trained);
-    cJSON_AddObjectToObject(json, "training");
+    if (manifest->training)
+        cJSON_AddItemReferenceToObject(json, "training", manifest->training);
+    else
+        cJSON_AddObjectToObject(json, "training");
     cJSON_AddStringToObject(json, "licence", manifest->licence);
     char *text = cJSON_Print(json);
     cJSON_Delete(json);
@@ -142,6 +145,7 @@ static enum status save_weights(const char *directory, struct manifest *manifest
     if (status == STATUS_OK) {
         weights_check_begin(saved);
         manifest->weights_sha256 = weights_check_end(saved);
+        strcpy(manifest->weights_dtype, weights_dtype(saved));
     }
     weights_close(saved);
     free(path);

@@ -104,6 +104,9 @@ enum status network_fit_weights(const struct network *network, struct weights *w
 // fit, where one does.
 enum status network_check_weights(const struct network *network, const struct weights *weights,
                                   struct error *err) MUST_CHECK;
+// The same of one name, but for type and values.
+enum status network_check_shape(const struct network *network, const struct weights *weights,
+                                const char *name, struct error *err) MUST_CHECK;
 // The architecture whose tensors all are there in the right shapes, but perhaps for the head and positions;
 // NULL: none. network_add_recognised adds to a sentence in *err what it is where it is another one.
 const char *network_recognise(const struct weights *weights);

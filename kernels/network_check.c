@@ -96,17 +96,19 @@ void network_add_recognised(const struct network *network, const struct weights 
              network->architecture);
 }
 
-static enum status check_weight(const struct network *network, const struct weights *weights,
-                                const char *name, bool is_variance, struct error *err)
+enum status network_check_shape(const struct network *network, const struct weights *weights,
+                                const char *name, struct error *err)
 {
     int64_t shape[TENSOR_MAX_RANK];
     char expected[96], found[96];
     int rank = network_weight_shape(network, name, shape);
     shape_text(rank, shape, expected, sizeof expected);
     const struct weight *weight = weights_find(weights, name);
-    if (weight && has_shape(weight, rank, shape))
-        return check_values(weights, weight, is_variance, err);
-    if (weight) {
+    if (weight && rank > 0 && has_shape(weight, rank, shape))
+        return STATUS_OK;
+    if (rank == 0) {
+        (void)error_set(err, STATUS_REJECTED, "tensor '%s' has no place in %s", name, network->architecture);
+    } else if (weight) {
         shape_text(weight->rank, weight->shape, found, sizeof found);
         (void)error_set(err, STATUS_REJECTED, "tensor '%s' has shape %s, %s needs %s", name, found,
                         network->architecture, expected);
@@ -127,7 +129,9 @@ enum status network_check_weights(const struct network *network, const struct we
         int count = operation_weight_names(operation, names);
         for (int j = 0; j < count && status == STATUS_OK; j++) {
             bool is_variance = operation->batchnorm[0] && j == count - 1;
-            status = check_weight(network, weights, names[j], is_variance, err);
+            status = network_check_shape(network, weights, names[j], err);
+            if (status == STATUS_OK)
+                status = check_values(weights, weights_find(weights, names[j]), is_variance, err);
         }
     }
     return status;

@@ -160,6 +160,20 @@ const struct weight *weights_find(const struct weights *weights, const char *nam
     return NULL;
 }
 
+const char *weights_dtype(const struct weights *weights)
+{
+    enum dtype common = DTYPE_COUNT;
+    for (size_t i = 0; i < weights->count; i++) {
+        enum dtype dtype = weights->entries[i].weight.dtype;
+        if (dtype != DTYPE_F32 && dtype != DTYPE_F16 && dtype != DTYPE_BF16)
+            continue;
+        if (common != DTYPE_COUNT && common != dtype)
+            return dtype_infos[DTYPE_F32].name;
+        common = dtype;
+    }
+    return dtype_infos[common == DTYPE_COUNT ? DTYPE_F32 : common].name;
+}
+
 static float float_from_bits(uint32_t bits)
 {
     float value;

@@ -48,9 +48,20 @@ void weights_replace(struct weights *weights, const char *name, int rank, const 
 // Through a temporary name, flushed and renamed. FATAL when it can't be written.
 enum status weights_save(const struct weights *weights, const char *path, struct error *err) MUST_CHECK;
 
+// REJECTED: the file of weights_open is not what it was before anything was read of it, by its size and
+// times. Asked when all is read that will be. A file that is renamed, linked or unlinked counts as changed
+// too.
+enum status weights_check_unchanged(const struct weights *weights, struct error *err) MUST_CHECK;
+// For a program's main: from now on a file that is cut short while it is mapped is named on standard error,
+// and the process ends with exit code 1.
+void weights_explain_sigbus(void);
+
 size_t weights_count(const struct weights *weights);
 const struct weight *weights_at(const struct weights *weights, size_t index);
 const struct weight *weights_find(const struct weights *weights, const char *name); // NULL when absent
+
+// "F32", "F16" or "BF16": the type of every tensor of floats, or F32 where they differ.
+const char *weights_dtype(const struct weights *weights);
 
 // Copies a tensor as float32 (F32, F16, BF16). values has weight->count places.
 void weight_to_float(const struct weight *weight, float *values);

@@ -59,21 +59,18 @@ static void copy_weight(struct weights *target, const struct weight *weight)
     free(values);
 }
 
-// Copies what the network uses, the head only where it is kept; refuses what nobody uses.
+// Copies what the network uses, the head only where it is kept; refuses what nobody uses, and what has
+// another shape, whose size may be anything.
 static enum status copy_weights(const struct network *network, const struct weights *source, bool keep_head,
                                 struct weights *target, struct error *err)
 {
     for (size_t i = 0; i < weights_count(source); i++) {
         const struct weight *weight = weights_at(source, i);
-        int64_t shape[TENSOR_MAX_RANK];
         if (is_bookkeeping(weight->name) || (!keep_head && is_head(network, weight->name)))
             continue;
-        if (network_weight_shape(network, weight->name, shape) == 0) {
-            (void)error_set(err, STATUS_REJECTED, "tensor '%s' has no place in %s", weight->name,
-                            network->architecture);
-            network_add_recognised(network, source, err);
-            return STATUS_REJECTED;
-        }
+        enum status status = network_check_shape(network, source, weight->name, err);
+        if (status != STATUS_OK)
+            return status;
         if (weight->dtype != DTYPE_F32 && weight->dtype != DTYPE_F16 && weight->dtype != DTYPE_BF16)
             return error_set(err, STATUS_REJECTED,
                              "tensor '%s' holds whole numbers; F32, F16 or BF16 is needed", weight->name);
@@ -102,11 +99,11 @@ static enum status read_source(const struct import_options *options, const struc
         return status;
     status = choose_head(network, source, result, err);
     if (status == STATUS_OK)
+        status = network_fit_weights(network, source, err);
+    if (status == STATUS_OK)
         status = copy_weights(network, source, result->trained, target, err);
     if (status == STATUS_OK && !result->trained)
         add_fresh_head(network, options->seed, target);
-    if (status == STATUS_OK)
-        status = network_fit_weights(network, target, err);
     if (status == STATUS_OK)
         status = network_check_weights(network, target, err);
     if (status != STATUS_OK)
@@ -132,7 +129,21 @@ static void set_default_name(const char *architecture, char name[MODEL_TEXT_SIZE
             *at = '-';
 }
 
-// name, model_version and the version at its end.
+// The "1.2.3" of "vit-base-v1.2.3" and "vit-base-v1.2.3-untrained"; REJECTED where there is none.
+static enum status set_version(struct manifest *manifest, struct error *err)
+{
+    for (const char *at = manifest->model_version; (at = strstr(at, "-v")); at++) {
+        int length = (int)strcspn(at + 2, "-");
+        snprintf(manifest->version, sizeof manifest->version, "%.*s", length, at + 2);
+        if (model_is_version(manifest->version))
+            return STATUS_OK;
+    }
+    return error_set(err, STATUS_REJECTED,
+                     "model_version '%s' names no version; -vMAJOR.MINOR.PATCH is missing, as in '%s-v0.1.0'",
+                     manifest->model_version, manifest->name);
+}
+
+// name, model_version and the version in it.
 static enum status set_names(const struct import_options *options, struct manifest *manifest,
                              struct error *err)
 {
@@ -150,12 +161,7 @@ static enum status set_names(const struct import_options *options, struct manife
     if (length >= (int)sizeof manifest->model_version || !model_is_token(manifest->name) ||
         !model_is_token(manifest->model_version))
         return error_set(err, STATUS_REJECTED, "a model's name and version are 1 to 64 of [A-Za-z0-9_.-]");
-    const char *version = strstr(manifest->model_version, "-v");
-    for (const char *next = version; next; next = strstr(next + 1, "-v"))
-        version = next;
-    bool valid = version && model_is_version(version + 2);
-    snprintf(manifest->version, sizeof manifest->version, "%s", valid ? version + 2 : "0.1.0");
-    return STATUS_OK;
+    return set_version(manifest, err);
 }
 
 static void fill_manifest(const struct network *network, bool trained, struct manifest *manifest)
@@ -169,7 +175,6 @@ static void fill_manifest(const struct network *network, bool trained, struct ma
     memcpy(manifest->preprocessing.std, network->std, sizeof network->std);
     manifest->temperature = 1;
     strcpy(manifest->weights_file, "model.safetensors");
-    strcpy(manifest->weights_dtype, "F32");
     strcpy(manifest->licence, "not stated");
     manifest->trained = trained;
 }

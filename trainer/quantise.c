@@ -295,7 +295,6 @@ static enum status save(struct quantiser *quantiser, struct error *err)
     struct manifest manifest = model->manifest;
     struct known_answers known;
     known_answers_init(&known);
-    strcpy(manifest.weights_dtype, "F32");
     enum status status = known_answers_compute(&known, model->network, model->weights, err);
     if (status != STATUS_OK)
         return status;

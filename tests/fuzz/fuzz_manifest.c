@@ -18,5 +18,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             if (!(manifest.preprocessing.std[i] > 0))
                 abort();
     }
+    manifest_release(&manifest);
     return 0;
 }

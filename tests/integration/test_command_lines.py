@@ -6,6 +6,7 @@ import os
 import pathlib
 import random
 import re
+import resource
 import shutil
 import socket
 import struct
@@ -174,6 +175,25 @@ def test_classify_same_stems(stack):
     run(*classify, *twins, check=True)
 
 
+def test_import_beyond_memory(stack):
+    """A file of a few bytes that claims a head of 3 * 10^9 values: refused for its shape, not for want of memory."""
+    source, columns = stack.folder / "beyond.safetensors", 402653184
+    size = 8 * columns * 2
+    header = json.dumps({"head.weight": {"dtype": "F16", "shape": [8, columns], "data_offsets": [0, size]}}).encode()
+    source.write_bytes(struct.pack("<Q", len(header)) + header)
+    os.truncate(source, 8 + len(header) + size)
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (8 << 30, limits[1]))
+    try:
+        done = run("trainer", "import", "--arch", "vit_tiny_patch16_224", "--weights", source, "--out",
+                   stack.folder / "beyond-memory")
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+    expect_equal(done.returncode, 1, f"exit code ({done.stderr!r})")
+    expect(f"tensor 'head.weight' has shape 8 x {columns}, vit_tiny_patch16_224 needs 8 x 192" in done.stderr,
+           f"the sentence: {done.stderr!r}")
+
+
 def test_preprocess(stack):
     output = stack.folder / "view.f32"
     run("worker", "preprocess", GOOD[0], "--output", output, check=True)
@@ -318,5 +338,6 @@ def test_submit_without_wait(stack):
 if __name__ == "__main__":
     harness.main([test_help_and_version, test_wrong_usage, test_failures, test_classify,
                   test_classify_large_map, test_classify_beyond_numbers, test_classify_same_stems,
+                  test_import_beyond_memory,
                   test_preprocess, test_bench, test_peak_memory, test_configuration, test_doctor,
                   test_submit_without_wait], "kafka", "redis")

@@ -158,7 +158,6 @@ static void save_model(bool with_answers)
                                                   .std = {0.25f, 0.25f, 0.25f}},
                                 .temperature = 1,
                                 .weights_file = "model.safetensors",
-                                .weights_dtype = "F32",
                                 .licence = "CC0-1.0"};
     assert_int_equal(network_build(&network, manifest.architecture, LESION_CLASSES, &err), STATUS_OK);
     random_weights_fill(weights, network, 5);

@@ -39,7 +39,7 @@ static struct manifest make_manifest(void)
                                 .preprocessing = {"v1", 256, 224, {0.485f, 0.5f, 0.25f}, {0.229f, 0.5f, 1}},
                                 .temperature = 1.5f,
                                 .weights_file = "model.safetensors",
-                                .weights_dtype = "F32",
+                                .weights_dtype = "BF16", // the file decides
                                 .licence = "CC0-1.0"};
     return manifest;
 }
@@ -145,6 +145,30 @@ static void what_is_saved_opens_again(void **state)
     assert_non_null(strstr(text, "[0.485, 0.5, 0.25]")); // as they were typed, not 0.485000014
     assert_int_equal(access(path_of("card.md"), R_OK), 0);
     assert_int_not_equal(access(path_of("manifest.json.partial"), F_OK), 0);
+}
+
+static void the_record_of_the_training_goes_along(void **state)
+{
+    (void)state;
+    struct error err = {""};
+    struct model *model = NULL;
+    save_model(NULL);
+    edit_manifest("\"training\":\t{\n\t}", "\"training\": {\"epochs\": 3, \"rate\": 0.1, \"seeds\": [1, 2]}");
+    if (model_open(&model, folder, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    char *copy = memory_format("%s/copy", folder), *kept = memory_format("%s", folder), text[8192];
+    if (model_save(copy, &model->manifest, model->weights, NULL, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    model_close(model);
+    strcpy(folder, copy);
+    read_manifest(text, sizeof text);
+    scratch_remove(copy);
+    strcpy(folder, kept);
+    assert_non_null(strstr(text, "\"epochs\":\t3"));
+    assert_non_null(strstr(text, "\"rate\":\t0.1,"));
+    assert_non_null(strstr(text, "\"seeds\":\t[1, 2]"));
+    free(copy);
+    free(kept);
 }
 
 static void a_model_is_never_overwritten(void **state)
@@ -270,6 +294,8 @@ static void a_wrong_field_is_refused_by_name(void **state)
         {"1.5", "0", "'temperature'"},
         {"1.5", "null", "'temperature'"},
         {"\"F32\"", "\"F64\"", "'dtype'"},
+        {"\"F32\"", "\"BF16\"", "model.safetensors: its numbers are F32, the manifest says BF16"},
+        {"\"training\":\t{\n\t}", "\"training\":\t[]", "'training'"},
         {"\"sha256\":\t\"", "\"sha256\":\t\"0", "'sha256'"},
         {"\"trained\":\tfalse", "\"trained\":\t0", "'trained'"},
         {"CC0-1.0", "CC0\\n", "'licence'"},
@@ -389,9 +415,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_saved_opens_again),
+        cmocka_unit_test(the_record_of_the_training_goes_along),
         cmocka_unit_test(a_model_is_never_overwritten),
         cmocka_unit_test(a_changed_weights_file_is_refused),
         cmocka_unit_test(the_check_comes_after_the_plan),
+        cmocka_unit_test(a_file_written_to_while_it_is_read_is_refused),
         cmocka_unit_test(a_missing_or_broken_manifest_is_refused),
         cmocka_unit_test(a_wrong_field_is_refused_by_name),
         cmocka_unit_test(files_outside_the_directory_are_refused),

@@ -167,6 +167,27 @@ static void halves_become_floats(void **state)
     assert_memory_equal(values, brain_values, sizeof brain_values);
 }
 
+static void check_dtype(const char *header, size_t data_size, const char *expected)
+{
+    struct error err = {""};
+    struct weights *weights = NULL;
+    write_file(header, strlen(header), data_size);
+    if (weights_open(&weights, path, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    assert_string_equal(weights_dtype(weights), expected);
+    weights_close(weights);
+}
+
+static void the_type_is_that_of_all_floats(void **state)
+{
+    (void)state;
+    check_dtype("{" TENSOR("a", "BF16", "2", "0", "4") "}", 4, "BF16");
+    check_dtype("{" TENSOR("a", "F16", "2", "0", "4") "," TENSOR("b", "I64", "1", "4", "12") "}", 12, "F16");
+    check_dtype("{" TENSOR("a", "BF16", "2", "0", "4") "," TENSOR("b", "F32", "1", "4", "8") "}", 8, "F32");
+    check_dtype("{" TENSOR("a", "BF16", "2", "0", "4") "," TENSOR("b", "F16", "1", "4", "6") "}", 6, "F32");
+    check_dtype("{" TENSOR("a", "I8", "2", "0", "2") "}", 2, "F32");
+}
+
 static void files_that_are_too_short_are_refused(void **state)
 {
     (void)state;
@@ -336,6 +357,7 @@ int main(void)
         cmocka_unit_test(a_replaced_tensor_keeps_its_values),
         cmocka_unit_test(halves_become_floats),
         cmocka_unit_test(the_first_value_that_is_no_number_is_found),
+        cmocka_unit_test(the_type_is_that_of_all_floats),
         cmocka_unit_test(files_that_are_too_short_are_refused),
         cmocka_unit_test(headers_that_are_no_header_are_refused),
         cmocka_unit_test(tensors_that_lie_are_refused_by_name),

@@ -235,6 +235,38 @@ static void other_files_are_refused_by_the_tensor(void **state)
     check_refused("source");
 }
 
+// Before anything is copied: the file goes on to what has no place, and is not read that far.
+static void another_shape_is_refused_first(void **state)
+{
+    (void)state;
+    struct error err = {""};
+    static const struct {
+        const char *name, *sentence;
+        int rank;
+        int64_t shape[3];
+    } cases[] = {
+        {"norm.weight", "tensor 'norm.weight' has shape 3, vit_tiny_patch16_224 needs 192", 1, {3}},
+        {"head.weight",
+         "tensor 'head.weight' has shape 8 x 2, vit_tiny_patch16_224 needs 8 x 192",
+         2,
+         {8, 2}},
+        {"head.bias", "tensor 'head.bias' has shape 8 x 1, vit_tiny_patch16_224 needs 8", 2, {8, 1}},
+        {"pos_embed", "tensor 'pos_embed' (1 x 7 x 192) is not a class token and a square", 3, {1, 7, 192}},
+        {"pos_embed", "tensor 'pos_embed' has shape 2 x 197, vit_tiny_patch16_224 needs", 2, {2, 197}},
+    };
+    static const float values[7 * 192];
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct weights *weights = weights_new();
+        weights_add(weights, cases[i].name, cases[i].rank, cases[i].shape, values);
+        if (strcmp(cases[i].name, "head.weight") != 0)
+            weights_add(weights, "head.weight", 2, (int64_t[]){8, 192}, (float[8 * 192]){0});
+        weights_add(weights, "nobody.knows", 1, (int64_t[]){1}, values);
+        assert_int_equal(weights_save(weights, source_path, &err), STATUS_OK);
+        weights_close(weights);
+        check_refused(cases[i].sentence);
+    }
+}
+
 static void whole_numbers_are_no_weights(void **state)
 {
     (void)state;
@@ -279,7 +311,7 @@ static void a_missing_tensor_is_refused_by_name(void **state)
     (void)state;
     struct error err = {""};
     struct weights *weights = weights_new();
-    weights_add(weights, "cls_token", 3, (int64_t[]){1, 1, 2}, (float[]){1, 2});
+    weights_add(weights, "cls_token", 3, (int64_t[]){1, 1, 192}, (float[192]){1, 2});
     assert_int_equal(weights_save(weights, source_path, &err), STATUS_OK);
     weights_close(weights);
     check_refused("'patch_embed.proj.weight' (192 x 3 x 16 x 16) is missing");
@@ -290,15 +322,19 @@ static void random_weights_make_a_model(void **state)
     (void)state;
     struct error err = {""};
     struct import_result result;
-    struct import_options options = {
-        .architecture = "vit_tiny_patch16_224", .directory = model_path, .name = "demo", .seed = 77};
+    struct import_options options = {.architecture = "vit_tiny_patch16_224",
+                                     .directory = model_path,
+                                     .name = "demo",
+                                     .model_version = "demo-vit-v0.3.1-untrained",
+                                     .seed = 77};
     remove_model();
     if (import_model(&options, &result, &err) != STATUS_OK)
         fail_msg("%s", err.message);
     assert_false(result.trained);
-    assert_string_equal(result.model_version, "demo-v0.1.0");
+    assert_string_equal(result.model_version, "demo-vit-v0.3.1-untrained");
     struct model *model = open_model();
     assert_string_equal(model->manifest.name, "demo");
+    assert_string_equal(model->manifest.version, "0.3.1");
     assert_true(has_values_of(model, "pos_embed", 77));
     model_close(model);
     assert_int_equal(import_model(&options, &result, &err), STATUS_REJECTED); // it is there already
@@ -323,6 +359,9 @@ static void names_that_do_not_fit_are_refused(void **state)
     options.name = "";
     options.model_version = "a/b";
     assert_int_equal(import_model(&options, &result, &err), STATUS_REJECTED);
+    options.model_version = "tiny-v1.2";
+    assert_int_equal(import_model(&options, &result, &err), STATUS_REJECTED);
+    assert_non_null(strstr(err.message, "model_version 'tiny-v1.2' names no version"));
     options.architecture = "resnet";
     assert_int_equal(import_model(&options, &result, &err), STATUS_REJECTED);
     assert_int_not_equal(access(model_path, F_OK), 0);
@@ -336,6 +375,7 @@ int main(void)
         cmocka_unit_test(positions_are_interpolated_to_the_image_size),
         cmocka_unit_test(imagenet_heads_and_none_are_replaced),
         cmocka_unit_test(other_files_are_refused_by_the_tensor),
+        cmocka_unit_test(another_shape_is_refused_first),
         cmocka_unit_test(whole_numbers_are_no_weights),
         cmocka_unit_test(a_network_whose_answers_are_no_numbers_leaves_nothing),
         cmocka_unit_test(a_missing_tensor_is_refused_by_name),

@@ -17,7 +17,8 @@ struct publisher *publisher_new(struct worker *worker);
 void publisher_free(struct publisher *publisher); // ends what it still holds
 
 bool publisher_has_room(const struct publisher *publisher);
-// Takes the job, for which there has to be room. False: it was the last one; publish before the next.
+// Takes the job, for which there has to be room. False: it was the last one, by number or by the bytes of
+// what goes to Kafka; publish before the next.
 bool publisher_add(struct publisher *publisher, struct job *job);
 // Publishes everything it holds in one transaction. RETRY: nothing is known to be published, everything is
 // kept; call again. REJECTED, FATAL: it would be so again (a Kafka property is wrong, the committed metadata

@@ -19,6 +19,7 @@
 
 enum {
     GROUP_LIMIT = 512,
+    GROUP_BYTES = 32 << 20, // closes a group: with one more job still far from what the client queues
     RETRY_BACKOFF_MS = 200,
     SUSPICIOUS_MS = RETRY_BACKOFF_MS / 2,
     ABORT_TIMEOUT_MS = 2000
@@ -31,6 +32,7 @@ struct publisher {
     char transactional_id[CONFIG_TEXT_MAX + JOB_WORKER_SIZE + 2];
     struct job *jobs[GROUP_LIMIT];
     int count;
+    size_t bytes;               // that they may become on Kafka
     bool unknown;               // the last transaction may or may not have been committed
     bool spoiled;               // a call said that this producer must not be called again
     unsigned failed_deliveries; // in the transaction at hand; only touched inside flush and produce
@@ -66,6 +68,7 @@ void publisher_drop(struct publisher *publisher)
     for (int i = 0; i < publisher->count; i++)
         worker_end_job(publisher->worker, publisher->jobs[i]);
     publisher->count = 0;
+    publisher->bytes = 0;
 }
 
 void publisher_free(struct publisher *publisher)
@@ -77,15 +80,22 @@ void publisher_free(struct publisher *publisher)
     free(publisher);
 }
 
+// An answer, and where the job failed its dead letter.
+static size_t bytes_of(const struct job *job)
+{
+    return JOB_ANSWER_LIMIT + job->key.size + (job->code != JOB_OK ? job->key.size + job->value.size : 0);
+}
+
 bool publisher_has_room(const struct publisher *publisher)
 {
-    return publisher->count < GROUP_LIMIT;
+    return publisher->count < GROUP_LIMIT && publisher->bytes < GROUP_BYTES;
 }
 
 bool publisher_add(struct publisher *publisher, struct job *job)
 {
     worker_end_computing(publisher->worker, job);
     publisher->jobs[publisher->count++] = job;
+    publisher->bytes += bytes_of(job);
     return publisher_has_room(publisher);
 }
 
@@ -270,6 +280,7 @@ enum status publisher_read_committed(struct worker *worker, enum job_topic topic
 
 static void remove_job(struct publisher *publisher, int index)
 {
+    publisher->bytes -= bytes_of(publisher->jobs[index]);
     worker_end_job(publisher->worker, publisher->jobs[index]);
     publisher->jobs[index] = publisher->jobs[--publisher->count];
 }

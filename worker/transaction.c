@@ -233,7 +233,7 @@ static enum status refuse_metadata(struct worker *worker, enum job_topic topic, 
 }
 
 // Not found is an offset of 0 that nothing stands at.
-static enum status believe(struct worker *worker, const struct committed *read, struct error *err)
+static enum status refuse_older(struct worker *worker, const struct committed *read, struct error *err)
 {
     if (assignment_went_back(&worker->assignment, read)) {
         metrics_add(METRIC_OFFSETS_REFUSED, 0, 1);
@@ -244,7 +244,6 @@ static enum status believe(struct worker *worker, const struct committed *read, 
             "workers",
             (long long)read->offsets.first, job_topic_name(worker, read->topic), read->partition);
     }
-    assignment_remember(&worker->assignment, read);
     return STATUS_OK;
 }
 
@@ -275,7 +274,7 @@ enum status publisher_read_committed(struct worker *worker, enum job_topic topic
         committed.offsets = *offsets;
     }
     rd_kafka_topic_partition_list_destroy(list);
-    return status == STATUS_OK ? believe(worker, &committed, err) : status;
+    return status == STATUS_OK ? refuse_older(worker, &committed, err) : status;
 }
 
 static void remove_job(struct publisher *publisher, int index)
@@ -334,8 +333,10 @@ static enum status reconcile(struct publisher *publisher, struct error *err)
                                                       &committed.offsets, &found, err);
         if (status != STATUS_OK)
             return status;
-        if (found)
+        if (found) {
+            assignment_remember(&publisher->worker->assignment, &committed);
             assignment_catch_up(&publisher->worker->assignment, &committed);
+        }
         for (int j = publisher->count - 1; found && j >= 0; j--) {
             const struct job *job = publisher->jobs[j];
             if (job->topic == held.topic && job->partition == held.partition &&

@@ -119,7 +119,8 @@ static const struct metric_row rows[METRIC_COUNT] = {
                        "How often this static member was fenced by its own return and joined anew.",
                        NO_LABEL},
     [METRIC_OFFSETS_REFUSED] = {"skinsight_offsets_refused_total", COUNTER, "answers",
-                                "Committed offsets that a broker gave and that had been committed past.",
+                                "Committed offsets that a broker gave and that had been committed past, or "
+                                "that lie behind the end of its log.",
                                 NO_LABEL},
     [METRIC_PARTITIONS] = {"skinsight_assigned_partitions", GAUGE, "partitions",
                            "Partitions assigned to this worker now.", NO_LABEL},

@@ -29,6 +29,7 @@ struct consume {
     struct worker *worker;
     struct job *held[TOPIC_COUNT]; // a job that found no room; its topic is paused
     bool paused[TOPIC_COUNT];
+    bool astray;    // a partition's log has no record where this worker reads
     unsigned turns; // of retry_held
 };
 
@@ -339,11 +340,21 @@ static void reach_end(struct worker *worker, enum job_topic topic, int32_t parti
     pthread_mutex_unlock(&worker->assignment.rebalance);
 }
 
-// What it holds is dropped; then it joins again. Ends the worker where that can't help.
+// What it holds is dropped or published; then it joins again and asks anew where its partitions stand.
+static void join_again(struct consume *consume, const char *reason)
+{
+    struct error err;
+    LOG_WARN("joins_again", "reason=\"%s\"", reason);
+    forget_all_held(consume);
+    consume->astray = false;
+    if (member_renew(consume->worker, on_rebalance, &err) != STATUS_OK)
+        worker_fail(consume->worker, &err);
+}
+
+// Ends the worker where joining again can't help.
 static void take_fatal_error(struct consume *consume)
 {
     struct worker *worker = consume->worker;
-    struct error err;
     char reason[256];
     rd_kafka_fatal_error(worker->consumer, reason, sizeof reason);
     if (!member_fenced_by_outage(worker)) {
@@ -351,10 +362,7 @@ static void take_fatal_error(struct consume *consume)
         return;
     }
     metrics_add(METRIC_FENCES, 0, 1);
-    LOG_WARN("joins_again", "reason=\"%s\"", reason);
-    forget_all_held(consume);
-    if (member_renew(worker, on_rebalance, &err) != STATUS_OK)
-        worker_fail(worker, &err);
+    join_again(consume, reason);
 }
 
 static void take_message(struct consume *consume, rd_kafka_message_t *message)
@@ -372,6 +380,7 @@ static void take_message(struct consume *consume, rd_kafka_message_t *message)
         fail(worker, "records of %s partition %d are damaged: %s", rd_kafka_topic_name(message->rkt),
              message->partition, rd_kafka_message_errstr(message));
     } else {
+        consume->astray |= message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET;
         LOG_WARN("consume_error", "reason=\"%s\"", rd_kafka_message_errstr(message));
     }
 }
@@ -405,6 +414,8 @@ void consume_run(struct consume *consume)
             rd_kafka_message_destroy(message);
         if (fatal && !atomic_load(&worker->failed))
             take_fatal_error(consume);
+        else if (consume->astray && !shutdown_requested()) // its message is destroyed: the consumer can be
+            join_again(consume, "a partition's log does not hold the offset that is read next");
     }
 }
 

@@ -7,14 +7,12 @@
 
 #include "common/clock.h"
 
-enum { ANSWER_LIMIT = 64 * 1024 };
-
 struct job *job_new(size_t key_size, size_t value_size)
 {
     struct job *job = memory_alloc(sizeof *job);
     buffer_init(&job->key, key_size);
     buffer_init(&job->value, value_size);
-    buffer_init(&job->answer, ANSWER_LIMIT);
+    buffer_init(&job->answer, JOB_ANSWER_LIMIT);
     job->attempt = 1;
     job->taken_us = clock_monotonic_us();
     job_metadata_init(&job->record.metadata);

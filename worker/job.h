@@ -29,7 +29,7 @@ enum job_moment {
     MOMENT_COUNT
 };
 
-enum { JOB_BATCH_ID_SIZE = 37, JOB_WORKER_SIZE = 65 };
+enum { JOB_BATCH_ID_SIZE = 37, JOB_WORKER_SIZE = 65, JOB_ANSWER_LIMIT = 64 * 1024 };
 
 struct job {
     enum job_code code;            // JOB_OK, or why it is answered with an error
@@ -92,7 +92,7 @@ struct job {
     char attention_key[OBJECT_KEY_SIZE]; // empty: no map was stored
     struct digest attention_sha256;
     struct error attention_error; // why there is none
-    struct buffer answer;         // the terminal record, JSON
+    struct buffer answer;         // the terminal record, JSON, of at most JOB_ANSWER_LIMIT
 };
 
 // With room for the record's key and value.

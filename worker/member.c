@@ -29,7 +29,7 @@ static enum status make_consumer(struct worker *worker, member_rebalance *on_reb
         {"enable.auto.commit", "false"},
         {"enable.auto.offset.store", "false"},
         {"isolation.level", "read_committed"},
-        {"auto.offset.reset", "earliest"},
+        {"auto.offset.reset", "error"}, // an offset outside of the log is told of, never moved
         {"check.crcs", "true"},
         {"partition.assignment.strategy", "range"}, // eager: 2.0.2's cooperative assignor can loop for ever
         {"fetch.wait.max.ms", "100"},

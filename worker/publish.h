@@ -17,7 +17,8 @@ struct publisher *publisher_new(struct worker *worker);
 void publisher_free(struct publisher *publisher); // ends what it still holds
 
 bool publisher_has_room(const struct publisher *publisher);
-// Takes the job, for which there has to be room. False: it was the last one; publish before the next.
+// Takes the job, for which there has to be room. False: it was the last one, by number or by the bytes of
+// what goes to Kafka; publish before the next.
 bool publisher_add(struct publisher *publisher, struct job *job);
 // Publishes everything it holds in one transaction. RETRY: nothing is known to be published, everything is
 // kept; call again. REJECTED, FATAL: it would be so again (a Kafka property is wrong, the committed metadata
@@ -30,8 +31,9 @@ enum status publisher_mark(struct publisher *publisher, bool running, struct err
 // Drops every answer: the partitions are lost.
 void publisher_drop(struct publisher *publisher);
 
-// The committed offset and metadata of a partition. RETRY when no broker answers; FATAL (and worker_fail)
-// where the metadata can't be read.
+// The committed offset and metadata of a partition; who takes them for true remembers them. RETRY when no
+// broker answers, or with what lies behind what is remembered; FATAL (and worker_fail) where the metadata
+// can't be read.
 enum status publisher_read_committed(struct worker *worker, enum job_topic topic, int32_t partition,
                                      struct offsets *offsets, bool *found, struct error *err) MUST_CHECK;
 

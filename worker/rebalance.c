@@ -11,30 +11,53 @@
 
 enum { TRIES = 3, PAUSE_MS = 200, HANDOVER_MS = 2000, HANDOVER_POLL_US = 1000 };
 
-static enum status first_offset(struct worker *worker, rd_kafka_t *consumer, const char *topic,
-                                int32_t partition, struct offsets *offsets, struct error *err)
+// Whether the log holds what is committed, and where to begin in it. A broker that has lost the end of its
+// log, or not read it yet, gives offsets again: to records that would pass for answered. What lies before the
+// log's start is gone by retention.
+static enum status fit_to_log(struct worker *worker, rd_kafka_topic_partition_t *entry, bool found,
+                              struct offsets *offsets, struct error *err)
 {
     int64_t low, high;
-    rd_kafka_resp_err_t result = rd_kafka_query_watermark_offsets(consumer, topic, partition, &low, &high,
-                                                                  (int)worker->transaction_timeout_ms);
+    rd_kafka_resp_err_t result = rd_kafka_query_watermark_offsets(
+        worker->consumer, entry->topic, entry->partition, &low, &high, (int)worker->transaction_timeout_ms);
     if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return error_set(err, STATUS_RETRY, "first offset of '%s' %d: %s", topic, partition,
-                         rd_kafka_err2str(result));
-    offsets_init(offsets, low, worker->window);
+        return error_set(err, STATUS_RETRY, "first and last offset of '%s' %d: %s", entry->topic,
+                         entry->partition, rd_kafka_err2str(result));
+    if (!found)
+        offsets_init(offsets, low, worker->window);
+    if (offsets->next > high) {
+        int64_t safe = offsets->first < high ? offsets->first : high;
+        metrics_add(METRIC_OFFSETS_REFUSED, 0, 1);
+        return error_set(
+            err, STATUS_RETRY,
+            "%s partition %d ends at offset %lld, but records before %lld are committed as answered: the "
+            "broker has not read all of its log yet, or has lost the end; if that is lost, stop all workers, "
+            "set "
+            "the group's offset to %lld with empty metadata, start them: records in between get no answer",
+            entry->topic, entry->partition, (long long)high, (long long)offsets->next, (long long)safe);
+    }
+    entry->offset = offsets->first;
+    if (offsets->first < low) {
+        LOG_WARN("records_expired", "topic=%s partition=%d from=%lld to=%lld", entry->topic, entry->partition,
+                 (long long)offsets->first, (long long)low);
+        entry->offset = low;
+    }
     return STATUS_OK;
 }
 
 // Where the partition stands. Tries until it is known: starting anywhere else would repeat or lose answers.
-static bool read_offsets(struct worker *worker, rd_kafka_t *consumer, rd_kafka_topic_partition_t *entry,
-                         enum job_topic topic, struct offsets *offsets)
+static bool read_offsets(struct worker *worker, rd_kafka_topic_partition_t *entry, struct committed *place)
 {
     int64_t told_ms = 0;
     for (;;) {
         struct error err;
         bool found = false;
-        enum status status = publisher_read_committed(worker, topic, entry->partition, offsets, &found, &err);
-        if (status == STATUS_OK && !found)
-            status = first_offset(worker, consumer, entry->topic, entry->partition, offsets, &err);
+        enum status status =
+            publisher_read_committed(worker, place->topic, place->partition, &place->offsets, &found, &err);
+        if (status == STATUS_OK)
+            status = fit_to_log(worker, entry, found, &place->offsets, &err);
+        if (status == STATUS_OK && found)
+            assignment_remember(&worker->assignment, place);
         if (status == STATUS_OK)
             return true;
         atomic_store(&worker->phase, PHASE_NO_OFFSETS);
@@ -77,15 +100,15 @@ void rebalance_assign(struct worker *worker, rd_kafka_t *consumer,
         rd_kafka_topic_partition_t *entry = &partitions->elems[i];
         bool urgent = strcmp(entry->topic, job_topic_name(worker, TOPIC_URGENT)) == 0;
         enum job_topic topic = urgent ? TOPIC_URGENT : TOPIC_ROUTINE;
-        struct offsets offsets;
-        if (!read_offsets(worker, consumer, entry, topic, &offsets))
+        struct committed place = {.topic = topic, .partition = entry->partition};
+        struct offsets *offsets = &place.offsets;
+        if (!read_offsets(worker, entry, &place))
             break; // a stop was asked for
-        offsets_new_owner(&offsets, worker->owner);
-        give_up_if_hopeless(worker, entry, &offsets);
-        entry->offset = offsets.first;
-        assignment_add(assignment, topic, entry->partition, &offsets);
+        offsets_new_owner(offsets, worker->owner);
+        give_up_if_hopeless(worker, entry, offsets);
+        assignment_add(assignment, topic, entry->partition, offsets);
         LOG_INFO("assigned", "topic=%s partition=%d offset=%lld deaths=%d", entry->topic, entry->partition,
-                 (long long)offsets.first, offsets.deaths);
+                 (long long)entry->offset, offsets->deaths);
     }
     if (!worker->stopping)
         atomic_store(&worker->phase, PHASE_RUNNING);

@@ -19,6 +19,7 @@
 
 enum {
     GROUP_LIMIT = 512,
+    GROUP_BYTES = 32 << 20, // closes a group: with one more job still far from what the client queues
     RETRY_BACKOFF_MS = 200,
     SUSPICIOUS_MS = RETRY_BACKOFF_MS / 2,
     ABORT_TIMEOUT_MS = 2000
@@ -31,6 +32,7 @@ struct publisher {
     char transactional_id[CONFIG_TEXT_MAX + JOB_WORKER_SIZE + 2];
     struct job *jobs[GROUP_LIMIT];
     int count;
+    size_t bytes;               // that they may become on Kafka
     bool unknown;               // the last transaction may or may not have been committed
     bool spoiled;               // a call said that this producer must not be called again
     unsigned failed_deliveries; // in the transaction at hand; only touched inside flush and produce
@@ -66,6 +68,7 @@ void publisher_drop(struct publisher *publisher)
     for (int i = 0; i < publisher->count; i++)
         worker_end_job(publisher->worker, publisher->jobs[i]);
     publisher->count = 0;
+    publisher->bytes = 0;
 }
 
 void publisher_free(struct publisher *publisher)
@@ -77,15 +80,22 @@ void publisher_free(struct publisher *publisher)
     free(publisher);
 }
 
+// An answer, and where the job failed its dead letter.
+static size_t bytes_of(const struct job *job)
+{
+    return JOB_ANSWER_LIMIT + job->key.size + (job->code != JOB_OK ? job->key.size + job->value.size : 0);
+}
+
 bool publisher_has_room(const struct publisher *publisher)
 {
-    return publisher->count < GROUP_LIMIT;
+    return publisher->count < GROUP_LIMIT && publisher->bytes < GROUP_BYTES;
 }
 
 bool publisher_add(struct publisher *publisher, struct job *job)
 {
     worker_end_computing(publisher->worker, job);
     publisher->jobs[publisher->count++] = job;
+    publisher->bytes += bytes_of(job);
     return publisher_has_room(publisher);
 }
 
@@ -223,7 +233,7 @@ static enum status refuse_metadata(struct worker *worker, enum job_topic topic, 
 }
 
 // Not found is an offset of 0 that nothing stands at.
-static enum status believe(struct worker *worker, const struct committed *read, struct error *err)
+static enum status refuse_older(struct worker *worker, const struct committed *read, struct error *err)
 {
     if (assignment_went_back(&worker->assignment, read)) {
         metrics_add(METRIC_OFFSETS_REFUSED, 0, 1);
@@ -234,7 +244,6 @@ static enum status believe(struct worker *worker, const struct committed *read, 
             "workers",
             (long long)read->offsets.first, job_topic_name(worker, read->topic), read->partition);
     }
-    assignment_remember(&worker->assignment, read);
     return STATUS_OK;
 }
 
@@ -265,11 +274,12 @@ enum status publisher_read_committed(struct worker *worker, enum job_topic topic
         committed.offsets = *offsets;
     }
     rd_kafka_topic_partition_list_destroy(list);
-    return status == STATUS_OK ? believe(worker, &committed, err) : status;
+    return status == STATUS_OK ? refuse_older(worker, &committed, err) : status;
 }
 
 static void remove_job(struct publisher *publisher, int index)
 {
+    publisher->bytes -= bytes_of(publisher->jobs[index]);
     worker_end_job(publisher->worker, publisher->jobs[index]);
     publisher->jobs[index] = publisher->jobs[--publisher->count];
 }
@@ -323,8 +333,10 @@ static enum status reconcile(struct publisher *publisher, struct error *err)
                                                       &committed.offsets, &found, err);
         if (status != STATUS_OK)
             return status;
-        if (found)
+        if (found) {
+            assignment_remember(&publisher->worker->assignment, &committed);
             assignment_catch_up(&publisher->worker->assignment, &committed);
+        }
         for (int j = publisher->count - 1; found && j >= 0; j--) {
             const struct job *job = publisher->jobs[j];
             if (job->topic == held.topic && job->partition == held.partition &&

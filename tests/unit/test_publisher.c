@@ -1,0 +1,92 @@
+// test_publisher.c: when a group of answers is closed: by their number, and by what they are on Kafka.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "common/config.h"
+#include "worker/publish.h"
+
+enum { CLIENT_QUEUE_BYTES = 64 << 20, RECORD_MOST = 10 << 20 };
+
+struct fixture {
+    struct worker worker;
+    struct config *config;
+    struct publisher *publisher;
+};
+
+static int set_up(void **state)
+{
+    struct fixture *fixture = memory_alloc(sizeof *fixture);
+    fixture->config = config_new_for_test(PROGRAM_WORKER, NULL, 0);
+    fixture->worker.config = fixture->config;
+    flights_init(&fixture->worker.flights);
+    fixture->publisher = publisher_new(&fixture->worker);
+    *state = fixture;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+    publisher_free(fixture->publisher);
+    flights_release(&fixture->worker.flights);
+    config_free(fixture->config);
+    free(fixture);
+    return 0;
+}
+
+// Adds jobs of that many bytes until the group is closed; how many it took.
+static int fill(struct publisher *publisher, size_t size, bool failed)
+{
+    assert_true(publisher_has_room(publisher));
+    for (int count = 1;; count++) {
+        struct job *job = job_new(0, 0);
+        job->value.size = size; // nobody looks at the bytes
+        if (failed)
+            job_fail(job, JOB_DEADLINE_EXCEEDED, "too late");
+        bool more = publisher_add(publisher, job);
+        assert_int_equal(more, publisher_has_room(publisher));
+        if (!more)
+            return count;
+    }
+}
+
+static void test_dead_letters_close_a_group(void **state)
+{
+    struct publisher *publisher = ((struct fixture *)*state)->publisher;
+    for (size_t size = 1 << 20; size <= RECORD_MOST; size += 1 << 20) {
+        int count = fill(publisher, size, true);
+        assert_true(count >= 2);
+        assert_in_range((size_t)count * (size + JOB_ANSWER_LIMIT), 0, CLIENT_QUEUE_BYTES * 3 / 4);
+        publisher_drop(publisher);
+    }
+}
+
+static void test_one_job_always_fits(void **state)
+{
+    struct publisher *publisher = ((struct fixture *)*state)->publisher;
+    assert_int_equal(fill(publisher, CLIENT_QUEUE_BYTES, true), 1);
+    publisher_drop(publisher);
+    assert_true(publisher_has_room(publisher));
+}
+
+// Their records are not sent.
+static void test_answers_close_a_group_by_number(void **state)
+{
+    struct publisher *publisher = ((struct fixture *)*state)->publisher;
+    assert_int_equal(fill(publisher, RECORD_MOST, false), 512);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_dead_letters_close_a_group, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_one_job_always_fits, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_answers_close_a_group_by_number, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

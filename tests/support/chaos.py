@@ -147,15 +147,10 @@ def history(stack, group):
 def commit_from_outside(stack, group, topic, partition, offset):
     """Sets a group's offset as an operator's tool would: OffsetCommit version 2 without a member, which only an empty
     group takes. True: it did."""
-    def text(value):
-        return struct.pack(">h", len(value)) + value.encode()
-    request = (struct.pack(">hhi", 8, 2, 1) + text("chaos") + text(group) + struct.pack(">i", -1) + text("") +
-               struct.pack(">qi", -1, 1) + text(topic) + struct.pack(">iiq", 1, partition, offset) + text(""))
-    host, port = stack.brokers.split(":")
-    with socket.create_connection((host, int(port)), 10) as connection:
-        connection.sendall(struct.pack(">i", len(request)) + request)
-        stream = connection.makefile("rb")
-        reply = stream.read(struct.unpack(">i", stream.read(4))[0])
+    text = harness.wire_text
+    reply = harness.ask_broker(stack.brokers, 8, 2, text(group) + struct.pack(">i", -1) + text("") +
+                               struct.pack(">qi", -1, 1) + text(topic) + struct.pack(">iiq", 1, partition, offset) +
+                               text(""))
     return struct.unpack(">h", reply[-2:])[0] == 0
 
 

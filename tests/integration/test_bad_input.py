@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 import pathlib
+import random
 import sys
 import time
 import uuid
@@ -204,6 +205,19 @@ def test_key_over_the_limit(stack):
                f"the dead letter: key {letter.key!r}, headers {letter.headers}")
 
 
+def test_letter_over_the_limit(stack):
+    """Where the dead letters' topic takes only smaller records than the jobs', a letter comes without its value."""
+    with stack.fleet("large-letter", topics=False) as fleet:
+        harness.create_topic(stack.brokers, fleet.topics["dead_letters_topic"], max_message_bytes=1_000_000)
+        fleet.create_topics(1)
+        worker = fleet.start("worker")
+        text = text64(random.Random(1).randbytes(2_000_000))  # which no compression makes small enough
+        fleet.write_jobs([(b"large", encoded(job(image=text))), (b"small", b"{"), (b"good", encoded(job()))])
+        fleet.wait_answers(3)
+        fleet.check(jobs=3, omitted={(fleet.topics["jobs_topic"], 0, 0)})
+        expect_equal(worker.metric("skinsight_job_errors_total", 'code="image_undecodable"'), 1, "the large job's code")
+
+
 def test_null_value(stack):
     """A tombstone is a record like any other."""
     with stack.fleet("tombstone", partitions=1) as fleet:
@@ -300,5 +314,5 @@ def test_stored_images_in_s3(stack):
 
 
 if __name__ == "__main__":
-    harness.main([test_records, test_keys, test_key_over_the_limit, test_null_value, test_stored_images_in_files,
-                  test_stored_images_in_s3], "kafka", "s3")
+    harness.main([test_records, test_keys, test_key_over_the_limit, test_letter_over_the_limit, test_null_value,
+                  test_stored_images_in_files, test_stored_images_in_s3], "kafka", "s3")

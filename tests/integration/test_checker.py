@@ -58,6 +58,8 @@ def spoiled_runs(jobs, answers, letters):
     yield "no dead letter", "0 dead letters", jobs, answers, []
     yield "two dead letters", "2 dead letters", jobs, answers, [letter, letter]
     yield "other bytes", "dead letter's key", jobs, answers, [changed(letter, value=letter.value + b" ")]
+    headers = {**letter.headers, "value_omitted": b"true"}
+    yield "no value though it fits", "dead letter's key", jobs, answers, [changed(letter, value=None, headers=headers)]
     headers = {**letter.headers, "error_code": b"internal"}
     yield "another reason", "dead letter says", jobs, answers, [changed(letter, headers=headers)]
     headers = {name: value for name, value in letter.headers.items() if name != "worker"}

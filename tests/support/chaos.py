@@ -144,33 +144,21 @@ def history(stack, group):
     return commits
 
 
-def protocol_text(value):
-    return struct.pack(">h", len(value)) + value.encode()
-
-
-def ask_broker(stack, api, version, body):
-    """One request in Kafka's protocol (headers without tags), whose reply ends with its error. True: it has none."""
-    request = struct.pack(">hhi", api, version, 1) + protocol_text("chaos") + body
-    host, port = stack.brokers.split(":")
-    with socket.create_connection((host, int(port)), 10) as connection:
-        connection.sendall(struct.pack(">i", len(request)) + request)
-        stream = connection.makefile("rb")
-        reply = stream.read(struct.unpack(">i", stream.read(4))[0])
-    return struct.unpack(">h", reply[-2:])[0] == 0
-
-
 def commit_from_outside(stack, group, topic, partition, offset):
     """Sets a group's offset as an operator's tool would: OffsetCommit version 2 without a member, which only an empty
     group takes. True: it did."""
-    return ask_broker(stack, 8, 2, protocol_text(group) + struct.pack(">i", -1) + protocol_text("") +
-                      struct.pack(">qi", -1, 1) + protocol_text(topic) + struct.pack(">iiq", 1, partition, offset) +
-                      protocol_text(""))
+    text = harness.wire_text
+    reply = harness.ask_broker(stack.brokers, 8, 2, text(group) + struct.pack(">i", -1) + text("") +
+                               struct.pack(">qi", -1, 1) + text(topic) + struct.pack(">iiq", 1, partition, offset) +
+                               text(""))
+    return struct.unpack(">h", reply[-2:])[0] == 0
 
 
 def delete_records(stack, topic, partition, offset):
     """Moves the start of a partition's log there, as retention does (DeleteRecords version 0). True: it did."""
-    return ask_broker(stack, 21, 0, struct.pack(">i", 1) + protocol_text(topic) +
-                      struct.pack(">iiqi", 1, partition, offset, 10000))
+    reply = harness.ask_broker(stack.brokers, 21, 0, struct.pack(">i", 1) + harness.wire_text(topic) +
+                               struct.pack(">iiqi", 1, partition, offset, 10000))
+    return struct.unpack(">h", reply[-2:])[0] == 0
 
 
 def history_complaints(commits):

@@ -82,14 +82,16 @@ def attention_complaints(prediction, read_object, seen):
         yield f"{uri} has digest {seen[uri]}, the answer says {digest}"
 
 
-def dead_letter_complaints(job, answer, letters):
+def dead_letter_complaints(job, answer, letters, omitted):
+    """omitted: the broker refuses a letter of that size, so it has to be without its value, and only then."""
     if len(letters) != 1:
         yield f"{len(letters)} dead letters instead of one"
         return
     letter, error = letters[0], answer["error"]
-    omitted = letter.headers.get("value_omitted") == b"true" and not letter.value  # the broker refused its size
-    if letter.key != job.key or not omitted and letter.value != job.value:
+    if letter.key != job.key or letter.value != (None if omitted else job.value):
         yield "the dead letter's key or value is not the record's"
+    if (letter.headers.get("value_omitted") == b"true") != omitted:
+        yield f"the dead letter's value_omitted is {letter.headers.get('value_omitted')}"
     if letter.headers.get("error_code") != error["code"].encode():
         yield f"the dead letter says {letter.headers.get('error_code')}, the answer {error['code']}"
     if letter.headers.get("error_message") != error["message"].encode():
@@ -105,7 +107,7 @@ def request_id_of(job):
         return None
 
 
-def answer_complaints(job, record, letters, read_object, seen):
+def answer_complaints(job, record, letters, omitted, read_object, seen):
     answer = json.loads(record.value)
     if record.key != job.key:
         yield f"the answer's key {record.key!r} is not the record's {job.key!r}"
@@ -115,7 +117,7 @@ def answer_complaints(job, record, letters, read_object, seen):
     if "error" in answer:
         if answer["error"]["code"] not in CODES or not answer["error"]["message"]:
             yield f"the error is not one of the contract: {answer['error']}"
-        yield from dead_letter_complaints(job, answer, letters)
+        yield from dead_letter_complaints(job, answer, letters, omitted)
         return
     if answer["request_id"] != request_id_of(job):
         yield f"the answer is for request {answer['request_id']}"
@@ -130,8 +132,9 @@ def letter_source(letter):
     return (headers["source_topic"].decode(), int(headers["source_partition"]), int(headers["source_offset"]))
 
 
-def check(jobs, answers, dead_letters, read_object):
-    """One sentence per violation. read_object(uri) gives an object's bytes or None."""
+def check(jobs, answers, dead_letters, read_object, omitted=()):
+    """One sentence per violation. read_object(uri) gives an object's bytes or None; omitted: the places of the jobs
+    whose letters are too large for their topic."""
     complaints, seen = [], {}
     answers_of, letters_of = collections.defaultdict(list), collections.defaultdict(list)
     for record in answers:
@@ -144,7 +147,7 @@ def check(jobs, answers, dead_letters, read_object):
         letters = letters_of.pop(place, [])
         found = [f"{len(own)} terminal records instead of one"] if len(own) != 1 else []
         for record in own:
-            found += answer_complaints(job, record, letters, read_object, seen)
+            found += answer_complaints(job, record, letters, place in omitted, read_object, seen)
         complaints += [f"{'/'.join(map(str, place))}: {sentence}" for sentence in found]
     complaints += [f"an answer to {place}, which is no job record" for place in answers_of]
     complaints += [f"a dead letter of {place}, which is no job record" for place in letters_of]

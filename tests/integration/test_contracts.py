@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""test_contracts.py: what the programs write is what docs/schemas and docs/FORMATS.md say, field by field; and each
+option of `submit` that goes into a job record arrives in the field that it is for.
+"""
+import hashlib
+import json
+import pathlib
+import re
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import harness
+from harness import expect, expect_equal
+from schema import Schema
+
+METADATA = {"patient_age": 54, "lesion_location": "upper_back", "fitzpatrick_type": 3,
+            "capture_device": "iphone_15_pro", "dermatoscope_attached": True}
+DEADLINE_MS = 86_399_000
+IMAGES = [harness.DATA / "ISIC_0000013.jpg", harness.DATA / "ISIC_0000384.jpg"]  # the second one over the inline limit
+
+
+def expect_fits(schema, value, what):
+    complaints = Schema(schema).complaints(value)
+    expect(not complaints, f"{what} is not what {schema}.json says:\n  " + "\n  ".join(complaints))
+
+
+def built_in_policy():
+    """The text in the worker, out of its source."""
+    source = (harness.ROOT / "worker/policy.c").read_text()
+    literals = re.findall(r'"((?:[^"\\]|\\.)*)"', re.search(r"built_in\[\] =(.*?);\n", source, re.S)[1])
+    return "".join(literals).replace('\\"', '"').replace("\\n", "\n")
+
+
+def documented_policy():
+    text = (harness.ROOT / "docs/FORMATS.md").read_text()
+    return json.loads(re.search(r'\{"schema": "skinsight\.policy\.v1".*?\}\n', text, re.S)[0])
+
+
+def test_job_and_answer(stack):
+    """Every option of submit at once, an image inside and one in the object store."""
+    metadata = stack.folder / "metadata.json"
+    metadata.write_text(json.dumps(METADATA))
+    manifest = json.loads((stack.model() / "manifest.json").read_text())
+    expect_fits("manifest", manifest, "the manifest")
+    with stack.fleet("contracts", partitions=1) as fleet:
+        fleet.start("worker")
+        lines = fleet.submit("--wait", "--urgent", *IMAGES, metadata=metadata, deadline_ms=DEADLINE_MS,
+                             model_version=manifest["model_version"])
+        expect_equal(fleet.read("jobs_topic"), [], "jobs that are not urgent")
+        jobs = {record.key.decode(): json.loads(record.value) for record in fleet.read("urgent_jobs_topic")}
+        expect_equal(len(jobs), len(IMAGES), "urgent jobs")
+        for line in lines:
+            job, answer = jobs[line["request_id"]], line["answer"]
+            image = pathlib.Path(line["file"]).read_bytes()
+            expect_fits("job", job, "the job")
+            expect_fits("prediction", answer, "the answer")
+            expect_equal((job["metadata"], job["model_version"], job["deadline_at"] - job["submitted_at"]),
+                         (METADATA, manifest["model_version"], DEADLINE_MS), "what the options became")
+            expect_equal(("image" in job, job["image_sha256"]),
+                         (line["file"] == str(IMAGES[0]), hashlib.sha256(image).hexdigest()), "the image")
+            expect_equal(answer["provenance"]["timestamps"]["submitted"], job["submitted_at"], "submitted")
+            expect_equal(answer["model_info"]["model_version"], manifest["model_version"], "the model that answered")
+            expect_equal(answer["provenance"]["policy"]["sha256"],
+                         hashlib.sha256(built_in_policy().encode()).hexdigest(), "digest of the built-in policy")
+            expect(not any(str(value) in json.dumps(answer) for value in METADATA.values() if isinstance(value, str)),
+                   "an answer holds metadata")
+        fleet.check(jobs=len(IMAGES))
+
+
+def test_policy(stack):
+    policy = json.loads(built_in_policy())
+    expect_fits("policy", policy, "the built-in policy")
+    expect_equal(policy, documented_policy(), "the built-in policy and the one in docs/FORMATS.md")
+
+
+def test_error_and_letter(stack):
+    """A model that nobody has, and a deadline that passes before a worker comes."""
+    with stack.fleet("refused", partitions=1) as fleet:
+        fleet.submit(IMAGES[0], deadline_ms=1)
+        fleet.submit(IMAGES[0], model_version="no-such-model-v9")
+        late = json.loads(fleet.jobs()[0].value)
+        expect_equal(late["deadline_at"] - late["submitted_at"], 1, "the shortest deadline")
+        fleet.start("worker", instance="one")
+        answers = [json.loads(record.value) for record in fleet.wait_answers(2)]
+        fleet.check(jobs=2)
+        letters = {int(letter.headers["source_offset"]): letter for letter in fleet.read("dead_letters_topic")}
+        codes = {}
+        for answer in answers:
+            expect_fits("prediction", answer, "the answer")
+            source, error = answer["provenance"]["source"], answer["error"]
+            headers = {name: value.decode() for name, value in letters[source["offset"]].headers.items()}
+            failed_at = int(headers.pop("failed_at"))
+            expect(0 <= failed_at - answer["provenance"]["timestamps"]["consumed"] < 600_000, f"failed_at {failed_at}")
+            expect_equal(headers, {"error_code": error["code"], "error_message": error["message"],
+                                   "source_topic": source["topic"], "source_partition": str(source["partition"]),
+                                   "source_offset": str(source["offset"]), "worker": "one"}, "the letter's headers")
+            codes[source["offset"]] = error["code"]
+        expect_equal(codes, {0: "deadline_exceeded", 1: "unknown_model"}, "codes")
+
+
+def test_the_schemas_refuse(stack):
+    """A checker that takes everything would find nothing."""
+    job = {"schema": "skinsight.job.v1", "request_id": "24d11e45-fe27-4a8e-93da-a18f488a3502", "image": "/9j/"}
+    expect_fits("job", job, "a small job")
+    for wrong in ({"image": "a b"}, {"image_uri": "s3://x/y"}, {"metadata": {"patient_age": 131}},
+                  {"metadata": {"patient_age": True}}, {"metadata": {"name": "x"}}, {"deadline_at": "soon"},
+                  {"submitted_at": -1}, {"schema": "skinsight.job.v2"}, {"urgent": True}, {"model_version": ""}):
+        expect(Schema("job").complaints({**job, **wrong}), f"a job with {wrong} passes")
+    policy = json.loads(built_in_policy())
+    for wrong in ({"urgent": {"malignant": 0.5}}, {"routine": {"MEL": 2}}, {"abstain": {}}, {"version": ""}):
+        expect(Schema("policy").complaints({**policy, **wrong}), f"a policy with {wrong} passes")
+
+
+if __name__ == "__main__":
+    harness.main([test_the_schemas_refuse, test_policy, test_job_and_answer, test_error_and_letter], "kafka")

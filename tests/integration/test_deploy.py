@@ -19,6 +19,17 @@ def services(*arguments, script=harness.SERVICES, **options):
                           timeout=harness.WAIT_S, **options)
 
 
+def write_program(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(0o755)
+
+
+def with_programs(folder, **more):
+    """An environment in which the programs of folder come before the system's."""
+    return harness.clean_environment(PATH=f"{folder}:{os.environ['PATH']}", **more)
+
+
 def written_down(name, process):
     """A line of `processes`."""
     start_time = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(") ", 1)[1].split()[19]
@@ -45,14 +56,13 @@ def test_stop_goes_on(stack):
     folder = stack.folder / "stubborn"
     folder.mkdir()
     script = shutil.copy(harness.SERVICES, folder)
-    (folder / "sleep").write_text("#!/bin/sh\n")  # so that it gives up soon
-    (folder / "sleep").chmod(0o755)
+    write_program(folder / "sleep", "")  # so that it gives up soon
     mortal = subprocess.Popen(["sleep", "600"], user=NOBODY)
     immortal = subprocess.Popen(["sleep", "600"])
     try:
         (folder / "processes").write_text(written_down("mortal", mortal) + written_down("immortal", immortal))
         done = services("stop", folder, script=script, user=NOBODY,
-                        env=harness.clean_environment(PATH=f"{folder}:{os.environ['PATH']}", HOME=str(folder)))
+                        env=with_programs(folder, HOME=str(folder)))
         expect("immortal" in done.stderr and "cannot be ended" in done.stderr, f"stop says {done.stderr!r}")
         expect_equal(done.returncode, 1, "exit code of stop")
         expect(immortal.poll() is None, "the process that may not be signalled has ended")
@@ -61,6 +71,51 @@ def test_stop_goes_on(stack):
         for process in (mortal, immortal):
             process.kill()
             process.wait()
+
+
+# ---- what is fetched ---------------------------------------------------------------------------------------
+
+# Brings the jars in $JARS, as Maven would.
+MAVEN = 'for word; do case $word in -DoutputDirectory=*) libs=${word#*=} ;; esac; done\nmkdir $libs && cp -l "$JARS"/*.jar $libs\n'
+
+
+def test_other_jars(stack):
+    """Java takes every jar of the folder, so one more than the pinned ones is refused, and so is one that is another."""
+    folder = stack.folder / "jars"
+    write_program(folder / "bin/mvn", MAVEN)
+    shutil.copytree(services("fetch-kafka").stdout.strip(), folder / "given")
+
+    def fetch():
+        return services("fetch-kafka", env=with_programs(folder / "bin", JARS=str(folder / "given"),
+                                                         SKINSIGHT_CACHE_DIR=str(folder / "cache")))
+
+    extra = folder / "given/extra.jar"
+    extra.write_bytes(b"PK")
+    done = fetch()
+    expect_equal((done.returncode, done.stderr.splitlines()[-1]), (1, "services.sh: Kafka came with other jars"), "fetch")
+    jar = next(folder.glob("given/kafka-clients-*.jar"))
+    extra.rename(jar)
+    expect_equal(fetch().returncode, 1, "exit code with another jar")
+    expect_equal(list((folder / "cache").iterdir()), [], "what a refused fetch leaves")
+    shutil.copy(pathlib.Path(services("fetch-kafka").stdout.strip()) / jar.name, jar)
+    expect_equal(fetch().returncode, 0, "exit code with the pinned jars")
+
+
+def test_install_waits(stack):
+    """apt that is busy is asked again, a bounded number of times."""
+    folder = stack.folder / "apt"
+    log = folder / "log"
+    for name, text in (("dpkg-query", ""), ("sleep", ""), ("systemctl", ""), ("sudo", 'exec "$@"\n'),
+                       ("apt-get", f'echo "$*" >>{log}\n[ $(grep -c update {log}) -gt $FAILURES ]\n')):
+        write_program(folder / name, text)
+    for failures, code, updates in ((3, 0, 4), (1000, 1, 12)):
+        log.unlink(missing_ok=True)
+        done = subprocess.run(["sh", harness.ROOT / "deploy/install.sh"], capture_output=True, text=True,
+                              env=with_programs(folder, FAILURES=str(failures)))
+        expect_equal(done.returncode, code, f"exit code after {failures} failures ({done.stderr})")
+        calls = log.read_text().splitlines()
+        expect_equal(sum("update" in call for call in calls), updates, f"updates with {failures} failures")
+        expect_equal(sum("Lock::Timeout=300 install" in call for call in calls), 1 - code, "installations")
 
 
 # ---- the build's name --------------------------------------------------------------------------------------
@@ -112,5 +167,25 @@ def test_build_name(stack):
     expect_equal(build_name(stack.folder / "other"), names[2], "name in a worktree of the first commit")
 
 
+# ---- the whole test run ------------------------------------------------------------------------------------
+
+
+def test_run_without_cuda(stack):
+    """A toolkit that can't be fetched skips what needs it, says so, and is no reason to test nothing."""
+    tree = stack.folder / "run"
+    for script, text in (("deploy/install.sh", ""), ("deploy/services.sh", "echo somewhere\n"), ("deploy/cuda.sh", "exit 1\n"),
+                         ("bin/cmake", f'echo "$*" >>"{tree}/cmake.log"\n'),
+                         ("bin/ctest", "mkdir -p build/all/Testing/Temporary && : >build/all/Testing/Temporary/LastTest.log\n")):
+        write_program(tree / script, text)
+    (tree / "tests").mkdir()
+    script = shutil.copy(harness.ROOT / "tests/run.sh", tree / "tests")
+    done = subprocess.run(["bash", script], capture_output=True, text=True, env=with_programs(tree / "bin"))
+    expect_equal(done.returncode, 0, f"exit code of run.sh ({done.stderr})")
+    expect(re.search(r"^kernels/cuda skipped: .*cuda\.sh", done.stdout, re.MULTILINE), f"run.sh says {done.stdout!r}")
+    for preset in ("dev", "release"):
+        expect(f"--preset {preset} -DSKINSIGHT_CUDA=OFF\n" in (tree / "cmake.log").read_text(), f"CUDA in {preset}")
+
+
 if __name__ == "__main__":
-    harness.main([test_gone_at_once, test_stop_goes_on, test_build_name])
+    harness.main([test_gone_at_once, test_stop_goes_on, test_other_jars, test_install_waits, test_build_name,
+                  test_run_without_cuda])

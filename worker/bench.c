@@ -252,15 +252,17 @@ static enum status run_rows(const struct config *config, struct error *err)
     return status;
 }
 
+enum status bench_check(const struct config *config, struct error *err)
+{
+    size_t count = config_list(config, "batch", NULL, 0);
+    if (count >= 1 && count <= MAX_SIZES)
+        return STATUS_OK;
+    return error_set(err, STATUS_REJECTED, "batch names %zu sizes, 1 to %d are possible", count, MAX_SIZES);
+}
+
 int bench_command(struct config *config)
 {
     struct error err;
-    size_t count = config_list(config, "batch", NULL, 0);
-    if (count > MAX_SIZES) {
-        fprintf(stderr, "skinsight-worker bench: batch names %zu sizes, at most %d are allowed\n", count,
-                MAX_SIZES);
-        return 2;
-    }
     enum status status = run_rows(config, &err);
     if (status != STATUS_OK)
         fprintf(stderr, "skinsight-worker bench: %s\n", err.message);

@@ -49,6 +49,14 @@ def test_wrong_usage(stack):
               ["producer", "submit"], ["producer", "submit", "--timeout-ms", "0", "x.jpg"],
               ["trainer", "import"], ["trainer", "import", "--arch", "vit_tiny_patch16_224"],
               ["worker", "run"],
+              ["worker", "run", "--model", "/none", "--cache", "rediss://host"],
+              ["worker", "run", "--model", "/none", "--objects", "ftp://host/x"],
+              ["worker", "run", "--model", "/none", "--http-address", "foo"],
+              ["worker", "run", "--model", "/none", "--set", "kafka.acks=1"],
+              ["worker", "run", "--model", "/none", "--dead-letters-topic", "skinsight.jobs"],
+              ["worker", "bench", "--model", "/none", "--batch", ""],
+              ["producer", "submit", "--objects", "ftp://host/x", GOOD[0]],
+              ["producer", "topics", "--set", "kafka.socket.timeout.ms=soon"],
               ["worker", "classify", GOOD[0]],
               ["trainer", "quantise", "--model", stack.folder],
               ["trainer", "import", "--arch", "no_such_net", "--random", "1", "--out", stack.folder / "x"],
@@ -69,9 +77,7 @@ def test_failures(stack):
                                 ["worker", "bench", "--model", missing],
                                 ["worker", "preprocess", missing, "--output", stack.folder / "x"],
                                 ["worker", "preprocess", GOOD[0], "--output", missing / "x"],
-                                ["worker", "run", "--model", stack.model(), "--cache", "rediss://host"],
-                                ["worker", "run", "--model", stack.model(), "--objects", "ftp://host/x"],
-                                ["worker", "run", "--model", stack.model(), "--dead-letters-topic", "skinsight.jobs"],
+                                ["worker", "run", "--model", stack.model(), "--http-address", "192.0.2.1:1"],
                                 ["producer", "submit", "--timeout-ms", "500", "--brokers", "127.0.0.1:1", missing],
                                 ["producer", "topics", "--timeout-ms", "500", "--brokers", "127.0.0.1:1"]):
         done = run(program, *arguments)
@@ -128,7 +134,8 @@ def test_classify_large_map(stack):
     classify = ["worker", "classify", "--model", model, "--attention", maps]
     run(*classify, noise, check=True)
     written = (maps / "noise.png").read_bytes()
-    expect(png_complaint(written, 800) is None and len(written) > 1 << 20, f"a map of {len(written)} bytes: {written[:60]}")
+    expect(png_complaint(written, 800) is None and len(written) > 1 << 20,
+           f"a map of {len(written)} bytes: {png_complaint(written, 800)}")
     (maps / "noise.png").unlink()
     (maps / "noise.png").mkdir()
     done = run(*classify, noise)

@@ -35,12 +35,6 @@ struct row {
     double memory_mb, model_mb;
 };
 
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 // Nearest-rank percentile of sorted values.
 static double percentile(const double *sorted, int count, double share)
 {
@@ -57,7 +51,7 @@ static void summarise(struct row *row, double *latencies_ms, int count)
     for (int i = 0; i < count; i++)
         squares += (latencies_ms[i] - row->mean_ms) * (latencies_ms[i] - row->mean_ms);
     row->sd_ms = count > 1 ? sqrt(squares / (count - 1)) : 0;
-    qsort(latencies_ms, (size_t)count, sizeof *latencies_ms, compare);
+    bench_sort(latencies_ms, (size_t)count);
     row->p50_ms = percentile(latencies_ms, count, 0.50);
     row->p99_ms = percentile(latencies_ms, count, 0.99);
     row->images_per_s = 1000.0 * row->batch / row->mean_ms;

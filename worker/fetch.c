@@ -45,8 +45,7 @@ static enum status get_object(struct worker *worker, struct job *job, const char
         if (status != STATUS_RETRY || job->unfetched || clock_monotonic_ms() + wait_ms > until_ms)
             return status;
         metrics_add(METRIC_OBJECT_RETRIES, OBJECT_READ, 1);
-        struct timespec pause = {wait_ms / 1000, wait_ms % 1000 * 1000000};
-        nanosleep(&pause, NULL);
+        clock_sleep_ms(wait_ms);
     }
 }
 

@@ -55,7 +55,7 @@ const struct option config_options[] = {
      .help = "device; auto: cuda where there is one; simulated: computes nothing"},
     {"precision", CHOICE("auto|fp32|fp16|bf16|int8"), .initial = "fp32", .programs = W,
      .help = "number format of the network; auto: what quantise found near to fp32"},
-    {"threads", INTEGER(0, 1024), .initial = "0", .programs = W | T, .value = "N",
+    {"threads", INTEGER(0, 256), .initial = "0", .programs = W | T, .value = "N",
      .help = "threads that compute on the CPU; 0: every core"},
 
     {"cache", TEXT(1), .initial = "none", .programs = W, .value = "URL", .check = check_cache,

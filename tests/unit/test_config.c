@@ -294,7 +294,7 @@ static void test_environment_is_checked(void **state)
 {
     (void)state;
     setenv("SKINSIGHT_THREADS", "many", 1);
-    expect_usage("run", "SKINSIGHT_THREADS: threads must be a whole number from 0 to 1024, not 'many'");
+    expect_usage("run", "SKINSIGHT_THREADS: threads must be a whole number from 0 to 256, not 'many'");
     assert_int_equal(run("run --help"), 0); // help helps in any case
 }
 

@@ -57,6 +57,9 @@ void model_close(struct model *model); // NULL is allowed
 // written; REJECTED when the directory already has a manifest.
 enum status model_save(const char *directory, struct manifest *manifest, const struct weights *weights,
                        const struct known_answers *known, struct error *err) MUST_CHECK;
+// The manifest alone, for those who need no weights. REJECTED names the file and what is wrong; FATAL: it
+// can't be read.
+enum status manifest_read(const char *directory, struct manifest *manifest, struct error *err) MUST_CHECK;
 enum status manifest_parse(struct bytes json, struct manifest *manifest, struct error *err) MUST_CHECK;
 
 #endif

@@ -180,9 +180,23 @@ def test_classify_same_stems(stack):
 
 
 def test_preprocess(stack):
-    output = stack.folder / "view.f32"
+    """Without a model 224 pixels a side; a model's manifest gives its own size, mean and deviation."""
+    output, model = stack.folder / "view.f32", stack.folder / "manifest-only"
     run("worker", "preprocess", GOOD[0], "--output", output, check=True)
-    expect_equal(output.stat().st_size, 3 * 224 * 224 * 4, "bytes written")
+    plain = output.read_bytes()
+    expect_equal(len(plain), 3 * 224 * 224 * 4, "bytes written")
+    run("worker", "preprocess", "--model", stack.model(), GOOD[0], "--output", output, check=True)
+    expect(output.read_bytes() == plain, "a model of 224 pixels wants another view")
+    manifest = json.loads((stack.model() / "manifest.json").read_text())
+    manifest["image_size"] = manifest["preprocessing"]["crop"] = 320
+    manifest["preprocessing"] |= {"resize": 352, "mean": [0, 0, 0], "std": [1, 1, 1]}
+    model.mkdir()
+    (model / "manifest.json").write_text(json.dumps(manifest))
+    run("worker", "preprocess", "--model", model, GOOD[0], "--output", output, check=True)
+    values = struct.unpack(f"<{3 * 320 * 320}f", output.read_bytes())
+    expect(0 <= min(values) and max(values) <= 1, f"values from {min(values)} to {max(values)}, without mean and deviation")
+    done = run("worker", "preprocess", "--model", stack.folder / "missing", GOOD[0], "--output", output)
+    expect(done.returncode == 1 and "manifest.json" in done.stderr, f"no such model: {done.returncode}, {done.stderr!r}")
 
 
 def test_bench(stack):

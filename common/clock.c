@@ -35,3 +35,9 @@ struct timespec clock_monotonic_after_ms(int64_t timeout_ms)
     }
     return at;
 }
+
+void clock_sleep_ms(int64_t ms)
+{
+    struct timespec pause = {ms / 1000, ms % 1000 * 1000000};
+    nanosleep(&pause, NULL);
+}

@@ -14,4 +14,7 @@ int64_t clock_wall_ms(void); // Unix milliseconds
 // that was initialised for CLOCK_MONOTONIC.
 struct timespec clock_monotonic_after_ms(int64_t timeout_ms);
 
+// Or less, where a signal comes.
+void clock_sleep_ms(int64_t ms);
+
 #endif

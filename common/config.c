@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/kafka.h"
 #include "common/memory.h"
 
 static const struct config_origin built_in = {SOURCE_BUILT_IN, "built-in"};
@@ -170,7 +171,7 @@ static enum status check_text(const struct option *option, const char *text, str
     if (option->type == OPTION_NAME && text[strspn(text, name_characters)])
         return error_set(err, STATUS_REJECTED, "%s may hold only letters, digits, '.', '_' and '-'",
                          option->name);
-    return STATUS_OK;
+    return option->check && *text ? option->check(text, err) : STATUS_OK;
 }
 
 static enum status check_printable(const char *name, const char *text, struct error *err)
@@ -237,6 +238,9 @@ static enum status assign_kafka(struct config *config, const char *property, con
         return status;
     if (!*property)
         return error_set(err, STATUS_REJECTED, "'kafka.' needs the name of a librdkafka property");
+    status = kafka_property_check(property, text, err);
+    if (status != STATUS_OK)
+        return status;
     size_t i = 0;
     while (i < config->kafka_count && strcmp(config->kafka[i].property, property) != 0)
         i++;

@@ -4,11 +4,10 @@
 // An option of the shared table (config_options.c) can be set, weakest first: built-in value, a line
 // "name = value" of --config FILE, environment SKINSIGHT_NAME, and on the command line --set name=value or
 // --name value (dashes for underscores). "kafka.<property>=<value>" passes any librdkafka property through,
-// by file or --set. A command may add flags of its own (--wait, --output FILE); those are command line only
-// and hide an option of the same name. One file may serve several programs: names that only another program
-// knows are skipped there.
-// An unknown name or a bad value is one sentence on standard error and exit code 2.
-// A config doesn't change once the command runs: any thread may read it.
+// by file or --set, but for those that are ours. A command may add flags of its own (--wait, --output FILE);
+// those are command line only and hide an option of the same name. One file may serve several programs: names
+// that only another program knows are skipped there. An unknown name or a bad value is one sentence on
+// standard error and exit code 2. A config doesn't change once the command runs: any thread may read it.
 #ifndef SKINSIGHT_COMMON_CONFIG_H
 #define SKINSIGHT_COMMON_CONFIG_H
 
@@ -41,6 +40,9 @@ struct option {
     unsigned programs;   // shared table only
     const char *value;   // what --help calls the value: FILE, MS, ADDRESS
     const char *help;    // one sentence, with the unit
+    // OPTION_TEXT and OPTION_NAME: what else is wrong with a text that is set, or NULL. It looks at the text
+    // alone: that a host or a file is not there is no bad value.
+    enum status (*check)(const char *text, struct error *err);
 };
 
 struct config;
@@ -55,6 +57,8 @@ struct command {
     int (*run)(struct config *config); // returns the exit code
     const char *options;               // the shared ones it reads, for --help: names and blanks; NULL: all
     const char *required;              // what must be set, names and blanks; NULL: nothing
+    // What is wrong with the values together, or NULL.
+    enum status (*check)(const struct config *config, struct error *err);
 };
 
 struct program {

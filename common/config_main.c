@@ -41,6 +41,11 @@ static int run_command(struct config *config)
     }
     if (!is_complete(config))
         return EXIT_USAGE;
+    struct error err;
+    if (config->command->check && config->command->check(config, &err) != STATUS_OK) {
+        fprintf(stderr, "%s %s: %s\n", program->name, config->command->name, err.message);
+        return EXIT_USAGE;
+    }
     log_configure(program->name, (enum log_level)config_choice(config, "log_level"));
     config_warn_environment();
     return config->command->run(config);

@@ -2,6 +2,12 @@
 // else. The help text is one phrase with the unit; it stands in --help and in docs/CONFIGURATION.md.
 #include "common/config.h"
 
+#include <string.h>
+
+#include "common/http.h"
+#include "common/object_store.h"
+#include "common/redis.h"
+
 enum {
     P = PROGRAM_PRODUCER,
     W = PROGRAM_WORKER,
@@ -16,6 +22,11 @@ enum {
 #define TOPIC                OPTION_NAME, .min = 1, .max = TOPIC_MAX, .value = "TOPIC"
 #define INTEGER(least, most) OPTION_INTEGER, .min = (least), .max = (most)
 #define CHOICE(names)        OPTION_CHOICE, .choices = names
+
+static enum status check_cache(const char *text, struct error *err)
+{
+    return strcmp(text, "none") == 0 ? STATUS_OK : redis_url_check(text, err);
+}
 
 const struct option config_options[] = {
     {"brokers", TEXT(1), .initial = "127.0.0.1:9092", .programs = P | W, .value = "HOST:PORT,...",
@@ -44,24 +55,24 @@ const struct option config_options[] = {
      .help = "device; auto: cuda where there is one; simulated: computes nothing"},
     {"precision", CHOICE("auto|fp32|fp16|bf16|int8"), .initial = "fp32", .programs = W,
      .help = "number format of the network; auto: what quantise found near to fp32"},
-    {"threads", INTEGER(0, 1024), .initial = "0", .programs = W | T, .value = "N",
+    {"threads", INTEGER(0, 256), .initial = "0", .programs = W | T, .value = "N",
      .help = "threads that compute on the CPU; 0: every core that mask and quota leave"},
 
-    {"cache", TEXT(1), .initial = "none", .programs = W, .value = "URL",
+    {"cache", TEXT(1), .initial = "none", .programs = W, .value = "URL", .check = check_cache,
      .help = "redis://[user:password@]host[:port][/database], or none"},
     {"cache_ttl_s", INTEGER(1, YEAR_S), .initial = "2592000", .programs = W, .value = "S",
      .help = "how long an answer stays in the cache, seconds"},
     {"cache_timeout_ms", INTEGER(1, MINUTE_MS), .initial = "50", .programs = W, .value = "MS",
      .help = "limit of one cache command, milliseconds"},
-    {"objects", TEXT(0), .initial = "", .programs = P | W, .value = "URL",
+    {"objects", TEXT(0), .initial = "", .programs = P | W, .value = "URL", .check = object_root_check,
      .help = "object store, file:///folder or s3://bucket/prefix; empty: the user's state folder"},
-    {"s3_endpoint", TEXT(0), .initial = "", .programs = P | W, .value = "URL",
+    {"s3_endpoint", TEXT(0), .initial = "", .programs = P | W, .value = "URL", .check = object_endpoint_check,
      .help = "S3 server; empty: Amazon's of s3_region"},
-    {"s3_region", OPTION_NAME, .initial = "us-east-1", .programs = P | W, .min = 1, .max = 64,
-     .value = "NAME", .help = "region that signs S3 requests"},
+    {"s3_region", OPTION_NAME, .initial = "us-east-1", .programs = P | W, .min = 1, .max = 63,
+     .value = "NAME", .check = object_region_check, .help = "region that signs S3 requests"},
     {"object_timeout_ms", INTEGER(10, 10 * MINUTE_MS), .initial = "5000", .programs = P | W, .value = "MS",
      .help = "limit of one object store request, milliseconds"},
-    {"http_address", TEXT(0), .initial = "", .programs = W, .value = "HOST:PORT",
+    {"http_address", TEXT(0), .initial = "", .programs = W, .value = "HOST:PORT", .check = http_address_check,
      .help = "listener of /metrics, /healthz, /readyz; empty: none"},
 
     {"inline_limit_bytes", INTEGER(0, 6 * MIB), .initial = "262144", .programs = P, .value = "BYTES",

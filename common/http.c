@@ -164,6 +164,12 @@ static enum status parse_address(const char *text, struct address *address, stru
     return parse_host(text, (size_t)(colon - text), address, err);
 }
 
+enum status http_address_check(const char *address, struct error *err)
+{
+    struct address parsed;
+    return parse_address(address, &parsed, err);
+}
+
 static int listen_on(const struct addrinfo *found)
 {
     int on = 1;

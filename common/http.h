@@ -18,6 +18,8 @@ struct http_probes {
     void *context;
 };
 
+// REJECTED: not "host:port" or ":port".
+enum status http_address_check(const char *address, struct error *err) MUST_CHECK;
 // address is "host:port" or ":port" (loopback); port 0 takes a free one, which http_server_port tells.
 enum status http_server_open(struct http_server **server, const char *address,
                              const struct http_probes *probes, struct error *err) MUST_CHECK;

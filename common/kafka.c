@@ -77,12 +77,18 @@ static bool is_reserved(const char *property)
 
 static void set_user_property(void *context, const char *property, const char *value)
 {
-    struct conf_building *building = context;
-    if (building->status == STATUS_OK && is_reserved(property))
-        building->status =
-            error_set(building->err, STATUS_REJECTED,
-                      "kafka.%s can't be set: exactly one answer for each job rests on it", property);
-    set_property(building, property, value);
+    set_property(context, property, value);
+}
+
+enum status kafka_property_check(const char *property, const char *value, struct error *err)
+{
+    if (is_reserved(property))
+        return error_set(err, STATUS_REJECTED,
+                         "kafka.%s can't be set: exactly one answer for each job rests on it", property);
+    struct conf_building building = {rd_kafka_conf_new(), STATUS_OK, err};
+    set_property(&building, property, value);
+    rd_kafka_conf_destroy(building.conf);
+    return building.status;
 }
 
 enum status kafka_client_open(rd_kafka_t **client, const struct config *config,

@@ -33,10 +33,14 @@ struct kafka_setting {
     const char *value;
 };
 
+// REJECTED: a property that librdkafka does not know, a value that it does not take, or a property that
+// exactly one answer for each job rests on.
+enum status kafka_property_check(const char *property, const char *value, struct error *err) MUST_CHECK;
+
 // A client of the option brokers with the given settings, then the user's kafka.<property> ones on top. signs
-// may be NULL and must outlive the client. The client logs through log.h. REJECTED: a property librdkafka
-// refuses, by name. opaque is what the callbacks get. configure (may be NULL) can set callbacks before the
-// client is made.
+// may be NULL and must outlive the client. The client logs through log.h. REJECTED: properties that
+// librdkafka refuses together. opaque is what the callbacks get. configure (may be NULL) can set callbacks
+// before the client is made.
 struct kafka_client_options {
     rd_kafka_type_t type;
     const struct kafka_setting *settings;

@@ -233,17 +233,20 @@ static bool plain_path(const char *path)
     return true;
 }
 
-enum status object_files_open(struct object_store **store, const char *place, struct error *err)
+enum status object_files_check(const char *place, struct error *err)
+{
+    if (plain_path(place))
+        return STATUS_OK;
+    return error_set(err, STATUS_REJECTED,
+                     "the folder of the object store must be a plain absolute path of characters that need "
+                     "no encoding in a URI");
+}
+
+struct object_store *object_files_new(const char *place)
 {
     static const struct object_store_ops ops = {files_put, files_get, files_close};
-    if (!plain_path(place))
-        return error_set(
-            err, STATUS_REJECTED,
-            "the folder of the object store must be a plain absolute path of characters that need "
-            "no encoding in a URI");
     struct object_files *files = memory_alloc(sizeof *files);
     files->store.ops = &ops;
     snprintf(files->folder, sizeof files->folder, "%s", place);
-    *store = &files->store;
-    return STATUS_OK;
+    return &files->store;
 }

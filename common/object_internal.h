@@ -28,8 +28,12 @@ struct object_store {
 
 bool object_key_valid(const char *key);
 
+// REJECTED: no place that open takes.
+enum status object_files_check(const char *place, struct error *err) MUST_CHECK;
+enum status object_s3_check(const char *place, struct error *err) MUST_CHECK;
+
 // place: what follows "file://" or "s3://" in the root, without slashes at its end.
-enum status object_files_open(struct object_store **store, const char *place, struct error *err) MUST_CHECK;
+struct object_store *object_files_new(const char *place);
 enum status object_s3_open(struct object_store **store, const char *place,
                            const struct object_store_options *options, struct error *err) MUST_CHECK;
 

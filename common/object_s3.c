@@ -285,15 +285,13 @@ static bool consists_of(const char *text, size_t length, const char *others)
     return length > 0;
 }
 
-// A new string: scheme://host[:port] of the option, or Amazon's for the region; NULL when it is malformed.
-static char *endpoint_of(const struct object_store_options *options)
+// A new string: the endpoint without slashes at its end; NULL when it is no scheme://host[:port].
+static char *trim_endpoint(const char *endpoint)
 {
-    if (!options->s3_endpoint || !options->s3_endpoint[0])
-        return memory_format("https://s3.%s.amazonaws.com", options->s3_region);
-    const char *host = strstr(options->s3_endpoint, "://");
-    size_t scheme = host ? (size_t)(host - options->s3_endpoint) : 0;
-    bool known = (scheme == 4 && strncmp(options->s3_endpoint, "http", 4) == 0) ||
-                 (scheme == 5 && strncmp(options->s3_endpoint, "https", 5) == 0);
+    const char *host = strstr(endpoint, "://");
+    size_t scheme = host ? (size_t)(host - endpoint) : 0;
+    bool known = (scheme == 4 && strncmp(endpoint, "http", 4) == 0) ||
+                 (scheme == 5 && strncmp(endpoint, "https", 5) == 0);
     if (!known)
         return NULL;
     host += 3;
@@ -302,7 +300,14 @@ static char *endpoint_of(const struct object_store_options *options)
         length--;
     if (!consists_of(host, length, ".-:[]"))
         return NULL;
-    return memory_format("%.*s://%.*s", (int)scheme, options->s3_endpoint, (int)length, host);
+    return memory_format("%.*s://%.*s", (int)scheme, endpoint, (int)length, host);
+}
+
+static char *endpoint_of(const struct object_store_options *options)
+{
+    if (!options->s3_endpoint || !options->s3_endpoint[0])
+        return memory_format("https://s3.%s.amazonaws.com", options->s3_region);
+    return trim_endpoint(options->s3_endpoint);
 }
 
 // Credentials travel in headers: a line break in one would let it write others.
@@ -333,22 +338,44 @@ static enum status read_credentials(struct object_s3 *s3, struct error *err)
     return STATUS_OK;
 }
 
-static enum status check_options(const char *place, const struct object_store_options *options,
-                                 struct error *err)
+enum status object_s3_check(const char *place, struct error *err)
 {
     size_t bucket = strcspn(place, "/");
-    size_t region = options->s3_region ? strlen(options->s3_region) : 0;
     if (bucket < 3 || bucket > 63 || !consists_of(place, bucket, ".-_"))
         return error_set(err, STATUS_REJECTED, "the object store must be s3://bucket or s3://bucket/prefix");
     if (place[bucket] == '/' && !object_key_valid(place + bucket + 1))
         return error_set(
             err, STATUS_REJECTED,
             "the prefix of the object store must be made of A-Z a-z 0-9 . _ - and single slashes");
-    if (region > 63 || !consists_of(options->s3_region, region, "-"))
-        return error_set(err, STATUS_REJECTED, "s3_region must be the name of a region, like eu-central-1");
-    if (options->timeout_ms < 1 || options->timeout_ms > INT32_MAX)
-        return error_set(err, STATUS_REJECTED, "the time limit of a request to S3 must be at least 1 ms");
     return STATUS_OK;
+}
+
+enum status object_region_check(const char *region, struct error *err)
+{
+    size_t length = region ? strlen(region) : 0;
+    if (length <= 63 && consists_of(region, length, "-"))
+        return STATUS_OK;
+    return error_set(err, STATUS_REJECTED, "s3_region must be the name of a region, like eu-central-1");
+}
+
+enum status object_endpoint_check(const char *endpoint, struct error *err)
+{
+    char *trimmed = trim_endpoint(endpoint);
+    free(trimmed);
+    if (trimmed)
+        return STATUS_OK;
+    return error_set(err, STATUS_REJECTED,
+                     "s3_endpoint must be http://host:port or https://host, without a path");
+}
+
+static enum status check_options(const struct object_store_options *options, struct error *err)
+{
+    enum status status = object_region_check(options->s3_region, err);
+    if (status == STATUS_OK && options->s3_endpoint && options->s3_endpoint[0])
+        status = object_endpoint_check(options->s3_endpoint, err);
+    if (status == STATUS_OK && (options->timeout_ms < 1 || options->timeout_ms > INT32_MAX))
+        status = error_set(err, STATUS_REJECTED, "the time limit of a request to S3 must be at least 1 ms");
+    return status;
 }
 
 enum status object_s3_open(struct object_store **store, const char *place,
@@ -356,20 +383,16 @@ enum status object_s3_open(struct object_store **store, const char *place,
 {
     static const struct object_store_ops ops = {s3_put, s3_get, s3_close};
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    enum status status = check_options(place, options, err);
+    enum status status = check_options(options, err);
     if (status != STATUS_OK)
         return status;
-    char *endpoint = endpoint_of(options);
-    if (!endpoint)
-        return error_set(err, STATUS_REJECTED,
-                         "s3_endpoint must be http://host:port or https://host, without a path");
     struct object_s3 *s3 = memory_alloc(sizeof *s3);
     status = read_credentials(s3, err);
     if (status != STATUS_OK) {
-        free(endpoint);
         free(s3);
         return status;
     }
+    char *endpoint = endpoint_of(options);
     pthread_once(&once, init_curl);
     pthread_mutex_init(&s3->lock, NULL);
     s3->store.ops = &ops;

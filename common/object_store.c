@@ -59,23 +59,42 @@ static void access_release(struct object_access *access)
     pthread_mutex_destroy(&access->lock);
 }
 
+// Where the place begins in a root that one of the kinds knows, and its kind; 0 in others.
+static size_t place_of(const char *root, bool *is_s3)
+{
+    *is_s3 = strncmp(root, "s3://", 5) == 0;
+    return *is_s3 ? 5 : strncmp(root, "file:///", 8) == 0 ? 7 : 0;
+}
+
+enum status object_root_check(const char *root, struct error *err)
+{
+    char trimmed[OBJECT_URI_SIZE];
+    bool is_s3;
+    if (!trim_root(root, trimmed))
+        return error_set(err, STATUS_REJECTED, "the root of the object store is longer than %d characters",
+                         OBJECT_URI_SIZE - OBJECT_KEY_SIZE - 1);
+    size_t place = place_of(trimmed, &is_s3);
+    if (place == 0)
+        return error_set(err, STATUS_REJECTED,
+                         "the object store '%.200s' is neither file:///folder nor s3://bucket/prefix", root);
+    return is_s3 ? object_s3_check(trimmed + place, err) : object_files_check(trimmed + place, err);
+}
+
 enum status object_store_open(struct object_store **store, const struct object_store_options *options,
                               struct error *err)
 {
     char root[OBJECT_URI_SIZE];
-    enum status status;
+    bool is_s3;
     *store = NULL;
-    if (!trim_root(options->root, root))
-        return error_set(err, STATUS_REJECTED, "the root of the object store is longer than %d characters",
-                         OBJECT_URI_SIZE - OBJECT_KEY_SIZE - 1);
-    if (strncmp(root, "file:///", 8) == 0)
-        status = object_files_open(store, root + 7, err);
-    else if (strncmp(root, "s3://", 5) == 0)
-        status = object_s3_open(store, root + 5, options, err);
+    enum status status = object_root_check(options->root, err);
+    if (status != STATUS_OK)
+        return status;
+    trim_root(options->root, root);
+    const char *place = root + place_of(root, &is_s3);
+    if (is_s3)
+        status = object_s3_open(store, place, options, err);
     else
-        return error_set(err, STATUS_REJECTED,
-                         "the object store '%.200s' is neither file:///folder nor s3://bucket/prefix",
-                         options->root);
+        *store = object_files_new(place);
     if (status == STATUS_OK) {
         memcpy((*store)->root, root, sizeof root);
         access_init(&(*store)->writes, METRIC_OBJECT_WRITES);

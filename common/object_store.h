@@ -26,7 +26,12 @@ struct object_store_options {
 
 enum { OBJECT_KEY_SIZE = 256, OBJECT_URI_SIZE = 1024 }; // file systems take no name longer than such a key
 
-// REJECTED: an unknown scheme, missing credentials. The folder or bucket itself is first touched by put, get
+// REJECTED: an option whose text object_store_open would refuse; s3_endpoint must be set.
+enum status object_root_check(const char *root, struct error *err) MUST_CHECK;
+enum status object_endpoint_check(const char *endpoint, struct error *err) MUST_CHECK;
+enum status object_region_check(const char *region, struct error *err) MUST_CHECK;
+
+// REJECTED: one of these, or missing credentials. The folder or bucket itself is first touched by put, get
 // and check.
 enum status object_store_open(struct object_store **store, const struct object_store_options *options,
                               struct error *err) MUST_CHECK;

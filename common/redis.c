@@ -95,23 +95,37 @@ static bool init_functions(redisReplyObjectFunctions *functions)
     return true;
 }
 
-enum status redis_open(struct redis **opened, const char *url, int64_t timeout_ms, int connections,
-                       struct error *err)
+static enum status parse_url(const char *url, struct redis_address *address, struct error *err)
 {
-    *opened = NULL;
     if (strncmp(url, "rediss://", 9) == 0)
         return error_set(
             err, STATUS_REJECTED,
             "rediss:// is not supported: the Redis client library has no TLS; use redis:// to a TLS "
             "proxy on this machine");
+    if (!redis_address_parse(url, address)) // the URL may hold a password: it is not quoted
+        return error_set(err, STATUS_REJECTED,
+                         "the URL of Redis must be redis://[user:password@]host[:port][/database]");
+    return STATUS_OK;
+}
+
+enum status redis_url_check(const char *url, struct error *err)
+{
+    struct redis_address address;
+    return parse_url(url, &address, err);
+}
+
+enum status redis_open(struct redis **opened, const char *url, int64_t timeout_ms, int connections,
+                       struct error *err)
+{
+    struct redis_address address;
+    *opened = NULL;
+    enum status status = parse_url(url, &address, err);
+    if (status != STATUS_OK)
+        return status;
     if (timeout_ms < 1 || connections < 1)
         return error_set(err, STATUS_REJECTED, "Redis needs a time limit and at least one connection");
     struct redis *redis = memory_alloc(sizeof *redis + (size_t)connections * sizeof *redis->slots);
-    if (!redis_address_parse(url, &redis->address)) { // the URL may hold a password: it is not quoted
-        free(redis);
-        return error_set(err, STATUS_REJECTED,
-                         "the URL of Redis must be redis://[user:password@]host[:port][/database]");
-    }
+    redis->address = address;
     if (!init_functions(&redis->functions)) {
         free(redis);
         return error_set(err, STATUS_FATAL, "no memory for connections to Redis");

@@ -13,9 +13,11 @@
 
 struct redis;
 
-// url: redis://[user:password@]host[:port][/database]. REJECTED for anything else; rediss:// says that TLS is
-// not supported. Does not connect. connections: how many threads may be inside a call at once; a further one
-// gets RETRY.
+// REJECTED unless url is redis://[user:password@]host[:port][/database]; rediss:// says that TLS is not
+// supported.
+enum status redis_url_check(const char *url, struct error *err) MUST_CHECK;
+// REJECTED as by redis_url_check. Does not connect. connections: how many threads may be inside a call at
+// once; a further one gets RETRY.
 enum status redis_open(struct redis **redis, const char *url, int64_t timeout_ms, int connections,
                        struct error *err) MUST_CHECK;
 void redis_close(struct redis *redis); // NULL is allowed

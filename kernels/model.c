@@ -279,8 +279,9 @@ void manifest_release(struct manifest *manifest)
     manifest->training = NULL;
 }
 
-static enum status read_manifest_file(const char *path, struct manifest *manifest, struct error *err)
+enum status manifest_read(const char *directory, struct manifest *manifest, struct error *err)
 {
+    char *path = memory_format("%s/%s", directory, MODEL_MANIFEST);
     struct buffer text;
     buffer_init(&text, MAX_MANIFEST_SIZE);
     enum status status = file_read(path, &text, err);
@@ -290,6 +291,7 @@ static enum status read_manifest_file(const char *path, struct manifest *manifes
             error_prefix(err, "%s", path);
     }
     buffer_release(&text);
+    free(path);
     return status;
 }
 
@@ -350,7 +352,7 @@ enum status model_open_unchecked(struct model **result, const char *directory, s
 {
     struct model *model = memory_alloc(sizeof *model);
     char *manifest_path = memory_format("%s/%s", directory, MODEL_MANIFEST);
-    enum status status = read_manifest_file(manifest_path, &model->manifest, err);
+    enum status status = manifest_read(directory, &model->manifest, err);
     if (status == STATUS_OK)
         status = build_network(model, manifest_path, err);
     if (status == STATUS_OK) {

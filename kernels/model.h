@@ -58,6 +58,9 @@ void model_close(struct model *model); // NULL is allowed
 // FATAL when it can't be written; REJECTED when the directory already has a manifest.
 enum status model_save(const char *directory, struct manifest *manifest, const struct weights *weights,
                        const struct known_answers *known, struct error *err) MUST_CHECK;
+// The manifest alone, for those who need no weights. REJECTED names the file and what is wrong; FATAL: it
+// can't be read.
+enum status manifest_read(const char *directory, struct manifest *manifest, struct error *err) MUST_CHECK;
 enum status manifest_parse(struct bytes json, struct manifest *manifest, struct error *err) MUST_CHECK;
 void manifest_release(struct manifest *manifest); // safe on a zeroed one, and after REJECTED
 

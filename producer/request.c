@@ -2,57 +2,18 @@
 // memory a run needs does not depend on how many files it sends.
 #include "producer/request.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "common/backoff.h"
 #include "common/clock.h"
 #include "common/digest.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "common/shutdown.h"
 
-enum { METADATA_LIMIT = 64 << 10, RECORD_EXTRA = 64 << 10, READ_SIZE = 64 << 10 };
-
-static enum status read_open_file(int fd, const char *path, struct buffer *out, struct error *err)
-{
-    uint8_t chunk[READ_SIZE];
-    for (;;) {
-        ssize_t count = read(fd, chunk, sizeof chunk);
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count < 0)
-            return error_set(err, STATUS_REJECTED, "'%s' can't be read: %s", path, strerror(errno));
-        if (count == 0)
-            return STATUS_OK;
-        enum status status = buffer_append(out, chunk, (size_t)count, err);
-        if (status == STATUS_OK)
-            continue;
-        error_prefix(err, "'%s' is too large", path);
-        return status;
-    }
-}
-
-// The whole of a regular file, at most out->limit bytes.
-static enum status read_file(const char *path, struct buffer *out, struct error *err)
-{
-    buffer_clear(out);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // a named pipe must not make us wait
-    if (fd < 0)
-        return error_set(err, STATUS_REJECTED, "'%s' can't be read: %s", path, strerror(errno));
-    struct stat about;
-    enum status status;
-    if (fstat(fd, &about) != 0 || !S_ISREG(about.st_mode))
-        status = error_set(err, STATUS_REJECTED, "'%s' can't be read: it is no regular file", path);
-    else
-        status = read_open_file(fd, path, out, err);
-    close(fd);
-    return status;
-}
+enum { METADATA_LIMIT = 64 << 10, RECORD_EXTRA = 64 << 10 };
 
 static enum status read_metadata(const char *path, struct job_metadata *metadata, struct error *err)
 {
@@ -61,7 +22,7 @@ static enum status read_metadata(const char *path, struct job_metadata *metadata
         return STATUS_OK;
     struct buffer text;
     buffer_init(&text, METADATA_LIMIT);
-    enum status status = read_file(path, &text, err);
+    enum status status = file_read(path, &text, err);
     if (status == STATUS_OK) {
         status = job_metadata_parse(buffer_bytes(&text), metadata, err);
         if (status != STATUS_OK)
@@ -144,7 +105,8 @@ enum status request_make(struct request_maker *maker, const char *path, const ch
                          struct bytes *value, struct error *err)
 {
     const struct request_options *options = &maker->options;
-    enum status status = read_file(path, &maker->image, err);
+    buffer_clear(&maker->image);
+    enum status status = file_read(path, &maker->image, err);
     if (status != STATUS_OK)
         return status;
     struct job_record job = {.metadata = options->metadata, .submitted_at = clock_wall_ms()};

@@ -36,8 +36,8 @@ enum status request_options_read(struct request_options *options, const struct c
 void request_maker_init(struct request_maker *maker, const struct request_options *options);
 void request_maker_release(struct request_maker *maker);
 
-// *value is valid until the next call. REJECTED: this file can't be sent, others may; RETRY: the object store
-// stayed away for store_timeout_ms. Stops early, with RETRY, when the program is asked to stop.
+// *value is valid until the next call. REJECTED, FATAL: this file can't be sent, others may; RETRY: the
+// object store stayed away for store_timeout_ms. Stops early, with RETRY, when the program is asked to stop.
 enum status request_make(struct request_maker *maker, const char *path, const char *request_id,
                          struct bytes *value, struct error *err) MUST_CHECK;
 

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/clock.h"
 #include "worker/latency.h"
@@ -162,7 +161,7 @@ void batch_loop(struct worker *worker)
         if (gathering.count < worker->batch_max)
             result = queue_pop(&worker->inboxes[STAGE_BATCH], &job, wait_ms);
         else if (atomic_load(&worker->handing_over))
-            usleep(DEVICE_POLL_MS * 1000);
+            clock_sleep_ms(DEVICE_POLL_MS);
         if (result == QUEUE_OK)
             add(&gathering, job);
         if (result == QUEUE_CLOSED)

@@ -35,12 +35,6 @@ struct row {
     double memory_mb, model_mb;
 };
 
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 // Nearest-rank percentile of sorted values.
 static double percentile(const double *sorted, int count, double share)
 {
@@ -57,7 +51,7 @@ static void summarise(struct row *row, double *latencies_ms, int count)
     for (int i = 0; i < count; i++)
         squares += (latencies_ms[i] - row->mean_ms) * (latencies_ms[i] - row->mean_ms);
     row->sd_ms = count > 1 ? sqrt(squares / (count - 1)) : 0;
-    qsort(latencies_ms, (size_t)count, sizeof *latencies_ms, compare);
+    bench_sort(latencies_ms, (size_t)count);
     row->p50_ms = percentile(latencies_ms, count, 0.50);
     row->p99_ms = percentile(latencies_ms, count, 0.99);
     row->images_per_s = 1000.0 * row->batch / row->mean_ms;
@@ -252,15 +246,17 @@ static enum status run_rows(const struct config *config, struct error *err)
     return status;
 }
 
+enum status bench_check(const struct config *config, struct error *err)
+{
+    size_t count = config_list(config, "batch", NULL, 0);
+    if (count >= 1 && count <= MAX_SIZES)
+        return STATUS_OK;
+    return error_set(err, STATUS_REJECTED, "batch names %zu sizes, 1 to %d are possible", count, MAX_SIZES);
+}
+
 int bench_command(struct config *config)
 {
     struct error err;
-    size_t count = config_list(config, "batch", NULL, 0);
-    if (count > MAX_SIZES) {
-        fprintf(stderr, "skinsight-worker bench: batch names %zu sizes, at most %d are allowed\n", count,
-                MAX_SIZES);
-        return 2;
-    }
     enum status status = run_rows(config, &err);
     if (status != STATUS_OK)
         fprintf(stderr, "skinsight-worker bench: %s\n", err.message);

@@ -91,6 +91,11 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+void bench_sort(double *values, size_t count)
+{
+    qsort(values, count, sizeof *values, compare);
+}
+
 enum status bench_stages_measure(struct bench_stages *stages, const struct config *config,
                                  const struct engine *engine, struct error *err)
 {
@@ -105,7 +110,7 @@ enum status bench_stages_measure(struct bench_stages *stages, const struct confi
     if (status == STATUS_OK)
         status = time_network(engine->plan, times, err);
     for (int stage = 0; stage < BENCH_STAGE_COUNT; stage++) {
-        qsort(times[stage], RUNS, sizeof times[stage][0], compare);
+        bench_sort(times[stage], RUNS);
         stages->ms[stage] = times[stage][RUNS / 2] > 0 ? times[stage][RUNS / 2] : -1;
     }
     buffer_release(&jpeg);

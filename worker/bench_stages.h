@@ -20,4 +20,7 @@ struct bench_stages {
 enum status bench_stages_measure(struct bench_stages *stages, const struct config *config,
                                  const struct engine *engine, struct error *err) MUST_CHECK;
 
+// Ascending, for medians and percentiles.
+void bench_sort(double *values, size_t count);
+
 #endif

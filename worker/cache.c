@@ -161,8 +161,7 @@ static int delete_keys(struct worker *worker, const struct digest *digests, int 
     while (redis_delete(worker->cache, keys, count, &err) != STATUS_OK) {
         if (clock_monotonic_ms() >= until_ms)
             return count;
-        struct timespec pause = {0, DELETE_PAUSE_MS * 1000000};
-        nanosleep(&pause, NULL);
+        clock_sleep_ms(DELETE_PAUSE_MS);
     }
     return 0;
 }

@@ -94,8 +94,7 @@ static int wait_for_answer(struct worker *worker, struct job *job)
         if (clock_monotonic_ms() + pause_ms > until_ms || worker->stopping ||
             !assignment_is_current(&worker->assignment, job))
             return CLAIM_TIMED_OUT;
-        struct timespec pause = {0, pause_ms * 1000000};
-        nanosleep(&pause, NULL);
+        clock_sleep_ms(pause_ms);
         enum cache_result result = cache_look(worker, job);
         if (result == CACHE_HIT)
             return CLAIM_ANSWERED;

@@ -185,9 +185,10 @@ static int by_path(const void *a, const void *b)
     return strcmp(((const struct planned_map *)a)->path, ((const struct planned_map *)b)->path);
 }
 
-// Whether every file gets a map of its own: of two with one stem a map would be lost.
-static bool maps_differ(const struct config *config, struct error *err)
+// Every file gets a map of its own: of two with one stem a map would be lost.
+enum status classify_check(const struct config *config, struct error *err)
 {
+    enum status status = STATUS_OK;
     const char *folder = config_text(config, "attention");
     size_t count = *folder ? config_argument_count(config) : 0;
     struct planned_map *maps = memory_alloc((count + 1) * sizeof *maps);
@@ -196,15 +197,14 @@ static bool maps_differ(const struct config *config, struct error *err)
         maps[i] = (struct planned_map){map_path(folder, file), file};
     }
     qsort(maps, count, sizeof *maps, by_path);
-    bool differ = true;
-    for (size_t i = 0; i + 1 < count && differ; i++)
+    for (size_t i = 0; i + 1 < count && status == STATUS_OK; i++)
         if (by_path(&maps[i], &maps[i + 1]) == 0 && strcmp(maps[i].file, maps[i + 1].file) != 0)
-            differ = error_set(err, STATUS_REJECTED, "the maps of '%s' and '%s' would both be %s",
-                               maps[i].file, maps[i + 1].file, maps[i].path) == STATUS_OK;
+            status = error_set(err, STATUS_REJECTED, "the maps of '%s' and '%s' would both be %s",
+                               maps[i].file, maps[i + 1].file, maps[i].path);
     for (size_t i = 0; i < count; i++)
         free(maps[i].path);
     free(maps);
-    return differ;
+    return status;
 }
 
 static enum status open_session(struct session *session, const struct config *config, struct error *err)
@@ -232,10 +232,6 @@ int classify_command(struct config *config)
     struct session session;
     struct error err;
     int failures = 0;
-    if (!maps_differ(config, &err)) {
-        fprintf(stderr, "skinsight-worker classify: %s\n", err.message);
-        return 2;
-    }
     enum status status = open_session(&session, config, &err);
     if (status == STATUS_OK) {
         engine_warn_untrained(&session.engine);

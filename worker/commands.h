@@ -7,12 +7,14 @@
 int run_command(struct config *config); // worker/run.c
 
 extern const struct option classify_flags[];
+enum status classify_check(const struct config *config, struct error *err) MUST_CHECK; // before it, as below
 int classify_command(struct config *config);
 
 extern const struct option preprocess_flags[];
 int preprocess_command(struct config *config);
 
 extern const struct option bench_flags[];
+enum status bench_check(const struct config *config, struct error *err) MUST_CHECK;
 int bench_command(struct config *config);
 
 int doctor_command(struct config *config);

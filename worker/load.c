@@ -1,7 +1,5 @@
 // load.c: stage 2. Gets from the object store the images that records only name. The store may be slow or
 // away: jobs that bring their image don't pass here and never wait for it. Threads: as many as fetch has.
-#include <time.h>
-
 #include "common/backoff.h"
 #include "common/clock.h"
 #include "worker/stages.h"
@@ -14,12 +12,6 @@ static bool is_futile(struct worker *worker, const struct job *job)
     return worker->stopping || !assignment_is_current(&worker->assignment, job);
 }
 
-static void pause_ms(int64_t ms)
-{
-    struct timespec pause = {ms / 1000, ms % 1000 * 1000000};
-    nanosleep(&pause, NULL);
-}
-
 // When the record was taken nobody knew the image's size, so intake_limit_bytes holds here too; what the
 // threads load at the same moment comes on top. Jobs with an image are not waiting here, so that there is an
 // end to it. False: nobody needs the job done here any more.
@@ -27,7 +19,7 @@ static bool wait_for_room(struct worker *worker, const struct job *job)
 {
     watchdog_end(); // the time of those beyond, which have a watch of their own
     while (!is_futile(worker, job) && atomic_load(&worker->image_bytes) > 0 && !worker_has_bytes(worker))
-        pause_ms(ROOM_POLL_MS);
+        clock_sleep_ms(ROOM_POLL_MS);
     watchdog_begin();
     return !is_futile(worker, job);
 }
@@ -46,7 +38,7 @@ static enum status get_object(struct worker *worker, struct job *job, const char
         if (status != STATUS_RETRY || job->unfetched || clock_monotonic_ms() + wait_ms > until_ms)
             return status;
         metrics_add(METRIC_OBJECT_RETRIES, OBJECT_READ, 1);
-        pause_ms(wait_ms);
+        clock_sleep_ms(wait_ms);
     }
 }
 

@@ -1,6 +1,7 @@
 // main.c: the subcommands of skinsight-worker.
 #include "common/config.h"
 #include "worker/commands.h"
+#include "worker/worker.h"
 
 static const struct command commands[] = {
     {.name = "run",
@@ -9,6 +10,7 @@ static const struct command commands[] = {
      .example =
          "skinsight-worker run --model models/vit-base --brokers kafka:9092 --cache redis://redis:6379",
      .required = "model",
+     .check = worker_check_topics,
      .run = run_command},
     {.name = "classify",
      .arguments = "FILE...",
@@ -19,15 +21,16 @@ static const struct command commands[] = {
      .flags = classify_flags,
      .options = "model backend precision threads max_image_bytes max_image_pixels",
      .required = "model",
+     .check = classify_check,
      .run = classify_command},
     {.name = "preprocess",
      .arguments = "FILE",
      .arguments_min = 1,
      .arguments_max = 1,
-     .summary = "writes the network's input of a file as raw float32, 3 x 224 x 224",
-     .example = "skinsight-worker preprocess lesion.jpg --output lesion.f32",
+     .summary = "writes the network's input of a file as raw float32, 3 x 224 x 224 or as the model wants it",
+     .example = "skinsight-worker preprocess --model models/vit-base lesion.jpg --output lesion.f32",
      .flags = preprocess_flags,
-     .options = "max_image_bytes max_image_pixels",
+     .options = "model max_image_bytes max_image_pixels",
      .required = "output",
      .run = preprocess_command},
     {.name = "bench",
@@ -37,6 +40,7 @@ static const struct command commands[] = {
      .flags = bench_flags,
      .options = "model backend precision threads max_image_bytes max_image_pixels",
      .required = "model",
+     .check = bench_check,
      .run = bench_command},
     {.name = "doctor",
      .arguments = "",

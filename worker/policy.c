@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/bytes.h"
+#include "common/file.h"
 #include "common/json.h"
 
 enum { POLICY_FILE_LIMIT = 64 * 1024 };
@@ -114,20 +115,14 @@ enum status policy_load(struct policy *policy, const char *path, struct error *e
 {
     if (!*path)
         return policy_parse(policy, built_in, sizeof built_in - 1, err);
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return error_set(err, STATUS_FATAL, "policy file '%s' can't be read: %m", path);
-    char *text = malloc(POLICY_FILE_LIMIT + 1);
-    size_t size = text ? fread(text, 1, POLICY_FILE_LIMIT + 1, file) : 0;
-    fclose(file);
-    enum status status = STATUS_OK;
-    if (size == 0 || size > POLICY_FILE_LIMIT)
-        status =
-            error_set(err, STATUS_REJECTED, "policy file '%s' is empty, unreadable or larger than %d bytes",
-                      path, POLICY_FILE_LIMIT);
+    struct buffer text;
+    buffer_init(&text, POLICY_FILE_LIMIT);
+    enum status status = file_read(path, &text, err);
+    if (status == STATUS_OK)
+        status = policy_parse(policy, (const char *)text.data, text.size, err);
     else
-        status = policy_parse(policy, text, size, err);
-    free(text);
+        error_prefix(err, "policy file");
+    buffer_release(&text);
     return status;
 }
 

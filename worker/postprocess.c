@@ -49,8 +49,7 @@ static enum status upload(struct worker *worker, const char *key, struct bytes p
         if (status != STATUS_RETRY || hopeless || clock_monotonic_ms() + wait_ms > until_ms)
             return status;
         metrics_add(METRIC_OBJECT_RETRIES, OBJECT_WRITE, 1);
-        struct timespec pause = {wait_ms / 1000, wait_ms % 1000 * 1000000};
-        nanosleep(&pause, NULL);
+        clock_sleep_ms(wait_ms);
     }
 }
 

@@ -1,4 +1,5 @@
-// preprocess_command.c: the network's input of one file as raw little-endian float32: channel, row, column.
+// preprocess_command.c: the network's input of one file as raw little-endian float32: channel, row, column. A
+// model's manifest says how large, and how it is made.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +8,7 @@
 #include "common/file.h"
 #include "common/image.h"
 #include "common/memory.h"
+#include "kernels/model.h"
 #include "kernels/preprocess.h"
 #include "worker/commands.h"
 
@@ -15,7 +17,7 @@ const struct option preprocess_flags[] = {
     {.name = NULL},
 };
 
-// The preprocessing every model of today is served with; a model's manifest states the same.
+// Without a model: what import writes for architectures of 224 pixels.
 static const struct preprocessing preprocessing_v1 = {.version = "v1",
                                                       .resize = 256,
                                                       .crop = 224,
@@ -32,9 +34,18 @@ static enum status write_floats(const char *path, const float *values, size_t co
     return error_set(err, STATUS_FATAL, "%s: %s", path, strerror(errno));
 }
 
-static enum status preprocess(const struct config *config, struct buffer *bytes, struct error *err)
+static enum status read_settings(const char *model, struct preprocessing *settings, struct error *err)
 {
-    const struct preprocessing *settings = &preprocessing_v1;
+    struct manifest manifest = {.preprocessing = preprocessing_v1};
+    enum status status = *model ? manifest_read(model, &manifest, err) : STATUS_OK;
+    *settings = manifest.preprocessing;
+    manifest_release(&manifest);
+    return status;
+}
+
+static enum status preprocess(const struct config *config, const struct preprocessing *settings,
+                              struct buffer *bytes, struct error *err)
+{
     const char *path = config_argument(config, 0);
     size_t pixels = (size_t)(settings->crop * settings->crop);
     uint8_t *view = memory_alloc(3 * pixels);
@@ -64,8 +75,11 @@ int preprocess_command(struct config *config)
 {
     struct error err;
     struct buffer bytes;
+    struct preprocessing settings;
     buffer_init(&bytes, (size_t)config_integer(config, "max_image_bytes"));
-    enum status status = preprocess(config, &bytes, &err);
+    enum status status = read_settings(config_text(config, "model"), &settings, &err);
+    if (status == STATUS_OK)
+        status = preprocess(config, &settings, &bytes, &err);
     if (status != STATUS_OK)
         fprintf(stderr, "skinsight-worker preprocess: %s\n", err.message);
     buffer_release(&bytes);

@@ -65,8 +65,7 @@ static void publish_all(struct worker *worker)
         metrics_add(METRIC_PUBLISH_RETRIES, 0, 1);
         LOG_WARN("publish_again", "reason=\"%s\"", err.message);
         int64_t wait_ms = backoff_next_ms(&backoff);
-        struct timespec pause = {wait_ms / 1000, wait_ms % 1000 * 1000000};
-        nanosleep(&pause, NULL);
+        clock_sleep_ms(wait_ms);
     }
 }
 

@@ -2,14 +2,13 @@
 #include "worker/rebalance.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/shutdown.h"
 #include "worker/publish.h"
 
-enum { TRIES = 3, PAUSE_MS = 200, HANDOVER_MS = 2000, HANDOVER_POLL_US = 1000 };
+enum { TRIES = 3, PAUSE_MS = 200, HANDOVER_MS = 2000, HANDOVER_POLL_MS = 1 };
 
 // Whether the log holds what is committed, and where to begin in it. A broker that has lost the end of its
 // log, or not read it yet, gives offsets again: to records that would pass for answered. What lies before the
@@ -149,7 +148,7 @@ static void finish_computing(struct worker *worker)
     int64_t until_ms = clock_monotonic_ms() + HANDOVER_MS;
     atomic_store(&worker->handing_over, true);
     while (atomic_load(&worker->computing) > 0 && clock_monotonic_ms() < until_ms)
-        usleep(HANDOVER_POLL_US);
+        clock_sleep_ms(HANDOVER_POLL_MS);
 }
 
 void rebalance_revoke(struct worker *worker, rd_kafka_t *consumer)

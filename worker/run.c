@@ -68,8 +68,7 @@ static void *run_drain_watch(void *context)
 {
     struct worker *worker = context;
     int64_t timeout_ms = config_integer(worker->config, "drain_timeout_ms");
-    struct timespec limit = {timeout_ms / 1000, timeout_ms % 1000 * 1000000};
-    nanosleep(&limit, NULL);
+    clock_sleep_ms(timeout_ms);
     LOG_ERROR("drain_given_up", "after_ms=%" PRId64 " unfinished=%d", timeout_ms,
               atomic_load(&worker->unfinished));
     _exit(1);
@@ -120,7 +119,7 @@ static void serve(struct worker *worker, struct consume *consume, struct drain_w
     LOG_INFO("stopping", "unfinished=%d", atomic_load(&worker->unfinished));
     watch->runs = pthread_create(&watch->thread, NULL, run_drain_watch, worker) == 0;
     while (consuming && !atomic_load(&worker->stopping)) // consume hands out nothing more once this is set
-        usleep(STOP_POLL_MS * 1000);
+        clock_sleep_ms(STOP_POLL_MS);
     pipeline_stop(pipeline);
     atomic_store(&worker->pipeline_done, true);
     if (consuming)

@@ -97,9 +97,7 @@ enum status worker_open(struct worker *worker, const struct config *config, stru
     unproven_init(&worker->unproven);
     init_inboxes(worker);
     worker->latency = memory_alloc(sizeof *worker->latency);
-    enum status status = worker_check_topics(config, err);
-    if (status == STATUS_OK)
-        status = descriptors_claim(config, err);
+    enum status status = descriptors_claim(config, err);
     if (status == STATUS_OK)
         status = policy_load(&worker->policy, config_text(config, "policy"), err);
     if (status == STATUS_OK)

@@ -11,7 +11,7 @@
 
 #include "common/status.h"
 
-enum { TEAM_MAX_THREADS = 256 };
+enum { TEAM_MAX_THREADS = 256 }; // as the option threads allows
 
 struct team;
 

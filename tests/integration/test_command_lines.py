@@ -52,6 +52,14 @@ def test_wrong_usage(stack):
               ["producer", "submit"], ["producer", "submit", "--timeout-ms", "0", "x.jpg"],
               ["trainer", "import"], ["trainer", "import", "--arch", "vit_tiny_patch16_224"],
               ["worker", "run"],
+              ["worker", "run", "--model", "/none", "--cache", "rediss://host"],
+              ["worker", "run", "--model", "/none", "--objects", "ftp://host/x"],
+              ["worker", "run", "--model", "/none", "--http-address", "foo"],
+              ["worker", "run", "--model", "/none", "--set", "kafka.acks=1"],
+              ["worker", "run", "--model", "/none", "--dead-letters-topic", "skinsight.jobs"],
+              ["worker", "bench", "--model", "/none", "--batch", ""],
+              ["producer", "submit", "--objects", "ftp://host/x", GOOD[0]],
+              ["producer", "topics", "--set", "kafka.socket.timeout.ms=soon"],
               ["worker", "classify", GOOD[0]],
               ["trainer", "quantise", "--model", stack.folder],
               ["trainer", "import", "--arch", "no_such_net", "--random", "1", "--out", stack.folder / "x"],
@@ -72,9 +80,7 @@ def test_failures(stack):
                                 ["worker", "bench", "--model", missing],
                                 ["worker", "preprocess", missing, "--output", stack.folder / "x"],
                                 ["worker", "preprocess", GOOD[0], "--output", missing / "x"],
-                                ["worker", "run", "--model", stack.model(), "--cache", "rediss://host"],
-                                ["worker", "run", "--model", stack.model(), "--objects", "ftp://host/x"],
-                                ["worker", "run", "--model", stack.model(), "--dead-letters-topic", "skinsight.jobs"],
+                                ["worker", "run", "--model", stack.model(), "--http-address", "192.0.2.1:1"],
                                 ["producer", "submit", "--timeout-ms", "500", "--brokers", "127.0.0.1:1", missing],
                                 ["producer", "topics", "--timeout-ms", "500", "--brokers", "127.0.0.1:1"]):
         done = run(program, *arguments)
@@ -131,7 +137,8 @@ def test_classify_large_map(stack):
     classify = ["worker", "classify", "--model", model, "--attention", maps]
     run(*classify, noise, check=True)
     written = (maps / "noise.png").read_bytes()
-    expect(png_complaint(written, 800) is None and len(written) > 1 << 20, f"a map of {len(written)} bytes: {written[:60]}")
+    expect(png_complaint(written, 800) is None and len(written) > 1 << 20,
+           f"a map of {len(written)} bytes: {png_complaint(written, 800)}")
     (maps / "noise.png").unlink()
     (maps / "noise.png").mkdir()
     done = run(*classify, noise)
@@ -195,9 +202,23 @@ def test_import_beyond_memory(stack):
 
 
 def test_preprocess(stack):
-    output = stack.folder / "view.f32"
+    """Without a model 224 pixels a side; a model's manifest gives its own size, mean and deviation."""
+    output, model = stack.folder / "view.f32", stack.folder / "manifest-only"
     run("worker", "preprocess", GOOD[0], "--output", output, check=True)
-    expect_equal(output.stat().st_size, 3 * 224 * 224 * 4, "bytes written")
+    plain = output.read_bytes()
+    expect_equal(len(plain), 3 * 224 * 224 * 4, "bytes written")
+    run("worker", "preprocess", "--model", stack.model(), GOOD[0], "--output", output, check=True)
+    expect(output.read_bytes() == plain, "a model of 224 pixels wants another view")
+    manifest = json.loads((stack.model() / "manifest.json").read_text())
+    manifest["image_size"] = manifest["preprocessing"]["crop"] = 320
+    manifest["preprocessing"] |= {"resize": 352, "mean": [0, 0, 0], "std": [1, 1, 1]}
+    model.mkdir()
+    (model / "manifest.json").write_text(json.dumps(manifest))
+    run("worker", "preprocess", "--model", model, GOOD[0], "--output", output, check=True)
+    values = struct.unpack(f"<{3 * 320 * 320}f", output.read_bytes())
+    expect(0 <= min(values) and max(values) <= 1, f"values from {min(values)} to {max(values)}, without mean and deviation")
+    done = run("worker", "preprocess", "--model", stack.folder / "missing", GOOD[0], "--output", output)
+    expect(done.returncode == 1 and "manifest.json" in done.stderr, f"no such model: {done.returncode}, {done.stderr!r}")
 
 
 def test_bench(stack):

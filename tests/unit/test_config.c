@@ -64,6 +64,13 @@ static int run_bench(struct config *config)
     return 1;
 }
 
+static enum status check_bench(const struct config *config, struct error *err)
+{
+    if (config_list(config, "batch", NULL, 0) > 0)
+        return STATUS_OK;
+    return error_set(err, STATUS_REJECTED, "no batch sizes");
+}
+
 static const struct option bench_flags[] = {
     {"batch", OPTION_LIST, .initial = "1,4", .max = 256, .help = "batch sizes"},
     {"json", OPTION_SWITCH, .help = "one JSON object"},
@@ -77,11 +84,11 @@ static const struct option convert_flags[] = {
 };
 
 static const struct command commands[] = {
-    {"run", "", 0, 0, "Answers jobs.", "skinsight-worker run --model m", NULL, run_plain, NULL, NULL},
+    {"run", "", 0, 0, "Answers jobs.", "skinsight-worker run --model m", NULL, run_plain, NULL, NULL, NULL},
     {"bench", "FILE...", 1, 3, "Measures.", "skinsight-worker bench --batch 1,8 a.jpg", bench_flags,
-     run_bench, NULL, NULL},
+     run_bench, NULL, NULL, check_bench},
     {"convert", "", 0, 0, "Converts.", "skinsight-worker convert --out x", convert_flags, run_plain, NULL,
-     "model out"},
+     "model out", NULL},
     {0},
 };
 static const struct program worker = {"skinsight-worker", PROGRAM_WORKER, "Answers analysis jobs.", commands};
@@ -287,7 +294,7 @@ static void test_environment_is_checked(void **state)
 {
     (void)state;
     setenv("SKINSIGHT_THREADS", "many", 1);
-    expect_usage("run", "SKINSIGHT_THREADS: threads must be a whole number from 0 to 1024, not 'many'");
+    expect_usage("run", "SKINSIGHT_THREADS: threads must be a whole number from 0 to 256, not 'many'");
     assert_int_equal(run("run --help"), 0); // help helps in any case
 }
 
@@ -334,10 +341,47 @@ static void test_long_lines_of_a_config_file(void **state)
 static void test_kafka_properties(void **state)
 {
     (void)state;
-    write_file("test_config.conf", "kafka.a = 1\nkafka.b = 2\n");
-    assert_int_equal(run("run --set kafka.b=3 --config test_config.conf --set kafka.c=4"), 0);
-    assert_string_equal(seen.kafka, "b=3;a=1;c=4;");
+    write_file("test_config.conf", "kafka.client.id = 1\nkafka.client.rack = 2\n");
+    assert_int_equal(
+        run("run --set kafka.client.rack=3 --config test_config.conf --set kafka.sasl.username=4"), 0);
+    assert_string_equal(seen.kafka, "client.rack=3;client.id=1;sasl.username=4;");
     expect_usage("run --set kafka.=3", "--set: 'kafka.' needs the name of a librdkafka property");
+    expect_usage("run --set kafka.acks=1",
+                 "--set: kafka.acks can't be set: exactly one answer for each job rests on it");
+    expect_usage("run --set kafka.no.such=1",
+                 "--set: kafka.no.such: No such configuration property: \"no.such\"");
+}
+
+// Whatever the command, and wherever it comes from.
+static void test_addresses(void **state)
+{
+    static const char redis[] = "the URL of Redis must be redis://[user:password@]host[:port][/database]";
+    char sentence[256];
+    (void)state;
+    expect_usage("run --cache redis://", redis);
+    expect_usage("run --objects ftp://host",
+                 "the object store 'ftp://host' is neither file:///folder nor s3://bucket/prefix");
+    expect_usage("run --objects s3://b", "the object store must be s3://bucket or s3://bucket/prefix");
+    expect_usage("run --s3-endpoint host:9000",
+                 "s3_endpoint must be http://host:port or https://host, without a path");
+    expect_usage("run --s3-region eu_central", "s3_region must be the name of a region, like eu-central-1");
+    expect_usage("run --http-address foo", "'foo' is not host:port or :port with a port up to 65535");
+    setenv("SKINSIGHT_CACHE", "memcached://host", 1);
+    snprintf(sentence, sizeof sentence, "SKINSIGHT_CACHE: %s", redis);
+    expect_usage("run", sentence);
+    unsetenv("SKINSIGHT_CACHE");
+    assert_int_equal(run("run --cache none --objects s3://bucket/prefix --s3-endpoint http://[::1]:9 "
+                         "--http-address :0"),
+                     0);
+    assert_int_equal(run("run --cache redis://u:p@host:1/2 --objects= --s3-endpoint= --http-address="), 0);
+}
+
+static void test_values_together(void **state)
+{
+    (void)state;
+    assert_int_equal(run("bench --batch= a.jpg"), 2);
+    assert_string_equal(err.text, "skinsight-worker bench: no batch sizes\n");
+    assert_int_equal(seen.runs, 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, clear_environment, clear_environment)
@@ -351,7 +395,8 @@ int main(void)
         TEST(test_wrong_usage),          TEST(test_environment_is_checked),
         TEST(test_config_file),          TEST(test_long_lines_of_a_config_file),
         TEST(test_kafka_properties),     TEST(test_unknown_variables_are_named),
-        TEST(test_what_a_command_needs),
+        TEST(test_what_a_command_needs), TEST(test_addresses),
+        TEST(test_values_together),
     };
     // Written files go to a folder of their own, which the test leaves empty and removes.
     char folder[] = P_tmpdir "/skinsight-test-config-XXXXXX";

@@ -33,10 +33,11 @@ static const struct option bench_flags[] = {
 };
 
 static const struct command commands[] = {
-    {"run", "", 0, 0, "Answers jobs.", "skinsight-worker run --model m", NULL, count_run, NULL, NULL},
+    {"run", "", 0, 0, "Answers jobs.", "skinsight-worker run --model m", NULL, count_run, NULL, NULL, NULL},
     {"bench", "FILE...", 1, 3, "Measures.", "skinsight-worker bench --batch 1,8 a.jpg", bench_flags,
-     count_run, NULL, NULL},
-    {"check", "", 0, 0, "Checks.", "skinsight-worker check", NULL, count_run, "model cache_ttl_s", NULL},
+     count_run, NULL, NULL, NULL},
+    {"check", "", 0, 0, "Checks.", "skinsight-worker check", NULL, count_run, "model cache_ttl_s", NULL,
+     NULL},
     {0},
 };
 static const struct program worker = {"skinsight-worker", PROGRAM_WORKER, "Answers analysis jobs.", commands};
@@ -174,10 +175,10 @@ static void test_lost_output_is_a_failure(void **state)
     assert_string_equal(err.text, "skinsight-worker: standard output can't be written\n");
 }
 
-static void expect_a_is_1(void *context, const char *property, const char *value)
+static void expect_client_id(void *context, const char *property, const char *value)
 {
     (void)context;
-    assert_string_equal(property, "a");
+    assert_string_equal(property, "client.id");
     assert_string_equal(value, "1");
 }
 
@@ -185,12 +186,12 @@ static void test_config_for_tests(void **state)
 {
     (void)state;
     setenv("SKINSIGHT_THREADS", "5", 1);
-    const char *const settings[] = {"log_level=info", "kafka.a=1"};
+    const char *const settings[] = {"log_level=info", "kafka.client.id=1"};
     struct config *config = config_new_for_test(PROGRAM_WORKER, settings, 2);
     assert_int_equal(config_integer(config, "threads"), 0); // the environment isn't read
     assert_int_equal(config_choice(config, "log_level"), 1);
     assert_int_equal(config_choice(config, "backend"), 0);
-    config_each_kafka(config, expect_a_is_1, NULL);
+    config_each_kafka(config, expect_client_id, NULL);
     config_free(config);
     config_free(NULL);
 }
@@ -215,8 +216,9 @@ static void test_objects_root(void **state)
     expect_root("file:///home/doctor/.local/state/skinsight");
     unsetenv("HOME");
     expect_root("file:///var/lib/skinsight");
-    struct config *config = config_new_for_test(PROGRAM_PRODUCER, (const char *[]){"objects=s3://b/p"}, 1);
-    assert_string_equal(config_objects_root(config), "s3://b/p");
+    struct config *config =
+        config_new_for_test(PROGRAM_PRODUCER, (const char *[]){"objects=s3://bucket/p"}, 1);
+    assert_string_equal(config_objects_root(config), "s3://bucket/p");
     config_free(config);
     setenv("HOME", home, 1);
     free(home);

@@ -167,33 +167,39 @@ static void test_assignment_lost(void **state)
                    "_ASSIGNMENT_LOST");
 }
 
-static bool opens(const char *setting, struct error *err)
+static void check_refused(const char *property, const char *value, const char *words)
 {
-    rd_kafka_t *client = NULL;
-    struct config *config = config_new_for_test(PROGRAM_WORKER, &setting, 1);
-    const struct kafka_client_options options = {.type = RD_KAFKA_PRODUCER};
-    bool opened = kafka_client_open(&client, config, &options, err) == STATUS_OK;
-    if (opened)
-        rd_kafka_destroy(client);
-    config_free(config);
-    return opened;
+    struct error err = {""};
+    if (kafka_property_check(property, value, &err) != STATUS_REJECTED || !strstr(err.message, words))
+        fail_msg("%s=%s: '%s'", property, value, err.message);
 }
 
 // Each with another value than ours, that librdkafka itself would take.
 static void test_what_the_guarantee_rests_on_is_refused(void **state)
 {
     (void)state;
-    struct error err = {""};
-    static const char *const refused[] = {
-        "kafka.acks=1",          "kafka.delivery.timeout.ms=1000",
-        "kafka.log_level=2",     "kafka.log.connection.close=false",
-        "kafka.log.queue=true",  "kafka.message.timeout.ms=1000",
-        "kafka.max.in.flight=5", "kafka.retry.backoff.ms=10",
+    static const char *const refused[][2] = {
+        {"acks", "1"},          {"delivery.timeout.ms", "1000"},   {"log_level", "2"},
+        {"log.queue", "true"},  {"log.connection.close", "false"}, {"message.timeout.ms", "1000"},
+        {"max.in.flight", "5"}, {"retry.backoff.ms", "10"},
     };
-    assert_true(opens("kafka.socket.timeout.ms=5000", &err));
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
-        if (opens(refused[i], &err) || !strstr(err.message, "rests on it"))
-            fail_msg("%s: '%s'", refused[i], err.message);
+        check_refused(refused[i][0], refused[i][1], "rests on it");
+}
+
+static void test_properties(void **state)
+{
+    (void)state;
+    check_refused("no.such.property", "1", "no.such.property");
+    check_refused("socket.timeout.ms", "soon", "kafka.socket.timeout.ms");
+    struct error err = {""};
+    const char *setting = "kafka.socket.timeout.ms=5000";
+    struct config *config = config_new_for_test(PROGRAM_WORKER, &setting, 1);
+    const struct kafka_client_options options = {.type = RD_KAFKA_PRODUCER};
+    rd_kafka_t *client = NULL;
+    assert_int_equal(kafka_client_open(&client, config, &options, &err), STATUS_OK);
+    rd_kafka_destroy(client);
+    config_free(config);
 }
 
 int main(void)
@@ -208,6 +214,7 @@ int main(void)
         cmocka_unit_test(test_neither),
         cmocka_unit_test(test_retriable),
         cmocka_unit_test(test_what_the_guarantee_rests_on_is_refused),
+        cmocka_unit_test(test_properties),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include "tests/support/process.h"
+
 #define TEXTS "\"schema\": \"skinsight.policy.v1\", \"version\": \"2\", \"fda_clearance\": \"none\""
 #define THRESHOLDS                                                                                           \
     "\"urgent\": {\"MEL\": 0.3}, \"routine\": {\"malignant\": 0.2}, \"abstain\": {\"confidence_below\": "    \
@@ -155,6 +157,36 @@ static void test_probabilities_are_the_softmax(void **state)
     assert_true(probabilities[3] == 1 && probabilities[0] == 0);
 }
 
+// Refused or read, never waited for: a FIFO that nobody writes would hold the start for ever.
+static void test_policy_files(void **state)
+{
+    (void)state;
+    char folder[SCRATCH_SIZE], path[SCRATCH_SIZE + 16];
+    struct policy policy;
+    struct error err;
+    scratch_make(folder);
+    snprintf(path, sizeof path, "%s/policy", folder);
+    assert_int_equal(policy_load(&policy, path, &err), STATUS_FATAL);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(policy_load(&policy, path, &err), STATUS_REJECTED);
+    assert_non_null(strstr(err.message, "not a regular file"));
+    assert_int_equal(unlink(path), 0);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs("{\"schema\": \"skinsight.policy.v1\"", file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(policy_load(&policy, path, &err), STATUS_REJECTED);
+    file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs("{" TEXTS ", " DISCLAIMER ", " THRESHOLDS "}", file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(policy_load(&policy, path, &err), STATUS_OK);
+    assert_string_equal(policy.version, "2");
+    assert_int_equal(truncate(path, 65537), 0);
+    assert_int_equal(policy_load(&policy, path, &err), STATUS_REJECTED);
+    scratch_remove(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -163,6 +195,7 @@ int main(void)
         cmocka_unit_test(test_probabilities_are_the_softmax),
         cmocka_unit_test(test_a_policy_is_read),
         cmocka_unit_test(test_policies_are_refused),
+        cmocka_unit_test(test_policy_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -373,6 +373,9 @@ enum status model_open_unchecked(struct model **result, const char *directory, s
 enum status model_check(struct model *model, struct error *err)
 {
     struct digest digest = weights_check_end(model->weights);
+    enum status status = weights_check_unchanged(model->weights, err);
+    if (status != STATUS_OK)
+        return status;
     if (!digest_equal(&digest, &model->manifest.weights_sha256)) {
         char expected[DIGEST_TEXT_SIZE], found[DIGEST_TEXT_SIZE];
         digest_text(&model->manifest.weights_sha256, expected);
@@ -380,7 +383,7 @@ enum status model_check(struct model *model, struct error *err)
         return error_set(err, STATUS_REJECTED, "%s: SHA-256 is %s, the manifest says %s", model->weights_path,
                          found, expected);
     }
-    enum status status = network_check_weights(model->network, model->weights, err);
+    status = network_check_weights(model->network, model->weights, err);
     if (status != STATUS_OK)
         error_prefix(err, "%s", model->weights_path);
     return status;

@@ -141,6 +141,8 @@ static enum status save_weights(const char *directory, struct manifest *manifest
     char *path = memory_format("%s/%s", directory, manifest->weights_file);
     enum status status = weights_save(weights, path, err);
     if (status == STATUS_OK)
+        status = weights_check_unchanged(weights, err); // they may lie in a file themselves
+    if (status == STATUS_OK)
         status = weights_open(&saved, path, err);
     if (status == STATUS_OK) {
         weights_check_begin(saved);

@@ -33,8 +33,12 @@ void weights_close(struct weights *weights)
         weights_check_end(weights);
     for (size_t i = 0; i < weights->count; i++)
         free(weights->entries[i].owned);
-    if (weights->map)
+    if (weights->map) {
+        weights_unwatch(weights);
         munmap(weights->map, weights->map_size);
+        close(weights->file);
+    }
+    free(weights->path);
     free(weights->entries);
     free(weights);
 }
@@ -51,7 +55,6 @@ struct weight *weights_append(struct weights *weights)
     return &entry->weight;
 }
 
-// The descriptor stays open only as long as the mapping needs it to be made.
 static enum status map_file(struct weights *weights, const char *path, struct error *err)
 {
     enum status status = STATUS_FATAL;
@@ -79,7 +82,11 @@ static enum status map_file(struct weights *weights, const char *path, struct er
     }
     weights->map = map;
     weights->map_size = (size_t)info.st_size;
-    status = STATUS_OK;
+    weights->path = memory_format("%s", path);
+    weights->file = file; // stays open for weights_check_unchanged
+    weights->opened = info;
+    weights_watch(weights);
+    return STATUS_OK;
 done:
     close(file);
     return status;
@@ -98,6 +105,24 @@ enum status weights_open(struct weights **result, const char *path, struct error
     }
     *result = weights;
     return status;
+}
+
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+enum status weights_check_unchanged(const struct weights *weights, struct error *err)
+{
+    struct stat now;
+    if (!weights->map)
+        return STATUS_OK;
+    if (fstat(weights->file, &now) != 0)
+        return error_set(err, STATUS_FATAL, "%s can't be read: %s", weights->path, strerror(errno));
+    if (now.st_size == weights->opened.st_size && same_time(&now.st_mtim, &weights->opened.st_mtim) &&
+        same_time(&now.st_ctim, &weights->opened.st_ctim)) // the other time can be set back
+        return STATUS_OK;
+    return error_set(err, STATUS_REJECTED, "%s: the file changed while it was read", weights->path);
 }
 
 // Gives the tensor a copy of the values, which it returns.

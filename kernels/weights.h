@@ -31,8 +31,9 @@ struct weight {
 struct weights;
 
 // Maps the file. REJECTED names what is wrong and the tensor; FATAL when it can't be opened.
-// The file must stay as it is until weights_close: one that is cut short ends the process by SIGBUS. Replace
-// it by rename, as weights_save does.
+// The file must stay as it is until weights_close: one that is written to gives other values
+// (weights_check_unchanged), one that is cut short ends the process by SIGBUS (weights_explain_sigbus).
+// Replace it by rename, as weights_save does.
 enum status weights_open(struct weights **weights, const char *path, struct error *err) MUST_CHECK;
 struct weights *weights_new(void); // empty, to be filled with weights_add
 void weights_close(struct weights *weights);

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <sys/stat.h>
 
 #include "common/bytes.h"
 #include "kernels/weights.h"
@@ -28,6 +29,9 @@ enum check_state { CHECK_NONE, CHECK_RUNNING, CHECK_ENDED };
 struct weights {
     uint8_t *map; // the whole file; NULL for a set made in memory
     size_t map_size;
+    char *path;
+    int file;                     // of the mapping
+    struct stat opened;           // of the file before any of it was read
     struct weight_entry *entries; // in the order of their data
     size_t count, capacity;
     enum check_state check; // running: the thread writes stream, digest and the entries' not_finite
@@ -39,6 +43,10 @@ struct weights {
 
 // A new zeroed tensor at the end; pointers to earlier ones become invalid.
 struct weight *weights_append(struct weights *weights);
+
+// From now on, until weights_unwatch, a page of the mapping that is gone is told of (weights_explain_sigbus).
+void weights_watch(struct weights *weights);
+void weights_unwatch(struct weights *weights);
 
 // Checks the bytes of a whole file and appends its tensors, which point into them. REJECTED says what is
 // wrong.

@@ -108,6 +108,8 @@ static enum status read_source(const struct import_options *options, const struc
         status = network_check_weights(network, target, err);
     if (status != STATUS_OK)
         error_prefix(err, "%s", options->weights);
+    else
+        status = weights_check_unchanged(source, err);
     weights_close(source);
     return status;
 }

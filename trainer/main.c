@@ -1,5 +1,6 @@
 // main.c: the subcommands of skinsight-trainer.
 #include "common/config.h"
+#include "kernels/weights.h"
 #include "trainer/import.h"
 #include "trainer/quantise.h"
 
@@ -33,5 +34,6 @@ static const struct program program = {.name = "skinsight-trainer",
 
 int main(int argc, char **argv)
 {
+    weights_explain_sigbus();
     return config_main(&program, argc, argv);
 }

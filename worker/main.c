@@ -1,5 +1,6 @@
 // main.c: the subcommands of skinsight-worker.
 #include "common/config.h"
+#include "kernels/weights.h"
 #include "worker/commands.h"
 #include "worker/worker.h"
 
@@ -58,5 +59,6 @@ static const struct program program = {.name = "skinsight-worker",
 
 int main(int argc, char **argv)
 {
+    weights_explain_sigbus();
     return config_main(&program, argc, argv);
 }

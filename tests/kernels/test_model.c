@@ -24,7 +24,7 @@ static char folder[SCRATCH_SIZE]; // the model directory itself
 
 static const char *path_of(const char *name)
 {
-    static char path[SCRATCH_SIZE + 32];
+    static char path[SCRATCH_SIZE + 64];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     return path;
 }
@@ -239,6 +239,25 @@ static void the_check_comes_after_the_plan(void **state)
     model_close(model);
     open_unchecked(&model);
     model_close(model); // without asking
+}
+
+// The values stay, so that the digest is right: a plan may have been made of others in between.
+static void a_file_written_to_while_it_is_read_is_refused(void **state)
+{
+    (void)state;
+    struct error err = {""};
+    struct model *model;
+    save_model(NULL);
+    open_unchecked(&model);
+    FILE *file = fopen(path_of("model.safetensors"), "r+b");
+    assert_non_null(file);
+    int byte = fgetc(file);
+    fseek(file, 0, SEEK_SET);
+    fputc(byte, file);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(model_check(model, &err), STATUS_REJECTED);
+    assert_non_null(strstr(err.message, path_of("model.safetensors: the file changed while it was read")));
+    model_close(model);
 }
 
 static void a_missing_or_broken_manifest_is_refused(void **state)

@@ -349,6 +349,42 @@ static void the_first_value_that_is_no_number_is_found(void **state)
     weights_close(weights); // waits for it
 }
 
+// In a process of its own: exit code 0 where nothing happened.
+static void read_a_cut_file(int says)
+{
+    struct error err = {""};
+    struct weights *weights = NULL;
+    if (dup2(says, STDERR_FILENO) < 0 || weights_open(&weights, path, &err) != STATUS_OK ||
+        truncate(path, 4096) != 0)
+        _exit(2);
+    weights_explain_sigbus();
+    weights_check_begin(weights);
+    weights_check_end(weights);
+    _exit(0);
+}
+
+static void a_file_cut_short_while_it_is_read_is_named(void **state)
+{
+    (void)state;
+    enum { SIZE = 1 << 20 };
+    char said[SCRATCH_SIZE + 128] = "", expected[SCRATCH_SIZE + 128];
+    int ends[2], outcome;
+    const char header[] = "{" TENSOR("a", "I8", "1048576", "0", "1048576") "}";
+    write_file(header, sizeof header - 1, SIZE);
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0)
+        read_a_cut_file(ends[1]);
+    close(ends[1]);
+    assert_int_equal(waitpid(child, &outcome, 0), child);
+    assert_true(read(ends[0], said, sizeof said - 1) >= 0);
+    close(ends[0]);
+    if (!WIFEXITED(outcome) || WEXITSTATUS(outcome) != 1)
+        fail_msg("it ended with status %x and said '%s'", (unsigned)outcome, said);
+    snprintf(expected, sizeof expected, "%s: the file was cut short while it was read\n", path);
+    assert_string_equal(said, expected);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -363,6 +399,7 @@ int main(void)
         cmocka_unit_test(tensors_that_lie_are_refused_by_name),
         cmocka_unit_test(overlaps_gaps_and_doubles_are_refused),
         cmocka_unit_test(other_kinds_of_file_are_refused),
+        cmocka_unit_test(a_file_cut_short_while_it_is_read_is_named),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -261,11 +261,7 @@ static void convict(struct worker *worker, struct job *job)
 {
     LOG_ERROR("job_convicted", "topic=%s partition=%d offset=%" PRId64, job_topic_name(worker, job->topic),
               job->partition, job->offset);
-    if (job->key.size == JOB_REQUEST_ID_SIZE - 1) {
-        memcpy(job->record.request_id, job->key.data, job->key.size);
-        if (!job_request_id_valid(job->record.request_id))
-            job->record.request_id[0] = '\0';
-    }
+    job_request_id_read(buffer_bytes(&job->key), job->record.request_id);
     job_fail(job, JOB_WORKER_KILLED, "the worker process ended each of the %d times it ran this job alone",
              OFFSETS_CONVICTION);
     worker_pass(worker, job, STAGE_POSTPROCESS);

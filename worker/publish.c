@@ -1,6 +1,6 @@
 // publish.c: stage 6 and last: the loop that gathers answers, and when it publishes. The transaction is in
-// transaction.c. At low load an answer is committed at once, under load every commit_interval_ms.
-#include "worker/publish.h"
+// publisher.c. At low load an answer is committed at once, under load every commit_interval_ms.
+#include "worker/publisher.h"
 
 #include <inttypes.h>
 #include <stdio.h>

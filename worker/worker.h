@@ -101,6 +101,13 @@ struct worker {
     struct error failure;      // written once, before failed is set
 };
 
+// The options that name the topics a worker reads and writes.
+enum { WORKER_TOPIC_COUNT = 4 };
+extern const char *const worker_topic_options[WORKER_TOPIC_COUNT];
+
+const char *job_topic_name(const struct worker *worker, enum job_topic topic);
+enum job_topic job_topic_of(const struct worker *worker, const char *name); // name: of one of the two
+
 // REJECTED where a topic has two roles: it would feed the worker its own output, or split a partition's
 // answers between two lists.
 enum status worker_check_topics(const struct config *config, struct error *err) MUST_CHECK;

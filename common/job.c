@@ -4,7 +4,6 @@
 // data. Any thread; the image's bytes are the caller's.
 #include "common/job.h"
 
-#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -227,14 +226,6 @@ static enum job_code read_image(const cJSON *field, size_t max_image_bytes, uint
     return JOB_OK;
 }
 
-static void read_request_id(const cJSON *field, char request_id[JOB_REQUEST_ID_SIZE])
-{
-    if (!cJSON_IsString(field) || !job_request_id_valid(field->valuestring))
-        return;
-    for (size_t i = 0; i < JOB_REQUEST_ID_SIZE; i++)
-        request_id[i] = (char)tolower((unsigned char)field->valuestring[i]);
-}
-
 static enum job_code read_record(const cJSON *json, size_t max_image_bytes, uint8_t **memory,
                                  struct job_record *record, struct error *err)
 {
@@ -242,8 +233,10 @@ static enum job_code read_record(const cJSON *json, size_t max_image_bytes, uint
     if (!cJSON_IsObject(json))
         return refuse(err, JOB_INVALID_JSON, "the record is no JSON object");
     find(json, record_names, FIELD_COUNT, &found);
-    if (!found.twice[FIELD_REQUEST_ID])
-        read_request_id(found.fields[FIELD_REQUEST_ID], record->request_id);
+    const char *request_id = cJSON_GetStringValue(found.fields[FIELD_REQUEST_ID]);
+    if (request_id && !found.twice[FIELD_REQUEST_ID])
+        job_request_id_read((struct bytes){(const uint8_t *)request_id, strlen(request_id)},
+                            record->request_id);
     if (found.duplicate)
         return refuse(err, JOB_INVALID_FIELD, "field '%s' stands there twice", found.duplicate);
     const char *schema = cJSON_GetStringValue(found.fields[FIELD_SCHEMA]);

@@ -74,6 +74,8 @@ void job_metadata_init(struct job_metadata *metadata); // everything absent
 
 void job_request_id_new(char text[JOB_REQUEST_ID_SIZE]); // random UUID version 4
 bool job_request_id_valid(const char *text);             // any RFC 4122 UUID, either case
+// Takes such a text over in lower case; request_id is empty where it is none.
+void job_request_id_read(struct bytes text, char request_id[JOB_REQUEST_ID_SIZE]);
 
 const char *job_code_name(enum job_code code);
 

@@ -1,6 +1,7 @@
 // job_text.c: request ids, tokens, URIs and trace contexts of job records. Any thread.
 #include "common/job_text.h"
 
+#include <ctype.h>
 #include <openssl/rand.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -69,6 +70,18 @@ bool job_request_id_valid(const char *text)
             return false;
     }
     return true;
+}
+
+void job_request_id_read(struct bytes text, char request_id[JOB_REQUEST_ID_SIZE])
+{
+    request_id[0] = '\0';
+    if (text.size != JOB_REQUEST_ID_SIZE - 1)
+        return;
+    for (size_t i = 0; i < text.size; i++)
+        request_id[i] = (char)tolower(text.data[i]);
+    request_id[text.size] = '\0';
+    if (!job_request_id_valid(request_id))
+        request_id[0] = '\0';
 }
 
 void job_request_id_new(char text[JOB_REQUEST_ID_SIZE])

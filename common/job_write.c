@@ -1,7 +1,6 @@
 // job_write.c: writes a job record as JSON, in the order of docs/FORMATS.md. What is written is what
 // job_record_parse accepts: a record outside the rules is refused here, at its sender. No text needs
 // escaping, because none of the characters allowed does. Any thread.
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -130,8 +129,8 @@ enum status job_record_write(const struct job_record *record, struct buffer *out
     char request_id[JOB_REQUEST_ID_SIZE];
     if (writer.status != STATUS_OK)
         return writer.status;
-    for (size_t i = 0; i < sizeof request_id; i++)
-        request_id[i] = (char)tolower((unsigned char)record->request_id[i]);
+    const uint8_t *given = (const uint8_t *)record->request_id;
+    job_request_id_read((struct bytes){given, JOB_REQUEST_ID_SIZE - 1}, request_id);
     put(&writer, "{\"schema\":\"" JOB_SCHEMA "\",\"request_id\":\"%s\"", request_id);
     put_text(&writer, "model_version", record->model_version);
     if (record->image_uri[0])

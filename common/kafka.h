@@ -1,5 +1,5 @@
 // kafka.h: what every Kafka client of SkinSight shares: configuration from options, logging, topics.
-// The consuming and publishing themselves are the programs' own (worker/consume.c, worker/publish.c,
+// The consuming and publishing themselves are the programs' own (worker/consume.c, worker/publisher.c,
 // producer/).
 #ifndef SKINSIGHT_COMMON_KAFKA_H
 #define SKINSIGHT_COMMON_KAFKA_H

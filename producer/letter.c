@@ -1,7 +1,6 @@
 // letter.c: headers become a struct, a struct becomes a row or JSON.
 #include "producer/letter.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -44,16 +43,9 @@ static int64_t read_number(const struct letter_record *record, const char *name,
 // The key is the request id; where it is something else, the job itself is asked.
 static void read_request_id(const struct letter_record *record, char request_id[JOB_REQUEST_ID_SIZE])
 {
-    request_id[0] = '\0';
-    if (record->key.size == JOB_REQUEST_ID_SIZE - 1) {
-        char key[JOB_REQUEST_ID_SIZE] = "";
-        memcpy(key, record->key.data, record->key.size);
-        if (job_request_id_valid(key)) {
-            for (int i = 0; i < JOB_REQUEST_ID_SIZE; i++)
-                request_id[i] = (char)tolower((unsigned char)key[i]);
-            return;
-        }
-    }
+    job_request_id_read(record->key, request_id);
+    if (request_id[0])
+        return;
     uint8_t *image = NULL;
     struct job_record job;
     struct error err;

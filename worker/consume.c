@@ -13,7 +13,7 @@
 #include "common/shutdown.h"
 #include "worker/member.h"
 #include "worker/pipeline.h"
-#include "worker/publish.h"
+#include "worker/publisher.h"
 #include "worker/rebalance.h"
 
 enum {
@@ -88,19 +88,17 @@ enum status consume_open(struct consume **consume, struct worker *worker, struct
 // Whether everything is there; *complaint says what is not.
 static bool topics_are_there(struct consume *consume, struct error *complaint)
 {
-    static const char *const options[] = {"jobs_topic", "urgent_jobs_topic", "predictions_topic",
-                                          "dead_letters_topic"};
-    enum { COUNT = sizeof options / sizeof *options };
     struct worker *worker = consume->worker;
-    struct kafka_topic topics[COUNT] = {0};
-    for (int i = 0; i < COUNT; i++)
-        topics[i].name = config_text(worker->config, options[i]);
-    if (kafka_topics_describe(consume->worker->consumer, topics, COUNT, PING_MS, complaint) != STATUS_OK) {
+    struct kafka_topic topics[WORKER_TOPIC_COUNT] = {0};
+    for (int i = 0; i < WORKER_TOPIC_COUNT; i++)
+        topics[i].name = config_text(worker->config, worker_topic_options[i]);
+    if (kafka_topics_describe(worker->consumer, topics, WORKER_TOPIC_COUNT, PING_MS, complaint) !=
+        STATUS_OK) {
         atomic_store(&worker->phase, PHASE_NO_BROKER);
         error_prefix(complaint, "%s", config_text(worker->config, "brokers"));
         return false;
     }
-    for (int i = 0; i < COUNT; i++) {
+    for (int i = 0; i < WORKER_TOPIC_COUNT; i++) {
         if (topics[i].partitions > 0)
             continue;
         atomic_store(&worker->phase, PHASE_NO_TOPICS);
@@ -138,12 +136,11 @@ static bool is_replayed(const rd_kafka_message_t *message)
 // NULL: no memory.
 static struct job *copy_message(struct worker *worker, const rd_kafka_message_t *message)
 {
-    const char *topic = rd_kafka_topic_name(message->rkt);
     bool key_omitted = message->key_len > KEY_LIMIT;
     size_t key_size = key_omitted ? 0 : message->key_len;
     struct job *job = job_new(key_size, message->len);
     struct error err;
-    job->topic = strcmp(topic, job_topic_name(worker, TOPIC_URGENT)) == 0 ? TOPIC_URGENT : TOPIC_ROUTINE;
+    job->topic = job_topic_of(worker, rd_kafka_topic_name(message->rkt));
     job->partition = message->partition;
     job->offset = message->offset;
     job->key_omitted = key_omitted;
@@ -255,11 +252,7 @@ static void convict(struct worker *worker, struct job *job)
 {
     LOG_ERROR("job_convicted", "topic=%s partition=%d offset=%" PRId64, job_topic_name(worker, job->topic),
               job->partition, job->offset);
-    if (job->key.size == JOB_REQUEST_ID_SIZE - 1) {
-        memcpy(job->record.request_id, job->key.data, job->key.size);
-        if (!job_request_id_valid(job->record.request_id))
-            job->record.request_id[0] = '\0';
-    }
+    job_request_id_read(buffer_bytes(&job->key), job->record.request_id);
     job_fail(job, JOB_WORKER_KILLED, "the worker process ended each of the %d times it ran this job alone",
              OFFSETS_CONVICTION);
     worker_pass(worker, job, STAGE_POSTPROCESS);
@@ -372,8 +365,7 @@ static void take_message(struct consume *consume, rd_kafka_message_t *message)
         if (!worker->stopping)
             take_record(consume, message);
     } else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-        bool urgent = strcmp(rd_kafka_topic_name(message->rkt), job_topic_name(worker, TOPIC_URGENT)) == 0;
-        reach_end(worker, urgent ? TOPIC_URGENT : TOPIC_ROUTINE, message->partition);
+        reach_end(worker, job_topic_of(worker, rd_kafka_topic_name(message->rkt)), message->partition);
     } else if (message->err == RD_KAFKA_RESP_ERR__BAD_MSG ||
                message->err == RD_KAFKA_RESP_ERR__BAD_COMPRESSION) {
         // librdkafka would go on behind it, and the records in it would look like a gap: answered.

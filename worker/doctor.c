@@ -98,8 +98,6 @@ static bool check_topic_names(const struct config *config)
 
 static bool check_kafka(const struct config *config)
 {
-    static const char *const options[] = {"jobs_topic", "urgent_jobs_topic", "predictions_topic",
-                                          "dead_letters_topic"};
     rd_kafka_t *client = NULL;
     struct error err;
     struct kafka_client_options client_options = {.type = RD_KAFKA_PRODUCER};
@@ -108,8 +106,8 @@ static bool check_kafka(const struct config *config)
         status = kafka_ping(client, config_text(config, "brokers"), DOCTOR_TIMEOUT_MS, &err);
     bool good =
         report("Kafka", status, &err, config_text(config, "brokers"), "check --brokers and that Kafka runs");
-    for (size_t i = 0; good && i < sizeof options / sizeof *options; i++) {
-        struct kafka_topic topic = {.name = config_text(config, options[i])};
+    for (int i = 0; good && i < WORKER_TOPIC_COUNT; i++) {
+        struct kafka_topic topic = {.name = config_text(config, worker_topic_options[i])};
         char found[300];
         status = kafka_topics_describe(client, &topic, 1, DOCTOR_TIMEOUT_MS, &err);
         if (status == STATUS_OK && topic.partitions < 0)

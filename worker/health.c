@@ -11,7 +11,7 @@
 #include "kernels/cuda/plugin.h"
 #include "worker/cache.h"
 #include "worker/faults.h"
-#include "worker/publish.h"
+#include "worker/publisher.h"
 
 // fp32 backends differ in the order of their sums alone. The others round every value; what counts there is
 // what a reader of the answer sees.

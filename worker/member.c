@@ -6,7 +6,7 @@
 
 #include "common/clock.h"
 #include "common/metrics.h"
-#include "worker/publish.h"
+#include "worker/publisher.h"
 
 static void set_rebalance_callback(rd_kafka_conf_t *conf, void *context)
 {

@@ -1,8 +1,9 @@
 // publish.c: stage 7 and last: the loop that gathers answers, and when it publishes. The transaction is in
-// transaction.c. At low load an answer is committed at once, under load every commit_interval_ms.
-#include "worker/publish.h"
+// publisher.c. At low load an answer is committed at once, under load every commit_interval_ms.
+#include "worker/publisher.h"
 
-#include <time.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 #include "common/backoff.h"
 #include "common/clock.h"
@@ -55,18 +56,43 @@ static enum status publish_once(struct worker *worker, struct error *err)
     return status;
 }
 
+static void note_reason(struct worker *worker, const char *reason)
+{
+    pthread_mutex_lock(&worker->waiting_lock);
+    snprintf(worker->unpublished_for.message, sizeof worker->unpublished_for.message, "%s", reason);
+    pthread_mutex_unlock(&worker->waiting_lock);
+}
+
+bool publish_is_stuck(struct worker *worker, char *reason, size_t size)
+{
+    int64_t since_ms = atomic_load(&worker->unpublished_since_ms);
+    int64_t waited_ms = since_ms > 0 ? clock_monotonic_ms() - since_ms : 0;
+    if (waited_ms <= config_integer(worker->config, "session_timeout_ms"))
+        return false;
+    pthread_mutex_lock(&worker->waiting_lock);
+    const char *known = worker->unpublished_for.message;
+    snprintf(reason, size, "answers have waited %" PRId64 " s to be published: %s", waited_ms / 1000,
+             *known ? known : "the first try has not ended");
+    pthread_mutex_unlock(&worker->waiting_lock);
+    return true;
+}
+
 // Publishes what the publisher holds, again and again until it is done; a rebalance may come in between.
 static void publish_all(struct worker *worker)
 {
     struct backoff backoff;
     backoff_init(&backoff, RETRY_BASE_MS, RETRY_LIMIT_MS, (uint64_t)clock_monotonic_us());
     struct error err;
+    note_reason(worker, "");
+    atomic_store(&worker->unpublished_since_ms, clock_monotonic_ms());
     while (publish_once(worker, &err) == STATUS_RETRY) {
+        note_reason(worker, err.message);
         metrics_add(METRIC_PUBLISH_RETRIES, 0, 1);
         LOG_WARN("publish_again", "reason=\"%s\"", err.message);
         int64_t wait_ms = backoff_next_ms(&backoff);
         clock_sleep_ms(wait_ms);
     }
+    atomic_store(&worker->unpublished_since_ms, 0);
 }
 
 void publish_loop(struct worker *worker)

@@ -1,12 +1,10 @@
 // rebalance.c: hands partitions over without losing or repeating an answer.
 #include "worker/rebalance.h"
 
-#include <string.h>
-
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/shutdown.h"
-#include "worker/publish.h"
+#include "worker/publisher.h"
 
 enum { TRIES = 3, PAUSE_MS = 200, HANDOVER_MS = 2000, HANDOVER_POLL_MS = 1 };
 
@@ -97,15 +95,13 @@ void rebalance_assign(struct worker *worker, rd_kafka_t *consumer,
     assignment_clear(assignment);
     for (int i = 0; i < partitions->cnt; i++) {
         rd_kafka_topic_partition_t *entry = &partitions->elems[i];
-        bool urgent = strcmp(entry->topic, job_topic_name(worker, TOPIC_URGENT)) == 0;
-        enum job_topic topic = urgent ? TOPIC_URGENT : TOPIC_ROUTINE;
-        struct committed place = {.topic = topic, .partition = entry->partition};
+        struct committed place = {.topic = job_topic_of(worker, entry->topic), .partition = entry->partition};
         struct offsets *offsets = &place.offsets;
         if (!read_offsets(worker, entry, &place))
             break; // a stop was asked for
         offsets_new_owner(offsets, worker->owner);
         give_up_if_hopeless(worker, entry, offsets);
-        assignment_add(assignment, topic, entry->partition, offsets);
+        assignment_add(assignment, place.topic, place.partition, offsets);
         LOG_INFO("assigned", "topic=%s partition=%d offset=%lld deaths=%d", entry->topic, entry->partition,
                  (long long)entry->offset, offsets->deaths);
     }

@@ -6,7 +6,6 @@
 
 #include "common/clock.h"
 #include "worker/answer.h"
-#include "worker/publish.h"
 
 static void add_header(rd_kafka_headers_t *headers, const char *name, const char *value)
 {

@@ -15,6 +15,7 @@
 #include "worker/faults.h"
 #include "worker/member.h"
 #include "worker/pipeline.h"
+#include "worker/stages.h"
 #include "worker/watchdog.h"
 
 enum { GAUGE_INTERVAL_MS = 1000, STOP_POLL_MS = 20, CHECK_POLL_MS = 5 };
@@ -43,7 +44,8 @@ static bool say_ready(void *context, char *reason, size_t size)
     struct worker *worker = context;
     int phase = atomic_load(&worker->phase), device = atomic_load(&worker->device);
     const char *hanging = watchdog_hanging(worker->watchdog);
-    bool out = (phase == PHASE_JOINING || phase == PHASE_RUNNING) && member_is_out(worker, reason, size);
+    bool out = ((phase == PHASE_JOINING || phase == PHASE_RUNNING) && member_is_out(worker, reason, size)) ||
+               (phase == PHASE_RUNNING && publish_is_stuck(worker, reason, size));
     if (hanging)
         snprintf(reason, size, "stage %s hangs", hanging);
     else if (device == DEVICE_LOST)

@@ -19,4 +19,7 @@ void batch_loop(struct worker *worker);   // jobs -> batches
 void infer_loop(struct worker *worker);   // batches -> logits and maps
 void publish_loop(struct worker *worker); // answers -> transactions
 
+// Whether answers wait to be published for longer than a session; reason then says why. Any thread.
+bool publish_is_stuck(struct worker *worker, char *reason, size_t size);
+
 #endif

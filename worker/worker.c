@@ -16,6 +16,19 @@
 
 enum { LEAK_SIZE = 4096, COMPLAIN_MS = 10000 };
 
+const char *const worker_topic_options[WORKER_TOPIC_COUNT] = {"jobs_topic", "urgent_jobs_topic",
+                                                              "predictions_topic", "dead_letters_topic"};
+
+const char *job_topic_name(const struct worker *worker, enum job_topic topic)
+{
+    return config_text(worker->config, topic == TOPIC_URGENT ? "urgent_jobs_topic" : "jobs_topic");
+}
+
+enum job_topic job_topic_of(const struct worker *worker, const char *name)
+{
+    return strcmp(name, job_topic_name(worker, TOPIC_URGENT)) == 0 ? TOPIC_URGENT : TOPIC_ROUTINE;
+}
+
 static void read_settings(struct worker *worker, const struct config *config)
 {
     worker->config = config;
@@ -42,10 +55,9 @@ static void read_settings(struct worker *worker, const struct config *config)
 
 enum status worker_check_topics(const struct config *config, struct error *err)
 {
-    static const char *const options[] = {"jobs_topic", "urgent_jobs_topic", "predictions_topic",
-                                          "dead_letters_topic"};
-    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
-        for (size_t k = 0; k < i; k++)
+    const char *const *options = worker_topic_options;
+    for (int i = 0; i < WORKER_TOPIC_COUNT; i++)
+        for (int k = 0; k < i; k++)
             if (strcmp(config_text(config, options[i]), config_text(config, options[k])) == 0)
                 return error_set(err, STATUS_REJECTED, "%s and %s must not both be '%s'", options[k],
                                  options[i], config_text(config, options[i]));

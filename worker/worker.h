@@ -82,27 +82,36 @@ struct worker {
     struct queue inboxes[STAGE_COUNT];
     struct flights flights;
     struct unproven unproven;
-    atomic_bool cache_withholds;   // told: nothing is stored until the next check
-    struct latency_table *latency; // learnt by infer, read by batch
-    atomic_llong answer_us;        // what an answer takes to compute and store, no queueing; 0: not known
-    atomic_int claim_waits;        // threads of fetch and load that wait for another worker's answer
-    atomic_int device_batches;     // handed to infer and not yet done
-    atomic_int computing;          // jobs from the batch that takes them to the publisher
-    atomic_bool handing_over;      // a rebalance waits for them: no new batch
-    atomic_int unfinished;         // jobs taken and not yet answered or dropped
-    atomic_llong record_bytes;     // what their records hold, as last counted
-    atomic_llong image_bytes;      // and their images, which jobs before load have none of
-    atomic_int phase;              // enum worker_phase, for /readyz
-    pthread_mutex_t waiting_lock;  // of waiting_for
-    struct error waiting_for;      // what PHASE_NO_... miss
-    atomic_int device;             // enum device_state; set by infer
-    struct watchdog *watchdog;     // NULL: the stages don't run
-    atomic_bool stopping;          // a stop was asked for: jobs not begun are dropped, the rest is finished
-    atomic_bool pipeline_done;     // every stage has ended
-    atomic_bool failing;           // the first failure is being written down
-    atomic_bool failed;            // it is
-    struct error failure;          // written once, before failed is set
+    atomic_bool cache_withholds;       // told: nothing is stored until the next check
+    struct latency_table *latency;     // learnt by infer, read by batch
+    atomic_llong answer_us;            // what an answer takes to compute and store, no queueing; 0: not known
+    atomic_int claim_waits;            // threads of fetch and load that wait for another worker's answer
+    atomic_int device_batches;         // handed to infer and not yet done
+    atomic_int computing;              // jobs from the batch that takes them to the publisher
+    atomic_bool handing_over;          // a rebalance waits for them: no new batch
+    atomic_int unfinished;             // jobs taken and not yet answered or dropped
+    atomic_llong record_bytes;         // what their records hold, as last counted
+    atomic_llong image_bytes;          // and their images, which jobs before load have none of
+    atomic_int phase;                  // enum worker_phase, for /readyz
+    pthread_mutex_t waiting_lock;      // of waiting_for and unpublished_for
+    struct error waiting_for;          // what PHASE_NO_... miss
+    struct error unpublished_for;      // why the last try to publish failed; empty: none did
+    atomic_llong unpublished_since_ms; // monotonic: since when answers wait to be published; 0: none do
+    atomic_int device;                 // enum device_state; set by infer
+    struct watchdog *watchdog;         // NULL: the stages don't run
+    atomic_bool stopping;      // a stop was asked for: jobs not begun are dropped, the rest is finished
+    atomic_bool pipeline_done; // every stage has ended
+    atomic_bool failing;       // the first failure is being written down
+    atomic_bool failed;        // it is
+    struct error failure;      // written once, before failed is set
 };
+
+// The options that name the topics a worker reads and writes.
+enum { WORKER_TOPIC_COUNT = 4 };
+extern const char *const worker_topic_options[WORKER_TOPIC_COUNT];
+
+const char *job_topic_name(const struct worker *worker, enum job_topic topic);
+enum job_topic job_topic_of(const struct worker *worker, const char *name); // name: of one of the two
 
 // REJECTED where a topic has two roles: it would feed the worker its own output, or split a partition's
 // answers between two lists.

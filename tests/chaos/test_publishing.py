@@ -5,6 +5,7 @@ gather than its Kafka client takes at once, and afterwards each has its answer a
 import base64
 import json
 import pathlib
+import re
 import sys
 import time
 import uuid
@@ -32,11 +33,15 @@ def test_large_failures_gather(stack):
         worker = herd.workers[0]
         stack.proxy.tell("EndTxn every w cut", "InitProducerId every w cut")
         chaos.write_pictures(fleet, 1, 1)
-        wait_until(lambda: "publish_again" in worker.log_text(), "an answer can't be published")
+        wait_until(lambda: stack.proxy.done("cut"), "an answer can't be published")
         fleet.write_jobs([large_job(index, stack.random) for index in range(1, LARGE + 1)])
         wait_until(lambda: worker.metric("skinsight_queue_jobs", '"publish"') == LARGE, "the failed jobs have gathered")
         expect_equal(chaos.count_answers(fleet), 0, "answers while none can be published")
+        said = re.compile(r"answers have waited \d+ s to be published: (commit|init_transactions): ")
+        wait_until(lambda: said.match(worker.get("/readyz")[1]), "/readyz says why nothing is published")
+        expect_equal(worker.get("/readyz")[0], 503, "status of /readyz")
         stack.proxy.tell("clear")
+        worker.wait_ready()
         chaos.wait_all(fleet, None, LARGE + 1, 90)
         answers = chaos.check(fleet, LARGE + 1, chaos.wanted_logits(range(1)))
         expect_equal(chaos.error_codes(answers), {"deadline_exceeded": LARGE}, "errors")

@@ -192,8 +192,10 @@ def test_killers_stay(stack):
     with stack.fleet("killers", partitions=1) as fleet:
         job = StoredJob(fleet, sorted(harness.DATA.glob("*.jpg"))[1].read_bytes())
         job.put()
+        job.record = (job.request_id.upper().encode(), job.record[1])
         fleet.write_jobs([job.record])
         convict(fleet, job)
+        expect_equal(json.loads(fleet.answers()[0].value)["request_id"], job.request_id, "request id, in lower case")
         expect_equal([letter["error_code"] for letter in letters(fleet)], ["worker_killed"], "letters")
         lines, said = replay(fleet)
         expect(not lines and "--force-killers" in said, f"without force: {lines}, {said}")

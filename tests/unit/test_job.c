@@ -311,6 +311,22 @@ static void test_new_request_ids(void **state)
     assert_non_null(strchr("89ab", first[19]));
 }
 
+static void test_request_ids_are_lower_case(void **state)
+{
+    (void)state;
+    char id[JOB_REQUEST_ID_SIZE];
+    struct bytes text = {(const uint8_t *)"24D11E45-fe27-4A8E-93da-A18F488A3502??", JOB_REQUEST_ID_SIZE - 1};
+    job_request_id_read(text, id); // what follows is not its
+    assert_string_equal(id, "24d11e45-fe27-4a8e-93da-a18f488a3502");
+    for (size_t size = 0; size < 39; size++) {
+        text.size = size;
+        job_request_id_read(text, id);
+        assert_int_equal(id[0] != '\0', size == JOB_REQUEST_ID_SIZE - 1);
+    }
+    job_request_id_read((struct bytes){(const uint8_t *)"24D11E45-fe27-4A8E-93da-A18F488A350\0", 36}, id);
+    assert_string_equal(id, "");
+}
+
 // Builds a record whose inline image has size bytes, all 'x'.
 static size_t with_image(char *text, size_t size)
 {
@@ -387,6 +403,7 @@ int main(void)
         cmocka_unit_test(test_sentences_hold_no_values),
         cmocka_unit_test(test_request_id),
         cmocka_unit_test(test_new_request_ids),
+        cmocka_unit_test(test_request_ids_are_lower_case),
         cmocka_unit_test(test_image_sizes),
         cmocka_unit_test(test_metadata_alone),
         cmocka_unit_test(test_every_code_has_its_name),

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "common/config.h"
-#include "worker/publish.h"
+#include "worker/publisher.h"
 
 enum { CLIENT_QUEUE_BYTES = 64 << 20, RECORD_MOST = 10 << 20 };
 

@@ -1,4 +1,4 @@
-// transaction.c: the publisher: one transaction at a time, and what to do when its outcome is unknown.
+// publisher.c: one transaction at a time, and what to do when its outcome is unknown.
 //
 // The rule (librdkafka 2.0 speaks EndTxn v1, which a broker can't tie to a transaction): a request that
 // librdkafka retried silently may arrive late and tear the next transaction. A retry can't come back before
@@ -14,7 +14,7 @@
 #include "common/log.h"
 #include "worker/faults.h"
 #include "worker/health.h"
-#include "worker/publish.h"
+#include "worker/publisher.h"
 #include "worker/records.h"
 
 enum {
@@ -37,11 +37,6 @@ struct publisher {
     bool spoiled;               // a call said that this producer must not be called again
     unsigned failed_deliveries; // in the transaction at hand; only touched inside flush and produce
 };
-
-const char *job_topic_name(const struct worker *worker, enum job_topic topic)
-{
-    return config_text(worker->config, topic == TOPIC_URGENT ? "urgent_jobs_topic" : "jobs_topic");
-}
 
 struct publisher *publisher_new(struct worker *worker)
 {
@@ -411,8 +406,7 @@ static void remember_committed(struct publisher *publisher, const rd_kafka_topic
     struct worker *worker = publisher->worker;
     for (int i = 0; i < offsets->cnt; i++) {
         const rd_kafka_topic_partition_t *entry = &offsets->elems[i];
-        bool urgent = strcmp(entry->topic, job_topic_name(worker, TOPIC_URGENT)) == 0;
-        struct committed committed = {.topic = urgent ? TOPIC_URGENT : TOPIC_ROUTINE,
+        struct committed committed = {.topic = job_topic_of(worker, entry->topic),
                                       .partition = entry->partition};
         struct error ignored;
         if (offsets_decode(&committed.offsets, entry->offset, worker->window, entry->metadata, &ignored) ==

@@ -1,12 +1,12 @@
-// publish.h: answers and offsets into Kafka transactions.
+// publisher.h: answers and offsets into Kafka transactions.
 //
 // One producer, used by the publish thread and, inside a rebalance, by the consume thread; never by both at
 // once: every call below wants assignment.rebalance held. Answers stay in the publisher until a transaction
 // with them is known to be committed. When an outcome is unknown (an error, or a call that took so long that
 // librdkafka may have retried it) the producer is destroyed and made anew, whose epoch fences whatever is
 // late, and what the committed offsets already name is not published again.
-#ifndef SKINSIGHT_WORKER_PUBLISH_H
-#define SKINSIGHT_WORKER_PUBLISH_H
+#ifndef SKINSIGHT_WORKER_PUBLISHER_H
+#define SKINSIGHT_WORKER_PUBLISHER_H
 
 #include "worker/worker.h"
 
@@ -36,7 +36,5 @@ void publisher_drop(struct publisher *publisher);
 // can't be read.
 enum status publisher_read_committed(struct worker *worker, enum job_topic topic, int32_t partition,
                                      struct offsets *offsets, bool *found, struct error *err) MUST_CHECK;
-
-const char *job_topic_name(const struct worker *worker, enum job_topic topic);
 
 #endif

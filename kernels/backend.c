@@ -56,3 +56,18 @@ void plan_free(struct plan *plan)
     if (plan)
         plan->backend->ops->plan_free(plan);
 }
+
+enum status backend_health(struct backend *backend, struct error *err)
+{
+    return backend->ops->health(backend, err);
+}
+
+void backend_figures(struct backend *backend, struct device_figures *figures)
+{
+    backend->ops->figures(backend, figures);
+}
+
+double backend_peak_gflops(struct backend *backend, enum precision precision)
+{
+    return backend->ops->peak_gflops(backend, precision);
+}

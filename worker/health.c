@@ -8,7 +8,6 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "kernels/cuda/plugin.h"
 #include "worker/cache.h"
 #include "worker/faults.h"
 #include "worker/publish.h"
@@ -46,7 +45,7 @@ struct health *health_new(struct worker *worker)
     health->worker = worker;
     health->interval = config_integer(worker->config, "known_answer_batches");
     health->known = engine->model->known_answers;
-    health->has_stored = health->known.count > 0 && strcmp(engine->backend->name, "simulated") != 0;
+    health->has_stored = health->known.count > 0 && !engine->backend->simulated;
     if (health->known.count == 0)
         known_answers_init(&health->known);
     if (!health->has_stored)
@@ -123,7 +122,7 @@ static enum status ask_device(struct health *health, struct error *err)
 {
     int64_t number;
     struct backend *backend = health->worker->engine.backend;
-    enum status status = backend->ops->health(backend, err);
+    enum status status = backend_health(backend, err);
     if (status == STATUS_OK && fault_number(FAULT_REPORTED_AT, &number) && health->asked++ >= number)
         status = error_set(err, STATUS_FATAL, "the device reported a fault because a test asked for it");
     if (status != STATUS_OK)
@@ -139,13 +138,12 @@ static void set_figure(enum metric metric, unsigned label, double value)
 
 static void read_figures(struct health *health)
 {
-    struct gpu_figures figures;
+    struct device_figures figures;
     int64_t now_ms = clock_monotonic_ms();
     if (health->figures_at_ms > 0 && now_ms - health->figures_at_ms < FIGURES_INTERVAL_MS)
         return;
     health->figures_at_ms = now_ms;
-    if (!cuda_plugin_figures(health->worker->engine.backend, &figures))
-        return;
+    backend_figures(health->worker->engine.backend, &figures);
     set_figure(METRIC_GPU_UTILISATION, 0, figures.utilisation_percent / 100.0);
     set_figure(METRIC_GPU_MEMORY, 0, (double)figures.memory_used);
     set_figure(METRIC_GPU_MEMORY, 1, (double)figures.memory_total);

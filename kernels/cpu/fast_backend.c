@@ -9,6 +9,7 @@
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/cpu/fast.h"
 #include "kernels/cpu/pages.h"
+#include "kernels/cpu/peak.h"
 #include "kernels/cpu/plain.h"
 #include "kernels/preprocess.h"
 
@@ -138,6 +139,8 @@ enum status fast_backend_open(struct backend **backend, int threads, struct erro
         .run = fast_run,
         .plan_free = plan_release,
         .health = backend_always_healthy,
+        .figures = backend_no_figures,
+        .peak_gflops = cpu_backend_peak_gflops,
         .close = fast_close,
     };
     struct team *team = NULL;

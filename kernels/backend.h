@@ -16,7 +16,7 @@
 enum precision { PRECISION_FP32, PRECISION_FP16, PRECISION_BF16, PRECISION_INT8, PRECISION_COUNT };
 extern const char *const precision_names[PRECISION_COUNT]; // "fp32"
 
-// What a plan tells about where it looked; false and true read as the first two.
+// What a plan tells about where it looked.
 enum explanation {
     EXPLAIN_NOTHING,
     EXPLAIN_LAST,    // network.h: the last block's class-token row of each head, or a class-activation map

@@ -136,7 +136,7 @@ static enum status measure(const struct config *config, struct row *row, double 
 {
     struct engine engine = {0};
     reset_peak_memory();
-    enum status status = engine_open(&engine, config, row->batch, false, err);
+    enum status status = engine_open(&engine, config, row->batch, EXPLAIN_NOTHING, err);
     if (status != STATUS_OK)
         return status;
     status = time_runs(engine.plan, row, (double)config_integer(config, "seconds"), err);

@@ -117,6 +117,21 @@ def test_classify(stack):
         expect_equal(one["logits"], other["logits"], f"logits of {one['file']} another time")
 
 
+def test_rollout(stack):
+    """Another map than the last block's, of the same answer; a network without attention has none."""
+    classify = ["worker", "classify", "--backend", "cpu", "--model"]
+    last = json.loads(run(*classify, stack.model(), "--explain", "attention", GOOD[0], check=True).stdout)
+    rolled = json.loads(run(*classify, stack.model(), "--explain", "rollout", GOOD[0], check=True).stdout)
+    plain = json.loads(run(*classify, stack.model(), GOOD[0], check=True).stdout)
+    expect_equal((last["logits"], last["attention"]), (plain["logits"], plain["attention"]), "what is given unasked")
+    expect_equal(rolled["logits"], plain["logits"], "logits with rollout")
+    expect(len(rolled["attention"]) == 196 and rolled["attention"] != last["attention"], "the map of rollout")
+    expect(all(share > 0 for share in rolled["attention"]) and sum(rolled["attention"]) < 1, "shares of the patches")
+    done = run(*classify, stack.model("resnet18"), "--explain", "rollout", GOOD[0])
+    expect_equal((done.returncode, done.stdout), (1, ""), "exit code and output for a convolutional network")
+    expect("resnet18 has no attention to roll out" in done.stderr, f"the sentence: {done.stderr!r}")
+
+
 def test_classify_beyond_numbers(stack):
     """A model whose weights are finite and whose sums are not: an error, and no diagnosis."""
     model = stack.folder / "beyond"
@@ -307,7 +322,7 @@ def test_submit_without_wait(stack):
 
 
 if __name__ == "__main__":
-    harness.main([test_help_and_version, test_wrong_usage, test_failures, test_classify,
+    harness.main([test_help_and_version, test_wrong_usage, test_failures, test_classify, test_rollout,
                   test_classify_beyond_numbers, test_classify_same_stems, test_import_beyond_memory,
                   test_preprocess, test_bench, test_peak_memory, test_configuration, test_doctor,
                   test_submit_without_wait], "kafka", "redis")

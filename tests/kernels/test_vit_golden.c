@@ -105,7 +105,8 @@ static void check_network(struct backend *backend, const char *architecture)
     assert_int_equal(network_build(&network, architecture, CLASSES, &err), STATUS_OK);
     struct weights *weights = weights_new();
     random_weights_fill(weights, network, SEED);
-    struct plan_options options = {.precision = PRECISION_FP32, .max_batch = VIEWS, .attention = true};
+    struct plan_options options = {
+        .precision = PRECISION_FP32, .max_batch = VIEWS, .attention = EXPLAIN_LAST};
     struct plan *plan = NULL;
     if (backend_prepare(backend, network, weights, &options, &plan, &err) != STATUS_OK)
         fail_msg("%s", err.message);

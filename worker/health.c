@@ -199,10 +199,10 @@ static bool is_trusted_precision(const struct engine *engine)
             agreement->difference <= (double)probability_tolerance);
 }
 
-static void blame(const struct health *health, int index, bool wrong, struct error *err)
+// wrong: it gave another answer, and had given none before.
+static void blame(const struct engine *engine, int index, bool wrong, struct error *err)
 {
-    const struct engine *engine = &health->worker->engine;
-    if (wrong && !health->has_own && !is_trusted_precision(engine))
+    if (wrong && !is_trusted_precision(engine))
         error_prefix(
             err,
             "model '%s' gives other answers in %s than those known (image %d); run it in fp32, or "
@@ -221,7 +221,7 @@ static void tell_failure(struct health *health, int index, struct error *err)
         LOG_ERROR("answers_suspect", "worker=%s since_unix_ms=%" PRId64 " batches=%" PRId64, worker->instance,
                   health->good_at, health->batches);
     if (index >= 0)
-        blame(health, index, wrong, err);
+        blame(&worker->engine, index, wrong && !health->has_own, err);
     worker_fail(worker, err); // before what waits for Redis or Kafka, where the watchdog may end the process
     if (wrong) {
         cache_disprove(worker); // first: dropping waits for a transaction, or for a broker that is away
@@ -247,6 +247,29 @@ enum status health_check(struct health *health, struct error *err)
     metrics_add(METRIC_KNOWN_ANSWERS, CHECK_PASSED, 1);
     atomic_store(&health->worker->device, DEVICE_GOOD);
     return STATUS_OK;
+}
+
+enum status health_check_engine(const struct engine *engine, struct error *err)
+{
+    const struct known_answers *known = &engine->model->known_answers;
+    const struct health_tolerance tolerance = {engine->plan->precision, engine->model->manifest.temperature};
+    int count = engine->backend->simulated ? 0 : known->count;
+    uint8_t *view = memory_alloc((size_t)engine->plan->view_size);
+    const uint8_t *views[] = {view};
+    enum status status = STATUS_OK;
+    for (int i = 0; i < count && status == STATUS_OK; i++) {
+        float logits[LESION_CLASSES];
+        const struct inference result = {.logits = logits};
+        known_answers_view(known->seeds[i], view, (size_t)engine->plan->view_size);
+        status = plan_run(engine->plan, views, 1, &result, err);
+        bool computed = status == STATUS_OK;
+        if (computed)
+            status = health_compare(known->logits[i], logits, &tolerance, err);
+        if (status != STATUS_OK)
+            blame(engine, i, computed, err);
+    }
+    free(view);
+    return status;
 }
 
 enum status health_look(struct health *health, struct error *err)

@@ -262,6 +262,23 @@ def test_doctor(stack):
         expect_equal(done.stdout.count("wrong "), 1, f"things wrong with {option} {value}: {done.stdout}")
 
 
+def test_doctor_and_known_answers(stack):
+    """A device, or weights, that give other answers than those known are found before a worker is started."""
+    model = stack.folder / "unlike"
+    shutil.copytree(stack.model(), model)
+    known = json.loads((model / "known_answers.json").read_text())
+    known["answers"][1]["logits"][3] += 1
+    text = json.dumps(known).encode()
+    (model / "known_answers.json").write_bytes(text)
+    manifest = json.loads((model / "manifest.json").read_text())
+    manifest["known_answers"]["sha256"] = hashlib.sha256(text).hexdigest()
+    (model / "manifest.json").write_text(json.dumps(manifest))
+    done = doctor(stack, model=model)
+    expect(re.search(r"wrong model, device .*fails known image 2: logit AK is \S+, known is", done.stdout), done.stdout)
+    done = doctor(stack, model=model, backend="simulated")
+    expect("ok    model, device" in done.stdout, f"the simulated device is compared: {done.stdout!r}")
+
+
 def print_config(stack, *arguments, **env):
     """{name: (value, origin)} of --print-config"""
     done = run("worker", "run", *arguments, "--print-config", env=stack.program_env(**env), check=True)
@@ -325,4 +342,5 @@ if __name__ == "__main__":
     harness.main([test_help_and_version, test_wrong_usage, test_failures, test_classify, test_rollout,
                   test_classify_beyond_numbers, test_classify_same_stems, test_import_beyond_memory,
                   test_preprocess, test_bench, test_peak_memory, test_configuration, test_doctor,
+                  test_doctor_and_known_answers,
                   test_submit_without_wait], "kafka", "redis")

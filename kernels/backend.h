@@ -35,8 +35,8 @@ struct plan_options {
     enum precision precision;
     int max_batch;              // largest count that will be run
     enum explanation attention; // the maps wanted
-    // NULL, or shown the rows of a transformer in fp32 on a CPU with AVX2; others show nothing. Must outlive
-    // the plan.
+    // NULL, or shown the rows. Must outlive the plan. A network with LayerNorms is REJECTED where they can't
+    // be shown: in another precision than fp32, and on any device but a CPU with AVX2.
     const struct row_observer *observer;
 };
 
@@ -61,6 +61,7 @@ struct plan {
     uint64_t weight_size;             // bytes the plan holds for weights
     uint64_t memory_size;             // bytes of activations and workspace
     enum precision precision;
+    bool observed; // the observer is shown its rows
     // Where run adds what each part of the network took, in milliseconds, by enum network_part; NULL, as
     // prepare leaves it: nothing is measured, at no cost. Set by the caller between runs. A backend whose
     // steps are not timed leaves the values alone.

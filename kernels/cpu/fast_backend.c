@@ -87,6 +87,7 @@ static enum status fast_prepare(struct backend *backend, const struct network *n
     plan->steps = memory_alloc(FAST_MAX_STEPS * sizeof *plan->steps);
     plan->tensors = memory_alloc(FAST_MAX_TENSORS * sizeof *plan->tensors);
     plan->observer = options->precision == PRECISION_FP32 ? options->observer : NULL;
+    plan->plan.observed = plan->observer != NULL;
     choose_chunk(plan);
     make_tables(plan);
     fast_build(plan, plan->plan.heads ? options->attention : EXPLAIN_NOTHING);

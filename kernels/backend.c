@@ -32,6 +32,14 @@ void backend_close(struct backend *backend)
         backend->ops->close(backend);
 }
 
+static bool has_layernorm(const struct network *network)
+{
+    for (int i = 0; i < network->operation_count; i++)
+        if (network->operations[i].kind == OP_LAYERNORM)
+            return true;
+    return false;
+}
+
 enum status backend_prepare(struct backend *backend, const struct network *network,
                             const struct weights *weights, const struct plan_options *options,
                             struct plan **plan, struct error *err)
@@ -40,6 +48,14 @@ enum status backend_prepare(struct backend *backend, const struct network *netwo
     *plan = NULL;
     enum status status = backend->ops->prepare(backend, network, weights, options, plan, err);
     assert((status == STATUS_OK) == (*plan != NULL));
+    if (status == STATUS_OK && options->observer && !(*plan)->observed && has_layernorm(network)) {
+        plan_free(*plan);
+        *plan = NULL;
+        status =
+            error_set(err, STATUS_REJECTED,
+                      "the rows of a LayerNorm in %s can't be seen on %s; a CPU with AVX2 shows them in fp32",
+                      precision_names[options->precision], backend->device);
+    }
     return status;
 }
 
@@ -55,4 +71,19 @@ void plan_free(struct plan *plan)
 {
     if (plan)
         plan->backend->ops->plan_free(plan);
+}
+
+enum status backend_health(struct backend *backend, struct error *err)
+{
+    return backend->ops->health(backend, err);
+}
+
+void backend_figures(struct backend *backend, struct device_figures *figures)
+{
+    backend->ops->figures(backend, figures);
+}
+
+double backend_peak_gflops(struct backend *backend, enum precision precision)
+{
+    return backend->ops->peak_gflops(backend, precision);
 }

@@ -16,7 +16,7 @@
 enum precision { PRECISION_FP32, PRECISION_FP16, PRECISION_BF16, PRECISION_INT8, PRECISION_COUNT };
 extern const char *const precision_names[PRECISION_COUNT]; // "fp32"
 
-// What a plan tells about where it looked; false and true read as the first two.
+// What a plan tells about where it looked.
 enum explanation {
     EXPLAIN_NOTHING,
     EXPLAIN_LAST,    // network.h: the last block's class-token row of each head, or a class-activation map
@@ -35,8 +35,8 @@ struct plan_options {
     enum precision precision;
     int max_batch;              // largest count that will be run
     enum explanation attention; // the maps wanted
-    // NULL, or shown the rows of a transformer in fp32 on a CPU with AVX2; others show nothing. Must outlive
-    // the plan.
+    // NULL, or shown the rows. Must outlive the plan. A network with LayerNorms is REJECTED where they can't
+    // be shown: in another precision than fp32, and on any device but a CPU with AVX2.
     const struct row_observer *observer;
 };
 
@@ -61,6 +61,7 @@ struct plan {
     uint64_t weight_size;             // bytes the plan holds for weights
     uint64_t memory_size;             // bytes of activations and workspace
     enum precision precision;
+    bool observed; // the observer is shown its rows
     // Where run adds what each part of the network took, in milliseconds, by enum network_part; NULL, as
     // prepare leaves it: nothing is measured, at no cost. Set by the caller between runs. A backend whose
     // steps are not timed leaves the values alone.
@@ -69,7 +70,17 @@ struct plan {
 
 // Of what a program shares with the CUDA backend's library: one more whenever a struct here, in network.h or
 // in weights.h changes.
-enum { BACKEND_INTERFACE_VERSION = 3 };
+enum { BACKEND_INTERFACE_VERSION = 4 };
+
+// What a device tells of itself; -1: it does not.
+struct device_figures {
+    int utilisation_percent;
+    int64_t memory_used, memory_total; // bytes
+    int temperature_c;
+    int power_mw, power_limit_mw;
+    int clock_mhz, clock_max_mhz;
+    int64_t ecc_uncorrected; // since the driver was loaded
+};
 
 struct backend_ops {
     // REJECTED: an operation, shape or precision this device lacks, by name. FATAL: no memory, device lost.
@@ -82,6 +93,9 @@ struct backend_ops {
                        const struct inference *result, struct error *err);
     void (*plan_free)(struct plan *plan);
     enum status (*health)(struct backend *backend, struct error *err); // FATAL: the device is lost
+    void (*figures)(struct backend *backend, struct device_figures *figures);
+    // 10^9 operations a second that it can do at most, measured (cpu/peak.h); 0: not measured.
+    double (*peak_gflops)(struct backend *backend, enum precision precision);
     void (*close)(struct backend *backend);
 };
 
@@ -91,6 +105,7 @@ struct backend {
     char device[128];              // "AMD EPYC 9R14, 2 threads, avx512bf16+vnni"
     char device_class[64];         // what decides the bits, for cache keys: "avx512"
     int threads;
+    bool simulated; // its answers are no network's, and not to be compared with any
 };
 
 // name: "cpu", "cuda", "auto" (cuda where there is one, else cpu) or "simulated". threads 0: every core.
@@ -105,12 +120,18 @@ enum status plan_run(struct plan *plan, const uint8_t *const *views, int count,
                      const struct inference *result, struct error *err) MUST_CHECK;
 void plan_free(struct plan *plan); // NULL is allowed
 
+enum status backend_health(struct backend *backend, struct error *err) MUST_CHECK;
+void backend_figures(struct backend *backend, struct device_figures *figures);
+double backend_peak_gflops(struct backend *backend, enum precision precision);
+
 bool precision_parse(const char *text, enum precision *precision);
 
 // For backends: a plan's figures as far as network and options decide them; sizes of memory 0.
 struct plan plan_describe(struct backend *backend, const struct network *network,
                           const struct plan_options *options);
-// The slot `health` of a device that can't be lost.
+// The slots of a device that can't be lost, that tells nothing of itself, and whose peak is not measured.
 enum status backend_always_healthy(struct backend *backend, struct error *err);
+void backend_no_figures(struct backend *backend, struct device_figures *figures);
+double backend_no_peak(struct backend *backend, enum precision precision);
 
 #endif

@@ -9,9 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-// Of the library; NULL until it is open. The same library again gives the same function.
-static _Atomic(cuda_plugin_figures_entry *) read_figures;
-
 // The program's own folder, or "." where the system does not tell.
 static void program_folder(char folder[PATH_MAX])
 {
@@ -70,16 +67,5 @@ enum status cuda_plugin_open(struct backend **backend, struct error *err)
     if (!entry.symbol)
         return error_set(err, STATUS_REJECTED, "%s is not a CUDA backend: it has no " CUDA_PLUGIN_ENTRY,
                          path);
-    union {
-        void *symbol;
-        cuda_plugin_figures_entry *read;
-    } figures = {.symbol = dlsym(library, CUDA_PLUGIN_FIGURES)};
-    read_figures = figures.read;
     return entry.open(BACKEND_INTERFACE_VERSION, backend, err);
-}
-
-bool cuda_plugin_figures(struct backend *backend, struct gpu_figures *figures)
-{
-    cuda_plugin_figures_entry *read = read_figures;
-    return read && strcmp(backend->name, "cuda") == 0 && read(backend, figures);
 }

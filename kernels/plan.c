@@ -1,6 +1,6 @@
 // plan.c: what backends have in common: the names of the precisions, what a caller may know of a plan, the
-// health of a device that can't be lost. Apart from backend.c, so that the CUDA backend's library can have it
-// without every other backend.
+// slots of a device that has nothing to say there. Apart from backend.c, so that the CUDA backend's library
+// can have it without every other backend.
 #include <string.h>
 
 #include "kernels/backend.h"
@@ -40,4 +40,17 @@ enum status backend_always_healthy(struct backend *backend, struct error *err)
     (void)backend;
     (void)err;
     return STATUS_OK;
+}
+
+void backend_no_figures(struct backend *backend, struct device_figures *figures)
+{
+    (void)backend;
+    *figures = (struct device_figures){-1, -1, -1, -1, -1, -1, -1, -1, -1};
+}
+
+double backend_no_peak(struct backend *backend, enum precision precision)
+{
+    (void)backend;
+    (void)precision;
+    return 0;
 }

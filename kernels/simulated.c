@@ -73,6 +73,8 @@ static const struct backend_ops simulated_ops = {.prepare = prepare,
                                                  .run = run,
                                                  .plan_free = free_plan,
                                                  .health = backend_always_healthy,
+                                                 .figures = backend_no_figures,
+                                                 .peak_gflops = backend_no_peak,
                                                  .close = close_backend};
 
 enum status simulated_backend_open(struct backend **backend, struct error *err)
@@ -84,8 +86,11 @@ enum status simulated_backend_open(struct backend **backend, struct error *err)
                  base_us < 0 || per_image_us < 0))
         return error_set(err, STATUS_REJECTED, "SKINSIGHT_SIMULATED_US is 'base,per_image' in microseconds");
     struct simulated_backend *made = memory_alloc(sizeof *made);
-    made->base = (struct backend){
-        .ops = &simulated_ops, .name = "simulated", .device_class = "simulated", .threads = 1};
+    made->base = (struct backend){.ops = &simulated_ops,
+                                  .name = "simulated",
+                                  .device_class = "simulated",
+                                  .threads = 1,
+                                  .simulated = true};
     snprintf(made->base.device, sizeof made->base.device, "simulated, %ld + n * %ld us", base_us,
              per_image_us);
     made->base_us = base_us;

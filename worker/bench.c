@@ -8,7 +8,6 @@
 
 #include "common/clock.h"
 #include "common/memory.h"
-#include "kernels/cpu/peak.h"
 #include "worker/batch.h"
 #include "worker/bench_stages.h"
 #include "worker/commands.h"
@@ -131,7 +130,7 @@ static enum status measure(const struct config *config, struct row *row, double 
 {
     struct engine engine = {0};
     reset_peak_memory();
-    enum status status = engine_open(&engine, config, row->batch, false, err);
+    enum status status = engine_open(&engine, config, row->batch, EXPLAIN_NOTHING, err);
     if (status != STATUS_OK)
         return status;
     status = time_runs(engine.plan, row, (double)config_integer(config, "seconds"), err);
@@ -206,18 +205,16 @@ static void print_json_stages(const struct bench_stages *stages, const struct ro
            first->p50_ms / first->batch, stages->width, stages->height, stages->jpeg_size);
 }
 
-// The machine's peak is the processor's: there is none to compare another device with.
 static enum status measure_first(const struct config *config, double *peak_gflops,
                                  struct bench_stages *stages, struct error *err)
 {
     struct engine engine = {0};
     bool json = config_switch(config, "json");
-    enum status status = engine_open(&engine, config, 1, false, err);
+    enum status status = engine_open(&engine, config, 1, EXPLAIN_NOTHING, err);
     if (status != STATUS_OK)
         return status;
     engine_say_precision(&engine);
-    if (strcmp(engine.backend->name, "cpu") == 0)
-        *peak_gflops = cpu_peak_gflops(engine.plan->precision, engine.backend->threads);
+    *peak_gflops = backend_peak_gflops(engine.backend, engine.plan->precision);
     json ? print_json_head(&engine, *peak_gflops) : print_table_head(&engine, *peak_gflops);
     status = bench_stages_measure(stages, config, &engine, err);
     engine_close(&engine);

@@ -19,6 +19,10 @@
 const struct option classify_flags[] = {
     {"attention", OPTION_TEXT, .initial = "", .max = 1023, .value = "DIR",
      .help = "folder for the attention maps, <stem>.png each"},
+    {"explain", OPTION_CHOICE, .initial = "attention", .choices = "attention|rollout", .value = "MAP",
+     .help =
+         "what the map shows: the last block's attention, mean of the heads (a class-activation map for a "
+         "convolutional network), or attention rolled out over all blocks (transformers on the CPU)"},
     {.name = NULL},
 };
 
@@ -214,7 +218,9 @@ static enum status open_session(struct session *session, const struct config *co
     const char *folder = config_text(config, "attention");
     if (*folder && mkdir(folder, 0777) != 0 && errno != EEXIST)
         return error_set(err, STATUS_FATAL, "%s: %s", folder, strerror(errno));
-    enum status status = engine_open(&session->engine, config, 1, true, err);
+    bool rollout = strcmp(config_text(config, "explain"), "rollout") == 0;
+    enum status status =
+        engine_open(&session->engine, config, 1, rollout ? EXPLAIN_ROLLOUT : EXPLAIN_LAST, err);
     if (status != STATUS_OK)
         return status;
     const struct plan *plan = session->engine.plan;

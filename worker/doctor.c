@@ -6,6 +6,7 @@
 #include "common/kafka.h"
 #include "worker/commands.h"
 #include "worker/descriptors.h"
+#include "worker/health.h"
 #include "worker/worker.h"
 
 enum { DOCTOR_TIMEOUT_MS = 3000 };
@@ -36,7 +37,9 @@ static bool check_engine(const struct config *config)
     struct engine engine;
     struct error err;
     char found[800] = "";
-    enum status status = engine_open(&engine, config, 1, true, &err);
+    enum status status = engine_open(&engine, config, 1, EXPLAIN_NOTHING, &err);
+    if (status == STATUS_OK)
+        status = health_check_engine(&engine, &err);
     if (status == STATUS_OK)
         snprintf(found, sizeof found, "%s%s, %s%s%s%s on %s (%s)", engine.model->manifest.model_version,
                  engine.model->manifest.trained ? "" : " (untrained: its diagnoses mean nothing)",

@@ -72,8 +72,8 @@ static enum status open_plan(struct engine *engine, const struct config *config,
     return prepare(engine, options, err);
 }
 
-enum status engine_open(struct engine *engine, const struct config *config, int max_batch, bool attention,
-                        struct error *err)
+enum status engine_open(struct engine *engine, const struct config *config, int max_batch,
+                        enum explanation explanation, struct error *err)
 {
     memset(engine, 0, sizeof *engine);
     const char *directory = config_text(config, "model");
@@ -81,7 +81,7 @@ enum status engine_open(struct engine *engine, const struct config *config, int 
         return error_set(
             err, STATUS_REJECTED,
             "no model: name its directory with --model DIR (skinsight-trainer import makes one)");
-    struct plan_options options = {.max_batch = max_batch, .attention = attention};
+    struct plan_options options = {.max_batch = max_batch, .attention = explanation};
     enum status status = model_open_unchecked(&engine->model, directory, err);
     if (status == STATUS_OK)
         status = backend_open(&engine->backend, config_text(config, "backend"),

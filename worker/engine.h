@@ -18,8 +18,8 @@ struct engine {
 // Opens the options model, backend, precision and threads. REJECTED or FATAL with the sentence. Precision
 // auto is the fastest one that the device has and whose agreement with fp32, as the model's directory
 // remembers it of the same kind of device, is enough (agreement.h); else fp32.
-enum status engine_open(struct engine *engine, const struct config *config, int max_batch, bool attention,
-                        struct error *err) MUST_CHECK;
+enum status engine_open(struct engine *engine, const struct config *config, int max_batch,
+                        enum explanation explanation, struct error *err) MUST_CHECK;
 void engine_close(struct engine *engine); // safe on a zeroed engine
 
 // Mean over the heads of one image's maps; map has map_height * map_width places.

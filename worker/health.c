@@ -8,7 +8,6 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "kernels/cuda/plugin.h"
 #include "worker/cache.h"
 #include "worker/faults.h"
 #include "worker/publisher.h"
@@ -46,7 +45,7 @@ struct health *health_new(struct worker *worker)
     health->worker = worker;
     health->interval = config_integer(worker->config, "known_answer_batches");
     health->known = engine->model->known_answers;
-    health->has_stored = health->known.count > 0 && strcmp(engine->backend->name, "simulated") != 0;
+    health->has_stored = health->known.count > 0 && !engine->backend->simulated;
     if (health->known.count == 0)
         known_answers_init(&health->known);
     if (!health->has_stored)
@@ -123,7 +122,7 @@ static enum status ask_device(struct health *health, struct error *err)
 {
     int64_t number;
     struct backend *backend = health->worker->engine.backend;
-    enum status status = backend->ops->health(backend, err);
+    enum status status = backend_health(backend, err);
     if (status == STATUS_OK && fault_number(FAULT_REPORTED_AT, &number) && health->asked++ >= number)
         status = error_set(err, STATUS_FATAL, "the device reported a fault because a test asked for it");
     if (status != STATUS_OK)
@@ -139,13 +138,12 @@ static void set_figure(enum metric metric, unsigned label, double value)
 
 static void read_figures(struct health *health)
 {
-    struct gpu_figures figures;
+    struct device_figures figures;
     int64_t now_ms = clock_monotonic_ms();
     if (health->figures_at_ms > 0 && now_ms - health->figures_at_ms < FIGURES_INTERVAL_MS)
         return;
     health->figures_at_ms = now_ms;
-    if (!cuda_plugin_figures(health->worker->engine.backend, &figures))
-        return;
+    backend_figures(health->worker->engine.backend, &figures);
     set_figure(METRIC_GPU_UTILISATION, 0, figures.utilisation_percent / 100.0);
     set_figure(METRIC_GPU_MEMORY, 0, (double)figures.memory_used);
     set_figure(METRIC_GPU_MEMORY, 1, (double)figures.memory_total);
@@ -201,10 +199,10 @@ static bool is_trusted_precision(const struct engine *engine)
             agreement->difference <= (double)probability_tolerance);
 }
 
-static void blame(const struct health *health, int index, bool wrong, struct error *err)
+// wrong: it gave another answer, and had given none before.
+static void blame(const struct engine *engine, int index, bool wrong, struct error *err)
 {
-    const struct engine *engine = &health->worker->engine;
-    if (wrong && !health->has_own && !is_trusted_precision(engine))
+    if (wrong && !is_trusted_precision(engine))
         error_prefix(
             err,
             "model '%s' gives other answers in %s than those known (image %d); run it in fp32, or "
@@ -223,7 +221,7 @@ static void tell_failure(struct health *health, int index, struct error *err)
         LOG_ERROR("answers_suspect", "worker=%s since_unix_ms=%" PRId64 " batches=%" PRId64, worker->instance,
                   health->good_at, health->batches);
     if (index >= 0)
-        blame(health, index, wrong, err);
+        blame(&worker->engine, index, wrong && !health->has_own, err);
     worker_fail(worker, err); // before what waits for Redis or Kafka, where the watchdog may end the process
     if (wrong) {
         cache_disprove(worker); // first: dropping waits for a transaction, or for a broker that is away
@@ -249,6 +247,29 @@ enum status health_check(struct health *health, struct error *err)
     metrics_add(METRIC_KNOWN_ANSWERS, CHECK_PASSED, 1);
     atomic_store(&health->worker->device, DEVICE_GOOD);
     return STATUS_OK;
+}
+
+enum status health_check_engine(const struct engine *engine, struct error *err)
+{
+    const struct known_answers *known = &engine->model->known_answers;
+    const struct health_tolerance tolerance = {engine->plan->precision, engine->model->manifest.temperature};
+    int count = engine->backend->simulated ? 0 : known->count;
+    uint8_t *view = memory_alloc((size_t)engine->plan->view_size);
+    const uint8_t *views[] = {view};
+    enum status status = STATUS_OK;
+    for (int i = 0; i < count && status == STATUS_OK; i++) {
+        float logits[LESION_CLASSES];
+        const struct inference result = {.logits = logits};
+        known_answers_view(known->seeds[i], view, (size_t)engine->plan->view_size);
+        status = plan_run(engine->plan, views, 1, &result, err);
+        bool computed = status == STATUS_OK;
+        if (computed)
+            status = health_compare(known->logits[i], logits, &tolerance, err);
+        if (status != STATUS_OK)
+            blame(engine, i, computed, err);
+    }
+    free(view);
+    return status;
 }
 
 enum status health_look(struct health *health, struct error *err)

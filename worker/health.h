@@ -32,6 +32,10 @@ enum status health_check_if_due(struct health *health, struct error *err) MUST_C
 enum status health_run(struct health *health, const uint8_t *const *views, int count,
                        const struct inference *result, struct error *err) MUST_CHECK;
 
+// The model's known images, once, for a program that takes no jobs; the engine is opened without maps. OK
+// where there are none, and on a device that is simulated. FATAL: a sentence as for health_check.
+enum status health_check_engine(const struct engine *engine, struct error *err) MUST_CHECK;
+
 bool health_is_finite(const float *logits, int count); // (count, LESION_CLASSES)
 
 // Whether the job holds a prediction that must not be published, since the device was found to compute wrong.

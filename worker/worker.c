@@ -113,7 +113,7 @@ enum status worker_open(struct worker *worker, const struct config *config, stru
     if (status == STATUS_OK)
         status = policy_load(&worker->policy, config_text(config, "policy"), err);
     if (status == STATUS_OK)
-        status = engine_open(&worker->engine, config, worker->batch_max, true, err);
+        status = engine_open(&worker->engine, config, worker->batch_max, EXPLAIN_LAST, err);
     if (status == STATUS_OK)
         status = open_stores(worker, err);
     if (status == STATUS_OK)

@@ -6,6 +6,7 @@
 #include "kernels/cpu/cnn.h"
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/cpu/pages.h"
+#include "kernels/cpu/peak.h"
 #include "kernels/preprocess.h"
 
 // Images worked on together: one, as the maps of the first layers fill the caches, unless there are many
@@ -90,6 +91,8 @@ struct backend *cnn_backend_open(const struct backend *like, struct team *team,
         .run = cnn_run,
         .plan_free = plan_release,
         .health = backend_always_healthy,
+        .figures = backend_no_figures,
+        .peak_gflops = cpu_backend_peak_gflops,
         .close = cnn_close,
     };
     struct cnn_backend *cnn = memory_alloc(sizeof *cnn);

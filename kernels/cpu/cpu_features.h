@@ -14,8 +14,7 @@ struct cpu_features {
 
 enum cpu_level { CPU_LEVEL_PLAIN, CPU_LEVEL_AVX2, CPU_LEVEL_AVX512, CPU_LEVEL_BEST };
 
-// What may be used: detected once (the system must save the registers too), then limited by
-// cpu_features_force.
+// What may be used: what is there (the system must save the registers too), limited by cpu_features_force.
 struct cpu_features cpu_features_get(void);
 
 // Nothing above level is reported from now on (AVX512: without VNNI and BF16). For tests; before plans are

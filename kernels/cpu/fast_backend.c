@@ -9,6 +9,7 @@
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/cpu/fast.h"
 #include "kernels/cpu/pages.h"
+#include "kernels/cpu/peak.h"
 #include "kernels/cpu/plain.h"
 #include "kernels/preprocess.h"
 
@@ -86,6 +87,7 @@ static enum status fast_prepare(struct backend *backend, const struct network *n
     plan->steps = memory_alloc(FAST_MAX_STEPS * sizeof *plan->steps);
     plan->tensors = memory_alloc(FAST_MAX_TENSORS * sizeof *plan->tensors);
     plan->observer = options->precision == PRECISION_FP32 ? options->observer : NULL;
+    plan->plan.observed = plan->observer != NULL;
     choose_chunk(plan);
     make_tables(plan);
     fast_build(plan, plan->plan.heads ? options->attention : EXPLAIN_NOTHING);
@@ -138,6 +140,8 @@ enum status fast_backend_open(struct backend **backend, int threads, struct erro
         .run = fast_run,
         .plan_free = plan_release,
         .health = backend_always_healthy,
+        .figures = backend_no_figures,
+        .peak_gflops = cpu_backend_peak_gflops,
         .close = fast_close,
     };
     struct team *team = NULL;

@@ -42,3 +42,8 @@ double cpu_peak_gflops(enum precision precision, int threads)
     team_free(team);
     return best;
 }
+
+double cpu_backend_peak_gflops(struct backend *backend, enum precision precision)
+{
+    return cpu_peak_gflops(precision, backend->threads);
+}

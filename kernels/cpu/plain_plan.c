@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/memory.h"
+#include "kernels/cpu/peak.h"
 #include "kernels/cpu/plain.h"
 #include "kernels/parameters.h"
 #include "kernels/preprocess.h"
@@ -270,6 +271,8 @@ struct backend *cpu_plain_backend_open(void)
         .run = plain_run,
         .plan_free = plain_plan_free,
         .health = backend_always_healthy,
+        .figures = backend_no_figures,
+        .peak_gflops = cpu_backend_peak_gflops,
         .close = plain_close,
     };
     struct backend *backend = memory_alloc(sizeof *backend);

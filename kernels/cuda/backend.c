@@ -102,6 +102,15 @@ static enum status cuda_health(struct backend *backend, struct error *err)
     return device_check(&cuda->device, "the last launch", err);
 }
 
+static void cuda_figures(struct backend *backend, struct device_figures *figures)
+{
+    struct cuda_backend *cuda = (struct cuda_backend *)backend;
+    if (cuda->device.health)
+        health_read(cuda->device.health, figures);
+    else
+        backend_no_figures(backend, figures);
+}
+
 static void cuda_close(struct backend *backend)
 {
     struct cuda_backend *cuda = (struct cuda_backend *)backend;
@@ -118,6 +127,8 @@ skinsight_cuda_backend_open(uint32_t interface_version, struct backend **backend
         .run = cuda_run,
         .plan_free = plan_release,
         .health = cuda_health,
+        .figures = cuda_figures,
+        .peak_gflops = backend_no_peak,
         .close = cuda_close,
     };
     *backend = NULL;
@@ -142,13 +153,4 @@ skinsight_cuda_backend_open(uint32_t interface_version, struct backend **backend
     describe_backend(cuda);
     *backend = &cuda->backend;
     return STATUS_OK;
-}
-
-__attribute__((visibility("default"))) bool skinsight_cuda_figures(struct backend *backend,
-                                                                   struct gpu_figures *figures)
-{
-    struct cuda_backend *cuda = (struct cuda_backend *)backend;
-    if (cuda->device.health)
-        health_read(cuda->device.health, figures);
-    return cuda->device.health != NULL;
 }

@@ -127,14 +127,14 @@ void health_close(struct health *health)
     free(health);
 }
 
-void health_read(struct health *health, struct gpu_figures *figures)
+void health_read(struct health *health, struct device_figures *figures)
 {
     const struct nvml *nvml = &health->nvml;
     struct nvml_utilisation utilisation;
     struct nvml_memory memory;
     unsigned value;
     unsigned long long errors;
-    *figures = (struct gpu_figures){-1, -1, -1, -1, -1, -1, -1, -1, -1};
+    backend_no_figures(NULL, figures);
     if (nvml->utilisation(health->device, &utilisation) == 0)
         figures->utilisation_percent = (int)utilisation.gpu;
     if (nvml->memory(health->device, &memory) == 0) {

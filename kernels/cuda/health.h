@@ -9,22 +9,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// A figure the device does not give is -1.
-struct gpu_figures {
-    int utilisation_percent;
-    int64_t memory_used, memory_total; // bytes
-    int temperature_c;
-    int power_mw, power_limit_mw;
-    int clock_mhz, clock_max_mhz;
-    int64_t ecc_uncorrected; // since the driver was loaded
-};
+#include "kernels/backend.h"
 
 struct health;
 
 // pci_bus: "0000:00:1e.0", as cudaDeviceGetPCIBusId writes it. NULL when NVML or the device is missing.
 struct health *health_open(const char *pci_bus);
 void health_close(struct health *health); // NULL is allowed
-void health_read(struct health *health, struct gpu_figures *figures);
+void health_read(struct health *health, struct device_figures *figures);
 // Whether the driver has reported an Xid error or an uncorrectable memory error since health_open, or can't
 // reach the device; writes the reason.
 bool health_fault(struct health *health, char *reason, int reason_size);

@@ -8,28 +8,21 @@
 #define SKINSIGHT_KERNELS_CUDA_PLUGIN_H
 
 #include "kernels/backend.h"
-#include "kernels/cuda/health.h"
 
-#define CUDA_PLUGIN_FILE    "libskinsight_cuda.so"
-#define CUDA_PLUGIN_ENTRY   "skinsight_cuda_backend_open"
-#define CUDA_PLUGIN_FIGURES "skinsight_cuda_figures"
+#define CUDA_PLUGIN_FILE  "libskinsight_cuda.so"
+#define CUDA_PLUGIN_ENTRY "skinsight_cuda_backend_open"
 
-// The library's visible functions. The first: interface_version: BACKEND_INTERFACE_VERSION of the caller;
+// The library's visible function. interface_version: BACKEND_INTERFACE_VERSION of the caller;
 // REJECTED when it is not the library's own, or when driver, GPU or a library is missing: the sentence says
 // which.
 typedef enum status cuda_plugin_entry(uint32_t interface_version, struct backend **backend,
                                       struct error *err);
-
-// The figures of the GPU behind a backend that the library opened; false where NVML is missing. Any thread,
-// one at a time.
-typedef bool cuda_plugin_figures_entry(struct backend *backend, struct gpu_figures *figures);
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 enum status skinsight_cuda_backend_open(uint32_t interface_version, struct backend **backend,
                                         struct error *err);
-bool skinsight_cuda_figures(struct backend *backend, struct gpu_figures *figures);
 #ifdef __cplusplus
 }
 #endif
@@ -40,7 +33,5 @@ bool cuda_driver_is_there(void);
 // In the program: finds and opens the library and lets it open the first GPU. REJECTED: one sentence on what
 // is missing. Any thread.
 enum status cuda_plugin_open(struct backend **backend, struct error *err) MUST_CHECK;
-// The figures of a backend's GPU, for the metrics; false for any other backend, and where NVML is missing.
-bool cuda_plugin_figures(struct backend *backend, struct gpu_figures *figures);
 
 #endif

@@ -43,7 +43,7 @@ static struct backend *open_backend(const char *name)
 }
 
 static struct plan *prepare(struct backend *backend, const struct network *network, enum precision precision,
-                            int max_batch, bool attention)
+                            int max_batch, enum explanation attention)
 {
     struct error err;
     struct plan *plan = NULL;
@@ -114,7 +114,7 @@ static void check_network(struct backend *cuda, struct backend *reference, const
 {
     static const double limits[PRECISION_COUNT] = {1e-4, 5e-3, 3e-2, 4e-2};
     static struct answers expected, found;
-    struct plan *plan = prepare(reference, network, PRECISION_FP32, CHECK_IMAGES, true);
+    struct plan *plan = prepare(reference, network, PRECISION_FP32, CHECK_IMAGES, EXPLAIN_LAST);
     const uint8_t **views = make_views(CHECK_IMAGES, plan->view_size);
     int maps = CHECK_IMAGES * plan->heads * plan->map_height * plan->map_width;
     run(plan, views, CHECK_IMAGES, &expected);
@@ -127,7 +127,7 @@ static void check_network(struct backend *cuda, struct backend *reference, const
             continue;
         snprintf(what, sizeof what, "%.24s %dx%d %s", network->architecture, network->tensors[2].columns,
                  network_map_heads(network), precision_names[precision]);
-        plan = prepare(cuda, network, precision, CHECK_IMAGES, true);
+        plan = prepare(cuda, network, precision, CHECK_IMAGES, EXPLAIN_LAST);
         run(plan, views, CHECK_IMAGES, &found);
         snprintf(text, sizeof text, "%s: logits, of the range", what);
         report(text, worst_share(found.logits, expected.logits, CHECK_IMAGES * CLASSES), limits[precision]);
@@ -142,8 +142,9 @@ static void check_network(struct backend *cuda, struct backend *reference, const
 // NVML comes with the driver, so its figures have to be there.
 static void check_figures(struct backend *cuda)
 {
-    struct gpu_figures figures;
-    bool there = cuda_plugin_figures(cuda, &figures);
+    struct device_figures figures;
+    backend_figures(cuda, &figures);
+    bool there = figures.memory_total >= 0;
     if (there)
         printf("%d %% busy, %lld of %lld MiB, %d C, %d of %d mW, %d of %d MHz, %lld memory errors\n",
                figures.utilisation_percent, (long long)figures.memory_used >> 20,
@@ -177,7 +178,7 @@ static int check(void)
         check_network(cuda, cpu, network);
         network_free(network);
     }
-    must(cuda->ops->health(cuda, &err), &err);
+    must(backend_health(cuda, &err), &err);
     check_figures(cuda);
     backend_close(cpu);
     backend_close(plain);
@@ -232,7 +233,7 @@ static int time_network(int argc, char **argv)
     must(network_build(&network, argv[2], CLASSES, &err), &err);
     struct backend *cuda = open_backend("cuda");
     int64_t begun_us = clock_monotonic_us();
-    struct plan *plan = prepare(cuda, network, precision, largest, false);
+    struct plan *plan = prepare(cuda, network, precision, largest, EXPLAIN_NOTHING);
     printf("%s %s: prepared in %.2f s, %llu MiB of weights, %llu MiB besides\n", argv[2], argv[3],
            1e-6 * (double)(clock_monotonic_us() - begun_us), (unsigned long long)plan->weight_size >> 20,
            (unsigned long long)plan->memory_size >> 20);

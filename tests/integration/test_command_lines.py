@@ -147,6 +147,21 @@ def test_classify_large_map(stack):
            "noise.png" in line["attention_map_error"], f"exit {done.returncode}, line {line}")
 
 
+def test_rollout(stack):
+    """Another map than the last block's, of the same answer; a network without attention has none."""
+    classify = ["worker", "classify", "--backend", "cpu", "--model"]
+    last = json.loads(run(*classify, stack.model(), "--explain", "attention", GOOD[0], check=True).stdout)
+    rolled = json.loads(run(*classify, stack.model(), "--explain", "rollout", GOOD[0], check=True).stdout)
+    plain = json.loads(run(*classify, stack.model(), GOOD[0], check=True).stdout)
+    expect_equal((last["logits"], last["attention"]), (plain["logits"], plain["attention"]), "what is given unasked")
+    expect_equal(rolled["logits"], plain["logits"], "logits with rollout")
+    expect(len(rolled["attention"]) == 196 and rolled["attention"] != last["attention"], "the map of rollout")
+    expect(all(share > 0 for share in rolled["attention"]) and sum(rolled["attention"]) < 1, "shares of the patches")
+    done = run(*classify, stack.model("resnet18"), "--explain", "rollout", GOOD[0])
+    expect_equal((done.returncode, done.stdout), (1, ""), "exit code and output for a convolutional network")
+    expect("resnet18 has no attention to roll out" in done.stderr, f"the sentence: {done.stderr!r}")
+
+
 def test_classify_beyond_numbers(stack):
     """A model whose weights are finite and whose sums are not: an error, and no diagnosis."""
     model = stack.folder / "beyond"
@@ -291,6 +306,23 @@ def test_doctor(stack):
         expect_equal(done.stdout.count("wrong "), 1, f"things wrong with {option} {value}: {done.stdout}")
 
 
+def test_doctor_and_known_answers(stack):
+    """A device, or weights, that give other answers than those known are found before a worker is started."""
+    model = stack.folder / "unlike"
+    shutil.copytree(stack.model(), model)
+    known = json.loads((model / "known_answers.json").read_text())
+    known["answers"][1]["logits"][3] += 1
+    text = json.dumps(known).encode()
+    (model / "known_answers.json").write_bytes(text)
+    manifest = json.loads((model / "manifest.json").read_text())
+    manifest["known_answers"]["sha256"] = hashlib.sha256(text).hexdigest()
+    (model / "manifest.json").write_text(json.dumps(manifest))
+    done = doctor(stack, model=model)
+    expect(re.search(r"wrong model, device .*fails known image 2: logit AK is \S+, known is", done.stdout), done.stdout)
+    done = doctor(stack, model=model, backend="simulated")
+    expect("ok    model, device" in done.stdout, f"the simulated device is compared: {done.stdout!r}")
+
+
 def print_config(stack, *arguments, **env):
     """{name: (value, origin)} of --print-config"""
     done = run("worker", "run", *arguments, "--print-config", env=stack.program_env(**env), check=True)
@@ -357,8 +389,7 @@ def test_submit_without_wait(stack):
 
 
 if __name__ == "__main__":
-    harness.main([test_help_and_version, test_wrong_usage, test_failures, test_classify,
+    harness.main([test_help_and_version, test_wrong_usage, test_failures, test_classify, test_rollout,
                   test_classify_large_map, test_classify_beyond_numbers, test_classify_same_stems,
-                  test_import_beyond_memory,
-                  test_preprocess, test_bench, test_peak_memory, test_configuration, test_doctor,
-                  test_submit_without_wait], "kafka", "redis")
+                  test_import_beyond_memory, test_preprocess, test_bench, test_peak_memory, test_configuration,
+                  test_doctor, test_doctor_and_known_answers, test_submit_without_wait], "kafka", "redis")

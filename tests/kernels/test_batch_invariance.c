@@ -37,7 +37,7 @@ static void run(enum precision precision, int threads, int count, int first, str
     struct backend *backend;
     struct plan *plan;
     assert_int_equal(backend_open(&backend, "cpu", threads, &err), STATUS_OK);
-    struct plan_options options = {.precision = precision, .max_batch = count, .attention = true};
+    struct plan_options options = {.precision = precision, .max_batch = count, .attention = EXPLAIN_LAST};
     assert_int_equal(backend_prepare(backend, network, weights, &options, &plan, &err), STATUS_OK);
     const uint8_t *views[MOST];
     for (int i = 0; i < count; i++)

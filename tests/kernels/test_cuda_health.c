@@ -39,7 +39,7 @@ static struct health *open_health(void)
 static void test_figures(void **state)
 {
     (void)state;
-    struct gpu_figures figures;
+    struct device_figures figures;
     struct health *health = open_health();
     health_read(health, &figures);
     assert_int_equal(figures.utilisation_percent, 97);

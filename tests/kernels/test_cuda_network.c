@@ -42,8 +42,8 @@ static void check_graphs(const struct network *network, enum precision precision
     static struct answers expected, found;
     struct error err = {""};
     struct plan *plan;
-    struct plan_options options = {.precision = precision, .max_batch = IMAGES, .attention = true};
-    answer(open_shim(80), network, precision, true, &expected);
+    struct plan_options options = {.precision = precision, .max_batch = IMAGES, .attention = EXPLAIN_LAST};
+    answer(open_shim(80), network, precision, EXPLAIN_LAST, &expected);
     shim_device.graphs = true;
     struct backend *backend = open_shim(80);
     shim_device.graphs = false;
@@ -89,9 +89,11 @@ static void test_refusals(void **state)
     assert_non_null(strstr(err.message, "interface"));
     assert_null(backend);
     backend = open_shim(75);
-    struct gpu_figures figures;
-    assert_false(skinsight_cuda_figures(backend, &figures)); // the shim has no NVML
-    assert_false(cuda_plugin_figures(backend, &figures));    // and came from no library
+    struct device_figures figures = {0};
+    backend_figures(backend, &figures); // the shim has no NVML
+    assert_true(figures.utilisation_percent == -1 && figures.memory_total == -1 &&
+                figures.ecc_uncorrected == -1);
+    assert_true(backend_peak_gflops(backend, PRECISION_FP32) == 0);
     struct network *network = mini_vit(64, 1);
     struct plan_options options = {.precision = PRECISION_BF16, .max_batch = 1};
     assert_int_equal(prepare(backend, network, options, &plan, &err), STATUS_REJECTED);
@@ -113,7 +115,7 @@ static void test_lost_device(void **state)
 {
     (void)state;
     struct network *network = mini_vit(16, 1);
-    struct plan_options options = {.precision = PRECISION_FP16, .max_batch = 2, .attention = true};
+    struct plan_options options = {.precision = PRECISION_FP16, .max_batch = 2, .attention = EXPLAIN_LAST};
     bool finished = false;
     int lost_running = 0;
     for (long fail_at = 1; !finished; fail_at += 3) {
@@ -132,7 +134,7 @@ static void test_lost_device(void **state)
         if (!finished) {
             assert_int_equal(status, STATUS_FATAL);
             assert_non_null(strstr(err.message, "lost"));
-            assert_int_equal(backend->ops->health(backend, &err), STATUS_FATAL);
+            assert_int_equal(backend_health(backend, &err), STATUS_FATAL);
             if (plan)
                 assert_int_equal(run_views(plan, 0, 1, &answers, &err), STATUS_FATAL);
         }

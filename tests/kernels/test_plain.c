@@ -208,8 +208,8 @@ static void normalising_looks_values_up(void **state)
 }
 
 // A small network of its own: the plan of a real one would take seconds here.
-static struct plan *prepare_tiny(struct backend *backend, enum precision precision, bool attention,
-                                 struct error *err)
+static struct plan *prepare_tiny(struct backend *backend, enum precision precision,
+                                 enum explanation attention, struct error *err)
 {
     struct network *network = NULL;
     assert_int_equal(network_build(&network, "vit_tiny_patch16_224", 8, err), STATUS_OK);
@@ -229,7 +229,7 @@ static void an_image_gives_the_same_bits_in_any_company(void **state)
     (void)state;
     struct error err = {""};
     struct backend *backend = cpu_plain_backend_open();
-    struct plan *plan = prepare_tiny(backend, PRECISION_FP32, false, &err);
+    struct plan *plan = prepare_tiny(backend, PRECISION_FP32, EXPLAIN_NOTHING, &err);
     assert_non_null(plan);
     assert_int_equal(plan->heads, 0);
     uint8_t *black = memory_alloc((size_t)plan->view_size), *noise = memory_alloc((size_t)plan->view_size);
@@ -252,9 +252,29 @@ static void other_precisions_are_refused_by_name(void **state)
     (void)state;
     struct error err = {""};
     struct backend *backend = cpu_plain_backend_open();
-    assert_null(prepare_tiny(backend, PRECISION_BF16, true, &err));
+    assert_null(prepare_tiny(backend, PRECISION_BF16, EXPLAIN_LAST, &err));
     assert_non_null(strstr(err.message, "bf16"));
     backend_close(backend);
+}
+
+static void a_device_says_what_it_knows_of_itself(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"cpu", "simulated"};
+    for (int i = 0; i < 2; i++) {
+        struct error err = {""};
+        struct backend *backend;
+        struct device_figures figures = {0};
+        assert_int_equal(backend_open(&backend, names[i], 1, &err), STATUS_OK);
+        assert_int_equal(backend_health(backend, &err), STATUS_OK);
+        backend_figures(backend, &figures);
+        assert_int_equal(figures.utilisation_percent, -1);
+        assert_int_equal(figures.memory_used, -1);
+        assert_int_equal(figures.ecc_uncorrected, -1);
+        assert_int_equal(backend->simulated, i == 1);
+        assert_int_equal(backend_peak_gflops(backend, PRECISION_FP32) > 0, i == 0);
+        backend_close(backend);
+    }
 }
 
 int main(void)
@@ -263,6 +283,7 @@ int main(void)
         cmocka_unit_test(operations_match_pytorch),
         cmocka_unit_test(normalising_looks_values_up),
         cmocka_unit_test(an_image_gives_the_same_bits_in_any_company),
+        cmocka_unit_test(a_device_says_what_it_knows_of_itself),
         cmocka_unit_test(other_precisions_are_refused_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

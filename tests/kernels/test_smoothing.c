@@ -6,12 +6,15 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
 #include "kernels/backend.h"
 #include "kernels/cpu/cpu_features.h"
+#include "kernels/cpu/plain.h"
 #include "kernels/smoothing.h"
+#include "tests/support/mini_cnn.h"
 #include "tests/support/mini_vit.h"
 #include "tests/support/skip.h"
 
@@ -185,6 +188,67 @@ static void factors_are_as_the_formula_says(void **state)
     network_free(network);
 }
 
+static void show_nothing(void *context, const struct operation *layernorm, const float *row, int columns)
+{
+    (void)context;
+    (void)layernorm;
+    (void)row;
+    (void)columns;
+}
+
+// Takes the backend.
+static enum status prepare_observed(struct backend *backend, struct network *network,
+                                    enum precision precision, struct error *err)
+{
+    const struct row_observer observer = {show_nothing, NULL};
+    const struct plan_options options = {.precision = precision, .max_batch = 1, .observer = &observer};
+    struct weights *weights = weights_new();
+    struct plan *plan = NULL;
+    random_weights_fill(weights, network, 3);
+    enum status status = backend_prepare(backend, network, weights, &options, &plan, err);
+    plan_free(plan);
+    weights_close(weights);
+    network_free(network);
+    backend_close(backend);
+    return status;
+}
+
+static struct backend *open_cpu(void)
+{
+    struct error err = {""};
+    struct backend *backend;
+    assert_int_equal(backend_open(&backend, "cpu", 1, &err), STATUS_OK);
+    return backend;
+}
+
+// Whoever wants to see rows and is shown none would smooth nothing. A network without LayerNorms has none.
+static void rows_that_no_one_would_show_are_refused(void **state)
+{
+    (void)state;
+    struct error err = {""};
+    struct backend *simulated;
+    assert_int_equal(backend_open(&simulated, "simulated", 1, &err), STATUS_OK);
+    assert_int_equal(prepare_observed(simulated, mini_vit(WIDTH, HEADS), PRECISION_FP32, &err),
+                     STATUS_REJECTED);
+    assert_non_null(strstr(err.message, "the rows of a LayerNorm in fp32 can't be seen on simulated"));
+    assert_int_equal(prepare_observed(cpu_plain_backend_open(), mini_vit(WIDTH, HEADS), PRECISION_FP32, &err),
+                     STATUS_REJECTED);
+    assert_non_null(strstr(err.message, "plain loops"));
+    assert_int_equal(prepare_observed(cpu_plain_backend_open(), mini_resnet(), PRECISION_FP32, &err),
+                     STATUS_OK);
+    assert_int_equal(prepare_observed(open_cpu(), mini_resnet(), PRECISION_FP32, &err), STATUS_OK);
+}
+
+static void rows_in_int8_are_refused(void **state)
+{
+    (void)state;
+    struct error err = {""};
+    skip_without(cpu_features_get().avx512vnni, "AVX512_VNNI");
+    assert_int_equal(prepare_observed(open_cpu(), mini_vit(WIDTH, HEADS), PRECISION_INT8, &err),
+                     STATUS_REJECTED);
+    assert_non_null(strstr(err.message, "in int8"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -192,6 +256,8 @@ int main(void)
         cmocka_unit_test(bf16_keeps_its_bits),
         cmocka_unit_test(int8_changes_for_the_better),
         cmocka_unit_test(factors_are_as_the_formula_says),
+        cmocka_unit_test(rows_in_int8_are_refused),
+        cmocka_unit_test(rows_that_no_one_would_show_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

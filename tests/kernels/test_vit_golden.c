@@ -16,6 +16,7 @@
 
 #include "common/memory.h"
 #include "kernels/backend.h"
+#include "kernels/cpu/cpu_features.h"
 #include "kernels/cpu/plain.h"
 #include "kernels/random_weights.h"
 
@@ -105,7 +106,8 @@ static void check_network(struct backend *backend, const char *architecture)
     assert_int_equal(network_build(&network, architecture, CLASSES, &err), STATUS_OK);
     struct weights *weights = weights_new();
     random_weights_fill(weights, network, SEED);
-    struct plan_options options = {.precision = PRECISION_FP32, .max_batch = VIEWS, .attention = true};
+    struct plan_options options = {
+        .precision = PRECISION_FP32, .max_batch = VIEWS, .attention = EXPLAIN_LAST};
     struct plan *plan = NULL;
     if (backend_prepare(backend, network, weights, &options, &plan, &err) != STATUS_OK)
         fail_msg("%s", err.message);
@@ -123,12 +125,22 @@ static void check_network(struct backend *backend, const char *architecture)
     backend_close(backend);
 }
 
-static struct backend *open_cpu(void)
+// With each instruction set that the processor has and fp32 has code for.
+static void check_levels(const char *architecture)
 {
-    struct backend *backend = NULL;
-    struct error err = {""};
-    assert_int_equal(backend_open(&backend, "cpu", 2, &err), STATUS_OK);
-    return backend;
+    static const enum cpu_level levels[] = {CPU_LEVEL_AVX2, CPU_LEVEL_AVX512};
+    const char *class = "";
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
+        struct backend *backend = NULL;
+        struct error err = {""};
+        cpu_features_force(levels[i]);
+        if (strcmp(cpu_features_class(), class) != 0) { // else the processor lacks the level
+            class = cpu_features_class();
+            assert_int_equal(backend_open(&backend, "cpu", 2, &err), STATUS_OK);
+            check_network(backend, architecture);
+        }
+    }
+    cpu_features_force(CPU_LEVEL_BEST);
 }
 
 static void tiny_on_the_plain_executor(void **state)
@@ -140,19 +152,19 @@ static void tiny_on_the_plain_executor(void **state)
 static void tiny_on_the_cpu(void **state)
 {
     (void)state;
-    check_network(open_cpu(), "vit_tiny_patch16_224");
+    check_levels("vit_tiny_patch16_224");
 }
 
 static void small_on_the_cpu(void **state)
 {
     (void)state;
-    check_network(open_cpu(), "vit_small_patch16_224");
+    check_levels("vit_small_patch16_224");
 }
 
 static void base_on_the_cpu(void **state)
 {
     (void)state;
-    check_network(open_cpu(), "vit_base_patch16_224");
+    check_levels("vit_base_patch16_224");
 }
 
 int main(void)

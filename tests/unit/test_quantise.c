@@ -114,7 +114,7 @@ static enum precision open_and_run(const char *directory, const char *precision,
     snprintf(precision_setting, sizeof precision_setting, "precision=%s", precision);
     const char *const settings[] = {model_setting, precision_setting, "backend=cpu", "threads=2"};
     struct config *config = config_new_for_test(PROGRAM_WORKER, settings, 4);
-    if (engine_open(&engine, config, 1, false, &err) != STATUS_OK)
+    if (engine_open(&engine, config, 1, EXPLAIN_NOTHING, &err) != STATUS_OK)
         fail_msg("%s", err.message);
     uint8_t *view = memory_alloc(VIEW_SIZE);
     const uint8_t *views[] = {view};

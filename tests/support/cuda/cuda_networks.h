@@ -62,7 +62,7 @@ static inline enum status run_views(struct plan *plan, int first, int count, str
 
 // Takes the backend.
 static inline void answer(struct backend *backend, const struct network *network, enum precision precision,
-                          bool attention, struct answers *answers)
+                          enum explanation attention, struct answers *answers)
 {
     struct error err = {""};
     struct plan *plan;
@@ -90,14 +90,14 @@ static inline void check_network(const struct network *network, enum precision p
     int values = IMAGES * network_map_heads(network) * network->map_height * network->map_width;
     snprintf(what, sizeof what, "%s, width %d, %s, sm_%d", network->architecture, network->tensors[1].columns,
              precision_names[precision], compute_capability);
-    answer(cpu_plain_backend_open(), network, PRECISION_FP32, true, &expected);
-    answer(open_shim(compute_capability), network, precision, true, &found);
+    answer(cpu_plain_backend_open(), network, PRECISION_FP32, EXPLAIN_LAST, &expected);
+    answer(open_shim(compute_capability), network, precision, EXPLAIN_LAST, &found);
     near(what, found.logits, expected.logits, IMAGES * MINI_CLASSES, tolerances[precision]);
     near("  maps", found.maps, expected.maps, values, tolerances[precision]);
     assert_int_equal(shim_device.allocations, 0);
     if (precision != PRECISION_FP16)
         return; // the map makes no difference to what else is done
-    answer(open_shim(compute_capability), network, precision, false, &found);
+    answer(open_shim(compute_capability), network, precision, EXPLAIN_NOTHING, &found);
     near("  without maps", found.logits, expected.logits, IMAGES * MINI_CLASSES, tolerances[precision]);
     assert_int_equal(shim_device.allocations, 0);
 }
@@ -109,7 +109,7 @@ static inline void check_batch(const struct network *network, enum precision pre
     struct error err = {""};
     struct plan *plan;
     static struct answers all, one;
-    struct plan_options options = {.precision = precision, .max_batch = IMAGES, .attention = true};
+    struct plan_options options = {.precision = precision, .max_batch = IMAGES, .attention = EXPLAIN_LAST};
     assert_int_equal(prepare(backend, network, options, &plan, &err), STATUS_OK);
     size_t map = (size_t)(plan->heads * plan->map_height * plan->map_width);
     ((struct cuda_plan *)plan)->slice = 2; // two slices

@@ -51,14 +51,14 @@ attend() {
     return $result
 }
 
+# Told again and again: what has only just been forked has no group yet, and may lose what it is told before its exec.
 end_child() {
     [ -n "$child" ] || return 0
     [ "$child" != starting ] || child=${!:-}
-    # Its group, or itself when it has not come as far as having one.
-    kill -s TERM -- "-$child" 2>/dev/null || kill -s TERM "$child" 2>/dev/null || return 0
     tries=100
-    while [ $tries -gt 0 ] && kill -s 0 -- "-$child" 2>/dev/null; do
+    while kill -s TERM -- "-$child" 2>/dev/null || kill -s TERM "$child" 2>/dev/null; do
         tries=$((tries - 1))
+        [ $tries -gt 0 ] || break
         sleep 0.1
     done
     kill -s KILL -- "-$child" 2>/dev/null || :

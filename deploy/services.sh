@@ -41,19 +41,21 @@ fail() {
 
 # ---- processes -------------------------------------------------------------------------------------------
 
-# Prints the start time of a living process; nothing for one that is gone or a zombie.
-start_time() {
+# Sets start_time: nothing for a process that is gone or a zombie. An interrupt of the whole group cannot end this half
+# way, as it would end another program or a subshell.
+read_start_time() { # PID
+    start_time=
+    { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
     # The name in brackets may hold spaces: fields are counted after it.
-    stat=$(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null) || return 0
     # shellcheck disable=SC2086
-    set -- $stat
-    [ $# -ge 20 ] || return 0
-    [ "$1" = Z ] || echo "${20}"
+    set -- ${stat##*) }
+    [ $# -lt 20 ] || [ "$1" = Z ] || start_time=${20}
 }
 
 # One that was gone before its start time could be read has none.
 alive() { # PID START-TIME
-    [ -n "$2" ] && [ "$(start_time "$1")" = "$2" ]
+    read_start_time "$1"
+    [ -n "$2" ] && [ "$start_time" = "$2" ]
 }
 
 # Prints "PID START-TIME" of what runs under this name.
@@ -79,7 +81,8 @@ spawn() { # DIR NAME COMMAND...
     mkdir -p "$dir/$name"
     trap 'interrupted=yes' INT TERM HUP
     (cd "$dir/$name" && exec setsid "$@") </dev/null >>"$dir/$name.log" 2>&1 &
-    echo "$name $! $(start_time $!)" >>"$dir/processes"
+    read_start_time $!
+    echo "$name $! $start_time" >>"$dir/processes"
     give_up_if_interrupted "$dir" "$name"
 }
 

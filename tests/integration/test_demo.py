@@ -5,6 +5,7 @@ The first demo makes its model in a cache folder of its own; the others find a s
 works below the test's scratch folder, so a process that was left behind is known by its folder or its command line.
 """
 import contextlib
+import os
 import pathlib
 import re
 import shutil
@@ -27,11 +28,11 @@ DEMO_S = 300
 class Demo:
     """A demo.sh that runs in folder; its standard output is read line by line, and kept in `said`."""
 
-    def __init__(self, stack, folder, cache, *arguments):
+    def __init__(self, stack, folder, cache, *arguments, programs="/usr/bin"):
         self.folder = folder
         folder.mkdir()
-        env = harness.clean_environment(TMPDIR=str(folder), SKINSIGHT_CACHE_DIR=str(cache),
-                                        SKINSIGHT_KAFKA_LIBS=KAFKA, HOME=str(folder / "home"))
+        env = harness.clean_environment(TMPDIR=str(folder), SKINSIGHT_CACHE_DIR=str(cache), HOME=str(folder / "home"),
+                                        SKINSIGHT_KAFKA_LIBS=KAFKA, PATH=f"{programs}:{os.environ['PATH']}")
         self.errors = folder / "errors.log"
         with open(self.errors, "wb") as errors:
             self.process = subprocess.Popen(["sh", DEMO, *arguments], env=env, stdin=subprocess.DEVNULL,
@@ -74,7 +75,7 @@ class Demo:
 
     def check_nothing_runs(self, when):
         wait_until(lambda: not self.left_running(), f"all is ended when {when}", 30)
-        expect_equal(sorted(self.folder.glob("home/*")), [], f"files in the home folder when {when}")
+        expect_equal(sorted(self.folder.glob("home/.cache/skinsight")), [], f"another cache folder when {when}")
 
     def check_answers(self, count):
         """The summary, the warning before and behind it, and a map for each image."""
@@ -149,7 +150,7 @@ def test_keep(stack):
 
 def test_interrupted(stack):
     """Ctrl-C at each step: exit code 130 and nothing runs, nothing half made stays in the cache folder."""
-    for line in ("Building", "Making a ViT", "Starting Kafka", " diagnosis ", "Attention maps"):
+    for line in ("Building", "Making a ViT", "Starting Kafka", " diagnosis "):
         name = "interrupted-" + line.strip().split()[0]
         cache = stack.folder / "unfinished" if line.startswith("Making") else small_cache(stack)
         demo = Demo(stack, stack.folder / name, cache)
@@ -157,6 +158,27 @@ def test_interrupted(stack):
         expect_equal(demo.finish(signal.SIGINT), 130, f"exit code of {name} ({demo.errors.read_text()})")
         demo.check_nothing_runs(name)
         expect_equal(list(cache.glob("models/part.*")), [], f"parts of a model after {name}")
+
+
+# What a shell is told just after its fork is lost when the handlers that it came with take it.
+DEAF_AT_FIRST = f"""#!/bin/sh
+trap '' TERM
+sleep 0.5
+trap - TERM
+exec {shutil.which("setsid")} "$@"
+"""
+
+
+def test_interrupted_at_fork(stack):
+    """A child that does not hear the first signal is told again."""
+    programs = stack.folder / "deaf"
+    programs.mkdir()
+    (programs / "setsid").write_text(DEAF_AT_FIRST)
+    (programs / "setsid").chmod(0o755)
+    demo = Demo(stack, stack.folder / "at-fork", small_cache(stack), programs=programs)
+    demo.read_until("Starting Kafka")
+    expect_equal(demo.finish(signal.SIGINT), 130, f"exit code ({demo.errors.read_text()})")
+    demo.check_nothing_runs("it is interrupted at a fork")
 
 
 def test_closed_pipe(stack):
@@ -176,4 +198,4 @@ if __name__ == "__main__":
         sys.exit(harness.SKIPPED)
     harness.skip_without("dpkg-query", "curl", "mvn")
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell cannot trap a signal that it found ignored
-    harness.main([test_demo, test_keep, test_interrupted, test_closed_pipe])
+    harness.main([test_demo, test_keep, test_interrupted, test_interrupted_at_fork, test_closed_pipe])

@@ -114,7 +114,7 @@ const struct option config_options[] = {
     {"queue_jobs", INTEGER(1, 4096), .initial = "64", .programs = W, .value = "N",
      .help = "jobs waiting in front of a stage at most"},
     {"intake_limit_jobs", INTEGER(1, 65536), .initial = "512", .programs = W, .value = "N",
-     .help = "most jobs in the pipeline; beyond it no further record is taken"},
+     .help = "most jobs in the pipeline, an eighth of them urgent ones only; beyond it no record is taken"},
     {"intake_limit_bytes", INTEGER(MIB, 64 * 1024 * MIB), .initial = "268435456", .programs = W,
      .value = "BYTES",
      .help = "most records and images in the pipeline; beyond it none is taken or loaded, bytes"},

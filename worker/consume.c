@@ -22,7 +22,8 @@ enum {
     PING_MS = 2000,
     SEEK_TIMEOUT_MS = 1000,
     KEY_LIMIT = 64 * 1024, // a prediction is this and a few KiB: far from what a broker refuses
-    ROUTINE_TURN = 5
+    ROUTINE_TURN = 5,
+    URGENT_PLACES = 8 // one in so many is kept for urgent jobs
 };
 
 struct consume {
@@ -225,9 +226,13 @@ static void count_taken(struct worker *worker, struct job *job)
 }
 
 // How many jobs may be in the pipeline, and how many bytes. After deaths few; then one, alone in the process.
-static bool has_room(struct worker *worker)
+// Routine jobs leave places free: those that wait for an object store which is away may be many.
+static bool has_room(struct worker *worker, enum job_topic topic)
 {
-    const int limits[] = {worker->intake_limit_jobs, OFFSETS_WARY_JOBS, 1};
+    int places = worker->intake_limit_jobs;
+    if (topic == TOPIC_ROUTINE)
+        places -= places / URGENT_PLACES;
+    const int limits[] = {places, OFFSETS_WARY_JOBS, 1};
     int unfinished = atomic_load(&worker->unfinished);
     return (unfinished == 0 || worker_has_bytes(worker)) &&
            unfinished < limits[assignment_caution(&worker->assignment)];
@@ -265,7 +270,7 @@ static enum placing place(struct consume *consume, struct job *job)
 {
     struct worker *worker = consume->worker;
     if (!job->taken) {
-        if (!has_room(worker))
+        if (!has_room(worker, job->topic))
             return HOLD;
         enum assignment_take take = assignment_take(&worker->assignment, job);
         if (take == TAKE_NO_ROOM)

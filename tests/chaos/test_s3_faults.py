@@ -176,6 +176,24 @@ def test_inline_jobs_go_past(stack):
         check(fleet, stored)
 
 
+def test_urgent_jobs_go_past_a_full_intake(stack):
+    """Stored images that a hanging server keeps in the pipeline never take all of its places."""
+    with stack.fleet("s3-full", partitions=1, objects="s3://skinsight/s3-full") as fleet:
+        stored = Stored(stack, "s3-full")
+        worker = fleet.start("full", backend="simulated", environment={"SKINSIGHT_SIMULATED_US": "1000,1000"},
+                             s3_endpoint=f"http://127.0.0.1:{stored.proxy.port}", object_timeout_ms=300,
+                             job_budget_ms=60000, intake_limit_jobs=8).wait_ready()
+        stored.proxy.tell("connection every * hang")
+        fleet.write_jobs(list(stored.jobs(12, stored=lambda number: True)))
+        wait_until(lambda: worker.metric("skinsight_unfinished_jobs") == 7, "routine jobs take what is theirs")
+        fleet.write_jobs(list(stored.jobs(4, stored=lambda number: False)), urgent=True)
+        answers = [json.loads(answer.value) for answer in fleet.wait_answers(4, timeout_s=45)]
+        expect(all("prediction" in answer for answer in answers), "an urgent job waited for the store")
+        stored.proxy.tell("clear")
+        fleet.wait_answers(16)
+        check(fleet, stored)
+
+
 def check(fleet, stored):
     """The checker wants each missing map explained, and each map there to be what the answer says."""
     wanted = chaos.wanted_logits(range(stored.number))
@@ -187,4 +205,4 @@ def check(fleet, stored):
 
 
 if __name__ == "__main__":
-    chaos.main([test_s3_faults, test_inline_jobs_go_past], "kafka", "s3")
+    chaos.main([test_s3_faults, test_inline_jobs_go_past, test_urgent_jobs_go_past_a_full_intake], "kafka", "s3")

@@ -131,18 +131,16 @@ static void set_default_name(const char *architecture, char name[MODEL_TEXT_SIZE
             *at = '-';
 }
 
-// The "1.2.3" of "vit-base-v1.2.3" and "vit-base-v1.2.3-untrained"; REJECTED where there is none.
-static enum status set_version(struct manifest *manifest, struct error *err)
+// The "1.2.3" of "vit-base-v1.2.3" and "vit-base-v1.2.3-untrained"; 0.1.0 for a name without one.
+static void set_version(struct manifest *manifest)
 {
     for (const char *at = manifest->model_version; (at = strstr(at, "-v")); at++) {
         int length = (int)strcspn(at + 2, "-");
         snprintf(manifest->version, sizeof manifest->version, "%.*s", length, at + 2);
         if (model_is_version(manifest->version))
-            return STATUS_OK;
+            return;
     }
-    return error_set(err, STATUS_REJECTED,
-                     "model_version '%s' names no version; -vMAJOR.MINOR.PATCH is missing, as in '%s-v0.1.0'",
-                     manifest->model_version, manifest->name);
+    strcpy(manifest->version, "0.1.0");
 }
 
 // name, model_version and the version in it.
@@ -163,7 +161,8 @@ static enum status set_names(const struct import_options *options, struct manife
     if (length >= (int)sizeof manifest->model_version || !model_is_token(manifest->name) ||
         !model_is_token(manifest->model_version))
         return error_set(err, STATUS_REJECTED, "a model's name and version are 1 to 64 of [A-Za-z0-9_.-]");
-    return set_version(manifest, err);
+    set_version(manifest);
+    return STATUS_OK;
 }
 
 static void fill_manifest(const struct network *network, bool trained, struct manifest *manifest)

@@ -19,7 +19,7 @@ struct import_options {
     const char *weights;       // file; NULL: random weights of the seed
     const char *directory;     // to make; may exist, but not as a model
     const char *name;          // NULL or empty: from the architecture, "vit-base"
-    const char *model_version; // NULL or empty: "<name>-v0.1.0"; its -vX.Y.Z gives the version
+    const char *model_version; // NULL or empty: "<name>-v0.1.0"; its -vX.Y.Z gives the version, else 0.1.0
     uint64_t seed;             // of the fresh head, or of everything
 };
 

@@ -155,9 +155,10 @@ static enum status save_weights(const char *directory, struct manifest *manifest
 }
 
 // Makes the directory, which may be there already but not as a model.
-static enum status make_directory(const char *directory, struct error *err)
+static enum status make_directory(const char *directory, bool *made, struct error *err)
 {
-    if (mkdir(directory, 0777) != 0 && errno != EEXIST)
+    *made = mkdir(directory, 0777) == 0;
+    if (!*made && errno != EEXIST)
         return error_set(err, STATUS_FATAL, "%s can't be made: %s", directory, strerror(errno));
     struct stat info;
     char *path = memory_format("%s/%s", directory, MODEL_MANIFEST);
@@ -194,7 +195,8 @@ enum status model_save(const char *directory, struct manifest *manifest, const s
                        const struct known_answers *known, struct error *err)
 {
     assert(model_is_token(manifest->weights_file) && manifest->weights_file[0] != '.');
-    enum status status = make_directory(directory, err);
+    bool made;
+    enum status status = make_directory(directory, &made, err);
     if (status == STATUS_OK)
         status = save_weights(directory, manifest, weights, err);
     if (status == STATUS_OK)
@@ -205,5 +207,7 @@ enum status model_save(const char *directory, struct manifest *manifest, const s
         status = write_manifest(directory, manifest, err);
     if (status == STATUS_OK)
         sync_directory(directory);
+    else if (made)
+        rmdir(directory); // where nothing could be written into it
     return status;
 }

@@ -14,12 +14,11 @@
 struct architecture {
     // Gets the network with its name, image size, classes and normalisation set.
     void (*build)(struct network *network);
-    int image_size; // what it was made for
     int least_size;
     int size_step; // sizes are multiples of it
 };
 
-enum { MAX_CLASSES = 100000, MAX_IMAGE_SIZE = 1024 };
+enum { MAX_CLASSES = 100000, IMAGE_SIZE = 224, MAX_IMAGE_SIZE = 1024 };
 
 // names[i] belongs to architectures[i].
 static const char *const names[] = {"vit_tiny_patch16_224",
@@ -30,8 +29,8 @@ static const char *const names[] = {"vit_tiny_patch16_224",
                                     "efficientnet_b4",
                                     NULL};
 static const struct architecture architectures[] = {
-    {vit_build, 224, 16, 16}, {vit_build, 224, 16, 16},   {vit_build, 224, 16, 16},
-    {vit_build, 224, 16, 16}, {resnet_build, 224, 32, 1}, {efficientnet_build, 320, 32, 1},
+    {vit_build, 16, 16}, {vit_build, 16, 16},   {vit_build, 16, 16},
+    {vit_build, 16, 16}, {resnet_build, 32, 1}, {efficientnet_build, 32, 1},
 };
 enum { ARCHITECTURE_COUNT = sizeof architectures / sizeof architectures[0] };
 _Static_assert(ARCHITECTURE_COUNT == sizeof names / sizeof names[0] - 1, "an entry for each name");
@@ -67,12 +66,10 @@ static enum status build(struct network **result, int index, int image_size, int
                          MAX_CLASSES);
     if (image_size < architecture->least_size || image_size > MAX_IMAGE_SIZE ||
         image_size % architecture->size_step != 0)
-        return error_set(
-            err, STATUS_REJECTED,
-            "%s can't take images of %d x %d: a side must be a multiple of %d from %d to %d, and "
-            "%d is what it was made for",
-            names[index], image_size, image_size, architecture->size_step, architecture->least_size,
-            MAX_IMAGE_SIZE, architecture->image_size);
+        return error_set(err, STATUS_REJECTED,
+                         "%s can't take images of %d x %d: a side must be a multiple of %d from %d to %d",
+                         names[index], image_size, image_size, architecture->size_step,
+                         architecture->least_size, MAX_IMAGE_SIZE);
     struct network *network = memory_alloc(sizeof *network);
     snprintf(network->architecture, sizeof network->architecture, "%s", names[index]);
     network->image_size = image_size;
@@ -97,7 +94,7 @@ enum status network_build(struct network **result, const char *architecture, int
 {
     *result = NULL;
     int index = find_architecture(architecture, err);
-    return index < 0 ? STATUS_REJECTED : build(result, index, architectures[index].image_size, classes, err);
+    return index < 0 ? STATUS_REJECTED : build(result, index, IMAGE_SIZE, classes, err);
 }
 
 void network_free(struct network *network)

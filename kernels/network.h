@@ -78,8 +78,8 @@ struct network {
     int map_height, map_width; // of the explanation: 14 x 14 for patch 16 at 224
 };
 
-// The network of an architecture name ("vit_base_patch16_224") with the given head, for images of the size it
-// was made for, or of another. Free with network_free. REJECTED lists the names known, or the sizes it can
+// The network of an architecture name ("vit_base_patch16_224") with the given head, for images of 224 x 224
+// or of another size. Free with network_free. REJECTED lists the names known, or the sizes it can
 // take.
 enum status network_build(struct network **network, const char *architecture, int classes,
                           struct error *err) MUST_CHECK;

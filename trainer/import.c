@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/lesion.h"
 #include "common/memory.h"
@@ -12,6 +13,7 @@
 #include "kernels/network.h"
 #include "kernels/random_weights.h"
 
+#define WEIGHTS_FILE "model.safetensors"
 enum { RESIZE_MARGIN = 32 }; // resize is image size + 32
 
 // Counters that training leaves in a file and inference has no use for.
@@ -175,7 +177,7 @@ static void fill_manifest(const struct network *network, bool trained, struct ma
     memcpy(manifest->preprocessing.mean, network->mean, sizeof network->mean);
     memcpy(manifest->preprocessing.std, network->std, sizeof network->std);
     manifest->temperature = 1;
-    strcpy(manifest->weights_file, "model.safetensors");
+    strcpy(manifest->weights_file, WEIGHTS_FILE);
     strcpy(manifest->licence, "not stated");
     manifest->trained = trained;
 }
@@ -186,6 +188,21 @@ static enum status build_network(const struct import_options *options, struct ne
     if (options->image_size == 0)
         return network_build(network, options->architecture, LESION_CLASSES, err);
     return network_build_sized(network, options->architecture, options->image_size, LESION_CLASSES, err);
+}
+
+// The model's own file would take the place of the one it is made of.
+static enum status check_target(const struct import_options *options, struct error *err)
+{
+    struct stat source, target;
+    if (!options->weights)
+        return STATUS_OK;
+    char *path = memory_format("%s/%s", options->directory, WEIGHTS_FILE);
+    bool same = stat(options->weights, &source) == 0 && stat(path, &target) == 0 &&
+                source.st_dev == target.st_dev && source.st_ino == target.st_ino;
+    free(path);
+    return same ? error_set(err, STATUS_REJECTED, "%s would be overwritten: name another directory",
+                            options->weights)
+                : STATUS_OK;
 }
 
 enum status import_model(const struct import_options *options, struct import_result *result,
@@ -199,6 +216,8 @@ enum status import_model(const struct import_options *options, struct import_res
     enum status status = build_network(options, &network, err);
     if (status == STATUS_OK)
         status = set_names(options, &manifest, err);
+    if (status == STATUS_OK)
+        status = check_target(options, err);
     if (status != STATUS_OK)
         goto done;
     if (options->weights)
@@ -206,10 +225,14 @@ enum status import_model(const struct import_options *options, struct import_res
     else
         random_weights_fill(weights, network, options->seed);
     known_answers_init(&known);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
         status = known_answers_compute(&known, network, weights, err);
+        if (status != STATUS_OK && options->weights)
+            error_prefix(err, "%s", options->weights);
+    }
     if (status != STATUS_OK)
         goto done;
+    result->blind = memcmp(known.logits[0], known.logits[1], sizeof known.logits[0]) == 0;
     fill_manifest(network, result->trained, &manifest);
     snprintf(result->model_version, sizeof result->model_version, "%s", manifest.model_version);
     status = model_save(options->directory, &manifest, weights, &known, err);

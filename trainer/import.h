@@ -15,7 +15,7 @@
 
 struct import_options {
     const char *architecture;
-    int image_size;            // 0: what the architecture was made for
+    int image_size;            // 0: 224
     const char *weights;       // file; NULL: random weights of the seed
     const char *directory;     // to make; may exist, but not as a model
     const char *name;          // NULL or empty: from the architecture, "vit-base"
@@ -27,6 +27,7 @@ struct import_result {
     char model_version[65];
     bool trained;      // the head of the file was kept
     int64_t head_rows; // rows of the head that was replaced; 0: there was none
+    bool blind;        // the first known images have the same answer: the weights may be damaged
 };
 
 // REJECTED names the tensor or option that does not fit; nothing is written then.

@@ -33,7 +33,7 @@ const struct option import_flags[] = {
      .min = 0,
      .max = IMAGE_SIZE_MAX,
      .value = "N",
-     .help = "side of the images in pixels; 0: what the architecture was made for"},
+     .help = "side of the images in pixels; 0: 224"},
     {.name = "out", .type = OPTION_TEXT, .initial = "", .value = "DIR", .help = "model directory to make"},
     {.name = "seed",
      .type = OPTION_INTEGER,
@@ -98,6 +98,9 @@ int import_command(struct config *config)
         return EXIT_FAILED;
     }
     say_what_is_untrained(&options, &result);
+    if (result.blind)
+        fprintf(stderr, "%s: two different images get the same answer: the weights may be damaged\n",
+                program);
     printf("%s: model %s\n", options.directory, result.model_version);
     return EXIT_DONE;
 }

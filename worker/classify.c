@@ -20,9 +20,7 @@ const struct option classify_flags[] = {
     {"attention", OPTION_TEXT, .initial = "", .max = 1023, .value = "DIR",
      .help = "folder for the attention maps, <stem>.png each"},
     {"explain", OPTION_CHOICE, .initial = "attention", .choices = "attention|rollout", .value = "MAP",
-     .help =
-         "what the map shows: the last block's attention, mean of the heads (a class-activation map for a "
-         "convolutional network), or attention rolled out over all blocks (transformers on the CPU)"},
+     .help = "what the map shows: the last block's attention, or attention rolled out over all"},
     {.name = NULL},
 };
 

@@ -53,9 +53,12 @@ static void sizes_are_the_published_ones(void **state)
                      {"vit_base_patch16_224", 86567656, 17.58e9},
                      {"vit_large_patch16_224", 304326632, 61.60e9},
                      {"resnet18", 11689512, 1.82e9},
-                     {"efficientnet_b4", 19341616, 3.13e9}}; // at 320 x 320
+                     {"efficientnet_b4", 19341616, 3.13e9}};
     for (size_t i = 0; i < sizeof published / sizeof published[0]; i++) {
-        struct network *network = build(published[i].name, 1000);
+        struct error err = {""};
+        struct network *network = NULL;
+        int size = strcmp(published[i].name, "efficientnet_b4") == 0 ? 320 : 224;
+        assert_int_equal(network_build_sized(&network, published[i].name, size, 1000, &err), STATUS_OK);
         assert_true(parameter_count(network) == published[i].parameters);
         double ratio = network_flops(network) / 2 / published[i].multiply_adds;
         assert_true(ratio > 0.975 && ratio < 1); // theirs count norms and activations as well
@@ -128,7 +131,7 @@ static void check_size(const char *architecture, int image_size, int map_side)
         assert_int_equal(status, STATUS_REJECTED);
         assert_null(network);
         assert_non_null(strstr(err.message, architecture));
-        assert_non_null(strstr(err.message, "it was made for"));
+        assert_non_null(strstr(err.message, "a side must be a multiple of"));
     }
     network_free(network);
 }

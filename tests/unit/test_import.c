@@ -366,9 +366,33 @@ static void names_that_do_not_fit_are_refused(void **state)
     assert_int_not_equal(access(model_path, F_OK), 0);
 }
 
+static void its_own_source_is_not_overwritten(void **state)
+{
+    (void)state;
+    struct error err = {""};
+    struct import_result result;
+    char own[sizeof model_path + 32];
+    snprintf(own, sizeof own, "%s/model.safetensors", model_path);
+    remove_model();
+    write_source(1000, NULL);
+    assert_int_equal(mkdir(model_path, 0700), 0);
+    assert_int_equal(link(source_path, own), 0);
+    struct import_options options = {
+        .architecture = "vit_tiny_patch16_224", .weights = own, .directory = model_path};
+    assert_int_equal(import_model(&options, &result, &err), STATUS_REJECTED);
+    assert_non_null(strstr(err.message, "would be overwritten"));
+    struct weights *kept = NULL;
+    assert_int_equal(weights_open(&kept, own, &err), STATUS_OK);
+    assert_int_equal(weights_find(kept, "head.weight")->shape[0], 1000);
+    weights_close(kept);
+    assert_int_equal(unlink(own), 0);
+    remove_model();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(its_own_source_is_not_overwritten),
         cmocka_unit_test(a_head_of_eight_rows_is_kept),
         cmocka_unit_test(convolutional_networks_are_imported_at_any_size),
         cmocka_unit_test(positions_are_interpolated_to_the_image_size),

@@ -58,6 +58,8 @@ def killed_before_publishing(stack, fleet, environment):
     last = fleet.jobs()[-1].offset
     wait_until(lambda: last in {answer["provenance"]["source"]["offset"] for answer in chaos.answers_of(fleet)},
                "the job after it is answered")
+    if not environment:  # jobs overtake each other
+        chaos.wait_all(fleet, None, 3, 60)
     return 3
 
 

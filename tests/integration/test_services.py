@@ -139,8 +139,8 @@ def test_joining(stack):
         wait_until(lambda: second.get("/readyz") == (503, "joining the consumer group\n"), "the second one joins")
         first.process.send_signal(signal.SIGCONT)
         second.wait_ready()
-        partitions = [worker.metric("skinsight_assigned_partitions") for worker in (first, second)]
-        expect_equal(partitions, [4, 4], "partitions")
+        wait_until(lambda: [worker.metric("skinsight_assigned_partitions") for worker in (first, second)] == [4, 4],
+                   "each has its share")
 
 
 def test_broker_away(stack):

@@ -8,17 +8,16 @@
 
 #include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "common/processors.h"
+#include "tests/support/process.h"
 
-static char root[] = "/tmp/skinsight-processors-XXXXXX";
+static char root[SCRATCH_SIZE];
 
 static void write_quota(const char *group, const char *text)
 {
-    char path[256];
+    char path[SCRATCH_SIZE + 32];
     snprintf(path, sizeof path, "%s%s", root, group);
     mkdir(path, 0700);
     snprintf(path, sizeof path, "%s%s/cpu.max", root, group);
@@ -28,22 +27,9 @@ static void write_quota(const char *group, const char *text)
     assert_int_equal(fclose(file), 0);
 }
 
-static void remove_groups(void)
-{
-    static const char *const groups[] = {"/a/b", "/a", ""};
-    for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++) {
-        char path[256];
-        snprintf(path, sizeof path, "%s%s/cpu.max", root, groups[i]);
-        unlink(path);
-        snprintf(path, sizeof path, "%s%s", root, groups[i]);
-        assert_int_equal(rmdir(path), 0);
-    }
-}
-
 static void test_quotas(void **state)
 {
     (void)state;
-    assert_non_null(mkdtemp(root));
     assert_int_equal(processors_granted(root, "/"), 0); // no files at all
     write_quota("/a", "max 100000\n");
     write_quota("/a/b", "250000 100000\n");
@@ -68,7 +54,6 @@ static void test_texts_that_grant_nothing(void **state)
     }
     write_quota("", "9223372036854775807 1\n");
     assert_true(processors_granted(root, "/") > 1000000);
-    remove_groups();
 }
 
 static void test_affinity(void **state)
@@ -87,6 +72,20 @@ static void test_affinity(void **state)
     assert_in_range(processors_usable(), 1, CPU_COUNT(&before));
 }
 
+static int make_root(void **state)
+{
+    (void)state;
+    scratch_make(root);
+    return 0;
+}
+
+static int remove_root(void **state)
+{
+    (void)state;
+    scratch_remove(root);
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -94,5 +93,5 @@ int main(void)
         cmocka_unit_test(test_texts_that_grant_nothing),
         cmocka_unit_test(test_affinity),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_root, remove_root);
 }

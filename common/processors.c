@@ -49,8 +49,7 @@ int processors_granted(const char *root, const char *group)
 
 int processors_usable(void)
 {
-    static const char version2[] =
-        "0::"; // of a system that has no other: where both are mixed, quotas are not here
+    static const char version2[] = "0::"; // the first line, where there is no other version
     cpu_set_t set;
     int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
     char line[PATH_MAX];

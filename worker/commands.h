@@ -7,7 +7,7 @@
 int run_command(struct config *config); // worker/run.c
 
 extern const struct option classify_flags[];
-enum status classify_check(const struct config *config, struct error *err) MUST_CHECK; // before it, as below
+enum status classify_check(const struct config *config, struct error *err) MUST_CHECK; // the command's check
 int classify_command(struct config *config);
 
 extern const struct option preprocess_flags[];

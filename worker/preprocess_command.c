@@ -17,7 +17,7 @@ const struct option preprocess_flags[] = {
     {.name = NULL},
 };
 
-// Without a model: what import writes for architectures of 224 pixels.
+// Without a model: what import writes where no other size was asked for.
 static const struct preprocessing preprocessing_v1 = {.version = "v1",
                                                       .resize = 256,
                                                       .crop = 224,

@@ -29,8 +29,8 @@ static enum status fit_to_log(struct worker *worker, rd_kafka_topic_partition_t 
             err, STATUS_RETRY,
             "%s partition %d ends at offset %lld, but records before %lld are committed as answered: the "
             "broker has not read all of its log yet, or has lost the end; if that is lost, stop all workers, "
-            "set "
-            "the group's offset to %lld with empty metadata, start them: records in between get no answer",
+            "set the group's offset to %lld with empty metadata, start them: records in between get no "
+            "answer",
             entry->topic, entry->partition, (long long)high, (long long)offsets->next, (long long)safe);
     }
     entry->offset = offsets->first;

@@ -153,15 +153,21 @@ def test_s3_faults(stack):
         check(fleet, stored)
 
 
+def hang(stack, fleet, **options):
+    """The server hangs, and twelve jobs whose images lie there are on their way; the worker and their maker."""
+    stored = Stored(stack, fleet.name)
+    worker = fleet.start("waiting", backend="simulated", environment={"SKINSIGHT_SIMULATED_US": "1000,1000"},
+                         s3_endpoint=f"http://127.0.0.1:{stored.proxy.port}", object_timeout_ms=300,
+                         job_budget_ms=60000, **options).wait_ready()
+    stored.proxy.tell("connection every * hang")
+    fleet.write_jobs(list(stored.jobs(12, stored=lambda number: True)))
+    return worker, stored
+
+
 def test_inline_jobs_go_past(stack):
     """More stored images than threads to load them, and a server that hangs: jobs without are answered meanwhile."""
     with stack.fleet("s3-hangs", partitions=1, objects="s3://skinsight/s3-hangs") as fleet:
-        stored = Stored(stack, "s3-hangs")
-        worker = fleet.start("past", backend="simulated", environment={"SKINSIGHT_SIMULATED_US": "1000,1000"},
-                             s3_endpoint=f"http://127.0.0.1:{stored.proxy.port}", object_timeout_ms=300,
-                             job_budget_ms=60000).wait_ready()
-        stored.proxy.tell("connection every * hang")
-        fleet.write_jobs(list(stored.jobs(12, stored=lambda number: True)))
+        worker, stored = hang(stack, fleet)
         wait_until(lambda: worker.metric("skinsight_object_retries_total", 'call="read"') >= 4, "every thread waits")
         for urgent in (True, False):
             fleet.write_jobs(list(stored.jobs(4, stored=lambda number: False)), urgent=urgent)
@@ -179,12 +185,7 @@ def test_inline_jobs_go_past(stack):
 def test_urgent_jobs_go_past_a_full_intake(stack):
     """Stored images that a hanging server keeps in the pipeline never take all of its places."""
     with stack.fleet("s3-full", partitions=1, objects="s3://skinsight/s3-full") as fleet:
-        stored = Stored(stack, "s3-full")
-        worker = fleet.start("full", backend="simulated", environment={"SKINSIGHT_SIMULATED_US": "1000,1000"},
-                             s3_endpoint=f"http://127.0.0.1:{stored.proxy.port}", object_timeout_ms=300,
-                             job_budget_ms=60000, intake_limit_jobs=8).wait_ready()
-        stored.proxy.tell("connection every * hang")
-        fleet.write_jobs(list(stored.jobs(12, stored=lambda number: True)))
+        worker, stored = hang(stack, fleet, intake_limit_jobs=8)
         wait_until(lambda: worker.metric("skinsight_unfinished_jobs") == 7, "routine jobs take what is theirs")
         fleet.write_jobs(list(stored.jobs(4, stored=lambda number: False)), urgent=True)
         answers = [json.loads(answer.value) for answer in fleet.wait_answers(4, timeout_s=45)]

@@ -31,10 +31,4 @@ enum status publisher_mark(struct publisher *publisher, bool running, struct err
 // Drops every answer: the partitions are lost.
 void publisher_drop(struct publisher *publisher);
 
-// The committed offset and metadata of a partition; who takes them for true remembers them. RETRY when no
-// broker answers, or with what lies behind what is remembered; FATAL (and worker_fail) where the metadata
-// can't be read.
-enum status publisher_read_committed(struct worker *worker, enum job_topic topic, int32_t partition,
-                                     struct offsets *offsets, bool *found, struct error *err) MUST_CHECK;
-
 #endif

@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/shutdown.h"
+#include "worker/committed.h"
 #include "worker/publisher.h"
 
 enum { TRIES = 3, PAUSE_MS = 200, HANDOVER_MS = 2000, HANDOVER_POLL_MS = 1 };
@@ -50,7 +51,7 @@ static bool read_offsets(struct worker *worker, rd_kafka_topic_partition_t *entr
         struct error err;
         bool found = false;
         enum status status =
-            publisher_read_committed(worker, place->topic, place->partition, &place->offsets, &found, &err);
+            committed_read(worker, place->topic, place->partition, &place->offsets, &found, &err);
         if (status == STATUS_OK)
             status = fit_to_log(worker, entry, found, &place->offsets, &err);
         if (status == STATUS_OK && found)
@@ -93,6 +94,7 @@ void rebalance_assign(struct worker *worker, rd_kafka_t *consumer,
     struct assignment *assignment = &worker->assignment;
     pthread_mutex_lock(&assignment->rebalance);
     assignment_clear(assignment);
+    blocked_clear(&worker->blocked);
     for (int i = 0; i < partitions->cnt; i++) {
         rd_kafka_topic_partition_t *entry = &partitions->elems[i];
         struct committed place = {.topic = job_topic_of(worker, entry->topic), .partition = entry->partition};
@@ -164,6 +166,7 @@ void rebalance_revoke(struct worker *worker, rd_kafka_t *consumer)
         publisher_drop(worker->publisher);
     }
     assignment_clear(assignment);
+    blocked_clear(&worker->blocked);
     metrics_set(METRIC_PARTITIONS, 0, 0);
     rd_kafka_assign(consumer, NULL);
     pthread_mutex_unlock(&assignment->rebalance);

@@ -65,6 +65,7 @@ static void replace(struct worker *worker, rd_kafka_t *next)
     if (assignment_count(&worker->assignment) > 0)
         publisher_drop(worker->publisher);
     assignment_clear(&worker->assignment);
+    blocked_clear(&worker->blocked);
     metrics_set(METRIC_PARTITIONS, 0, 0);
     rd_kafka_destroy(worker->consumer);
     worker->consumer = next;

@@ -104,6 +104,7 @@ enum status worker_open(struct worker *worker, const struct config *config, stru
     memset(worker, 0, sizeof *worker);
     read_settings(worker, config);
     assignment_init(&worker->assignment);
+    blocked_init(&worker->blocked);
     pthread_mutex_init(&worker->waiting_lock, NULL);
     flights_init(&worker->flights);
     unproven_init(&worker->unproven);
@@ -132,6 +133,7 @@ void worker_close(struct worker *worker)
     flights_release(&worker->flights);
     unproven_release(&worker->unproven);
     pthread_mutex_destroy(&worker->waiting_lock);
+    blocked_release(&worker->blocked);
     assignment_release(&worker->assignment);
 }
 

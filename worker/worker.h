@@ -11,6 +11,7 @@
 #include "common/queue.h"
 #include "common/redis.h"
 #include "worker/assignment.h"
+#include "worker/blocked.h"
 #include "worker/engine.h"
 #include "worker/flights.h"
 #include "worker/job.h"
@@ -75,6 +76,7 @@ struct worker {
     int64_t transaction_timeout_ms;
 
     struct assignment assignment;
+    struct blocked blocked;      // the partitions of it that are not read for now
     struct publisher *publisher; // used only with assignment.rebalance held
     rd_kafka_t *consumer;        // whose group offsets are committed for; changes with rebalance held
     struct consume *consume;     // the consume thread's

@@ -161,7 +161,8 @@ enum status kafka_topics_describe(rd_kafka_t *client, struct kafka_topic *topics
 static rd_kafka_NewTopic_t *new_topic(const struct kafka_topic *topic)
 {
     char text[256];
-    rd_kafka_NewTopic_t *made = rd_kafka_NewTopic_new(topic->name, topic->partitions, -1, text, sizeof text);
+    rd_kafka_NewTopic_t *made = rd_kafka_NewTopic_new(
+        topic->name, topic->partitions, topic->replicas ? topic->replicas : -1, text, sizeof text);
     for (int i = 0; made && topic->settings[i]; i += 2)
         rd_kafka_NewTopic_set_config(made, topic->settings[i], topic->settings[i + 1]);
     return made;

@@ -59,6 +59,7 @@ enum status kafka_ping(rd_kafka_t *client, const char *brokers, int64_t timeout_
 struct kafka_topic {
     const char *name;
     int partitions;          // wanted on creation; -1 described as absent
+    int replicas;            // wanted on creation; 0: as the brokers are set
     const char *settings[6]; // name, value, name, value, ..., NULL
 };
 

@@ -8,6 +8,9 @@
 #                                            start it and wait until it answers; started again in the same
 #                                            folder it has the same port and the same data
 #   services.sh kill-kafka | kill-redis | kill-s3 DIR      kill -9, the data stay
+#   services.sh start-kafka DIR COUNT        Kafka with COUNT brokers, each of which has all topics
+#   services.sh start-broker | kill-broker | stop-broker | pause-broker | continue-broker DIR NUMBER
+#                                            one of them, counted from 1: start it again, kill -9, TERM, STOP, CONT
 #   services.sh run DIR NAME COMMAND...      start any program the same way, not waiting for it
 #   services.sh pid DIR NAME                 print the pid of what runs under that name, exit 1 if nothing does
 #   services.sh free-port                    print a port nobody uses
@@ -132,7 +135,9 @@ stop_all() { # DIR; one that cannot be ended does not keep the others
     sed '1!G;h;$!d' "$1/processes" | (
         result=0
         while read -r name _; do
-            (end_process "$1" "$name" TERM) || result=1
+            signal=TERM
+            case $name in kafka*) ! several_brokers "$1" || signal=KILL ;; esac # the last one can hand over to nobody
+            (end_process "$1" "$name" "$signal") || result=1
         done
         exit $result
     )
@@ -217,17 +222,36 @@ END
     set_env "$1" "KAFKA_PROXIED=127.0.0.1:$proxied_port"
 }
 
-configure_kafka() { # DIR NAME TEMPLATE
+# The first broker is called kafka, the others kafka-2, kafka-3, ...
+broker_name() { # NUMBER
+    if [ "$1" = 1 ]; then echo kafka; else echo "kafka-$1"; fi
+}
+
+several_brokers() { # DIR
+    [ -d "$1/kafka-2" ]
+}
+
+configure_kafka() { # DIR NAME TEMPLATE NODE COUNT: of several brokers one may be missing
     mkdir -p "$1/$2"
     data=$(printf '%s' "$1/$2/data" | sed 's/[&|\\]/\\&/g') # as sed has to be told a text
-    sed -e "s|@PORT@|$(port_of "$1" kafka)|g" -e "s|@CONTROLLER_PORT@|$(port_of "$1" kafka-controller)|g" \
+    if [ "$5" = 1 ]; then in_sync=1 hand_over=false; else in_sync=2 hand_over=true; fi
+    sed -e "s|@PORT@|$(port_of "$1" "$2")|g" -e "s|@CONTROLLER_PORT@|$(port_of "$1" kafka-controller)|g" \
+        -e "s|@NODE@|$4|g" -e "s|@REPLICAS@|$5|g" -e "s|@IN_SYNC@|$in_sync|g" -e "s|@HAND_OVER@|$hand_over|g" \
         -e "s|@DATA@|$data|g" "$here/kafka/$3" >"$1/$2/server.properties"
 }
 
-format_kafka() { # DIR NAME HOW
-    [ ! -f "$1/$2/data/meta.properties" ] || return 0
-    run_kafka_tool "$1" "$2" kafka.tools.StorageTool format "$3" -t AAAAAAAAAAAAAAAAAAAAAQ \
-        -c "$1/$2/server.properties" || fail "Kafka could not format its folder; see $1/$2.log"
+format_controller() { # DIR
+    [ ! -f "$1/kafka-controller/data/meta.properties" ] || return 0
+    run_kafka_tool "$1" kafka-controller kafka.tools.StorageTool format --standalone -t $cluster_id \
+        -c "$1/kafka-controller/server.properties" || fail "Kafka could not format its folder; see $1/kafka-controller.log"
+}
+
+# What the tool would write; the broker adds the folder's own id.
+format_broker() { # DIR NUMBER
+    meta=$1/$(broker_name "$2")/data/meta.properties
+    [ ! -f "$meta" ] || return 0
+    mkdir -p "${meta%/*}"
+    printf '%s\n' version=1 cluster.id=$cluster_id node.id=$(($2 + 1)) >"$meta"
 }
 
 spawn_kafka() { # DIR NAME MEGABYTES
@@ -236,38 +260,69 @@ spawn_kafka() { # DIR NAME MEGABYTES
         kafka.Kafka "$1/$2/server.properties"
 }
 
-# Two processes, as in any real cluster. A node that is broker and controller at once begins again with what it
-# knew before it was killed, works as the leader that it no longer is, and may drop the end of a transaction
-# that it has told its client is committed.
-start_kafka() { # DIR
+cluster_id=AAAAAAAAAAAAAAAAAAAAAQ
+java_options="-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+java_log_option=-Dlog4j2.configurationFile=$here/kafka/log4j2.properties
+
+# Controller and brokers are processes of their own, as in any real cluster. A node that is broker and controller at
+# once begins again with what it knew before it was killed, works as the leader that it no longer is, and may drop the
+# end of a transaction that it has told its client is committed.
+start_kafka() { # DIR COUNT
     fetch_kafka
-    configure_kafka "$1" kafka-controller controller.properties.in
-    configure_kafka "$1" kafka broker.properties.in
+    configure_kafka "$1" kafka-controller controller.properties.in 1 "$2"
+    for number in $(seq "$2"); do
+        configure_kafka "$1" "$(broker_name "$number")" broker.properties.in $((number + 1)) "$2"
+    done
     [ -z "${KAFKA_PROXY_PORT:-}" ] || add_proxied_listener "$1" "$(port_of "$1" kafka)"
-    touch "$1/kafka.log"
-    java_options="-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
-    java_log_option=-Dlog4j2.configurationFile=$here/kafka/log4j2.properties
     if ! find_process "$1" kafka-controller >/dev/null; then
-        format_kafka "$1" kafka-controller --standalone
+        format_controller "$1"
         spawn_kafka "$1" kafka-controller 256
     fi
-    format_kafka "$1" kafka --no-initial-controllers
-    offset=$(wc -c <"$1/kafka.log")
-    spawn_kafka "$1" kafka 512
-    wait_until_ready "$1" kafka 60 kafka_started "$1/kafka.log" "$offset"
-    set_env "$1" "KAFKA_BROKERS=127.0.0.1:$(port_of "$1" kafka)"
+    waits=
+    addresses=
+    for number in $(seq "$2"); do
+        spawn_broker "$1" "$number"
+        waits="$waits $number:$log_offset"
+        addresses="$addresses,127.0.0.1:$(port_of "$1" "$(broker_name "$number")")"
+    done
+    for wait in $waits; do
+        wait_for_broker "$1" "${wait%:*}" "${wait#*:}"
+    done
+    set_env "$1" "KAFKA_BROKERS=${addresses#,}"
 }
 
-broker_fenced() { # LOG OFFSET: the controller has taken its partitions from it
-    tail -c "+$(($2 + 1))" "$1" | grep -q 'BrokerRegistrationChangeRecord(brokerId=2, .*fenced=1'
+# Sets log_offset: where in the broker's log the words of this start begin.
+spawn_broker() { # DIR NUMBER
+    broker=$(broker_name "$2")
+    [ -f "$1/$broker/server.properties" ] || fail "start-kafka has configured no broker $2 in $1"
+    touch "$1/$broker.log"
+    format_broker "$1" "$2"
+    log_offset=$(wc -c <"$1/$broker.log")
+    megabytes=512
+    ! several_brokers "$1" || megabytes=256
+    spawn_kafka "$1" "$broker" $megabytes
+}
+
+wait_for_broker() { # DIR NUMBER LOG-OFFSET
+    log=$1/$(broker_name "$2").log
+    wait_until_ready "$1" "$(broker_name "$2")" 90 kafka_started "$log" "$3"
+}
+
+broker_fenced() { # LOG OFFSET NODE: the controller has taken its partitions from it
+    tail -c "+$(($2 + 1))" "$1" | grep -q "BrokerRegistrationChangeRecord(brokerId=$3, .*fenced=1"
 }
 
 # Over only when the controller has noticed: a broker that is back before that begins as the leader it was.
-kill_kafka() { # DIR
-    find_process "$1" kafka >/dev/null || return 0
+kill_broker() { # DIR NUMBER
+    find_process "$1" "$(broker_name "$2")" >/dev/null || return 0
     offset=$(wc -c <"$1/kafka-controller.log")
-    end_process "$1" kafka KILL
-    wait_until_ready "$1" kafka-controller 30 broker_fenced "$1/kafka-controller.log" "$offset"
+    end_process "$1" "$(broker_name "$2")" KILL
+    wait_until_ready "$1" kafka-controller 30 broker_fenced "$1/kafka-controller.log" "$offset" $(($2 + 1))
+}
+
+signal_broker() { # DIR NUMBER SIGNAL
+    found=$(find_process "$1" "$(broker_name "$2")") || fail "broker $2 does not run in $1"
+    kill -s "$3" "${found% *}"
 }
 
 # ---- Redis -----------------------------------------------------------------------------------------------
@@ -325,7 +380,7 @@ start_s3() { # DIR
 # ---- command line ----------------------------------------------------------------------------------------
 
 usage() {
-    sed -n '5,16s/^# \{0,3\}//p' "$0" >&2
+    sed -n '5,19s/^# \{0,3\}//p' "$0" >&2
     exit 2
 }
 
@@ -346,11 +401,24 @@ fetch-s3)
     echo "$versitygw"
     ;;
 free-port) free_port ;;
-start-kafka | start-redis | start-s3)
-    dir=$(need_folder "${2:-}")
-    "start_${command#start-}" "$dir"
+start-kafka) start_kafka "$(need_folder "${2:-}")" "${3:-1}" ;;
+start-redis | start-s3) "start_${command#start-}" "$(need_folder "${2:-}")" ;;
+kill-kafka) kill_broker "$(need_folder "${2:-}")" 1 ;;
+*-broker)
+    [ $# -eq 3 ] || usage
+    dir=$(need_folder "$2")
+    case $command in
+    start-broker)
+        spawn_broker "$dir" "$3"
+        wait_for_broker "$dir" "$3" "$log_offset"
+        ;;
+    kill-broker) kill_broker "$dir" "$3" ;;
+    stop-broker) end_process "$dir" "$(broker_name "$3")" TERM ;;
+    pause-broker) signal_broker "$dir" "$3" STOP ;;
+    continue-broker) signal_broker "$dir" "$3" CONT ;;
+    *) usage ;;
+    esac
     ;;
-kill-kafka) kill_kafka "$(need_folder "${2:-}")" ;;
 kill-redis | kill-s3) end_process "$(need_folder "${2:-}")" "${command#kill-}" KILL ;;
 run)
     [ $# -ge 4 ] || usage

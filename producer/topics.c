@@ -14,6 +14,8 @@ const struct option topics_flags[] = {
     {"create", OPTION_SWITCH, .help = "make the topics that are missing"},
     {"partitions", OPTION_INTEGER, .initial = "8", .min = 1, .max = 1000, .value = "N",
      .help = "partitions of a topic that is made; control always has one"},
+    {"replication_factor", OPTION_INTEGER, .initial = "0", .max = 100, .value = "N",
+     .help = "copies of each partition of a topic that is made; 0: as the brokers are set"},
     {"json", OPTION_SWITCH, .help = "print one line of JSON for each topic"},
     {"timeout_ms", OPTION_INTEGER, .initial = "15000", .min = 1, .max = 600 * 1000, .value = "MS",
      .help = "limit of the whole command"},
@@ -69,6 +71,7 @@ static enum status create_missing(rd_kafka_t *client, const struct config *confi
         if (topics[i].partitions >= 0)
             continue;
         wanted[count] = topics[i];
+        wanted[count].replicas = (int)config_integer(config, "replication_factor");
         wanted[count++].partitions =
             rows[i].partitions ? rows[i].partitions : (int)config_integer(config, "partitions");
     }

@@ -364,22 +364,23 @@ class Proxy:
 
 
 class ChaosStack(harness.Stack):
-    """A stack whose Kafka is also reached through a fault proxy: stack.proxied; stack.proxy is that proxy."""
+    """A stack whose Kafka, where it is one broker, is also reached through a fault proxy: stack.proxied; stack.proxy is
+    that proxy."""
 
-    def __init__(self, *services, seed=0, full=False):
-        super().__init__(*services)
+    def __init__(self, *services, seed=0, full=False, brokers=1):
+        super().__init__(*services, brokers=brokers)
         self.seed, self.full = seed, full
         self.random = random.Random(seed)
         self.proxy = None
 
     def _call(self, *arguments):
-        if arguments[0] == "start-kafka":
+        if arguments[0] == "start-kafka" and self.broker_count == 1:
             os.environ["KAFKA_PROXY_PORT"] = self.choose_port("kafka-proxy")
         return super()._call(*arguments)
 
     def start(self, service):
         super().start(service)
-        if service == "kafka" and not self.proxy:
+        if service == "kafka" and self.broker_count == 1 and not self.proxy:
             upstream = self.env["KAFKA_PROXIED"].rsplit(":", 1)[1]
             self.proxy = Proxy(self, "kafka-proxy", upstream)
 
@@ -391,7 +392,7 @@ class ChaosStack(harness.Stack):
         return full if self.full else short
 
 
-def main(tests, *services):
+def main(tests, *services, brokers=1):
     """Runs the tests, or those named, each from the same seed, and exits."""
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
     parser.add_argument("--seed", type=int, default=None, help="repeats a run")
@@ -405,7 +406,7 @@ def main(tests, *services):
     seed = random.SystemRandom().randrange(1 << 32) if chosen.seed is None else chosen.seed
     script = os.path.relpath(sys.argv[0], harness.ROOT)
     print(f"seed {seed}", flush=True)
-    with ChaosStack(*services, seed=seed, full=chosen.full) as stack:
+    with ChaosStack(*services, seed=seed, full=chosen.full, brokers=brokers) as stack:
         failures = []
         for test in tests:
             if chosen.tests and test.__name__ not in chosen.tests:

@@ -174,9 +174,10 @@ def wire_text(value):
 
 
 def ask_broker(brokers, api, version, body):
-    """One request in Kafka's own protocol, for what neither kcat nor our programs can do; the reply's bytes."""
+    """One request in Kafka's own protocol to the first of them, for what neither kcat nor our programs can do; the
+    reply's bytes."""
     request = struct.pack(">hhi", api, version, 1) + wire_text("tests") + body
-    host, port = brokers.split(":")
+    host, port = brokers.split(",")[0].split(":")
     with socket.create_connection((host, int(port)), 10) as connection:
         connection.sendall(struct.pack(">i", len(request)) + request)
         stream = connection.makefile("rb")
@@ -352,10 +353,12 @@ class Fleet:
 
 
 class Stack:
-    """A scratch folder and the services in it. Which ones: kafka, redis, s3."""
+    """A scratch folder and the services in it. Which ones: kafka, redis, s3. Of several brokers each has all topics;
+    tests/support/cluster.py tells who leads what."""
 
-    def __init__(self, *services):
+    def __init__(self, *services, brokers=1):
         self.services = services
+        self.broker_count = brokers
         self.env = {}
         self.folder = None
         self.guardian = None
@@ -389,13 +392,17 @@ class Stack:
 
     def start(self, service):
         """Starts it, or starts it again on the same port with the same data."""
-        self._call(f"start-{service}", self.folder)
+        self._call(f"start-{service}", self.folder, *([self.broker_count] if service == "kafka" else []))
         for line in (self.folder / "env").read_text().splitlines():
             name, value = line.split("=", 1)
             self.env[name] = value
 
     def kill(self, service):
         self._call(f"kill-{service}", self.folder)
+
+    def broker(self, what, number):
+        """start, kill, stop, pause or continue one broker of several, counted from 1."""
+        self._call(f"{what}-broker", self.folder, number)
 
     def choose_port(self, service):
         """The port a service will have that is started later; services.sh remembers it in this file."""
@@ -406,7 +413,8 @@ class Stack:
 
     @property
     def brokers(self):
-        return f"127.0.0.1:{self.choose_port('kafka')}"
+        names = ["kafka", *(f"kafka-{number}" for number in range(2, self.broker_count + 1))]
+        return ",".join(f"127.0.0.1:{self.choose_port(name)}" for name in names)
 
     @property
     def redis_url(self):

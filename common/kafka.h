@@ -58,9 +58,9 @@ enum status kafka_ping(rd_kafka_t *client, const char *brokers, int64_t timeout_
 
 struct kafka_topic {
     const char *name;
-    int partitions;          // wanted on creation; -1 described as absent
-    int replicas;            // wanted on creation; 0: as the brokers are set
-    const char *settings[6]; // name, value, name, value, ..., NULL
+    int partitions;           // wanted on creation; -1 described as absent
+    int replicas;             // wanted on creation; 0: as the brokers are set
+    const char *settings[10]; // name, value, name, value, ..., NULL
 };
 
 // Fills in the partitions each topic has now; -1: no such topic. RETRY when no broker answers.

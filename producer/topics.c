@@ -3,6 +3,7 @@
 #include "producer/topics.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "common/clock.h"
 #include "common/kafka.h"
@@ -26,16 +27,22 @@ const struct option topics_flags[] = {
 #define THIRTY_DAYS_MS "2592000000"
 #define FOR_EVER_MS    "-1"
 #define LARGEST_RECORD "max.message.bytes", "10485760"
+// The broker unpacks what comes in compressed, so a batch that no client could unpack gets no further.
+#define UNPACKED    "compression.type", "uncompressed"
+#define BROKER_TIME "message.timestamp.type", "LogAppendTime"
 
 static const struct row {
     const char *option;
     const char *purpose;
     int partitions; // 0: as asked for
-    const char *settings[6];
+    const char *settings[10];
 } rows[] = {
-    {"jobs_topic", "routine jobs", 0, {LARGEST_RECORD, "retention.ms", SEVEN_DAYS_MS}},
-    {"urgent_jobs_topic", "urgent jobs", 0, {LARGEST_RECORD, "retention.ms", SEVEN_DAYS_MS}},
-    {"predictions_topic", "answers", 0, {LARGEST_RECORD, "retention.ms", SEVEN_DAYS_MS}},
+    {"jobs_topic", "routine jobs", 0, {LARGEST_RECORD, "retention.ms", SEVEN_DAYS_MS, UNPACKED, BROKER_TIME}},
+    {"urgent_jobs_topic",
+     "urgent jobs",
+     0,
+     {LARGEST_RECORD, "retention.ms", SEVEN_DAYS_MS, UNPACKED, BROKER_TIME}},
+    {"predictions_topic", "answers", 0, {LARGEST_RECORD, "retention.ms", SEVEN_DAYS_MS, BROKER_TIME}},
     {"dead_letters_topic", "jobs that failed", 0, {LARGEST_RECORD, "retention.ms", THIRTY_DAYS_MS}},
     {"feedback_topic", "confirmed labels", 0, {LARGEST_RECORD, "retention.ms", FOR_EVER_MS}},
     {"control_topic", "model in service", 1, {LARGEST_RECORD, "cleanup.policy", "compact"}},
@@ -47,8 +54,7 @@ static void topics_from_rows(const struct config *config, struct kafka_topic top
 {
     for (int i = 0; i < ROWS; i++) {
         topics[i] = (struct kafka_topic){.name = config_text(config, rows[i].option), .partitions = -1};
-        for (int k = 0; k < 6; k++)
-            topics[i].settings[k] = rows[i].settings[k];
+        memcpy(topics[i].settings, rows[i].settings, sizeof rows[i].settings);
     }
 }
 

@@ -1,9 +1,11 @@
 // doctor.c: one line for each thing the worker depends on: what was found, and how to mend what is wrong.
+// Notes are for what works but could be set better; they leave the exit code alone.
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/kafka.h"
+#include "common/kafka_settings.h"
 #include "worker/commands.h"
 #include "worker/descriptors.h"
 #include "worker/health.h"
@@ -99,6 +101,42 @@ static bool check_topic_names(const struct config *config)
                   "give every role a topic of its own");
 }
 
+// What a topic had better be set to; without it the worker works, but is easier to disturb.
+static const struct advice {
+    const char *topic; // the option that names it
+    const char *setting, *value;
+    const char *why;
+} advices[] = {
+    {"jobs_topic", "compression.type", "uncompressed",
+     "a batch that inflates without end gets in, and stops its partition until it is given up"},
+    {"urgent_jobs_topic", "compression.type", "uncompressed",
+     "a batch that inflates without end gets in, and stops its partition until it is given up"},
+    {"jobs_topic", "message.timestamp.type", "LogAppendTime", "clients say when a record was written"},
+    {"urgent_jobs_topic", "message.timestamp.type", "LogAppendTime", "clients say when a record was written"},
+    {"predictions_topic", "message.timestamp.type", "LogAppendTime",
+     "the worker's clock can't be compared with the broker's"},
+};
+
+static void advise(rd_kafka_t *client, const char *topic, const struct advice *advice)
+{
+    struct kafka_known_setting setting = {.name = advice->setting};
+    struct kafka_resource resource = {RD_KAFKA_RESOURCE_TOPIC, topic, &setting, 1};
+    struct error err;
+    if (kafka_settings_read(client, &resource, DOCTOR_TIMEOUT_MS, &err) != STATUS_OK)
+        printf("note  %-14s %s\n", "topic setting", err.message);
+    else if (strcmp(setting.value, advice->value) != 0)
+        printf("note  %-14s %s has %s=%s, not %s: %s\n      %-14s -> kafka-configs.sh --alter --topic %s "
+               "--add-config %s=%s\n",
+               "topic setting", topic, advice->setting, setting.value, advice->value, advice->why, "", topic,
+               advice->setting, advice->value);
+}
+
+static void advise_on_topics(rd_kafka_t *client, const struct config *config)
+{
+    for (size_t i = 0; i < sizeof advices / sizeof *advices; i++)
+        advise(client, config_text(config, advices[i].topic), &advices[i]);
+}
+
 static bool check_kafka(const struct config *config)
 {
     rd_kafka_t *client = NULL;
@@ -118,6 +156,8 @@ static bool check_kafka(const struct config *config)
         snprintf(found, sizeof found, "%s, %d partitions", topic.name, topic.partitions);
         good &= report("topic", status, &err, found, "skinsight-producer topics --create makes it");
     }
+    if (good)
+        advise_on_topics(client, config);
     if (client)
         rd_kafka_destroy(client);
     return good;

@@ -296,6 +296,13 @@ def test_doctor(stack):
     run("producer", "topics", "--create", "--brokers", stack.brokers, check=True)
     good = doctor(stack, cache=stack.redis_url)
     expect_equal(good.returncode, 0, f"exit code of doctor ({good.stdout})")
+    expect("note " not in good.stdout, f"doctor has something against our own topics: {good.stdout}")
+    harness.create_topic(stack.brokers, "plain-jobs")
+    harness.wait_until(lambda: "plain-jobs" in harness.kcat(stack.brokers, "-L").decode(), "the broker knows the topic")
+    noted = doctor(stack, jobs_topic="plain-jobs")
+    expect_equal(noted.returncode, 0, f"exit code of doctor with notes ({noted.stdout})")
+    for words in ("plain-jobs has compression.type=producer", "plain-jobs has message.timestamp.type=CreateTime"):
+        expect_equal(noted.stdout.count(words), 1, f"'{words}' in {noted.stdout}")
     (stack.folder / "plain-file").touch()
     for option, value in (("model", stack.folder / "none"), ("brokers", "127.0.0.1:1"),
                           ("cache", "redis://127.0.0.1:1"), ("policy", stack.folder / "none.json"),

@@ -1,6 +1,10 @@
 // http.c: /metrics, /healthz and /readyz for operators and orchestrators, nothing for patients' data.
 // One thread of libmicrohttpd answers, so a probe must not block. The server owns itself and its socket; the
 // probes' context must outlive it.
+//
+// A client that sends a byte now and then is never idle, and could keep its place for ever. So whoever comes
+// is let in, and where there are too many the one that has waited longest with its request unfinished goes. A
+// probe, which sends its request at once, is answered before its turn to go comes.
 #include "common/http.h"
 
 #include <errno.h>
@@ -14,23 +18,123 @@
 #include <unistd.h>
 
 #include "common/bytes.h"
+#include "common/clock.h"
 #include "common/memory.h"
 #include "common/metrics.h"
 
 enum {
-    CONNECTIONS_MAX = 32,
-    IDLE_TIMEOUT_S = 10,
-    BACKLOG = 16,
+    CLIENTS_MAX = 24,
+    CLIENTS_CLOSING = 8,      // told to go, and still libmicrohttpd's
+    CLIENTS_PER_ADDRESS = 12, // so that one address can't push out the others
+    REQUEST_S = 10,           // longest time for one request, and between two; looked at when somebody comes
+    BACKLOG = 256,
     REASON_SIZE = 512,
     METRICS_LIMIT = 1024 * 1024,
     HOST_SIZE = 256,
+};
+
+struct client {
+    struct MHD_Connection *connection;
+    int64_t since_ms; // that its request may come
 };
 
 struct http_server {
     struct http_probes probes;
     struct MHD_Daemon *daemon;
     uint16_t port;
+    // In the order in which they go: those that were answered, then the others, the oldest first. Only
+    // libmicrohttpd's thread touches them.
+    struct client clients[CLIENTS_MAX];
+    int client_count;
 };
+
+static void forget_client(struct http_server *server, int index)
+{
+    server->client_count--;
+    memmove(&server->clients[index], &server->clients[index + 1],
+            (size_t)(server->client_count - index) * sizeof *server->clients);
+}
+
+// libmicrohttpd finds the connection closed, and ends it.
+static void send_away(struct http_server *server, int index)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(server->clients[index].connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    shutdown(info->connect_fd, SHUT_RDWR);
+    forget_client(server, index);
+}
+
+static bool same_address(struct MHD_Connection *left, struct MHD_Connection *right)
+{
+    const struct sockaddr *a = MHD_get_connection_info(left, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
+    const struct sockaddr *b =
+        MHD_get_connection_info(right, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
+    if (a->sa_family != b->sa_family)
+        return false;
+    if (a->sa_family == AF_INET6)
+        return memcmp(&((const struct sockaddr_in6 *)a)->sin6_addr,
+                      &((const struct sockaddr_in6 *)b)->sin6_addr, sizeof(struct in6_addr)) == 0;
+    return ((const struct sockaddr_in *)a)->sin_addr.s_addr ==
+           ((const struct sockaddr_in *)b)->sin_addr.s_addr;
+}
+
+// At most CLIENTS_MAX - 1 are left, and less than CLIENTS_PER_ADDRESS of the newcomer's address.
+static void make_room(struct http_server *server, struct MHD_Connection *newcomer)
+{
+    int first = -1, of_address = 0;
+    int64_t overdue_ms = clock_monotonic_ms() - REQUEST_S * 1000;
+    for (int i = server->client_count - 1; i >= 0; i--)
+        if (server->clients[i].since_ms < overdue_ms)
+            send_away(server, i);
+    for (int i = server->client_count - 1; i >= 0; i--) {
+        if (!same_address(server->clients[i].connection, newcomer))
+            continue;
+        first = i;
+        of_address++;
+    }
+    if (of_address >= CLIENTS_PER_ADDRESS)
+        send_away(server, first);
+    else if (server->client_count == CLIENTS_MAX)
+        send_away(server, 0);
+}
+
+static int find_client(const struct http_server *server, const struct MHD_Connection *connection)
+{
+    for (int i = 0; i < server->client_count; i++)
+        if (server->clients[i].connection == connection)
+            return i;
+    return -1; // it was sent away
+}
+
+static void on_connection(void *context, struct MHD_Connection *connection, void **state,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct http_server *server = context;
+    (void)state;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        make_room(server, connection);
+        server->clients[server->client_count++] = (struct client){connection, clock_monotonic_ms()};
+        return;
+    }
+    int index = find_client(server, connection);
+    if (index >= 0)
+        forget_client(server, index);
+}
+
+// Nothing is owed to it any more: it is the first that can go. The time of its next request begins.
+static void on_answered(void *context, struct MHD_Connection *connection, void **state,
+                        enum MHD_RequestTerminationCode code)
+{
+    struct http_server *server = context;
+    (void)state, (void)code;
+    int index = find_client(server, connection);
+    if (index < 0)
+        return;
+    forget_client(server, index);
+    memmove(&server->clients[1], &server->clients[0], (size_t)server->client_count * sizeof *server->clients);
+    server->client_count++;
+    server->clients[0] = (struct client){connection, clock_monotonic_ms()};
+}
 
 static enum MHD_Result send_text(struct MHD_Connection *connection, unsigned code, const char *type,
                                  struct bytes text)
@@ -228,10 +332,12 @@ enum status http_server_open(struct http_server **server, const char *address,
     struct http_server *made = memory_alloc(sizeof *made);
     made->probes = *probes;
     made->port = port_of(listener);
-    made->daemon = MHD_start_daemon(MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD, made->port, NULL, NULL,
-                                    on_request, made, MHD_OPTION_LISTEN_SOCKET, listener,
-                                    MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
-                                    MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S, MHD_OPTION_END);
+    made->daemon =
+        MHD_start_daemon(MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD, made->port, NULL, NULL, on_request,
+                         made, MHD_OPTION_LISTEN_SOCKET, listener, MHD_OPTION_NOTIFY_CONNECTION,
+                         on_connection, made, MHD_OPTION_NOTIFY_COMPLETED, on_answered, made,
+                         MHD_OPTION_CONNECTION_LIMIT, (unsigned)(CLIENTS_MAX + CLIENTS_CLOSING),
+                         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)REQUEST_S, MHD_OPTION_END);
     if (!made->daemon) {
         free(made); // the socket is libmicrohttpd's since the call
         return error_set(err, STATUS_FATAL, "the HTTP listener's thread can't be started");

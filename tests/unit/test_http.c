@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "common/clock.h"
 #include "common/http.h"
 #include "common/metrics.h"
 #include "tests/support/skip.h"
@@ -229,8 +230,64 @@ static int connect_to(uint16_t port)
     struct timeval limit = {TIMEOUT_S, 0};
     assert_true(client >= 0);
     setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit); // of connect as well
     assert_int_equal(connect(client, (struct sockaddr *)&to, sizeof to), 0);
     return client;
+}
+
+// Clients that begin requests and never end them: a byte each, again and again; those that the server closed
+// come back.
+enum { TRICKLERS = 500, PROBES = 200, PROBE_LIMIT_MS = 100 };
+static atomic_bool trickle_begun, trickle_ends;
+
+static void *trickle(void *server)
+{
+    static int clients[TRICKLERS];
+    uint16_t port = http_server_port(server);
+    for (int i = 0; i < TRICKLERS; i++)
+        clients[i] = connect_to(port);
+    atomic_store(&trickle_begun, true);
+    for (int i = 0; !atomic_load(&trickle_ends); i = (i + 1) % TRICKLERS) {
+        if (send(clients[i], "G", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 1) {
+            close(clients[i]);
+            clients[i] = connect_to(port);
+        }
+        if (i % 4 == 0)
+            clock_sleep_ms(1);
+    }
+    for (int i = 0; i < TRICKLERS; i++)
+        close(clients[i]);
+    return NULL;
+}
+
+static int compare_times(const void *left, const void *right)
+{
+    int64_t a = *(const int64_t *)left, b = *(const int64_t *)right;
+    return (a > b) - (a < b);
+}
+
+static void test_trickling_clients_do_not_delay_probes(void **state)
+{
+    int64_t took_us[PROBES];
+    char url[64];
+    pthread_t thread;
+    snprintf(url, sizeof url, "http://127.0.0.1:%u/healthz", http_server_port(*state));
+    atomic_store(&trickle_ends, false);
+    assert_int_equal(pthread_create(&thread, NULL, trickle, *state), 0);
+    while (!atomic_load(&trickle_begun))
+        clock_sleep_ms(1);
+    for (int i = 0; i < PROBES; i++) {
+        int64_t begun_us = clock_monotonic_us();
+        CURLcode result = try_url(url, "GET", NULL, &answer);
+        took_us[i] = result == CURLE_OK ? clock_monotonic_us() - begun_us : INT64_MAX;
+    }
+    atomic_store(&trickle_ends, true);
+    pthread_join(thread, NULL);
+    qsort(took_us, PROBES, sizeof *took_us, compare_times);
+    print_message("probes beside %d trickling clients: p50 %lld us, p99 %lld us, longest %lld us\n",
+                  TRICKLERS, (long long)took_us[PROBES / 2], (long long)took_us[PROBES * 99 / 100 - 1],
+                  (long long)took_us[PROBES - 1]);
+    assert_true(took_us[PROBES * 99 / 100 - 1] <= PROBE_LIMIT_MS * 1000);
 }
 
 static void test_garbage_is_answered_and_survived(void **state)
@@ -344,6 +401,7 @@ int main(void)
         SHARED(test_bodies_are_dropped),
         SHARED(test_other_paths),
         SHARED(test_many_clients),
+        SHARED(test_trickling_clients_do_not_delay_probes),
         SHARED(test_garbage_is_answered_and_survived),
         SHARED(test_address_in_use),
         cmocka_unit_test(test_idle_connection_does_not_delay_the_end),

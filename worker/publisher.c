@@ -20,8 +20,8 @@
 
 enum {
     GROUP_LIMIT = 512,
-    GROUP_BYTES = 32 << 20, // closes a group: with one more job still far from what the client queues
-    RETRY_BACKOFF_MS = 200,
+    GROUP_BYTES = 32 << 20,  // closes a group: with one more job still far from what the client queues
+    RETRY_BACKOFF_MS = 1000, // far above what two requests take at a distant broker: send_offsets is two
     SUSPICIOUS_MS = RETRY_BACKOFF_MS / 2,
     ABORT_TIMEOUT_MS = 2000
 };

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """test_publishing.py: while no transaction can be made the worker is not ready and says why; meanwhile more failed jobs
-gather than its Kafka client takes at once, and afterwards each has its answer and its dead letter.
+gather than its Kafka client takes at once, and afterwards each has its answer and its dead letter. And brokers that
+are far away: a worker does not take the distance for trouble and make a new producer each time. The long form prints
+the table of round trips of docs/RELIABILITY.md.
 """
 import base64
 import json
 import pathlib
 import re
+import statistics
 import sys
 import time
 import uuid
@@ -15,6 +18,8 @@ import chaos
 from harness import expect, expect_equal, wait_until
 
 LARGE, LARGE_BYTES = 24, 3000000  # together more than the 64 MiB that the client queues
+ROUND_TRIPS = 6  # from begin to commit, in the median: five requests, one after the other, and what the broker takes;
+# where that is near, the latter is most of it
 
 
 def large_job(index, random_):
@@ -48,5 +53,45 @@ def test_large_failures_gather(stack):
         expect("Queue full" not in worker.log_text(), "a group was larger than the client takes")
 
 
+def transactions(requests, delay_ms):
+    """Milliseconds of each transaction, from its first request to the end of its last."""
+    begun, took = None, []
+    for request in requests:
+        if request["api"] == "AddPartitionsToTxn" and begun is None:
+            begun = request["at"]
+        elif request["api"] == "EndTxn" and begun is not None:
+            took.append(request["at"] + delay_ms - begun)
+            begun = None
+    return took
+
+
+def run_distance(stack, delay_ms, count):
+    """count jobs, each in a transaction of its own; gives the row of the table."""
+    with stack.fleet(f"far-{delay_ms}", partitions=1) as fleet:
+        pace_us = (ROUND_TRIPS * delay_ms + 10) * 1000
+        herd = chaos.Herd(fleet, 1, simulated_us=f"{pace_us},0", batch_max=1, instance="", brokers=stack.proxied,
+                          **{"kafka.client.id": "far"}).wait_ready()
+        worker = herd.workers[0]
+        stack.proxy.tell("clear", f"* every far delay {delay_ms}")
+        seen = len(stack.proxy.done("delay"))
+        renewed = worker.metric("skinsight_producer_renewals_total")
+        chaos.write_pictures(fleet, count, 1)
+        chaos.wait_all(fleet, None, count, 60 + count * pace_us * 2 / 1e6)
+        renewals = worker.metric("skinsight_producer_renewals_total") - renewed
+        stack.proxy.tell("clear")
+        took = transactions(stack.proxy.done("delay")[seen:], delay_ms)
+        chaos.check(fleet, count, chaos.wanted_logits(range(count)))
+        p50, p99 = statistics.median(took), sorted(took)[len(took) * 99 // 100]
+        print(f"round trip {delay_ms} ms: {len(took)} transactions, p50 {p50:.0f} ms, p99 {p99:.0f} ms, "
+              f"{renewals:.0f} renewals", flush=True)
+        expect(renewals <= len(took) / 1000, f"{renewals:.0f} renewals in {len(took)} transactions")
+        expect(delay_ms < 20 or p50 <= ROUND_TRIPS * delay_ms, f"the median transaction took {p50:.0f} ms")
+
+
+def test_round_trips(stack):
+    for delay_ms, count in stack.size([(60, 10)], [(2, 1000), (20, 1000), (60, 1000), (200, 200)]):
+        run_distance(stack, delay_ms, count)
+
+
 if __name__ == "__main__":
-    chaos.main([test_large_failures_gather], "kafka")
+    chaos.main([test_large_failures_gather, test_round_trips], "kafka")

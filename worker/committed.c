@@ -31,34 +31,39 @@ static enum status refuse_older(struct worker *worker, const struct committed *r
     return STATUS_OK;
 }
 
-enum status committed_read(struct worker *worker, enum job_topic topic, int32_t partition,
-                           struct offsets *offsets, bool *found, struct error *err)
+enum status committed_take(struct worker *worker, const rd_kafka_topic_partition_t *entry,
+                           struct committed *committed, bool *found, struct error *err)
 {
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_t *entry =
-        rd_kafka_topic_partition_list_add(list, job_topic_name(worker, topic), partition);
-    rd_kafka_resp_err_t result =
-        rd_kafka_committed(worker->consumer, list, (int)worker->transaction_timeout_ms);
-    if (result == RD_KAFKA_RESP_ERR_NO_ERROR)
-        result = entry->err;
-    enum status status = STATUS_OK;
-    struct committed committed = {.topic = topic, .partition = partition};
-    *found = result == RD_KAFKA_RESP_ERR_NO_ERROR && entry->offset >= 0;
-    if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
-        status = error_set(err, STATUS_RETRY, "committed offsets of partition %d: %s", partition,
-                           rd_kafka_err2str(result));
-    else if (*found) {
+    *committed =
+        (struct committed){.topic = job_topic_of(worker, entry->topic), .partition = entry->partition};
+    *found = entry->err == RD_KAFKA_RESP_ERR_NO_ERROR && entry->offset >= 0;
+    if (entry->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return error_set(err, STATUS_RETRY, "committed offset of %s partition %d: %s", entry->topic,
+                         entry->partition, rd_kafka_err2str(entry->err));
+    if (*found) {
         char text[OFFSETS_TEXT_SIZE];
         size_t size = entry->metadata_size < sizeof text ? entry->metadata_size : sizeof text - 1;
         memcpy(text, entry->metadata, size);
         text[size] = '\0';
         struct error foreign;
-        if (offsets_decode(offsets, entry->offset, worker->window, text, &foreign) != STATUS_OK)
-            status = refuse_metadata(worker, topic, partition, &foreign, err);
-        committed.offsets = *offsets;
+        if (offsets_decode(&committed->offsets, entry->offset, worker->window, text, &foreign) != STATUS_OK)
+            return refuse_metadata(worker, committed->topic, committed->partition, &foreign, err);
     }
+    return refuse_older(worker, committed, err);
+}
+
+enum status committed_read(struct worker *worker, struct committed *committed, bool *found, struct error *err)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_t *entry = rd_kafka_topic_partition_list_add(
+        list, job_topic_name(worker, committed->topic), committed->partition);
+    rd_kafka_resp_err_t result =
+        rd_kafka_committed(worker->consumer, list, (int)worker->transaction_timeout_ms);
+    if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
+        entry->err = result;
+    enum status status = committed_take(worker, entry, committed, found, err);
     rd_kafka_topic_partition_list_destroy(list);
-    return status == STATUS_OK ? refuse_older(worker, &committed, err) : status;
+    return status;
 }
 
 rd_kafka_topic_partition_list_t *committed_list(struct worker *worker, struct job *const *jobs, int count,

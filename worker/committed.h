@@ -6,11 +6,14 @@
 
 #include "worker/worker.h"
 
-// The committed offset and metadata of a partition; a caller that takes them for true remembers them. Not
-// found: offset 0, nothing answered. RETRY when no broker answers, or with what lies behind what is
-// remembered; FATAL (and worker_fail) where the metadata can't be read.
-enum status committed_read(struct worker *worker, enum job_topic topic, int32_t partition,
-                           struct offsets *offsets, bool *found, struct error *err) MUST_CHECK;
+// What a broker gave as committed of a partition (rd_kafka_committed); a caller that takes it for true
+// remembers it. Not found: offset 0, nothing answered. RETRY with the entry's error, or for what lies behind
+// what is remembered; FATAL (and worker_fail) where the metadata can't be read.
+enum status committed_take(struct worker *worker, const rd_kafka_topic_partition_t *entry,
+                           struct committed *committed, bool *found, struct error *err) MUST_CHECK;
+// Asks for one partition, which committed names, and takes it. RETRY also when no broker answers.
+enum status committed_read(struct worker *worker, struct committed *committed, bool *found,
+                           struct error *err) MUST_CHECK;
 
 struct committed_want {
     bool every;   // of every partition; false: of those that a job in jobs came from

@@ -20,13 +20,16 @@ enum {
     POLL_MS = 100,
     POLL_HELD_MS = 2,
     PING_MS = 2000,
+    LOOK_MS = 500,         // between two looks for the places of partitions,
+    LOOK_SHARE = 9,        // or so many times what the last look took: records wait meanwhile
     KEY_LIMIT = 64 * 1024, // a prediction is this and a few KiB: far from what a broker refuses
 };
 
 struct consume {
     struct worker *worker;
     struct intake *intake;
-    bool astray; // a partition's log has no record where this worker reads
+    bool astray;          // a partition's log has no record where this worker reads
+    int64_t look_next_ms; // monotonic: when to look again where partitions stand that were left out
 };
 
 // Every assignment begins anew. A held job is of the one before: placed into the next, its offset could make
@@ -220,6 +223,18 @@ static void begin_stop(struct consume *consume)
     intake_stop(consume->intake);
 }
 
+static void look_again(struct consume *consume)
+{
+    int64_t begun_ms = clock_monotonic_ms();
+    if (begun_ms < consume->look_next_ms || consume->worker->stopping)
+        return;
+    if (rebalance_look_again(consume->worker))
+        intake_begin_assignment(consume->intake);
+    int64_t now_ms = clock_monotonic_ms();
+    int64_t pause_ms = LOOK_SHARE * (now_ms - begun_ms);
+    consume->look_next_ms = now_ms + (pause_ms > LOOK_MS ? pause_ms : LOOK_MS);
+}
+
 void consume_run(struct consume *consume)
 {
     struct worker *worker = consume->worker;
@@ -230,6 +245,7 @@ void consume_run(struct consume *consume)
     while (!atomic_load(&worker->pipeline_done)) {
         if (shutdown_requested() && !worker->stopping)
             begin_stop(consume);
+        look_again(consume);
         intake_retry(consume->intake);
         bool holding = intake_is_holding(consume->intake);
         rd_kafka_message_t *message =

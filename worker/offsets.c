@@ -87,6 +87,14 @@ void offsets_finish(struct offsets *offsets, int64_t offset)
     advance(offsets);
 }
 
+void offsets_skip(struct offsets *offsets, int64_t offset)
+{
+    jump(offsets, offset);
+    if (offsets->seen < offset)
+        offsets->seen = offset;
+    advance(offsets);
+}
+
 bool offsets_is_finished(const struct offsets *offsets, int64_t offset)
 {
     return offset < offsets->first || (offset < offsets->next && bit_at(offsets, offset));

@@ -42,6 +42,8 @@ enum offsets_take offsets_take(struct offsets *offsets, int64_t offset);
 
 // offset is answered. first moves past everything answered.
 void offsets_finish(struct offsets *offsets, int64_t offset);
+// No record before offset is there any more: all of it counts as answered, and reading goes on at offset.
+void offsets_skip(struct offsets *offsets, int64_t offset);
 bool offsets_is_finished(const struct offsets *offsets, int64_t offset);
 
 // A record that kills its worker is found by elimination. After one death the worker is wary: it takes few

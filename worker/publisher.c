@@ -117,6 +117,17 @@ static void set_delivery_callback(rd_kafka_conf_t *conf, void *context)
 // The calls of the transaction protocol, tried again while librdkafka says that the same call may succeed.
 enum txn_call { TXN_INIT, TXN_BEGIN, TXN_OFFSETS, TXN_COMMIT, TXN_ABORT };
 
+// A member that has forgotten its name and generation is taken for a non-member, and brokers of Kafka 4 let
+// non-members commit. The name is looked at too: a new assignment forgets that the one before was lost.
+static bool place_is_lost(rd_kafka_t *consumer)
+{
+    char *name = rd_kafka_memberid(consumer);
+    bool lost = rd_kafka_assignment_lost(consumer) || !name || !*name;
+    if (name)
+        rd_kafka_mem_free(consumer, name);
+    return lost;
+}
+
 static rd_kafka_error_t *invoke(struct publisher *publisher, enum txn_call call,
                                 const rd_kafka_topic_partition_list_t *offsets, int timeout_ms)
 {
@@ -128,12 +139,11 @@ static rd_kafka_error_t *invoke(struct publisher *publisher, enum txn_call call,
     case TXN_OFFSETS: {
         rd_kafka_consumer_group_metadata_t *group =
             rd_kafka_consumer_group_metadata(publisher->worker->consumer);
-        // Asked after it: a member that has forgotten its name and generation would pass for nobody's, whom
-        // brokers of Kafka 4 let commit.
-        bool lost = rd_kafka_assignment_lost(publisher->worker->consumer);
+        // Asked after it.
         rd_kafka_error_t *error =
-            lost ? rd_kafka_error_new(RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST, "the assignment is lost")
-                 : rd_kafka_send_offsets_to_transaction(publisher->producer, offsets, group, timeout_ms);
+            place_is_lost(publisher->worker->consumer)
+                ? rd_kafka_error_new(RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST, "the assignment is lost")
+                : rd_kafka_send_offsets_to_transaction(publisher->producer, offsets, group, timeout_ms);
         rd_kafka_consumer_group_metadata_destroy(group);
         return error;
     }
@@ -269,8 +279,7 @@ static enum status reconcile(struct publisher *publisher, struct error *err)
     for (int i = 0; assignment_at(&publisher->worker->assignment, i, &held); i++) {
         struct committed committed = {.topic = held.topic, .partition = held.partition};
         bool found;
-        enum status status =
-            committed_read(publisher->worker, held.topic, held.partition, &committed.offsets, &found, err);
+        enum status status = committed_read(publisher->worker, &committed, &found, err);
         if (status != STATUS_OK)
             return status;
         if (found) {

@@ -1,69 +1,14 @@
 // rebalance.c: hands partitions over without losing or repeating an answer.
 #include "worker/rebalance.h"
 
+#include <stdlib.h>
+
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/shutdown.h"
-#include "worker/committed.h"
+#include "worker/places.h"
 #include "worker/publisher.h"
 
-enum { TRIES = 3, PAUSE_MS = 200, HANDOVER_MS = 2000, HANDOVER_POLL_MS = 1 };
-
-// Whether the log holds what is committed, and where to begin in it. A broker that has lost the end of its
-// log, or not read it yet, gives offsets again: to records that would pass for answered. What lies before the
-// log's start is gone by retention.
-static enum status fit_to_log(struct worker *worker, rd_kafka_topic_partition_t *entry, bool found,
-                              struct offsets *offsets, struct error *err)
-{
-    int64_t low, high;
-    rd_kafka_resp_err_t result = rd_kafka_query_watermark_offsets(
-        worker->consumer, entry->topic, entry->partition, &low, &high, (int)worker->transaction_timeout_ms);
-    if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return error_set(err, STATUS_RETRY, "first and last offset of '%s' %d: %s", entry->topic,
-                         entry->partition, rd_kafka_err2str(result));
-    if (!found)
-        offsets_init(offsets, low, worker->window);
-    if (offsets->next > high) {
-        int64_t safe = offsets->first < high ? offsets->first : high;
-        metrics_add(METRIC_OFFSETS_REFUSED, 0, 1);
-        return error_set(
-            err, STATUS_RETRY,
-            "%s partition %d ends at offset %lld, but records before %lld are committed as answered: the "
-            "broker has not read all of its log yet, or has lost the end; if that is lost, stop all workers, "
-            "set the group's offset to %lld with empty metadata, start them: records in between get no "
-            "answer",
-            entry->topic, entry->partition, (long long)high, (long long)offsets->next, (long long)safe);
-    }
-    entry->offset = offsets->first;
-    if (offsets->first < low) {
-        LOG_WARN("records_expired", "topic=%s partition=%d from=%lld to=%lld", entry->topic, entry->partition,
-                 (long long)offsets->first, (long long)low);
-        entry->offset = low;
-    }
-    return STATUS_OK;
-}
-
-// Where the partition stands. Tries until it is known: starting anywhere else would repeat or lose answers.
-static bool read_offsets(struct worker *worker, rd_kafka_topic_partition_t *entry, struct committed *place)
-{
-    int64_t told_ms = 0;
-    for (;;) {
-        struct error err;
-        bool found = false;
-        enum status status =
-            committed_read(worker, place->topic, place->partition, &place->offsets, &found, &err);
-        if (status == STATUS_OK)
-            status = fit_to_log(worker, entry, found, &place->offsets, &err);
-        if (status == STATUS_OK && found)
-            assignment_remember(&worker->assignment, place);
-        if (status == STATUS_OK)
-            return true;
-        atomic_store(&worker->phase, PHASE_NO_OFFSETS);
-        worker_complain(worker, &err, &told_ms);
-        if (shutdown_wait_ms(PAUSE_MS))
-            return false;
-    }
-}
+enum { TRIES = 3, HANDOVER_MS = 2000, HANDOVER_POLL_MS = 1 };
 
 // A few tries: what is not published now is published by whoever gets the partitions.
 static void publish_marks(struct worker *worker, bool running)
@@ -76,46 +21,117 @@ static void publish_marks(struct worker *worker, bool running)
     }
 }
 
-static void give_up_if_hopeless(struct worker *worker, const rd_kafka_topic_partition_t *entry,
-                                const struct offsets *offsets)
+static void give_up_if_hopeless(struct worker *worker, const struct committed *place)
 {
     struct error err;
-    if (offsets_is_hopeless(offsets) &&
+    if (offsets_is_hopeless(&place->offsets) &&
         error_set(&err, STATUS_FATAL,
                   "%d workers died one after another near %s partition %d offset %lld, at different records: "
                   "this build or device is bad",
-                  offsets->deaths, entry->topic, entry->partition, (long long)offsets->first) != STATUS_OK)
+                  place->offsets.deaths, job_topic_name(worker, place->topic), place->partition,
+                  (long long)place->offsets.first) != STATUS_OK)
         worker_fail(worker, &err);
 }
 
+static void take_in(struct worker *worker, struct committed *place)
+{
+    offsets_new_owner(&place->offsets, worker->owner);
+    give_up_if_hopeless(worker, place);
+    assignment_add(&worker->assignment, place->topic, place->partition, &place->offsets);
+    bool waited = blocked_remove(&worker->blocked, place->topic, place->partition);
+    LOG_INFO("assigned", "topic=%s partition=%d offset=%lld deaths=%d waited=%d",
+             job_topic_name(worker, place->topic), place->partition, (long long)place->offsets.first,
+             place->offsets.deaths, waited);
+}
+
+// The partition stays this worker's and is not read: starting anywhere else would repeat or lose answers.
+static void leave_out(struct worker *worker, const struct place *place)
+{
+    const struct committed *which = &place->committed;
+    if (blocked_add(&worker->blocked, which->topic, which->partition, BLOCKED_PLACE_UNKNOWN, &place->reason))
+        LOG_WARN("partition_waits", "topic=%s partition=%d reason=\"%s\"",
+                 job_topic_name(worker, which->topic), which->partition, place->reason.message);
+}
+
+// Gives the number of partitions that were taken in. Caller holds rebalance.
+static int take_in_known(struct worker *worker, struct place *places, int count)
+{
+    int taken = 0;
+    for (int i = 0; i < count; i++) {
+        if (places[i].status != STATUS_OK) {
+            leave_out(worker, &places[i]);
+            continue;
+        }
+        take_in(worker, &places[i].committed);
+        taken++;
+    }
+    return taken;
+}
+
+// Tells librdkafka to read what is held, each partition behind the last record taken from it, and marks it as
+// running. Caller holds rebalance.
+static void read_assignment(struct worker *worker, rd_kafka_t *consumer)
+{
+    struct assigned held;
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
+    for (int i = 0; assignment_at(&worker->assignment, i, &held); i++)
+        rd_kafka_topic_partition_list_add(list, job_topic_name(worker, held.topic), held.partition)->offset =
+            held.offsets.seen;
+    rd_kafka_resp_err_t result = rd_kafka_assign(consumer, list);
+    if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
+        LOG_ERROR("assign_failed", "reason=\"%s\"", rd_kafka_err2str(result));
+    metrics_set(METRIC_PARTITIONS, 0, list->cnt);
+    if (list->cnt > 0)
+        publish_marks(worker, true);
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
 void rebalance_assign(struct worker *worker, rd_kafka_t *consumer,
-                      rd_kafka_topic_partition_list_t *partitions)
+                      const rd_kafka_topic_partition_list_t *partitions)
 {
     struct assignment *assignment = &worker->assignment;
+    int count = partitions->cnt;
+    struct place *places = memory_alloc((size_t)count * sizeof *places);
+    for (int i = 0; i < count; i++) {
+        places[i].committed.topic = job_topic_of(worker, partitions->elems[i].topic);
+        places[i].committed.partition = partitions->elems[i].partition;
+    }
     pthread_mutex_lock(&assignment->rebalance);
     assignment_clear(assignment);
     blocked_clear(&worker->blocked);
-    for (int i = 0; i < partitions->cnt; i++) {
-        rd_kafka_topic_partition_t *entry = &partitions->elems[i];
-        struct committed place = {.topic = job_topic_of(worker, entry->topic), .partition = entry->partition};
-        struct offsets *offsets = &place.offsets;
-        if (!read_offsets(worker, entry, &place))
-            break; // a stop was asked for
-        offsets_new_owner(offsets, worker->owner);
-        give_up_if_hopeless(worker, entry, offsets);
-        assignment_add(assignment, place.topic, place.partition, offsets);
-        LOG_INFO("assigned", "topic=%s partition=%d offset=%lld deaths=%d", entry->topic, entry->partition,
-                 (long long)entry->offset, offsets->deaths);
-    }
+    places_find(worker, places, count);
+    take_in_known(worker, places, count);
     if (!worker->stopping)
         atomic_store(&worker->phase, PHASE_RUNNING);
-    rd_kafka_resp_err_t result = rd_kafka_assign(consumer, partitions);
-    if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
-        LOG_ERROR("assign_failed", "reason=\"%s\"", rd_kafka_err2str(result));
-    metrics_set(METRIC_PARTITIONS, 0, partitions->cnt);
-    if (partitions->cnt > 0)
-        publish_marks(worker, true);
+    read_assignment(worker, consumer);
     pthread_mutex_unlock(&assignment->rebalance);
+    free(places);
+}
+
+// Answers are published meanwhile: the partitions asked about are nobody's until they are taken in.
+bool rebalance_look_again(struct worker *worker)
+{
+    struct blocked_partition waiting;
+    struct place *places = NULL;
+    int count = 0;
+    for (int i = 0; blocked_at(&worker->blocked, i, &waiting); i++) {
+        if (waiting.cause != BLOCKED_PLACE_UNKNOWN)
+            continue;
+        places = memory_realloc(places, (size_t)(count + 1) * sizeof *places);
+        places[count++] =
+            (struct place){.committed = {.topic = waiting.topic, .partition = waiting.partition}};
+    }
+    if (count == 0)
+        return false;
+    places_find(worker, places, count);
+    pthread_mutex_lock(&worker->assignment.rebalance);
+    // A lost assignment must not be taken for held again: rd_kafka_assign would forget that it is lost.
+    bool taken = !rd_kafka_assignment_lost(worker->consumer) && take_in_known(worker, places, count) > 0;
+    if (taken)
+        read_assignment(worker, worker->consumer);
+    pthread_mutex_unlock(&worker->assignment.rebalance);
+    free(places);
+    return taken;
 }
 
 // A publisher that could not publish for a while is full already. What it can't publish now the next owner

@@ -1,13 +1,18 @@
 // rebalance.h: what happens when partitions come and go. Thread: consume (librdkafka's callback, inside a
-// poll). Eager protocol: every assignment replaces the one before.
+// poll, or between two). Eager protocol: every assignment replaces the one before.
 #ifndef SKINSIGHT_WORKER_REBALANCE_H
 #define SKINSIGHT_WORKER_REBALANCE_H
 
 #include "worker/worker.h"
 
-// Reads each partition's committed offset and bitmap, starts there, and marks the partitions as running.
+// Finds out where each partition stands, starts there, and marks it as running. One whose place is not known
+// is left out and stands in worker->blocked (BLOCKED_PLACE_UNKNOWN).
 void rebalance_assign(struct worker *worker, rd_kafka_t *consumer,
-                      rd_kafka_topic_partition_list_t *partitions);
+                      const rd_kafka_topic_partition_list_t *partitions);
+// Looks again where those stand that were left out, and takes in whose place is known by now. True: some
+// were, so the consumer was assigned anew and nothing is paused any more. May take some seconds where a
+// broker is silent.
+bool rebalance_look_again(struct worker *worker);
 // Publishes what is ready and clears the mark; where the assignment was lost, drops everything instead.
 void rebalance_revoke(struct worker *worker, rd_kafka_t *consumer);
 

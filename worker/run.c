@@ -34,9 +34,19 @@ static void say_phase(struct worker *worker, int phase, char *reason, size_t siz
                                         [PHASE_RUNNING] = "running",
                                         [PHASE_STOPPING] = "stopping"};
     pthread_mutex_lock(&worker->waiting_lock);
-    bool waiting = phase == PHASE_NO_BROKER || phase == PHASE_NO_TOPICS || phase == PHASE_NO_OFFSETS;
+    bool waiting = phase == PHASE_NO_BROKER || phase == PHASE_NO_TOPICS;
     snprintf(reason, size, "%s", waiting ? worker->waiting_for.message : names[phase]);
     pthread_mutex_unlock(&worker->waiting_lock);
+}
+
+// Not one of its partitions is read.
+static bool serves_nothing(struct worker *worker, char *reason, size_t size)
+{
+    struct blocked_partition first;
+    bool nothing = assignment_count(&worker->assignment) == 0 && blocked_at(&worker->blocked, 0, &first);
+    if (nothing)
+        snprintf(reason, size, "%s", first.reason.message);
+    return nothing;
 }
 
 static bool say_ready(void *context, char *reason, size_t size)
@@ -45,7 +55,8 @@ static bool say_ready(void *context, char *reason, size_t size)
     int phase = atomic_load(&worker->phase), device = atomic_load(&worker->device);
     const char *hanging = watchdog_hanging(worker->watchdog);
     bool out = ((phase == PHASE_JOINING || phase == PHASE_RUNNING) && member_is_out(worker, reason, size)) ||
-               (phase == PHASE_RUNNING && publish_is_stuck(worker, reason, size));
+               (phase == PHASE_RUNNING &&
+                (publish_is_stuck(worker, reason, size) || serves_nothing(worker, reason, size)));
     if (hanging)
         snprintf(reason, size, "stage %s hangs", hanging);
     else if (device == DEVICE_LOST)

@@ -43,8 +43,7 @@ enum worker_phase {
     PHASE_STARTING,
     PHASE_NO_BROKER,
     PHASE_NO_TOPICS,
-    PHASE_NO_OFFSETS, // where a partition stands is not known
-    PHASE_JOINING,    // the group has not assigned this worker its share yet, which may be none
+    PHASE_JOINING, // the group has not assigned this worker its share yet, which may be none
     PHASE_RUNNING,
     PHASE_STOPPING
 };

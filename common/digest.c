@@ -4,11 +4,12 @@
 // can cause), so a failure aborts like every other small allocation. Any thread; a stream has one owner.
 #include "common/digest.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/bytes.h"
 #include "common/memory.h"
 
 struct digest_stream {
@@ -30,11 +31,17 @@ struct digest digest_of(const void *data, size_t size)
     return digest;
 }
 
+struct digest digest_keyed(struct bytes key, const void *data, size_t size)
+{
+    struct digest digest;
+    const void *bytes = key.size > 0 ? (const void *)key.data : "";
+    check(HMAC(EVP_sha256(), bytes, (int)key.size, data, size, digest.value, NULL) != NULL);
+    return digest;
+}
+
 bool digest_equal(const struct digest *a, const struct digest *b)
 {
-    struct bytes left = {a->value, DIGEST_SIZE};
-    struct bytes right = {b->value, DIGEST_SIZE};
-    return bytes_equal(left, right);
+    return CRYPTO_memcmp(a->value, b->value, DIGEST_SIZE) == 0;
 }
 
 void digest_text(const struct digest *digest, char text[DIGEST_TEXT_SIZE])

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/bytes.h"
 #include "common/status.h"
 
 enum { DIGEST_SIZE = 32, DIGEST_TEXT_SIZE = 65 };
@@ -15,6 +16,9 @@ struct digest {
 };
 
 struct digest digest_of(const void *data, size_t size);
+// HMAC-SHA-256 (RFC 2104) under a key of any length.
+struct digest digest_keyed(struct bytes key, const void *data, size_t size);
+// Takes as long whatever differs, so that nobody learns a secret digest from the time.
 bool digest_equal(const struct digest *a, const struct digest *b);
 void digest_text(const struct digest *digest, char text[DIGEST_TEXT_SIZE]);
 bool digest_parse(const char *text, struct digest *digest); // exactly 64 hexadecimal digits

@@ -29,7 +29,8 @@ static enum status read_all(int file, struct buffer *buffer, struct error *err)
     }
 }
 
-enum status file_read(const char *path, struct buffer *buffer, struct error *err)
+// refused: bits of the mode that the file must not have.
+static enum status read_file(const char *path, mode_t refused, struct buffer *buffer, struct error *err)
 {
     struct stat about;
     enum status status;
@@ -38,12 +39,31 @@ enum status file_read(const char *path, struct buffer *buffer, struct error *err
         return error_set(err, STATUS_FATAL, "%s: %s", path, strerror(errno));
     if (fstat(file, &about) != 0 || !S_ISREG(about.st_mode))
         status = error_set(err, STATUS_REJECTED, "not a regular file");
+    else if (about.st_mode & refused)
+        status = error_set(err, STATUS_REJECTED, "a secret must be closed to others (chmod 600)");
     else
         status = read_all(file, buffer, err);
     close(file);
     if (status != STATUS_OK)
         error_prefix(err, "%s", path);
     return status;
+}
+
+enum status file_read(const char *path, struct buffer *buffer, struct error *err)
+{
+    return read_file(path, 0, buffer, err);
+}
+
+enum status file_read_secret(const char *path, size_t least, struct buffer *buffer, struct error *err)
+{
+    enum status status = read_file(path, S_IRWXO | S_IWGRP, buffer, err);
+    if (status != STATUS_OK)
+        return status;
+    if (buffer->size > 0 && buffer->data[buffer->size - 1] == '\n')
+        buffer->size--;
+    if (buffer->size < least)
+        return error_set(err, STATUS_REJECTED, "%s: a secret needs at least %zu bytes", path, least);
+    return STATUS_OK;
 }
 
 enum status file_replace(const char *path, bool (*write)(FILE *file, const void *context),

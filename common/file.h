@@ -11,6 +11,11 @@
 // FATAL: it can't be read. The sentence names the path.
 enum status file_read(const char *path, struct buffer *buffer, struct error *err) MUST_CHECK;
 
+// The same of a file that holds a secret; a line end behind it is left out. REJECTED also: others may read it
+// or the group may write it, or it has fewer bytes than least.
+enum status file_read_secret(const char *path, size_t least, struct buffer *buffer,
+                             struct error *err) MUST_CHECK;
+
 // Has `write` fill a file "<path>.partial", flushes it to the disk and renames it to path: a crash leaves the
 // old file or the new one. write answers false, with errno set, when it could not. FATAL: nothing has
 // changed; the sentence names the path.

@@ -44,6 +44,7 @@ const char *const batch_reason_names[BATCH_REASON_COUNT] = {"full", "deadline", 
 static const char *const priorities[] = {"routine", "urgent"};
 static const char *const answers[] = {"prediction", "error"};
 static const char *const lookups[] = {"hit", "miss", "unavailable"};
+const char *const cache_refusal_names[METRIC_REFUSAL_COUNT] = {"form", "seal", "other_key", "content"};
 static const char *const waits[] = {"answered", "taken_over", "timed_out", "unavailable"};
 static const char *const checks[] = {"passed", "failed"};
 static const char *const transactions[] = {"committed", "aborted", "unknown"};
@@ -84,6 +85,9 @@ static const struct metric_row rows[METRIC_COUNT] = {
     [METRIC_CACHE_WITHHELD] = {"skinsight_cache_withheld_total", COUNTER, "answers",
                                "Answers not stored because too many wait for the next check of the device.",
                                NO_LABEL},
+    [METRIC_CACHE_REFUSED] = {"skinsight_cache_refused_total", COUNTER, "values",
+                              "Values of the cache that were not believed, by the first check they failed.",
+                              LABEL("reason", cache_refusal_names)},
     [METRIC_UPLOAD_FAILURES] = {"skinsight_attention_upload_failures_total", COUNTER, "images",
                                 "Attention maps that could not be stored.", NO_LABEL},
     [METRIC_OBJECT_RETRIES] = {"skinsight_object_retries_total", COUNTER, "calls",

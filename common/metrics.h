@@ -16,6 +16,7 @@ enum metric {
     METRIC_CACHE_LOOKUPS,     // counter, label result: 0 hit, 1 miss, 2 unavailable
     METRIC_CACHE_WAITS,       // counter, label outcome: 0 answered, 1 taken over, 2 timed out, 3 unavailable
     METRIC_CACHE_WITHHELD,    // counter
+    METRIC_CACHE_REFUSED,     // counter, label reason: enum cache_refusal
     METRIC_UPLOAD_FAILURES,   // counter
     METRIC_OBJECT_RETRIES,    // counter, label call: 0 read, 1 write
     METRIC_CIRCUIT_OPENINGS,  // counter, label service: enum metric_service
@@ -46,6 +47,10 @@ enum metric {
     METRIC_ACTIONS,           // counter, label action: 0 monitor, 1 routine_referral, 2 urgent_referral
     METRIC_COUNT
 };
+
+// Why a value of the cache is refused; worker/cache_value.h says what each means.
+enum { METRIC_REFUSAL_COUNT = 4 };
+extern const char *const cache_refusal_names[METRIC_REFUSAL_COUNT];
 
 enum metric_stage {
     METRIC_STAGE_FETCH,

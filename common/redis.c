@@ -216,7 +216,7 @@ static enum outcome receive_reply(const struct redis *redis, redisContext *conte
         if (whole)
             return OUTCOME_DONE;
         if (context->reader->len > limit) {
-            (void)error_set(err, STATUS_RETRY, "Redis at %s:%d holds a value larger than the allowed size",
+            (void)error_set(err, STATUS_REJECTED, "Redis at %s:%d holds a value larger than the allowed size",
                             redis->address.host, redis->address.port);
             return OUTCOME_OVERSIZE;
         }
@@ -247,8 +247,9 @@ static enum outcome exchange(const struct redis *redis, redisContext *context, c
     if (outcome != OUTCOME_DONE || (*reply)->type != REDIS_REPLY_ERROR)
         return outcome;
     bool wrong_type = strncmp((*reply)->str, "WRONGTYPE", 9) == 0;
-    (void)error_set(err, STATUS_RETRY, "Redis at %s:%d answered %.*s to %s", redis->address.host,
-                    redis->address.port, (int)strcspn((*reply)->str, " "), (*reply)->str, command->words[0]);
+    (void)error_set(err, wrong_type ? STATUS_REJECTED : STATUS_RETRY, "Redis at %s:%d answered %.*s to %s",
+                    redis->address.host, redis->address.port, (int)strcspn((*reply)->str, " "), (*reply)->str,
+                    command->words[0]);
     freeReplyObject(*reply);
     *reply = NULL;
     return wrong_type ? OUTCOME_DECLINED : OUTCOME_FAILED;
@@ -341,7 +342,7 @@ static void give_slot(struct redis *redis, struct redis_slot *slot, enum outcome
     pthread_mutex_unlock(&redis->lock);
 }
 
-// OK: *reply is the answer and the caller's.
+// OK: *reply is the answer and the caller's. REJECTED: it is the key's fault, not the server's.
 static enum status run_command(struct redis *redis, const struct command *command, redisReply **reply,
                                struct error *err)
 {
@@ -360,6 +361,8 @@ static enum status run_command(struct redis *redis, const struct command *comman
     if (slot->context)
         outcome = exchange(redis, slot->context, command, deadline_ms, reply, err);
     give_slot(redis, slot, outcome);
+    if (outcome == OUTCOME_DECLINED || outcome == OUTCOME_OVERSIZE)
+        return STATUS_REJECTED;
     return outcome == OUTCOME_DONE ? STATUS_OK : STATUS_RETRY;
 }
 
@@ -384,6 +387,12 @@ static enum status run_for_status(struct redis *redis, const struct command *com
     return status;
 }
 
+bool redis_url_is_loopback(const char *url)
+{
+    struct redis_address address;
+    return redis_address_parse(url, &address) && redis_address_is_loopback(&address);
+}
+
 enum status redis_ping(struct redis *redis, struct error *err)
 {
     const struct command command = command_of("PING", NULL);
@@ -404,8 +413,8 @@ enum status redis_get(struct redis *redis, const char *key, struct buffer *out, 
     if (reply->type == REDIS_REPLY_STRING) {
         status = buffer_append(out, reply->str, (size_t)reply->len, err);
         if (status == STATUS_REJECTED)
-            status = error_set(err, STATUS_RETRY, "Redis at %s:%d holds a value larger than the allowed size",
-                               redis->address.host, redis->address.port);
+            (void)error_set(err, status, "Redis at %s:%d holds a value larger than the allowed size",
+                            redis->address.host, redis->address.port);
         *found = status == STATUS_OK;
     } else if (reply->type != REDIS_REPLY_NIL) {
         status = fail_unexpected(redis, err);

@@ -16,6 +16,8 @@ struct redis;
 // REJECTED unless url is redis://[user:password@]host[:port][/database]; rediss:// says that TLS is not
 // supported.
 enum status redis_url_check(const char *url, struct error *err) MUST_CHECK;
+// A URL of this form whose host is localhost, 127.0.0.0/8 or ::1.
+bool redis_url_is_loopback(const char *url);
 // REJECTED as by redis_url_check. Does not connect. connections: how many threads may be inside a call at
 // once; a further one gets RETRY.
 enum status redis_open(struct redis **redis, const char *url, int64_t timeout_ms, int connections,
@@ -26,8 +28,8 @@ void redis_close(struct redis *redis); // NULL is allowed
 bool redis_is_down(struct redis *redis);
 
 enum status redis_ping(struct redis *redis, struct error *err) MUST_CHECK;
-// found false: no such key. RETRY: the service is away, slow, or answered with an error or a wrong type, or
-// the value is larger than out's limit.
+// found false: no such key. RETRY: the service is away, slow, or answered with an error. REJECTED: the key
+// holds another type, or a value larger than out's limit.
 enum status redis_get(struct redis *redis, const char *key, struct buffer *out, bool *found,
                       struct error *err) MUST_CHECK;
 // ttl_ms 0: the key stays until Redis needs the room.

@@ -1,8 +1,10 @@
 // redis_address.c: takes a redis:// URL apart. Any thread.
 #include "common/redis_address.h"
 
+#include <arpa/inet.h>
 #include <stdint.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/bytes.h"
 
@@ -92,4 +94,15 @@ bool redis_address_parse(const char *url, struct redis_address *address)
     const char *database = *end == '/' ? end + 1 : end;
     address->database = *database ? decode_number(database, database + strlen(database)) : 0;
     return address->database >= 0;
+}
+
+bool redis_address_is_loopback(const struct redis_address *address)
+{
+    struct in_addr ipv4;
+    struct in6_addr ipv6;
+    if (strcasecmp(address->host, "localhost") == 0)
+        return true;
+    if (inet_pton(AF_INET, address->host, &ipv4) == 1)
+        return ntohl(ipv4.s_addr) >> 24 == IN_LOOPBACKNET;
+    return inet_pton(AF_INET6, address->host, &ipv6) == 1 && IN6_IS_ADDR_LOOPBACK(&ipv6);
 }

@@ -17,4 +17,7 @@ struct redis_address {
 // User and password may hold %XX. False when url is anything else; *address is then of no use.
 bool redis_address_parse(const char *url, struct redis_address *address);
 
+// The host is localhost, 127.0.0.0/8 or ::1.
+bool redis_address_is_loopback(const struct redis_address *address);
+
 #endif

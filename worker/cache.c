@@ -1,13 +1,14 @@
 // cache.c: looks answers up and stores them; every failure is a miss and a log line.
 #include "worker/cache.h"
 
+#include <assert.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "common/clock.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "common/version.h"
 #include "worker/faults.h"
@@ -15,7 +16,8 @@
 
 enum { REDIS_KEY_SIZE = DIGEST_TEXT_SIZE + 16, DELETE_TIMEOUT_MS = 3000, DELETE_PAUSE_MS = 50 };
 
-static void init_map_scope(struct worker *worker)
+// Names in 8 digits what decides a map's bits besides image and model.
+static void init_map_suffix(struct worker *worker)
 {
     const struct engine *engine = &worker->engine;
     char text[256], digits[DIGEST_TEXT_SIZE];
@@ -24,23 +26,82 @@ static void init_map_scope(struct worker *worker)
                  precision_names[engine->plan->precision], skinsight_build);
     struct digest digest = digest_of(text, (size_t)length);
     digest_text(&digest, digits);
-    memcpy(worker->map_scope, digits, sizeof worker->map_scope - 1);
+    snprintf(worker->cache_terms.map_suffix, sizeof worker->cache_terms.map_suffix, "-%.12s-%.8s.png",
+             engine->model_sha256, digits);
 }
 
-void cache_scope_init(struct worker *worker)
+// So that workers with another secret, before and after a change of it, keep to keys of their own.
+static void name_secret(const struct cache_terms *terms, char name[17])
+{
+    static const char purpose[] = "skinsight: which cache secret";
+    struct bytes secret = {terms->secret, terms->secret_size};
+    char digits[DIGEST_TEXT_SIZE];
+    struct digest digest = digest_keyed(secret, purpose, sizeof purpose - 1);
+    digest_text(&digest, digits);
+    snprintf(name, 17, "%.16s", terms->secret_size > 0 ? digits : "none");
+}
+
+enum status cache_check(const struct config *config, struct error *err)
+{
+    const char *cache = config_text(config, "cache");
+    if (strcmp(cache, "none") == 0 || *config_text(config, "cache_secret") || redis_url_is_loopback(cache))
+        return STATUS_OK;
+    return error_set(err, STATUS_REJECTED,
+                     "a Redis on another machine decides no diagnoses: give every worker the same "
+                     "cache_secret, or use a Redis on the loopback interface");
+}
+
+enum status cache_read_secret(struct cache_terms *terms, const struct config *config, struct error *err)
+{
+    const char *path = config_text(config, "cache_secret");
+    struct buffer secret;
+    terms->secret_size = 0;
+    if (!*path)
+        return STATUS_OK;
+    buffer_init(&secret, CACHE_SECRET_MOST);
+    enum status status = file_read_secret(path, CACHE_SECRET_LEAST, &secret, err);
+    if (status == STATUS_OK) {
+        memcpy(terms->secret, secret.data, secret.size);
+        terms->secret_size = secret.size;
+    }
+    buffer_release(&secret);
+    return status;
+}
+
+enum status cache_open(struct worker *worker, struct error *err)
+{
+    const struct config *config = worker->config;
+    const char *cache = config_text(config, "cache");
+    int connections =
+        1 + // infer's, when it deletes
+        (int)(2 * config_integer(config, "fetch_threads") + config_integer(config, "postprocess_threads"));
+    if (strcmp(cache, "none") == 0)
+        return STATUS_OK;
+    enum status status = cache_check(config, err);
+    if (status == STATUS_OK)
+        status = cache_read_secret(&worker->cache_terms, config, err);
+    if (status != STATUS_OK)
+        return status;
+    return redis_open(&worker->cache, cache, config_integer(config, "cache_timeout_ms"), connections, err);
+}
+
+void cache_terms_init(struct worker *worker)
 {
     const struct engine *engine = &worker->engine;
-    init_map_scope(worker);
-    char root[OBJECT_URI_SIZE], root_digest[DIGEST_TEXT_SIZE];
+    struct cache_terms *terms = &worker->cache_terms;
+    char root[OBJECT_URI_SIZE], root_digest[DIGEST_TEXT_SIZE], secret[17];
     object_store_uri(worker->objects, "", root);
     struct digest digest = digest_of(root, strlen(root));
     digest_text(&digest, root_digest);
-    memset(worker->cache_scope, 0, sizeof worker->cache_scope);
-    snprintf(worker->cache_scope, sizeof worker->cache_scope,
-             "model=%s preprocessing=%s backend=%s precision=%s device=%s build=%s objects=%.16s",
-             engine->model_sha256, engine->model->manifest.preprocessing.version, engine->backend->name,
-             precision_names[engine->plan->precision], engine->backend->device_class, skinsight_build,
-             root_digest);
+    init_map_suffix(worker);
+    name_secret(terms, secret);
+    int length = snprintf(terms->scope, sizeof terms->scope,
+                          "model=%s preprocessing=%s backend=%s precision=%s device=%s build=%s "
+                          "objects=%.16s reference=none secret=%s",
+                          engine->model_sha256, engine->model->manifest.preprocessing.version,
+                          engine->backend->name, precision_names[engine->plan->precision],
+                          engine->backend->device_class, skinsight_build, root_digest, secret);
+    assert(length < (int)sizeof terms->scope);
 }
 
 static void make_key(const char *scope, const struct digest *image, char text[DIGEST_TEXT_SIZE])
@@ -54,87 +115,49 @@ static void make_key(const char *scope, const struct digest *image, char text[DI
         memset(text + 1, '0', DIGEST_TEXT_SIZE - 2);
 }
 
-static struct digest checksum_of(const struct cache_value *value)
-{
-    return digest_of(value, offsetof(struct cache_value, checksum));
-}
-
-void cache_value_fill(struct cache_value *value, const char *scope, const struct job *job)
-{
-    memset(value, 0, sizeof *value);
-    memcpy(value->magic, "SSCACHE1", sizeof value->magic);
-    snprintf(value->scope, sizeof value->scope, "%s", scope);
-    value->image_sha256 = job->image_sha256;
-    memcpy(value->logits, job->logits, sizeof value->logits);
-    value->features = job->features;
-    memcpy(value->attention_key, job->attention_key, sizeof value->attention_key);
-    value->attention_sha256 = job->attention_sha256;
-    value->checksum = checksum_of(value);
-}
-
-static bool is_sound(const struct cache_value *value, const char *scope, const struct job *job)
-{
-    struct digest checksum = checksum_of(value);
-    if (memcmp(value->magic, "SSCACHE1", sizeof value->magic) != 0 ||
-        !digest_equal(&checksum, &value->checksum))
-        return false;
-    if (strncmp(value->scope, scope, sizeof value->scope) != 0)
-        return false;
-    if (!digest_equal(&value->image_sha256, &job->image_sha256) && !fault_is_on(FAULT_SHORT_KEY))
-        return false;
-    for (int i = 0; i < LESION_CLASSES; i++)
-        if (!isfinite(value->logits[i]))
-            return false;
-    return value->attention_key[0] && memchr(value->attention_key, '\0', sizeof value->attention_key);
-}
-
-bool cache_value_read(struct bytes bytes, const char *scope, struct job *job)
-{
-    struct cache_value value;
-    if (bytes.size != sizeof value)
-        return false;
-    memcpy(&value, bytes.data, sizeof value);
-    if (!is_sound(&value, scope, job))
-        return false;
-    memcpy(job->logits, value.logits, sizeof job->logits);
-    job->features = value.features;
-    memcpy(job->attention_key, value.attention_key, sizeof job->attention_key);
-    job->attention_sha256 = value.attention_sha256;
-    return true;
-}
-
 static void redis_key(const char cache_key[DIGEST_TEXT_SIZE], char key[REDIS_KEY_SIZE])
 {
     snprintf(key, REDIS_KEY_SIZE, "skinsight:%s", cache_key);
 }
 
+static enum cache_result refuse(enum cache_refusal reason, const char *key)
+{
+    metrics_add(METRIC_CACHE_REFUSED, reason, 1);
+    LOG_WARN("cache_value_refused", "key=%s reason=%s", key, cache_refusal_names[reason]);
+    return CACHE_REFUSED;
+}
+
 enum cache_result cache_look(struct worker *worker, struct job *job)
 {
     char key[REDIS_KEY_SIZE];
-    redis_key(job->cache_key, key);
     struct buffer bytes;
     struct error err;
     bool found = false;
+    enum cache_result result = CACHE_MISS;
+    redis_key(job->cache_key, key);
     buffer_init(&bytes, sizeof(struct cache_value));
     enum status status = redis_get(worker->cache, key, &bytes, &found, &err);
-    if (status != STATUS_OK)
+    if (status == STATUS_REJECTED) {
+        result = refuse(CACHE_REFUSED_FORM, key);
+    } else if (status != STATUS_OK) {
         LOG_INFO("cache_unavailable", "reason=\"%s\"", err.message);
-    else if (found && !cache_value_read(buffer_bytes(&bytes), worker->cache_scope, job)) {
-        LOG_WARN("cache_value_refused", "key=%s", key);
-        found = false;
+        result = CACHE_UNAVAILABLE;
+    } else if (found) {
+        enum cache_refusal refusal = cache_value_read(buffer_bytes(&bytes), &worker->cache_terms, job);
+        result = refusal == CACHE_BELIEVED ? CACHE_HIT : refuse(refusal, key);
     }
     buffer_release(&bytes);
-    job->cache_hit = status == STATUS_OK && found;
-    return status != STATUS_OK ? CACHE_UNAVAILABLE : found ? CACHE_HIT : CACHE_MISS;
+    job->cache_hit = result == CACHE_HIT;
+    return result;
 }
 
 enum cache_result cache_find(struct worker *worker, struct job *job)
 {
     if (!worker->cache)
         return CACHE_UNAVAILABLE;
-    make_key(worker->cache_scope, &job->image_sha256, job->cache_key);
+    make_key(worker->cache_terms.scope, &job->image_sha256, job->cache_key);
     enum cache_result result = cache_look(worker, job);
-    metrics_add(METRIC_CACHE_LOOKUPS, result, 1);
+    metrics_add(METRIC_CACHE_LOOKUPS, result == CACHE_REFUSED ? CACHE_MISS : result, 1);
     if (result == CACHE_UNAVAILABLE)
         job->cache_key[0] = '\0'; // nor is it stored: one time-out is enough for a job
     return result;
@@ -209,7 +232,7 @@ bool cache_store(struct worker *worker, const struct job *job)
     struct error err;
     char key[REDIS_KEY_SIZE];
     redis_key(job->cache_key, key);
-    cache_value_fill(&value, worker->cache_scope, job);
+    cache_value_fill(&value, &worker->cache_terms, job);
     struct bytes bytes = {(const uint8_t *)&value, sizeof value};
     bool remembered = digest_parse(job->cache_key, &digest) && unproven_add(&worker->unproven, &digest);
     if (!remembered && worker->checked_again) {

@@ -98,7 +98,7 @@ static int wait_for_answer(struct worker *worker, struct job *job)
         enum cache_result result = cache_look(worker, job);
         if (result == CACHE_HIT)
             return CLAIM_ANSWERED;
-        if (result == CACHE_UNAVAILABLE || make_claim(worker, job, &err) != STATUS_OK)
+        if (result != CACHE_MISS || make_claim(worker, job, &err) != STATUS_OK)
             return CLAIM_UNAVAILABLE;
         if (job->claimed)
             return CLAIM_TAKEN_OVER;

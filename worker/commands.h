@@ -4,7 +4,9 @@
 
 #include "common/config.h"
 
-int run_command(struct config *config); // worker/run.c
+// worker/run.c
+enum status run_check(const struct config *config, struct error *err) MUST_CHECK;
+int run_command(struct config *config);
 
 extern const struct option classify_flags[];
 enum status classify_check(const struct config *config, struct error *err) MUST_CHECK; // the command's check

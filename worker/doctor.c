@@ -6,6 +6,7 @@
 
 #include "common/kafka.h"
 #include "common/kafka_settings.h"
+#include "worker/cache.h"
 #include "worker/commands.h"
 #include "worker/descriptors.h"
 #include "worker/health.h"
@@ -83,15 +84,20 @@ static bool check_cache(const struct config *config)
 {
     const char *url = config_text(config, "cache");
     struct redis *redis = NULL;
+    struct cache_terms terms;
     struct error err;
     if (strcmp(url, "none") == 0)
         return report("cache", STATUS_OK, &err, "none (answers are computed each time)", "");
-    enum status status = redis_open(&redis, url, config_integer(config, "cache_timeout_ms"), 1, &err);
+    enum status status = cache_check(config, &err);
+    if (status == STATUS_OK)
+        status = cache_read_secret(&terms, config, &err);
+    if (status == STATUS_OK)
+        status = redis_open(&redis, url, config_integer(config, "cache_timeout_ms"), 1, &err);
     if (status == STATUS_OK)
         status = redis_ping(redis, &err);
     redis_close(redis);
     return report("cache", status, &err, "answers",
-                  "check --cache; without Redis the worker is slower, nothing else");
+                  "check --cache and --cache-secret; without Redis the worker is slower, nothing else");
 }
 
 static bool check_topic_names(const struct config *config)

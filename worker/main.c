@@ -2,16 +2,15 @@
 #include "common/config.h"
 #include "kernels/weights.h"
 #include "worker/commands.h"
-#include "worker/worker.h"
 
 static const struct command commands[] = {
     {.name = "run",
      .arguments = "",
      .summary = "the service: takes jobs from Kafka and answers them",
      .example =
-         "skinsight-worker run --model models/vit-base --brokers kafka:9092 --cache redis://redis:6379",
+         "skinsight-worker run --model models/vit-base --brokers kafka:9092 --cache redis://127.0.0.1:6379",
      .required = "model",
-     .check = worker_check_topics,
+     .check = run_check,
      .run = run_command},
     {.name = "classify",
      .arguments = "FILE...",

@@ -56,11 +56,8 @@ static enum status upload(struct worker *worker, const char *key, struct bytes p
 static void store_map(struct worker *worker, struct job *job)
 {
     struct buffer png;
-    char image[DIGEST_TEXT_SIZE], key[OBJECT_KEY_SIZE];
-    digest_text(&job->image_sha256, image);
-    // Two devices or builds may differ in a bit: their maps must not overwrite each other.
-    snprintf(key, sizeof key, "attention/%s-%.12s-%s.png", image, worker->engine.model_sha256,
-             worker->map_scope);
+    char key[OBJECT_KEY_SIZE];
+    cache_map_key(&worker->cache_terms, &job->image_sha256, key);
     enum status status = draw(&worker->engine, job, &png, &job->attention_error);
     if (status == STATUS_OK)
         status = upload(worker, key, buffer_bytes(&png), &job->attention_error);

@@ -10,6 +10,7 @@
 #include "common/http.h"
 #include "common/log.h"
 #include "common/shutdown.h"
+#include "worker/cache.h"
 #include "worker/commands.h"
 #include "worker/consume.h"
 #include "worker/faults.h"
@@ -156,6 +157,12 @@ static void start_watchdog(struct worker *worker)
     const struct watchdog_options options = {.timeout_ms = config_integer(worker->config, "stage_timeout_ms"),
                                              .store_ms = worker->job_budget_ms};
     worker->watchdog = watchdog_start(&options);
+}
+
+enum status run_check(const struct config *config, struct error *err)
+{
+    enum status status = worker_check_topics(config, err);
+    return status == STATUS_OK ? cache_check(config, err) : status;
 }
 
 int run_command(struct config *config)

@@ -72,13 +72,7 @@ static enum status open_stores(struct worker *worker, struct error *err)
                                            .s3_region = config_text(config, "s3_region"),
                                            .timeout_ms = config_integer(config, "object_timeout_ms")};
     enum status status = object_store_open(&worker->objects, &objects, err);
-    const char *cache = config_text(config, "cache");
-    if (status != STATUS_OK || strcmp(cache, "none") == 0)
-        return status;
-    int connections =
-        1 + // infer's, when it deletes
-        (int)(2 * config_integer(config, "fetch_threads") + config_integer(config, "postprocess_threads"));
-    return redis_open(&worker->cache, cache, config_integer(config, "cache_timeout_ms"), connections, err);
+    return status == STATUS_OK ? cache_open(worker, err) : status;
 }
 
 // What waits in front of the device is kept short: an urgent job can't overtake what is already in a batch.
@@ -118,7 +112,7 @@ enum status worker_open(struct worker *worker, const struct config *config, stru
     if (status == STATUS_OK)
         status = open_stores(worker, err);
     if (status == STATUS_OK)
-        cache_scope_init(worker);
+        cache_terms_init(worker);
     return status;
 }
 

@@ -12,6 +12,7 @@
 #include "common/redis.h"
 #include "worker/assignment.h"
 #include "worker/blocked.h"
+#include "worker/cache_value.h"
 #include "worker/engine.h"
 #include "worker/flights.h"
 #include "worker/job.h"
@@ -57,8 +58,7 @@ struct worker {
     struct redis *cache;            // NULL: none
     char instance[JOB_WORKER_SIZE]; // names this worker in records and logs
     uint32_t owner;                 // names this process in the commit metadata; never 0
-    char cache_scope[512]; // what decides an answer's bits besides the image; part of every cache key
-    char map_scope[9];     // names in 8 digits what decides a map's bits besides image and model
+    struct cache_terms cache_terms; // the maps' keys are made of them too
 
     // settings
     size_t max_image_bytes;

@@ -1,9 +1,13 @@
 #!/usr/bin/env python3
 """test_redis_faults.py: a Redis that hangs, dies, resets in the middle of a reply, crawls, is full, is a replica, holds
 values of a wrong type, cut short, or forged. No job fails for it, no answer is another image's, and an answer takes at
-most a few of the cache's time-outs longer.
+most a few of the cache's time-outs longer. Whoever writes to Redis, but does not know the workers' secret, decides no
+answer.
 """
+import hashlib
+import hmac
 import pathlib
+import struct
 import subprocess
 import sys
 
@@ -117,5 +121,137 @@ def hit_again(cached):
     return cached.worker.metric("skinsight_cache_lookups_total", 'result="hit"') > before
 
 
+# ---- forged values -----------------------------------------------------------------------------------------
+
+SECRET = b"what only the workers know"
+# struct cache_value of worker/cache_value.h, as FORMATS.md describes it
+MAGIC, SCOPE, IMAGE, LOGITS, DISTANCE, FEATURES, MAP_KEY, MAP, SEAL = 0, 8, 520, 552, 584, 592, 800, 1056, 1088
+NAN = struct.pack("<f", float("nan"))
+ANOTHER = struct.pack("<8f", 9, 0, 0, 0, 0, 0, 0, 0)  # logits of somebody who is to be told of a melanoma
+
+
+def put(value, at, part):
+    return value[:at] + part + value[at + len(part):]
+
+
+def seal(value, secret):
+    return put(value, SEAL, hmac.new(secret, value[:SEAL], "sha256").digest())
+
+
+def old_version(value):
+    """SSCACHE1, which had a checksum and no distance."""
+    body = put(value[:DISTANCE] + value[FEATURES:SEAL], MAGIC, b"SSCACHE1")
+    return body + hashlib.sha256(body).digest()
+
+
+def wrong_content(at, part):
+    """Sealed by somebody who has the secret and is out of his mind."""
+    return lambda value, other: seal(put(value, at, part), SECRET)
+
+
+# what is written in place of a value, given it and another image's; and the reason it is refused for
+FORGERIES = {
+    "logits changed": (lambda value, other: put(value, LOGITS, ANOTHER), "seal"),
+    "sealed by a checksum": (lambda value, other: put(put(value, LOGITS, ANOTHER), SEAL, hashlib.sha256(
+        put(value, LOGITS, ANOTHER)[:SEAL]).digest()), "seal"),
+    "sealed without a secret": (lambda value, other: seal(put(value, LOGITS, ANOTHER), b""), "seal"),
+    "sealed under another secret": (lambda value, other: seal(put(value, LOGITS, ANOTHER), b"what somebody guessed"), "seal"),
+    "map of another image": (lambda value, other: put(put(value, MAP_KEY, other[MAP_KEY:MAP]), MAP, other[MAP:SEAL]), "seal"),
+    "replayed from another key": (lambda value, other: other, "other_key"),
+    "replayed under this image's digest": (lambda value, other: put(other, IMAGE, value[IMAGE:LOGITS]), "seal"),
+    "cut short by a byte": (lambda value, other: value[:-1], "form"),
+    "empty": (lambda value, other: b"", "form"),
+    "a byte longer": (lambda value, other: value + b"\0", "form"),
+    "a megabyte": (lambda value, other: value * 1000, "form"),
+    "zeros": (lambda value, other: bytes(len(value)), "form"),
+    "of the version before": (lambda value, other: old_version(put(value, LOGITS, ANOTHER)), "form"),
+    "a list": (None, "form"),
+    "sealed, a logit that is no number": (wrong_content(LOGITS, NAN), "content"),
+    "sealed, a brightness of 2": (wrong_content(FEATURES, struct.pack("<f", 2)), "content"),
+    "sealed, a histogram of nothing": (wrong_content(FEATURES + 16, bytes(64)), "content"),
+    "sealed, another map": (wrong_content(MAP_KEY, b"images/of/a/patient.jpg\0"), "other_key"),
+    "sealed, a distance without a reference": (wrong_content(DISTANCE, struct.pack("<f", 1)), "content"),
+}
+
+
+class Sealed(Cached):
+    def __init__(self, stack, fleet):
+        secret = stack.folder / "cache-secret"
+        secret.write_bytes(SECRET + b"\n")
+        secret.chmod(0o600)
+        self.port = stack.env["REDIS_URL"].rsplit(":", 1)[1]
+        self.stack, self.fleet, self.written, self.pictures = stack, fleet, 0, set()
+        self.worker = fleet.start("sealed", backend="simulated", cache=stack.redis_url, cache_secret=secret, cache_timeout_ms=2000,
+                                  environment={"SKINSIGHT_SIMULATED_US": f"{IMAGE_US},0"}, commit_interval_ms=1).wait_ready()
+
+    def binary(self, *words, value=None):
+        done = subprocess.run(["redis-cli", "-p", self.port, *(["-x"] if value is not None else []), *words], input=value,
+                              capture_output=True, timeout=20)
+        expect(done.returncode == 0 and not done.stdout.startswith(b"ERR"), f"redis-cli {words}: {done.stdout}")
+        return done.stdout[:-1]
+
+    def ask_for(self, pictures):
+        """The answers to jobs about these pictures, one each."""
+        before = self.written
+        self.fleet.write_jobs([chaos.job(picture, self.stack.random) for picture in pictures])
+        self.pictures.update(pictures)
+        self.written += len(pictures)
+        self.fleet.wait_answers(self.written)
+        return [answer for answer in chaos.answers_of(self.fleet) if answer["provenance"]["source"]["offset"] >= before]
+
+    def hits(self, answers):
+        return sum(answer["provenance"]["cache_hit"] for answer in answers)
+
+    def refused(self, reason=""):
+        return int(self.worker.metric("skinsight_cache_refused_total", f'reason="{reason}' if reason else ""))
+
+
+def key_of(picture, scope):
+    return "skinsight:" + hashlib.sha256(hashlib.sha256(chaos.picture(picture)).digest() + scope).hexdigest()
+
+
+def test_forged_values(stack):
+    pictures = range(5000, 5000 + len(FORGERIES))
+    with stack.fleet("forged", partitions=1) as fleet:
+        sealed = Sealed(stack, fleet)
+        sealed.redis("flushall")
+        sealed.ask_for([4000, *pictures])
+        other_key = next(line for line in sealed.binary("keys", "skinsight:*").decode().splitlines())
+        scope = sealed.binary("get", other_key)[SCOPE:IMAGE].rstrip(b"\0")
+        other = sealed.binary("get", key_of(4000, scope))
+        expect_equal(other, seal(other, SECRET), "what a worker wrote, against its seal computed here")
+        expect_equal(sealed.hits(sealed.ask_for([4000, *pictures])), 1 + len(pictures), "answers from the cache, before")
+        for picture, (forge, _) in zip(pictures, FORGERIES.values()):
+            key = key_of(picture, scope)
+            value = sealed.binary("get", key)
+            sealed.redis("del", key)
+            if forge:
+                sealed.binary("set", key, value=forge(value, other))
+            else:
+                sealed.redis("lpush", key, "x")
+        accepted = sealed.hits(sealed.ask_for(pictures))
+        expect_equal(accepted, 0, f"forged values accepted, of {len(FORGERIES)}")
+        for reason in ("form", "seal", "other_key", "content"):
+            expect_equal(sealed.refused(reason), [why for _, why in FORGERIES.values()].count(reason), f"refused for {reason}")
+        expect_equal(sealed.hits(sealed.ask_for(pictures)), len(pictures), "answers from the cache once they were computed again")
+        forge_claims(sealed, scope)
+        answers = chaos.check(fleet, sealed.written, chaos.wanted_logits(sorted(sealed.pictures)))
+        expect_equal(chaos.error_codes(answers), {}, "jobs answered with an error")
+        print(f"{len(FORGERIES)} kinds of forged values, {accepted} accepted", flush=True)
+
+
+def forge_claims(sealed, scope):
+    """Somebody claims images, for ever, and computes none: each is computed here, after the wait at most."""
+    slowest = 0
+    for picture, words in ((7000, ("set", "deadbeef")), (7001, ("set", "x" * 100000)), (7002, ("lpush", "x"))):
+        sealed.redis(words[0], key_of(picture, scope).replace("skinsight:", "skinsight-claim:"), words[1])
+        answer, = sealed.ask_for([picture])
+        expect(not answer["provenance"]["cache_hit"], f"picture {picture} came from nowhere")
+        stamps = answer["provenance"]["timestamps"]
+        slowest = max(slowest, stamps["published"] - stamps["consumed"])
+    expect(slowest <= 2000 + NOISE_SHORT_MS, f"{slowest} ms beside a forged claim")
+    print(f"beside forged claims: {slowest} ms at most", flush=True)
+
+
 if __name__ == "__main__":
-    chaos.main([test_redis_faults], "kafka", "redis")
+    chaos.main([test_redis_faults, test_forged_values], "kafka", "redis")

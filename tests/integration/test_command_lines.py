@@ -53,6 +53,7 @@ def test_wrong_usage(stack):
               ["trainer", "import"], ["trainer", "import", "--arch", "vit_tiny_patch16_224"],
               ["worker", "run"],
               ["worker", "run", "--model", "/none", "--cache", "rediss://host"],
+              ["worker", "run", "--model", "/none", "--cache", "redis://10.0.0.1"],
               ["worker", "run", "--model", "/none", "--objects", "ftp://host/x"],
               ["worker", "run", "--model", "/none", "--http-address", "foo"],
               ["worker", "run", "--model", "/none", "--set", "kafka.acks=1"],
@@ -306,9 +307,10 @@ def test_doctor(stack):
     (stack.folder / "plain-file").touch()
     for option, value in (("model", stack.folder / "none"), ("brokers", "127.0.0.1:1"),
                           ("cache", "redis://127.0.0.1:1"), ("policy", stack.folder / "none.json"),
+                          ("cache", "redis://10.0.0.1"), ("cache_secret", stack.folder / "none"),
                           ("dead_letters_topic", "skinsight.jobs"),
                           ("objects", f"file://{stack.folder}/plain-file/x")):
-        done = doctor(stack, **{option: value})
+        done = doctor(stack, **{"cache": stack.redis_url, option: value})
         expect_equal(done.returncode, 1, f"exit code of doctor with {option} {value}")
         expect_equal(done.stdout.count("wrong "), 1, f"things wrong with {option} {value}: {done.stdout}")
 

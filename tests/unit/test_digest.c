@@ -57,6 +57,35 @@ static void test_empty_stream(void **state)
     assert_true(digest_equal(&streamed, &whole));
 }
 
+// RFC 4231, test cases 1, 2 and 6 (a key longer than a block).
+static void test_published_vectors_under_a_key(void **state)
+{
+    (void)state;
+    uint8_t long_key[131], short_key[20];
+    memset(long_key, 0xaa, sizeof long_key);
+    memset(short_key, 0x0b, sizeof short_key);
+    const struct {
+        struct bytes key;
+        const char *message, *digest;
+    } keyed[] = {
+        {{short_key, sizeof short_key},
+         "Hi There",
+         "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"},
+        {{(const uint8_t *)"Jefe", 4},
+         "what do ya want for nothing?",
+         "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"},
+        {{long_key, sizeof long_key},
+         "Test Using Larger Than Block-Size Key - Hash Key First",
+         "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"},
+    };
+    for (size_t i = 0; i < sizeof keyed / sizeof *keyed; i++) {
+        char text[DIGEST_TEXT_SIZE];
+        struct digest digest = digest_keyed(keyed[i].key, keyed[i].message, strlen(keyed[i].message));
+        digest_text(&digest, text);
+        assert_string_equal(text, keyed[i].digest);
+    }
+}
+
 static void test_text_is_read_back(void **state)
 {
     (void)state;
@@ -92,6 +121,7 @@ int main(void)
         cmocka_unit_test(test_published_vectors),
         cmocka_unit_test(test_million_letters_in_uneven_pieces),
         cmocka_unit_test(test_empty_stream),
+        cmocka_unit_test(test_published_vectors_under_a_key),
         cmocka_unit_test(test_text_is_read_back),
         cmocka_unit_test(test_malformed_text_is_refused_and_leaves_the_digest),
     };

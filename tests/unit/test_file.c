@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "common/file.h"
@@ -86,8 +87,45 @@ static void test_a_write_that_fails_leaves_the_old_file(void **state)
     free(partial);
 }
 
+enum { SECRET_LEAST = 16, SECRET_MOST = 20 };
+
+static enum status read_secret(const char *path, const char *text, mode_t mode, struct buffer *secret)
+{
+    struct error err;
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+    assert_int_equal(chmod(path, mode), 0);
+    buffer_clear(secret);
+    return file_read_secret(path, SECRET_LEAST, secret, &err);
+}
+
+static void test_a_secret_is_closed_to_others(void **state)
+{
+    (void)state;
+    static const char text[] = "0123456789abcdef";
+    static const mode_t open_modes[] = {0604, 0644, 0602, 0601, 0620, 0660, 0666};
+    char path[] = "/tmp/skinsight-test-secret-XXXXXX";
+    struct buffer secret;
+    buffer_init(&secret, SECRET_MOST);
+    close(mkstemp(path));
+    assert_int_equal(read_secret(path, "0123456789abcdef\n", 0600, &secret), STATUS_OK);
+    assert_int_equal(secret.size, 16); // the line end is no part of it
+    assert_memory_equal(secret.data, text, 16);
+    assert_int_equal(read_secret(path, text, 0440, &secret), STATUS_OK);
+    for (size_t i = 0; i < sizeof open_modes / sizeof *open_modes; i++)
+        assert_int_equal(read_secret(path, text, open_modes[i], &secret), STATUS_REJECTED);
+    assert_int_equal(read_secret(path, "0123456789abcde\n", 0600, &secret), STATUS_REJECTED);
+    assert_int_equal(read_secret(path, "", 0600, &secret), STATUS_REJECTED);
+    assert_int_equal(read_secret(path, "0123456789abcdef01234", 0600, &secret), STATUS_REJECTED);
+    unlink(path);
+    buffer_release(&secret);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_write_that_fails_leaves_the_old_file)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_write_that_fails_leaves_the_old_file),
+                                       cmocka_unit_test(test_a_secret_is_closed_to_others)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

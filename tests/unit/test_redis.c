@@ -78,16 +78,21 @@ static enum status get(struct redis *redis, const char *key, struct buffer *out,
     return status;
 }
 
-static void expect_retry(struct redis *redis, const char *key, const char *word)
+static void expect_failure(struct redis *redis, const char *key, enum status wanted, const char *word)
 {
     struct buffer out;
     struct error err;
     bool found;
     buffer_init(&out, VALUE_MOST);
     enum status status = get(redis, key, &out, &found, &err);
-    if (status != STATUS_RETRY || !strstr(err.message, word))
-        fail_msg("%d (%s), expected retry with '%s'", (int)status, err.message, word);
+    if (status != wanted || !strstr(err.message, word))
+        fail_msg("%d (%s), expected %d with '%s'", (int)status, err.message, (int)wanted, word);
     buffer_release(&out);
+}
+
+static void expect_retry(struct redis *redis, const char *key, const char *word)
+{
+    expect_failure(redis, key, STATUS_RETRY, word);
 }
 
 static void assert_holds(struct redis *redis, const char *key, struct bytes value)
@@ -222,9 +227,9 @@ static void test_what_can_not_be_used(void **state)
     ask("SETRANGE slightly-large 1000 x");
     ask("SETRANGE large 2000000 x");
     for (int i = 0; i < 10; i++) { // more than open the circuit: the server itself is well
-        expect_retry(redis, "list", "WRONGTYPE");
-        expect_retry(redis, "slightly-large", "larger than the allowed size");
-        expect_retry(redis, "large", "larger than the allowed size");
+        expect_failure(redis, "list", STATUS_REJECTED, "WRONGTYPE");
+        expect_failure(redis, "slightly-large", STATUS_REJECTED, "larger than the allowed size");
+        expect_failure(redis, "large", STATUS_REJECTED, "larger than the allowed size");
     }
     set(redis, "small", text_bytes("x"), 1000);
     assert_holds(redis, "small", text_bytes("x"));

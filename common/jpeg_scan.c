@@ -217,7 +217,8 @@ __attribute__((noinline)) static bool decode_block(struct bit_reader *state, con
     return second == LAST_COEFFICIENT || second >= END_OF_BLOCK;
 }
 
-// Copies up to the next marker. False when the file ends before it.
+// Copies up to the next marker. False when the file ends before it, or where byte FF is written FF FF 00:
+// libjpeg makes of that MCU something that only libjpeg does (test_jpeg_scan.c says what).
 static bool segment_begin(struct jpeg_scan *scan)
 {
     uint8_t *to = scan->segment;
@@ -228,15 +229,18 @@ static bool segment_begin(struct jpeg_scan *scan)
         size_t size = (size_t)(stuffed - scan->source);
         memcpy(to, scan->source, size);
         to += size;
-        while (stuffed < scan->source_end && *stuffed == 0xff) // as libjpeg: several count as one
-            stuffed++;
-        if (stuffed == scan->source_end)
+        const uint8_t *behind = stuffed + 1;
+        while (behind < scan->source_end && *behind == 0xff) // before a marker several count as one
+            behind++;
+        if (behind == scan->source_end)
             return false;
-        scan->source = stuffed + 1;
-        if (*stuffed != 0) {
-            scan->marker = *stuffed;
+        scan->source = behind + 1;
+        if (*behind != 0) {
+            scan->marker = *behind;
             break;
         }
+        if (behind - stuffed > 1)
+            return false;
         *to++ = 0xff;
     }
     memset(to, 0, PADDING);

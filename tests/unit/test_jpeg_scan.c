@@ -241,13 +241,40 @@ static void test_damaged_files(void **state)
         check_damaged(out_of_order[i]);
 }
 
+// Byte FF as FF FF 00, which libjpeg does not read as it reads FF 00: its fast path takes what follows the
+// first FF for zeros, then its slow path decodes the MCU anew into the same block, without clearing it.
+static void test_byte_ff_written_twice(void **state)
+{
+    (void)state;
+    struct image noise = noise_image(240, 160, 9);
+    struct buffer data, changed;
+    buffer_init(&data, PICTURE_MAX_FILE_SIZE);
+    buffer_init(&changed, PICTURE_MAX_FILE_SIZE);
+    assert_int_equal(jpeg_encode(&noise, 95, &data, NULL), STATUS_OK);
+    int places = 0;
+    for (size_t at = data.size / 8; at + 1 < data.size; at++) { // behind the headers
+        if (data.data[at] != 0xff || data.data[at + 1] != 0)
+            continue;
+        places++;
+        buffer_clear(&changed);
+        assert_int_equal(buffer_append(&changed, data.data, at + 1, NULL), STATUS_OK);
+        assert_int_equal(buffer_append(&changed, data.data + at, data.size - at, NULL), STATUS_OK);
+        char what[64];
+        snprintf(what, sizeof what, "FF twice at byte %zu", at);
+        check_same(what, buffer_bytes(&changed));
+    }
+    assert_true(places > 50);
+    buffer_release(&changed);
+    buffer_release(&data);
+    image_release(&noise);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_coefficients),
-        cmocka_unit_test(test_dense_coefficients),
-        cmocka_unit_test(test_left_to_libjpeg),
-        cmocka_unit_test(test_damaged_files),
+        cmocka_unit_test(test_coefficients),          cmocka_unit_test(test_dense_coefficients),
+        cmocka_unit_test(test_left_to_libjpeg),       cmocka_unit_test(test_damaged_files),
+        cmocka_unit_test(test_byte_ff_written_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,7 +18,7 @@ static double activate(enum activation activation, double x)
 {
     switch (activation) {
     case ACTIVATION_RELU:
-        return x > 0 ? x : 0;
+        return x <= 0 ? 0 : x; // NaN stays
     case ACTIVATION_SILU:
         return x / (1 + exp(-x));
     case ACTIVATION_SIGMOID:
@@ -123,8 +123,8 @@ static void max_pool(const struct conv_window *w)
             float largest = -INFINITY;
             for (int i = 0; i < w->kernel * w->kernel; i++) {
                 const float *from = pixel(w, w->y + j / w->places, j % w->places, i);
-                if (from)
-                    largest = fmaxf(largest, from[channel]);
+                if (from && !isnan(largest) && !(from[channel] <= largest))
+                    largest = from[channel];
             }
             place(w->out, w->out_stride, j)[channel] = largest;
         }

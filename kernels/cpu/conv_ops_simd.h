@@ -19,7 +19,7 @@ SIMD_INLINE float *place(float *base, size_t stride, int row)
 // 1 + exp(-x); the exponent is held where the inverse is as good as zero (2^-126).
 SIMD_INLINE simd one_and_exponential(simd x)
 {
-    simd power = simd_min(x * simd_set(-1.44269504f), simd_set(126.0f));
+    simd power = simd_min(simd_set(126.0f), x * simd_set(-1.44269504f));
     return simd_set(1.0f) + simd_exp2(power);
 }
 
@@ -27,7 +27,7 @@ SIMD_INLINE simd activate(enum activation activation, simd x)
 {
     switch (activation) {
     case ACTIVATION_RELU:
-        return simd_max(x, simd_zero());
+        return simd_max(simd_zero(), x);
     case ACTIVATION_SILU:
         return x / one_and_exponential(x);
     case ACTIVATION_SIGMOID:
@@ -311,7 +311,7 @@ static void max_pool_line(const struct conv_line *line)
             for (int i = 0; i < w->kernel * w->kernel; i++) {
                 int row = top + i / w->kernel, column = left + i % w->kernel;
                 if (row >= 0 && row < w->height && column >= 0 && column < w->width)
-                    largest = simd_max(
+                    largest = simd_max_nan(
                         largest, load(at(w->in, w->in_stride, row * w->width + column) + channel, count));
             }
             store(place(line->out, w->out_stride, x) + channel, largest, count);

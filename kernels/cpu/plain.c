@@ -167,7 +167,7 @@ static void relu(const struct plain_call *call)
 {
     size_t count = (size_t)call->output_shape.rows * call->output_shape.columns;
     for (size_t i = 0; i < count; i++)
-        call->output[i] = call->input[i] > 0 ? call->input[i] : 0;
+        call->output[i] = call->input[i] <= 0 ? 0 : call->input[i]; // NaN stays
 }
 
 static void silu(const struct plain_call *call)
@@ -200,7 +200,8 @@ static void max_pool(const struct plain_call *call)
         for (int i = 0; i < area; i++) {
             const float *pixel = pixel_at(call, top + i / op->kernel_width, left + i % op->kernel_width);
             for (int c = 0; c < channels && pixel; c++)
-                y[c] = fmaxf(y[c], pixel[c]);
+                if (!isnan(y[c]) && !(pixel[c] <= y[c]))
+                    y[c] = pixel[c];
         }
     }
 }

@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/memory.h"
+#include "kernels/cpu/denormals.h"
 #include "kernels/cpu/peak.h"
 #include "kernels/cpu/plain.h"
 #include "kernels/parameters.h"
@@ -253,9 +254,11 @@ static enum status plain_run(struct plan *plan, const uint8_t *const *views, int
 {
     (void)err; // nothing can fail
     size_t map_size = (size_t)plan->heads * plan->map_height * plan->map_width;
+    unsigned before = denormals_to_zero();
     for (int i = 0; i < count; i++)
         run_image((struct plain_plan *)plan, views[i], result->logits + (size_t)i * plan->classes,
                   plan->heads ? result->attention + i * map_size : NULL);
+    denormals_restore(before);
     return STATUS_OK;
 }
 

@@ -55,9 +55,16 @@ SIMD_INLINE simd simd_fma(simd a, simd b, simd c)
     return _mm512_fmadd_ps(a, b, c);
 }
 
+// b where either is NaN, as in simd_min: a bound comes first, so that a NaN goes past it.
 SIMD_INLINE simd simd_max(simd a, simd b)
 {
     return _mm512_max_ps(a, b);
+}
+
+// NaN where either is.
+SIMD_INLINE simd simd_max_nan(simd a, simd b)
+{
+    return _mm512_mask_mov_ps(_mm512_max_ps(a, b), _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q), a);
 }
 
 SIMD_INLINE simd simd_min(simd a, simd b)
@@ -203,6 +210,11 @@ SIMD_INLINE simd simd_max(simd a, simd b)
     return _mm256_max_ps(a, b);
 }
 
+SIMD_INLINE simd simd_max_nan(simd a, simd b)
+{
+    return _mm256_blendv_ps(_mm256_max_ps(a, b), a, _mm256_cmp_ps(a, a, _CMP_UNORD_Q));
+}
+
 SIMD_INLINE simd simd_min(simd a, simd b)
 {
     return _mm256_min_ps(a, b);
@@ -225,8 +237,8 @@ SIMD_INLINE simd simd_choose_negative(simd sign, simd a, simd b)
 
 SIMD_INLINE simd simd_scale(simd value, simd power)
 {
-    // Below 2^-126 the result is flushed to zero instead of becoming denormal.
-    __m256 live = _mm256_cmp_ps(power, _mm256_set1_ps(-126.0f), _CMP_GE_OQ);
+    // Below 2^-126 the result is flushed to zero instead of becoming denormal; NaN stays.
+    __m256 live = _mm256_cmp_ps(power, _mm256_set1_ps(-126.0f), _CMP_NLT_UQ);
     __m256i exponent =
         _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(power), _mm256_set1_epi32(127)), 23);
     return _mm256_and_ps(live, _mm256_mul_ps(value, _mm256_castsi256_ps(exponent)));

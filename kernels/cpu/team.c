@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "common/memory.h"
+#include "kernels/cpu/denormals.h"
 
 enum { SPINS_BEFORE_SLEEP = 4000, SPINS_BEFORE_YIELD = 4000 };
 
@@ -72,6 +73,7 @@ static void *member_main(void *argument)
     struct member *member = argument;
     struct team *team = member->team;
     int idle = 0;
+    denormals_to_zero();
     while (!atomic_load(&team->stopping)) {
         if (take_units(team, member->index))
             idle = 0;
@@ -148,7 +150,9 @@ void team_run(struct team *team, team_unit run, void *context, int units)
     atomic_store(&team->remaining, units);
     if (units > 1)
         wake_sleepers(team);
+    unsigned before = denormals_to_zero();
     take_units(team, 0);
+    denormals_restore(before);
     // What is left is at most one unit per thread: shorter than a sleep and its wake-up.
     for (int spins = 0; atomic_load(&team->unfinished) > 0; spins++) {
         if (spins < SPINS_BEFORE_YIELD)

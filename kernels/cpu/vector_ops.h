@@ -51,6 +51,7 @@ struct vector_ops {
     void (*layernorm_bf16)(const struct row_block *block);
     void (*layernorm_u8)(const struct row_block *block);
     // Bytes from float or bf16: a row's least and greatest value (zero included) are mapped to 0 and 255.
+    // Where a value is not finite, the row's scale is NaN.
     void (*quantise)(const struct row_block *block);
     void (*quantise_bf16)(const struct row_block *block);
     void (*to_bf16)(const float *in, int count, uint16_t *out);

@@ -92,16 +92,21 @@ static void layernorm_bf16(const struct row_block *block)
 static struct row_scale quantise_row(const float *in, int count, uint8_t *out)
 {
     float low = 0, high = 0;
+    bool finite = true;
     for (int i = 0; i < count; i++) {
         low = fminf(low, in[i]);
         high = fmaxf(high, in[i]);
+        finite = finite && isfinite(in[i]);
     }
     float scale = (high - low) / 255.0f;
-    if (!(scale > 0.0f))
+    if (scale == 0.0f)
         scale = 1.0f;
     struct row_scale result = {scale, (int32_t)lrintf(-low / scale)};
+    if (!finite)
+        result = (struct row_scale){NAN, 0};
     for (int i = 0; i < count; i++)
-        out[i] = (uint8_t)lrintf(fminf(fmaxf(fmaf(in[i], 1.0f / scale, (float)result.zero), 0.0f), 255.0f));
+        out[i] =
+            (uint8_t)lrintf(fminf(fmaxf(fmaf(in[i], 1.0f / result.scale, (float)result.zero), 0.0f), 255.0f));
     return result;
 }
 

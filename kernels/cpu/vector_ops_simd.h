@@ -172,12 +172,15 @@ static void layernorm_bf16(const struct row_block *block)
     }
 }
 
-// The byte range 0..255 over [least, greatest]; zero is hit exactly.
-SIMD_INLINE struct row_scale row_scale_of(simd least, simd greatest)
+// The byte range 0..255 over [least, greatest]; zero is hit exactly. Bytes hold no NaN, so the scale does:
+// poison is NaN in a lane where a value was not finite, else 0.
+SIMD_INLINE struct row_scale row_scale_of(simd least, simd greatest, simd poison)
 {
     float low = simd_smallest(least), high = simd_largest(greatest);
-    float scale = (high - low) / 255.0f;
-    if (!(scale > 0.0f))
+    float scale = (high - low) / 255.0f + simd_sum(poison);
+    if (isnan(scale))
+        return (struct row_scale){scale, 0};
+    if (scale == 0.0f)
         scale = 1.0f;
     return (struct row_scale){scale, (int32_t)lrintf(-low / scale)};
 }
@@ -201,7 +204,8 @@ static void layernorm_u8(const struct row_block *block)
             least = simd_min(least, value);
             greatest = simd_max(greatest, value);
         }
-        block->scales[row] = row_scale_of(least, greatest);
+        // One NaN of the row makes the mean NaN, and so every value.
+        block->scales[row] = row_scale_of(least, greatest, simd_zero());
     }
     for (int row = 0; row < block->rows; row++) {
         const float *in = row_in(block, row);
@@ -222,6 +226,7 @@ SIMD_INLINE simd load_value(const void *row, bool bf16, int i, int count)
 SIMD_INLINE struct row_scale range_of(const void *in, bool bf16, int count)
 {
     simd least = simd_zero(), greatest = simd_zero(), least2 = least, greatest2 = greatest;
+    simd poison = simd_zero();
     int i = 0;
     for (; i + 2 * SIMD_LANES <= count; i += 2 * SIMD_LANES) {
         simd value = load_value(in, bf16, i, SIMD_LANES);
@@ -230,13 +235,15 @@ SIMD_INLINE struct row_scale range_of(const void *in, bool bf16, int count)
         greatest = simd_max(greatest, value);
         least2 = simd_min(least2, value2);
         greatest2 = simd_max(greatest2, value2);
+        poison = simd_fma(value, simd_zero(), simd_fma(value2, simd_zero(), poison));
     }
     for (; i < count; i += SIMD_LANES) {
         simd value = load_value(in, bf16, i, count - i < SIMD_LANES ? count - i : SIMD_LANES);
         least = simd_min(least, value);
         greatest = simd_max(greatest, value);
+        poison = simd_fma(value, simd_zero(), poison);
     }
-    return row_scale_of(simd_min(least, least2), simd_max(greatest, greatest2));
+    return row_scale_of(simd_min(least, least2), simd_max(greatest, greatest2), poison);
 }
 
 // Row by row: a row of many values is still near when it is read again.
@@ -321,7 +328,7 @@ static void exponentials(float *row, int rows, int stride, float factor, int cou
         FOR_VECTORS(i, n, count)
         {
             simd x = simd_fma(load_score(row + i, n), log2e, shift);
-            simd value = simd_exp2(simd_max(x, simd_set(-150.0f)));
+            simd value = simd_exp2(simd_max(simd_set(-150.0f), x));
             sum += value;
             store(row + i, value, n);
         }
@@ -340,7 +347,7 @@ static void exponentials_bf16(const float *row, int rows, int stride, float fact
         FOR_VECTORS(i, n, count)
         {
             simd x = simd_fma(load_score(row + i, n), log2e, shift);
-            simd value = simd_exp2_narrow(simd_max(x, simd_set(-150.0f)));
+            simd value = simd_exp2_narrow(simd_max(simd_set(-150.0f), x));
             sum += value;
             store_bf16(out + i, value, n);
         }

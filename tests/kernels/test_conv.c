@@ -202,6 +202,64 @@ static void largest_values(void **unused)
     }
 }
 
+// Exactly the places whose window has the NaN at (y, x) of the last channel are NaN there.
+static void check_nan_in_window(const struct conv_ops *ops, const struct shape *shape, int channels, int y,
+                                int x)
+{
+    static float found[VALUES];
+    struct conv_window window = window_of(shape, channels, 0);
+    float *value = &input[(y * shape->width + x) * STRIDE + channels - 1], kept = *value;
+    *value = NAN;
+    window.out = found;
+    ops->max_pool(&window);
+    *value = kept;
+    for (int i = 0; i < window.lines * window.places * channels; i++) {
+        int place = i / channels, channel = i % channels;
+        int top = place / window.places * shape->stride - shape->padding;
+        int left = place % window.places * shape->stride - shape->padding;
+        bool inside = channel == channels - 1 && y >= top && y < top + shape->kernel && x >= left &&
+                      x < left + shape->kernel;
+        assert_int_equal(isnan(found[place * STRIDE + channel]) != 0, inside);
+    }
+}
+
+static void nan_is_the_largest(void **unused)
+{
+    (void)unused;
+    const struct conv_ops *ops[3];
+    int count = levels(ops);
+    ops[count++] = &conv_ops_plain;
+    for (int i = 0; i < count * SHAPES; i++) {
+        const struct shape *shape = &shapes[i / count];
+        for (int place = 0; place < shape->height * shape->width; place++)
+            check_nan_in_window(ops[i % count], shape, 9, place / shape->width, place % shape->width);
+    }
+}
+
+static void nan_passes_activations(void **unused)
+{
+    (void)unused;
+    float tile[32] = {0}, bias[32] = {0}, out[32];
+    const struct conv_ops *ops[3];
+    int count = levels(ops);
+    ops[count++] = &conv_ops_plain;
+    for (int i = 0; i < count * 4 * 32; i++) {
+        struct conv_finish finish = {.rows = 1,
+                                     .columns = 32,
+                                     .tile = tile,
+                                     .tile_stride = 32,
+                                     .bias = bias,
+                                     .activation = activations[i / 32 % 4],
+                                     .out = out,
+                                     .out_stride = sizeof out};
+        tile[i % 32] = NAN;
+        ops[i / 128]->finish(&finish);
+        tile[i % 32] = 0;
+        for (int column = 0; column < 32; column++)
+            assert_int_equal(isnan(out[column]) != 0, column == i % 32);
+    }
+}
+
 // Into points and out of them.
 static void check_tile(const struct conv_ops *ops, struct winograd_tile tile, const float *points)
 {
@@ -426,6 +484,8 @@ int main(void)
         cmocka_unit_test(tiles_are_finished),
         cmocka_unit_test(depthwise_convolutions),
         cmocka_unit_test(largest_values),
+        cmocka_unit_test(nan_is_the_largest),
+        cmocka_unit_test(nan_passes_activations),
         cmocka_unit_test(rows_are_summed_and_scaled),
         cmocka_unit_test(winograd_tiles),
         cmocka_unit_test(a_network_of_all_steps),

@@ -1,5 +1,7 @@
 // test_team.c: every unit of every phase runs exactly once, on a thread with a valid number, for any number
-// of threads; phases follow each other without losing a wake-up.
+// of threads; phases follow each other without losing a wake-up. All compute with denormals as zeros, and the
+// caller's own arithmetic stays as it was.
+#include <pmmintrin.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -14,7 +16,7 @@ enum { MOST_UNITS = 1000, PHASES = 3000 };
 
 struct phase {
     int threads;
-    _Atomic int wrong_threads;
+    _Atomic int wrong_threads, denormals;
     _Atomic int runs[MOST_UNITS];
 };
 
@@ -23,6 +25,9 @@ static void count_unit(void *context, int unit, int thread)
     struct phase *phase = context;
     if (thread < 0 || thread >= phase->threads)
         atomic_fetch_add(&phase->wrong_threads, 1);
+    const unsigned wanted = _MM_FLUSH_ZERO_ON | _MM_DENORMALS_ZERO_ON;
+    if ((_mm_getcsr() & wanted) != wanted)
+        atomic_fetch_add(&phase->denormals, 1);
     atomic_fetch_add(&phase->runs[unit], 1);
 }
 
@@ -30,10 +35,13 @@ static void check_phase(struct team *team, struct phase *phase, int units)
 {
     for (int i = 0; i < units; i++)
         atomic_store(&phase->runs[i], 0);
+    unsigned before = _mm_getcsr();
     team_run(team, count_unit, phase, units);
+    assert_int_equal(_mm_getcsr(), before);
     for (int i = 0; i < units; i++)
         assert_int_equal(atomic_load(&phase->runs[i]), 1);
     assert_int_equal(atomic_load(&phase->wrong_threads), 0);
+    assert_int_equal(atomic_load(&phase->denormals), 0);
 }
 
 static void every_unit_runs_once(void **unused)

@@ -260,6 +260,34 @@ static void check_transpose(const struct vector_ops *ops)
     }
 }
 
+static float quantised_scale(void (*quantise)(const struct row_block *), const void *row, int n)
+{
+    struct row_scale scale;
+    struct row_block block = {
+        .rows = 1, .count = n, .in = row, .out = bytes, .weight = weight, .bias = bias, .scales = &scale};
+    quantise(&block);
+    return scale.scale;
+}
+
+// Nobody loses one that is not a number: not a softmax, nor bytes, whose scale tells it.
+static void check_nan(const struct vector_ops *ops, int n, int place)
+{
+    float inverse, row[MOST];
+    draw_row(in, n, 4.0f);
+    in[place] = NAN;
+    ops->to_bf16(in, n, halves);
+    assert_true(isnan(from_bf16(halves[place])));
+    assert_true(isnan(quantised_scale(ops->quantise, in, n)));
+    assert_true(isnan(quantised_scale(ops->quantise_bf16, halves, n)));
+    assert_true(isnan(quantised_scale(ops->layernorm_u8, in, n)));
+    ops->gelu(in, n, row);
+    assert_true(isnan(row[place]));
+    ops->exponentials_bf16(in, 1, n, 1.0f, n, halves, &inverse);
+    assert_true(isnan(inverse) && isnan(from_bf16(halves[place])));
+    ops->exponentials(in, 1, n, 1.0f, n, &inverse);
+    assert_true(isnan(inverse) && isnan(in[place]));
+}
+
 static void check_all(const struct vector_ops *ops)
 {
     check_gelu(ops);
@@ -268,6 +296,12 @@ static void check_all(const struct vector_ops *ops)
     check_exponentials(ops);
     check_simple(ops);
     check_transpose(ops);
+    FOR_LENGTHS(n)
+    {
+        check_nan(ops, n, 0);
+        check_nan(ops, n, n / 2);
+        check_nan(ops, n, n - 1);
+    }
 }
 
 static void avx512_is_near_plain(void **unused)
@@ -307,6 +341,7 @@ static void plain_has_known_values(void **unused)
     assert_true(inverse == 0.25f);
     for (int i = 0; i < 5; i++)
         assert_true(row[i] == (i < 4 ? 1.0f : 9.0f));
+    check_nan(&vector_ops_plain, 17, 8);
 }
 
 int main(void)

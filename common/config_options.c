@@ -106,6 +106,8 @@ const struct option config_options[] = {
      .help = "longest wait for a fuller batch, milliseconds"},
     {"window", INTEGER(64, 8192), .initial = "2048", .programs = W, .value = "N",
      .help = "most jobs of a partition between the first unfinished and the last taken"},
+    {"metadata_format", CHOICE("ss2|ss1"), .initial = "ss2", .programs = W,
+     .help = "of commit metadata; ss1: while builds from before ss2 share the group"},
     {"fetch_threads", INTEGER(1, 64), .initial = "4", .programs = W, .value = "N",
      .help = "threads that read records, and as many that load images; 1: no single flight"},
     {"decode_threads", INTEGER(0, 64), .initial = "0", .programs = W, .value = "N",

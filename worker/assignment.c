@@ -124,6 +124,8 @@ void assignment_catch_up(struct assignment *assignment, const struct committed *
     for (int64_t at = entry ? entry->offsets.first : 0; entry && at < entry->offsets.next; at++)
         if (offsets_is_finished(&committed->offsets, at))
             offsets_finish(&entry->offsets, at);
+    if (entry)
+        offsets_note(&entry->offsets, committed->offsets.witness, committed->offsets.witness_digest);
     pthread_mutex_unlock(&assignment->lock);
 }
 
@@ -140,8 +142,10 @@ void assignment_finish(struct assignment *assignment, const struct job *job)
 {
     pthread_mutex_lock(&assignment->lock);
     struct assigned *entry = find(assignment, job->topic, job->partition);
-    if (entry && entry->epoch == job->epoch)
+    if (entry && entry->epoch == job->epoch) {
         offsets_finish(&entry->offsets, job->offset);
+        offsets_note(&entry->offsets, job->offset, job->record_digest);
+    }
     pthread_mutex_unlock(&assignment->lock);
 }
 

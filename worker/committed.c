@@ -78,13 +78,14 @@ rd_kafka_topic_partition_list_t *committed_list(struct worker *worker, struct jo
             if (job->topic != held.topic || job->partition != held.partition)
                 continue;
             offsets_finish(&held.offsets, job->offset);
+            offsets_note(&held.offsets, job->offset, job->record_digest);
             touched = true;
         }
         if (!touched)
             continue;
         char text[OFFSETS_TEXT_SIZE];
         held.offsets.owner = want->running ? worker->owner : 0;
-        offsets_encode(&held.offsets, text);
+        offsets_encode(&held.offsets, worker->metadata_old_form, text);
         rd_kafka_topic_partition_t *entry =
             rd_kafka_topic_partition_list_add(list, job_topic_name(worker, held.topic), held.partition);
         entry->offset = held.offsets.first;

@@ -15,6 +15,7 @@
 #include "worker/member.h"
 #include "worker/publisher.h"
 #include "worker/rebalance.h"
+#include "worker/witness.h"
 
 enum {
     POLL_MS = 100,
@@ -126,6 +127,7 @@ static struct job *copy_message(struct worker *worker, const rd_kafka_message_t 
     job->null_key = message->key == NULL || key_omitted;
     job->null_value = message->payload == NULL;
     job->replayed = is_replayed(message);
+    job->record_digest = witness_digest(message);
     if (key_omitted)
         job_fail(job, JOB_INVALID_FIELD, "the record's key has %zu bytes, %d are allowed", message->key_len,
                  KEY_LIMIT);

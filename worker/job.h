@@ -49,6 +49,7 @@ struct job {
     bool null_key, null_value;
     bool key_omitted;                 // the record's key was too long to be sent again
     bool replayed;                    // sent again from the dead letters
+    uint64_t record_digest;           // witness.h; 0: none
     size_t record_bytes, image_bytes; // as counted in the worker's
     bool careful;                     // runs alone in the process, after two owners of its partition died
     bool marked;                      // the commit metadata say so

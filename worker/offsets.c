@@ -1,7 +1,9 @@
 // offsets.c: a ring bitmap over the window and its text form.
 #include "worker/offsets.h"
 
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/bytes.h"
@@ -10,6 +12,7 @@ void offsets_init(struct offsets *offsets, int64_t first, int window)
 {
     memset(offsets, 0, sizeof *offsets);
     offsets->first = offsets->next = offsets->seen = first;
+    offsets->witness = -1;
     offsets->window = window < OFFSETS_MAX_WINDOW ? window : OFFSETS_MAX_WINDOW;
 }
 
@@ -87,6 +90,14 @@ void offsets_finish(struct offsets *offsets, int64_t offset)
     advance(offsets);
 }
 
+void offsets_note(struct offsets *offsets, int64_t offset, uint64_t digest)
+{
+    if (digest == 0 || offset <= offsets->witness)
+        return;
+    offsets->witness = offset;
+    offsets->witness_digest = digest;
+}
+
 void offsets_skip(struct offsets *offsets, int64_t offset)
 {
     jump(offsets, offset);
@@ -139,7 +150,15 @@ bool offsets_is_convicted(const struct offsets *offsets)
     return offsets->alone_deaths >= OFFSETS_CONVICTION;
 }
 
-void offsets_encode(const struct offsets *offsets, char text[OFFSETS_TEXT_SIZE])
+static void encode_witness(const struct offsets *offsets, char *end)
+{
+    if (offsets->witness < 0)
+        strcpy(end, " -");
+    else
+        sprintf(end, " %" PRId64 ":%016" PRIx64, offsets->witness, offsets->witness_digest);
+}
+
+void offsets_encode(const struct offsets *offsets, bool old_form, char text[OFFSETS_TEXT_SIZE])
 {
     uint8_t bitmap[OFFSETS_MAX_WINDOW / 8] = {0};
     size_t size = 0;
@@ -150,16 +169,19 @@ void offsets_encode(const struct offsets *offsets, char text[OFFSETS_TEXT_SIZE])
             size = index / 8 + 1;
         }
     }
-    int length = snprintf(text, OFFSETS_TEXT_SIZE, "ss1 %08x %d %lld %d %d ", offsets->owner, offsets->deaths,
-                          (long long)(offsets->deaths ? offsets->first - offsets->died_at : 0),
-                          offsets->alone_deaths, offsets->alone);
+    int length =
+        snprintf(text, OFFSETS_TEXT_SIZE, "ss%d %08x %d %lld %d %d ", old_form ? 1 : 2, offsets->owner,
+                 offsets->deaths, (long long)(offsets->deaths ? offsets->first - offsets->died_at : 0),
+                 offsets->alone_deaths, offsets->alone);
     char *end = text + length;
-    if (size == 0) {
+    if (size == 0)
         strcpy(end, "-");
-        return;
-    }
-    base64_encode(bitmap, size, end);
-    end[strcspn(end, "=")] = '\0';
+    else
+        base64_encode(bitmap, size, end);
+    end += strcspn(end, "=");
+    *end = '\0';
+    if (!old_form)
+        encode_witness(offsets, end);
 }
 
 static bool decode_bitmap(struct offsets *offsets, const char *text)
@@ -182,6 +204,32 @@ static bool decode_bitmap(struct offsets *offsets, const char *text)
     return !bit_at(offsets, offsets->first) || size == 0; // first is unfinished by definition
 }
 
+static bool decode_witness(struct offsets *offsets, const char *text)
+{
+    if (strcmp(text, "-") == 0)
+        return true;
+    size_t digits = strspn(text, "0123456789");
+    const char *digest = text + digits + 1;
+    if (digits == 0 || digits > 18 || text[digits] != ':' || strspn(digest, "0123456789abcdef") != 16 ||
+        digest[16])
+        return false;
+    offsets->witness = strtoll(text, NULL, 10);
+    offsets->witness_digest = strtoull(digest, NULL, 16);
+    return offsets_is_finished(offsets, offsets->witness);
+}
+
+// The bitmap and, in the newer form, the word behind it.
+static bool decode_rest(struct offsets *offsets, const char *text, int form)
+{
+    char bitmap[OFFSETS_TEXT_SIZE];
+    size_t size = form == 2 ? strcspn(text, " ") : strlen(text);
+    if (size == 0 || size >= sizeof bitmap || (form == 2 && text[size] != ' '))
+        return false;
+    memcpy(bitmap, text, size);
+    bitmap[size] = '\0';
+    return decode_bitmap(offsets, bitmap) && (form == 1 || decode_witness(offsets, text + size + 1));
+}
+
 enum status offsets_decode(struct offsets *offsets, int64_t first, int window, const char *text,
                            struct error *err)
 {
@@ -189,11 +237,12 @@ enum status offsets_decode(struct offsets *offsets, int64_t first, int window, c
     if (!text || !*text)
         return STATUS_OK;
     unsigned owner;
-    int deaths, advanced, alone_deaths, alone, start = 0;
-    int fields =
-        sscanf(text, "ss1 %8x %6d %6d %6d %1d %n", &owner, &deaths, &advanced, &alone_deaths, &alone, &start);
-    bool sound = fields == 5 && start > 0 && text[start] && deaths >= 0 && advanced >= 0 && alone_deaths >= 0;
-    if (!sound || !decode_bitmap(offsets, text + start)) {
+    int form, deaths, advanced, alone_deaths, alone, start = 0;
+    int fields = sscanf(text, "ss%1d %8x %6d %6d %6d %1d %n", &form, &owner, &deaths, &advanced,
+                        &alone_deaths, &alone, &start);
+    bool sound = fields == 6 && (form == 1 || form == 2) && start > 0 && deaths >= 0 && advanced >= 0 &&
+                 alone_deaths >= 0;
+    if (!sound || !decode_rest(offsets, text + start, form)) {
         offsets_init(offsets, first, window);
         return error_set(err, STATUS_REJECTED,
                          "the commit metadata of offset %lld is not in a form this build knows",

@@ -3,13 +3,14 @@
 // first is the first unfinished offset. A bitmap names those in between
 // that are answered; it bounds the window. What it says travels as commit metadata:
 //
-//     "ss1 <running> <deaths> <since> <alone_deaths> <alone> <bitmap>"
+//     "ss2 <running> <deaths> <since> <alone_deaths> <alone> <bitmap> <witness>"
 //
 // owner: 8 hexadecimal digits of the process that works on the partition, 00000000 after an orderly revoke or
 // stop. deaths: owners that died and are not yet forgiven; since: how far first has moved since the last of
 // them, 0 without deaths; alone_deaths: how often an owner died running first alone, alone: 1 while it does.
 // bitmap: base64 without padding; bit i (lowest first) is offset first + i; trailing zero bytes left out;
-// "-": empty.
+// "-": empty. witness: <offset>:<16 hexadecimal digits>, the newest answered record that was readable, by
+// which another log of the same name is told; "-": none. "ss1" is the same without the last word.
 #ifndef SKINSIGHT_WORKER_OFFSETS_H
 #define SKINSIGHT_WORKER_OFFSETS_H
 
@@ -28,6 +29,8 @@ struct offsets {
     int deaths, alone_deaths;
     int64_t died_at; // first when the last owner died
     uint32_t owner;  // 0: none
+    int64_t witness; // an answered record, -1: none
+    uint64_t witness_digest;
     bool alone;
     bool at_end;                            // nothing lies behind seen, as far as is known
     uint64_t done[OFFSETS_MAX_WINDOW / 64]; // ring: offset o is bit o % OFFSETS_MAX_WINDOW
@@ -42,6 +45,8 @@ enum offsets_take offsets_take(struct offsets *offsets, int64_t offset);
 
 // offset is answered. first moves past everything answered.
 void offsets_finish(struct offsets *offsets, int64_t offset);
+// The answered record at offset has this digest, 0: none (worker/witness.h). The newest one stays.
+void offsets_note(struct offsets *offsets, int64_t offset, uint64_t digest);
 // No record before offset is there any more: all of it counts as answered, and reading goes on at offset.
 void offsets_skip(struct offsets *offsets, int64_t offset);
 bool offsets_is_finished(const struct offsets *offsets, int64_t offset);
@@ -63,7 +68,8 @@ bool offsets_reach_end(struct offsets *offsets);
 // first has killed OFFSETS_CONVICTION owners that ran it alone.
 bool offsets_is_convicted(const struct offsets *offsets);
 
-void offsets_encode(const struct offsets *offsets, char text[OFFSETS_TEXT_SIZE]);
+// old_form: ss1, which holds no witness.
+void offsets_encode(const struct offsets *offsets, bool old_form, char text[OFFSETS_TEXT_SIZE]);
 // text NULL or empty: nothing is known beyond first. REJECTED: not ours; *offsets is then as after
 // offsets_init.
 enum status offsets_decode(struct offsets *offsets, int64_t first, int window, const char *text,

@@ -42,6 +42,7 @@ static void read_settings(struct worker *worker, const struct config *config)
     worker->batch_delay_ms = config_integer(config, "batch_delay_ms");
     worker->batch_max = (int)config_integer(config, "batch_max");
     worker->window = (int)config_integer(config, "window");
+    worker->metadata_old_form = strcmp(config_text(config, "metadata_format"), "ss1") == 0;
     worker->commit_interval_ms = config_integer(config, "commit_interval_ms");
     worker->transaction_timeout_ms = config_integer(config, "transaction_timeout_ms");
     while (worker->owner == 0)

@@ -70,7 +70,8 @@ struct worker {
     int64_t intake_limit_bytes;
     int64_t batch_delay_ms;
     int batch_max;
-    int window; // of each partition's offsets
+    int window;             // of each partition's offsets
+    bool metadata_old_form; // commit metadata without a witness
     int64_t commit_interval_ms;
     int64_t transaction_timeout_ms;
 

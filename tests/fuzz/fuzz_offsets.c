@@ -18,10 +18,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     text[size] = '\0';
     if (offsets_decode(&offsets, FIRST, WINDOW, text, &err) != STATUS_OK)
         return 0;
-    offsets_encode(&offsets, written);
+    offsets_encode(&offsets, false, written);
     if (offsets_decode(&again, FIRST, WINDOW, written, &err) != STATUS_OK)
         abort();
-    offsets_encode(&again, rewritten);
+    offsets_encode(&again, false, rewritten);
     if (strcmp(written, rewritten) != 0)
         abort();
     if (offsets_take(&offsets, FIRST) != OFFSETS_NEW)

@@ -122,7 +122,7 @@ def parse_commit(value):
     version, offset = struct.unpack_from(">hq", value)
     at = 14 if version >= 3 else 10  # behind the leader's epoch, where there is one
     fields = (take_compact_text(value, at) if version >= 4 else take_text(value, at)[0]).split()
-    expect(fields[0] == "ss1", f"the metadata of a commit begin with {fields[0]!r}")
+    expect(fields[0] in ("ss1", "ss2"), f"the metadata of a commit begin with {fields[0]!r}")
     owner = int(fields[1], 16)
     deaths, _, alone_deaths, _ = map(int, fields[2:6])
     bitmap = b"" if fields[6] == "-" else base64.b64decode(fields[6] + "=" * (-len(fields[6]) % 4))

@@ -65,10 +65,19 @@ static void test_known_text(void **state)
         assert_int_equal(offsets_take(&offsets, i), OFFSETS_NEW);
     offsets_finish(&offsets, 11);
     offsets_finish(&offsets, 18);
-    offsets_encode(&offsets, text);
-    assert_string_equal(text, "ss1 00000001 0 0 0 0 AgE"); // bits 1 and 8: bytes 02 01
+    offsets_encode(&offsets, false, text);
+    assert_string_equal(text, "ss2 00000001 0 0 0 0 AgE -"); // bits 1 and 8: bytes 02 01
+    offsets_note(&offsets, 18, 0xfedcba9876543210);
+    offsets_note(&offsets, 11, 1); // the newest one stays
+    offsets_note(&offsets, 19, 0); // an unreadable one has none
+    offsets_encode(&offsets, true, text);
+    assert_string_equal(text, "ss1 00000001 0 0 0 0 AgE");
+    offsets_encode(&offsets, false, text);
+    assert_string_equal(text, "ss2 00000001 0 0 0 0 AgE 18:fedcba9876543210");
     assert_int_equal(offsets_decode(&offsets, 10, 64, text, &err), STATUS_OK);
     assert_int_equal(offsets.owner, 1);
+    assert_int_equal(offsets.witness, 18);
+    assert_true(offsets.witness_digest == 0xfedcba9876543210);
     assert_int_equal(offsets_take(&offsets, 10), OFFSETS_NEW);
     assert_int_equal(offsets_take(&offsets, 11), OFFSETS_ANSWERED);
     assert_int_equal(offsets_take(&offsets, 12), OFFSETS_NEW);
@@ -76,11 +85,39 @@ static void test_known_text(void **state)
     assert_int_equal(offsets_take(&offsets, 19), OFFSETS_NEW);
 }
 
+static void test_the_longest_text_fits(void **state)
+{
+    (void)state;
+    struct offsets offsets, again;
+    struct error err;
+    char text[OFFSETS_TEXT_SIZE];
+    offsets_init(&offsets, 999999999999990000, OFFSETS_MAX_WINDOW);
+    for (int i = 0; i < OFFSETS_MAX_WINDOW; i++)
+        assert_int_equal(offsets_take(&offsets, offsets.first + i), OFFSETS_NEW);
+    offsets_finish(&offsets, offsets.seen - 1);
+    offsets.owner = UINT32_MAX;
+    offsets.deaths = offsets.alone_deaths = 999999;
+    offsets.died_at = offsets.first - 999999;
+    offsets_note(&offsets, offsets.seen - 1, UINT64_MAX);
+    offsets_encode(&offsets, false, text);
+    assert_int_equal(offsets_decode(&again, offsets.first, OFFSETS_MAX_WINDOW, text, &err), STATUS_OK);
+    assert_int_equal(again.witness, offsets.seen - 1);
+    assert_true(offsets_is_finished(&again, offsets.seen - 1));
+}
+
 static void test_foreign_text_is_refused(void **state)
 {
     (void)state;
     static const char *const bad[] = {"x",
+                                      "ss3 00000001 0 0 0 0 - -",
+                                      "ss1 00000001 0 0 0 0 - -",
                                       "ss2 00000001 0 0 0 0 -",
+                                      "ss2 00000001 0 0 0 0  -",
+                                      "ss2 00000001 0 0 0 0 - 6",
+                                      "ss2 00000001 0 0 0 0 - -6:0123456789abcdef",
+                                      "ss2 00000001 0 0 0 0 - 6:123456789abcdef",
+                                      "ss2 00000001 0 0 0 0 - 6:0123456789abcdef0",
+                                      "ss2 00000001 0 0 0 0 - 7:0123456789abcdef" /* not answered */,
                                       "ss1 00000001 0 0 0 0",
                                       "ss1 00000001 0 0 0 0 !!!!",
                                       "ss1 00000001 -1 0 0 0 -",
@@ -145,7 +182,7 @@ static struct offsets reread(const struct offsets *offsets)
     struct offsets read;
     struct error err;
     char text[OFFSETS_TEXT_SIZE];
-    offsets_encode(offsets, text);
+    offsets_encode(offsets, false, text);
     assert_int_equal(offsets_decode(&read, offsets->first, offsets->window, text, &err), STATUS_OK);
     return read;
 }
@@ -317,7 +354,7 @@ static void test_against_plain_array(void **state)
             finished[pick] = 1;
         }
         if (rand() % 500 == 0) {
-            offsets_encode(&offsets, text);
+            offsets_encode(&offsets, false, text);
             assert_int_equal(offsets_decode(&offsets, offsets.first, WINDOW, text, &err), STATUS_OK);
             for (int64_t i = offsets.first; i < next; i++)
                 assert_int_equal(offsets_take(&offsets, i), finished[i] ? OFFSETS_ANSWERED : OFFSETS_NEW);
@@ -338,6 +375,7 @@ int main(void)
         cmocka_unit_test(test_gaps_are_finished),
         cmocka_unit_test(test_window_is_a_limit),
         cmocka_unit_test(test_known_text),
+        cmocka_unit_test(test_the_longest_text_fits),
         cmocka_unit_test(test_foreign_text_is_refused),
         cmocka_unit_test(test_a_bitmap_is_no_longer_than_the_window),
         cmocka_unit_test(test_against_plain_array),

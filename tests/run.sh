@@ -4,10 +4,16 @@
 # Two builds: `dev` (address and undefined-behaviour sanitizers) runs the unit and kernel tests, `release` runs
 # all of them, the integration tests included. Both stand in one ctest run, so that its summary counts everything;
 # behind it stand the parts of tests that were skipped, and why. The exit code is ctest's. Arguments go to ctest:
-# `tests/run.sh -R jpeg`. Without the CUDA toolkit all else is tested; without Kafka or the S3 server nothing is.
+# `tests/run.sh -R jpeg`; `--full` in front of them also runs whole networks under sanitizers. Without the CUDA
+# toolkit all else is tested; without Kafka or the S3 server nothing is.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+passed_over=(--label-exclude '^full$')
+if [ "${1:-}" = --full ]; then
+    passed_over=()
+    shift
+fi
 sh deploy/install.sh --tests
 SKINSIGHT_KAFKA_LIBS=$(sh deploy/services.sh fetch-kafka)
 SKINSIGHT_VERSITYGW=$(sh deploy/services.sh fetch-s3)
@@ -33,7 +39,7 @@ mkdir -p build/all
 echo "subdirs($PWD/build/dev $PWD/build/release)" >build/all/CTestTestfile.cmake
 status=0
 ctest --test-dir build/all --output-on-failure --no-tests=error --parallel "$(nproc)" \
-    --exclude-regex '^sanitized/(integration|chaos)/' "$@" || status=$?
+    "${passed_over[@]}" --exclude-regex '^sanitized/(integration|chaos)/' "$@" || status=$?
 awk '/^[0-9]+\/[0-9]+ Testing: / { test = $3 }
     /^skipped: / && !seen[test, $0]++ { print test " " $0 }' build/all/Testing/Temporary/LastTest.log
 [ $cuda = ON ] || echo "kernels/cuda skipped: what needs the CUDA toolkit: deploy/cuda.sh could not fetch it"

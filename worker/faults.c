@@ -1,40 +1,27 @@
-// faults.c: looks the variable up each time; getenv is safe from any thread because nothing sets one.
+// faults.c: the service breaks no rule, whatever the environment says. tests/support/faults.c takes this
+// file's place in skinsight-worker-faults.
 #include "worker/faults.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-#include "common/log.h"
-
-static const char *const variables[FAULT_COUNT] = {
-    "SKINSIGHT_TEST_NO_RENEWAL", "SKINSIGHT_TEST_ABORT_ON",        "SKINSIGHT_TEST_LEAK",
-    "SKINSIGHT_TEST_FLIP_AFTER", "SKINSIGHT_TEST_DEVICE_ERROR_AT", "SKINSIGHT_TEST_COMMIT_FIRST",
-    "SKINSIGHT_TEST_KEEP_STALE", "SKINSIGHT_TEST_SHORT_KEY",       "SKINSIGHT_TEST_FAULT_REPORTED_AT"};
+#include <stddef.h>
 
 void faults_announce(void)
 {
-    for (int fault = 0; fault < FAULT_COUNT; fault++)
-        if (getenv(variables[fault]))
-            LOG_WARN("fault_on_request", "variable=%s", variables[fault]);
 }
 
 bool fault_is_on(enum fault fault)
 {
-    return getenv(variables[fault]) != NULL;
+    (void)fault;
+    return false;
 }
 
 bool fault_matches(enum fault fault, const char *text)
 {
-    const char *value = getenv(variables[fault]);
-    return value && *value && strncmp(text, value, strlen(value)) == 0;
+    (void)fault, (void)text;
+    return false;
 }
 
 bool fault_number(enum fault fault, int64_t *number)
 {
-    const char *value = getenv(variables[fault]);
-    char *end = NULL;
-    if (!value || !*value)
-        return false;
-    *number = strtoll(value, &end, 10);
-    return *end == '\0';
+    (void)fault, (void)number;
+    return false;
 }

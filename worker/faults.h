@@ -1,5 +1,6 @@
 // faults.h: faults that tests ask for through the environment: each breaks one rule on purpose, so that the
-// test which guards the rule is known to be able to fail. Without the variable nothing happens.
+// test which guards the rule is known to be able to fail. Only skinsight-worker-faults has them, which is
+// built with the tests; skinsight-worker takes these variables for unknown ones.
 #ifndef SKINSIGHT_WORKER_FAULTS_H
 #define SKINSIGHT_WORKER_FAULTS_H
 

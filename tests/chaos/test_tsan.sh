@@ -10,5 +10,5 @@ if command -v ccache >/dev/null; then
     export CMAKE_C_COMPILER_LAUNCHER=ccache CMAKE_CXX_COMPILER_LAUNCHER=ccache
 fi
 cmake --preset tsan >/dev/null
-cmake --build --preset tsan --target skinsight-worker skinsight-producer skinsight-trainer fault_proxy tsan_threads
+cmake --build --preset tsan --target skinsight-worker skinsight-worker-faults skinsight-producer skinsight-trainer fault_proxy tsan_threads
 SKINSIGHT_BIN=$PWD/build/tsan/bin exec tests/chaos/thread_sanitizer.py "$@"

@@ -177,6 +177,21 @@ def test_a_device_error(stack):
         fleet.check(jobs=len(images))
 
 
+def test_the_service_has_no_fault_switches(stack):
+    """Each of these ends a worker that has them, or bends its answer."""
+    expect(b"SKINSIGHT_TEST_" not in (harness.BIN / "skinsight-worker").read_bytes(), "the service names the switches")
+    image, = harness.make_images(stack.folder / "switches", 1)
+    switches = {"SKINSIGHT_TEST_DEVICE_ERROR_AT": "0", "SKINSIGHT_TEST_FLIP_AFTER": "0", "SKINSIGHT_TEST_FAULT_REPORTED_AT": "0",
+                "SKINSIGHT_TEST_ABORT_ON": hashlib.sha256(image.read_bytes()).hexdigest()}
+    with stack.fleet("switches", partitions=1) as fleet:
+        worker = fleet.start("service", **SIMULATED, program="skinsight-worker", environment=switches).wait_ready()
+        fleet.submit("--wait", image)
+        fleet.check(jobs=1)
+        for switch in switches:
+            expect(f"environment_ignored variable={switch}" in worker.log_text(), f"{switch} is not said to be ignored")
+        expect("fault_on_request" not in worker.log_text(), "a fault was on request")
+
+
 def test_a_device_that_reports_a_fault(stack):
     """No answer after it, whether it comes with a batch or while the worker is idle; another worker does the rest."""
     images = harness.make_images(stack.folder / "fault", 30)
@@ -216,5 +231,5 @@ if __name__ == "__main__":
     harness.main([test_checked_at_start_and_again, test_a_device_unlike_the_stored_answers,
                   test_a_precision_unlike_the_stored_answers,
                   test_a_directory_without_known_answers, test_a_flipped_bit, test_a_flipped_bit_leaves_the_cache,
-                  test_a_device_error, test_a_device_that_reports_a_fault,
+                  test_the_service_has_no_fault_switches, test_a_device_error, test_a_device_that_reports_a_fault,
                   test_a_device_that_hangs, test_a_producer_that_cannot_be_made], "kafka", "redis")

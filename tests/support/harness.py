@@ -196,15 +196,21 @@ def create_topic(brokers, topic, **config):
 # ---- workers -----------------------------------------------------------------------------------------------
 
 
-class Worker:
-    """A process of `skinsight-worker run`. Its log is <scratch>/<name>.log."""
+def worker_for(env):
+    asks = any(name.startswith("SKINSIGHT_TEST_") for name in env)
+    return "skinsight-worker-faults" if asks else "skinsight-worker"
 
-    def __init__(self, stack, name, options, env, wrapper=()):
+
+class Worker:
+    """A process of `skinsight-worker run`. Its log is <scratch>/<name>.log. program: where it isn't the service's worker,
+    or the one with faults (worker/faults.h) where the environment asks for some."""
+
+    def __init__(self, stack, name, options, env, wrapper=(), program=None):
         self.name = name
         self.log = stack.folder / f"{name}.log"
         options = {"http_address": "127.0.0.1:0", "log_level": "info", **options}
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([*wrapper, str(BIN / "skinsight-worker"), "run", *flags(options)],
+            self.process = subprocess.Popen([*wrapper, str(BIN / (program or worker_for(env))), "run", *flags(options)],
                                             env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         stack.register(name, self.process.pid)
         self._port = None
@@ -293,15 +299,15 @@ class Fleet:
     def env(self, **more):
         return self.stack.program_env(**more)
 
-    def start(self, name, environment=None, wrapper=(), **options):
-        """Starts a worker; add .wait_ready() where that is wanted. wrapper: a command that runs it."""
+    def start(self, name, environment=None, wrapper=(), program=None, **options):
+        """Starts a worker; add .wait_ready() where that is wanted. wrapper: a command that runs it; program: as Worker's."""
         served = {option: topic for option, topic in self.topics.items() if option != "feedback_topic"}
         stores = {name: value for name, value in self.producer_options.items() if name.endswith("endpoint")}
         merged = {"brokers": self.stack.brokers, "objects": self.objects, **stores, **served,
                   "group": self.name, "model": self.stack.model(), "threads": 1, "session_timeout_ms": 6000,
                   **options}
         worker = Worker(self.stack, f"{self.name}-{name}-{len(self.workers)}", merged,
-                        self.env(**(environment or {})), wrapper)
+                        self.env(**(environment or {})), wrapper, program)
         self.workers.append(worker)
         return worker
 

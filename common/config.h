@@ -70,8 +70,9 @@ struct program {
 
 extern const struct option config_options[]; // the shared table, ends with a NULL name
 
-// The whole of a program's main(): parses, handles --help, --version and --print-config, sets the log level,
-// runs the command. Returns the exit code: the command's, 2 for wrong usage, 1 when standard output failed.
+// The whole of a program's main(): keeps the process to itself (privacy.h), parses, handles --help, --version
+// and --print-config, sets the log level, runs the command. Returns the exit code: the command's, 2 for wrong
+// usage, 1 when standard output failed.
 int config_main(const struct program *program, int argc, char **argv);
 
 // Values by name, of an option the program knows or a flag of the command; an unknown name asserts. The text

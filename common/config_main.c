@@ -7,6 +7,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/metrics.h"
+#include "common/privacy.h"
 #include "common/version.h"
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
@@ -79,6 +80,7 @@ int config_main(const struct program *program, int argc, char **argv)
 {
     struct error err;
     int code = EXIT_USAGE;
+    privacy_keep();
     json_prepare_memory();
     struct config *config = config_new(program->bit);
     if (config_read(config, program, argc, argv, &err) == STATUS_OK)

@@ -10,7 +10,7 @@
 
 #include "common/memory.h"
 
-enum { PIECE = 64 * 1024 };
+enum { PIECE = 64 * 1024, PRIVATE_MODE = 0640 };
 
 static enum status read_all(int file, struct buffer *buffer, struct error *err)
 {
@@ -64,6 +64,24 @@ enum status file_read_secret(const char *path, size_t least, struct buffer *buff
     if (buffer->size < least)
         return error_set(err, STATUS_REJECTED, "%s: a secret needs at least %zu bytes", path, least);
     return STATUS_OK;
+}
+
+FILE *file_open_private(const char *path)
+{
+    struct stat about;
+    int file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, PRIVATE_MODE);
+    if (file < 0)
+        return NULL;
+    if (fstat(file, &about) == 0 && S_ISREG(about.st_mode)) { // a terminal or a pipe has nothing to keep
+        mode_t mode = about.st_mode & 0777;
+        if ((mode & ~PRIVATE_MODE && fchmod(file, mode & PRIVATE_MODE) != 0) || ftruncate(file, 0) != 0) {
+            int reason = errno;
+            close(file);
+            errno = reason;
+            return NULL;
+        }
+    }
+    return fdopen(file, "wb");
 }
 
 enum status file_replace(const char *path, bool (*write)(FILE *file, const void *context),

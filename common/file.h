@@ -16,6 +16,10 @@ enum status file_read(const char *path, struct buffer *buffer, struct error *err
 enum status file_read_secret(const char *path, size_t least, struct buffer *buffer,
                              struct error *err) MUST_CHECK;
 
+// Opens a file for writing, empty, that only its owner writes and only its group reads besides: also where
+// the umask would leave more, or the file was there before and more open. NULL with errno set on failure.
+FILE *file_open_private(const char *path);
+
 // Has `write` fill a file "<path>.partial", flushes it to the disk and renames it to path: a crash leaves the
 // old file or the new one. write answers false, with errno set, when it could not. FATAL: nothing has
 // changed; the sentence names the path.

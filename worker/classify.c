@@ -89,7 +89,7 @@ static enum status write_map(struct session *session, const char *path, struct e
 {
     struct buffer png;
     enum status status = engine_draw_map(&session->engine, session->view, session->map, &png, err);
-    FILE *file = status == STATUS_OK ? fopen(path, "wbe") : NULL;
+    FILE *file = status == STATUS_OK ? file_open_private(path) : NULL;
     if (status == STATUS_OK && (!file || fwrite(png.data, 1, png.size, file) != png.size))
         status = error_set(err, STATUS_FATAL, "%s: %s", path, strerror(errno));
     if (file && fclose(file) != 0 && status == STATUS_OK)
@@ -214,7 +214,7 @@ static enum status open_session(struct session *session, const struct config *co
     *session = (struct session){.config = config};
     buffer_init(&session->bytes, (size_t)config_integer(config, "max_image_bytes"));
     const char *folder = config_text(config, "attention");
-    if (*folder && mkdir(folder, 0777) != 0 && errno != EEXIST)
+    if (*folder && mkdir(folder, 0750) != 0 && errno != EEXIST)
         return error_set(err, STATUS_FATAL, "%s: %s", folder, strerror(errno));
     bool rollout = strcmp(config_text(config, "explain"), "rollout") == 0;
     enum status status =

@@ -26,7 +26,7 @@ static const struct preprocessing preprocessing_v1 = {.version = "v1",
 
 static enum status write_floats(const char *path, const float *values, size_t count, struct error *err)
 {
-    FILE *file = fopen(path, "wbe");
+    FILE *file = file_open_private(path);
     bool written = file && fwrite(values, sizeof *values, count, file) == count;
     bool closed = file && fclose(file) == 0;
     if (written && closed)

@@ -8,13 +8,15 @@ import random
 import re
 import resource
 import shutil
+import signal
 import socket
 import struct
+import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import harness
-from harness import DATA, expect, expect_equal, run
+from harness import DATA, expect, expect_equal, run, wait_until
 from invariants import png_complaint
 
 COMMANDS = {"worker": ["run", "classify", "preprocess", "bench", "doctor"], "producer": ["submit", "topics"],
@@ -369,6 +371,63 @@ def test_configuration(stack):
            f"a wrong line of the file: {done.returncode}, {done.stderr!r}")
 
 
+OPEN_UMASK = ("sh", "-c", 'umask 0; exec "$@"', "sh")
+
+
+def open_paths(folder):
+    """What lies in it that others may read, or others or the group may write."""
+    return [str(path) for path in [folder, *folder.rglob("*")] if path.stat().st_mode & 0o027]
+
+
+def test_files_are_closed_to_others(stack):
+    """Pictures and maps, whatever the umask, and where a file was there before."""
+    folder = stack.folder / "closed"
+    folder.mkdir(0o750)
+    floats = folder / "floats"
+    floats.touch()
+    floats.chmod(0o666)
+    for arguments in (["classify", "--model", stack.model(), "--attention", folder / "maps", GOOD[0]],
+                      ["preprocess", "--output", floats, GOOD[0]]):
+        subprocess.run([*OPEN_UMASK, harness.BIN / "skinsight-worker", *arguments], check=True, capture_output=True)
+    expect_equal(floats.stat().st_size, 4 * 3 * 224 * 224, "bytes of the floats")
+    with stack.fleet("closed", partitions=1, objects=f"file://{folder}/state/objects") as fleet:
+        fleet.start("worker", backend="simulated", wrapper=OPEN_UMASK).wait_ready()
+        subprocess.run([*OPEN_UMASK, harness.BIN / "skinsight-producer", "submit", "--wait", LARGE,
+                        *harness.flags({**fleet.producer_options, "inline_limit_bytes": 0})], check=True, capture_output=True)
+        fleet.check(jobs=1)
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    expect_equal(len(files), 4, f"a map, floats, an image and its map: {files}")
+    expect_equal(open_paths(folder), [], "open to others")
+
+
+def dumps_core(folder, command, ready):
+    """Whether a process that may leave a core file does when it breaks; ready(pid): it is at work."""
+    folder.mkdir(exist_ok=True)
+    process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                               preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY,) * 2))
+    try:
+        wait_until(lambda: ready(process.pid), f"{command[0]} is at work")
+    finally:
+        process.send_signal(signal.SIGSEGV)
+        status = os.waitpid(process.pid, 0)[1]
+    expect(os.WIFSIGNALED(status), f"{command[0]} ended with {status}")
+    return os.WCOREDUMP(status) or bool(list(folder.iterdir()))
+
+
+def test_no_core_dumps(stack):
+    """A core file of a worker or a producer would hold patients' pictures."""
+    def threads(pid):
+        return int(re.search(r"Threads:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1))
+    if not dumps_core(stack.folder / "core-of-sleep", ["sleep", "60"], lambda pid: b"sleep" in pathlib.Path(f"/proc/{pid}/comm").read_bytes()):
+        raise harness.Skipped("no process leaves a core file here")
+    with stack.fleet("core", partitions=1) as fleet:
+        for name, command in (("worker", ["run", "--model", stack.model(), "--backend", "simulated", "--brokers", stack.brokers]),
+                              ("producer", ["submit", "--wait", GOOD[0], *harness.flags(fleet.producer_options)])):
+            dumped = dumps_core(stack.folder / f"core-of-{name}", [str(harness.BIN / f"skinsight-{name}"), *map(str, command)],
+                                lambda pid: threads(pid) > 2)
+            expect(not dumped, f"skinsight-{name} left a core file")
+
+
 def test_submit_without_wait(stack):
     """A line for each acknowledged job, exit 1 when one file could not be sent, the others sent all the same."""
     with stack.fleet("lines", partitions=2) as fleet:
@@ -401,4 +460,5 @@ if __name__ == "__main__":
     harness.main([test_help_and_version, test_wrong_usage, test_failures, test_classify, test_rollout,
                   test_classify_large_map, test_classify_beyond_numbers, test_classify_same_stems,
                   test_import_beyond_memory, test_preprocess, test_bench, test_peak_memory, test_configuration,
-                  test_doctor, test_doctor_and_known_answers, test_submit_without_wait], "kafka", "redis")
+                  test_doctor, test_doctor_and_known_answers, test_files_are_closed_to_others,
+                  test_no_core_dumps, test_submit_without_wait], "kafka", "redis")

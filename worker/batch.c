@@ -15,8 +15,9 @@ enum { DEVICE_POLL_MS = 1 };
 
 struct gathering {
     struct worker *worker;
-    struct job *jobs[BATCH_LIMIT]; // in the order they came
+    struct job *jobs[BATCH_LIMIT]; // in the order they came; behind a batch cut short, first what it left
     int count;
+    bool passed;      // jobs with less time left went before these
     int64_t since_ms; // when the first of them came
 };
 
@@ -81,14 +82,46 @@ int batch_keep_timely(struct worker *worker, struct job **jobs, int count)
     return kept;
 }
 
-// The most of the gathered jobs, in order, that can run together without one of them missing its deadline.
+// How many of the first jobs can run together without one of them missing its deadline. A job that would miss
+// it in any batch that it is in does not cut the one before it.
 static int fitting_count(const struct gathering *gathering)
 {
     int count = gathering->count;
-    for (int i = 0; i < count; i++)
-        while (count > 1 && misses_deadline(gathering->worker, gathering->jobs[i], count))
-            count--;
+    for (int i = 0; i < count; i++) {
+        int fits = count;
+        while (fits > 1 && misses_deadline(gathering->worker, gathering->jobs[i], fits))
+            fits--;
+        count = fits > i ? fits : i;
+    }
     return count;
+}
+
+static int64_t deadline_of(const struct job *job)
+{
+    return job->record.deadline_at >= 0 ? job->record.deadline_at : INT64_MAX;
+}
+
+static void sort_by_deadline(struct job **jobs, int count)
+{
+    for (int i = 1; i < count; i++) {
+        struct job *job = jobs[i];
+        int place = i;
+        for (; place > 0 && deadline_of(jobs[place - 1]) > deadline_of(job); place--)
+            jobs[place] = jobs[place - 1];
+        jobs[place] = job;
+    }
+}
+
+// How many go now. Where not all of them can, those with the least time left go first, but not twice in a
+// row: the jobs they passed are the first of the next batch.
+static int choose_batch(struct gathering *gathering)
+{
+    int count = fitting_count(gathering);
+    gathering->passed = count < gathering->count && !gathering->passed;
+    if (!gathering->passed)
+        return count;
+    sort_by_deadline(gathering->jobs, gathering->count);
+    return fitting_count(gathering);
 }
 
 static bool company_is_coming(const struct gathering *gathering)
@@ -139,7 +172,7 @@ static void send_batch(struct gathering *gathering, enum batch_reason reason)
     if (gathering->count == 0)
         return;
     struct batch *batch = memory_alloc(sizeof *batch);
-    batch->count = fitting_count(gathering);
+    batch->count = choose_batch(gathering);
     batch->reason = batch->count < gathering->count ? BATCH_DEADLINE : reason;
     job_request_id_new(batch->id);
     memcpy(batch->jobs, gathering->jobs, (size_t)batch->count * sizeof *batch->jobs);

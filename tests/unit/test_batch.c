@@ -25,6 +25,7 @@ static int set_up(void **state)
     struct offsets offsets;
     struct worker *worker = &fixture->worker;
     worker->latency = &fixture->latency;
+    worker->batch_max = 3;
     assignment_init(&worker->assignment);
     offsets_init(&offsets, 0, 100);
     assignment_add(&worker->assignment, TOPIC_ROUTINE, 0, &offsets);
@@ -106,12 +107,17 @@ static void test_the_next_rider_leads_and_knows_its_batch(void **state)
     assert_int_equal(worker->computing, 0);
 }
 
-// Puts jobs with these deadlines before the batch stage, runs it until it has sent them all, and checks the
-// sizes of the batches and why each went. Frees the jobs.
+struct expected_batch {
+    int count;
+    enum batch_reason reason;
+    int64_t offsets[8]; // of its jobs, in order
+};
+
+// Puts jobs with these deadlines before the batch stage, runs it until it has sent them all, and checks which
+// batches it made and why each went. Frees the jobs.
 static void check_batches(struct worker *worker, const int64_t *deadlines, int jobs,
-                          const struct batch *expected, int batches)
+                          const struct expected_batch *expected, int batches)
 {
-    worker->batch_max = 3;
     worker->batch_delay_ms = INT32_MAX;
     atomic_store(&worker->unfinished, jobs + 1); // one more is on its way
     for (int i = 0; i < jobs; i++) {
@@ -128,33 +134,52 @@ static void check_batches(struct worker *worker, const int64_t *deadlines, int j
         struct batch *batch = item;
         assert_int_equal(batch->count, expected[i].count);
         assert_int_equal(batch->reason, expected[i].reason);
-        for (int k = 0; k < batch->count; k++)
+        for (int k = 0; k < batch->count; k++) {
+            assert_int_equal(batch->jobs[k]->offset, expected[i].offsets[k]);
             worker_end_job(worker, batch->jobs[k]);
+        }
         free(batch);
     }
 }
 
 static void test_a_full_batch_goes_and_the_rest_when_no_more_come(void **state)
 {
+    struct worker *worker = &((struct fixture *)*state)->worker;
     const int64_t none[] = {-1, -1, -1, -1, -1, -1, -1};
-    const struct batch expected[] = {{.count = 3, .reason = BATCH_FULL},
-                                     {.count = 3, .reason = BATCH_FULL},
-                                     {.count = 1, .reason = BATCH_DRAIN}};
-    check_batches(&((struct fixture *)*state)->worker, none, 7, expected, 3);
+    const struct expected_batch expected[] = {
+        {3, BATCH_FULL, {0, 1, 2}}, {3, BATCH_FULL, {3, 4, 5}}, {1, BATCH_DRAIN, {6}}};
+    check_batches(worker, none, 7, expected, 3);
 }
 
-// Two together take a minute, so that one with a deadline goes alone.
-static void test_a_batch_is_cut_for_a_deadline(void **state)
+// An image takes ten seconds on this device.
+static void learn_a_slow_device(struct fixture *fixture)
+{
+    for (int size = 1; size <= 8; size++)
+        latency_learn(&fixture->latency, size, size * INT64_C(10000000), clock_monotonic_us());
+    fixture->worker.batch_max = 8;
+}
+
+// The last of eight has time for a batch of two only: it goes first, and the others together.
+static void test_one_tight_deadline_cuts_only_its_own_batch(void **state)
 {
     struct fixture *fixture = *state;
-    const int64_t soon = clock_wall_ms() + 30000;
-    const struct batch expected[] = {{.count = 1, .reason = BATCH_DEADLINE},
-                                     {.count = 1, .reason = BATCH_DEADLINE},
-                                     {.count = 2, .reason = BATCH_DRAIN}};
-    latency_learn(&fixture->latency, 1, 1000, clock_monotonic_us());
-    latency_learn(&fixture->latency, 2, 60000000, clock_monotonic_us());
-    latency_learn(&fixture->latency, 3, 60000000, clock_monotonic_us());
-    check_batches(&fixture->worker, (const int64_t[]){-1, soon, -1, -1}, 4, expected, 3);
+    const int64_t soon = clock_wall_ms() + 25000;
+    const struct expected_batch expected[] = {{2, BATCH_DEADLINE, {7, 0}},
+                                              {6, BATCH_DRAIN, {1, 2, 3, 4, 5, 6}}};
+    learn_a_slow_device(fixture);
+    check_batches(&fixture->worker, (const int64_t[]){-1, -1, -1, -1, -1, -1, -1, soon}, 8, expected, 2);
+}
+
+// Of four tight ones only two can be in time. What they passed is not passed again.
+static void test_tight_deadlines_do_not_hold_the_others_up(void **state)
+{
+    struct fixture *fixture = *state;
+    const int64_t soon = clock_wall_ms() + 25000;
+    const struct expected_batch expected[] = {
+        {2, BATCH_DEADLINE, {4, 5}}, {2, BATCH_DEADLINE, {6, 7}}, {4, BATCH_DRAIN, {0, 1, 2, 3}}};
+    learn_a_slow_device(fixture);
+    check_batches(&fixture->worker, (const int64_t[]){-1, -1, -1, -1, soon, soon, soon, soon}, 8, expected,
+                  3);
 }
 
 // The device would not be done before the deadline: nobody waits for that.
@@ -175,7 +200,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_the_next_rider_leads_and_knows_its_batch),
         TEST(test_a_full_batch_goes_and_the_rest_when_no_more_come),
-        TEST(test_a_batch_is_cut_for_a_deadline),
+        TEST(test_one_tight_deadline_cuts_only_its_own_batch),
+        TEST(test_tight_deadlines_do_not_hold_the_others_up),
         TEST(test_what_would_be_late_is_answered_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -117,7 +117,7 @@ const struct option config_options[] = {
     {"queue_jobs", INTEGER(1, 4096), .initial = "64", .programs = W, .value = "N",
      .help = "jobs waiting in front of a stage at most"},
     {"intake_limit_jobs", INTEGER(1, 65536), .initial = "512", .programs = W, .value = "N",
-     .help = "most jobs in the pipeline, an eighth of them urgent ones only"},
+     .help = "most jobs that wait for their answer, an eighth of them urgent ones only"},
     {"intake_limit_bytes", INTEGER(MIB, 64 * 1024 * MIB), .initial = "268435456", .programs = W,
      .value = "BYTES", .help = "most bytes of records and images in the pipeline"},
     {"urgent_share", INTEGER(50, 99), .initial = "80", .programs = W, .value = "PERCENT",

@@ -21,6 +21,7 @@ enum {
     POLL_MS = 100,
     POLL_HELD_MS = 2,
     PING_MS = 2000,
+    SEEK_TIMEOUT_MS = 1000,
     LOOK_MS = 500,         // between two looks for the places of partitions,
     LOOK_SHARE = 9,        // or so many times what the last look took: records wait meanwhile
     KEY_LIMIT = 64 * 1024, // a prediction is this and a few KiB: far from what a broker refuses
@@ -29,9 +30,44 @@ enum {
 struct consume {
     struct worker *worker;
     struct intake *intake;
+    bool paused[TOPIC_COUNT];
     bool astray;          // a partition's log has no record where this worker reads
     int64_t look_next_ms; // monotonic: when to look again where partitions stand that were left out
 };
+
+static void switch_topic(struct consume *consume, enum job_topic topic, bool pause)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
+    struct assigned entry;
+    for (int i = 0; assignment_at(&consume->worker->assignment, i, &entry); i++)
+        if (entry.topic == topic)
+            rd_kafka_topic_partition_list_add(list, job_topic_name(consume->worker, topic), entry.partition);
+    rd_kafka_resp_err_t result = pause ? rd_kafka_pause_partitions(consume->worker->consumer, list)
+                                       : rd_kafka_resume_partitions(consume->worker->consumer, list);
+    if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
+        LOG_WARN("pause_failed", "reason=\"%s\"", rd_kafka_err2str(result));
+    rd_kafka_topic_partition_list_destroy(list);
+    consume->paused[topic] = pause;
+}
+
+// Only where something changes: librdkafka 2.0 reads a partition that is resumed without having been paused
+// again from where it was assigned.
+static void apply_pauses(struct consume *consume)
+{
+    for (int topic = 0; topic < TOPIC_COUNT; topic++) {
+        bool pause = intake_wants_pause(consume->intake, (enum job_topic)topic) || consume->worker->stopping;
+        if (pause != consume->paused[topic])
+            switch_topic(consume, (enum job_topic)topic, pause);
+    }
+}
+
+// librdkafka keeps a partition paused that comes back to this worker.
+static void begin_assignment(struct consume *consume)
+{
+    for (int topic = 0; topic < TOPIC_COUNT; topic++)
+        switch_topic(consume, (enum job_topic)topic, false);
+    apply_pauses(consume);
+}
 
 // Every assignment begins anew. A held job is of the one before: placed into the next, its offset could make
 // records in front of it look taken.
@@ -43,7 +79,7 @@ static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t event,
     if (event == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         member_is_assigned(consume->worker);
         rebalance_assign(consume->worker, consumer, partitions);
-        intake_begin_assignment(consume->intake);
+        begin_assignment(consume);
     } else {
         member_is_revoked(consume->worker);
         rebalance_revoke(consume->worker, consumer);
@@ -152,26 +188,31 @@ static void PRINTF_LIKE(2, 3) fail(struct worker *worker, const char *format, ..
         worker_fail(worker, &err);
 }
 
+// The record will come again, once its partition is resumed.
+static void put_back(struct consume *consume, struct job *job)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_t *entry =
+        rd_kafka_topic_partition_list_add(list, job_topic_name(consume->worker, job->topic), job->partition);
+    entry->offset = job->offset;
+    rd_kafka_error_t *error = rd_kafka_seek_partitions(consume->worker->consumer, list, SEEK_TIMEOUT_MS);
+    bool current = assignment_holds(&consume->worker->assignment, job->topic, job->partition);
+    if (current && (error || entry->err != RD_KAFKA_RESP_ERR_NO_ERROR))
+        fail(consume->worker, "record %" PRId64 " of %s partition %d can't be put back: %s", job->offset,
+             entry->topic, job->partition,
+             error ? rd_kafka_error_string(error) : rd_kafka_err2str(entry->err));
+    rd_kafka_error_destroy(error);
+    rd_kafka_topic_partition_list_destroy(list);
+    job_free(job);
+}
+
 static void take_record(struct consume *consume, const rd_kafka_message_t *message)
 {
     struct job *job = copy_message(consume->worker, message);
-    if (job)
-        intake_take(consume->intake, job);
-    else
+    if (!job)
         fail(consume->worker, "no memory for a record of %zu bytes", message->len);
-}
-
-// The partition has been read to its end. What that clears is committed at once: where nothing comes in,
-// nothing else would commit it, and the next death would count on top.
-static void reach_end(struct worker *worker, enum job_topic topic, int32_t partition)
-{
-    struct error err;
-    if (!assignment_reach_end(&worker->assignment, topic, partition))
-        return;
-    pthread_mutex_lock(&worker->assignment.rebalance);
-    if (publisher_mark(worker->publisher, true, &err) != STATUS_OK)
-        LOG_WARN("mark_not_committed", "reason=\"%s\"", err.message);
-    pthread_mutex_unlock(&worker->assignment.rebalance);
+    else if (!intake_hold(consume->intake, job)) // a rebalance undid the pause
+        put_back(consume, job);
 }
 
 // What it holds is dropped or published; then it joins again and asks anew where its partitions stand.
@@ -206,7 +247,8 @@ static void take_message(struct consume *consume, rd_kafka_message_t *message)
         if (!worker->stopping)
             take_record(consume, message);
     } else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-        reach_end(worker, job_topic_of(worker, rd_kafka_topic_name(message->rkt)), message->partition);
+        intake_reach_end(consume->intake, job_topic_of(worker, rd_kafka_topic_name(message->rkt)),
+                         message->partition);
     } else if (message->err == RD_KAFKA_RESP_ERR__BAD_MSG ||
                message->err == RD_KAFKA_RESP_ERR__BAD_COMPRESSION) {
         // librdkafka would go on behind it, and the records in it would look like a gap: answered.
@@ -222,7 +264,8 @@ static void begin_stop(struct consume *consume)
 {
     atomic_store(&consume->worker->stopping, true);
     atomic_store(&consume->worker->phase, PHASE_STOPPING);
-    intake_stop(consume->intake);
+    apply_pauses(consume);
+    intake_forget(consume->intake);
 }
 
 static void look_again(struct consume *consume)
@@ -231,7 +274,7 @@ static void look_again(struct consume *consume)
     if (begun_ms < consume->look_next_ms || consume->worker->stopping)
         return;
     if (rebalance_look_again(consume->worker))
-        intake_begin_assignment(consume->intake);
+        begin_assignment(consume); // a held record that comes again is dropped then
     int64_t now_ms = clock_monotonic_ms();
     int64_t pause_ms = LOOK_SHARE * (now_ms - begun_ms);
     consume->look_next_ms = now_ms + (pause_ms > LOOK_MS ? pause_ms : LOOK_MS);
@@ -248,8 +291,9 @@ void consume_run(struct consume *consume)
         if (shutdown_requested() && !worker->stopping)
             begin_stop(consume);
         look_again(consume);
-        intake_retry(consume->intake);
-        bool holding = intake_is_holding(consume->intake);
+        intake_place(consume->intake);
+        apply_pauses(consume);
+        bool holding = !intake_is_empty(consume->intake);
         rd_kafka_message_t *message =
             rd_kafka_consumer_poll(consume->worker->consumer, holding ? POLL_HELD_MS : POLL_MS);
         bool fatal = message && rd_kafka_fatal_error(worker->consumer, NULL, 0);

@@ -1,5 +1,4 @@
-// intake.c: a record that finds no room is held and its topic paused; polling goes on, so the group never
-// takes this worker for dead.
+// intake.c: the held lists, who finds room, and whose turn it is.
 #include "worker/intake.h"
 
 #include <inttypes.h>
@@ -10,22 +9,30 @@
 #include "worker/publisher.h"
 
 enum {
-    SEEK_TIMEOUT_MS = 1000,
-    ROUTINE_TURN = 5,
+    ALL_TURNS = 100,  // percent
     URGENT_PLACES = 8 // one in so many is kept for urgent jobs
+};
+
+// A partition's records keep their order: a later offset that is taken first makes the earlier one answered.
+struct held {
+    struct job *jobs[INTAKE_HELD_JOBS]; // ring
+    int head, count;
+    size_t bytes;
+    bool draining; // it was full, and more than half of it is left
 };
 
 struct intake {
     struct worker *worker;
-    struct job *held[TOPIC_COUNT]; // a job that found no room; its topic is paused
-    bool paused[TOPIC_COUNT];
-    unsigned turns; // of intake_retry
+    struct held held[TOPIC_COUNT];
+    int urgent_share; // percent of the turns while routine jobs wait
+    int credit;       // turns that routine jobs have saved up, in percent
 };
 
 struct intake *intake_new(struct worker *worker)
 {
     struct intake *intake = memory_alloc(sizeof *intake);
     intake->worker = worker;
+    intake->urgent_share = (int)config_integer(worker->config, "urgent_share");
     return intake;
 }
 
@@ -34,88 +41,76 @@ void intake_free(struct intake *intake)
     free(intake);
 }
 
-static void forget_held(struct intake *intake, enum job_topic topic)
+static size_t size_of(const struct job *job)
 {
-    struct job *job = intake->held[topic];
-    intake->held[topic] = NULL;
-    if (job && job->taken)
-        worker_end_job(intake->worker, job);
+    return job->key.size + job->value.size;
+}
+
+static bool is_full(const struct held *held)
+{
+    return held->count == INTAKE_HELD_JOBS || held->bytes >= INTAKE_HELD_BYTES;
+}
+
+bool intake_hold(struct intake *intake, struct job *job)
+{
+    struct held *held = &intake->held[job->topic];
+    if (is_full(held))
+        return false;
+    held->jobs[(held->head + held->count++) % INTAKE_HELD_JOBS] = job;
+    held->bytes += size_of(job);
+    return true;
+}
+
+static void remove_first(struct held *held, size_t size)
+{
+    held->head = (held->head + 1) % INTAKE_HELD_JOBS;
+    held->count--;
+    held->bytes -= size;
+}
+
+bool intake_is_empty(const struct intake *intake)
+{
+    return intake->held[TOPIC_ROUTINE].count + intake->held[TOPIC_URGENT].count == 0;
+}
+
+bool intake_wants_pause(struct intake *intake, enum job_topic topic)
+{
+    struct held *held = &intake->held[topic];
+    bool half = held->count <= INTAKE_HELD_JOBS / 2 && held->bytes <= INTAKE_HELD_BYTES / 2;
+    held->draining = is_full(held) || (held->draining && !half);
+    return held->draining;
+}
+
+static void drop(struct worker *worker, struct job *job)
+{
+    if (job->taken)
+        worker_end_job(worker, job);
     else
         job_free(job);
 }
 
 void intake_forget(struct intake *intake)
 {
-    for (int topic = 0; topic < TOPIC_COUNT; topic++)
-        forget_held(intake, (enum job_topic)topic);
-}
-
-static void switch_topic(struct intake *intake, enum job_topic topic, bool pause)
-{
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
-    struct assigned entry;
-    for (int i = 0; assignment_at(&intake->worker->assignment, i, &entry); i++)
-        if (entry.topic == topic)
-            rd_kafka_topic_partition_list_add(list, job_topic_name(intake->worker, topic), entry.partition);
-    rd_kafka_resp_err_t result = pause ? rd_kafka_pause_partitions(intake->worker->consumer, list)
-                                       : rd_kafka_resume_partitions(intake->worker->consumer, list);
-    if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
-        LOG_WARN("pause_failed", "reason=\"%s\"", rd_kafka_err2str(result));
-    rd_kafka_topic_partition_list_destroy(list);
-    intake->paused[topic] = pause;
-}
-
-// Pauses and resumes so that no record comes from a topic with a held job. Only where something changes:
-// librdkafka 2.0 reads a partition that is resumed without having been paused again from where it was
-// assigned.
-static void apply_pauses(struct intake *intake)
-{
     for (int topic = 0; topic < TOPIC_COUNT; topic++) {
-        bool pause = intake->held[topic] || intake->worker->stopping;
-        if (pause != intake->paused[topic])
-            switch_topic(intake, (enum job_topic)topic, pause);
+        struct held *held = &intake->held[topic];
+        for (; held->count > 0; remove_first(held, 0))
+            drop(intake->worker, held->jobs[held->head]);
+        held->bytes = 0;
     }
 }
 
-// The record will come again, once its partition is resumed.
-static void put_back(struct intake *intake, struct job *job)
-{
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_t *entry =
-        rd_kafka_topic_partition_list_add(list, job_topic_name(intake->worker, job->topic), job->partition);
-    entry->offset = job->offset;
-    rd_kafka_error_t *error = rd_kafka_seek_partitions(intake->worker->consumer, list, SEEK_TIMEOUT_MS);
-    bool current = assignment_holds(&intake->worker->assignment, job->topic, job->partition);
-    struct error err;
-    if (current && (error || entry->err != RD_KAFKA_RESP_ERR_NO_ERROR) &&
-        error_set(&err, STATUS_FATAL, "record %" PRId64 " of %s partition %d can't be put back: %s",
-                  job->offset, entry->topic, job->partition,
-                  error ? rd_kafka_error_string(error) : rd_kafka_err2str(entry->err)) != STATUS_OK)
-        worker_fail(intake->worker, &err);
-    rd_kafka_error_destroy(error);
-    rd_kafka_topic_partition_list_destroy(list);
-    job_free(job);
-}
-
-static void count_taken(struct worker *worker, struct job *job)
-{
-    job->taken = true;
-    atomic_fetch_add(&worker->unfinished, 1);
-    worker_count_bytes(worker, job);
-    metrics_add(METRIC_JOBS_CONSUMED, job->topic, 1);
-}
-
-// How many jobs may be in the pipeline, and how many bytes. After deaths few; then one, alone in the process.
-// Routine jobs leave places free: those that wait for an object store which is away may be many.
+// How many jobs may wait for their answer, and how many bytes. After deaths few jobs may be in the process,
+// and then one alone. Routine jobs leave places free: those that wait for an object store which is away may
+// be many.
 static bool has_room(struct worker *worker, enum job_topic topic)
 {
-    int places = worker->intake_limit_jobs;
-    if (topic == TOPIC_ROUTINE)
-        places -= places / URGENT_PLACES;
-    const int limits[] = {places, OFFSETS_WARY_JOBS, 1};
-    int unfinished = atomic_load(&worker->unfinished);
+    const int cautious[] = {INT32_MAX, OFFSETS_WARY_JOBS, 1};
+    int routine = atomic_load(&worker->places[TOPIC_ROUTINE]);
+    int urgent = atomic_load(&worker->places[TOPIC_URGENT]);
+    int unfinished = atomic_load(&worker->unfinished), limit = worker->intake_limit_jobs;
     return (unfinished == 0 || worker_has_bytes(worker)) &&
-           unfinished < limits[assignment_caution(&worker->assignment)];
+           unfinished < cautious[assignment_caution(&worker->assignment)] && routine + urgent < limit &&
+           (topic == TOPIC_URGENT || routine < limit - limit / URGENT_PLACES);
 }
 
 // Writes down that the record is about to run alone, so that a death from now on counts against it.
@@ -143,12 +138,15 @@ static void convict(struct worker *worker, struct job *job)
     worker_pass(worker, job, STAGE_POSTPROCESS);
 }
 
-enum placing { PLACED, HOLD };
+enum placing { PLACED, DROPPED, HOLD };
 
-// PLACED: the job is off our hands: in the pipeline, or dropped because it is answered or not ours.
-static enum placing place(struct intake *intake, struct job *job)
+// PLACED, DROPPED: the job is off our hands; dropped because it is answered or not ours.
+static enum placing place(struct worker *worker, struct job *job)
 {
-    struct worker *worker = intake->worker;
+    if (job->taken && !assignment_is_current(&worker->assignment, job)) {
+        worker_end_job(worker, job);
+        return DROPPED;
+    }
     if (!job->taken) {
         if (!has_room(worker, job->topic))
             return HOLD;
@@ -157,9 +155,9 @@ static enum placing place(struct intake *intake, struct job *job)
             return HOLD;
         if (take != TAKE_NEW) {
             job_free(job);
-            return PLACED;
+            return DROPPED;
         }
-        count_taken(worker, job);
+        worker_begin_job(worker, job);
     }
     if (job->convicted) {
         convict(worker, job);
@@ -170,51 +168,80 @@ static enum placing place(struct intake *intake, struct job *job)
     return pipeline_offer(worker, job) == QUEUE_OK ? PLACED : HOLD;
 }
 
-// Urgent first, but one turn in five routine first: what room there is may be for one job only.
-void intake_retry(struct intake *intake)
+// The topic whose turn it is while jobs of both wait.
+static enum job_topic next_topic(const struct intake *intake)
 {
-    bool routine_first = ++intake->turns % ROUTINE_TURN == 0;
-    for (int i = 0; i < TOPIC_COUNT; i++) {
-        int topic = routine_first ? i : TOPIC_COUNT - 1 - i;
-        struct job *job = intake->held[topic];
-        if (!job)
-            continue;
-        if (job->taken && !assignment_is_current(&intake->worker->assignment, job))
-            forget_held(intake, (enum job_topic)topic);
-        else if (place(intake, job) == PLACED)
-            intake->held[topic] = NULL;
-        if (!intake->held[topic])
-            apply_pauses(intake);
+    return intake->credit >= intake->urgent_share ? TOPIC_ROUTINE : TOPIC_URGENT;
+}
+
+// A turn is paid for only where the other topic waited. One saved turn is the most: where one topic could not
+// go for a while, the other's turns are not taken from it later.
+static void pay(struct intake *intake, enum job_topic topic)
+{
+    if (intake->held[TOPIC_COUNT - 1 - topic].count == 0)
+        return;
+    intake->credit += topic == TOPIC_URGENT ? ALL_TURNS - intake->urgent_share : -intake->urgent_share;
+    intake->credit = intake->credit < 0 ? 0 : intake->credit > ALL_TURNS ? ALL_TURNS : intake->credit;
+}
+
+// What the end of a partition clears of suspicion is committed at once: where nothing comes in,
+// nothing else would commit it, and the next death would count on top.
+static void reach_end(struct worker *worker, enum job_topic topic, int32_t partition)
+{
+    struct error err;
+    if (!assignment_reach_end(&worker->assignment, topic, partition))
+        return;
+    pthread_mutex_lock(&worker->assignment.rebalance);
+    if (publisher_mark(worker->publisher, true, &err) != STATUS_OK)
+        LOG_WARN("mark_not_committed", "reason=\"%s\"", err.message);
+    pthread_mutex_unlock(&worker->assignment.rebalance);
+}
+
+static struct job *last_of(const struct held *held, int32_t partition)
+{
+    for (int i = held->count - 1; i >= 0; i--) {
+        struct job *job = held->jobs[(held->head + i) % INTAKE_HELD_JOBS];
+        if (job->partition == partition)
+            return job;
     }
+    return NULL;
 }
 
-void intake_take(struct intake *intake, struct job *job)
+void intake_reach_end(struct intake *intake, enum job_topic topic, int32_t partition)
 {
-    enum job_topic topic = job->topic;
-    if (intake->held[topic]) { // a rebalance undid the pause
-        put_back(intake, job);
-        apply_pauses(intake);
-    } else if (place(intake, job) == HOLD) {
-        intake->held[topic] = job;
-        apply_pauses(intake);
+    struct job *job = last_of(&intake->held[topic], partition);
+    if (job)
+        job->ends_log = true;
+    else
+        reach_end(intake->worker, topic, partition);
+}
+
+// The job may be gone once it is placed.
+static bool place_first(struct intake *intake, enum job_topic topic)
+{
+    struct held *held = &intake->held[topic];
+    if (held->count == 0)
+        return false;
+    struct job *job = held->jobs[held->head];
+    int32_t partition = job->partition;
+    bool ends_log = job->ends_log;
+    size_t size = size_of(job);
+    enum placing placing = place(intake->worker, job);
+    if (placing == HOLD)
+        return false;
+    remove_first(held, size);
+    if (placing == PLACED)
+        pay(intake, topic);
+    if (ends_log && !last_of(held, partition))
+        reach_end(intake->worker, topic, partition);
+    return true;
+}
+
+void intake_place(struct intake *intake)
+{
+    for (;;) {
+        enum job_topic topic = next_topic(intake);
+        if (!place_first(intake, topic) && !place_first(intake, TOPIC_COUNT - 1 - topic))
+            return;
     }
-}
-
-bool intake_is_holding(const struct intake *intake)
-{
-    return intake->held[TOPIC_ROUTINE] || intake->held[TOPIC_URGENT];
-}
-
-// librdkafka keeps a partition paused that comes back to this worker.
-void intake_begin_assignment(struct intake *intake)
-{
-    for (int topic = 0; topic < TOPIC_COUNT; topic++)
-        switch_topic(intake, (enum job_topic)topic, false);
-    apply_pauses(intake);
-}
-
-void intake_stop(struct intake *intake)
-{
-    apply_pauses(intake);
-    intake_forget(intake);
 }

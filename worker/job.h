@@ -55,6 +55,8 @@ struct job {
     bool marked;                      // the commit metadata say so
     bool convicted;                   // it has killed every worker that ran it alone
     bool taken;                       // counted in the partition's offsets
+    bool has_place;                   // counted in worker->places
+    bool ends_log;                    // nothing lay behind it when it was held
     bool oversized; // the dead letters' broker refused the record for its size: sent without its value
 
     // fetch, load

@@ -132,8 +132,34 @@ void worker_close(struct worker *worker)
     assignment_release(&worker->assignment);
 }
 
+void worker_begin_job(struct worker *worker, struct job *job)
+{
+    job->taken = job->has_place = true;
+    atomic_fetch_add(&worker->unfinished, 1);
+    atomic_fetch_add(&worker->places[job->topic], 1);
+    worker_count_bytes(worker, job);
+    metrics_add(METRIC_JOBS_CONSUMED, job->topic, 1);
+}
+
+static void give_place_back(struct worker *worker, struct job *job)
+{
+    if (job->has_place)
+        atomic_fetch_sub(&worker->places[job->topic], 1);
+    job->has_place = false;
+}
+
+// An answer that waits to be committed must not keep the next job from the device. The publisher has limits
+// of its own.
+static void leave_intake(struct worker *worker, struct job *job)
+{
+    give_place_back(worker, job);
+    worker_count_bytes(worker, job); // what was kept for a dead letter is gone
+}
+
 void worker_pass(struct worker *worker, struct job *job, enum stage_id stage)
 {
+    if (stage == STAGE_PUBLISH)
+        leave_intake(worker, job);
     enum queue_lane lane = job->topic == TOPIC_URGENT ? QUEUE_URGENT : QUEUE_ROUTINE;
     enum queue_result result = queue_push(&worker->inboxes[stage], lane, job);
     if (result != QUEUE_OK)
@@ -175,6 +201,7 @@ static void end_one(struct worker *worker, struct job *job)
 {
     worker_end_computing(worker, job);
     atomic_fetch_sub(&worker->unfinished, 1);
+    give_place_back(worker, job);
     count(&worker->record_bytes, &job->record_bytes, 0);
     count(&worker->image_bytes, &job->image_bytes, 0);
     job_free(job);

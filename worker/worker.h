@@ -92,6 +92,7 @@ struct worker {
     atomic_int computing;              // jobs from the batch that takes them to the publisher
     atomic_bool handing_over;          // a rebalance waits for them: no new batch
     atomic_int unfinished;             // jobs taken and not yet answered or dropped
+    atomic_int places[TOPIC_COUNT];    // those that have no answer yet: these fill intake_limit_jobs
     atomic_llong record_bytes;         // what their records hold, as last counted
     atomic_llong image_bytes;          // and their images, which jobs before load have none of
     atomic_int phase;                  // enum worker_phase, for /readyz
@@ -122,7 +123,10 @@ enum status worker_check_topics(const struct config *config, struct error *err) 
 enum status worker_open(struct worker *worker, const struct config *config, struct error *err) MUST_CHECK;
 void worker_close(struct worker *worker);
 
-// Gives a job to a stage, waiting for room. Thread: any stage's.
+// A record becomes a job of the pipeline: it takes a place and its bytes count.
+void worker_begin_job(struct worker *worker, struct job *job);
+// Gives a job to a stage, waiting for room. One that goes to publish has its answer and gives its place back.
+// Thread: any stage's.
 void worker_pass(struct worker *worker, struct job *job, enum stage_id stage);
 // The job goes to the device, or is with the publisher or ended.
 void worker_begin_computing(struct worker *worker, struct job *job);

@@ -15,32 +15,53 @@
 
 static char root[SCRATCH_SIZE];
 
-static void write_quota(const char *group, const char *text)
+static void write_text(const char *group, const char *name, const char *text)
 {
-    char path[SCRATCH_SIZE + 32];
+    char path[SCRATCH_SIZE + 64];
     snprintf(path, sizeof path, "%s%s", root, group);
     mkdir(path, 0700);
-    snprintf(path, sizeof path, "%s%s/cpu.max", root, group);
+    snprintf(path, sizeof path, "%s%s/%s", root, group, name);
     FILE *file = fopen(path, "w");
     assert_non_null(file);
     fputs(text, file);
     assert_int_equal(fclose(file), 0);
 }
 
+static void write_quota(const char *group, const char *text)
+{
+    write_text(group, "cpu.max", text);
+}
+
+// In the groups that /proc/self/cgroup would list so.
+static int granted_in(const char *lines)
+{
+    char groups[SCRATCH_SIZE + 16];
+    write_text("", "groups", lines);
+    snprintf(groups, sizeof groups, "%s/groups", root);
+    return processors_granted(root, groups);
+}
+
+static int granted(const char *group)
+{
+    char line[64];
+    snprintf(line, sizeof line, "0::%s\n", group);
+    return granted_in(line);
+}
+
 static void test_quotas(void **state)
 {
     (void)state;
-    assert_int_equal(processors_granted(root, "/"), 0); // no files at all
+    assert_int_equal(granted("/"), 0); // no files at all
     write_quota("/a", "max 100000\n");
     write_quota("/a/b", "250000 100000\n");
-    assert_int_equal(processors_granted(root, "/a"), 0);
-    assert_int_equal(processors_granted(root, "/a/b"), 3); // rounded up
+    assert_int_equal(granted("/a"), 0);
+    assert_int_equal(granted("/a/b"), 3); // rounded up
     write_quota("/a", "200000 100000\n");
-    assert_int_equal(processors_granted(root, "/a/b"), 2); // the group above grants less
+    assert_int_equal(granted("/a/b"), 2); // the group above grants less
     write_quota("", "50000 100000\n");
-    assert_int_equal(processors_granted(root, "/a/b"), 1);
-    assert_int_equal(processors_granted(root, "/"), 1);
-    assert_int_equal(processors_granted(root, "/other"), 1);
+    assert_int_equal(granted("/a/b"), 1);
+    assert_int_equal(granted("/"), 1);
+    assert_int_equal(granted("/other"), 1);
 }
 
 static void test_texts_that_grant_nothing(void **state)
@@ -50,10 +71,44 @@ static void test_texts_that_grant_nothing(void **state)
                                         "-1 100000", "100000 0", "0 100000", "x y"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         write_quota("", texts[i]);
-        assert_int_equal(processors_granted(root, "/"), 0);
+        assert_int_equal(granted("/"), 0);
     }
     write_quota("", "9223372036854775807 1\n");
-    assert_true(processors_granted(root, "/") > 1000000);
+    assert_true(granted("/") > 1000000);
+}
+
+static void write_version1(const char *group, const char *quota, const char *period)
+{
+    write_text(group, "cpu.cfs_quota_us", quota);
+    write_text(group, "cpu.cfs_period_us", period);
+}
+
+static void test_quotas_of_version_1(void **state)
+{
+    (void)state;
+    static const char host[] = "5:cpuset:/a\n4:cpu,cpuacct:/a/b\n3:memory:/a/b\n1:name=systemd:/x\n0::/y\n";
+    write_quota("", "max 100000\n");
+    assert_int_equal(granted_in(host), 0); // no files at all
+    write_version1("/cpu", "-1\n", "100000\n");
+    write_version1("/cpu/a", "-1\n", "100000\n");
+    write_version1("/cpu/a/b", "150000\n", "100000\n");
+    assert_int_equal(granted_in(host), 2); // rounded up
+    write_version1("/cpu/a", "50000\n", "50000\n");
+    assert_int_equal(granted_in(host), 1); // the group above grants less
+    assert_int_equal(granted_in("4:cpuacct,cpu:/a/b\n"), 1);
+    assert_int_equal(granted_in("4:cpuset,cpuacct:/a/b\n"), 0); // no group of the processors
+    write_version1("/cpu", "300000\n", "100000\n");
+    assert_int_equal(granted_in("4:cpu,cpuacct:/docker/0123\n"), 3); // a container sees its own as the root
+    static const char *const bad[] = {"", "\n", "x\n", "0\n", "-5\n"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        write_version1("/cpu", bad[i], "100000\n");
+        assert_int_equal(granted_in("2:cpu:/\n"), 0);
+        write_version1("/cpu", "300000\n", bad[i]);
+        assert_int_equal(granted_in("2:cpu:/\n"), 0);
+    }
+    static const char *const lines[] = {"", "\n", "4\n", "4:cpu\n", ":\n"};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        assert_int_equal(granted_in(lines[i]), 0);
 }
 
 static void test_affinity(void **state)
@@ -91,6 +146,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_quotas),
         cmocka_unit_test(test_texts_that_grant_nothing),
+        cmocka_unit_test(test_quotas_of_version_1),
         cmocka_unit_test(test_affinity),
     };
     return cmocka_run_group_tests(tests, make_root, remove_root);

@@ -5,15 +5,14 @@
 #   cuda.sh --path     print the path, exit 1 when it is not there
 #
 # No GPU, no driver and no installer are needed: the toolkit is NVIDIA's own packages from the Python package index,
-# pinned below, about 530 MB. The cache folder is $SKINSIGHT_CACHE_DIR, else ~/.cache/skinsight. PYTHON names the
-# Python whose pip fetches.
+# each pinned by its digest in cuda.txt, about 530 MB. The cache folder is $SKINSIGHT_CACHE_DIR, else
+# ~/.cache/skinsight. PYTHON names the Python whose pip fetches.
 set -eu
 
 cache=${SKINSIGHT_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:?is not set; SKINSIGHT_CACHE_DIR can stand in}/.cache}/skinsight}
 folder=$cache/cuda-13.0
 root=$folder/nvidia/cu13
-packages="nvidia-cuda-nvcc==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-runtime==13.0.96
-    nvidia-cuda-cccl==13.0.85 nvidia-cublas==13.1.0.3 nvidia-cuda-cuobjdump==13.2.51 nvidia-cuda-nvdisasm==13.2.51"
+packages=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)/cuda.txt
 
 fail() {
     echo "cuda.sh: $*" >&2
@@ -40,9 +39,8 @@ fetch() {
         python=$partial/python/bin/python
     fi
     echo "fetching the CUDA 13.0 toolkit into $folder" >&2
-    # shellcheck disable=SC2086
     "$python" -m pip install -q --disable-pip-version-check --root-user-action=ignore --no-deps \
-        --target "$partial/tree" $packages >&2 || fail "pip could not fetch the toolkit"
+        --require-hashes --target "$partial/tree" -r "$packages" >&2 || fail "pip could not fetch the toolkit"
     mend "$partial/tree/nvidia/cu13"
     "$partial/tree/nvidia/cu13/bin/nvcc" --version >/dev/null || fail "the nvcc that was fetched does not run"
     # Another cuda.sh may have been faster; its tree is as good.

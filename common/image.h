@@ -28,6 +28,10 @@ void image_release(struct image *image);
 enum status jpeg_decode(struct bytes data, int64_t max_pixels, struct image *image,
                         struct error *err) MUST_CHECK;
 
+// The most bytes that jpeg_decode takes for this file: three for each pixel, nine where the coefficients of
+// the whole picture are kept, as for progressive files. 0 where it refuses the file by its header.
+size_t jpeg_decoding_size(struct bytes data, int64_t max_pixels);
+
 // Baseline JPEG with halved colours; quality 1 to 100. Appends to out.
 enum status jpeg_encode(const struct image *image, int quality, struct buffer *out,
                         struct error *err) MUST_CHECK;

@@ -26,8 +26,10 @@ enum {
     MAX_DIMENSION = 65500, // libjpeg's JPEG_MAX_DIMENSION
     MAX_SCANS = 500,       // a progressive file of a camera has about ten
     LARGEST_SCANS = 20,    // of a picture of max_pixels; a smaller one may have more, for the same work
-    ROWS_PER_CALL = 16,    // the most that libjpeg gives at once is far less
-    OWN_MIN_SIZE = 8192,   // of a file; below it, making the tables costs more than they save
+    PIXEL_BYTES = 3,
+    BUFFERED_PIXEL_BYTES = 9, // and a coefficient of two bytes for each of the three
+    ROWS_PER_CALL = 16,       // the most that libjpeg gives at once is far less
+    OWN_MIN_SIZE = 8192,      // of a file; below it, making the tables costs more than they save
 };
 
 struct decoder {
@@ -217,6 +219,30 @@ static enum status decode_rows(struct decoder *decoder)
     decoder->complete = true;
     jpeg_finish_decompress(jpeg);
     return STATUS_OK;
+}
+
+static size_t read_size(struct decoder *decoder)
+{
+    struct jpeg_decompress_struct *jpeg = &decoder->jpeg;
+    if (setjmp(decoder->failed))
+        return 0;
+    jpeg_create_decompress(jpeg);
+    jpeg->src = &decoder->source;
+    jpeg_read_header(jpeg, TRUE);
+    if (check_header(decoder) != STATUS_OK)
+        return 0;
+    size_t pixels = (size_t)jpeg->image_width * jpeg->image_height;
+    return pixels * (jpeg_has_multiple_scans(jpeg) ? BUFFERED_PIXEL_BYTES : PIXEL_BYTES);
+}
+
+size_t jpeg_decoding_size(struct bytes data, int64_t max_pixels)
+{
+    struct error err;
+    struct decoder decoder = {.err = &err, .max_pixels = max_pixels};
+    decoder_init(&decoder, data);
+    size_t size = read_size(&decoder);
+    jpeg_destroy_decompress(&decoder.jpeg);
+    return size;
 }
 
 static enum status decode_once(struct decoder *decoder, struct bytes data)

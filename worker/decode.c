@@ -1,4 +1,6 @@
-// decode.c: stage 3. From JPEG bytes to the network's view and its features. Threads: decode_threads.
+// decode.c: stage 3. From JPEG bytes to the network's view and its features. What a picture will take is
+// known from its header, and it is decoded once intake_limit_bytes has room for that. Threads:
+// decode_threads.
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -8,6 +10,7 @@
 #include "kernels/preprocess.h"
 #include "worker/faults.h"
 #include "worker/stages.h"
+#include "worker/watchdog.h"
 
 // A test names a job that kills its worker by its image's digest.
 static void die_where_a_test_says(const struct job *job)
@@ -52,8 +55,16 @@ static void decode(struct worker *worker, struct job *job)
     image_release(&image);
 }
 
+static void wait_for_room(struct worker *worker, struct job *job)
+{
+    watchdog_end(); // waiting for other pictures is not this step's time
+    worker_admit_picture(worker, job, jpeg_decoding_size(job->image, worker->max_image_pixels));
+    watchdog_begin();
+}
+
 enum stage_id decode_step(struct worker *worker, struct job *job)
 {
+    wait_for_room(worker, job);
     int64_t begun_us = clock_monotonic_us();
     die_where_a_test_says(job);
     decode(worker, job);
@@ -62,6 +73,7 @@ enum stage_id decode_step(struct worker *worker, struct job *job)
     job->inline_image = NULL;
     buffer_release(&job->object);
     job->image = (struct bytes){0};
+    job->picture_size = 0;
     worker_count_bytes(worker, job);
     job_stamp(job, MOMENT_DECODED);
     return job->code == JOB_OK ? STAGE_BATCH : STAGE_POSTPROCESS;

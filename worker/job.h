@@ -47,16 +47,16 @@ struct job {
     struct buffer key;   // the record's, of at most a limit; empty where it is longer
     struct buffer value; // the record's, for the dead letters; released once the job can't fail any more
     bool null_key, null_value;
-    bool key_omitted;                 // the record's key was too long to be sent again
-    bool replayed;                    // sent again from the dead letters
-    uint64_t record_digest;           // witness.h; 0: none
-    size_t record_bytes, image_bytes; // as counted in the worker's
-    bool careful;                     // runs alone in the process, after two owners of its partition died
-    bool marked;                      // the commit metadata say so
-    bool convicted;                   // it has killed every worker that ran it alone
-    bool taken;                       // counted in the partition's offsets
-    bool has_place;                   // counted in worker->places
-    bool ends_log;                    // nothing lay behind it when it was held
+    bool key_omitted;                                // the record's key was too long to be sent again
+    bool replayed;                                   // sent again from the dead letters
+    uint64_t record_digest;                          // witness.h; 0: none
+    size_t record_bytes, image_bytes, picture_bytes; // as counted in the worker's
+    bool careful;   // runs alone in the process, after two owners of its partition died
+    bool marked;    // the commit metadata say so
+    bool convicted; // it has killed every worker that ran it alone
+    bool taken;     // counted in the partition's offsets
+    bool has_place; // counted in worker->places
+    bool ends_log;  // nothing lay behind it when it was held
     bool oversized; // the dead letters' broker refused the record for its size: sent without its value
 
     // fetch, load
@@ -72,7 +72,8 @@ struct job {
     bool claimed; // claim.h: this worker told the others that it computes the image
 
     // decode
-    uint8_t *view; // plan's view_size bytes, ours
+    size_t picture_size; // what decoding may take; 0: it is not being decoded
+    uint8_t *view;       // plan's view_size bytes, ours
     struct features features;
     int64_t preprocessing_us;
 

@@ -17,7 +17,7 @@ static bool is_futile(struct worker *worker, const struct job *job)
 // end to it. False: nobody needs the job done here any more.
 static bool wait_for_room(struct worker *worker, const struct job *job)
 {
-    watchdog_end(); // the time of those beyond, which have a watch of their own
+    watchdog_end(); // waiting for later stages to free memory is not this step's time
     while (!is_futile(worker, job) && atomic_load(&worker->image_bytes) > 0 && !worker_has_bytes(worker))
         clock_sleep_ms(ROOM_POLL_MS);
     watchdog_begin();

@@ -14,7 +14,7 @@
 #include "worker/faults.h"
 #include "worker/latency.h"
 
-enum { LEAK_SIZE = 4096, COMPLAIN_MS = 10000 };
+enum { LEAK_SIZE = 4096, COMPLAIN_MS = 10000, PICTURE_POLL_MS = 1 };
 
 const char *const worker_topic_options[WORKER_TOPIC_COUNT] = {"jobs_topic", "urgent_jobs_topic",
                                                               "predictions_topic", "dead_letters_topic"};
@@ -101,6 +101,7 @@ enum status worker_open(struct worker *worker, const struct config *config, stru
     assignment_init(&worker->assignment);
     blocked_init(&worker->blocked);
     pthread_mutex_init(&worker->waiting_lock, NULL);
+    pthread_mutex_init(&worker->picture_turn, NULL);
     flights_init(&worker->flights);
     unproven_init(&worker->unproven);
     init_inboxes(worker);
@@ -127,6 +128,7 @@ void worker_close(struct worker *worker)
         queue_release(&worker->inboxes[i]);
     flights_release(&worker->flights);
     unproven_release(&worker->unproven);
+    pthread_mutex_destroy(&worker->picture_turn);
     pthread_mutex_destroy(&worker->waiting_lock);
     blocked_release(&worker->blocked);
     assignment_release(&worker->assignment);
@@ -189,12 +191,30 @@ void worker_count_bytes(struct worker *worker, struct job *job)
 {
     count(&worker->record_bytes, &job->record_bytes, job->key.size + job->value.size);
     count(&worker->image_bytes, &job->image_bytes, job->image.size);
+    count(&worker->picture_bytes, &job->picture_bytes, job->picture_size);
+}
+
+static bool has_bytes_for(struct worker *worker, size_t size)
+{
+    return atomic_load(&worker->record_bytes) + atomic_load(&worker->image_bytes) +
+               atomic_load(&worker->picture_bytes) + (long long)size <=
+           worker->intake_limit_bytes;
 }
 
 bool worker_has_bytes(struct worker *worker)
 {
-    return atomic_load(&worker->record_bytes) + atomic_load(&worker->image_bytes) <=
-           worker->intake_limit_bytes;
+    long long files = atomic_load(&worker->record_bytes) + atomic_load(&worker->image_bytes);
+    return files <= worker->intake_limit_bytes / 4 * 3 && has_bytes_for(worker, 0);
+}
+
+void worker_admit_picture(struct worker *worker, struct job *job, size_t size)
+{
+    pthread_mutex_lock(&worker->picture_turn);
+    while (atomic_load(&worker->picture_bytes) > 0 && !has_bytes_for(worker, size))
+        clock_sleep_ms(PICTURE_POLL_MS);
+    job->picture_size = size;
+    worker_count_bytes(worker, job);
+    pthread_mutex_unlock(&worker->picture_turn);
 }
 
 static void end_one(struct worker *worker, struct job *job)
@@ -204,6 +224,7 @@ static void end_one(struct worker *worker, struct job *job)
     give_place_back(worker, job);
     count(&worker->record_bytes, &job->record_bytes, 0);
     count(&worker->image_bytes, &job->image_bytes, 0);
+    count(&worker->picture_bytes, &job->picture_bytes, 0);
     job_free(job);
     if (fault_is_on(FAULT_LEAK))
         memset(memory_alloc(LEAK_SIZE), 1, LEAK_SIZE);

@@ -95,6 +95,8 @@ struct worker {
     atomic_int places[TOPIC_COUNT];    // those that have no answer yet: these fill intake_limit_jobs
     atomic_llong record_bytes;         // what their records hold, as last counted
     atomic_llong image_bytes;          // and their images, which jobs before load have none of
+    atomic_llong picture_bytes;        // and what those may take that are being decoded
+    pthread_mutex_t picture_turn;      // held by the job that waits for room to be decoded
     atomic_int phase;                  // enum worker_phase, for /readyz
     pthread_mutex_t waiting_lock;      // of waiting_for and unpublished_for
     struct error waiting_for;          // what PHASE_NO_... miss
@@ -131,10 +133,15 @@ void worker_pass(struct worker *worker, struct job *job, enum stage_id stage);
 // The job goes to the device, or is with the publisher or ended.
 void worker_begin_computing(struct worker *worker, struct job *job);
 void worker_end_computing(struct worker *worker, struct job *job);
-// Counts anew what the job's record and image hold. worker_has_bytes: all jobs together keep within
-// intake_limit_bytes.
+// Counts anew what the job's record, image and picture hold. worker_has_bytes: all jobs together keep within
+// intake_limit_bytes, and their records and images leave a quarter of it to decoding.
 void worker_count_bytes(struct worker *worker, struct job *job);
 bool worker_has_bytes(struct worker *worker);
+// Waits until the job's picture of this size has room within intake_limit_bytes, and counts it. One that is
+// larger than all of that is decoded while no other is. Pictures come in turn, so that small ones don't keep
+// a large one waiting; only those that are being decoded are waited for, so that room always appears. Thread:
+// decode.
+void worker_admit_picture(struct worker *worker, struct job *job, size_t size);
 // The job has ended: answered, or dropped because it is not ours any more.
 void worker_end_job(struct worker *worker, struct job *job);
 // What the worker waits for: /readyz says so at once, the log when it is something new or was told a while

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """test_intake.py: both topics hold more jobs than the intake lets in at once, and one of its limits binds: jobs, bytes, or
 a partition's window of offsets. Urgent jobs still get their share of the device and no more, and the worker does as much
-as one without that limit, which runs beside it.
+as one without that limit, which runs beside it. And pictures of 40 megapixels are decoded as memory allows.
 
 The long form: ten times the jobs, and one worker after the other.
 """
@@ -9,16 +9,21 @@ import base64
 import concurrent.futures
 import contextlib
 import pathlib
+import re
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import chaos
-from harness import expect
+import harness
+from harness import expect, expect_equal
 
 IMAGE_US = 80000
 URGENT_SHARE = 0.80  # of the default
 ENOUGH = 0.9  # of what is wanted
 URGENT, ROUTINE, WARM_UP = 120, 60, 20  # the urgent ones end before the routine ones
+LARGE_SIDE = 6320
+PICTURES_BYTES = 256 << 20  # two of these pictures
+OTHER_MB = 64  # what librdkafka fetches ahead, and the held list
 COMMENT = 60000  # bytes of a large picture
 LIMITS = {"none": {}, "jobs": {"intake_limit_jobs": 8}, "bytes": {"intake_limit_bytes": 1 << 20}, "window": {"window": 64}}
 
@@ -60,5 +65,28 @@ def test_limits_that_bind(stack):
         expect(rate >= ENOUGH * figures["none"][0], f"limit of {name}: only {rate:.1f} answers a second")
 
 
+def peak_kb(worker):
+    return int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{worker.process.pid}/status").read_text()).group(1))
+
+
+def test_large_pictures(stack):
+    """More decoding threads than there is memory for pictures of 40 megapixels: these wait for each other."""
+    jobs = stack.size(8, 64)
+    with stack.fleet("large", partitions=1) as fleet:
+        herd = chaos.Herd(fleet, 1, simulated_us="0,1000", decode_threads=8, intake_limit_bytes=PICTURES_BYTES).wait_ready()
+        worker = herd.workers[0]
+        before = peak_kb(worker)
+        image = chaos.solid_jpeg(chaos.colour(7), size=LARGE_SIDE)
+        fleet.write_jobs([chaos.job(number, stack.random, image=base64.b64encode(harness.with_comment(image, str(number))).decode())
+                          for number in range(jobs)])
+        chaos.wait_all(fleet, None, jobs, 150)
+        used_mb = (peak_kb(worker) - before) / 1024
+        answers = chaos.check(fleet, jobs)
+        expect_equal(chaos.error_codes(answers), {}, "jobs answered with an error")
+    print(f"{jobs} pictures of {LARGE_SIDE}² pixels, {LARGE_SIDE**2 * 3 / 1e6:.0f} MB each when decoded, 8 threads, "
+          f"{PICTURES_BYTES >> 20} MiB allowed: {used_mb:.0f} MiB at most", flush=True)
+    expect(used_mb <= (PICTURES_BYTES >> 20) + OTHER_MB, f"{used_mb:.0f} MiB")
+
+
 if __name__ == "__main__":
-    chaos.main([test_limits_that_bind], "kafka")
+    chaos.main([test_limits_that_bind, test_large_pictures], "kafka")

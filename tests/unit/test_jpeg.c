@@ -123,6 +123,25 @@ static void test_pixel_limit(void **state)
     buffer_release(&data);
 }
 
+static void check_decoding_size(const char *name, int64_t max_pixels, size_t expected)
+{
+    struct buffer data = golden_jpeg(name);
+    assert_int_equal(jpeg_decoding_size(buffer_bytes(&data), max_pixels), expected);
+    buffer_release(&data);
+}
+
+static void test_decoding_size(void **state)
+{
+    (void)state;
+    check_decoding_size("s420", MAX_PIXELS, 131 * 97 * 3);
+    check_decoding_size("truncated", MAX_PIXELS, 131 * 97 * 3); // the header is there
+    check_decoding_size("progressive", MAX_PIXELS, 131 * 97 * 9);
+    check_decoding_size("s420", 131 * 97 - 1, 0);
+    check_decoding_size("truncated_header", MAX_PIXELS, 0);
+    check_decoding_size("cmyk", MAX_PIXELS, 0);
+    assert_int_equal(jpeg_decoding_size((struct bytes){NULL, 0}, MAX_PIXELS), 0);
+}
+
 static void test_twelve_bits_are_refused(void **state)
 {
     (void)state;
@@ -255,7 +274,7 @@ int main(void)
         cmocka_unit_test(test_as_pillow),      cmocka_unit_test(test_sentences),
         cmocka_unit_test(test_pixel_limit),    cmocka_unit_test(test_twelve_bits_are_refused),
         cmocka_unit_test(test_too_many_scans), cmocka_unit_test(test_scans_of_large_pictures),
-        cmocka_unit_test(test_every_prefix),
+        cmocka_unit_test(test_every_prefix),   cmocka_unit_test(test_decoding_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,9 +11,9 @@
 #include "common/job_text.h"
 #include "common/json.h"
 
-// A record over its image limit is still read, to learn its request id, up to this many times the size that
-// could be right; and at least up to what brokers usually let through.
-enum { OVERSIZE_FACTOR = 4, OVERSIZE_LEAST = 16 << 20, OTHER_FIELDS_SIZE = 64 << 10 };
+// An eighth of an image's base64 is for writers that escape its slashes. Where images have to be small, a
+// record is still read, to learn its request id, up to what brokers usually let through.
+enum { ESCAPES_SHARE = 8, RECORD_LEAST = 16 << 20, OTHER_FIELDS_SIZE = 64 << 10 };
 enum { VALUES_MOST = 4096, DEPTH_MOST = 32 };
 
 enum record_field {
@@ -251,16 +251,17 @@ static enum job_code read_record(const cJSON *json, size_t max_image_bytes, uint
     return read_image(found.fields[FIELD_IMAGE], max_image_bytes, memory, &record->image, err);
 }
 
-static size_t most_bytes(size_t max_image_bytes)
+size_t job_record_most_bytes(size_t max_image_bytes)
 {
-    size_t most = OVERSIZE_FACTOR * (base64_encoded_size(max_image_bytes) + OTHER_FIELDS_SIZE);
-    return most < OVERSIZE_LEAST ? OVERSIZE_LEAST : most;
+    size_t image = base64_encoded_size(max_image_bytes);
+    size_t most = image + image / ESCAPES_SHARE + OTHER_FIELDS_SIZE;
+    return most < RECORD_LEAST ? RECORD_LEAST : most;
 }
 
 enum job_code job_record_parse(struct bytes value, size_t max_image_bytes, uint8_t **memory,
                                struct job_record *record, struct error *err)
 {
-    const struct json_limits limits = {most_bytes(max_image_bytes), VALUES_MOST, DEPTH_MOST};
+    const struct json_limits limits = {job_record_most_bytes(max_image_bytes), VALUES_MOST, DEPTH_MOST};
     cJSON *json;
     *record = (struct job_record){.submitted_at = -1, .deadline_at = -1};
     job_metadata_init(&record->metadata);

@@ -57,6 +57,10 @@ struct job_record {
     char traceparent[JOB_TRACEPARENT_SIZE];
 };
 
+// The bytes that a job record may have, from those that its image may have. The limit on a record's size
+// stands here alone: consume.c does not copy what is longer, and job_record_parse does not read it.
+size_t job_record_most_bytes(size_t max_image_bytes);
+
 // Reads value. *memory (NULL before) becomes what holds the image's bytes, or stays NULL; the caller frees
 // it, whatever is returned. JOB_OK, or the code and a sentence in err; *record then still holds the request
 // id if one could be read. max_image_bytes bounds the decoded image.

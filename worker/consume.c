@@ -149,12 +149,15 @@ static bool is_replayed(const rd_kafka_message_t *message)
            size == 4 && memcmp(value, "true", 4) == 0;
 }
 
-// NULL: no memory.
+// Without the value where that is longer than any job's, which is answered unread. NULL: no memory.
 static struct job *copy_message(struct worker *worker, const rd_kafka_message_t *message)
 {
     bool key_omitted = message->key_len > KEY_LIMIT;
     size_t key_size = key_omitted ? 0 : message->key_len;
-    struct job *job = job_new(key_size, message->len);
+    size_t value_limit = job_record_most_bytes(worker->max_image_bytes);
+    bool oversized = message->len > value_limit;
+    size_t value_size = oversized ? 0 : message->len;
+    struct job *job = job_new(key_size, value_size);
     struct error err;
     job->topic = job_topic_of(worker, rd_kafka_topic_name(message->rkt));
     job->partition = message->partition;
@@ -162,17 +165,24 @@ static struct job *copy_message(struct worker *worker, const rd_kafka_message_t 
     job->key_omitted = key_omitted;
     job->null_key = message->key == NULL || key_omitted;
     job->null_value = message->payload == NULL;
+    job->oversized = oversized;
     job->replayed = is_replayed(message);
     job->record_digest = witness_digest(message);
     if (key_omitted)
         job_fail(job, JOB_INVALID_FIELD, "the record's key has %zu bytes, %d are allowed", message->key_len,
                  KEY_LIMIT);
     job_stamp(job, MOMENT_CONSUMED);
-    if (buffer_append(&job->key, message->key, key_size, &err) == STATUS_OK &&
-        buffer_append(&job->value, message->payload, message->len, &err) == STATUS_OK)
-        return job;
-    job_free(job);
-    return NULL;
+    if (buffer_append(&job->key, message->key, key_size, &err) != STATUS_OK ||
+        buffer_append(&job->value, message->payload, value_size, &err) != STATUS_OK) {
+        job_free(job);
+        return NULL;
+    }
+    if (oversized) {
+        job_request_id_read(buffer_bytes(&job->key), job->record.request_id);
+        job_fail(job, JOB_IMAGE_TOO_LARGE, "the record has %zu bytes, %zu are allowed", message->len,
+                 value_limit);
+    }
+    return job;
 }
 
 // What would lose a record if this process went on.

@@ -163,6 +163,10 @@ static enum placing place(struct worker *worker, struct job *job)
         convict(worker, job);
         return PLACED;
     }
+    if (job->oversized) {
+        worker_pass(worker, job, STAGE_POSTPROCESS);
+        return PLACED;
+    }
     if (job->careful && !job->marked && !mark_alone(worker, job))
         return HOLD;
     return pipeline_offer(worker, job) == QUEUE_OK ? PLACED : HOLD;

@@ -57,7 +57,7 @@ struct job {
     bool taken;     // counted in the partition's offsets
     bool has_place; // counted in worker->places
     bool ends_log;  // nothing lay behind it when it was held
-    bool oversized; // the dead letters' broker refused the record for its size: sent without its value
+    bool oversized; // longer than any job's, or refused by the dead letters' broker: sent without its value
 
     // fetch, load
     struct job_record record;

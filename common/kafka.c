@@ -103,6 +103,9 @@ enum status kafka_client_open(rd_kafka_t **client, const struct config *config,
     set_property(&building, "reconnect.backoff.max.ms", "500");
     set_property(&building, "log.connection.close", "true");
     set_property(&building, "message.max.bytes", "10485760");
+    // More than the 100 MiB that brokers take in one request, or a record of that size would stop its
+    // partition.
+    set_property(&building, "receive.message.max.bytes", "115343360");
     for (size_t i = 0; i < options->setting_count; i++)
         set_property(&building, options->settings[i].property, options->settings[i].value);
     config_each_kafka(config, set_user_property, &building);

@@ -188,6 +188,15 @@ void assignment_set_alone(struct assignment *assignment, const struct job *job)
     pthread_mutex_unlock(&assignment->lock);
 }
 
+void assignment_set_reading(struct assignment *assignment, const struct assigned *held)
+{
+    pthread_mutex_lock(&assignment->lock);
+    struct assigned *entry = find(assignment, held->topic, held->partition);
+    if (entry && entry->epoch == held->epoch)
+        entry->offsets.reading = true;
+    pthread_mutex_unlock(&assignment->lock);
+}
+
 int assignment_count(struct assignment *assignment)
 {
     pthread_mutex_lock(&assignment->lock);

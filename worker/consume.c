@@ -14,6 +14,7 @@
 #include "worker/intake.h"
 #include "worker/member.h"
 #include "worker/publisher.h"
+#include "worker/reader.h"
 #include "worker/rebalance.h"
 #include "worker/witness.h"
 
@@ -31,8 +32,9 @@ struct consume {
     struct worker *worker;
     struct intake *intake;
     bool paused[TOPIC_COUNT];
-    bool astray;          // a partition's log has no record where this worker reads
-    int64_t look_next_ms; // monotonic: when to look again where partitions stand that were left out
+    bool astray;           // a partition's log has no record where this worker reads
+    unsigned careful_turn; // which partition is read next by a careful worker
+    int64_t look_next_ms;  // monotonic: when to look again where partitions stand that were left out
 };
 
 static void switch_topic(struct consume *consume, enum job_topic topic, bool pause)
@@ -90,6 +92,7 @@ enum status consume_open(struct consume **consume, struct worker *worker, struct
 {
     struct consume *made = memory_alloc(sizeof *made);
     made->worker = worker;
+    made->careful_turn = worker->owner; // another one in each life
     enum status status = member_open(worker, on_rebalance, err);
     if (status != STATUS_OK) {
         free(made);
@@ -167,7 +170,7 @@ static struct job *copy_message(struct worker *worker, const rd_kafka_message_t 
     job->null_value = message->payload == NULL;
     job->oversized = oversized;
     job->replayed = is_replayed(message);
-    job->record_digest = witness_digest(message);
+    job->record_digest = oversized ? 0 : witness_digest(message); // no witness: it would be read again
     if (key_omitted)
         job_fail(job, JOB_INVALID_FIELD, "the record's key has %zu bytes, %d are allowed", message->key_len,
                  KEY_LIMIT);
@@ -216,13 +219,19 @@ static void put_back(struct consume *consume, struct job *job)
     job_free(job);
 }
 
+static void hold(struct consume *consume, struct job *job)
+{
+    if (!intake_hold(consume->intake, job)) // a rebalance undid the pause
+        put_back(consume, job);
+}
+
 static void take_record(struct consume *consume, const rd_kafka_message_t *message)
 {
     struct job *job = copy_message(consume->worker, message);
-    if (!job)
+    if (job)
+        hold(consume, job);
+    else
         fail(consume->worker, "no memory for a record of %zu bytes", message->len);
-    else if (!intake_hold(consume->intake, job)) // a rebalance undid the pause
-        put_back(consume, job);
 }
 
 // What it holds is dropped or published; then it joins again and asks anew where its partitions stand.
@@ -270,6 +279,108 @@ static void take_message(struct consume *consume, rd_kafka_message_t *message)
     }
 }
 
+// Writes down that the partition's first record is about to be read, so that a death counts against it.
+static bool mark_reading(struct worker *worker, const struct assigned *held)
+{
+    struct error err;
+    pthread_mutex_lock(&worker->assignment.rebalance);
+    assignment_set_reading(&worker->assignment, held);
+    enum status status = publisher_mark(worker->publisher, true, &err);
+    pthread_mutex_unlock(&worker->assignment.rebalance);
+    if (status != STATUS_OK)
+        LOG_WARN("mark_not_committed", "reason=\"%s\"", err.message);
+    return status == STATUS_OK;
+}
+
+// A record that killed each worker that read it: nobody knows what stands in it.
+static struct job *unread_job(const struct assigned *held)
+{
+    struct job *job = job_new(0, 0);
+    job->topic = held->topic;
+    job->partition = held->partition;
+    job->offset = held->offsets.first;
+    job->null_key = job->key_omitted = job->oversized = true;
+    job_stamp(job, MOMENT_CONSUMED);
+    return job;
+}
+
+// What can't be decompressed was read all the same, and by a process that lives.
+static bool is_harmless(rd_kafka_resp_err_t code)
+{
+    return code == RD_KAFKA_RESP_ERR__PARTITION_EOF || code == RD_KAFKA_RESP_ERR__BAD_MSG ||
+           code == RD_KAFKA_RESP_ERR__BAD_COMPRESSION;
+}
+
+// The reader is gone before the record runs: whatever kills then is that record.
+static void read_one(struct consume *consume, const struct assigned *held)
+{
+    struct worker *worker = consume->worker;
+    struct reader *reader;
+    struct error err;
+    if (offsets_marks_reading(&held->offsets) && !mark_reading(worker, held))
+        return;
+    if (reader_open(&reader, worker->config, job_topic_name(worker, held->topic), held->partition,
+                    held->offsets.first, &err) != STATUS_OK) {
+        worker_fail(worker, &err);
+        return;
+    }
+    const rd_kafka_message_t *message = reader_wait(reader);
+    rd_kafka_resp_err_t code = message ? message->err : RD_KAFKA_RESP_ERR__TIMED_OUT;
+    size_t size = message ? message->len : 0;
+    struct job *job = code == RD_KAFKA_RESP_ERR_NO_ERROR ? copy_message(worker, message) : NULL;
+    reader_close(reader);
+    if (job)
+        hold(consume, job);
+    else if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        fail(worker, "no memory for a record of %zu bytes", size);
+    else if (is_harmless(code))
+        intake_reach_end(consume->intake, held->topic, held->partition);
+    else
+        LOG_WARN("consume_error", "reason=\"%s\"", rd_kafka_err2str(code));
+    consume->astray |= code == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET;
+}
+
+// False: there is nothing to read.
+static bool read_partition(struct consume *consume, const struct assigned *held)
+{
+    struct worker *worker = consume->worker;
+    int64_t low, high;
+    if (offsets_marks_reading(&held->offsets) && offsets_is_convicted(&held->offsets)) {
+        hold(consume, unread_job(held));
+        return true;
+    }
+    if (rd_kafka_query_watermark_offsets(worker->consumer, job_topic_name(worker, held->topic),
+                                         held->partition, &low, &high, PING_MS) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return false;
+    if (held->offsets.first >= high) {
+        intake_reach_end(consume->intake, held->topic, held->partition);
+        return false;
+    }
+    read_one(consume, held);
+    return true;
+}
+
+// A careful worker reads one record, of the partition whose turn it is, when the one before is answered.
+static void read_alone(struct consume *consume)
+{
+    struct worker *worker = consume->worker;
+    struct assigned held;
+    if (!worker->reads_alone || worker->stopping || !intake_is_empty(consume->intake) ||
+        atomic_load(&worker->unfinished) > 0)
+        return;
+    int count = assignment_count(&worker->assignment);
+    if (count == 0)
+        return; // the next assignment decides anew
+    for (int i = 0; i < count && assignment_caution(&worker->assignment) == CAUTION_CAREFUL; i++)
+        if (assignment_at(&worker->assignment, (int)(consume->careful_turn++ % (unsigned)count), &held) &&
+            read_partition(consume, &held))
+            return;
+    if (assignment_caution(&worker->assignment) != CAUTION_CAREFUL) {
+        rebalance_read_again(worker);
+        begin_assignment(consume);
+    }
+}
+
 static void begin_stop(struct consume *consume)
 {
     atomic_store(&consume->worker->stopping, true);
@@ -301,9 +412,10 @@ void consume_run(struct consume *consume)
         if (shutdown_requested() && !worker->stopping)
             begin_stop(consume);
         look_again(consume);
+        read_alone(consume);
         intake_place(consume->intake);
         apply_pauses(consume);
-        bool holding = !intake_is_empty(consume->intake);
+        bool holding = worker->reads_alone || !intake_is_empty(consume->intake);
         rd_kafka_message_t *message =
             rd_kafka_consumer_poll(consume->worker->consumer, holding ? POLL_HELD_MS : POLL_MS);
         bool fatal = message && rd_kafka_fatal_error(worker->consumer, NULL, 0);

@@ -133,7 +133,7 @@ static void convict(struct worker *worker, struct job *job)
     LOG_ERROR("job_convicted", "topic=%s partition=%d offset=%" PRId64, job_topic_name(worker, job->topic),
               job->partition, job->offset);
     job_request_id_read(buffer_bytes(&job->key), job->record.request_id);
-    job_fail(job, JOB_WORKER_KILLED, "the worker process ended each of the %d times it ran this job alone",
+    job_fail(job, JOB_WORKER_KILLED, "the worker process ended each of the %d times it had only this job",
              OFFSETS_CONVICTION);
     worker_pass(worker, job, STAGE_POSTPROCESS);
 }

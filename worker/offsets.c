@@ -31,10 +31,12 @@ static void forget(struct offsets *offsets)
 {
     int64_t span = offsets->deaths == 1 ? OFFSETS_WARY_SPAN : OFFSETS_WARY_JOBS;
     offsets->alone_deaths = 0;
-    offsets->alone = false;
+    offsets->alone = offsets->reading = false;
+    if (!offsets_marks_reading(offsets))
+        offsets->unmarked = 0;
     bool idle = offsets->at_end && offsets->first >= offsets->seen;
     if (offsets->first - offsets->died_at >= span || idle)
-        offsets->deaths = 0;
+        offsets->deaths = offsets->unmarked = 0;
 }
 
 static void advance(struct offsets *offsets)
@@ -119,16 +121,24 @@ enum offsets_caution offsets_caution(const struct offsets *offsets)
 void offsets_new_owner(struct offsets *offsets, uint32_t owner)
 {
     bool died = offsets->owner != 0 && offsets->owner != owner;
-    bool innocent = offsets_caution(offsets) == CAUTION_CAREFUL && !offsets->alone;
-    if (died && !innocent) {
+    bool marked = offsets->alone || offsets->reading;
+    if (died && !marked && offsets_caution(offsets) == CAUTION_CAREFUL) {
+        if (offsets->unmarked < OFFSETS_UNMARKED)
+            offsets->unmarked++;
+    } else if (died) {
         offsets->deaths++;
         offsets->died_at = offsets->first;
-        offsets->alone_deaths += offsets->alone;
+        offsets->alone_deaths += marked;
     } else if (offsets->owner == 0 && offsets->deaths >= OFFSETS_DEATHS_LIMIT) {
         offsets->deaths = CAUTION_CAREFUL;
     }
     offsets->owner = owner;
-    offsets->alone = false;
+    offsets->alone = offsets->reading = false;
+}
+
+bool offsets_marks_reading(const struct offsets *offsets)
+{
+    return offsets->unmarked >= OFFSETS_UNMARKED;
 }
 
 bool offsets_is_hopeless(const struct offsets *offsets)
@@ -140,14 +150,35 @@ bool offsets_reach_end(struct offsets *offsets)
 {
     offsets->at_end = true;
     bool cleared = offsets->first >= offsets->seen && offsets->deaths > 0;
-    if (cleared)
-        offsets->deaths = offsets->alone_deaths = 0;
+    if (cleared) {
+        offsets->deaths = offsets->alone_deaths = offsets->unmarked = 0;
+        offsets->reading = false;
+    }
     return cleared;
 }
 
 bool offsets_is_convicted(const struct offsets *offsets)
 {
     return offsets->alone_deaths >= OFFSETS_CONVICTION;
+}
+
+// The word "alone". Builds from before know 1, and take all else for 0.
+enum { WORD_ALONE = 1, WORD_READING = OFFSETS_UNMARKED + 2 };
+
+static int alone_word(const struct offsets *offsets)
+{
+    if (offsets->alone)
+        return WORD_ALONE;
+    if (offsets->reading)
+        return WORD_READING;
+    return offsets->unmarked > 0 ? offsets->unmarked + 1 : 0;
+}
+
+static void read_alone_word(struct offsets *offsets, int word)
+{
+    offsets->alone = word == WORD_ALONE;
+    offsets->reading = word == WORD_READING;
+    offsets->unmarked = offsets->reading ? OFFSETS_UNMARKED : word > WORD_ALONE ? word - 1 : 0;
 }
 
 static void encode_witness(const struct offsets *offsets, char *end)
@@ -172,7 +203,7 @@ void offsets_encode(const struct offsets *offsets, bool old_form, char text[OFFS
     int length =
         snprintf(text, OFFSETS_TEXT_SIZE, "ss%d %08x %d %lld %d %d ", old_form ? 1 : 2, offsets->owner,
                  offsets->deaths, (long long)(offsets->deaths ? offsets->first - offsets->died_at : 0),
-                 offsets->alone_deaths, offsets->alone);
+                 offsets->alone_deaths, alone_word(offsets));
     char *end = text + length;
     if (size == 0)
         strcpy(end, "-");
@@ -241,7 +272,7 @@ enum status offsets_decode(struct offsets *offsets, int64_t first, int window, c
     int fields = sscanf(text, "ss%1d %8x %6d %6d %6d %1d %n", &form, &owner, &deaths, &advanced,
                         &alone_deaths, &alone, &start);
     bool sound = fields == 6 && (form == 1 || form == 2) && start > 0 && deaths >= 0 && advanced >= 0 &&
-                 alone_deaths >= 0;
+                 alone_deaths >= 0 && alone >= 0 && alone <= WORD_READING;
     if (!sound || !decode_rest(offsets, text + start, form)) {
         offsets_init(offsets, first, window);
         return error_set(err, STATUS_REJECTED,
@@ -252,6 +283,6 @@ enum status offsets_decode(struct offsets *offsets, int64_t first, int window, c
     offsets->deaths = deaths;
     offsets->died_at = first - advanced;
     offsets->alone_deaths = alone_deaths;
-    offsets->alone = alone == 1;
+    read_alone_word(offsets, alone);
     return STATUS_OK;
 }

@@ -69,19 +69,21 @@ static int take_in_known(struct worker *worker, struct place *places, int count)
 }
 
 // Tells librdkafka to read what is held, each partition behind the last record taken from it, and marks it as
-// running. Caller holds rebalance.
+// running. A careful worker reads for itself. Caller holds rebalance.
 static void read_assignment(struct worker *worker, rd_kafka_t *consumer)
 {
     struct assigned held;
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
-    for (int i = 0; assignment_at(&worker->assignment, i, &held); i++)
+    int count = assignment_count(&worker->assignment);
+    worker->reads_alone = assignment_caution(&worker->assignment) == CAUTION_CAREFUL;
+    for (int i = 0; !worker->reads_alone && assignment_at(&worker->assignment, i, &held); i++)
         rd_kafka_topic_partition_list_add(list, job_topic_name(worker, held.topic), held.partition)->offset =
             held.offsets.seen;
     rd_kafka_resp_err_t result = rd_kafka_assign(consumer, list);
     if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
         LOG_ERROR("assign_failed", "reason=\"%s\"", rd_kafka_err2str(result));
-    metrics_set(METRIC_PARTITIONS, 0, list->cnt);
-    if (list->cnt > 0)
+    metrics_set(METRIC_PARTITIONS, 0, count);
+    if (count > 0)
         publish_marks(worker, true);
     rd_kafka_topic_partition_list_destroy(list);
 }
@@ -132,6 +134,14 @@ bool rebalance_look_again(struct worker *worker)
     pthread_mutex_unlock(&worker->assignment.rebalance);
     free(places);
     return taken;
+}
+
+void rebalance_read_again(struct worker *worker)
+{
+    pthread_mutex_lock(&worker->assignment.rebalance);
+    if (!rd_kafka_assignment_lost(worker->consumer))
+        read_assignment(worker, worker->consumer);
+    pthread_mutex_unlock(&worker->assignment.rebalance);
 }
 
 // A publisher that could not publish for a while is full already. What it can't publish now the next owner

@@ -80,7 +80,9 @@ struct worker {
     struct publisher *publisher; // used only with assignment.rebalance held
     rd_kafka_t *consumer;        // whose group offsets are committed for; changes with rebalance held
     struct consume *consume;     // the consume thread's
-    atomic_llong out_since_ms;   // monotonic: since when it has no place in its group; 0: it has one
+    bool reads_alone; // the consume thread's: a careful partition is held, so the consumer reads nothing, and
+                      // a reader one record at a time
+    atomic_llong out_since_ms; // monotonic: since when it has no place in its group; 0: it has one
     struct queue inboxes[STAGE_COUNT];
     struct flights flights;
     struct unproven unproven;

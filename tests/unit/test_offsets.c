@@ -121,6 +121,7 @@ static void test_foreign_text_is_refused(void **state)
                                       "ss1 00000001 0 0 0 0",
                                       "ss1 00000001 0 0 0 0 !!!!",
                                       "ss1 00000001 -1 0 0 0 -",
+                                      "ss1 00000001 2 0 0 7 -",
                                       "ss1 00000001 0 0 0 0 AQ" /* first itself finished */};
     struct offsets offsets;
     struct error err;
@@ -296,6 +297,49 @@ static void test_deaths_beside_a_careful_partition_are_not_its_own(void **state)
     assert_int_equal(offsets.alone_deaths, 1);
 }
 
+// A record that kills while it is read: the tenth owner convicts it, and reads the next one marked as well.
+static void test_deaths_before_any_mark_lead_to_conviction(void **state)
+{
+    (void)state;
+    struct offsets offsets;
+    int lives = 1;
+    offsets_init(&offsets, 40, 64);
+    offsets_new_owner(&offsets, next_owner++);
+    for (; !offsets_is_convicted(&offsets); lives++) {
+        offsets.reading = offsets_marks_reading(&offsets);
+        offsets = reread(&offsets);
+        offsets_new_owner(&offsets, next_owner++);
+    }
+    assert_int_equal(lives, 10);
+    assert_true(offsets_marks_reading(&offsets));
+    assert_false(offsets_is_hopeless(&offsets));
+    assert_int_equal(offsets_take(&offsets, 40), OFFSETS_NEW);
+    offsets_finish(&offsets, 40);
+    offsets = reread(&offsets);
+    assert_false(offsets_is_convicted(&offsets));
+    assert_true(offsets_marks_reading(&offsets));
+    assert_false(offsets_reach_end(&offsets) && offsets_marks_reading(&offsets)); // nothing else was there
+}
+
+// Deaths of others, between which the partition goes on: no record of it is ever suspected.
+static void test_unmarked_deaths_count_at_one_place_only(void **state)
+{
+    (void)state;
+    struct offsets offsets;
+    offsets_init(&offsets, 0, 64);
+    for (int i = 0; i < 6; i++) {
+        offsets_new_owner(&offsets, next_owner++);
+        offsets = reread(&offsets);
+    }
+    assert_int_equal(offsets.unmarked, OFFSETS_UNMARKED - 1);
+    assert_int_equal(offsets_take(&offsets, 0), OFFSETS_NEW);
+    offsets_finish(&offsets, 0);
+    offsets = reread(&offsets);
+    offsets_new_owner(&offsets, next_owner++);
+    assert_int_equal(offsets.unmarked, 1);
+    assert_false(offsets_marks_reading(&offsets));
+}
+
 static void test_an_idle_partition_is_acquitted(void **state)
 {
     (void)state;
@@ -382,6 +426,8 @@ int main(void)
         cmocka_unit_test(test_a_record_is_taken_once),
         cmocka_unit_test(test_deaths_lead_to_conviction),
         cmocka_unit_test(test_a_later_death_counts_anew),
+        cmocka_unit_test(test_deaths_before_any_mark_lead_to_conviction),
+        cmocka_unit_test(test_unmarked_deaths_count_at_one_place_only),
         cmocka_unit_test(test_an_idle_partition_is_acquitted),
         cmocka_unit_test(test_an_orderly_end_is_no_death),
         cmocka_unit_test(test_the_same_owner_again_is_no_death),

@@ -6,6 +6,7 @@
 
 #include "common/kafka.h"
 #include "common/kafka_settings.h"
+#include "worker/broker_limits.h"
 #include "worker/cache.h"
 #include "worker/commands.h"
 #include "worker/descriptors.h"
@@ -143,6 +144,16 @@ static void advise_on_topics(rd_kafka_t *client, const struct config *config)
         advise(client, config_text(config, advices[i].topic), &advices[i]);
 }
 
+static bool check_broker_limits(rd_kafka_t *client, const struct config *config)
+{
+    struct error err, note;
+    enum status status = broker_limits_check(client, config, DOCTOR_TIMEOUT_MS, &note, &err);
+    if (note.message[0])
+        printf("note  %-14s %s\n", "brokers", note.message);
+    return report("brokers", status, &err, "they take the commits of a full window",
+                  "set it on every broker, or lower --window");
+}
+
 static bool check_kafka(const struct config *config)
 {
     rd_kafka_t *client = NULL;
@@ -162,8 +173,10 @@ static bool check_kafka(const struct config *config)
         snprintf(found, sizeof found, "%s, %d partitions", topic.name, topic.partitions);
         good &= report("topic", status, &err, found, "skinsight-producer topics --create makes it");
     }
-    if (good)
+    if (good) {
         advise_on_topics(client, config);
+        good = check_broker_limits(client, config);
+    }
     if (client)
         rd_kafka_destroy(client);
     return good;

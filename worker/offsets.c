@@ -189,6 +189,12 @@ static void encode_witness(const struct offsets *offsets, char *end)
         sprintf(end, " %" PRId64 ":%016" PRIx64, offsets->witness, offsets->witness_digest);
 }
 
+int offsets_text_most(int window)
+{
+    enum { WORDS_MOST = 96 }; // all but the bitmap
+    return WORDS_MOST + (int)base64_encoded_size((size_t)window / 8 + 1);
+}
+
 void offsets_encode(const struct offsets *offsets, bool old_form, char text[OFFSETS_TEXT_SIZE])
 {
     uint8_t bitmap[OFFSETS_MAX_WINDOW / 8] = {0};

@@ -79,6 +79,8 @@ bool offsets_reach_end(struct offsets *offsets);
 bool offsets_is_convicted(const struct offsets *offsets);
 
 // old_form: ss1, which holds no witness.
+// The most bytes that offsets_encode writes with this window, in either form.
+int offsets_text_most(int window);
 void offsets_encode(const struct offsets *offsets, bool old_form, char text[OFFSETS_TEXT_SIZE]);
 // text NULL or empty: nothing is known beyond first. REJECTED: not ours; *offsets is then as after
 // offsets_init.

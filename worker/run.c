@@ -10,6 +10,7 @@
 #include "common/http.h"
 #include "common/log.h"
 #include "common/shutdown.h"
+#include "worker/broker_limits.h"
 #include "worker/cache.h"
 #include "worker/commands.h"
 #include "worker/consume.h"
@@ -19,7 +20,7 @@
 #include "worker/stages.h"
 #include "worker/watchdog.h"
 
-enum { GAUGE_INTERVAL_MS = 1000, STOP_POLL_MS = 20, CHECK_POLL_MS = 5 };
+enum { GAUGE_INTERVAL_MS = 1000, STOP_POLL_MS = 20, CHECK_POLL_MS = 5, BROKER_TIMEOUT_MS = 3000 };
 
 static bool say_healthy(void *context, char *reason, size_t size)
 {
@@ -159,6 +160,15 @@ static void start_watchdog(struct worker *worker)
     worker->watchdog = watchdog_start(&options);
 }
 
+static enum status check_brokers(struct worker *worker, struct error *err)
+{
+    struct error note;
+    enum status status = broker_limits_check(worker->consumer, worker->config, BROKER_TIMEOUT_MS, &note, err);
+    if (note.message[0])
+        LOG_WARN("broker_limits", "reason=\"%s\"", note.message);
+    return status;
+}
+
 enum status run_check(const struct config *config, struct error *err)
 {
     enum status status = worker_check_topics(config, err);
@@ -185,6 +195,8 @@ int run_command(struct config *config)
         LOG_INFO("started", "instance=%s model=%s device=\"%s\"", worker->instance,
                  worker->engine.model->manifest.model_version, worker->engine.backend->device);
         if (consume_wait_for_topics(consume))
+            status = check_brokers(worker, &err);
+        if (status == STATUS_OK && !shutdown_requested())
             serve(worker, consume, &watch);
     }
     consume_close(consume);

@@ -13,6 +13,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import chaos
+import harness
 from harness import expect, expect_equal, wait_until
 
 WORKERS, PARTITIONS, RECOVERY_S = 3, 4, 10
@@ -102,5 +103,31 @@ def test_session_runs_out(stack):
         expect("Kafka ended this consumer" in worker.log_text(), "it ended without the reason")
 
 
+def test_settings_of_the_broker(stack):
+    """One that refuses long commit metadata is no place to serve at; one that forgets offsets before the jobs is named. The
+    last test: the broker stays so."""
+    with stack.fleet("settings", partitions=1) as fleet:
+        options = {name: value for name, value in fleet.producer_options.items() if name != "feedback_topic"}
+        def doctor():
+            return harness.run("worker", "doctor", "--model", stack.model(), "--backend", "simulated", *harness.flags(options))
+        sound = doctor()
+        expect(sound.returncode == 0 and "offsets.retention" not in sound.stdout, f"doctor: {sound.stdout}{sound.stderr}")
+        stack._call("stop-broker", stack.folder, 1)
+        with open(stack.folder / "kafka/server.properties", "a") as properties:
+            properties.write("\noffset.metadata.max.bytes=200\noffsets.retention.minutes=60\n")
+        stack._call("start-broker", stack.folder, 1)
+        sick = doctor()
+        expect(sick.returncode == 1 and "offset.metadata.max.bytes is 200" in sick.stdout, f"doctor: {sick.stdout}{sick.stderr}")
+        worker = fleet.start("refuses", backend="simulated")
+        expect_equal(worker.wait_exit(), 1, "exit code of a worker whose commits would be refused")
+        expect("offset.metadata.max.bytes is 200" in worker.log_text(), f"its last words: {worker.last_words()}")
+        small = fleet.start("small", backend="simulated", window=64).wait_ready()
+        expect("offsets.retention.minutes=60 is shorter than retention.ms=604800000" in small.log_text(), "nobody is told that "
+               "offsets are forgotten too soon")
+        chaos.write_pictures(fleet, 4, 1)
+        chaos.wait_all(fleet, None, 4, 60)
+        chaos.check(fleet, 4, chaos.wanted_logits(range(4)))
+
+
 if __name__ == "__main__":
-    chaos.main([test_dynamic_members, test_static_members, test_session_runs_out], "kafka")
+    chaos.main([test_dynamic_members, test_static_members, test_session_runs_out, test_settings_of_the_broker], "kafka")

@@ -1,10 +1,71 @@
 // kafka.c: clients, topics and the triage of errors.
 #include "common/kafka.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
+#include "common/metrics.h"
 #include "common/version.h"
+
+enum { LATELY_MS = 30000, TOLD_AGAIN_MS = 60000 };
+
+// The newest of each, with its monotonic time; 0: never.
+static atomic_llong throttled_at_ms, throttle_ms, throttle_told_ms, error_at_ms;
+static atomic_int newest_error;
+
+static bool was_lately(atomic_llong *at_ms)
+{
+    long long at = atomic_load(at_ms);
+    return at > 0 && clock_monotonic_ms() - at < LATELY_MS;
+}
+
+bool kafka_throttled_lately(char *sentence, size_t size)
+{
+    if (!was_lately(&throttled_at_ms))
+        return false;
+    snprintf(sentence, size, "a broker's quota makes requests wait, the newest one %lld ms",
+             (long long)atomic_load(&throttle_ms));
+    return true;
+}
+
+bool kafka_error_lately(char *sentence, size_t size)
+{
+    if (!was_lately(&error_at_ms))
+        return false;
+    snprintf(sentence, size, "%s", rd_kafka_err2str((rd_kafka_resp_err_t)atomic_load(&newest_error)));
+    return true;
+}
+
+// That no broker is there says less than what the brokers said before.
+void kafka_note_error(rd_kafka_resp_err_t error)
+{
+    if (error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+        return;
+    atomic_store(&newest_error, error);
+    atomic_store(&error_at_ms, clock_monotonic_ms());
+}
+
+// Thread: the one that polls. 0 ms comes with the first reply that is not late any more.
+static void on_throttle(rd_kafka_t *client, const char *broker, int32_t broker_id, int waited_ms,
+                        void *opaque)
+{
+    (void)opaque;
+    bool produces = rd_kafka_type(client) == RD_KAFKA_PRODUCER;
+    metrics_set(METRIC_THROTTLE, produces, waited_ms / 1e3);
+    if (waited_ms == 0)
+        return;
+    int64_t now_ms = clock_monotonic_ms(), told_ms = atomic_load(&throttle_told_ms);
+    atomic_store(&throttle_ms, waited_ms);
+    atomic_store(&throttled_at_ms, now_ms);
+    if (told_ms > 0 && now_ms - told_ms < TOLD_AGAIN_MS)
+        return;
+    atomic_store(&throttle_told_ms, now_ms);
+    LOG_WARN("throttled", "client=%s broker=%" PRId32 " address=%s waited_ms=%d",
+             produces ? "producer" : "consumer", broker_id, broker, waited_ms);
+}
 
 // Thread: librdkafka's own.
 static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *text)
@@ -25,6 +86,7 @@ static void on_error(rd_kafka_t *client, int code, const char *reason, void *opa
     struct kafka_signs *signs = opaque;
     if (signs)
         atomic_fetch_add(&signs->trouble, 1);
+    kafka_note_error((rd_kafka_resp_err_t)code);
     LOG_INFO("kafka_error", "code=%s reason=\"%s\"", rd_kafka_err2name(code), reason);
 }
 
@@ -116,6 +178,7 @@ enum status kafka_client_open(rd_kafka_t **client, const struct config *config,
     rd_kafka_conf_set_opaque(building.conf, options->signs);
     rd_kafka_conf_set_log_cb(building.conf, on_log);
     rd_kafka_conf_set_error_cb(building.conf, on_error);
+    rd_kafka_conf_set_throttle_cb(building.conf, on_throttle);
     if (options->configure)
         options->configure(building.conf, options->context);
     char text[256];

@@ -20,6 +20,13 @@ struct kafka_signs {
     atomic_bool session_out; // a consumer's: no coordinator answered for a whole session (SESSTMOUT logged)
 };
 
+// What a quota or an error of any client of this process was lately, as one sentence to add to another.
+// False: none within the last 30 s. Any thread.
+bool kafka_throttled_lately(char *sentence, size_t size);
+bool kafka_error_lately(char *sentence, size_t size);
+// A consumer's error that came as a message: the error callback has not seen it.
+void kafka_note_error(rd_kafka_resp_err_t error);
+
 // Of every producer. A broker takes any first sequence number from a producer it knows nothing of: where the
 // first record of two on the way is refused, by a leader that is not ready yet, and the second is taken, the
 // first one's repetition passes for a duplicate and is lost, acknowledged. So one is on the way at a time.

@@ -29,7 +29,7 @@ struct metric_row {
     const char *help;
     const char *label;         // NULL: none
     const char *const *values; // of the label; NULL: job_code_name
-    unsigned first, count;     // values that are shown: first..count - 1
+    unsigned first, count;     // values that are shown: first..count - 1; count 0: sampled
     const double *buckets;     // rising upper bounds, 0 ends them; +Inf is implied
 };
 
@@ -53,6 +53,7 @@ static const char *const calls[] = {"read", "write"};
 static const char *const services[] = {"redis", "object_reads", "object_writes"};
 static const char *const powers[] = {"drawn", "limit"};
 static const char *const clocks[] = {"now", "most"};
+static const char *const clients[] = {"consumer", "producer"};
 static const char *const stages[] = {"fetch", "load",        "decode",  "batch",
                                      "infer", "postprocess", "publish", "total"};
 
@@ -67,6 +68,7 @@ _Static_assert((int)JOB_CODE_COUNT <= (int)LABELS_MAX, "the label with the most 
 
 #define LABEL(key, texts) .label = key, .values = texts, .count = sizeof(texts) / sizeof *(texts)
 #define NO_LABEL          .count = 1
+#define SAMPLED(keys)     .label = keys
 
 static const struct metric_row rows[METRIC_COUNT] = {
     [METRIC_JOBS_CONSUMED] = {"skinsight_jobs_consumed_total", COUNTER, "jobs",
@@ -128,6 +130,25 @@ static const struct metric_row rows[METRIC_COUNT] = {
                                 NO_LABEL},
     [METRIC_PARTITIONS] = {"skinsight_assigned_partitions", GAUGE, "partitions",
                            "Partitions assigned to this worker now.", NO_LABEL},
+    [METRIC_PARTITION_POSITION] = {"skinsight_partition_position", GAUGE, "offset",
+                                   "The next record to be read of a partition.",
+                                   SAMPLED("priority, partition")},
+    [METRIC_PARTITION_HIGH] = {"skinsight_partition_high_watermark", GAUGE, "offset",
+                               "Where the partition's log ends.", SAMPLED("priority, partition")},
+    [METRIC_PARTITION_STABLE] = {"skinsight_partition_last_stable_offset", GAUGE, "offset",
+                                 "Where the first open transaction of the partition's log begins, or where "
+                                 "the log ends.",
+                                 SAMPLED("priority, partition")},
+    [METRIC_PARTITION_COMMITTED] = {"skinsight_partition_committed_offset", GAUGE, "offset",
+                                    "The first record of the partition that is not answered.",
+                                    SAMPLED("priority, partition")},
+    [METRIC_PARTITION_BLOCKED] = {"skinsight_partition_blocked", GAUGE, "1",
+                                  "1 for each partition of this worker that is not read, by its cause: "
+                                  "place_unknown, unreadable, refused (by the broker, which may be all of a "
+                                  "topic), transaction_open. Absent where it is read.",
+                                  SAMPLED("priority, partition, cause")},
+    [METRIC_THROTTLE] = {"skinsight_kafka_throttle_seconds", GAUGE, "seconds",
+                         "How long a broker's quota made the newest request wait.", LABEL("client", clients)},
     [METRIC_UNFINISHED_JOBS] = {"skinsight_unfinished_jobs", GAUGE, "jobs",
                                 "Jobs taken and not yet answered.", NO_LABEL},
     [METRIC_READY] = {"skinsight_ready", GAUGE, "0 or 1", "1 while /readyz says yes.", NO_LABEL},
@@ -209,14 +230,14 @@ uint64_t metrics_counter(enum metric metric, unsigned label)
 }
 
 // Where the text goes, and the first failure; after it nothing more is written.
-struct writer {
+struct metrics_writer {
     struct buffer *out;
     struct error *err;
     enum status status;
 };
 
-static void emit(struct writer *writer, const char *format, ...) PRINTF_LIKE(2, 3);
-static void emit(struct writer *writer, const char *format, ...)
+static void emit(struct metrics_writer *writer, const char *format, ...) PRINTF_LIKE(2, 3);
+static void emit(struct metrics_writer *writer, const char *format, ...)
 {
     char text[512];
     va_list args;
@@ -233,8 +254,8 @@ static const char *label_value(const struct metric_row *row, unsigned label)
     return row->values ? row->values[label] : job_code_name((enum job_code)label);
 }
 
-static void emit_histogram(struct writer *writer, const struct metric_row *row, const struct cell *cell,
-                           const char *label)
+static void emit_histogram(struct metrics_writer *writer, const struct metric_row *row,
+                           const struct cell *cell, const char *label)
 {
     unsigned long long count = 0;
     char bound[32];
@@ -254,7 +275,7 @@ static void emit_histogram(struct writer *writer, const struct metric_row *row, 
     emit(writer, "%s_count%s%s%s %llu\n", row->name, open, label, close, count);
 }
 
-static void emit_cell(struct writer *writer, const struct metric_row *row, const struct cell *cell,
+static void emit_cell(struct metrics_writer *writer, const struct metric_row *row, const struct cell *cell,
                       unsigned index)
 {
     char label[128] = "";
@@ -272,14 +293,33 @@ static void emit_cell(struct writer *writer, const struct metric_row *row, const
         emit(writer, "%.15g\n", to_double(value));
 }
 
+static struct {
+    metrics_sampler *sample; // NULL: nobody's
+    void *context;
+} sampler;
+
+void metrics_set_sampler(metrics_sampler *sample, void *context)
+{
+    sampler.sample = sample;
+    sampler.context = context;
+}
+
+void metrics_sample(struct metrics_writer *writer, enum metric metric, const char *labels, double value)
+{
+    assert(rows[metric].count == 0);
+    emit(writer, "%s{%s} %.15g\n", rows[metric].name, labels, value);
+}
+
 enum status metrics_write_prometheus(struct buffer *out, struct error *err)
 {
-    struct writer writer = {out, err, STATUS_OK};
+    struct metrics_writer writer = {out, err, STATUS_OK};
     for (unsigned metric = 0; metric < METRIC_COUNT; metric++) {
         const struct metric_row *row = &rows[metric];
         emit(&writer, "# HELP %s %s\n# TYPE %s %s\n", row->name, row->help, row->name, type_names[row->type]);
         for (unsigned label = row->first; label < row->count; label++)
             emit_cell(&writer, row, &cells[metric][label], label);
+        if (row->count == 0 && sampler.sample)
+            sampler.sample(sampler.context, metric, &writer);
     }
     return writer.status;
 }
@@ -288,7 +328,7 @@ static void print_label(const struct metric_row *row)
 {
     if (!row->label)
         return;
-    printf("`%s`:", row->label);
+    printf(row->count > 0 ? "`%s`:" : "`%s`", row->label);
     for (unsigned i = row->first; i < row->count; i++)
         printf("%s `%s`", i > row->first ? "," : "", label_value(row, i));
 }

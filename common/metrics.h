@@ -33,6 +33,14 @@ enum metric {
     METRIC_FENCES,            // counter
     METRIC_OFFSETS_REFUSED,   // counter
     METRIC_PARTITIONS,        // gauge: assigned now
+    // Sampled: labels priority, partition; the last one also cause.
+    METRIC_PARTITION_POSITION,
+    METRIC_PARTITION_HIGH,
+    METRIC_PARTITION_STABLE,
+    METRIC_PARTITION_COMMITTED,
+    METRIC_PARTITION_BLOCKED,
+
+    METRIC_THROTTLE,          // gauge, label client: 0 consumer, 1 producer
     METRIC_UNFINISHED_JOBS,   // gauge: taken and not yet answered
     METRIC_READY,             // gauge: 1 when /readyz says yes
     METRIC_KNOWN_ANSWERS,     // counter, label outcome: 0 passed, 1 failed
@@ -84,6 +92,15 @@ void metrics_add(enum metric metric, unsigned label, uint64_t amount);
 void metrics_set(enum metric metric, unsigned label, double value);     // gauges
 void metrics_observe(enum metric metric, unsigned label, double value); // histograms
 uint64_t metrics_counter(enum metric metric, unsigned label);           // for tests and summaries
+
+// A sampled metric is a gauge whose samples are not kept here: at each scrape the sampler is asked for them,
+// metric after metric, on the thread that scrapes. Set before the first scrape; context must outlive the
+// last.
+struct metrics_writer;
+typedef void metrics_sampler(void *context, enum metric metric, struct metrics_writer *writer);
+void metrics_set_sampler(metrics_sampler *sampler, void *context);
+// Inside a sampler. labels: as they stand between the braces.
+void metrics_sample(struct metrics_writer *writer, enum metric metric, const char *labels, double value);
 
 // Appends every metric, also those that are still 0. Fails only as buffer_append does.
 enum status metrics_write_prometheus(struct buffer *out, struct error *err) MUST_CHECK;

@@ -25,6 +25,9 @@
 # $SKINSIGHT_VERSITYGW (a program) replace what would be fetched.
 # $KAFKA_PROXY_PORT: start-kafka gives the broker one more listener, KAFKA_PROXIED in env, which sends its clients
 # to that port, where a proxy stands that leads back to the listener.
+# $KAFKA_SASL: the name of a user, whose password is "secret". start-kafka gives the one broker a listener of SASL PLAIN,
+# KAFKA_SASL_BROKERS in env, which wants the user's password again after 5 s, and access lists: who comes through the
+# other listeners may do everything, and the user what no list forbids.
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
@@ -211,15 +214,41 @@ run_kafka_tool() ( # DIR NAME CLASS ARGUMENTS...: its words go to NAME.log
 )
 
 # Later lines of the file win over earlier ones.
-add_proxied_listener() { # DIR PORT
-    proxied_port=$(port_of "$1" kafka-proxied)
-    rmdir "$1/kafka-proxied" 2>/dev/null || :
-    cat >>"$1/kafka/server.properties" <<END
-listeners=PLAINTEXT://127.0.0.1:$2,PROXIED://127.0.0.1:$proxied_port
-advertised.listeners=PLAINTEXT://127.0.0.1:$2,PROXIED://127.0.0.1:$KAFKA_PROXY_PORT
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT
+add_listeners() { # DIR PORT
+    listeners=PLAINTEXT://127.0.0.1:$2 advertised=PLAINTEXT://127.0.0.1:$2 protocols=PLAINTEXT:PLAINTEXT
+    if [ -n "${KAFKA_PROXY_PORT:-}" ]; then
+        port=$(port_of "$1" kafka-proxied)
+        listeners=$listeners,PROXIED://127.0.0.1:$port advertised=$advertised,PROXIED://127.0.0.1:$KAFKA_PROXY_PORT
+        protocols=$protocols,PROXIED:PLAINTEXT
+        set_env "$1" "KAFKA_PROXIED=127.0.0.1:$port"
+    fi
+    if [ -n "${KAFKA_SASL:-}" ]; then
+        port=$(port_of "$1" kafka-sasl)
+        listeners=$listeners,SASL://127.0.0.1:$port advertised=$advertised,SASL://127.0.0.1:$port
+        protocols=$protocols,SASL:SASL_PLAINTEXT
+        set_env "$1" "KAFKA_SASL_BROKERS=127.0.0.1:$port"
+        add_access_control "$1/kafka-controller/server.properties"
+        add_access_control "$1/kafka/server.properties"
+        cat >>"$1/kafka/server.properties" <<END
+sasl.enabled.mechanisms=PLAIN
+listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_$KAFKA_SASL="secret";
+connections.max.reauth.ms=5000
 END
-    set_env "$1" "KAFKA_PROXIED=127.0.0.1:$proxied_port"
+    fi
+    rmdir "$1/kafka-proxied" "$1/kafka-sasl" 2>/dev/null || :
+    cat >>"$1/kafka/server.properties" <<END
+listeners=$listeners
+advertised.listeners=$advertised
+listener.security.protocol.map=$protocols,CONTROLLER:PLAINTEXT
+END
+}
+
+add_access_control() { # FILE
+    cat >>"$1" <<END
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+allow.everyone.if.no.acl.found=true
+END
 }
 
 # The first broker is called kafka, the others kafka-2, kafka-3, ...
@@ -273,7 +302,7 @@ start_kafka() { # DIR COUNT
     for number in $(seq "$2"); do
         configure_kafka "$1" "$(broker_name "$number")" broker.properties.in $((number + 1)) "$2"
     done
-    [ -z "${KAFKA_PROXY_PORT:-}" ] || add_proxied_listener "$1" "$(port_of "$1" kafka)"
+    [ -z "${KAFKA_PROXY_PORT:-}${KAFKA_SASL:-}" ] || add_listeners "$1" "$(port_of "$1" kafka)"
     if ! find_process "$1" kafka-controller >/dev/null; then
         format_controller "$1"
         spawn_kafka "$1" kafka-controller 256

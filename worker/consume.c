@@ -104,6 +104,19 @@ enum status consume_open(struct consume **consume, struct worker *worker, struct
     return STATUS_OK;
 }
 
+// Why no broker answers: that the brokers refuse the password, perhaps. Polling has the error told.
+static void say_newest_error(struct worker *worker, struct error *complaint)
+{
+    char said[128];
+    rd_kafka_message_t *message = rd_kafka_consumer_poll(worker->consumer, 0);
+    if (message)
+        rd_kafka_message_destroy(message);
+    if (!kafka_error_lately(said, sizeof said))
+        return;
+    size_t length = strlen(complaint->message);
+    snprintf(complaint->message + length, sizeof complaint->message - length, "; newest error: %s", said);
+}
+
 // Whether everything is there; *complaint says what is not.
 static bool topics_are_there(struct consume *consume, struct error *complaint)
 {
@@ -115,6 +128,7 @@ static bool topics_are_there(struct consume *consume, struct error *complaint)
         STATUS_OK) {
         atomic_store(&worker->phase, PHASE_NO_BROKER);
         error_prefix(complaint, "%s", config_text(worker->config, "brokers"));
+        say_newest_error(worker, complaint);
         return false;
     }
     for (int i = 0; i < WORKER_TOPIC_COUNT; i++) {
@@ -275,6 +289,8 @@ static void take_message(struct consume *consume, rd_kafka_message_t *message)
              message->partition, rd_kafka_message_errstr(message));
     } else {
         consume->astray |= message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET;
+        kafka_note_error(message->err);
+        reading_note_error(worker, message);
         LOG_WARN("consume_error", "reason=\"%s\"", rd_kafka_message_errstr(message));
     }
 }
@@ -413,6 +429,7 @@ void consume_run(struct consume *consume)
             begin_stop(consume);
         look_again(consume);
         read_alone(consume);
+        reading_look_for_topics(worker);
         intake_place(consume->intake);
         apply_pauses(consume);
         bool holding = worker->reads_alone || !intake_is_empty(consume->intake);

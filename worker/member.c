@@ -7,10 +7,12 @@
 #include "common/clock.h"
 #include "common/metrics.h"
 #include "worker/publisher.h"
+#include "worker/reading.h"
 
-static void set_rebalance_callback(rd_kafka_conf_t *conf, void *context)
+static void set_callbacks(rd_kafka_conf_t *conf, void *context)
 {
     rd_kafka_conf_set_rebalance_cb(conf, *(member_rebalance **)context);
+    rd_kafka_conf_set_stats_cb(conf, reading_take_statistics);
 }
 
 static enum status make_consumer(struct worker *worker, member_rebalance *on_rebalance, rd_kafka_t **made,
@@ -35,15 +37,16 @@ static enum status make_consumer(struct worker *worker, member_rebalance *on_reb
         {"fetch.wait.max.ms", "100"},
         {"queued.max.messages.kbytes", "32768"},
         {"allow.auto.create.topics", "false"},
-        {"enable.partition.eof", "true"}, // an empty partition has nothing that kills
-        {"group.instance.id", instance},  // last: left out for a dynamic member
+        {"statistics.interval.ms", "1000"}, // worker/reading.h
+        {"enable.partition.eof", "true"},   // an empty partition has nothing that kills
+        {"group.instance.id", instance},    // last: left out for a dynamic member
     };
     size_t count = sizeof settings / sizeof *settings - (*instance ? 0 : 1);
     struct kafka_client_options options = {.type = RD_KAFKA_CONSUMER,
                                            .settings = settings,
                                            .setting_count = count,
                                            .signs = &worker->signs,
-                                           .configure = set_rebalance_callback,
+                                           .configure = set_callbacks,
                                            .context = &on_rebalance};
     enum status status = kafka_client_open(made, worker->config, &options, err);
     if (status == STATUS_OK)
@@ -118,11 +121,13 @@ bool member_is_out(struct worker *worker, char *reason, size_t size)
     bool session_out = atomic_load(&worker->signs.session_out);
     int64_t since_ms = atomic_load(&worker->out_since_ms);
     int64_t session_ms = config_integer(worker->config, "session_timeout_ms");
-    snprintf(reason, size, "%s: %s; waiting for a place in group '%s'",
+    char error[128] = "no error was told";
+    kafka_error_lately(error, sizeof error);
+    snprintf(reason, size, "%s: %s; waiting for a place in group '%s' (%s)",
              config_text(worker->config, "brokers"),
              session_out ? "no broker answered for a whole session"
                          : "no broker answers, or another member holds the group up",
-             config_text(worker->config, "group"));
+             config_text(worker->config, "group"), error);
     return session_out || (since_ms > 0 && clock_monotonic_ms() - since_ms > session_ms);
 }
 

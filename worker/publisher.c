@@ -20,8 +20,9 @@
 
 enum {
     GROUP_LIMIT = 512,
-    GROUP_BYTES = 32 << 20,  // closes a group: with one more job still far from what the client queues
-    RETRY_BACKOFF_MS = 1000, // far above what two requests take at a distant broker: send_offsets is two
+    GROUP_BYTES = 32 << 20, // closes a group: with one more job still far from what the client queues
+    RETRY_BACKOFF_MS =
+        1500, // twice what send_offsets takes, three requests at most, at 200 ms each, and more
     SUSPICIOUS_MS = RETRY_BACKOFF_MS / 2,
     ABORT_TIMEOUT_MS = 2000
 };
@@ -33,10 +34,11 @@ struct publisher {
     char transactional_id[CONFIG_TEXT_MAX + JOB_WORKER_SIZE + 2];
     struct job *jobs[GROUP_LIMIT];
     int count;
-    size_t bytes;               // that they may become on Kafka
-    bool unknown;               // the last transaction may or may not have been committed
-    bool spoiled;               // a call said that this producer must not be called again
-    unsigned failed_deliveries; // in the transaction at hand; only touched inside flush and produce
+    size_t bytes;                // that they may become on Kafka
+    bool unknown;                // the last transaction may or may not have been committed
+    bool spoiled;                // a call said that this producer must not be called again
+    unsigned failed_deliveries;  // in the transaction at hand; only touched inside flush and produce
+    rd_kafka_resp_err_t refusal; // why the last of them failed
 };
 
 struct publisher *publisher_new(struct worker *worker)
@@ -104,6 +106,7 @@ static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, v
         job->oversized = true;
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
         publisher->failed_deliveries++;
+        publisher->refusal = message->err;
         LOG_INFO("delivery_failed", "reason=\"%s\"", rd_kafka_err2str(message->err));
     }
 }
@@ -321,8 +324,8 @@ static enum status produce_all(struct publisher *publisher, struct error *err)
         return error_set(err, STATUS_RETRY, "answers were not acknowledged within %" PRId64 " ms",
                          timeout_ms);
     if (publisher->failed_deliveries > 0)
-        return error_set(err, STATUS_RETRY, "%u records were refused by the broker",
-                         publisher->failed_deliveries);
+        return error_set(err, STATUS_RETRY, "%u records were refused: %s", publisher->failed_deliveries,
+                         rd_kafka_err2str(publisher->refusal));
     return STATUS_OK;
 }
 

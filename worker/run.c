@@ -33,7 +33,6 @@ static void say_phase(struct worker *worker, int phase, char *reason, size_t siz
 {
     static const char *const names[] = {[PHASE_STARTING] = "starting",
                                         [PHASE_JOINING] = "joining the consumer group",
-                                        [PHASE_RUNNING] = "running",
                                         [PHASE_STOPPING] = "stopping"};
     pthread_mutex_lock(&worker->waiting_lock);
     bool waiting = phase == PHASE_NO_BROKER || phase == PHASE_NO_TOPICS;
@@ -41,14 +40,25 @@ static void say_phase(struct worker *worker, int phase, char *reason, size_t siz
     pthread_mutex_unlock(&worker->waiting_lock);
 }
 
-// Not one of its partitions is read.
-static bool serves_nothing(struct worker *worker, char *reason, size_t size)
+// What a worker that is ready says nevertheless: part of its work waits, or all of it is slow.
+static void say_running(struct worker *worker, char *reason, size_t size)
 {
-    struct blocked_partition first;
-    bool nothing = assignment_count(&worker->assignment) == 0 && blocked_at(&worker->blocked, 0, &first);
-    if (nothing)
-        snprintf(reason, size, "%s", first.reason.message);
-    return nothing;
+    char sentence[256];
+    if (reading_say(worker, sentence, sizeof sentence) != ALL_READ ||
+        kafka_throttled_lately(sentence, sizeof sentence))
+        snprintf(reason, size, "running, but %s", sentence);
+    else
+        snprintf(reason, size, "running");
+}
+
+static bool is_stuck(struct worker *worker, int phase, char *reason, size_t size)
+{
+    if (phase != PHASE_JOINING && phase != PHASE_RUNNING)
+        return false;
+    if (member_is_out(worker, reason, size))
+        return true;
+    return phase == PHASE_RUNNING &&
+           (publish_is_stuck(worker, reason, size) || reading_say(worker, reason, size) == NOTHING_READ);
 }
 
 static bool say_ready(void *context, char *reason, size_t size)
@@ -56,18 +66,18 @@ static bool say_ready(void *context, char *reason, size_t size)
     struct worker *worker = context;
     int phase = atomic_load(&worker->phase), device = atomic_load(&worker->device);
     const char *hanging = watchdog_hanging(worker->watchdog);
-    bool out = ((phase == PHASE_JOINING || phase == PHASE_RUNNING) && member_is_out(worker, reason, size)) ||
-               (phase == PHASE_RUNNING &&
-                (publish_is_stuck(worker, reason, size) || serves_nothing(worker, reason, size)));
+    bool stuck = is_stuck(worker, phase, reason, size);
     if (hanging)
         snprintf(reason, size, "stage %s hangs", hanging);
     else if (device == DEVICE_LOST)
         snprintf(reason, size, "the device failed or reported a fault");
     else if (device == DEVICE_WRONG)
         snprintf(reason, size, "the device does not give the known answers");
-    else if (!out)
+    else if (!stuck && phase == PHASE_RUNNING)
+        say_running(worker, reason, size);
+    else if (!stuck)
         say_phase(worker, phase, reason, size);
-    return !hanging && device == DEVICE_GOOD && phase == PHASE_RUNNING && !out;
+    return !hanging && device == DEVICE_GOOD && phase == PHASE_RUNNING && !stuck;
 }
 
 static void *run_consume(void *context)
@@ -186,6 +196,7 @@ int run_command(struct config *config)
     faults_announce();
     enum status status = worker_open(worker, config, &err);
     start_watchdog(worker);
+    reading_publish_metrics(worker);
     if (status == STATUS_OK)
         status = open_http(worker, &server, &err);
     if (status == STATUS_OK)

@@ -99,6 +99,7 @@ enum status worker_open(struct worker *worker, const struct config *config, stru
     memset(worker, 0, sizeof *worker);
     read_settings(worker, config);
     assignment_init(&worker->assignment);
+    reading_init(&worker->reading);
     blocked_init(&worker->blocked);
     pthread_mutex_init(&worker->waiting_lock, NULL);
     pthread_mutex_init(&worker->picture_turn, NULL);
@@ -131,6 +132,7 @@ void worker_close(struct worker *worker)
     pthread_mutex_destroy(&worker->picture_turn);
     pthread_mutex_destroy(&worker->waiting_lock);
     blocked_release(&worker->blocked);
+    reading_release(&worker->reading);
     assignment_release(&worker->assignment);
 }
 

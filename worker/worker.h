@@ -17,6 +17,7 @@
 #include "worker/flights.h"
 #include "worker/job.h"
 #include "worker/policy.h"
+#include "worker/reading.h"
 #include "worker/unproven.h"
 
 struct consume;
@@ -76,6 +77,7 @@ struct worker {
     int64_t transaction_timeout_ms;
 
     struct assignment assignment;
+    struct reading reading;      // how far each of them is read
     struct blocked blocked;      // the partitions of it that are not read for now
     struct publisher *publisher; // used only with assignment.rebalance held
     rd_kafka_t *consumer;        // whose group offsets are committed for; changes with rebalance held

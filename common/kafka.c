@@ -163,6 +163,11 @@ enum status kafka_client_open(rd_kafka_t **client, const struct config *config,
     set_property(&building, "socket.nagle.disable", "true");
     set_property(&building, "socket.keepalive.enable", "true");
     set_property(&building, "reconnect.backoff.max.ms", "500");
+    // A frozen broker keeps its connections. Until a request to it runs out, its partitions and groups are
+    // not looked for elsewhere; the defaults are 60, 10 and 30 s.
+    set_property(&building, "socket.timeout.ms", "5000");
+    set_property(&building, "api.version.request.timeout.ms", "3000");
+    set_property(&building, "socket.connection.setup.timeout.ms", "5000");
     set_property(&building, "log.connection.close", "true");
     set_property(&building, "message.max.bytes", "10485760");
     // More than the 100 MiB that brokers take in one request, or a record of that size would stop its

@@ -24,6 +24,7 @@ enum {
     RETRY_BACKOFF_MS =
         1500, // twice what send_offsets takes, three requests at most, at 200 ms each, and more
     SUSPICIOUS_MS = RETRY_BACKOFF_MS / 2,
+    CALL_TIMEOUT_MS = 5000, // a frozen coordinator is left then, and another one looked for
     ABORT_TIMEOUT_MS = 2000
 };
 
@@ -199,7 +200,7 @@ static enum status make_producer(struct publisher *publisher, struct error *err)
     char timeout[24], delivery[24], backoff[24];
     int64_t timeout_ms = publisher->worker->transaction_timeout_ms;
     snprintf(timeout, sizeof timeout, "%" PRId64, timeout_ms);
-    snprintf(delivery, sizeof delivery, "%" PRId64, timeout_ms - timeout_ms / 10);
+    snprintf(delivery, sizeof delivery, "%" PRId64, timeout_ms * 6 / 10);
     snprintf(backoff, sizeof backoff, "%d", RETRY_BACKOFF_MS);
     const struct kafka_setting settings[] = {
         {"transactional.id", publisher->transactional_id},
@@ -345,6 +346,8 @@ static enum status transact(struct publisher *publisher, const rd_kafka_topic_pa
                             struct error *err)
 {
     int64_t timeout_ms = publisher->worker->transaction_timeout_ms;
+    if (timeout_ms > CALL_TIMEOUT_MS)
+        timeout_ms = CALL_TIMEOUT_MS;
     struct error ignored;
     enum status status = STATUS_OK;
     if (fault_is_on(FAULT_COMMIT_FIRST))

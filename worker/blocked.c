@@ -2,9 +2,12 @@
 #include "worker/blocked.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/clock.h"
 #include "common/memory.h"
+
+enum { NEWS_PAUSE_MS = 5000 };
 
 void blocked_init(struct blocked *blocked)
 {
@@ -45,14 +48,20 @@ bool blocked_add(struct blocked *blocked, enum job_topic topic, int32_t partitio
 {
     pthread_mutex_lock(&blocked->lock);
     struct blocked_partition *entry = find(blocked, topic, partition);
-    bool news = !entry || entry->cause != cause;
+    int64_t now_ms = clock_monotonic_ms();
+    bool begins = !entry || entry->cause != cause;
+    bool news = begins || (strcmp(entry->told.message, reason->message) != 0 &&
+                           now_ms - entry->told_ms >= NEWS_PAUSE_MS);
     if (!entry)
         entry = append(blocked);
-    *entry = (struct blocked_partition){.topic = topic,
-                                        .partition = partition,
-                                        .cause = cause,
-                                        .since_ms = news ? clock_monotonic_ms() : entry->since_ms,
-                                        .reason = *reason};
+    if (begins)
+        *entry = (struct blocked_partition){
+            .topic = topic, .partition = partition, .cause = cause, .since_ms = now_ms};
+    entry->reason = *reason;
+    if (news) {
+        entry->told = *reason;
+        entry->told_ms = now_ms;
+    }
     pthread_mutex_unlock(&blocked->lock);
     return news;
 }

@@ -26,6 +26,8 @@ struct blocked_partition {
     enum blocked_cause cause;
     int64_t since_ms; // monotonic: when the cause was first given
     struct error reason;
+    struct error told; // the reason that was news last, and when
+    int64_t told_ms;
 };
 
 struct blocked {
@@ -38,7 +40,8 @@ void blocked_init(struct blocked *blocked);
 void blocked_release(struct blocked *blocked);
 void blocked_clear(struct blocked *blocked);
 
-// Adds the partition, or changes its reason; another cause begins a new time. True: it is news.
+// Adds the partition, or changes its reason; another cause begins a new time. True: it is news, as is another
+// reason some seconds after the last news: a log that grows changes its sentence all the time.
 bool blocked_add(struct blocked *blocked, enum job_topic topic, int32_t partition, enum blocked_cause cause,
                  const struct error *reason);
 // True: it was there.

@@ -342,15 +342,15 @@ broker_fenced() { # LOG OFFSET NODE: the controller has taken its partitions fro
 }
 
 # Over only when the controller has noticed: a broker that is back before that begins as the leader it was.
-kill_broker() { # DIR NUMBER
+take_broker_away() { # DIR NUMBER HOW SIGNAL: HOW is one of end_process, signal_process
     find_process "$1" "$(broker_name "$2")" >/dev/null || return 0
     offset=$(wc -c <"$1/kafka-controller.log")
-    end_process "$1" "$(broker_name "$2")" KILL
+    "$3" "$1" "$(broker_name "$2")" "$4"
     wait_until_ready "$1" kafka-controller 30 broker_fenced "$1/kafka-controller.log" "$offset" $(($2 + 1))
 }
 
-signal_broker() { # DIR NUMBER SIGNAL
-    found=$(find_process "$1" "$(broker_name "$2")") || fail "broker $2 does not run in $1"
+signal_process() { # DIR NAME SIGNAL
+    found=$(find_process "$1" "$2") || fail "$2 does not run in $1"
     kill -s "$3" "${found% *}"
 }
 
@@ -436,7 +436,7 @@ fetch-s3)
 free-port) free_port ;;
 start-kafka) start_kafka "$(need_folder "${2:-}")" "${3:-1}" ;;
 start-redis | start-s3) "start_${command#start-}" "$(need_folder "${2:-}")" ;;
-kill-kafka) kill_broker "$(need_folder "${2:-}")" 1 ;;
+kill-kafka) take_broker_away "$(need_folder "${2:-}")" 1 end_process KILL ;;
 *-broker)
     [ $# -eq 3 ] || usage
     dir=$(need_folder "$2")
@@ -445,10 +445,10 @@ kill-kafka) kill_broker "$(need_folder "${2:-}")" 1 ;;
         spawn_broker "$dir" "$3"
         wait_for_broker "$dir" "$3" "$log_offset"
         ;;
-    kill-broker) kill_broker "$dir" "$3" ;;
+    kill-broker) take_broker_away "$dir" "$3" end_process KILL ;;
     stop-broker) end_process "$dir" "$(broker_name "$3")" TERM ;;
-    pause-broker) signal_broker "$dir" "$3" STOP ;;
-    continue-broker) signal_broker "$dir" "$3" CONT ;;
+    pause-broker) take_broker_away "$dir" "$3" signal_process STOP ;;
+    continue-broker) signal_process "$dir" "$(broker_name "$3")" CONT ;;
     *) usage ;;
     esac
     ;;

@@ -27,6 +27,7 @@ import sys
 import time
 import uuid
 
+import cluster
 import harness
 from harness import expect, expect_equal, wait_until
 
@@ -148,7 +149,8 @@ def commit_from_outside(stack, group, topic, partition, offset):
     """Sets a group's offset as an operator's tool would: OffsetCommit version 2 without a member, which only an empty
     group takes. True: it did."""
     text = harness.wire_text
-    reply = harness.ask_broker(stack.brokers, 8, 2, text(group) + struct.pack(">i", -1) + text("") +
+    keeper = cluster.address(stack, cluster.coordinator(stack, group, cluster.GROUP))
+    reply = harness.ask_broker(keeper, 8, 2, text(group) + struct.pack(">i", -1) + text("") +
                                struct.pack(">qi", -1, 1) + text(topic) + struct.pack(">iiq", 1, partition, offset) +
                                text(""))
     return struct.unpack(">h", reply[-2:])[0] == 0

@@ -51,3 +51,15 @@ def coordinator(stack, key, kind):
     found = wait_until(ask, f"a coordinator of {key}")
     expect(0 < found <= stack.broker_count, f"the coordinator of {key} is broker {found}")
     return found
+
+
+def create_topic(stack, topic, replicas, **config):
+    """CreateTopics version 2: for each partition the brokers that keep it, the first of them as its leader."""
+    text = harness.wire_text
+    assigned = b"".join(struct.pack(f">ii{len(brokers)}i", partition, len(brokers), *(broker + 1 for broker in brokers))
+                        for partition, brokers in enumerate(replicas))
+    settings = b"".join(text(name.replace("_", ".")) + text(str(value)) for name, value in config.items())
+    reply = harness.ask_broker(stack.brokers, 19, 2, struct.pack(">i", 1) + text(topic) +
+                               struct.pack(">ihi", -1, -1, len(replicas)) + assigned +
+                               struct.pack(">i", len(config)) + settings + struct.pack(">i?", 30000, False))
+    harness.expect_equal(struct.unpack_from(">h", reply, 12 + 2 + len(topic))[0], 0, f"Kafka's error code for {topic}")

@@ -166,7 +166,7 @@ def write_topic(brokers, topic, records, partition=0):
             file.write((b"" if key is None else key + middle.encode()) + value + end.encode())
         file.flush()
         kcat(brokers, "-P", "-t", topic, "-p", str(partition), "-D", end, "-K", middle, "-l",
-             "-X", "message.max.bytes=10485760", file.name)
+             "-X", "message.max.bytes=10485760", "-X", "enable.idempotence=true", "-X", "max.in.flight=1", file.name)
 
 
 def wire_text(value):

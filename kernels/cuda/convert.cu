@@ -26,13 +26,10 @@ __global__ void __launch_bounds__(WARPS *WARP) quantise_kernel(const matrix in, 
     if (index >= in.rows)
         return;
     const From *from = static_cast<const From *>(in.data) + index * in.stride;
-    float low = 0, high = 0;
-    for (int column = 4 * lane; column < in.columns; column += 4 * WARP) {
-        float4 x = load_four(from + column);
-        low = fminf(low, fminf(fminf(x.x, x.y), fminf(x.z, x.w)));
-        high = fmaxf(high, fmaxf(fmaxf(x.x, x.y), fmaxf(x.z, x.w)));
-    }
-    quantised_row scale = quantise_range(-warp_max(-low), warp_max(high));
+    value_range range;
+    for (int column = 4 * lane; column < in.columns; column += 4 * WARP)
+        range.add(load_four(from + column));
+    quantised_row scale = range.scale();
     uint8_t *to = static_cast<uint8_t *>(out.data) + index * out.stride;
     for (int column = 4 * lane; column < in.columns; column += 4 * WARP)
         *reinterpret_cast<uint32_t *>(to + column) =

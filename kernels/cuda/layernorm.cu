@@ -56,13 +56,9 @@ __device__ inline void normalise(held_row &row, int columns, const float *weight
 
 __device__ inline void write_row(const held_row &row, const matrix &out, int index, uint8_t)
 {
-    float low = 0, high = 0;
-    each_quad(out.columns, [&](int quad, int) {
-        float4 x = row.quads[quad];
-        low = fminf(low, fminf(fminf(x.x, x.y), fminf(x.z, x.w)));
-        high = fmaxf(high, fmaxf(fmaxf(x.x, x.y), fmaxf(x.z, x.w)));
-    });
-    quantised_row scale = quantise_range(-warp_max(-low), warp_max(high));
+    value_range range;
+    each_quad(out.columns, [&](int quad, int) { range.add(row.quads[quad]); });
+    quantised_row scale = range.scale();
     uint8_t *to = static_cast<uint8_t *>(out.data) + index * out.stride;
     each_quad(out.columns, [&](int quad, int column) {
         *reinterpret_cast<uint32_t *>(to + column) =

@@ -4,11 +4,13 @@
 #ifndef SKINSIGHT_KERNELS_CUDA_PORTABLE_CUH
 #define SKINSIGHT_KERNELS_CUDA_PORTABLE_CUH
 
+#include <float.h>
+
 #ifdef __CUDACC__
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #define LAUNCH(kernel, grid, block, shared, stream, ...) kernel<<<grid, block, shared, stream>>>(__VA_ARGS__)
-// With more shared memory than the 48 KB that a kernel has unasked.
+// With as much shared memory as has to be asked for: UNASKED_SHARED bytes or more.
 #define LAUNCH_LARGE(kernel, grid, block, shared, stream, ...)                                               \
     do {                                                                                                     \
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)(shared));            \
@@ -23,6 +25,7 @@
 
 constexpr int WARP = 32;
 constexpr unsigned EVERY_LANE = 0xffffffffu;
+constexpr int UNASKED_SHARED = 48 * 1024;
 
 __host__ __device__ constexpr int divide_up(int value, int by)
 {
@@ -107,6 +110,12 @@ __device__ inline float warp_max(float value)
     return value;
 }
 
+// fmaxf gives the other value where one is NaN; this one gives the NaN.
+__device__ inline float max_nan(float a, float b)
+{
+    return a > b || a != a ? a : b;
+}
+
 __device__ inline float gelu_of(float x)
 {
     return 0.5f * x * (1.0f + erff(x * 0.70710678f));
@@ -117,14 +126,29 @@ __device__ inline float sigmoid_of(float x)
     return 1.0f / (1.0f + expf(-x));
 }
 
-// The scale of values between low and high, both including zero; as the CPU's quantise.
-__device__ inline quantised_row quantise_range(float low, float high)
-{
-    float scale = (high - low) / 255.0f;
-    if (!(scale > 0.0f))
-        scale = 1.0f;
-    return {scale, (int32_t)rintf(-low / scale)};
-}
+// The range of a row's values, zero included, and the scale of its bytes; as the CPU's quantise. Bytes hold
+// no NaN, so the scale is NaN where a value is not finite. Each lane of a warp adds values; then all call
+// scale.
+struct value_range {
+    float low = 0, high = 0, poison = 0; // poison is 0 or NaN
+
+    __device__ void add(float4 x)
+    {
+        low = fminf(low, fminf(fminf(x.x, x.y), fminf(x.z, x.w)));
+        high = fmaxf(high, fmaxf(fmaxf(x.x, x.y), fmaxf(x.z, x.w)));
+        poison = fmaf(x.x, 0.0f, fmaf(x.y, 0.0f, fmaf(x.z, 0.0f, fmaf(x.w, 0.0f, poison))));
+    }
+    __device__ quantised_row scale() const
+    {
+        float least = -warp_max(-low), most = warp_max(poison == 0.0f ? high : INFINITY);
+        float step = (most - least) / 255.0f;
+        if (step > FLT_MAX)
+            return {NAN, 0};
+        if (step == 0.0f)
+            step = 1.0f;
+        return {step, (int32_t)rintf(-least / step)};
+    }
+};
 __device__ inline uint32_t quantise(float value, float inverse, float zero)
 {
     return (uint32_t)rintf(fminf(fmaxf(fmaf(value, inverse, zero), 0.0f), 255.0f));

@@ -224,7 +224,7 @@ __device__ inline float finished(const product_call &call, Sum sum, int row, int
     else if (call.residual)
         value += to_float(static_cast<const Half *>(call.residual)[at]);
     if (call.finish == FINISH_RELU)
-        value = fmaxf(value, 0.0f);
+        value = value <= 0.0f ? 0.0f : value; // NaN stays
     else if (call.finish >= FINISH_SILU)
         value = (call.finish == FINISH_SILU ? value : 1.0f) * sigmoid_of(value);
     return value;
@@ -352,7 +352,7 @@ void launch(device_stream stream, const product_call &call)
     dim3 grid((unsigned)divide_up(call.out.columns, Shape::columns),
               (unsigned)divide_up(call.out.rows, Shape::rows));
     auto kernel = product_kernel<T, Half, Shape, aside, windowed>;
-    LAUNCH(kernel, grid, Shape::threads, stages_of<aside> * Shape::bytes, stream, call);
+    LAUNCH_LARGE(kernel, grid, Shape::threads, stages_of<aside> * Shape::bytes, stream, call);
 }
 
 // The larger tile reads less, the smaller keeps more of the device busy.

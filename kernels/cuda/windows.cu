@@ -86,8 +86,8 @@ template <typename T> __global__ void __launch_bounds__(THREADS) max_pool_kernel
             continue;
         int64_t place = ((int64_t)image * window.height + y) * window.width + x;
         float4 value = load_four(static_cast<const T *>(call.in.data) + place * call.in.stride + column);
-        most = make_float4(fmaxf(most.x, value.x), fmaxf(most.y, value.y), fmaxf(most.z, value.z),
-                           fmaxf(most.w, value.w));
+        most = make_float4(max_nan(most.x, value.x), max_nan(most.y, value.y), max_nan(most.z, value.z),
+                           max_nan(most.w, value.w));
     }
     store_four(static_cast<T *>(call.out.data) + row * call.out.stride + column, most);
 }

@@ -31,7 +31,7 @@
         shim_launch(grid, block, shared, most, shim_bind(kernel, __VA_ARGS__));                              \
     } while (0)
 #define LAUNCH(kernel, grid, block, shared, stream, ...)                                                     \
-    SHIM_LAUNCH(kernel, grid, block, shared, 48 * 1024, stream, __VA_ARGS__)
+    SHIM_LAUNCH(kernel, grid, block, shared, UNASKED_SHARED - 1, stream, __VA_ARGS__)
 // What a block can have on Turing; later devices give more.
 #define LAUNCH_LARGE(kernel, grid, block, shared, stream, ...)                                               \
     SHIM_LAUNCH(kernel, grid, block, shared, 64 * 1024, stream, __VA_ARGS__)

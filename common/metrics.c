@@ -169,6 +169,10 @@ static const struct metric_row rows[METRIC_COUNT] = {
                           LABEL("kind", clocks)},
     [METRIC_GPU_MEMORY_ERRORS] = {"skinsight_gpu_uncorrected_memory_errors", GAUGE, "errors",
                                   "Uncorrectable memory errors since the GPU's driver was loaded.", NO_LABEL},
+    [METRIC_GPU_FAULTS] = {"skinsight_gpu_program_faults", GAUGE, "faults",
+                           "Faults since the start that some program on the GPU caused (Xids 13, 31, 43, 45, "
+                           "68, 109), which the GPU survives.",
+                           NO_LABEL},
     [METRIC_CONFIDENCE] = {"skinsight_prediction_confidence_ratio", HISTOGRAM, "probability",
                            "Probability of the primary diagnosis.", NO_LABEL, .buckets = confidences},
     [METRIC_PREDICTIONS] = {"skinsight_predictions_total", COUNTER, "predictions",

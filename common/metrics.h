@@ -50,6 +50,7 @@ enum metric {
     METRIC_GPU_POWER,         // gauge, label kind: 0 drawn, 1 limit
     METRIC_GPU_CLOCK,         // gauge, label kind: 0 now, 1 most
     METRIC_GPU_MEMORY_ERRORS, // gauge
+    METRIC_GPU_FAULTS,        // gauge: those that a program caused
     METRIC_CONFIDENCE,        // histogram of the primary diagnosis' probability
     METRIC_PREDICTIONS,       // counter, label class
     METRIC_ACTIONS,           // counter, label action: 0 monitor, 1 routine_referral, 2 urgent_referral

@@ -70,7 +70,7 @@ struct plan {
 
 // Of what a program shares with the CUDA backend's library: one more whenever a struct here, in network.h or
 // in weights.h changes.
-enum { BACKEND_INTERFACE_VERSION = 4 };
+enum { BACKEND_INTERFACE_VERSION = 5 };
 
 // What a device tells of itself; -1: it does not.
 struct device_figures {
@@ -80,6 +80,7 @@ struct device_figures {
     int power_mw, power_limit_mw;
     int clock_mhz, clock_max_mhz;
     int64_t ecc_uncorrected; // since the driver was loaded
+    int64_t program_faults;  // that some program on it caused, since the backend was opened
 };
 
 struct backend_ops {

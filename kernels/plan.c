@@ -45,7 +45,7 @@ enum status backend_always_healthy(struct backend *backend, struct error *err)
 void backend_no_figures(struct backend *backend, struct device_figures *figures)
 {
     (void)backend;
-    *figures = (struct device_figures){-1, -1, -1, -1, -1, -1, -1, -1, -1};
+    *figures = (struct device_figures){-1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
 }
 
 double backend_no_peak(struct backend *backend, enum precision precision)

@@ -34,6 +34,7 @@ struct health {
     int64_t good_at;       // Unix ms: when the last good check began
     int64_t asked;         // for faults, where a test wants one
     int64_t figures_at_ms; // monotonic: when the figures were read; 0: never
+    int64_t faults_seen;   // that programs caused, then
 };
 
 struct health *health_new(struct worker *worker)
@@ -153,6 +154,10 @@ static void read_figures(struct health *health)
     set_figure(METRIC_GPU_CLOCK, 0, figures.clock_mhz * 1e6);
     set_figure(METRIC_GPU_CLOCK, 1, figures.clock_max_mhz * 1e6);
     set_figure(METRIC_GPU_MEMORY_ERRORS, 0, (double)figures.ecc_uncorrected);
+    set_figure(METRIC_GPU_FAULTS, 0, (double)figures.program_faults);
+    if (figures.program_faults > health->faults_seen)
+        LOG_WARN("device_program_fault", "faults=%" PRId64, figures.program_faults);
+    health->faults_seen = figures.program_faults;
 }
 
 static enum status check_image(struct health *health, int index, struct error *err)

@@ -32,6 +32,18 @@ enum {
     NVML_ERROR_UNCORRECTED = 1,
     NVML_ECC_VOLATILE = 0,
     NVML_GPU_IS_LOST = 15, // what a call may answer
+    MOST_EVENTS = 64,      // read at one time
+};
+
+// What a program on the GPU did wrong or was ended for, as NVIDIA's list of Xids has it: the GPU is as good
+// as before. Where it was this process, the runtime says so too.
+static const unsigned long long program_xids[] = {
+    13,  // a kernel's illegal instruction or address
+    31,  // a page that is not mapped
+    43,  // a channel that was reset after a fault
+    45,  // a process that was ended while it worked
+    68,  // video decoder
+    109, // a time slice that did not end
 };
 
 struct nvml {
@@ -57,6 +69,7 @@ struct health {
     struct nvml nvml;
     nvml_device device;
     nvml_events events; // NULL: the device gives none
+    int64_t program_faults;
 };
 
 static bool find_functions(void *library, struct nvml *nvml)
@@ -135,6 +148,8 @@ void health_read(struct health *health, struct device_figures *figures)
     unsigned value;
     unsigned long long errors;
     backend_no_figures(NULL, figures);
+    if (health->events)
+        figures->program_faults = health->program_faults;
     if (nvml->utilisation(health->device, &utilisation) == 0)
         figures->utilisation_percent = (int)utilisation.gpu;
     if (nvml->memory(health->device, &memory) == 0) {
@@ -155,19 +170,34 @@ void health_read(struct health *health, struct device_figures *figures)
         figures->ecc_uncorrected = (int64_t)errors;
 }
 
+static bool is_program_fault(const struct nvml_event *event)
+{
+    for (size_t i = 0; i < sizeof program_xids / sizeof program_xids[0]; i++)
+        if (event->type == NVML_EVENT_XID_CRITICAL && event->data == program_xids[i])
+            return true;
+    return false;
+}
+
+// What an answer to the wait for an event says of the device.
+static bool is_fault(int answer, const struct nvml_event *event, char *reason, int reason_size)
+{
+    if (answer == NVML_GPU_IS_LOST)
+        snprintf(reason, (size_t)reason_size, "it is no longer on the bus");
+    else if (answer == 0 && event->type == NVML_EVENT_XID_CRITICAL)
+        snprintf(reason, (size_t)reason_size, "the driver reported Xid %llu", event->data);
+    else if (answer == 0)
+        snprintf(reason, (size_t)reason_size, "an uncorrectable memory error was reported");
+    return answer == 0 || answer == NVML_GPU_IS_LOST; // else nothing has happened
+}
+
 bool health_fault(struct health *health, char *reason, int reason_size)
 {
     struct nvml_event event;
-    if (!health->events)
-        return false;
-    int answer = health->nvml.events_wait(health->events, &event, 0);
-    if (answer != 0 && answer != NVML_GPU_IS_LOST)
-        return false; // nothing has happened
-    if (answer == NVML_GPU_IS_LOST)
-        snprintf(reason, (size_t)reason_size, "it is no longer on the bus");
-    else if (event.type == NVML_EVENT_XID_CRITICAL)
-        snprintf(reason, (size_t)reason_size, "the driver reported Xid %llu", event.data);
-    else
-        snprintf(reason, (size_t)reason_size, "an uncorrectable memory error was reported");
-    return true;
+    for (int i = 0; i < MOST_EVENTS && health->events; i++) {
+        int answer = health->nvml.events_wait(health->events, &event, 0);
+        if (answer != 0 || !is_program_fault(&event))
+            return is_fault(answer, &event, reason, reason_size);
+        health->program_faults++;
+    }
+    return false;
 }

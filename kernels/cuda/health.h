@@ -17,8 +17,9 @@ struct health;
 struct health *health_open(const char *pci_bus);
 void health_close(struct health *health); // NULL is allowed
 void health_read(struct health *health, struct device_figures *figures);
-// Whether the driver has reported an Xid error or an uncorrectable memory error since health_open, or can't
-// reach the device; writes the reason.
+// Whether the driver has reported an Xid of the device's own or an uncorrectable memory error since
+// health_open, or can't reach the device; writes the reason. Xids that a program caused are counted for the
+// figures.
 bool health_fault(struct health *health, char *reason, int reason_size);
 
 #endif

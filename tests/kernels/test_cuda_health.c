@@ -81,6 +81,31 @@ static void test_faults(void **state)
     expect_fault(FAKE_NVML_LOST, 0, "bus");
 }
 
+// What some program did wrong is counted, and hides nothing that comes behind it.
+static void test_program_faults(void **state)
+{
+    (void)state;
+    static const unsigned long long xids[] = {13, 31, 43, 45, 68, 109};
+    char reason[128] = "";
+    struct device_figures figures;
+    struct health *health = open_health();
+    for (int i = 0; i < 6; i++) {
+        fake_nvml.waited = 0;
+        fake_nvml.type = XID;
+        fake_nvml.data = xids[i];
+        fake_nvml.repeats = 3; // the third is the end
+        assert_false(health_fault(health, reason, sizeof reason));
+        assert_int_equal(fake_nvml.waited, FAKE_NVML_TIMEOUT);
+        health_read(health, &figures);
+        assert_int_equal(figures.program_faults, 2 * (i + 1));
+    }
+    fake_nvml.waited = fake_nvml.repeats = 0; // without an end
+    assert_false(health_fault(health, reason, sizeof reason));
+    fake_nvml.type = DOUBLE_ECC;
+    assert_true(health_fault(health, reason, sizeof reason));
+    health_close(health);
+}
+
 // Without ECC a device refuses both events for the one's sake; it is asked for the other then. A device that
 // has neither still gives figures.
 static void test_devices(void **state)
@@ -107,6 +132,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_figures, reset, judge),
         cmocka_unit_test_setup_teardown(test_faults, reset, judge),
+        cmocka_unit_test_setup_teardown(test_program_faults, reset, judge),
         cmocka_unit_test_setup_teardown(test_devices, reset, judge),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

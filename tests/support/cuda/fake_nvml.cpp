@@ -96,7 +96,9 @@ int nvmlDeviceRegisterEvents(void *, unsigned long long types, void *)
 }
 int nvmlEventSetWait_v2(void *, event *event, unsigned timeout_ms)
 {
-    if (timeout_ms == 0 && fake_nvml.waited == 0)
+    if (fake_nvml.waited == 0 && fake_nvml.repeats > 0 && fake_nvml.repeats-- == 1)
+        fake_nvml.waited = FAKE_NVML_TIMEOUT;
+    else if (timeout_ms == 0 && fake_nvml.waited == 0)
         *event = {&fake_nvml, fake_nvml.type, fake_nvml.data, ~0u, ~0u};
     return fake_nvml.waited;
 }

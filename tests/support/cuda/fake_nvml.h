@@ -15,6 +15,7 @@ struct fake_nvml {
     unsigned long long asked_for; // of them, by the last call that asked
     int waited;                   // what waiting for an event gives: 0, one of the two above
     unsigned long long type, data;
+    int repeats; // events of that kind before FAKE_NVML_TIMEOUT; 0: no end
 };
 extern struct fake_nvml fake_nvml;
 

@@ -79,6 +79,20 @@ static enum status make_streams(struct device *device, struct error *err)
     return judge(device, result, "making streams", err);
 }
 
+static void destroy_streams(struct device *device)
+{
+    for (int i = 0; i < DEVICE_SLOTS; i++) {
+        if (device->sent[i])
+            cudaEventDestroy(device->sent[i]);
+        if (device->done[i])
+            cudaEventDestroy(device->done[i]);
+    }
+    if (device->compute)
+        cudaStreamDestroy(device->compute);
+    if (device->copy)
+        cudaStreamDestroy(device->copy);
+}
+
 enum status device_open(struct device *device, struct error *err)
 {
     *device = (struct device){.name = "the GPU", .graphs = true};
@@ -105,23 +119,17 @@ enum status device_open(struct device *device, struct error *err)
     else
         cudaGetLastError(); // no figures, but a good device
     status = make_streams(device, err);
-    if (status != STATUS_OK)
+    if (status != STATUS_OK) {
+        destroy_streams(device); // nothing is on them
         device_close(device);
+    }
     return status;
 }
 
 void device_close(struct device *device)
 {
-    for (int i = 0; i < DEVICE_SLOTS; i++) {
-        if (device->sent[i])
-            cudaEventDestroy(device->sent[i]);
-        if (device->done[i])
-            cudaEventDestroy(device->done[i]);
-    }
-    if (device->compute)
-        cudaStreamDestroy(device->compute);
-    if (device->copy)
-        cudaStreamDestroy(device->copy);
+    if (!device->lost) // it may wait for the device
+        destroy_streams(device);
     health_close(device->health);
     *device = (struct device){.lost = true, .lost_because = "the GPU is closed"};
 }
@@ -246,6 +254,15 @@ enum status device_capture_end(struct device *device, struct device_graph **grap
     return judge(device, result, "making a graph", err);
 }
 
+void device_capture_drop(struct device *device)
+{
+    cudaGraph_t captured = NULL;
+    cudaStreamEndCapture(device->compute, &captured);
+    if (captured)
+        cudaGraphDestroy(captured);
+    cudaGetLastError(); // the caller has told what failed
+}
+
 enum status device_graph_launch(struct device *device, struct device_graph *graph, struct error *err)
 {
     return judge(device, cudaGraphLaunch((cudaGraphExec_t)graph, device->compute), "launching a graph", err);
@@ -253,7 +270,6 @@ enum status device_graph_launch(struct device *device, struct device_graph *grap
 
 void device_graph_free(struct device *device, struct device_graph *graph)
 {
-    (void)device;
-    if (graph)
+    if (graph && !device->lost)
         cudaGraphExecDestroy((cudaGraphExec_t)graph);
 }

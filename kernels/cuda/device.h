@@ -71,10 +71,12 @@ enum status device_finish(struct device *device, struct error *err) MUST_CHECK;
 enum status device_timer_start(struct device *device, struct error *err) MUST_CHECK;
 enum status device_timer_stop(struct device *device, double *elapsed_us, struct error *err) MUST_CHECK;
 
-// What was put on the compute stream between begin and end becomes a graph instead of running.
+// What was put on the compute stream between begin and end becomes a graph instead of running. Where
+// something fails between them, drop ends it instead.
 enum status device_capture_begin(struct device *device, struct error *err) MUST_CHECK;
 enum status device_capture_end(struct device *device, struct device_graph **graph,
                                struct error *err) MUST_CHECK;
+void device_capture_drop(struct device *device);
 enum status device_graph_launch(struct device *device, struct device_graph *graph,
                                 struct error *err) MUST_CHECK;
 void device_graph_free(struct device *device, struct device_graph *graph);

@@ -11,6 +11,7 @@
 #include <cublasLt.h>
 
 #include "common/memory.h"
+#include "kernels/cuda/plan.h"
 #include "kernels/cuda/tuning.h"
 
 enum {
@@ -36,12 +37,21 @@ struct description {
     cublasLtMatrixLayout_t weight, a, residual, out;
 };
 
+// The library lacks what it was asked for; the device is as good as before.
+static bool is_refusal(cublasStatus_t result)
+{
+    return result == CUBLAS_STATUS_NOT_SUPPORTED || result == CUBLAS_STATUS_INVALID_VALUE ||
+           result == CUBLAS_STATUS_ARCH_MISMATCH;
+}
+
 static enum status judge(struct library *library, cublasStatus_t result, const char *doing, struct error *err)
 {
     if (result == CUBLAS_STATUS_SUCCESS)
         return STATUS_OK;
     char because[128];
     snprintf(because, sizeof because, "cuBLASLt gave %s while %s", cublasLtGetStatusName(result), doing);
+    if (is_refusal(result))
+        return error_set(err, STATUS_FATAL, "%s", because);
     return device_lose(library->device, err, because);
 }
 
@@ -209,16 +219,21 @@ static bool takes(struct library *library, const struct product_call *call, cons
     return good;
 }
 
-// All sizes by what the library says, and one image by trying: only then it sees where the operands lie.
-static bool takes_all(struct library *library, const struct product_call *call, const void *bias_half,
-                      const struct library_choice *choice)
+// Every number of images by what the library says, whatever the plan's slice, so that plans choose alike; and
+// one image by trying: only then it sees where the operands lie. FATAL when the device fails at that.
+static enum status takes_all(struct library *library, const struct product_call *call, const void *bias_half,
+                             const struct library_choice *choice, bool *taken, struct error *err)
 {
-    for (int i = 0; i < SIZES && choice->library; i++) {
-        struct product_call at = for_images(call, tuned_images[i]);
-        if (!takes(library, &at, bias_half, choice))
-            return false;
+    *taken = true;
+    if (!choice->library)
+        return STATUS_OK;
+    for (int images = 1; images <= SLICE_MAX && *taken; images++) {
+        struct product_call at = for_images(call, images);
+        *taken = takes(library, &at, bias_half, choice);
     }
-    return !choice->library || multiply(library, call, bias_half, choice) == CUBLAS_STATUS_SUCCESS;
+    cublasStatus_t result = *taken ? multiply(library, call, bias_half, choice) : CUBLAS_STATUS_NOT_SUPPORTED;
+    *taken = result == CUBLAS_STATUS_SUCCESS;
+    return *taken || is_refusal(result) ? STATUS_OK : judge(library, result, "choosing an algorithm", err);
 }
 
 static int propose(struct library *library, const struct product_call *call, const void *bias_half,
@@ -251,27 +266,38 @@ static int propose(struct library *library, const struct product_call *call, con
     return count;
 }
 
-// The first `most` algorithms that the library proposes for one of the sizes and that take them all.
-static int find_candidates(struct library *library, const struct product_call *call, const void *bias_half,
-                           int most, struct library_choice choices[])
+static bool is_known(const struct library_choice choices[], int count, const struct library_choice *choice)
 {
-    int count = 0;
+    for (int i = 0; i < count; i++)
+        if (memcmp(choices[i].algorithm, choice->algorithm, sizeof choice->algorithm) == 0)
+            return true;
+    return false;
+}
+
+// The first `most` algorithms that the library proposes for one of the sizes and that take all numbers of
+// images.
+static enum status find_candidates(struct library *library, const struct product_call *call,
+                                   const void *bias_half, int most, struct library_choice choices[],
+                                   int *count, struct error *err)
+{
     static const int order[SIZES] = {1, 2, 0}; // 8 images first: that is what is taken untuned
-    for (int size = 0; size < SIZES && count < most; size++) {
+    enum status status = STATUS_OK;
+    *count = 0;
+    for (int size = 0; size < SIZES && *count < most && status == STATUS_OK; size++) {
         cublasLtMatmulHeuristicResult_t proposals[CANDIDATES];
         struct product_call at = for_images(call, tuned_images[order[size]]);
         int proposed = propose(library, &at, bias_half, proposals);
-        for (int i = 0; i < proposed && count < most; i++) {
+        for (int i = 0; i < proposed && *count < most && status == STATUS_OK; i++) {
             struct library_choice choice = {.library = true};
+            bool taken = false;
             memcpy(choice.algorithm, proposals[i].algo.data, sizeof choice.algorithm);
-            bool known = proposals[i].state != CUBLAS_STATUS_SUCCESS;
-            for (int j = 0; j < count && !known; j++)
-                known = memcmp(choices[j].algorithm, choice.algorithm, sizeof choice.algorithm) == 0;
-            if (!known && takes_all(library, call, bias_half, &choice))
-                choices[count++] = choice;
+            if (proposals[i].state == CUBLAS_STATUS_SUCCESS && !is_known(choices, *count, &choice))
+                status = takes_all(library, call, bias_half, &choice, &taken, err);
+            if (taken)
+                choices[(*count)++] = choice;
         }
     }
-    return count;
+    return status;
 }
 
 static enum status time_choice(struct library *library, const struct product_call *call,
@@ -328,33 +354,40 @@ static void name_family(const struct product_call *call, char name[TUNING_FAMILY
              call->out.rows == 1 ? " row" : "");
 }
 
+// What library.h leaves to our own products; the head's few columns have a kernel of their own.
+static bool is_ours(const struct product_call *call)
+{
+    enum { NARROW = 32 };
+    size_t row_bytes = (size_t)call->a.columns * storage_size(call->a.storage);
+    return call->a.storage == STORE_UINT8 || call->out.columns <= NARROW || call->window.kernel > 0 ||
+           call->finish > (call->residual ? FINISH_NONE : FINISH_GELU) || row_bytes % ROW_ALIGNMENT != 0;
+}
+
 enum status library_choose(struct library *library, const struct product_call *call, const void *bias_half,
                            bool may_tune, struct library_choice *choice, struct error *err)
 {
-    enum { NARROW = 32 }; // the head's few columns have a kernel of their own
     struct library_choice choices[SIZES * CANDIDATES + 1];
     char family[TUNING_FAMILY_SIZE];
-    int best = 0;
+    int best = 0, count = 0;
+    bool taken = false;
     *choice = (struct library_choice){.library = false};
-    size_t row_bytes = (size_t)call->a.columns * storage_size(call->a.storage);
-    if (call->a.storage == STORE_UINT8 || call->out.columns <= NARROW || call->window.kernel > 0 ||
-        call->finish > (call->residual ? FINISH_NONE : FINISH_GELU) || row_bytes % ROW_ALIGNMENT != 0)
+    if (is_ours(call))
         return STATUS_OK;
     name_family(call, family);
     const struct library_choice *known = tuning_find(&library->tuning, family);
-    if (known && takes_all(library, call, bias_half, known)) {
+    enum status status = known ? takes_all(library, call, bias_half, known, &taken, err) : STATUS_OK;
+    if (taken)
         *choice = *known;
-        return STATUS_OK;
-    }
+    if (taken || status != STATUS_OK)
+        return status;
     bool tuned = library->tune && may_tune;
-    int count = find_candidates(library, call, bias_half, tuned ? SIZES * CANDIDATES : 1, choices);
+    status = find_candidates(library, call, bias_half, tuned ? SIZES * CANDIDATES : 1, choices, &count, err);
     choices[count] = *choice; // our own, last: taken when the library proposes nothing
-    if (tuned) {
-        enum status status = tune(library, call, bias_half, choices, count + 1, &best, err);
-        if (status != STATUS_OK)
-            return status;
-        tuning_add(&library->tuning, family, &choices[best]);
+    if (status == STATUS_OK && tuned) {
+        status = tune(library, call, bias_half, choices, count + 1, &best, err);
+        if (status == STATUS_OK)
+            tuning_add(&library->tuning, family, &choices[best]);
     }
     *choice = choices[best];
-    return STATUS_OK;
+    return status;
 }

@@ -39,10 +39,11 @@ size_t library_memory(const struct library *library);
 void library_class(const struct library *library, char text[16]);
 
 // call: the product for one image's rows. may_tune: its operands have room for 64 images, whose values may be
-// overwritten. FATAL when timing loses the device.
+// overwritten. FATAL when trying or timing loses the device.
 enum status library_choose(struct library *library, const struct product_call *call, const void *bias_half,
                            bool may_tune, struct library_choice *choice, struct error *err) MUST_CHECK;
-// With bias, residual and GELU as cuda_product.
+// With bias, residual and GELU as cuda_product. FATAL: the device is lost, or the library refuses what it
+// took before, which is no fault of the device.
 enum status library_product(struct library *library, const struct product_call *call, const void *bias_half,
                             const struct library_choice *choice, struct error *err) MUST_CHECK;
 

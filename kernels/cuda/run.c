@@ -198,6 +198,19 @@ static enum status choose_products(struct cuda_plan *plan, struct error *err)
     return status;
 }
 
+static enum status capture(struct cuda_plan *plan, int images, struct device_graph **graph, struct error *err)
+{
+    struct device *device = &plan->cuda->device;
+    enum status status = device_capture_begin(device, err);
+    if (status != STATUS_OK)
+        return status;
+    status = run_steps(plan, images, err);
+    if (status == STATUS_OK)
+        return device_capture_end(device, graph, err);
+    device_capture_drop(device);
+    return status;
+}
+
 // Each graph runs once as ordinary steps first: what the runtime loads at a kernel's first launch can't be
 // loaded while capturing.
 static enum status make_graphs(struct cuda_plan *plan, struct error *err)
@@ -209,11 +222,7 @@ static enum status make_graphs(struct cuda_plan *plan, struct error *err)
         if (status == STATUS_OK)
             status = device_finish(device, err);
         if (status == STATUS_OK)
-            status = device_capture_begin(device, err);
-        if (status == STATUS_OK)
-            status = run_steps(plan, 1 << i, err);
-        if (status == STATUS_OK)
-            status = device_capture_end(device, &plan->graphs[i], err);
+            status = capture(plan, 1 << i, &plan->graphs[i], err);
     }
     return status;
 }

@@ -160,6 +160,11 @@ static void test_fault(void **state)
     struct backend *backend = open_shim(80);
     struct cuda_plan *plan = new_plan(backend, network, 2);
     assert_int_equal(run_views(&plan->plan, 0, 2, &answers, &err), STATUS_OK);
+    fake_cublaslt.refuses = true; // is an error, but none of the device's
+    assert_int_equal(run_views(&plan->plan, 0, 2, &answers, &err), STATUS_FATAL);
+    assert_non_null(strstr(err.message, "CUBLAS_STATUS_NOT_SUPPORTED"));
+    fake_cublaslt.refuses = false;
+    assert_int_equal(run_views(&plan->plan, 0, 2, &answers, &err), STATUS_OK);
     fake_cublaslt.faults = true;
     assert_int_equal(run_views(&plan->plan, 0, 2, &answers, &err), STATUS_FATAL);
     assert_non_null(strstr(err.message, "CUBLAS_STATUS_EXECUTION_FAILED"));
@@ -172,6 +177,26 @@ static void test_fault(void **state)
     assert_int_equal(fake_cublaslt.handles, 1); // to destroy it could wait for ever
 }
 
+// A device that fails while algorithms are tried is lost; it has not refused them.
+static void test_fault_while_choosing(void **state)
+{
+    (void)state;
+    struct error err = {""};
+    struct plan *plan = NULL;
+    struct plan_options options = {.precision = PRECISION_FP16, .max_batch = 2};
+    struct network *network = mini_vit(64, 1);
+    struct backend *backend = open_shim(80);
+    long handles = fake_cublaslt.handles;
+    fake_cublaslt.faults = true;
+    assert_int_equal(prepare(backend, network, options, &plan, &err), STATUS_FATAL);
+    assert_non_null(strstr(err.message, "CUBLAS_STATUS_EXECUTION_FAILED"));
+    fake_cublaslt.faults = false;
+    assert_int_equal(backend_health(backend, &err), STATUS_FATAL);
+    network_free(network);
+    backend_close(backend);
+    assert_int_equal(fake_cublaslt.handles, handles);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +205,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_digest, reset, judge),
         cmocka_unit_test_setup_teardown(test_tuning, reset, judge),
         cmocka_unit_test_setup_teardown(test_fault, reset, judge),
+        cmocka_unit_test_setup_teardown(test_fault_while_choosing, reset, judge),
     };
     scratch_make(folder);
     snprintf(tuning_file, sizeof tuning_file, "%s/tuning.txt", folder);

@@ -110,6 +110,24 @@ static void test_refusals(void **state)
     backend_close(backend);
 }
 
+// What fails while a graph is captured ends the capture: else the stream would take nothing more.
+static void test_failed_capture(void **state)
+{
+    (void)state;
+    struct network *network = mini_vit(16, 1);
+    struct plan_options options = {.precision = PRECISION_FP16, .max_batch = 1};
+    struct error err = {""};
+    struct plan *plan = NULL;
+    shim_device.graphs = shim_device.fail_capturing = true;
+    struct backend *backend = open_shim(80);
+    assert_int_equal(prepare(backend, network, options, &plan, &err), STATUS_FATAL);
+    assert_false(shim_device.capturing);
+    shim_device.graphs = shim_device.fail_capturing = false;
+    backend_close(backend);
+    assert_int_equal(shim_device.allocations, 0);
+    network_free(network);
+}
+
 // Whichever call of the device fails: FATAL with a sentence, FATAL ever after, nothing leaks.
 static void test_lost_device(void **state)
 {
@@ -150,8 +168,9 @@ static void test_lost_device(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_precisions), cmocka_unit_test(test_batch),       cmocka_unit_test(test_graphs),
-        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_lost_device),
+        cmocka_unit_test(test_precisions),  cmocka_unit_test(test_batch),
+        cmocka_unit_test(test_graphs),      cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_lost_device), cmocka_unit_test(test_failed_capture),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,7 +13,7 @@
 #include "common/memory.h"
 #include "kernels/cuda/ops.h"
 
-enum { ALGORITHMS = 4, MOST_ROWS = 63, ALIGNMENT = 16, STRICT_ALIGNMENT = 256 };
+enum { ALGORITHMS = FAKE_GOOD, MOST_ROWS = 63, ALIGNMENT = 16, STRICT_ALIGNMENT = 256 };
 
 struct layout {
     cudaDataType type;
@@ -59,7 +59,9 @@ size_t cublasLtGetVersion(void)
 }
 const char *cublasLtGetStatusName(cublasStatus_t status)
 {
-    return status == CUBLAS_STATUS_EXECUTION_FAILED ? "CUBLAS_STATUS_EXECUTION_FAILED" : "another status";
+    return status == CUBLAS_STATUS_EXECUTION_FAILED ? "CUBLAS_STATUS_EXECUTION_FAILED"
+           : status == CUBLAS_STATUS_NOT_SUPPORTED  ? "CUBLAS_STATUS_NOT_SUPPORTED"
+                                                    : "another status";
 }
 
 // ---- descriptors ----
@@ -173,6 +175,12 @@ cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t *
     return CUBLAS_STATUS_SUCCESS;
 }
 
+// Rows of patches, of tokens, or of class tokens.
+static bool refuses_five(const cublasLtMatmulAlgo_t *algorithm, const struct layout *b)
+{
+    return algorithm->data[0] == FAKE_NOT_FIVE && (b->columns == 45 || b->columns == 50 || b->columns == 5);
+}
+
 cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t handle, cublasLtMatmulDesc_t product,
                                        cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                                        cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
@@ -183,8 +191,10 @@ cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t handle, cublasLtMatmulDe
     result->workspaceSize = 1 << 20;
     bool known = algorithm->data[0] >= FAKE_SPLITS && algorithm->data[0] <= FAKE_GOOD;
     bool many = ((const struct layout *)(const void *)b)->columns > MOST_ROWS;
-    return known && !(algorithm->data[0] == FAKE_FEW_ROWS && many) ? CUBLAS_STATUS_SUCCESS
-                                                                   : CUBLAS_STATUS_NOT_SUPPORTED;
+    return known && !(algorithm->data[0] == FAKE_FEW_ROWS && many) &&
+                   !refuses_five(algorithm, (const struct layout *)(const void *)b)
+               ? CUBLAS_STATUS_SUCCESS
+               : CUBLAS_STATUS_NOT_SUPPORTED;
 }
 
 // ---- products ----
@@ -303,6 +313,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t prod
     cublasStatus_t status = check_layouts(operands.layouts);
     if (status == CUBLAS_STATUS_SUCCESS)
         status = check_operands(&operands);
+    if (status == CUBLAS_STATUS_SUCCESS && refuses_five(algorithm, operands.layouts[1]))
+        status = CUBLAS_STATUS_NOT_SUPPORTED;
     if (status == CUBLAS_STATUS_SUCCESS && (!lies_at(workspace, 256) || workspace_size < 1 << 20))
         status = violated("the workspace");
     uintptr_t alignment = algorithm->data[0] == FAKE_STRICT ? STRICT_ALIGNMENT : algorithm->data[1];

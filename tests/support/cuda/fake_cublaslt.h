@@ -9,6 +9,7 @@
 enum fake_algorithm {
     FAKE_SPLITS = 1, // adds parts of k in another order
     FAKE_FEW_ROWS,   // its check refuses the rows of 64 images
+    FAKE_NOT_FIVE,   // its check and the product refuse five images of mini_vit.h
     FAKE_STRICT,     // its check takes everything, the product operands at 256 bytes only
     FAKE_GOOD
 };

@@ -156,11 +156,13 @@ cudaError_t cudaEventElapsedTime(float *elapsed_ms, cudaEvent_t start, cudaEvent
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
 {
     (void)stream, (void)mode;
+    fake_cudart.captures++;
     return work();
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
 {
     (void)stream;
+    fake_cudart.captures--;
     return make((void **)graph);
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph, unsigned long long flags)

@@ -15,6 +15,7 @@ struct fake_cudart {
     bool hangs;            // what was put on a stream never ends
     cudaError_t last;      // for cudaGetLastError
     int alive;             // streams, events, graphs, memory
+    int captures;          // begun and not ended
     char streams[2][1024]; // what happened on the first and the second stream, in words
 };
 extern struct fake_cudart fake_cudart;

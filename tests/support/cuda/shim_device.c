@@ -21,7 +21,8 @@ struct shim_device_state shim_device = {.compute_capability = 80, .fail_at = -1}
 
 static enum status step(struct device *device, const char *doing, struct error *err)
 {
-    if (shim_device.fail_at >= 0 && shim_device.calls == shim_device.fail_at)
+    if ((shim_device.fail_at >= 0 && shim_device.calls == shim_device.fail_at) ||
+        (shim_device.fail_capturing && shim_device.capturing))
         return device_lose(device, err, doing);
     shim_device.calls++;
     return device->lost ? device_lose(device, err, "") : STATUS_OK;
@@ -153,13 +154,24 @@ enum status device_timer_stop(struct device *device, double *elapsed_us, struct 
 
 enum status device_capture_begin(struct device *device, struct error *err)
 {
-    shim_capture_begin();
-    return step(device, "capturing", err);
+    enum status status = step(device, "capturing", err);
+    if (status == STATUS_OK)
+        shim_capture_begin();
+    shim_device.capturing = status == STATUS_OK;
+    return status;
+}
+
+void device_capture_drop(struct device *device)
+{
+    (void)device;
+    shim_graph_free(shim_capture_end());
+    shim_device.capturing = false;
 }
 
 enum status device_capture_end(struct device *device, struct device_graph **graph, struct error *err)
 {
     *graph = shim_capture_end();
+    shim_device.capturing = false;
     return step(device, "capturing", err);
 }
 

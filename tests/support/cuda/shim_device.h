@@ -7,6 +7,8 @@
 struct shim_device_state {
     int compute_capability; // of the next device_open: 75 takes the kernels for Turing
     bool graphs;            // of the next device_open: whether it captures and replays
+    bool capturing;         // a capture has begun and not ended
+    bool fail_capturing;    // the first call while capturing loses the device
     long calls;             // of device functions that succeeded
     long fail_at;           // the call with this number loses the device; -1: none
     long allocations;       // alive

@@ -1,25 +1,23 @@
 #!/usr/bin/env bash
-# gpu.sh: checks and times the CUDA backend on a machine with a GPU, in eight minutes: what would begin later is left
-# out, and what runs then is ended.
+# gpu.sh: checks and times the CUDA backend on a machine with a GPU, in two parts of seven minutes each at most: what
+# would begin later is left out, and what runs then is ended.
 #
 #   gpu.sh pack DIR [BUILD]     on a machine with the build (no GPU needed): copies all that the other machine has to
 #                               be given into DIR: this script, bench_gpu, the operations' tests, the backend's library,
 #                               the few system libraries they need (about 35 MB). BUILD is build/cuda, made by
 #                               `cmake --preset cuda && cmake --build --preset cuda`.
-#   gpu.sh run DIR [OUT [PART...]]
-#                               on the machine with the GPU, which needs no network and no compiler: a driver of
-#                               version 580 or newer, cuBLASLt of CUDA 13 (found where it was built with, in a toolkit,
-#                               or beside PyTorch), and for the peers PyTorch. Logs go to OUT (default DIR/out); a summary is printed last.
-#                               Parts, all without any named, each with the time that is left:
-#                   checks      every check, with the library's products, with our own and with tuned ones
-#                   times       batch 1 to 256 in each precision: untuned, tuned, own products
-#                   peers       PyTorch, in what is left but for the sanitizer's two minutes
-#                   sanitizer   compute-sanitizer where it is there (racecheck, synccheck, memcheck)
+#   gpu.sh checks DIR [OUT]     on the machine with the GPU: every check, with the library's products, with our own and
+#                               with tuned ones; then compute-sanitizer where it is there (racecheck, synccheck,
+#                               memcheck). Exit 1 when a check fails or finds no time.
+#   gpu.sh times DIR [OUT]      there too: batch 1 to 256 in each precision, untuned, tuned, own products; then PyTorch,
+#                               where it is there, in what time is left. Exit 1 when a program of ours fails.
 #
-# The card's state, its clocks and power meanwhile, are always there. Exit 1 when a part fails or a check finds no time,
-# 77 without a GPU. Peers never fail the run.
+# The machine with the GPU needs no network and no compiler: a driver of version 580 or newer, and cuBLASLt of CUDA 13
+# (found where it was built with, in a toolkit, or beside PyTorch). Each part leaves its logs, the card's state, its
+# clocks and power meanwhile and a summary in OUT (default DIR/out), and all that lies there in OUT.tar.gz: after both
+# parts, in any order, the one archive of both. Exit 77 without a GPU.
 set -uo pipefail
-deadline=470 sanitizer_s=120 # seconds from the start; kept for the last part
+deadline=420 # seconds from the start
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 usage() {
@@ -31,7 +29,7 @@ pack() { # DIR BUILD
     local to=$1 build=$2 file
     mkdir -p "$to/lib"
     cp "$here/gpu.sh" "$here/gpu_peers.py" "$to/" || exit 1
-    for file in bench_gpu gpu_test_ops gpu_test_products gpu_test_maps libskinsight_cuda.so; do
+    for file in bench_gpu gpu_test_ops gpu_test_products gpu_test_maps gpu_test_nan libskinsight_cuda.so; do
         cp "$build/bin/$file" "$to/" || exit 1
         strip --strip-debug "$to/$file"
     done
@@ -91,10 +89,12 @@ checks() {
     check ops 30 "$from/gpu_test_ops"
     check products 60 "$from/gpu_test_products"
     check maps 60 "$from/gpu_test_maps"
+    check nan 30 "$from/gpu_test_nan"
     check check 90 "$from/bench_gpu" check
     check check-own 90 SKINSIGHT_CUDA_PRODUCTS=own "$from/bench_gpu" check
     rm -f "$out/checked.txt" # else nothing is tuned
     check check-tuned 90 SKINSIGHT_CUDA_TUNE=1 SKINSIGHT_CUDA_TUNING="$out/checked.txt" "$from/bench_gpu" check
+    sanitizer
 }
 
 times() {
@@ -116,10 +116,8 @@ times() {
             timed "time-$network-$precision" 15 "$from/bench_gpu" time $network "$precision" 1 8 64 256
         done
     done
-}
-
-peers() { # SECONDS
-    step peers "$1" "${PYTHON:-python3}" "$here/gpu_peers.py" --seconds "$1"
+    local left=$((deadline - SECONDS - 5)) # peers never fail the run
+    step peers "$left" "${PYTHON:-python3}" "$here/gpu_peers.py" --seconds "$left"
 }
 
 # What the runtime answers is judged by the backend itself, and the runtime asks for functions that a driver may lack.
@@ -148,7 +146,7 @@ card() {
     *) halves="bf16 fp16" ;;
     esac
     nvidia-smi --query-gpu=timestamp,clocks.sm,power.draw,temperature.gpu,utilization.gpu --format=csv -lms 500 \
-        >"$out/clocks.csv" 2>/dev/null &
+        >"$out/clocks-$part.csv" 2>/dev/null &
     watcher=$!
     trap 'kill "$watcher" 2>/dev/null' EXIT
 }
@@ -156,51 +154,38 @@ card() {
 summary() {
     local column log
     kill "$watcher" 2>/dev/null
-    echo "== clocks, power, temperature: least, median, most of $(wc -l <"$out/clocks.csv") readings"
+    echo "== clocks, power, temperature: least, median, most of $(wc -l <"$out/clocks-$part.csv") readings"
     for column in 2 3 4; do
-        tail -n +2 "$out/clocks.csv" | cut -d, -f$column | tr -dc '0-9.\n' | grep . | sort -n |
+        tail -n +2 "$out/clocks-$part.csv" | cut -d, -f$column | tr -dc '0-9.\n' | grep . | sort -n |
             awk '{ v[NR] = $1 } END { print v[1], v[int((NR + 1) / 2)], v[NR] }'
     done
     echo "== summary"
     for log in "$out"/time-*.log "$out"/tune-*.log "$out"/own-*.log "$out/peers.log"; do
-        [ ! -e "$log" ] || grep -E 'batch +(1|8|64|256):' "$log" | sed "s|^|$(basename "$log" .log): |"
+        [ "$part" != times ] || [ ! -e "$log" ] ||
+            grep -E 'batch +(1|8|64|256):' "$log" | sed "s|^|$(basename "$log" .log): |"
     done
+    [ -z "$failures" ] && echo "all of $part passed in $SECONDS s" || echo "FAILED in $part:$failures"
 }
 
-run() { # DIR OUT PART...
-    from=$1 out=$2 failures=
-    shift 2
+run() { # PART DIR OUT
+    part=$1 from=$2 out=$3 failures=
     mkdir -p "$out"
     chmod +x "$from"/bench_gpu "$from"/gpu_test_* # a copy may have lost that
-    if ! nvidia-smi -q -d CLOCK,POWER,TEMPERATURE,ECC,PERFORMANCE >"$out/card.log" 2>&1; then
+    if ! nvidia-smi -q -d CLOCK,POWER,TEMPERATURE,ECC,PERFORMANCE >"$out/card-$part.log" 2>&1; then
         echo "gpu.sh: nvidia-smi finds no GPU here" >&2
         exit 77
     fi
     libraries=$from/lib:$(find_cublas)${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
     card
-    [ $# -gt 0 ] || set -- checks times peers sanitizer
-    local part kept=5
-    [[ " $* " != *" sanitizer "* ]] || kept=$sanitizer_s
-    for part in "$@"; do
-        case $part in
-        peers) peers $((deadline - SECONDS - kept)) ;;
-        *) "$part" ;;
-        esac
-    done
-    summary
-    if [ -n "$failures" ]; then
-        echo "CHECKS FAILED:$failures"
-        exit 1
-    fi
-    echo "all passed in $SECONDS s"
+    "$part"
+    summary | tee "$out/summary-$part.log"
+    tar -czf "$out.tar.gz" -C "$(dirname "$out")" "$(basename "$out")"
+    [ -z "$failures" ]
 }
 
 [ $# -ge 2 ] || usage
-for part in "${@:4}"; do
-    [[ $part =~ ^(checks|times|peers|sanitizer)$ ]] || usage
-done
 case $1 in
 pack) pack "$(realpath -m "$2")" "${3:-$here/../../build/cuda}" ;;
-run) run "$(realpath "$2")" "$(realpath -m "${3:-$2/out}")" "${@:4}" ;;
+checks | times) run "$1" "$(realpath "$2")" "$(realpath -m "${3:-$2/out}")" ;;
 *) usage ;;
 esac

@@ -95,6 +95,8 @@ const struct option config_options[] = {
     {"job_budget_ms", INTEGER(0, 60 * MINUTE_MS), .initial = "30000", .programs = W, .value = "MS",
      .help = "time a job may spend on retries of the object store, milliseconds"},
 
+    {"unreadable_after_s", INTEGER(0, 7 * 24 * 3600), .initial = "60", .programs = W, .value = "S",
+     .help = "wait before records that can't be read are answered as such, s; 0: for ever"},
     {"stage_timeout_ms", INTEGER(100, 60 * MINUTE_MS), .initial = "120000", .programs = W, .value = "MS",
      .help = "a step that takes longer hangs; the worker ends after twice that, ms"},
     {"known_answer_batches", INTEGER(0, 1000000000), .initial = "1000", .programs = W, .value = "N",

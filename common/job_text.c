@@ -113,6 +113,7 @@ const char *job_code_name(enum job_code code)
         [JOB_UNKNOWN_MODEL] = "unknown_model",
         [JOB_DEADLINE_EXCEEDED] = "deadline_exceeded",
         [JOB_WORKER_KILLED] = "worker_killed",
+        [JOB_RECORD_UNREADABLE] = "record_unreadable",
         [JOB_INTERNAL] = "internal",
     };
     return names[code];

@@ -26,7 +26,7 @@ struct letter {
     int64_t source_offset;                // -1
     char request_id[JOB_REQUEST_ID_SIZE]; // lower case; empty: none could be read
     struct digest job;                    // of source topic, key and value: the same job again has the same
-    bool value_omitted;                   // the broker refused the bytes; only the headers were kept
+    bool value_omitted;                   // only the headers were kept
     bool killer;                          // it ended its worker
 };
 

@@ -171,6 +171,15 @@ bool assignment_reach_end(struct assignment *assignment, enum job_topic topic, i
     return cleared;
 }
 
+int64_t assignment_next(struct assignment *assignment, enum job_topic topic, int32_t partition)
+{
+    pthread_mutex_lock(&assignment->lock);
+    const struct assigned *entry = find(assignment, topic, partition);
+    int64_t next = entry ? entry->offsets.seen : -1;
+    pthread_mutex_unlock(&assignment->lock);
+    return next;
+}
+
 bool assignment_holds(struct assignment *assignment, enum job_topic topic, int32_t partition)
 {
     pthread_mutex_lock(&assignment->lock);

@@ -69,6 +69,8 @@ enum offsets_caution assignment_caution(struct assignment *assignment);
 // The partition has been read to its end: once none of its records is open, no record of it killed anyone.
 // True: that cleared it of suspicion just now.
 bool assignment_reach_end(struct assignment *assignment, enum job_topic topic, int32_t partition);
+// The offset behind the last one taken; -1: the partition is not ours.
+int64_t assignment_next(struct assignment *assignment, enum job_topic topic, int32_t partition);
 bool assignment_holds(struct assignment *assignment, enum job_topic topic, int32_t partition);
 // first of the job's partition is about to run alone, so that another death will convict it. Caller holds
 // rebalance.

@@ -16,11 +16,12 @@
 #include "worker/publisher.h"
 #include "worker/reader.h"
 #include "worker/rebalance.h"
+#include "worker/unreadable.h"
 #include "worker/witness.h"
 
 enum {
     POLL_MS = 100,
-    POLL_HELD_MS = 2,
+    POLL_SOON_MS = 2,
     PING_MS = 2000,
     SEEK_TIMEOUT_MS = 1000,
     LOOK_MS = 500,         // between two looks for the places of partitions,
@@ -31,6 +32,7 @@ enum {
 struct consume {
     struct worker *worker;
     struct intake *intake;
+    struct unreadable *unreadable;
     bool paused[TOPIC_COUNT];
     bool astray;           // a partition's log has no record where this worker reads
     unsigned careful_turn; // which partition is read next by a careful worker
@@ -71,13 +73,28 @@ static void begin_assignment(struct consume *consume)
     apply_pauses(consume);
 }
 
+// worker->blocked has changed. librdkafka is given its partitions anew: pause and seek would not do, since
+// behind a damaged batch it may ask for an offset that it made of damaged bytes, and a partition that is
+// refused so takes no seek any more.
+static void read_anew(struct consume *consume)
+{
+    rebalance_read_again(consume->worker);
+    begin_assignment(consume);
+}
+
+static void forget(struct consume *consume)
+{
+    intake_forget(consume->intake);
+    unreadable_forget(consume->unreadable);
+}
+
 // Every assignment begins anew. A held job is of the one before: placed into the next, its offset could make
 // records in front of it look taken.
 static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t event,
                          rd_kafka_topic_partition_list_t *partitions, void *opaque)
 {
     struct consume *consume = ((struct worker *)opaque)->consume;
-    intake_forget(consume->intake);
+    forget(consume);
     if (event == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         member_is_assigned(consume->worker);
         rebalance_assign(consume->worker, consumer, partitions);
@@ -100,6 +117,7 @@ enum status consume_open(struct consume **consume, struct worker *worker, struct
     }
     worker->publisher = publisher_new(worker);
     made->intake = intake_new(worker);
+    made->unreadable = unreadable_new(worker, made->intake);
     worker->consume = *consume = made;
     return STATUS_OK;
 }
@@ -253,7 +271,7 @@ static void join_again(struct consume *consume, const char *reason)
 {
     struct error err;
     LOG_WARN("joins_again", "reason=\"%s\"", reason);
-    intake_forget(consume->intake);
+    forget(consume);
     consume->astray = false;
     if (member_renew(consume->worker, on_rebalance, &err) != STATUS_OK)
         worker_fail(consume->worker, &err);
@@ -276,17 +294,14 @@ static void take_fatal_error(struct consume *consume)
 static void take_message(struct consume *consume, rd_kafka_message_t *message)
 {
     struct worker *worker = consume->worker;
+    if (unreadable_takes(consume->unreadable, message))
+        return;
     if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
         if (!worker->stopping)
             take_record(consume, message);
     } else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
         intake_reach_end(consume->intake, job_topic_of(worker, rd_kafka_topic_name(message->rkt)),
                          message->partition);
-    } else if (message->err == RD_KAFKA_RESP_ERR__BAD_MSG ||
-               message->err == RD_KAFKA_RESP_ERR__BAD_COMPRESSION) {
-        // librdkafka would go on behind it, and the records in it would look like a gap: answered.
-        fail(worker, "records of %s partition %d are damaged: %s", rd_kafka_topic_name(message->rkt),
-             message->partition, rd_kafka_message_errstr(message));
     } else {
         consume->astray |= message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET;
         kafka_note_error(message->err);
@@ -391,10 +406,8 @@ static void read_alone(struct consume *consume)
         if (assignment_at(&worker->assignment, (int)(consume->careful_turn++ % (unsigned)count), &held) &&
             read_partition(consume, &held))
             return;
-    if (assignment_caution(&worker->assignment) != CAUTION_CAREFUL) {
-        rebalance_read_again(worker);
-        begin_assignment(consume);
-    }
+    if (assignment_caution(&worker->assignment) != CAUTION_CAREFUL)
+        read_anew(consume);
 }
 
 static void begin_stop(struct consume *consume)
@@ -417,6 +430,20 @@ static void look_again(struct consume *consume)
     consume->look_next_ms = now_ms + (pause_ms > LOOK_MS ? pause_ms : LOOK_MS);
 }
 
+// True: the next poll is not to wait for long.
+static bool work_between_polls(struct consume *consume)
+{
+    look_again(consume);
+    read_alone(consume);
+    reading_look_for_topics(consume->worker);
+    intake_place(consume->intake);
+    apply_pauses(consume);
+    bool soon = unreadable_step(consume->unreadable);
+    if (unreadable_asks(consume->unreadable))
+        read_anew(consume);
+    return soon || consume->worker->reads_alone || !intake_is_empty(consume->intake);
+}
+
 void consume_run(struct consume *consume)
 {
     struct worker *worker = consume->worker;
@@ -427,14 +454,9 @@ void consume_run(struct consume *consume)
     while (!atomic_load(&worker->pipeline_done)) {
         if (shutdown_requested() && !worker->stopping)
             begin_stop(consume);
-        look_again(consume);
-        read_alone(consume);
-        reading_look_for_topics(worker);
-        intake_place(consume->intake);
-        apply_pauses(consume);
-        bool holding = worker->reads_alone || !intake_is_empty(consume->intake);
+        bool soon = work_between_polls(consume);
         rd_kafka_message_t *message =
-            rd_kafka_consumer_poll(consume->worker->consumer, holding ? POLL_HELD_MS : POLL_MS);
+            rd_kafka_consumer_poll(consume->worker->consumer, soon ? POLL_SOON_MS : POLL_MS);
         bool fatal = message && rd_kafka_fatal_error(worker->consumer, NULL, 0);
         if (message && !fatal)
             take_message(consume, message);
@@ -454,6 +476,7 @@ void consume_close(struct consume *consume)
     member_close(consume->worker);
     publisher_free(consume->worker->publisher);
     consume->worker->publisher = NULL;
+    unreadable_free(consume->unreadable);
     intake_free(consume->intake);
     free(consume);
 }

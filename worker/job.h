@@ -57,7 +57,7 @@ struct job {
     bool taken;     // counted in the partition's offsets
     bool has_place; // counted in worker->places
     bool ends_log;  // nothing lay behind it when it was held
-    bool oversized; // longer than any job's, or refused by the dead letters' broker: sent without its value
+    bool oversized; // too long for a job or for the dead letters, or not read: sent without its value
 
     // fetch, load
     struct job_record record;

@@ -68,24 +68,31 @@ static int take_in_known(struct worker *worker, struct place *places, int count)
     return taken;
 }
 
-// Tells librdkafka to read what is held, each partition behind the last record taken from it, and marks it as
-// running. A careful worker reads for itself. Caller holds rebalance.
+// Tells librdkafka to read what is held and not blocked, each partition behind the last record taken from it.
+// A careful worker reads for itself.
 static void read_assignment(struct worker *worker, rd_kafka_t *consumer)
 {
     struct assigned held;
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
-    int count = assignment_count(&worker->assignment);
     worker->reads_alone = assignment_caution(&worker->assignment) == CAUTION_CAREFUL;
     for (int i = 0; !worker->reads_alone && assignment_at(&worker->assignment, i, &held); i++)
-        rd_kafka_topic_partition_list_add(list, job_topic_name(worker, held.topic), held.partition)->offset =
-            held.offsets.seen;
+        if (!blocked_holds(&worker->blocked, held.topic, held.partition))
+            rd_kafka_topic_partition_list_add(list, job_topic_name(worker, held.topic), held.partition)
+                ->offset = held.offsets.seen;
     rd_kafka_resp_err_t result = rd_kafka_assign(consumer, list);
     if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
         LOG_ERROR("assign_failed", "reason=\"%s\"", rd_kafka_err2str(result));
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+// Reads what is held, and marks it as running. Caller holds rebalance.
+static void begin_assignment(struct worker *worker, rd_kafka_t *consumer)
+{
+    int count = assignment_count(&worker->assignment);
+    read_assignment(worker, consumer);
     metrics_set(METRIC_PARTITIONS, 0, count);
     if (count > 0)
         publish_marks(worker, true);
-    rd_kafka_topic_partition_list_destroy(list);
 }
 
 void rebalance_assign(struct worker *worker, rd_kafka_t *consumer,
@@ -105,7 +112,7 @@ void rebalance_assign(struct worker *worker, rd_kafka_t *consumer,
     take_in_known(worker, places, count);
     if (!worker->stopping)
         atomic_store(&worker->phase, PHASE_RUNNING);
-    read_assignment(worker, consumer);
+    begin_assignment(worker, consumer);
     pthread_mutex_unlock(&assignment->rebalance);
     free(places);
 }
@@ -130,18 +137,17 @@ bool rebalance_look_again(struct worker *worker)
     // A lost assignment must not be taken for held again: rd_kafka_assign would forget that it is lost.
     bool taken = !rd_kafka_assignment_lost(worker->consumer) && take_in_known(worker, places, count) > 0;
     if (taken)
-        read_assignment(worker, worker->consumer);
+        begin_assignment(worker, worker->consumer);
     pthread_mutex_unlock(&worker->assignment.rebalance);
     free(places);
     return taken;
 }
 
+// Without the lock, which a transaction may hold for seconds: only this thread changes what is held.
 void rebalance_read_again(struct worker *worker)
 {
-    pthread_mutex_lock(&worker->assignment.rebalance);
     if (!rd_kafka_assignment_lost(worker->consumer))
         read_assignment(worker, worker->consumer);
-    pthread_mutex_unlock(&worker->assignment.rebalance);
 }
 
 // A publisher that could not publish for a while is full already. What it can't publish now the next owner

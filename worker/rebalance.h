@@ -13,7 +13,8 @@ void rebalance_assign(struct worker *worker, rd_kafka_t *consumer,
 // were, so the consumer was assigned anew and nothing is paused any more. May take some seconds where a
 // broker is silent.
 bool rebalance_look_again(struct worker *worker);
-// Reading for itself is over (worker.h, reads_alone): the consumer reads again. Where nothing is being done.
+// Gives the consumer its partitions anew, each from behind the last record taken of it: after a change of
+// worker->blocked, or where reading for itself is over (worker.h, reads_alone). Nothing is paused any more.
 void rebalance_read_again(struct worker *worker);
 // Publishes what is ready and clears the mark; where the assignment was lost, drops everything instead.
 void rebalance_revoke(struct worker *worker, rd_kafka_t *consumer);

@@ -36,6 +36,10 @@ def drop_map(answer):
     answer["prediction"]["attention_map_url"] = None
 
 
+def give_up_reading(answer):
+    answer["error"]["code"] = "record_unreadable"
+
+
 def invent_code(answer):
     answer["error"]["code"] = "bad_luck"
 
@@ -55,6 +59,7 @@ def spoiled_runs(jobs, answers, letters):
     yield "another digest", "digest", jobs, [changed_answer(good, spoil_digest), bad, *others], letters
     yield "no map, no reason", "no reason", jobs, [changed_answer(good, drop_map), bad, *others], letters
     yield "an unknown code", "contract", jobs, [good, changed_answer(bad, invent_code), *others], letters
+    yield "given up, though it can be read", "can be read", jobs, [good, changed_answer(bad, give_up_reading), *others], letters
     yield "no dead letter", "0 dead letters", jobs, answers, []
     yield "two dead letters", "2 dead letters", jobs, answers, [letter, letter]
     yield "other bytes", "dead letter's key", jobs, answers, [changed(letter, value=letter.value + b" ")]

@@ -184,11 +184,11 @@ def ask_broker(brokers, api, version, body):
         return stream.read(struct.unpack(">i", stream.read(4))[0])
 
 
-def create_topic(brokers, topic, **config):
-    """CreateTopics version 2: one partition, with settings of the topic's own."""
+def create_topic(brokers, topic, partitions=1, **config):
+    """CreateTopics version 2: with settings of the topic's own."""
     settings = b"".join(wire_text(name.replace("_", ".")) + wire_text(str(value)) for name, value in config.items())
     reply = ask_broker(brokers, 19, 2, struct.pack(">i", 1) + wire_text(topic) +
-                       struct.pack(">ihii", 1, 1, 0, len(config)) + settings + struct.pack(">i?", 30000, False))
+                       struct.pack(">ihii", partitions, 1, 0, len(config)) + settings + struct.pack(">i?", 30000, False))
     error = struct.unpack_from(">h", reply, 12 + 2 + len(topic))[0]
     expect_equal(error, 0, f"Kafka's error code for the new topic {topic}")
 

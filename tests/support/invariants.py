@@ -12,7 +12,8 @@ import zlib
 
 CODES = {"invalid_json", "unsupported_schema", "invalid_field", "image_too_large", "image_undecodable",
          "image_unavailable", "image_digest_mismatch", "unknown_model", "deadline_exceeded", "worker_killed",
-         "internal"}
+         "record_unreadable", "internal"}
+UNREADABLE = "record_unreadable"
 ACTIONS = {"monitor", "routine_referral", "urgent_referral"}
 MAP_SIZE = 224
 
@@ -98,6 +99,8 @@ def dead_letter_complaints(job, answer, letters, omitted):
         yield "the dead letter's sentence is not the answer's"
     if not letter.headers.get("failed_at", b"").isdigit() or not letter.headers.get("worker"):
         yield f"the dead letter's headers are not whole: {letter.headers}"
+    if error["code"] == UNREADABLE and letter.headers.get("key_omitted") != b"true":
+        yield "the dead letter of a record that can't be read does not say that its key is left out"
 
 
 def request_id_of(job):
@@ -132,9 +135,19 @@ def letter_source(letter):
     return (headers["source_topic"].decode(), int(headers["source_partition"]), int(headers["source_offset"]))
 
 
-def check(jobs, answers, dead_letters, read_object, omitted=()):
+def unreadable_complaints(record, unreadable):
+    answer = json.loads(record.value)
+    code = answer.get("error", {}).get("code")
+    if (code == UNREADABLE) != unreadable:
+        yield f"the error's code is {code}, and the record can{'not' if unreadable else ''} be read"
+    if unreadable and answer["request_id"] is not None:
+        yield f"nobody can know that its request is {answer['request_id']}"
+
+
+def check(jobs, answers, dead_letters, read_object, omitted=(), unreadable=()):
     """One sentence per violation. read_object(uri) gives an object's bytes or None; omitted: the places of the jobs
-    whose letters are too large for their topic."""
+    whose letters are too large for their topic; unreadable: of those that no client can read, which are given with
+    neither key nor value."""
     complaints, seen = [], {}
     answers_of, letters_of = collections.defaultdict(list), collections.defaultdict(list)
     for record in answers:
@@ -147,7 +160,9 @@ def check(jobs, answers, dead_letters, read_object, omitted=()):
         letters = letters_of.pop(place, [])
         found = [f"{len(own)} terminal records instead of one"] if len(own) != 1 else []
         for record in own:
-            found += answer_complaints(job, record, letters, place in omitted, read_object, seen)
+            without = place in omitted or place in unreadable
+            found += answer_complaints(job, record, letters, without, read_object, seen)
+            found += unreadable_complaints(record, place in unreadable)
         complaints += [f"{'/'.join(map(str, place))}: {sentence}" for sentence in found]
     complaints += [f"an answer to {place}, which is no job record" for place in answers_of]
     complaints += [f"a dead letter of {place}, which is no job record" for place in letters_of]

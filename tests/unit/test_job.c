@@ -388,6 +388,7 @@ static void test_every_code_has_its_name(void **state)
         assert_non_null(job_code_name((enum job_code)code));
     assert_string_equal(job_code_name(JOB_IMAGE_DIGEST_MISMATCH), "image_digest_mismatch");
     assert_string_equal(job_code_name(JOB_WORKER_KILLED), "worker_killed");
+    assert_string_equal(job_code_name(JOB_RECORD_UNREADABLE), "record_unreadable");
 }
 
 int main(void)

@@ -86,6 +86,8 @@ const struct option config_options[] = {
 
     {"session_timeout_ms", INTEGER(1000, 30 * MINUTE_MS), .initial = "10000", .programs = W, .value = "MS",
      .help = "silence after which the group takes a worker for dead, milliseconds"},
+    {"clock_tolerance_ms", INTEGER(0, 10 * MINUTE_MS), .initial = "1000", .programs = W, .value = "MS",
+     .help = "off the brokers' clocks by more, no deadline is refused; 0: not compared, ms"},
     {"drain_timeout_ms", INTEGER(0, 60 * MINUTE_MS), .initial = "30000", .programs = W, .value = "MS",
      .help = "time to finish what was begun when stopping, milliseconds"},
     {"commit_interval_ms", INTEGER(1, 1000), .initial = "20", .programs = W, .value = "MS",

@@ -147,6 +147,10 @@ static const struct metric_row rows[METRIC_COUNT] = {
                                   "place_unknown, unreadable, refused (by the broker, which may be all of a "
                                   "topic), transaction_open. Absent where it is read.",
                                   SAMPLED("priority, partition, cause")},
+    [METRIC_CLOCK_AHEAD] = {"skinsight_clock_ahead_seconds", GAUGE, "seconds",
+                            "How far this worker's clock is ahead of the brokers', as the newest answer "
+                            "showed; 0 where it can't be compared.",
+                            NO_LABEL},
     [METRIC_THROTTLE] = {"skinsight_kafka_throttle_seconds", GAUGE, "seconds",
                          "How long a broker's quota made the newest request wait.", LABEL("client", clients)},
     [METRIC_UNFINISHED_JOBS] = {"skinsight_unfinished_jobs", GAUGE, "jobs",

@@ -40,6 +40,7 @@ enum metric {
     METRIC_PARTITION_COMMITTED,
     METRIC_PARTITION_BLOCKED,
 
+    METRIC_CLOCK_AHEAD,       // gauge
     METRIC_THROTTLE,          // gauge, label client: 0 consumer, 1 producer
     METRIC_UNFINISHED_JOBS,   // gauge: taken and not yet answered
     METRIC_READY,             // gauge: 1 when /readyz says yes

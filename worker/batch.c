@@ -25,7 +25,8 @@ struct gathering {
 static bool misses_deadline(const struct worker *worker, const struct job *job, int size)
 {
     int64_t expected_ms = latency_predict_us(worker->latency, size, clock_monotonic_us()) / 1000;
-    return job->record.deadline_at >= 0 && clock_wall_ms() + expected_ms > job->record.deadline_at;
+    return job->record.deadline_at >= 0 && clock_wall_ms() + expected_ms > job->record.deadline_at &&
+           broker_clock_agrees(&worker->broker_clock);
 }
 
 // Takes the job, unless nobody waits for it any more: then it leaves without seeing the device.

@@ -22,7 +22,8 @@ static void check_record(struct worker *worker, struct job *job)
     if (*job->record.model_version && strcmp(job->record.model_version, loaded) != 0)
         job_fail(job, JOB_UNKNOWN_MODEL, "model '%s' is not loaded; loaded are: %s",
                  job->record.model_version, loaded);
-    else if (job->record.deadline_at >= 0 && clock_wall_ms() > job->record.deadline_at)
+    else if (job->record.deadline_at >= 0 && clock_wall_ms() > job->record.deadline_at &&
+             broker_clock_agrees(&worker->broker_clock))
         job_fail(job, JOB_DEADLINE_EXCEEDED, "the deadline had passed before the job was begun");
 }
 

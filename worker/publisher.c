@@ -98,6 +98,15 @@ bool publisher_add(struct publisher *publisher, struct job *job)
     return publisher_has_room(publisher);
 }
 
+static void compare_clocks(struct worker *worker, const rd_kafka_message_t *message, const struct job *job)
+{
+    rd_kafka_timestamp_type_t type;
+    int64_t stamp_ms = rd_kafka_message_timestamp(message, &type);
+    if (strcmp(rd_kafka_topic_name(message->rkt), config_text(worker->config, "predictions_topic")) == 0)
+        broker_clock_take(&worker->broker_clock, job->moments[MOMENT_PUBLISHED],
+                          type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME ? stamp_ms : -1);
+}
+
 static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, void *opaque)
 {
     (void)client;
@@ -105,7 +114,9 @@ static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, v
     struct job *job = message->_private;
     if (message->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
         job->oversized = true;
-    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        compare_clocks(publisher->worker, message, job);
+    } else {
         publisher->failed_deliveries++;
         publisher->refusal = message->err;
         LOG_INFO("delivery_failed", "reason=\"%s\"", rd_kafka_err2str(message->err));

@@ -58,7 +58,8 @@ static bool is_stuck(struct worker *worker, int phase, char *reason, size_t size
     if (member_is_out(worker, reason, size))
         return true;
     return phase == PHASE_RUNNING &&
-           (publish_is_stuck(worker, reason, size) || reading_say(worker, reason, size) == NOTHING_READ);
+           (broker_clock_is_wrong(&worker->broker_clock, reason, size) ||
+            publish_is_stuck(worker, reason, size) || reading_say(worker, reason, size) == NOTHING_READ);
 }
 
 static bool say_ready(void *context, char *reason, size_t size)
@@ -117,7 +118,8 @@ static void publish_gauges(struct worker *worker)
     for (unsigned stage = 0; stage < STAGE_COUNT; stage++)
         metrics_set(METRIC_QUEUE_JOBS, stage, (double)queue_count(&worker->inboxes[stage]));
     metrics_set(METRIC_UNFINISHED_JOBS, 0, atomic_load(&worker->unfinished));
-    char reason[64];
+    metrics_set(METRIC_CLOCK_AHEAD, 0, (double)broker_clock_ahead_ms(&worker->broker_clock) / 1e3);
+    char reason[256];
     metrics_set(METRIC_READY, 0, say_ready(worker, reason, sizeof reason));
 }
 

@@ -100,6 +100,7 @@ enum status worker_open(struct worker *worker, const struct config *config, stru
     read_settings(worker, config);
     assignment_init(&worker->assignment);
     reading_init(&worker->reading);
+    broker_clock_init(&worker->broker_clock, config_integer(config, "clock_tolerance_ms"));
     blocked_init(&worker->blocked);
     pthread_mutex_init(&worker->waiting_lock, NULL);
     pthread_mutex_init(&worker->picture_turn, NULL);

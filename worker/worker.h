@@ -12,6 +12,7 @@
 #include "common/redis.h"
 #include "worker/assignment.h"
 #include "worker/blocked.h"
+#include "worker/broker_clock.h"
 #include "worker/cache_value.h"
 #include "worker/engine.h"
 #include "worker/flights.h"
@@ -77,6 +78,7 @@ struct worker {
     int64_t transaction_timeout_ms;
 
     struct assignment assignment;
+    struct broker_clock broker_clock;
     struct reading reading;      // how far each of them is read
     struct blocked blocked;      // the partitions of it that are not read for now
     struct publisher *publisher; // used only with assignment.rebalance held

@@ -2,6 +2,7 @@
 """test_says_why.py: what a worker says when it can't read or write what it should. Each kind of trouble is named by
 /readyz, by one line of the log and by a metric within 15 s, and so is its end.
 """
+import mmap
 import os
 import pathlib
 import re
@@ -169,6 +170,35 @@ def test_throttled(stack):
         chaos.wait_all(fleet, None, 40, 90)
 
 
+def step_clock(clock, seconds):
+    clock[:] = struct.pack("=q", seconds)
+
+
+def test_wrong_clock(stack):
+    """Ten minutes ahead from the start, set right, stepped back and forth: the worker says so, is not ready, and refuses no
+    deadline that is not over. With a right clock it refuses those that are."""
+    file = stack.folder / "clock"
+    file.write_bytes(bytes(8))
+    with open(file, "r+b") as opened, mmap.mmap(opened.fileno(), 8) as clock, stack.fleet("clocks", partitions=1) as fleet:
+        step_clock(clock, 600)
+        environment = {"LD_PRELOAD": str(harness.BIN / "preload_faults.so"), "PRELOAD_CLOCK": str(file)}
+        worker = chaos.Herd(fleet, 1, environment=environment, **SOON).wait_ready().workers[0]
+        written = 0
+        for seconds, status, said in ((600, 503, "the clock is (599|600).. s ahead of"), (0, 200, "^running$"),
+                                      (600, 503, "(599|600).. s ahead of"), (-600, 503, "(599|600).. s behind"),
+                                      (0, 200, "^running$")):
+            step_clock(clock, seconds)
+            chaos.write_pictures(fleet, 4, 1, start=written, deadline_at=int(time.time() * 1000) + 60000)
+            written += 4
+            chaos.wait_all(fleet, None, written, 60)
+            wait_said(worker, status, said, time.monotonic())
+        expect_equal(chaos.error_codes(chaos.answers_of(fleet)), {}, "errors of jobs that were in time")
+        chaos.write_pictures(fleet, 4, 1, start=written, deadline_at=int(time.time() * 1000) - 5000)
+        chaos.wait_all(fleet, None, written + 4, 60)
+        expect_equal(chaos.error_codes(chaos.answers_of(fleet)), {"deadline_exceeded": 4}, "errors in the end")
+        expect("event=clock_wrong " in worker.log_text(), "the log does not say that the clock is wrong")
+
+
 if __name__ == "__main__":
     os.environ["KAFKA_SASL"] = USER
-    chaos.main([test_hanging_transaction, test_deleted_topic, test_access, test_throttled], "kafka")
+    chaos.main([test_hanging_transaction, test_deleted_topic, test_access, test_throttled, test_wrong_clock], "kafka")

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/kafka.h"
 #include "common/memory.h"
 
 static const struct config_origin built_in = {SOURCE_BUILT_IN, "built-in"};
@@ -289,6 +288,12 @@ void config_finish(struct config *config)
     const struct config_value *objects = config_find_option(config, "objects");
     if (objects)
         config->objects_root = *objects->text ? memory_strdup(objects->text) : default_objects_root();
+    for (size_t i = 0; i < config->kafka_count; i++)
+        config->kafka_properties[i] =
+            (struct kafka_setting){config->kafka[i].property, config->kafka[i].text};
+    config->kafka_cluster = (struct kafka_cluster){.brokers = config_find_any_option(config, "brokers")->text,
+                                                   .properties = config->kafka_properties,
+                                                   .property_count = config->kafka_count};
 }
 
 // Asking for a name that isn't there is a bug of the caller, also in a build without assertions.
@@ -362,9 +367,7 @@ const char *config_objects_root(const struct config *config)
     return config->objects_root;
 }
 
-void config_each_kafka(const struct config *config,
-                       void (*visit)(void *context, const char *property, const char *value), void *context)
+const struct kafka_cluster *config_kafka(const struct config *config)
 {
-    for (size_t i = 0; i < config->kafka_count; i++)
-        visit(context, config->kafka[i].property, config->kafka[i].text);
+    return &config->kafka_cluster;
 }

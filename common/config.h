@@ -46,6 +46,7 @@ struct option {
 };
 
 struct config;
+struct kafka_cluster; // common/kafka.h
 
 struct command {
     const char *name;      // NULL ends a table
@@ -91,9 +92,8 @@ const char *config_objects_root(const struct config *config);
 size_t config_argument_count(const struct config *config);
 const char *config_argument(const struct config *config, size_t index);
 
-// Calls visit for each kafka.<property> that was set, in the order given.
-void config_each_kafka(const struct config *config,
-                       void (*visit)(void *context, const char *property, const char *value), void *context);
+// The option brokers and each kafka.<property> that was set, in the order given; the config's.
+const struct kafka_cluster *config_kafka(const struct config *config);
 
 // For tests: a config with the built-in values and then "name=value" texts, as --set would do; a bad one
 // asserts. The environment is not read.

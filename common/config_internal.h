@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "common/config.h"
+#include "common/kafka.h"
 
 // Weakest first: a value never replaces one from a stronger source.
 enum config_source { SOURCE_BUILT_IN, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_COMMAND_LINE };
@@ -47,6 +48,8 @@ struct config {
     size_t flag_count;
     struct kafka_value kafka[CONFIG_KAFKA_MAX];
     size_t kafka_count;
+    struct kafka_setting kafka_properties[CONFIG_KAFKA_MAX]; // the same, as clients take them
+    struct kafka_cluster kafka_cluster;
     const char **arguments; // the caller's texts
     size_t argument_count;
     char *objects_root;

@@ -7,7 +7,6 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/metrics.h"
 #include "common/version.h"
 
 enum { LATELY_MS = 30000, TOLD_AGAIN_MS = 60000 };
@@ -15,6 +14,7 @@ enum { LATELY_MS = 30000, TOLD_AGAIN_MS = 60000 };
 // The newest of each, with its monotonic time; 0: never.
 static atomic_llong throttled_at_ms, throttle_ms, throttle_told_ms, error_at_ms;
 static atomic_int newest_error;
+static atomic_int newest_throttle_ms[2]; // by rd_kafka_type_t
 
 static bool was_lately(atomic_llong *at_ms)
 {
@@ -39,6 +39,11 @@ bool kafka_error_lately(char *sentence, size_t size)
     return true;
 }
 
+int kafka_newest_throttle_ms(rd_kafka_type_t type)
+{
+    return atomic_load(&newest_throttle_ms[type]);
+}
+
 // That no broker is there says less than what the brokers said before.
 void kafka_note_error(rd_kafka_resp_err_t error)
 {
@@ -53,8 +58,8 @@ static void on_throttle(rd_kafka_t *client, const char *broker, int32_t broker_i
                         void *opaque)
 {
     (void)opaque;
-    bool produces = rd_kafka_type(client) == RD_KAFKA_PRODUCER;
-    metrics_set(METRIC_THROTTLE, produces, waited_ms / 1e3);
+    rd_kafka_type_t type = rd_kafka_type(client);
+    atomic_store(&newest_throttle_ms[type], waited_ms);
     if (waited_ms == 0)
         return;
     int64_t now_ms = clock_monotonic_ms(), told_ms = atomic_load(&throttle_told_ms);
@@ -64,13 +69,14 @@ static void on_throttle(rd_kafka_t *client, const char *broker, int32_t broker_i
         return;
     atomic_store(&throttle_told_ms, now_ms);
     LOG_WARN("throttled", "client=%s broker=%" PRId32 " address=%s waited_ms=%d",
-             produces ? "producer" : "consumer", broker_id, broker, waited_ms);
+             type == RD_KAFKA_PRODUCER ? "producer" : "consumer", broker_id, broker, waited_ms);
 }
 
 // Thread: librdkafka's own.
 static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *text)
 {
-    struct kafka_signs *signs = rd_kafka_opaque(client);
+    const struct kafka_callbacks *callbacks = rd_kafka_opaque(client);
+    struct kafka_signs *signs = callbacks ? callbacks->signs : NULL;
     bool trouble = strcmp(facility, "FAIL") == 0 || strcmp(facility, "REQTMOUT") == 0;
     if (signs && trouble)
         atomic_fetch_add(&signs->trouble, 1);
@@ -83,11 +89,49 @@ static void on_log(const rd_kafka_t *client, int level, const char *facility, co
 static void on_error(rd_kafka_t *client, int code, const char *reason, void *opaque)
 {
     (void)client;
-    struct kafka_signs *signs = opaque;
-    if (signs)
-        atomic_fetch_add(&signs->trouble, 1);
+    const struct kafka_callbacks *callbacks = opaque;
+    if (callbacks && callbacks->signs)
+        atomic_fetch_add(&callbacks->signs->trouble, 1);
     kafka_note_error((rd_kafka_resp_err_t)code);
     LOG_INFO("kafka_error", "code=%s reason=\"%s\"", rd_kafka_err2name(code), reason);
+}
+
+static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, void *opaque)
+{
+    const struct kafka_callbacks *callbacks = opaque;
+    (void)client;
+    callbacks->delivered(callbacks->context, message);
+}
+
+static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t event,
+                         rd_kafka_topic_partition_list_t *partitions, void *opaque)
+{
+    const struct kafka_callbacks *callbacks = opaque;
+    callbacks->rebalanced(callbacks->context, consumer, event, partitions);
+}
+
+static int on_statistics(rd_kafka_t *client, char *json, size_t size, void *opaque)
+{
+    const struct kafka_callbacks *callbacks = opaque;
+    (void)client;
+    callbacks->statistics(callbacks->context, (struct bytes){(const uint8_t *)json, size});
+    return 0; // librdkafka frees the text
+}
+
+static void set_callbacks(rd_kafka_conf_t *conf, const struct kafka_callbacks *callbacks)
+{
+    rd_kafka_conf_set_log_cb(conf, on_log);
+    rd_kafka_conf_set_error_cb(conf, on_error);
+    rd_kafka_conf_set_throttle_cb(conf, on_throttle);
+    if (!callbacks)
+        return;
+    rd_kafka_conf_set_opaque(conf, (void *)(uintptr_t)callbacks); // handed back, not changed
+    if (callbacks->delivered)
+        rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    if (callbacks->rebalanced)
+        rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
+    if (callbacks->statistics)
+        rd_kafka_conf_set_stats_cb(conf, on_statistics);
 }
 
 struct conf_building {
@@ -137,11 +181,6 @@ static bool is_reserved(const char *property)
     return false;
 }
 
-static void set_user_property(void *context, const char *property, const char *value)
-{
-    set_property(context, property, value);
-}
-
 enum status kafka_property_check(const char *property, const char *value, struct error *err)
 {
     if (is_reserved(property))
@@ -153,11 +192,11 @@ enum status kafka_property_check(const char *property, const char *value, struct
     return building.status;
 }
 
-enum status kafka_client_open(rd_kafka_t **client, const struct config *config,
+enum status kafka_client_open(rd_kafka_t **client, const struct kafka_cluster *cluster,
                               const struct kafka_client_options *options, struct error *err)
 {
     struct conf_building building = {rd_kafka_conf_new(), STATUS_OK, err};
-    set_property(&building, "bootstrap.servers", config_text(config, "brokers"));
+    set_property(&building, "bootstrap.servers", cluster->brokers);
     set_property(&building, "client.software.name", "skinsight");
     set_property(&building, "client.software.version", "1");
     set_property(&building, "socket.nagle.disable", "true");
@@ -175,17 +214,13 @@ enum status kafka_client_open(rd_kafka_t **client, const struct config *config,
     set_property(&building, "receive.message.max.bytes", "115343360");
     for (size_t i = 0; i < options->setting_count; i++)
         set_property(&building, options->settings[i].property, options->settings[i].value);
-    config_each_kafka(config, set_user_property, &building);
+    for (size_t i = 0; i < cluster->property_count; i++)
+        set_property(&building, cluster->properties[i].property, cluster->properties[i].value);
     if (building.status != STATUS_OK) {
         rd_kafka_conf_destroy(building.conf);
         return building.status;
     }
-    rd_kafka_conf_set_opaque(building.conf, options->signs);
-    rd_kafka_conf_set_log_cb(building.conf, on_log);
-    rd_kafka_conf_set_error_cb(building.conf, on_error);
-    rd_kafka_conf_set_throttle_cb(building.conf, on_throttle);
-    if (options->configure)
-        options->configure(building.conf, options->context);
+    set_callbacks(building.conf, options->callbacks);
     char text[256];
     *client = rd_kafka_new(options->type, building.conf, text, sizeof text);
     if (*client)

@@ -1,5 +1,5 @@
-// kafka.h: what every Kafka client of SkinSight shares: configuration from options, logging, topics.
-// The consuming and publishing themselves are the programs' own (worker/consume.c, worker/publisher.c,
+// kafka.h: what every Kafka client of SkinSight shares: its settings, what it tells its owner, logging,
+// topics. The consuming and publishing themselves are others' (worker/consume.c, worker/publisher.c,
 // producer/).
 #ifndef SKINSIGHT_COMMON_KAFKA_H
 #define SKINSIGHT_COMMON_KAFKA_H
@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/config.h"
+#include "common/bytes.h"
 #include "common/status.h"
 
 // Signs of trouble on the wire, counted by the client's own threads. The publisher renews its
@@ -26,6 +26,8 @@ bool kafka_throttled_lately(char *sentence, size_t size);
 bool kafka_error_lately(char *sentence, size_t size);
 // A consumer's error that came as a message: the error callback has not seen it.
 void kafka_note_error(rd_kafka_resp_err_t error);
+// How long a quota made the newest request of this process's producers, or consumers, wait. Any thread.
+int kafka_newest_throttle_ms(rd_kafka_type_t type);
 
 // Of every producer. A broker takes any first sequence number from a producer it knows nothing of: where the
 // first record of two on the way is refused, by a leader that is not ready yet, and the second is taken, the
@@ -44,19 +46,33 @@ struct kafka_setting {
 // exactly one answer for each job rests on.
 enum status kafka_property_check(const char *property, const char *value, struct error *err) MUST_CHECK;
 
-// A client of the option brokers with the given settings, then the user's kafka.<property> ones on top. signs
-// may be NULL and must outlive the client. The client logs through log.h. REJECTED: properties that
-// librdkafka refuses together. opaque is what the callbacks get. configure (may be NULL) can set callbacks
-// before the client is made.
+// Where the brokers are, and what the operator sets on every client.
+struct kafka_cluster {
+    const char *brokers;
+    const struct kafka_setting *properties; // stronger than a client's own settings
+    size_t property_count;
+};
+
+// What a client tells its owner. NULL: not told. All but signs run inside a poll or a flush of the client, on
+// the thread that calls it.
+struct kafka_callbacks {
+    struct kafka_signs *signs; // counted by the client's own threads
+    void (*delivered)(void *context, const rd_kafka_message_t *message);
+    void (*rebalanced)(void *context, rd_kafka_t *consumer, rd_kafka_resp_err_t event,
+                       rd_kafka_topic_partition_list_t *partitions);
+    void (*statistics)(void *context, struct bytes json);
+    void *context;
+};
+
 struct kafka_client_options {
     rd_kafka_type_t type;
     const struct kafka_setting *settings;
     size_t setting_count;
-    struct kafka_signs *signs;
-    void (*configure)(rd_kafka_conf_t *conf, void *context);
-    void *context; // of configure
+    const struct kafka_callbacks *callbacks; // may be NULL; outlives the client
 };
-enum status kafka_client_open(rd_kafka_t **client, const struct config *config,
+
+// The client logs through log.h. REJECTED: properties that librdkafka refuses together.
+enum status kafka_client_open(rd_kafka_t **client, const struct kafka_cluster *cluster,
                               const struct kafka_client_options *options, struct error *err) MUST_CHECK;
 
 // RETRY when no broker answers within timeout_ms: one sentence that names the brokers.

@@ -38,7 +38,7 @@ enum status answers_open(struct answers **answers, const struct config *config, 
         .setting_count = sizeof settings / sizeof settings[0],
     };
     struct answers *made = memory_alloc(sizeof *made);
-    enum status status = kafka_client_open(&made->client, config, &options, err);
+    enum status status = kafka_client_open(&made->client, config_kafka(config), &options, err);
     if (status != STATUS_OK)
         goto done;
     const char *name = config_text(config, "predictions_topic");

@@ -42,7 +42,7 @@ enum status letter_reader_open(struct letter_reader **reader, const struct confi
     const char *name = config_text(config, "dead_letters_topic");
     struct letter_reader *made = memory_alloc(sizeof *made);
     made->config = config;
-    enum status status = kafka_client_open(&made->client, config, &options, err);
+    enum status status = kafka_client_open(&made->client, config_kafka(config), &options, err);
     if (status == STATUS_OK) {
         made->topic = rd_kafka_topic_new(made->client, name, NULL);
         if (!made->topic)

@@ -15,18 +15,11 @@ const char *sender_library_log_level(const struct config *config)
     return config_choice(config, "log_level") <= LOG_LEVEL_INFO ? "6" : "2";
 }
 
-static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, void *opaque)
+static void on_delivery(void *context, const rd_kafka_message_t *message)
 {
-    (void)client;
-    struct sender *sender = opaque;
+    struct sender *sender = context;
     struct delivery delivery = {message->err, message->partition, message->offset};
     sender->delivered(sender->context, message->_private, &delivery);
-}
-
-static void configure(rd_kafka_conf_t *conf, void *context)
-{
-    (void)context;
-    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
 }
 
 enum status sender_open(struct sender *sender, const struct config *config, const char *topic,
@@ -47,10 +40,10 @@ enum status sender_open(struct sender *sender, const struct config *config, cons
         .type = RD_KAFKA_PRODUCER,
         .settings = settings,
         .setting_count = sizeof settings / sizeof settings[0],
-        .signs = &sender->signs,
-        .configure = configure,
+        .callbacks = &sender->callbacks,
     };
-    enum status status = kafka_client_open(&sender->client, config, &options, err);
+    sender->callbacks = (struct kafka_callbacks){.delivered = on_delivery, .context = sender};
+    enum status status = kafka_client_open(&sender->client, config_kafka(config), &options, err);
     if (status != STATUS_OK)
         return status;
     sender->topic = rd_kafka_topic_new(sender->client, topic, NULL);

@@ -17,7 +17,7 @@ struct delivery {
 };
 
 struct sender {
-    struct kafka_signs signs; // first member: librdkafka's callbacks get the sender by it
+    struct kafka_callbacks callbacks;
     rd_kafka_t *client;
     rd_kafka_topic_t *topic;
     void (*delivered)(void *context, void *item, const struct delivery *delivery);

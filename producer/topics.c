@@ -167,7 +167,7 @@ int topics_run(struct config *config)
     rd_kafka_t *client = NULL;
     shutdown_install();
     topics_from_rows(config, topics);
-    enum status status = kafka_client_open(&client, config, &options, &err);
+    enum status status = kafka_client_open(&client, config_kafka(config), &options, &err);
     if (status == STATUS_OK)
         status = look_and_create(client, config, topics, was_missing, &err);
     if (status == STATUS_OK)

@@ -90,18 +90,19 @@ static void forget(struct consume *consume)
 
 // Every assignment begins anew. A held job is of the one before: placed into the next, its offset could make
 // records in front of it look taken.
-static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t event,
-                         rd_kafka_topic_partition_list_t *partitions, void *opaque)
+static void on_rebalance(void *context, rd_kafka_t *consumer, rd_kafka_resp_err_t event,
+                         rd_kafka_topic_partition_list_t *partitions)
 {
-    struct consume *consume = ((struct worker *)opaque)->consume;
+    struct worker *worker = context;
+    struct consume *consume = worker->consume;
     forget(consume);
     if (event == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
-        member_is_assigned(consume->worker);
-        rebalance_assign(consume->worker, consumer, partitions);
+        member_is_assigned(worker);
+        rebalance_assign(worker, consumer, partitions);
         begin_assignment(consume);
     } else {
-        member_is_revoked(consume->worker);
-        rebalance_revoke(consume->worker, consumer);
+        member_is_revoked(worker);
+        rebalance_revoke(worker, consumer);
     }
 }
 
@@ -110,7 +111,11 @@ enum status consume_open(struct consume **consume, struct worker *worker, struct
     struct consume *made = memory_alloc(sizeof *made);
     made->worker = worker;
     made->careful_turn = worker->owner; // another one in each life
-    enum status status = member_open(worker, on_rebalance, err);
+    worker->callbacks = (struct kafka_callbacks){.signs = &worker->signs,
+                                                 .rebalanced = on_rebalance,
+                                                 .statistics = reading_take_statistics,
+                                                 .context = worker};
+    enum status status = member_open(worker, err);
     if (status != STATUS_OK) {
         free(made);
         return status;
@@ -273,7 +278,7 @@ static void join_again(struct consume *consume, const char *reason)
     LOG_WARN("joins_again", "reason=\"%s\"", reason);
     forget(consume);
     consume->astray = false;
-    if (member_renew(consume->worker, on_rebalance, &err) != STATUS_OK)
+    if (member_renew(consume->worker, &err) != STATUS_OK)
         worker_fail(consume->worker, &err);
 }
 

@@ -159,7 +159,7 @@ static bool check_kafka(const struct config *config)
     rd_kafka_t *client = NULL;
     struct error err;
     struct kafka_client_options client_options = {.type = RD_KAFKA_PRODUCER};
-    enum status status = kafka_client_open(&client, config, &client_options, &err);
+    enum status status = kafka_client_open(&client, config_kafka(config), &client_options, &err);
     if (status == STATUS_OK)
         status = kafka_ping(client, config_text(config, "brokers"), DOCTOR_TIMEOUT_MS, &err);
     bool good =

@@ -7,16 +7,8 @@
 #include "common/clock.h"
 #include "common/metrics.h"
 #include "worker/publisher.h"
-#include "worker/reading.h"
 
-static void set_callbacks(rd_kafka_conf_t *conf, void *context)
-{
-    rd_kafka_conf_set_rebalance_cb(conf, *(member_rebalance **)context);
-    rd_kafka_conf_set_stats_cb(conf, reading_take_statistics);
-}
-
-static enum status make_consumer(struct worker *worker, member_rebalance *on_rebalance, rd_kafka_t **made,
-                                 struct error *err)
+static enum status make_consumer(struct worker *worker, rd_kafka_t **made, struct error *err)
 {
     char session[24], heartbeat[24];
     int64_t session_ms = config_integer(worker->config, "session_timeout_ms");
@@ -45,18 +37,16 @@ static enum status make_consumer(struct worker *worker, member_rebalance *on_reb
     struct kafka_client_options options = {.type = RD_KAFKA_CONSUMER,
                                            .settings = settings,
                                            .setting_count = count,
-                                           .signs = &worker->signs,
-                                           .configure = set_callbacks,
-                                           .context = &on_rebalance};
-    enum status status = kafka_client_open(made, worker->config, &options, err);
+                                           .callbacks = &worker->callbacks};
+    enum status status = kafka_client_open(made, config_kafka(worker->config), &options, err);
     if (status == STATUS_OK)
         rd_kafka_poll_set_consumer(*made);
     return status;
 }
 
-enum status member_open(struct worker *worker, member_rebalance *on_rebalance, struct error *err)
+enum status member_open(struct worker *worker, struct error *err)
 {
-    return make_consumer(worker, on_rebalance, &worker->consumer, err);
+    return make_consumer(worker, &worker->consumer, err);
 }
 
 // After a fatal error librdkafka closes without the callback that revokes. What this member held may be
@@ -94,10 +84,10 @@ enum status member_subscribe(struct worker *worker, struct error *err)
     return error_set(err, STATUS_FATAL, "subscribe: %s", rd_kafka_err2str(result));
 }
 
-enum status member_renew(struct worker *worker, member_rebalance *on_rebalance, struct error *err)
+enum status member_renew(struct worker *worker, struct error *err)
 {
     rd_kafka_t *made = NULL;
-    enum status status = make_consumer(worker, on_rebalance, &made, err);
+    enum status status = make_consumer(worker, &made, err);
     if (status != STATUS_OK)
         return status;
     replace(worker, made);

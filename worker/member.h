@@ -5,18 +5,15 @@
 
 #include "worker/worker.h"
 
-typedef void member_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t event,
-                              rd_kafka_topic_partition_list_t *partitions, void *opaque);
-
-// Makes worker->consumer, whose callbacks get the worker as their opaque. REJECTED: a property is wrong.
-enum status member_open(struct worker *worker, member_rebalance *on_rebalance, struct error *err) MUST_CHECK;
+// Makes worker->consumer, with worker->callbacks. REJECTED: a property is wrong.
+enum status member_open(struct worker *worker, struct error *err) MUST_CHECK;
 void member_close(struct worker *worker); // revokes, which publishes, and leaves the group
 
 enum status member_subscribe(struct worker *worker, struct error *err) MUST_CHECK;
 
 // Closes this member, whose partitions are dropped, and joins with a new one. On an error the old one may
 // still be there.
-enum status member_renew(struct worker *worker, member_rebalance *on_rebalance, struct error *err) MUST_CHECK;
+enum status member_renew(struct worker *worker, struct error *err) MUST_CHECK;
 
 // Whether a fatal error of the consumer is the fence that librdkafka 2.0 puts before its own return: a static
 // member whose session ran out while no broker answered. Otherwise the fence was put up by another process

@@ -32,7 +32,7 @@ enum status probe_open(struct probe **probe, const struct config *config, struct
     struct kafka_client_options options = {
         .type = RD_KAFKA_CONSUMER, .settings = settings, .setting_count = sizeof settings / sizeof *settings};
     rd_kafka_t *consumer;
-    enum status status = kafka_client_open(&consumer, config, &options, err);
+    enum status status = kafka_client_open(&consumer, config_kafka(config), &options, err);
     if (status != STATUS_OK)
         return status;
     rd_kafka_poll_set_consumer(consumer);

@@ -29,9 +29,10 @@ enum {
 };
 
 struct publisher {
-    struct kafka_signs signs; // first: it is the client's opaque
     struct worker *worker;
-    rd_kafka_t *producer; // NULL: to be made
+    struct kafka_signs signs;         // of the producer,
+    struct kafka_callbacks callbacks; // and what it tells
+    rd_kafka_t *producer;             // NULL: to be made
     char transactional_id[CONFIG_TEXT_MAX + JOB_WORKER_SIZE + 2];
     struct job *jobs[GROUP_LIMIT];
     int count;
@@ -107,10 +108,9 @@ static void compare_clocks(struct worker *worker, const rd_kafka_message_t *mess
                           type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME ? stamp_ms : -1);
 }
 
-static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, void *opaque)
+static void on_delivery(void *context, const rd_kafka_message_t *message)
 {
-    (void)client;
-    struct publisher *publisher = opaque;
+    struct publisher *publisher = context;
     struct job *job = message->_private;
     if (message->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
         job->oversized = true;
@@ -121,12 +121,6 @@ static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, v
         publisher->refusal = message->err;
         LOG_INFO("delivery_failed", "reason=\"%s\"", rd_kafka_err2str(message->err));
     }
-}
-
-static void set_delivery_callback(rd_kafka_conf_t *conf, void *context)
-{
-    (void)context;
-    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
 }
 
 // The calls of the transaction protocol, tried again while librdkafka says that the same call may succeed.
@@ -227,9 +221,11 @@ static enum status make_producer(struct publisher *publisher, struct error *err)
     struct kafka_client_options options = {.type = RD_KAFKA_PRODUCER,
                                            .settings = settings,
                                            .setting_count = sizeof settings / sizeof *settings,
-                                           .signs = &publisher->signs,
-                                           .configure = set_delivery_callback};
-    enum status status = kafka_client_open(&publisher->producer, publisher->worker->config, &options, err);
+                                           .callbacks = &publisher->callbacks};
+    publisher->callbacks =
+        (struct kafka_callbacks){.signs = &publisher->signs, .delivered = on_delivery, .context = publisher};
+    enum status status =
+        kafka_client_open(&publisher->producer, config_kafka(publisher->worker->config), &options, err);
     if (status == STATUS_OK)
         status = warm_topic(publisher, "predictions_topic", err);
     if (status == STATUS_OK)

@@ -34,7 +34,7 @@ enum status reader_open(struct reader **reader, const struct config *config, con
     const struct kafka_client_options options = {
         .type = RD_KAFKA_CONSUMER, .settings = settings, .setting_count = sizeof settings / sizeof *settings};
     struct reader *made = memory_alloc(sizeof *made);
-    enum status status = kafka_client_open(&made->consumer, config, &options, err);
+    enum status status = kafka_client_open(&made->consumer, config_kafka(config), &options, err);
     if (status != STATUS_OK) {
         free(made);
         return status;

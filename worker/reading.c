@@ -172,19 +172,17 @@ static void take(struct worker *worker, const cJSON *statistics)
     pthread_mutex_unlock(&reading->lock);
 }
 
-int reading_take_statistics(rd_kafka_t *consumer, char *json, size_t size, void *opaque)
+void reading_take_statistics(void *worker, struct bytes json)
 {
     const struct json_limits limits = {STATISTICS_LIMIT, STATISTICS_LIMIT, 16};
     cJSON *statistics;
     struct error err;
-    (void)consumer;
-    if (json_parse((struct bytes){(const uint8_t *)json, size}, &limits, &statistics, &err) == STATUS_OK) {
-        take(opaque, statistics);
+    if (json_parse(json, &limits, &statistics, &err) == STATUS_OK) {
+        take(worker, statistics);
         cJSON_Delete(statistics);
     } else {
         LOG_WARN("statistics_unreadable", "reason=\"%s\"", err.message);
     }
-    return 0; // librdkafka frees the text
 }
 
 void reading_note_error(struct worker *worker, const rd_kafka_message_t *message)

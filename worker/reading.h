@@ -49,8 +49,8 @@ struct reading {
 void reading_init(struct reading *reading);
 void reading_release(struct reading *reading);
 
-// A consumer's statistics (rd_kafka_conf_set_stats_cb); opaque is the worker.
-int reading_take_statistics(rd_kafka_t *consumer, char *json, size_t size, void *opaque);
+// The consumer's statistics (struct kafka_callbacks); worker is a struct worker.
+void reading_take_statistics(void *worker, struct bytes json);
 // An error that the consumer gave about a topic or one of its partitions.
 void reading_note_error(struct worker *worker, const rd_kafka_message_t *message);
 // Asks, every few seconds, whether topics that were missing are there again. May take a second while no

@@ -52,8 +52,9 @@ enum worker_phase {
 };
 
 struct worker {
-    struct kafka_signs signs; // first: it is the consumer's opaque
     const struct config *config;
+    struct kafka_signs signs;         // of the consumer,
+    struct kafka_callbacks callbacks; // and what it tells
     struct engine engine;
     struct policy policy;
     struct object_store *objects;

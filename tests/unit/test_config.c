@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "common/config.h"
+#include "common/kafka.h"
 #include "tests/support/capture.h"
 
 // What the last command saw.
@@ -29,11 +30,14 @@ static struct seen {
     char kafka[256];
 } seen;
 
-static void see_kafka(void *context, const char *property, const char *value)
+static void see_kafka(const struct kafka_cluster *cluster)
 {
-    size_t used = strlen(seen.kafka);
-    (void)context;
-    snprintf(seen.kafka + used, sizeof seen.kafka - used, "%s=%s;", property, value);
+    assert_string_equal(cluster->brokers, seen.brokers);
+    for (size_t i = 0; i < cluster->property_count; i++) {
+        size_t used = strlen(seen.kafka);
+        snprintf(seen.kafka + used, sizeof seen.kafka - used, "%s=%s;", cluster->properties[i].property,
+                 cluster->properties[i].value);
+    }
 }
 
 static void see_shared(const struct config *config)
@@ -46,7 +50,7 @@ static void see_shared(const struct config *config)
     if (seen.arguments)
         snprintf(seen.last_argument, sizeof seen.last_argument, "%s",
                  config_argument(config, seen.arguments - 1));
-    config_each_kafka(config, see_kafka, NULL);
+    see_kafka(config_kafka(config));
 }
 
 static int run_plain(struct config *config)

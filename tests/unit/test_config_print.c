@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "common/config.h"
+#include "common/kafka.h"
 #include "common/memory.h"
 #include "tests/support/capture.h"
 #include "tests/support/skip.h"
@@ -175,13 +176,6 @@ static void test_lost_output_is_a_failure(void **state)
     assert_string_equal(err.text, "skinsight-worker: standard output can't be written\n");
 }
 
-static void expect_client_id(void *context, const char *property, const char *value)
-{
-    (void)context;
-    assert_string_equal(property, "client.id");
-    assert_string_equal(value, "1");
-}
-
 static void test_config_for_tests(void **state)
 {
     (void)state;
@@ -191,7 +185,10 @@ static void test_config_for_tests(void **state)
     assert_int_equal(config_integer(config, "threads"), 0); // the environment isn't read
     assert_int_equal(config_choice(config, "log_level"), 1);
     assert_int_equal(config_choice(config, "backend"), 0);
-    config_each_kafka(config, expect_client_id, NULL);
+    const struct kafka_cluster *cluster = config_kafka(config);
+    assert_int_equal(cluster->property_count, 1);
+    assert_string_equal(cluster->properties[0].property, "client.id");
+    assert_string_equal(cluster->properties[0].value, "1");
     config_free(config);
     config_free(NULL);
 }

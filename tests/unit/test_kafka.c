@@ -193,13 +193,12 @@ static void test_properties(void **state)
     check_refused("no.such.property", "1", "no.such.property");
     check_refused("socket.timeout.ms", "soon", "kafka.socket.timeout.ms");
     struct error err = {""};
-    const char *setting = "kafka.socket.timeout.ms=5000";
-    struct config *config = config_new_for_test(PROGRAM_WORKER, &setting, 1);
+    const struct kafka_setting property = {"socket.timeout.ms", "5000"};
+    const struct kafka_cluster cluster = {"127.0.0.1:1", &property, 1};
     const struct kafka_client_options options = {.type = RD_KAFKA_PRODUCER};
     rd_kafka_t *client = NULL;
-    assert_int_equal(kafka_client_open(&client, config, &options, &err), STATUS_OK);
+    assert_int_equal(kafka_client_open(&client, &cluster, &options, &err), STATUS_OK);
     rd_kafka_destroy(client);
-    config_free(config);
 }
 
 int main(void)

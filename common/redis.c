@@ -76,9 +76,15 @@ static struct command command_of(const char *name, const char *key)
     return command;
 }
 
+#if HIREDIS_MAJOR >= 1
+typedef size_t element_count;
+#else
+typedef int element_count;
+#endif
+
 // No command here is answered by an array; hiredis would make one as large as its first line claims, up to
 // 2^31 elements, and spend seconds on it.
-static void *refuse_array(const redisReadTask *task, int elements)
+static void *refuse_array(const redisReadTask *task, element_count elements)
 {
     (void)task, (void)elements;
     return NULL;

@@ -1,34 +1,37 @@
-// object_s3.c: objects in an S3 bucket, through libcurl and its signer (AWS signature 4).
+// object_s3.c: objects in an S3 bucket, signed by s3_sign.h and sent by libcurl.
 //
-// Debian's libcurl 7.88.1 signs rightly within these rules, kept here: x-amz-content-sha256 is always sent,
-// with the body's real digest, which the server checks; a PUT is POSTFIELDS under another name, because an
-// upload would sign an Expect header; no header's name begins another's; keys hold nothing that needs
-// encoding, and there is no query. Redirects are not followed: the signature would go with them.
-// Any thread: a request takes an idle easy handle, with its open connection, or makes one.
+// What is signed is what is sent: each signed header, Host included, is given to libcurl as text, and the
+// path of a valid key is the same encoded and decoded. x-amz-content-sha256 is the body's real digest, which
+// the server checks. Redirects are not followed: the signature would go with them. Any thread: a request
+// takes an idle easy handle, with its open connection, or makes one.
 #include <curl/curl.h>
 #include <openssl/crypto.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/digest.h"
+#include "common/clock.h"
 #include "common/memory.h"
 #include "common/object_internal.h"
+#include "common/s3_sign.h"
 
 enum {
     IDLE_MOST = 16,          // connections kept open
     REFUSAL_MOST = 4 << 10,  // of an error's XML is kept
     EXPECT_TIMEOUT_MS = 250, // for "100 Continue", asked for before a body over 1 MiB
     S3_CODE_SIZE = 65,
+    HEADERS_MOST = 5,
 };
 
 struct object_s3 {
     struct object_store store;
-    char *bucket_url; // endpoint/bucket, or endpoint/bucket/prefix
-    char *signer;
+    char *endpoint;    // scheme://host[:port]
+    const char *host;  // in endpoint
+    char *bucket_path; // /bucket, or /bucket/prefix
     char *access_key;
     char *secret_key;
-    char *session_header; // NULL: no session token
+    char *session_token; // NULL: none
+    char *region;
     int64_t timeout_ms;
     pthread_mutex_t lock; // of idle
     CURL *idle[IDLE_MOST];
@@ -171,28 +174,53 @@ static enum status judge_failure(CURLcode result, const char *text, struct error
     }
 }
 
-static struct curl_slist *make_headers(const struct object_s3 *s3, const struct s3_request *request)
+static struct curl_slist *add_header(struct curl_slist *list, const char *name, const char *value)
 {
-    char digest[DIGEST_TEXT_SIZE];
+    char *line = memory_format("%s: %s", name, value);
+    list = curl_slist_append(list, line); // copies it
+    free(line);
+    return list;
+}
+
+// A new list: the signed headers and their signature.
+static struct curl_slist *make_headers(const struct object_s3 *s3, const struct s3_request *request,
+                                       const char *path)
+{
+    char time[S3_TIME_SIZE], body_digest[DIGEST_TEXT_SIZE];
     struct digest body =
         request->data ? digest_of(request->data->data, request->data->size) : digest_of("", 0);
-    digest_text(&body, digest);
-    char *content_digest = memory_format("x-amz-content-sha256: %s", digest);
-    struct curl_slist *headers = curl_slist_append(NULL, content_digest);
-    free(content_digest);
-    if (request->data) {
-        char *type = memory_format("Content-Type: %s", request->content_type);
-        headers = curl_slist_append(headers, type);
-        free(type);
-    }
-    return s3->session_header ? curl_slist_append(headers, s3->session_header) : headers;
+    digest_text(&body, body_digest);
+    s3_time(clock_wall_ms(), time);
+    struct s3_header headers[HEADERS_MOST]; // sorted by name, as the signature wants them
+    size_t count = 0;
+    if (request->data)
+        headers[count++] = (struct s3_header){"content-type", request->content_type};
+    headers[count++] = (struct s3_header){"host", s3->host};
+    headers[count++] = (struct s3_header){"x-amz-content-sha256", body_digest};
+    headers[count++] = (struct s3_header){"x-amz-date", time};
+    if (s3->session_token)
+        headers[count++] = (struct s3_header){"x-amz-security-token", s3->session_token};
+
+    const struct s3_signer signer = {s3->access_key, s3->secret_key, s3->region};
+    const struct s3_signed_parts parts = {.time = time,
+                                          .method = request->data ? "PUT" : "GET",
+                                          .path = path,
+                                          .query = "",
+                                          .headers = headers,
+                                          .header_count = count,
+                                          .body_digest = body_digest};
+    char *authorization = s3_authorization(&signer, &parts);
+    struct curl_slist *list = add_header(NULL, "authorization", authorization);
+    free(authorization);
+    for (size_t i = 0; i < count; i++)
+        list = add_header(list, headers[i].name, headers[i].value);
+    return list;
 }
 
 static void set_options(const struct object_s3 *s3, const struct s3_request *request, CURL *curl)
 {
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
     curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
@@ -200,9 +228,6 @@ static void set_options(const struct object_s3 *s3, const struct s3_request *req
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)s3->timeout_ms);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)s3->timeout_ms);
     curl_easy_setopt(curl, CURLOPT_EXPECT_100_TIMEOUT_MS, (long)EXPECT_TIMEOUT_MS);
-    curl_easy_setopt(curl, CURLOPT_AWS_SIGV4, s3->signer);
-    curl_easy_setopt(curl, CURLOPT_USERNAME, s3->access_key);
-    curl_easy_setopt(curl, CURLOPT_PASSWORD, s3->secret_key);
     if (!request->data) {
         curl_easy_setopt(curl, CURLOPT_HTTPGET, 1L);
         return;
@@ -222,8 +247,9 @@ static enum status perform(struct object_s3 *s3, const struct s3_request *reques
     if (!exchange.curl)
         return judge_failure(CURLE_OUT_OF_MEMORY, text, err);
     buffer_init(&exchange.refusal, REFUSAL_MOST);
-    char *url = memory_format("%s/%s", s3->bucket_url, request->key);
-    struct curl_slist *headers = make_headers(s3, request);
+    char *path = memory_format("%s/%s", s3->bucket_path, request->key);
+    char *url = memory_format("%s%s", s3->endpoint, path);
+    struct curl_slist *headers = make_headers(s3, request, path);
     set_options(s3, request, exchange.curl);
     curl_easy_setopt(exchange.curl, CURLOPT_URL, url);
     curl_easy_setopt(exchange.curl, CURLOPT_HTTPHEADER, headers);
@@ -244,6 +270,7 @@ static enum status perform(struct object_s3 *s3, const struct s3_request *reques
     give_handle(s3, exchange.curl);
     curl_slist_free_all(headers);
     free(url);
+    free(path);
     buffer_release(&exchange.refusal);
     return status;
 }
@@ -268,11 +295,12 @@ static void s3_close(struct object_store *store)
         curl_easy_cleanup(s3->idle[--s3->idle_count]);
     OPENSSL_cleanse(s3->secret_key, strlen(s3->secret_key));
     pthread_mutex_destroy(&s3->lock);
-    free(s3->bucket_url);
-    free(s3->signer);
+    free(s3->endpoint);
+    free(s3->bucket_path);
     free(s3->access_key);
     free(s3->secret_key);
-    free(s3->session_header);
+    free(s3->session_token);
+    free(s3->region);
     free(s3);
 }
 
@@ -285,7 +313,8 @@ static bool consists_of(const char *text, size_t length, const char *others)
     return length > 0;
 }
 
-// A new string: the endpoint without slashes at its end; NULL when it is no scheme://host[:port].
+// A new string: the endpoint without slashes at its end and without the scheme's own port, which clients
+// leave out of Host; NULL when it is no scheme://host[:port].
 static char *trim_endpoint(const char *endpoint)
 {
     const char *host = strstr(endpoint, "://");
@@ -300,6 +329,10 @@ static char *trim_endpoint(const char *endpoint)
         length--;
     if (!consists_of(host, length, ".-:[]"))
         return NULL;
+    const char *standard_port = scheme == 4 ? ":80" : ":443";
+    size_t port_length = strlen(standard_port);
+    if (length > port_length && memcmp(host + length - port_length, standard_port, port_length) == 0)
+        length -= port_length;
     return memory_format("%.*s://%.*s", (int)scheme, endpoint, (int)length, host);
 }
 
@@ -334,7 +367,7 @@ static enum status read_credentials(struct object_s3 *s3, struct error *err)
     s3->access_key = memory_strdup(access_key);
     s3->secret_key = memory_strdup(secret_key);
     if (token && token[0])
-        s3->session_header = memory_format("x-amz-security-token: %s", token);
+        s3->session_token = memory_strdup(token);
     return STATUS_OK;
 }
 
@@ -392,14 +425,14 @@ enum status object_s3_open(struct object_store **store, const char *place,
         free(s3);
         return status;
     }
-    char *endpoint = endpoint_of(options);
     pthread_once(&once, init_curl);
     pthread_mutex_init(&s3->lock, NULL);
     s3->store.ops = &ops;
     s3->timeout_ms = options->timeout_ms;
-    s3->bucket_url = memory_format("%s/%s", endpoint, place);
-    s3->signer = memory_format("aws:amz:%s:s3", options->s3_region);
-    free(endpoint);
+    s3->endpoint = endpoint_of(options);
+    s3->host = strstr(s3->endpoint, "://") + 3;
+    s3->bucket_path = memory_format("/%s", place);
+    s3->region = memory_strdup(options->s3_region);
     *store = &s3->store;
     return STATUS_OK;
 }

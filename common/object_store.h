@@ -3,7 +3,7 @@
 // A key is a relative path of [A-Za-z0-9._/-] without empty or dot-only parts; everything else is refused, so
 // that a URI from a job record can never leave the root. An object's URI is root + "/" + key. Writing the
 // same key again with the same bytes is harmless; a reader sees a whole object or none (files: temporary name
-// and rename). s3 talks to s3_endpoint (path style) with AWS signature 4 through libcurl; the credentials
+// and rename). s3 talks to s3_endpoint (path style) with AWS signature 4; the credentials
 // come from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN. Any thread may call; each call
 // has a time limit.
 #ifndef SKINSIGHT_COMMON_OBJECT_STORE_H

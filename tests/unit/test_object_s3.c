@@ -190,10 +190,14 @@ static void test_what_is_sent(void **state)
     assert_non_null(strstr(server.request,
                            "x-amz-content-sha256: "
                            "3a6eb0790f39ac87c94f3856b2dd2c5d110e6811602261a9a923d3bb23adc8b7\r\n"));
-    assert_non_null(strstr(server.request, "Content-Type: image/jpeg\r\n"));
-    const char *signed_headers = strstr(server.request, "SignedHeaders=");
-    assert_non_null(signed_headers);
-    assert_non_null(strstr(signed_headers, "x-amz-security-token"));
+    assert_non_null(strstr(server.request, "content-type: image/jpeg\r\n"));
+    assert_null(strstr(server.request, "Content-Type:"));
+    char host[64];
+    snprintf(host, sizeof host, "\r\nHost: 127.0.0.1:%u\r\n", server.port);
+    assert_non_null(strstr(server.request, host));
+    assert_null(strstr(server.request, "\r\nhost:"));
+    assert_non_null(strstr(server.request, "SignedHeaders=content-type;host;x-amz-content-sha256;x-amz-date;"
+                                           "x-amz-security-token, "));
     assert_null(strstr(server.request, SECRET));
     assert_null(strstr(server.request, "Expect:"));
 }

@@ -5,15 +5,26 @@
 
 enum { FAILURES_TO_OPEN = 5, PAUSE_FIRST_MS = 1000, PAUSE_MOST_MS = 5000 };
 
-void circuit_init(struct circuit *circuit, enum metric_service service)
+void circuit_init(struct circuit *circuit)
 {
-    *circuit = (struct circuit){.service = service};
+    *circuit = (struct circuit){0};
     pthread_mutex_init(&circuit->lock, NULL);
 }
 
 void circuit_release(struct circuit *circuit)
 {
     pthread_mutex_destroy(&circuit->lock);
+}
+
+void circuit_set_watch(struct circuit *circuit, const struct circuit_watch *watch)
+{
+    circuit->watch = *watch;
+}
+
+static void tell(struct circuit *circuit, bool open)
+{
+    if (circuit->watch.changed)
+        circuit->watch.changed(circuit->watch.context, open);
 }
 
 enum circuit_pass circuit_enter(struct circuit *circuit)
@@ -33,10 +44,8 @@ static void count_failure(struct circuit *circuit)
 {
     if (++circuit->failures < FAILURES_TO_OPEN)
         return;
-    if (circuit->open_until_ms == 0) {
-        metrics_add(METRIC_CIRCUIT_OPENINGS, circuit->service, 1);
-        metrics_set(METRIC_CIRCUIT_OPEN, circuit->service, 1);
-    }
+    if (circuit->open_until_ms == 0)
+        tell(circuit, true);
     int64_t next = 2 * circuit->pause_ms;
     circuit->pause_ms = next == 0 ? PAUSE_FIRST_MS : next > PAUSE_MOST_MS ? PAUSE_MOST_MS : next;
     circuit->open_until_ms = clock_monotonic_ms() + circuit->pause_ms;
@@ -49,7 +58,7 @@ void circuit_leave(struct circuit *circuit, enum circuit_pass pass, bool good)
         circuit->probing = false;
     if (good) {
         if (circuit->open_until_ms != 0)
-            metrics_set(METRIC_CIRCUIT_OPEN, circuit->service, 0);
+            tell(circuit, false);
         circuit->failures = 0;
         circuit->pause_ms = circuit->open_until_ms = 0;
     } else if (pass == CIRCUIT_PROBE || circuit->open_until_ms == 0) {

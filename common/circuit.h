@@ -9,10 +9,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/metrics.h"
+// Who is told when a circuit opens and closes: under its lock, so briefly.
+struct circuit_watch {
+    void (*changed)(void *context, bool open);
+    void *context;
+};
 
 struct circuit {
-    enum metric_service service; // what the metrics call it
+    struct circuit_watch watch;
     pthread_mutex_t lock;
     int failures; // in a row
     int64_t pause_ms;
@@ -22,8 +26,9 @@ struct circuit {
 
 enum circuit_pass { CIRCUIT_REFUSED, CIRCUIT_PASS, CIRCUIT_PROBE };
 
-void circuit_init(struct circuit *circuit, enum metric_service service);
+void circuit_init(struct circuit *circuit);
 void circuit_release(struct circuit *circuit);
+void circuit_set_watch(struct circuit *circuit, const struct circuit_watch *watch); // before the first call
 
 // Before a call; REFUSED: don't make it. Every other pass is given back to circuit_leave with how it went.
 enum circuit_pass circuit_enter(struct circuit *circuit);

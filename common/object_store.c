@@ -46,9 +46,9 @@ static bool trim_root(const char *root, char trimmed[OBJECT_URI_SIZE])
     return true;
 }
 
-static void access_init(struct object_access *access, enum metric_service service)
+static void access_init(struct object_access *access)
 {
-    circuit_init(&access->circuit, service);
+    circuit_init(&access->circuit);
     pthread_mutex_init(&access->lock, NULL);
     access->last_failure = (struct error){""};
 }
@@ -97,8 +97,8 @@ enum status object_store_open(struct object_store **store, const struct object_s
         *store = object_files_new(place);
     if (status == STATUS_OK) {
         memcpy((*store)->root, root, sizeof root);
-        access_init(&(*store)->writes, METRIC_OBJECT_WRITES);
-        access_init(&(*store)->reads, METRIC_OBJECT_READS);
+        access_init(&(*store)->writes);
+        access_init(&(*store)->reads);
     }
     return status;
 }
@@ -110,6 +110,13 @@ void object_store_close(struct object_store *store)
     access_release(&store->writes);
     access_release(&store->reads);
     store->ops->close(store);
+}
+
+void object_store_set_watches(struct object_store *store, const struct circuit_watch *reads,
+                              const struct circuit_watch *writes)
+{
+    circuit_set_watch(&store->reads.circuit, reads);
+    circuit_set_watch(&store->writes.circuit, writes);
 }
 
 bool object_store_is_down(struct object_store *store)

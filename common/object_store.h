@@ -16,6 +16,7 @@
 #include "common/status.h"
 
 struct object_store;
+struct circuit_watch; // circuit.h
 
 struct object_store_options {
     const char *root;        // option objects
@@ -36,6 +37,9 @@ enum status object_region_check(const char *region, struct error *err) MUST_CHEC
 enum status object_store_open(struct object_store **store, const struct object_store_options *options,
                               struct error *err) MUST_CHECK;
 void object_store_close(struct object_store *store); // NULL is allowed
+// Before the first call.
+void object_store_set_watches(struct object_store *store, const struct circuit_watch *reads,
+                              const struct circuit_watch *writes);
 
 // One try each. RETRY: time-out, 5xx, connection trouble, full disk. REJECTED: no such object, access denied,
 // a bad key.

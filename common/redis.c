@@ -139,9 +139,14 @@ enum status redis_open(struct redis **opened, const char *url, int64_t timeout_m
     redis->timeout_ms = timeout_ms;
     redis->slot_count = connections;
     pthread_mutex_init(&redis->lock, NULL);
-    circuit_init(&redis->circuit, METRIC_REDIS);
+    circuit_init(&redis->circuit);
     *opened = redis;
     return STATUS_OK;
+}
+
+void redis_set_watch(struct redis *redis, const struct circuit_watch *watch)
+{
+    circuit_set_watch(&redis->circuit, watch);
 }
 
 void redis_close(struct redis *redis)

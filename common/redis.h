@@ -12,6 +12,7 @@
 #include "common/status.h"
 
 struct redis;
+struct circuit_watch; // circuit.h
 
 // REJECTED unless url is redis://[user:password@]host[:port][/database]; rediss:// says that TLS is not
 // supported.
@@ -22,7 +23,8 @@ bool redis_url_is_loopback(const char *url);
 // once; a further one gets RETRY.
 enum status redis_open(struct redis **redis, const char *url, int64_t timeout_ms, int connections,
                        struct error *err) MUST_CHECK;
-void redis_close(struct redis *redis); // NULL is allowed
+void redis_close(struct redis *redis);                                        // NULL is allowed
+void redis_set_watch(struct redis *redis, const struct circuit_watch *watch); // before the first call
 
 // Left alone after failures: calls would fail at once, but for one that tries now and then.
 bool redis_is_down(struct redis *redis);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/circuit.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/shutdown.h"
@@ -65,6 +66,24 @@ enum status worker_check_topics(const struct config *config, struct error *err)
     return STATUS_OK;
 }
 
+static void note_circuit(void *context, bool open)
+{
+    unsigned service = (unsigned)(uintptr_t)context;
+    if (open)
+        metrics_add(METRIC_CIRCUIT_OPENINGS, service, 1);
+    metrics_set(METRIC_CIRCUIT_OPEN, service, open);
+}
+
+static void watch_circuits(struct worker *worker)
+{
+    static const struct circuit_watch redis = {note_circuit, (void *)METRIC_REDIS},
+                                      reads = {note_circuit, (void *)METRIC_OBJECT_READS},
+                                      writes = {note_circuit, (void *)METRIC_OBJECT_WRITES};
+    object_store_set_watches(worker->objects, &reads, &writes);
+    if (worker->cache)
+        redis_set_watch(worker->cache, &redis);
+}
+
 static enum status open_stores(struct worker *worker, struct error *err)
 {
     const struct config *config = worker->config;
@@ -73,7 +92,11 @@ static enum status open_stores(struct worker *worker, struct error *err)
                                            .s3_region = config_text(config, "s3_region"),
                                            .timeout_ms = config_integer(config, "object_timeout_ms")};
     enum status status = object_store_open(&worker->objects, &objects, err);
-    return status == STATUS_OK ? cache_open(worker, err) : status;
+    if (status == STATUS_OK)
+        status = cache_open(worker, err);
+    if (status == STATUS_OK)
+        watch_circuits(worker);
+    return status;
 }
 
 // What waits in front of the device is kept short: an urgent job can't overtake what is already in a batch.

@@ -46,7 +46,9 @@ enum status backend_prepare(struct backend *backend, const struct network *netwo
 {
     assert(options->max_batch >= 1);
     *plan = NULL;
-    enum status status = backend->ops->prepare(backend, network, weights, options, plan, err);
+    struct network *folded = network_fold(network);
+    enum status status = backend->ops->prepare(backend, folded, weights, options, plan, err);
+    network_free(folded);
     assert((status == STATUS_OK) == (*plan != NULL));
     if (status == STATUS_OK && options->observer && !(*plan)->observed && has_layernorm(network)) {
         plan_free(*plan);

@@ -85,7 +85,7 @@ struct device_figures {
 
 struct backend_ops {
     // REJECTED: an operation, shape or precision this device lacks, by name. FATAL: no memory, device lost.
-    // The weights may be closed afterwards.
+    // The network is folded (network_fold). It may be freed and the weights closed afterwards.
     enum status (*prepare)(struct backend *backend, const struct network *network,
                            const struct weights *weights, const struct plan_options *options,
                            struct plan **plan, struct error *err);

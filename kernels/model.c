@@ -12,6 +12,7 @@
 #include "common/lesion.h"
 #include "common/memory.h"
 #include "kernels/model_private.h"
+#include "kernels/network_weights.h"
 
 enum { MAX_MANIFEST_SIZE = 1 << 20, MAX_VALUES = 10000, MAX_DEPTH = 16, MAX_SIDE = 4096 };
 

@@ -74,7 +74,7 @@ static enum status build(struct network **result, int index, int image_size, int
     snprintf(network->architecture, sizeof network->architecture, "%s", names[index]);
     network->image_size = image_size;
     network->classes = classes;
-    network->attention = -1;
+    network->explained_op = -1;
     memcpy(network->mean, imagenet_mean, sizeof network->mean);
     memcpy(network->std, imagenet_std, sizeof network->std);
     architecture->build(network);
@@ -104,86 +104,30 @@ void network_free(struct network *network)
 
 bool network_map_is_attention(const struct network *network)
 {
-    return network->attention >= 0 && network->operations[network->attention].kind == OP_ATTENTION;
+    return network->explained_op >= 0 && network->operations[network->explained_op].kind == OP_ATTENTION;
 }
 
 int network_map_heads(const struct network *network)
 {
     if (network_map_is_attention(network))
-        return network->operations[network->attention].heads;
-    return network->attention >= 0;
+        return network->operations[network->explained_op].heads;
+    return network->explained_op >= 0;
 }
 
-// What follows a batch normalisation's prefix.
-static const char *const batchnorm_suffixes[] = {".weight", ".bias", ".running_mean", ".running_var"};
-enum { BATCHNORM_WEIGHTS = sizeof batchnorm_suffixes / sizeof batchnorm_suffixes[0] };
-
-int operation_weight_names(const struct operation *operation,
-                           char weight_names[OPERATION_MAX_WEIGHTS][TENSOR_NAME_SIZE])
+int network_find_parameter(const struct network *network, const char *name)
 {
-    int count = 0;
-    if (operation->weight[0])
-        strcpy(weight_names[count++], operation->weight);
-    if (operation->bias[0])
-        strcpy(weight_names[count++], operation->bias);
-    for (int i = 0; operation->batchnorm[0] && i < BATCHNORM_WEIGHTS; i++) {
-        int length = snprintf(weight_names[count++], TENSOR_NAME_SIZE, "%s%s", operation->batchnorm,
-                              batchnorm_suffixes[i]);
-        assert(length > 0 && length < TENSOR_NAME_SIZE);
-        (void)length;
-    }
-    return count;
+    for (int i = 0; i < network->parameter_count; i++)
+        if (strcmp(network->parameters[i].name, name) == 0)
+            return i;
+    return -1;
 }
 
-static bool is_batchnorm_weight(const struct operation *operation, const char *name)
+size_t parameter_size(const struct parameter *parameter)
 {
-    size_t length = strlen(operation->batchnorm);
-    if (length == 0 || strncmp(name, operation->batchnorm, length) != 0)
-        return false;
-    for (int i = 0; i < BATCHNORM_WEIGHTS; i++)
-        if (strcmp(name + length, batchnorm_suffixes[i]) == 0)
-            return true;
-    return false;
-}
-
-// Shape of an operation's weight or, with is_vector, of its bias or a part of its batch normalisation.
-// Returns the rank.
-static int operation_weight_shape(const struct network *network, const struct operation *operation,
-                                  bool is_vector, int64_t shape[TENSOR_MAX_RANK])
-{
-    const struct tensor *output = &network->tensors[operation->output];
-    int input_columns = operation->input >= 0 ? network->tensors[operation->input].columns : 0;
-    if (operation->kind == OP_TOKENS) { // cls_token (1, 1, d) and pos_embed (1, tokens, d)
-        shape[0] = 1;
-        shape[1] = is_vector ? output->rows : 1;
-        shape[2] = output->columns;
-        return 3;
-    }
-    shape[0] = output->columns;
-    if (is_vector || operation->kind == OP_LAYERNORM)
-        return 1;
-    if (operation->kind == OP_LINEAR) {
-        shape[1] = input_columns;
-        return 2;
-    }
-    assert(operation->kind == OP_CONVOLUTION);
-    shape[1] = input_columns / operation->groups;
-    shape[2] = operation->kernel_height;
-    shape[3] = operation->kernel_width;
-    return 4;
-}
-
-int network_weight_shape(const struct network *network, const char *name, int64_t shape[TENSOR_MAX_RANK])
-{
-    for (int i = 0; i < network->operation_count; i++) {
-        const struct operation *operation = &network->operations[i];
-        if (operation->weight[0] && strcmp(operation->weight, name) == 0)
-            return operation_weight_shape(network, operation, false, shape);
-        if ((operation->bias[0] && strcmp(operation->bias, name) == 0) ||
-            is_batchnorm_weight(operation, name))
-            return operation_weight_shape(network, operation, true, shape);
-    }
-    return 0;
+    size_t size = 1;
+    for (int i = 0; i < parameter->rank; i++)
+        size *= (size_t)parameter->shape[i];
+    return size;
 }
 
 double network_flops(const struct network *network)
@@ -244,7 +188,7 @@ bool network_has_patches(const struct network *network)
     const struct operation *operation = &network->operations[1];
     return network->operation_count > 2 && operation[-1].kind == OP_NORMALISE &&
            operation->kind == OP_CONVOLUTION && operation[1].kind == OP_TOKENS && operation->groups == 1 &&
-           !operation->batchnorm[0] && operation->padding == 0 &&
+           operation->batchnorm < 0 && operation->padding == 0 &&
            operation->stride == operation->kernel_height && operation->stride == operation->kernel_width &&
            operation->height % operation->stride == 0 && operation->width % operation->stride == 0;
 }

@@ -10,15 +10,19 @@
 #define SKINSIGHT_KERNELS_NETWORK_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/status.h"
-#include "kernels/weights.h"
+
+enum { TENSOR_MAX_RANK = 5, TENSOR_NAME_SIZE = 128 };
 
 enum op_kind {
     OP_NORMALISE,   // view bytes -> (height*width, 3)
-    OP_CONVOLUTION, // (h*w, c) -> (h'*w', c'); weight (c', c/groups, kh, kw), optional bias and batch
-                    // normalisation; padding is zero
+    OP_CONVOLUTION, // (h*w, c) -> (h'*w', c'); weight (c', c/groups, kh, kw), optional bias; padding is zero
+    OP_BATCHNORM,   // each column: (x - mean) / sqrt(variance + epsilon) times weight plus bias; follows a
+                    // convolution that nothing else reads
+    OP_DROPOUT,     // training only: a share of the values is 0, the others grow so that the mean stays
     OP_TOKENS,    // (patches, d) -> (1 + patches, d): class token first, positions added; weights cls_token,
                   // pos_embed
     OP_LAYERNORM, // each row to mean 0, variance 1 (biased), times weight plus bias, epsilon
@@ -36,7 +40,24 @@ enum op_kind {
     OP_KIND_COUNT
 };
 
-enum { NETWORK_MAX_OPERATIONS = 1024, NETWORK_MAX_TENSORS = 1024 };
+enum { NETWORK_MAX_OPERATIONS = 1024, NETWORK_MAX_TENSORS = 1024, NETWORK_MAX_PARAMETERS = 1024 };
+
+// What a parameter is to training: the first three are learnt, weight decay is for matrices.
+enum parameter_kind {
+    PARAMETER_MATRIX, // weights of two and more dimensions
+    PARAMETER_VECTOR, // biases, and the weights of norms
+    PARAMETER_TOKEN,  // class token and positions
+    PARAMETER_MEAN,   // a batch normalisation's statistics, kept while training goes on
+    PARAMETER_VARIANCE,
+};
+
+// A tensor of the weights file.
+struct parameter {
+    char name[TENSOR_NAME_SIZE]; // timm's
+    int rank;
+    int64_t shape[TENSOR_MAX_RANK];
+    enum parameter_kind kind;
+};
 
 struct tensor {
     int rows; // of one image
@@ -48,11 +69,11 @@ struct operation {
     int input;  // tensor indices; -1: none
     int second; // OP_ADD, OP_SCALE
     int output;
-    char weight[TENSOR_NAME_SIZE]; // names in the weights file; empty: none
-    char bias[TENSOR_NAME_SIZE];
-    // OP_CONVOLUTION: "bn1" for the normalisation by bn1.running_mean and bn1.running_var, times bn1.weight
-    // plus bn1.bias, that follows it; backends fold it into weight and bias (parameters.h). Empty: none.
-    char batchnorm[TENSOR_NAME_SIZE];
+    int weight; // indices of parameters; -1: none. OP_TOKENS: class token and positions
+    int bias;
+    // The first of a batch normalisation's four parameters: weight, bias, mean and variance stand one after
+    // the other. OP_BATCHNORM: its own. OP_CONVOLUTION: of the one folded into it (network_fold). -1: none.
+    int batchnorm;
     int height, width; // OP_CONVOLUTION, OP_MAX_POOL, OP_NORMALISE: of the input
     int kernel_height, kernel_width, stride, padding, groups;
     int heads;     // OP_ATTENTION
@@ -68,13 +89,16 @@ struct network {
     int tensor_count;
     struct operation operations[NETWORK_MAX_OPERATIONS];
     int operation_count;
-    int logits; // tensor (1, classes), output of an OP_LINEAR
+    struct parameter parameters[NETWORK_MAX_PARAMETERS]; // each name once, in the order of their operations
+    int parameter_count;
+    int logits;    // tensor (1, classes), output of an OP_LINEAR
+    int embedding; // tensor (1, columns) that the head turns into logits
     // Index of the operation that explains the answer, -1: none. An OP_ATTENTION: its class token's row of
     // each head. Any other: its output is the last feature map (map_height * map_width, c), whose mean over
     // the rows the head turns into logits; the explanation is the class-activation map of the class with the
     // greatest logit (the first of equals): at each place the feature's product with that class's row of the
     // head's weight. Its mean over the places plus the head's bias is the logit.
-    int attention;
+    int explained_op;
     int map_height, map_width; // of the explanation: 14 x 14 for patch 16 at 224
 };
 
@@ -93,33 +117,17 @@ int network_map_heads(const struct network *network);
 // Whether the explanation is the class token's attention, not a class-activation map or nothing.
 bool network_map_is_attention(const struct network *network);
 
-// Makes weights of another image size fit: positions (pos_embed) are interpolated to the network's grid,
-// bicubic and antialiased, as timm does. REJECTED: they are not a class token and a square. Other tensors
-// stay; what weights_at and weights_find gave before may become invalid.
-enum status network_fit_weights(const struct network *network, struct weights *weights,
-                                struct error *err) MUST_CHECK;
+// Index of the parameter of that name; -1: the network has none.
+int network_find_parameter(const struct network *network, const char *name);
+// Values of a parameter.
+size_t parameter_size(const struct parameter *parameter);
 
-// Every tensor the network names exists with the right shape and a float type, and every value is finite;
-// REJECTED names the first tensor that does not fit and what was expected, and the architecture that would
-// fit, where one does.
-enum status network_check_weights(const struct network *network, const struct weights *weights,
-                                  struct error *err) MUST_CHECK;
-// The same of one name, but for type and values.
-enum status network_check_shape(const struct network *network, const struct weights *weights,
-                                const char *name, struct error *err) MUST_CHECK;
-// The architecture whose tensors all are there in the right shapes, but perhaps for the head and positions;
-// NULL: none. network_add_recognised adds to a sentence in *err what it is where it is another one.
-const char *network_recognise(const struct weights *weights);
-void network_add_recognised(const struct network *network, const struct weights *weights, struct error *err);
-// The names of an operation's values in the weights file, running_var last where it has one. Returns how
-// many.
-enum { OPERATION_MAX_WEIGHTS = 6 };
-int operation_weight_names(const struct operation *operation,
-                           char names[OPERATION_MAX_WEIGHTS][TENSOR_NAME_SIZE]);
-// Shape that the network expects of a weight name; rank 0 when it uses no such name.
-int network_weight_shape(const struct network *network, const char *name, int64_t shape[TENSOR_MAX_RANK]);
-// What backends ask when they make steps of operations. The only operation that reads the tensor; -1: none,
-// several, or whoever wants the logits.
+// The network as it answers: batch normalisations are part of their convolutions, dropout is gone. Tensors
+// and parameters keep their indices. Backends prepare plans of this one. Free with network_free.
+struct network *network_fold(const struct network *network);
+
+// What backends ask of a folded network when they make steps of operations. The only operation that reads the
+// tensor; -1: none, several, or whoever wants the logits.
 int network_only_reader(const struct network *network, int tensor);
 // How many rows of each tensor anybody needs: all, or only the first (the class token's in the last block).
 void network_needed_rows(const struct network *network, int rows[NETWORK_MAX_TENSORS]);

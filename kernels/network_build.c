@@ -12,16 +12,41 @@ static struct operation *append(struct network *network, enum op_kind kind, int 
     assert(input >= -1 && input < network->tensor_count);
     struct operation *operation = &network->operations[network->operation_count++];
     *operation = (struct operation){
-        .kind = kind, .input = input, .second = -1, .output = network->tensor_count++, .groups = 1};
+        .kind = kind,
+        .input = input,
+        .second = -1,
+        .output = network->tensor_count++,
+        .weight = -1,
+        .bias = -1,
+        .batchnorm = -1,
+        .groups = 1,
+    };
     network->tensors[operation->output] = output;
     return operation;
 }
 
-static void set_name(char name[TENSOR_NAME_SIZE], const char *prefix, const char *suffix)
+// A parameter of up to four dimensions; 0: no such dimension. A name used again is the same parameter.
+// Returns its index.
+static int add_parameter(struct network *network, const char *prefix, const char *suffix,
+                         enum parameter_kind kind, const int shape[4])
 {
-    int length = snprintf(name, TENSOR_NAME_SIZE, "%s%s", prefix, suffix);
+    assert(network->parameter_count < NETWORK_MAX_PARAMETERS);
+    struct parameter *parameter = &network->parameters[network->parameter_count];
+    *parameter = (struct parameter){.kind = kind};
+    int length = snprintf(parameter->name, sizeof parameter->name, "%s%s", prefix, suffix);
     assert(length > 0 && length < TENSOR_NAME_SIZE);
     (void)length;
+    while (parameter->rank < 4 && shape[parameter->rank] > 0) {
+        parameter->shape[parameter->rank] = shape[parameter->rank];
+        parameter->rank++;
+    }
+    int known = network_find_parameter(network, parameter->name);
+    return known >= 0 ? known : network->parameter_count++;
+}
+
+static int add_vector(struct network *network, const char *prefix, const char *suffix, int columns)
+{
+    return add_parameter(network, prefix, suffix, PARAMETER_VECTOR, (int[4]){columns});
 }
 
 int network_window_count(int side, const struct convolution_shape *shape)
@@ -53,20 +78,31 @@ static struct operation *append_window(struct network *network, enum op_kind kin
     return operation;
 }
 
+static int add_batchnorm(struct network *network, int input, float epsilon, const char *prefix)
+{
+    int columns = network->tensors[input].columns;
+    struct operation *operation = append(network, OP_BATCHNORM, input, network->tensors[input]);
+    operation->epsilon = epsilon;
+    operation->batchnorm = operation->weight = add_vector(network, prefix, ".weight", columns);
+    operation->bias = add_vector(network, prefix, ".bias", columns);
+    add_parameter(network, prefix, ".running_mean", PARAMETER_MEAN, (int[4]){columns});
+    add_parameter(network, prefix, ".running_var", PARAMETER_VARIANCE, (int[4]){columns});
+    return operation->output;
+}
+
 int network_add_convolution(struct network *network, int input, const struct convolution_shape *shape,
                             const char *prefix)
 {
-    assert(network->tensors[input].columns % shape->groups == 0 && shape->channels % shape->groups == 0);
+    int columns = network->tensors[input].columns;
+    assert(columns % shape->groups == 0 && shape->channels % shape->groups == 0);
     struct operation *operation = append_window(network, OP_CONVOLUTION, input, shape, shape->channels);
+    const int filters[4] = {shape->channels, columns / shape->groups, shape->kernel, shape->kernel};
     operation->groups = shape->groups;
-    set_name(operation->weight, prefix, ".weight");
+    operation->weight = add_parameter(network, prefix, ".weight", PARAMETER_MATRIX, filters);
     if (shape->bias)
-        set_name(operation->bias, prefix, ".bias");
-    if (shape->batchnorm) {
-        set_name(operation->batchnorm, shape->batchnorm, "");
-        operation->epsilon = shape->epsilon;
-    }
-    return operation->output;
+        operation->bias = add_vector(network, prefix, ".bias", shape->channels);
+    return shape->batchnorm ? add_batchnorm(network, operation->output, shape->epsilon, shape->batchnorm)
+                            : operation->output;
 }
 
 int network_add_tokens(struct network *network, int input, const char *cls_token, const char *pos_embed)
@@ -74,27 +110,44 @@ int network_add_tokens(struct network *network, int input, const char *cls_token
     struct tensor output = network->tensors[input];
     output.rows++;
     struct operation *operation = append(network, OP_TOKENS, input, output);
-    set_name(operation->weight, cls_token, "");
-    set_name(operation->bias, pos_embed, "");
+    operation->weight =
+        add_parameter(network, cls_token, "", PARAMETER_TOKEN, (int[4]){1, 1, output.columns});
+    operation->bias =
+        add_parameter(network, pos_embed, "", PARAMETER_TOKEN, (int[4]){1, output.rows, output.columns});
     return operation->output;
 }
 
 int network_add_layernorm(struct network *network, int input, float epsilon, const char *prefix)
 {
+    int columns = network->tensors[input].columns;
     struct operation *operation = append(network, OP_LAYERNORM, input, network->tensors[input]);
     operation->epsilon = epsilon;
-    set_name(operation->weight, prefix, ".weight");
-    set_name(operation->bias, prefix, ".bias");
+    operation->weight = add_vector(network, prefix, ".weight", columns);
+    operation->bias = add_vector(network, prefix, ".bias", columns);
     return operation->output;
 }
 
 int network_add_linear(struct network *network, int input, int columns, const char *prefix)
 {
-    struct tensor output = {network->tensors[input].rows, columns};
-    struct operation *operation = append(network, OP_LINEAR, input, output);
-    set_name(operation->weight, prefix, ".weight");
-    set_name(operation->bias, prefix, ".bias");
+    const struct tensor *shape = &network->tensors[input];
+    struct operation *operation = append(network, OP_LINEAR, input, (struct tensor){shape->rows, columns});
+    operation->weight =
+        add_parameter(network, prefix, ".weight", PARAMETER_MATRIX, (int[4]){columns, shape->columns});
+    operation->bias = add_vector(network, prefix, ".bias", columns);
     return operation->output;
+}
+
+int network_add_head(struct network *network, int input, const char *prefix)
+{
+    network->embedding = input;
+    network->logits =
+        network_add_linear(network, network_add_dropout(network, input), network->classes, prefix);
+    return network->logits;
+}
+
+int network_add_dropout(struct network *network, int input)
+{
+    return append(network, OP_DROPOUT, input, network->tensors[input])->output;
 }
 
 int network_add_attention(struct network *network, int input, int heads)

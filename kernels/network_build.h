@@ -1,7 +1,7 @@
-// network_build.h: what a builder (model/vit.c, ...) appends to a network. Each call adds one operation and
-// returns the index of its output tensor. prefix names the weights: "blocks.0.norm1" stands for
-// "blocks.0.norm1.weight" and "blocks.0.norm1.bias". A network beyond its limits is a bug of the builder
-// and asserts. The network's image_size and classes are set before the first call.
+// network_build.h: what a builder (model/vit.c, ...) appends to a network. Each call adds one operation,
+// or one and what belongs to it, and returns the index of the output tensor. prefix names the weights:
+// "blocks.0.norm1" stands for "blocks.0.norm1.weight" and "blocks.0.norm1.bias". A network beyond its limits
+// is a bug of the builder and asserts. The network's image_size and classes are set before the first call.
 #ifndef SKINSIGHT_KERNELS_NETWORK_BUILD_H
 #define SKINSIGHT_KERNELS_NETWORK_BUILD_H
 
@@ -12,7 +12,7 @@ struct convolution_shape {
     int channels;      // of the output
     int kernel, stride, padding, groups;
     bool bias;
-    const char *batchnorm; // prefix of the batch normalisation that follows; NULL: none
+    const char *batchnorm; // prefix of the batch normalisation that follows as an operation; NULL: none
     float epsilon;         // of the batch normalisation
 };
 
@@ -25,6 +25,9 @@ int network_add_convolution(struct network *network, int input, const struct con
 int network_add_tokens(struct network *network, int input, const char *cls_token, const char *pos_embed);
 int network_add_layernorm(struct network *network, int input, float epsilon, const char *prefix);
 int network_add_linear(struct network *network, int input, int columns, const char *prefix);
+// Dropout and the linear layer that gives the logits; what goes in is the embedding. Sets both.
+int network_add_head(struct network *network, int input, const char *prefix);
+int network_add_dropout(struct network *network, int input);
 int network_add_attention(struct network *network, int input, int heads);
 int network_add_gelu(struct network *network, int input);
 int network_add_sum(struct network *network, int input, int second);

@@ -1,7 +1,7 @@
 // network_check.c: whether a set of weights fits a network: each name there, its shape, its type, and every
 // value finite; and which architecture a set of weights belongs to. Asked when a model is opened, when its
 // file has been read whole, and by every backend that prepares a plan.
-#include "kernels/network.h"
+#include "kernels/network_weights.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,23 +51,26 @@ static enum status check_values(const struct weights *weights, const struct weig
     return STATUS_OK;
 }
 
+static bool fits(const struct parameter *parameter, const struct weights *weights)
+{
+    const struct weight *weight = weights_find(weights, parameter->name);
+    return weight && has_shape(weight, parameter->rank, parameter->shape);
+}
+
 // Whether every tensor of the network but its head's and its positions is there in the right shape.
 static bool body_fits(const struct network *network, const struct weights *weights)
 {
+    bool passed_over[NETWORK_MAX_PARAMETERS] = {false};
     for (int i = 0; i < network->operation_count; i++) {
         const struct operation *operation = &network->operations[i];
-        char names[OPERATION_MAX_WEIGHTS][TENSOR_NAME_SIZE];
-        int count = operation->output == network->logits ? 0 : operation_weight_names(operation, names);
-        for (int j = 0; j < count; j++) {
-            int64_t shape[TENSOR_MAX_RANK];
-            if (operation->kind == OP_TOKENS && strcmp(names[j], operation->bias) == 0)
-                continue;
-            int rank = network_weight_shape(network, names[j], shape);
-            const struct weight *weight = weights_find(weights, names[j]);
-            if (!weight || !has_shape(weight, rank, shape))
-                return false;
-        }
+        if (operation->output == network->logits)
+            passed_over[operation->weight] = passed_over[operation->bias] = true;
+        else if (operation->kind == OP_TOKENS)
+            passed_over[operation->bias] = true;
     }
+    for (int i = 0; i < network->parameter_count; i++)
+        if (!passed_over[i] && !fits(&network->parameters[i], weights))
+            return false;
     return true;
 }
 
@@ -78,9 +81,9 @@ const char *network_recognise(const struct weights *weights)
         struct network *network = NULL;
         if (network_build(&network, names[i], 1, NULL) != STATUS_OK)
             continue;
-        bool fits = body_fits(network, weights);
+        bool found = body_fits(network, weights);
         network_free(network);
-        if (fits)
+        if (found)
             return names[i];
     }
     return NULL;
@@ -99,14 +102,15 @@ void network_add_recognised(const struct network *network, const struct weights 
 enum status network_check_shape(const struct network *network, const struct weights *weights,
                                 const char *name, struct error *err)
 {
-    int64_t shape[TENSOR_MAX_RANK];
     char expected[96], found[96];
-    int rank = network_weight_shape(network, name, shape);
-    shape_text(rank, shape, expected, sizeof expected);
+    int index = network_find_parameter(network, name);
+    const struct parameter *parameter = index < 0 ? NULL : &network->parameters[index];
     const struct weight *weight = weights_find(weights, name);
-    if (weight && rank > 0 && has_shape(weight, rank, shape))
+    if (parameter && fits(parameter, weights))
         return STATUS_OK;
-    if (rank == 0) {
+    if (parameter)
+        shape_text(parameter->rank, parameter->shape, expected, sizeof expected);
+    if (!parameter) {
         (void)error_set(err, STATUS_REJECTED, "tensor '%s' has no place in %s", name, network->architecture);
     } else if (weight) {
         shape_text(weight->rank, weight->shape, found, sizeof found);
@@ -123,16 +127,12 @@ enum status network_check_weights(const struct network *network, const struct we
                                   struct error *err)
 {
     enum status status = STATUS_OK;
-    for (int i = 0; i < network->operation_count; i++) {
-        const struct operation *operation = &network->operations[i];
-        char names[OPERATION_MAX_WEIGHTS][TENSOR_NAME_SIZE];
-        int count = operation_weight_names(operation, names);
-        for (int j = 0; j < count && status == STATUS_OK; j++) {
-            bool is_variance = operation->batchnorm[0] && j == count - 1;
-            status = network_check_shape(network, weights, names[j], err);
-            if (status == STATUS_OK)
-                status = check_values(weights, weights_find(weights, names[j]), is_variance, err);
-        }
+    for (int i = 0; i < network->parameter_count && status == STATUS_OK; i++) {
+        const struct parameter *parameter = &network->parameters[i];
+        status = network_check_shape(network, weights, parameter->name, err);
+        if (status == STATUS_OK)
+            status = check_values(weights, weights_find(weights, parameter->name),
+                                  parameter->kind == PARAMETER_VARIANCE, err);
     }
     return status;
 }

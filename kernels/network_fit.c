@@ -3,7 +3,7 @@
 // The grid of positions is resized like an image: Keys' bicubic filter (a = -0.5), widened where the grid
 // shrinks, weights cut off at the edges and made to sum to 1. That is PyTorch's interpolate(mode="bicubic",
 // antialias=True), which timm's resample_abs_pos_embed calls; here in double, rounded once.
-#include "kernels/network.h"
+#include "kernels/network_weights.h"
 
 #include <assert.h>
 #include <math.h>
@@ -101,7 +101,8 @@ static enum status fit_positions(const struct network *network, const struct ope
                                  struct weights *weights, struct error *err)
 {
     const struct tensor *shape = &network->tensors[tokens->output];
-    const struct weight *weight = weights_find(weights, tokens->bias);
+    const char *name = network->parameters[tokens->bias].name;
+    const struct weight *weight = weights_find(weights, name);
     if (!weight || weight->rank != 3 || weight->shape[1] == shape->rows)
         return STATUS_OK; // fits, or network_check_weights says what is wrong
     int side = grid_side(weight, shape->columns), wanted = (int)lrint(sqrt(shape->rows - 1));
@@ -112,7 +113,7 @@ static enum status fit_positions(const struct network *network, const struct ope
                          weight->name, (long long)weight->shape[0], (long long)weight->shape[1],
                          (long long)weight->shape[2], shape->columns, network->architecture);
     assert(wanted * wanted + 1 == shape->rows && wanted <= MAX_GRID);
-    interpolate(weights, tokens->bias, side, wanted, shape->columns);
+    interpolate(weights, name, side, wanted, shape->columns);
     return STATUS_OK;
 }
 

@@ -15,27 +15,16 @@ struct batchnorm {
     float epsilon;
 };
 
-static size_t count_of(const struct network *network, const char *name)
-{
-    int64_t shape[TENSOR_MAX_RANK];
-    int rank = network_weight_shape(network, name, shape);
-    assert(rank > 0);
-    size_t count = 1;
-    for (int i = 0; i < rank; i++)
-        count *= (size_t)shape[i];
-    return count;
-}
-
 size_t parameters_weight_count(const struct network *network, const struct operation *operation)
 {
-    return operation->weight[0] ? count_of(network, operation->weight) : 0;
+    return operation->weight >= 0 ? parameter_size(&network->parameters[operation->weight]) : 0;
 }
 
 size_t parameters_bias_count(const struct network *network, const struct operation *operation)
 {
-    if (operation->batchnorm[0])
+    if (operation->batchnorm >= 0)
         return (size_t)network->tensors[operation->output].columns;
-    return operation->bias[0] ? count_of(network, operation->bias) : 0;
+    return operation->bias >= 0 ? parameter_size(&network->parameters[operation->bias]) : 0;
 }
 
 static void read_values(const struct weights *weights, const char *name, float *values)
@@ -45,10 +34,10 @@ static void read_values(const struct weights *weights, const char *name, float *
     weight_to_float(weight, values);
 }
 
-static void batchnorm_init(struct batchnorm *norm, const struct operation *operation, int channels,
-                           const struct weights *weights)
+static void batchnorm_init(struct batchnorm *norm, const struct network *network,
+                           const struct operation *operation, const struct weights *weights)
 {
-    static const char *const suffixes[] = {"weight", "bias", "running_mean", "running_var"};
+    int channels = network->tensors[operation->output].columns;
     float *block = memory_alloc(4 * (size_t)channels * sizeof *block);
     *norm = (struct batchnorm){
         channels,
@@ -58,11 +47,9 @@ static void batchnorm_init(struct batchnorm *norm, const struct operation *opera
         block + 3 * (size_t)channels,
         operation->epsilon,
     };
-    for (int i = 0; i < 4; i++) {
-        char *name = memory_format("%s.%s", operation->batchnorm, suffixes[i]);
-        read_values(weights, name, block + (size_t)i * (size_t)channels);
-        free(name);
-    }
+    for (int i = 0; i < 4; i++)
+        read_values(weights, network->parameters[operation->batchnorm + i].name,
+                    block + (size_t)i * (size_t)channels);
 }
 
 static double scale_of(const struct batchnorm *norm, int channel)
@@ -88,27 +75,28 @@ static void fold(const struct batchnorm *norm, float *weight, size_t count, floa
 void parameters_read(const struct network *network, const struct operation *operation,
                      const struct weights *weights, float *weight, float *bias)
 {
-    if (weight && operation->weight[0])
-        read_values(weights, operation->weight, weight);
-    if (bias && operation->bias[0])
-        read_values(weights, operation->bias, bias);
-    if (!operation->batchnorm[0])
+    if (weight && operation->weight >= 0)
+        read_values(weights, network->parameters[operation->weight].name, weight);
+    if (bias && operation->bias >= 0)
+        read_values(weights, network->parameters[operation->bias].name, bias);
+    if (operation->batchnorm < 0)
         return;
     int channels = network->tensors[operation->output].columns;
-    if (bias && !operation->bias[0])
+    if (bias && operation->bias < 0)
         memset(bias, 0, (size_t)channels * sizeof *bias);
     struct batchnorm norm;
-    batchnorm_init(&norm, operation, channels, weights);
+    batchnorm_init(&norm, network, operation, weights);
     fold(&norm, weight, parameters_weight_count(network, operation), bias);
     free(norm.gamma);
 }
 
-void parameters_discard_pages(const struct operation *operation, const struct weights *weights)
+void parameters_discard_pages(const struct network *network, const struct operation *operation,
+                              const struct weights *weights)
 {
-    char names[OPERATION_MAX_WEIGHTS][TENSOR_NAME_SIZE];
-    int count = operation_weight_names(operation, names);
-    for (int i = 0; i < count; i++) {
-        const struct weight *weight = weights_find(weights, names[i]);
+    const int indices[] = {operation->weight, operation->bias};
+    for (int i = 0; i < 2; i++) {
+        const struct weight *weight =
+            indices[i] >= 0 ? weights_find(weights, network->parameters[indices[i]].name) : NULL;
         if (weight)
             weights_discard_pages(weights, weight);
     }

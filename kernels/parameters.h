@@ -8,11 +8,10 @@
 #ifndef SKINSIGHT_KERNELS_PARAMETERS_H
 #define SKINSIGHT_KERNELS_PARAMETERS_H
 
-#include "kernels/network.h"
-#include "kernels/weights.h"
+#include "kernels/network_weights.h"
 
 // Values of the weight and the bias, 0: the operation has none. The weight's order is
-// network_weight_shape's; the bias of a convolution or linear layer has one value for each output column.
+// its parameter's; the bias of a convolution or linear layer has one value for each output column.
 size_t parameters_weight_count(const struct network *network, const struct operation *operation);
 size_t parameters_bias_count(const struct network *network, const struct operation *operation);
 
@@ -21,7 +20,8 @@ size_t parameters_bias_count(const struct network *network, const struct operati
 void parameters_read(const struct network *network, const struct operation *operation,
                      const struct weights *weights, float *weight, float *bias);
 
-// Gives the source pages of all that belongs to the operation back to the system (weights_discard_pages).
-void parameters_discard_pages(const struct operation *operation, const struct weights *weights);
+// Gives the source pages of the operation's weight and bias back to the system (weights_discard_pages).
+void parameters_discard_pages(const struct network *network, const struct operation *operation,
+                              const struct weights *weights);
 
 #endif

@@ -21,9 +21,9 @@ bool precision_parse(const char *text, enum precision *precision)
 struct plan plan_describe(struct backend *backend, const struct network *network,
                           const struct plan_options *options)
 {
-    int heads = options->attention == EXPLAIN_NOTHING || network->attention < 0 ? 0
-                : options->attention == EXPLAIN_ROLLOUT                         ? 1
-                                                                                : network_map_heads(network);
+    int heads = options->attention == EXPLAIN_NOTHING || network->explained_op < 0 ? 0
+                : options->attention == EXPLAIN_ROLLOUT                            ? 1
+                                                        : network_map_heads(network);
     return (struct plan){.backend = backend,
                          .max_batch = options->max_batch,
                          .classes = network->classes,

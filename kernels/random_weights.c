@@ -76,13 +76,8 @@ void random_weights_add(struct weights *weights, const char *name, int rank, con
 
 void random_weights_fill(struct weights *weights, const struct network *network, uint64_t seed)
 {
-    for (int i = 0; i < network->operation_count; i++) {
-        char names[OPERATION_MAX_WEIGHTS][TENSOR_NAME_SIZE];
-        int count = operation_weight_names(&network->operations[i], names);
-        for (int j = 0; j < count; j++) {
-            int64_t shape[TENSOR_MAX_RANK];
-            int rank = network_weight_shape(network, names[j], shape);
-            random_weights_add(weights, names[j], rank, shape, seed);
-        }
+    for (int i = 0; i < network->parameter_count; i++) {
+        const struct parameter *parameter = &network->parameters[i];
+        random_weights_add(weights, parameter->name, parameter->rank, parameter->shape, seed);
     }
 }

@@ -27,6 +27,11 @@ static bool reads(const struct operation *operation, int tensor)
     return operation->input == tensor || operation->second == tensor;
 }
 
+static const char *name_of(const struct network *network, int parameter)
+{
+    return network->parameters[parameter].name;
+}
+
 // Only linear layers read it, and none of them is the head, which is always computed in fp32.
 static bool can_be_smoothed(const struct network *network, const struct operation *layernorm)
 {
@@ -70,7 +75,7 @@ void smoothing_see(void *context, const struct operation *layernorm, const float
     struct smoothing *smoothing = context;
     for (int i = 0; i < smoothing->network->operation_count; i++) {
         struct channels *channels = &smoothing->layers[i];
-        if (!channels->layernorm || strcmp(channels->layernorm->weight, layernorm->weight) != 0)
+        if (!channels->layernorm || channels->layernorm->weight != layernorm->weight)
             continue;
         assert(channels->columns == columns);
         for (int k = 0; k < columns; k++)
@@ -133,7 +138,7 @@ static void smooth(const struct network *network, const struct channels *channel
     for (int i = 0; i < network->operation_count; i++) {
         if (!reads(&network->operations[i], channels->layernorm->output))
             continue;
-        const struct weight *weight = weights_find(weights, network->operations[i].weight);
+        const struct weight *weight = weights_find(weights, name_of(network, network->operations[i].weight));
         float *values = memory_alloc(weight->count * sizeof *values);
         weight_to_float(weight, values);
         column_maxima(weight, values, maxima);
@@ -142,11 +147,11 @@ static void smooth(const struct network *network, const struct channels *channel
     choose_factors(channels, maxima, factors);
     for (int i = 0; i < network->operation_count; i++)
         if (reads(&network->operations[i], channels->layernorm->output))
-            multiply(weights, network->operations[i].weight, factors, channels->columns);
+            multiply(weights, name_of(network, network->operations[i].weight), factors, channels->columns);
     for (size_t k = 0; k < columns; k++)
         factors[k] = 1 / factors[k];
-    multiply(weights, channels->layernorm->weight, factors, channels->columns);
-    multiply(weights, channels->layernorm->bias, factors, channels->columns);
+    multiply(weights, name_of(network, channels->layernorm->weight), factors, channels->columns);
+    multiply(weights, name_of(network, channels->layernorm->bias), factors, channels->columns);
     free(factors);
     free(maxima);
 }

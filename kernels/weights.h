@@ -12,10 +12,9 @@
 
 #include "common/digest.h"
 #include "common/status.h"
+#include "kernels/network.h"
 
 enum dtype { DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_I8, DTYPE_I64, DTYPE_COUNT };
-
-enum { TENSOR_MAX_RANK = 5, TENSOR_NAME_SIZE = 128 };
 
 struct weight {
     char name[TENSOR_NAME_SIZE];

@@ -11,6 +11,7 @@
 #include "common/memory.h"
 #include "kernels/model_private.h"
 #include "kernels/network.h"
+#include "kernels/network_weights.h"
 #include "kernels/random_weights.h"
 
 #define WEIGHTS_FILE "model.safetensors"
@@ -36,14 +37,15 @@ static const struct operation *head_of(const struct network *network)
 static bool is_head(const struct network *network, const char *name)
 {
     const struct operation *head = head_of(network);
-    return strcmp(name, head->weight) == 0 || strcmp(name, head->bias) == 0;
+    int parameter = network_find_parameter(network, name);
+    return parameter >= 0 && (parameter == head->weight || parameter == head->bias);
 }
 
 // Decides about the head by its rows.
 static enum status choose_head(const struct network *network, const struct weights *source,
                                struct import_result *result, struct error *err)
 {
-    const struct weight *weight = weights_find(source, head_of(network)->weight);
+    const struct weight *weight = weights_find(source, network->parameters[head_of(network)->weight].name);
     result->head_rows = weight && weight->rank > 0 ? weight->shape[0] : 0;
     result->trained = result->head_rows == network->classes;
     if (!weight || result->trained || result->head_rows == 1000 || result->head_rows == 21843)
@@ -84,12 +86,10 @@ static enum status copy_weights(const struct network *network, const struct weig
 static void add_fresh_head(const struct network *network, uint64_t seed, struct weights *target)
 {
     const struct operation *head = head_of(network);
-    const char *names[] = {head->weight, head->bias};
-    for (int i = 0; i < 2; i++) {
-        int64_t shape[TENSOR_MAX_RANK];
-        int rank = network_weight_shape(network, names[i], shape);
-        random_weights_add(target, names[i], rank, shape, seed);
-    }
+    const struct parameter *parameters[] = {&network->parameters[head->weight],
+                                            &network->parameters[head->bias]};
+    for (int i = 0; i < 2; i++)
+        random_weights_add(target, parameters[i]->name, parameters[i]->rank, parameters[i]->shape, seed);
 }
 
 static enum status read_source(const struct import_options *options, const struct network *network,

@@ -7,6 +7,7 @@
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/cpu/pages.h"
 #include "kernels/cpu/peak.h"
+#include "kernels/network_weights.h"
 #include "kernels/preprocess.h"
 
 // Images worked on together: one, as the maps of the first layers fill the caches, unless there are many
@@ -28,7 +29,7 @@ static void plan_release(struct plan *base)
 static void describe(struct cnn_plan *plan, const struct network *network, const struct plan_options *options)
 {
     plan->plan = plan_describe(&plan->cnn->backend, network, options);
-    plan->feature_map = plan->plan.heads ? network->operations[network->attention].output : -1;
+    plan->feature_map = plan->plan.heads ? network->operations[network->explained_op].output : -1;
     int chunk = 1 + team_threads(plan->cnn->team) / THREADS_PER_PART;
     chunk = chunk < MAX_CHUNK ? chunk : MAX_CHUNK;
     plan->chunk = chunk < options->max_batch ? chunk : options->max_batch;

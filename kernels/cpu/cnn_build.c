@@ -297,8 +297,8 @@ bool cnn_supports(const struct network *network, bool with_map)
     struct cnn_plan plan = {.chunk = 1, .feature_map = -1};
     plan.network = memory_alloc(sizeof *network);
     *plan.network = *network;
-    if (with_map && network->attention >= 0)
-        plan.feature_map = network->operations[network->attention].output;
+    if (with_map && network->explained_op >= 0)
+        plan.feature_map = network->operations[network->explained_op].output;
     bool all = add_operations(&plan);
     free(plan.steps);
     free(plan.tensors);

@@ -131,7 +131,7 @@ static bool pack_step(const struct cnn_plan *plan, struct cnn_step *step, const 
         return false;
     float *bias = bias_count ? weight + count + reordered : NULL;
     parameters_read(plan->network, step->operation, weights, weight, bias);
-    parameters_discard_pages(step->operation, weights);
+    parameters_discard_pages(plan->network, step->operation, weights);
     if (step->winograd)
         pack_winograd(plan, step, weight, bias, weight + count, memory);
     else if (step->kind == CNN_PRODUCT)

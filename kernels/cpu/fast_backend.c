@@ -11,6 +11,7 @@
 #include "kernels/cpu/pages.h"
 #include "kernels/cpu/peak.h"
 #include "kernels/cpu/plain.h"
+#include "kernels/network_weights.h"
 #include "kernels/preprocess.h"
 
 // Images worked on together: enough rows to keep the cores busy and to use weights twice while they are near;

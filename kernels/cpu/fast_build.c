@@ -202,8 +202,8 @@ static void add_row_operation(struct builder *builder, const struct operation *o
     shape_tensor(builder->plan, operation->output, builder->rows[operation->output], columns, storage);
     struct step *step = add_step(builder, kind, operation, operation->input, operation->output);
     step->second = operation->second;
-    step->map = kind == STEP_ATTENTION && builder->network->attention >= 0 &&
-                operation == &builder->network->operations[builder->network->attention];
+    step->map = kind == STEP_ATTENTION && builder->network->explained_op >= 0 &&
+                operation == &builder->network->operations[builder->network->explained_op];
 }
 
 // The first row of each image, where it is.

@@ -36,9 +36,14 @@ static const float *floats_of(struct packer *packer, const struct weight *weight
     return *copy;
 }
 
-static float *copy_vector(struct packer *packer, const char *name)
+static const struct weight *find(const struct packer *packer, int parameter)
 {
-    const struct weight *weight = weights_find(packer->weights, name);
+    return weights_find(packer->weights, packer->plan->network->parameters[parameter].name);
+}
+
+static float *copy_vector(struct packer *packer, int parameter)
+{
+    const struct weight *weight = find(packer, parameter);
     float *to = take(packer, weight->count * sizeof(float));
     if (packer->base) {
         weight_to_float(weight, to);
@@ -62,12 +67,12 @@ static float *channels_last(const struct operation *convolution, const float *fr
 static void pack_gemm(struct packer *packer, struct step *step)
 {
     const struct operation *operation = step->operation;
-    const struct weight *weight = weights_find(packer->weights, operation->weight);
+    const struct weight *weight = find(packer, operation->weight);
     int n = (int)weight->shape[0], k = (int)(weight->count / (size_t)n);
     void *memory = take(packer, gemm_packed_size(step->kernel, n, k));
     if (!packer->base)
         return;
-    const struct weight *bias = operation->bias[0] ? weights_find(packer->weights, operation->bias) : NULL;
+    const struct weight *bias = operation->bias >= 0 ? find(packer, operation->bias) : NULL;
     float *copy, *bias_copy = NULL, *reordered = NULL;
     const float *values = floats_of(packer, weight, &copy);
     const float *bias_values = bias ? floats_of(packer, bias, &bias_copy) : NULL;

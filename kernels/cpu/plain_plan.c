@@ -11,6 +11,7 @@
 #include "kernels/cpu/denormals.h"
 #include "kernels/cpu/peak.h"
 #include "kernels/cpu/plain.h"
+#include "kernels/network_weights.h"
 #include "kernels/parameters.h"
 #include "kernels/preprocess.h"
 
@@ -79,7 +80,7 @@ static bool read_weights(struct plain_plan *plain, const struct weights *weights
         if ((count && !plain->weights[i]) || (bias_count && !plain->biases[i]))
             return false;
         parameters_read(plain->network, operation, weights, plain->weights[i], plain->biases[i]);
-        parameters_discard_pages(operation, weights);
+        parameters_discard_pages(plain->network, operation, weights);
         plain->plan.weight_size += (count + bias_count) * sizeof(float);
     }
     return true;
@@ -148,12 +149,12 @@ static bool make_explanation(struct plain_plan *plain, enum explanation wanted)
         if (network->operations[i].output == network->logits)
             plain->head = i;
     if (wanted == EXPLAIN_ROLLOUT) {
-        int tokens = network->tensors[network->operations[network->attention].output].rows;
+        int tokens = network->tensors[network->operations[network->explained_op].output].rows;
         plain->plan.memory_size += (size_t)tokens * (size_t)tokens * (sizeof(float) + 2 * sizeof(double));
         return make_rollout(&plain->rollout, tokens);
     }
-    if (wanted == EXPLAIN_LAST && network->attention >= 0 && !network_map_is_attention(network))
-        plain->feature_map = network->operations[network->attention].output;
+    if (wanted == EXPLAIN_LAST && network->explained_op >= 0 && !network_map_is_attention(network))
+        plain->feature_map = network->operations[network->explained_op].output;
     return true;
 }
 
@@ -201,7 +202,7 @@ static void run_operation(const struct plain_plan *plain, int index, const uint8
 {
     const struct network *network = plain->network;
     const struct operation *operation = &network->operations[index];
-    bool last = operation->kind == OP_ATTENTION && index == network->attention && !plain->rollout.tokens;
+    bool last = operation->kind == OP_ATTENTION && index == network->explained_op && !plain->rollout.tokens;
     plain_operation(&(struct plain_call){
         .operation = operation,
         .input_shape = operation->input < 0 ? (struct tensor){0} : network->tensors[operation->input],

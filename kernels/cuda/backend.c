@@ -7,6 +7,7 @@
 #include "kernels/cuda/health.h"
 #include "kernels/cuda/plan.h"
 #include "kernels/cuda/plugin.h"
+#include "kernels/network_weights.h"
 
 static void plan_release(struct plan *base)
 {

@@ -191,7 +191,7 @@ static bool add_class_map(struct builder *builder)
 {
     const struct network *network = builder->network;
     const struct step *head = &builder->plan->steps[builder->plan->step_count - 1];
-    int features = network->operations[network->attention].output;
+    int features = network->operations[network->explained_op].output;
     if (!is_computed(builder, features) || head->output != network->logits ||
         head->operation->kind != OP_LINEAR)
         return false;

@@ -19,9 +19,9 @@ static enum status check_columns(const struct network *network, const struct ope
     int columns = network->tensors[operation->input].columns;
     int multiple = precision == PRECISION_FP32 ? 4 : precision == PRECISION_INT8 ? 16 : 8;
     if (operation->output != network->logits && columns % multiple != 0)
-        return error_set(err, STATUS_REJECTED,
-                         "the CUDA backend's %s needs widths that %d divides, '%s' has %d",
-                         precision_names[precision], multiple, operation->weight, columns);
+        return error_set(
+            err, STATUS_REJECTED, "the CUDA backend's %s needs widths that %d divides, '%s' has %d",
+            precision_names[precision], multiple, network->parameters[operation->weight].name, columns);
     return STATUS_OK;
 }
 
@@ -34,9 +34,9 @@ static enum status check_operation(const struct network *network, const struct o
         return check_columns(network, operation, precision, err);
     case OP_LAYERNORM:
         if (input.columns > LAYERNORM_MAX_COLUMNS || input.columns % 4 != 0)
-            return error_set(err, STATUS_REJECTED,
-                             "the CUDA backend normalises rows of up to %d values, '%s' has %d",
-                             LAYERNORM_MAX_COLUMNS, operation->weight, input.columns);
+            return error_set(
+                err, STATUS_REJECTED, "the CUDA backend normalises rows of up to %d values, '%s' has %d",
+                LAYERNORM_MAX_COLUMNS, network->parameters[operation->weight].name, input.columns);
         return STATUS_OK;
     case OP_ATTENTION:
         if (input.rows > ATTENTION_MAX_TOKENS || output.columns / operation->heads > ATTENTION_MAX_HEAD_WIDTH)
@@ -171,7 +171,7 @@ static void add_row_operation(struct builder *builder, const struct operation *o
     step->second = second;
     step->first_row = plan->activations[operation->output].rows == 1;
     step->map = builder->map && kind == STEP_ATTENTION &&
-                operation == &builder->network->operations[builder->network->attention];
+                operation == &builder->network->operations[builder->network->explained_op];
 }
 
 // The first row of each image, where it is: later steps read it with the stride of a whole image.

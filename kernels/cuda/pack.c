@@ -194,7 +194,7 @@ static enum status pack_step(struct packer *packer, struct step *step, struct er
     else if (step->kind == STEP_CLASS_MAP)
         step->weight = (step - 1)->weight; // the head's, which is float
     if (packer->base && step->operation && status == STATUS_OK)
-        parameters_discard_pages(step->operation, packer->weights);
+        parameters_discard_pages(packer->plan->network, step->operation, packer->weights);
     return status;
 }
 

@@ -112,8 +112,7 @@ void efficientnet_build(struct network *network)
         }
     }
     x = add_activated(network, x, &last);
-    network->attention = network->operation_count - 1; // the last feature map
+    network->explained_op = network->operation_count - 1; // the last feature map
     network->map_height = network->map_width = x.side;
-    int pooled = network_add_mean_rows(network, x.tensor);
-    network->logits = network_add_linear(network, pooled, network->classes, "classifier");
+    network_add_head(network, network_add_mean_rows(network, x.tensor), "classifier");
 }

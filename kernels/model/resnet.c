@@ -82,8 +82,7 @@ void resnet_build(struct network *network)
             x = add_block(network, x, prefix, STEM_CHANNELS << stage, stage > 0 && block == 0 ? 2 : 1);
         }
     }
-    network->attention = network->operation_count - 1; // the last feature map
+    network->explained_op = network->operation_count - 1; // the last feature map
     network->map_height = network->map_width = x.side;
-    int pooled = network_add_mean_rows(network, x.tensor);
-    network->logits = network_add_linear(network, pooled, network->classes, "fc");
+    network_add_head(network, network_add_mean_rows(network, x.tensor), "fc");
 }

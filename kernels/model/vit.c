@@ -3,7 +3,9 @@
 // 16 x 16 patches by a convolution of stride 16, class token first, learnt positions, pre-norm blocks
 // (attention, then a perceptron four times as wide, each added to what came in), the class token's last
 // LayerNorm and a linear head. timm normalises all tokens and then takes the first one; taking it first
-// gives the same values with less work.
+// gives the same values with less work. Dropout stands where the paper has it (Dosovitskiy et al. 2021):
+// behind the positions and every linear layer but that of queries, keys and values, and timm's in front of
+// the head.
 #include "kernels/model/vit.h"
 
 #include <assert.h>
@@ -40,14 +42,14 @@ static int add_block(struct network *network, int input, const struct vit_size *
     int x = network_add_layernorm(network, input, norm_epsilon, block_name(name, block, "norm1"));
     x = network_add_linear(network, x, 3 * size->width, block_name(name, block, "attn.qkv"));
     x = network_add_attention(network, x, size->heads);
-    network->attention = network->operation_count - 1; // the last block's stays
+    network->explained_op = network->operation_count - 1; // the last block's stays
     x = network_add_linear(network, x, size->width, block_name(name, block, "attn.proj"));
-    int attended = network_add_sum(network, input, x);
+    int attended = network_add_sum(network, input, network_add_dropout(network, x));
     x = network_add_layernorm(network, attended, norm_epsilon, block_name(name, block, "norm2"));
     x = network_add_linear(network, x, MLP_RATIO * size->width, block_name(name, block, "mlp.fc1"));
-    x = network_add_gelu(network, x);
+    x = network_add_dropout(network, network_add_gelu(network, x));
     x = network_add_linear(network, x, size->width, block_name(name, block, "mlp.fc2"));
-    return network_add_sum(network, attended, x);
+    return network_add_sum(network, attended, network_add_dropout(network, x));
 }
 
 void vit_build(struct network *network)
@@ -67,10 +69,10 @@ void vit_build(struct network *network)
                                               .bias = true};
     int x = network_add_normalise(network);
     x = network_add_convolution(network, x, &patches, "patch_embed.proj");
-    x = network_add_tokens(network, x, "cls_token", "pos_embed");
+    x = network_add_dropout(network, network_add_tokens(network, x, "cls_token", "pos_embed"));
     for (int block = 0; block < size->depth; block++)
         x = add_block(network, x, size, block);
     x = network_add_first_row(network, x);
     x = network_add_layernorm(network, x, norm_epsilon, "norm");
-    network->logits = network_add_linear(network, x, network->classes, "head");
+    network_add_head(network, x, "head");
 }

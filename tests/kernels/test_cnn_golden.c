@@ -18,6 +18,7 @@
 #include "common/memory.h"
 #include "kernels/backend.h"
 #include "kernels/cpu/plain.h"
+#include "kernels/network_weights.h"
 #include "kernels/random_weights.h"
 
 enum { VIEWS = 3, CLASSES = 8, MAX_PLACES = 576, SEED = 7 };

@@ -390,7 +390,7 @@ static struct network *mini_cnn(void)
     x = add_convolution(network, x, &shortcut_side, "shortcut",
                         (struct convolution_shape){.channels = 33, .kernel = 1, .stride = 2});
     x = network_add_relu(network, network_add_sum(network, y, x));
-    network->attention = network->operation_count - 1;
+    network->explained_op = network->operation_count - 1;
     network->map_height = network->map_width = side;
     assert_int_equal(side * side, MINI_PLACES);
     network->logits = network_add_linear(network, network_add_mean_rows(network, x), MINI_CLASSES, "head");

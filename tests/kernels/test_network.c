@@ -13,6 +13,7 @@
 #include "common/digest.h"
 #include "common/memory.h"
 #include "kernels/backend.h"
+#include "kernels/network_weights.h"
 #include "kernels/random_weights.h"
 
 static struct network *build(const char *architecture, int classes)
@@ -26,19 +27,20 @@ static struct network *build(const char *architecture, int classes)
 static double parameter_count(const struct network *network)
 {
     double total = 0;
-    for (int i = 0; i < network->operation_count; i++) {
-        char names[OPERATION_MAX_WEIGHTS][TENSOR_NAME_SIZE];
-        int name_count = operation_weight_names(&network->operations[i], names);
-        for (int j = 0; j < name_count; j++) {
-            int64_t shape[TENSOR_MAX_RANK];
-            int rank = network_weight_shape(network, names[j], shape);
-            double count = rank > 0 && !strstr(names[j], ".running_"); // statistics are no parameters
-            for (int k = 0; k < rank; k++)
-                count *= (double)shape[k];
-            total += count;
-        }
-    }
+    for (int i = 0; i < network->parameter_count; i++)
+        if (network->parameters[i].kind < PARAMETER_MEAN) // statistics are not learnt
+            total += (double)parameter_size(&network->parameters[i]);
     return total;
+}
+
+// The rank, 0: no such parameter.
+static int shape_of(const struct network *network, const char *name, int64_t shape[TENSOR_MAX_RANK])
+{
+    int index = network_find_parameter(network, name);
+    if (index < 0)
+        return 0;
+    memcpy(shape, network->parameters[index].shape, sizeof network->parameters[index].shape);
+    return network->parameters[index].rank;
 }
 
 // timm's results tables: parameters in millions and multiply-adds in billions with 1000 classes.
@@ -77,15 +79,15 @@ static void weights_have_timms_shapes(void **state)
     (void)state;
     struct network *network = build("vit_base_patch16_224", 8);
     int64_t shape[TENSOR_MAX_RANK];
-    assert_int_equal(network_weight_shape(network, "patch_embed.proj.weight", shape), 4);
+    assert_int_equal(shape_of(network, "patch_embed.proj.weight", shape), 4);
     assert_memory_equal(shape, ((int64_t[]){768, 3, 16, 16}), 4 * sizeof shape[0]);
-    assert_int_equal(network_weight_shape(network, "pos_embed", shape), 3);
+    assert_int_equal(shape_of(network, "pos_embed", shape), 3);
     assert_memory_equal(shape, ((int64_t[]){1, 197, 768}), 3 * sizeof shape[0]);
-    assert_int_equal(network_weight_shape(network, "blocks.11.attn.qkv.weight", shape), 2);
+    assert_int_equal(shape_of(network, "blocks.11.attn.qkv.weight", shape), 2);
     assert_memory_equal(shape, ((int64_t[]){2304, 768}), 2 * sizeof shape[0]);
-    assert_int_equal(network_weight_shape(network, "head.bias", shape), 1);
+    assert_int_equal(shape_of(network, "head.bias", shape), 1);
     assert_int_equal(shape[0], 8);
-    assert_int_equal(network_weight_shape(network, "blocks.12.norm1.weight", shape), 0);
+    assert_int_equal(shape_of(network, "blocks.12.norm1.weight", shape), 0);
     network_free(network);
 }
 
@@ -106,14 +108,14 @@ static void batch_normalisations_have_timms_names(void **state)
     (void)state;
     struct network *network = build("efficientnet_b4", 8);
     int64_t shape[TENSOR_MAX_RANK];
-    assert_int_equal(network_weight_shape(network, "blocks.6.1.bn3.running_var", shape), 1);
+    assert_int_equal(shape_of(network, "blocks.6.1.bn3.running_var", shape), 1);
     assert_int_equal(shape[0], 448);
-    assert_int_equal(network_weight_shape(network, "blocks.0.0.conv_dw.weight", shape), 4);
+    assert_int_equal(shape_of(network, "blocks.0.0.conv_dw.weight", shape), 4);
     assert_memory_equal(shape, ((int64_t[]){48, 1, 3, 3}), 4 * sizeof shape[0]);
-    assert_int_equal(network_weight_shape(network, "blocks.5.0.se.conv_reduce.bias", shape), 1);
+    assert_int_equal(shape_of(network, "blocks.5.0.se.conv_reduce.bias", shape), 1);
     assert_int_equal(shape[0], 40);
-    assert_int_equal(network_weight_shape(network, "bn2.running_", shape), 0);
-    assert_int_equal(network_weight_shape(network, "bn3.bias", shape), 0);
+    assert_int_equal(shape_of(network, "bn2.running_", shape), 0);
+    assert_int_equal(shape_of(network, "bn3.bias", shape), 0);
     network_free(network);
 }
 

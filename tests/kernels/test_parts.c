@@ -15,8 +15,9 @@
 
 static int index_of_weight(const struct network *network, const char *name)
 {
+    int parameter = network_find_parameter(network, name);
     for (int i = 0; i < network->operation_count; i++)
-        if (strcmp(network->operations[i].weight, name) == 0)
+        if (parameter >= 0 && network->operations[i].weight == parameter)
             return i;
     fail_msg("%s has no operation with %s", network->architecture, name);
     return -1;
@@ -39,8 +40,10 @@ static void operations_belong_to_parts(void **unused)
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         struct error err = {""};
-        struct network *network;
-        assert_int_equal(network_build(&network, all[i].architecture, 8, &err), STATUS_OK);
+        struct network *trained, *network;
+        assert_int_equal(network_build(&trained, all[i].architecture, 8, &err), STATUS_OK);
+        network = network_fold(trained);
+        network_free(trained);
         assert_int_equal(network_part_of(network, 0), PART_EMBED);
         assert_int_equal(network_part_of(network, index_of_weight(network, all[i].embed)), PART_EMBED);
         assert_int_equal(network_part_of(network, index_of_weight(network, all[i].first_block)), PART_BLOCKS);

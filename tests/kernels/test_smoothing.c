@@ -164,7 +164,8 @@ static void factors_are_as_the_formula_says(void **state)
         ones[i] = i / WIDTH % 2 ? -1 : 1;
     weights_replace(weights, "blocks.0.attn.qkv.weight", 2, (const int64_t[]){3 * WIDTH, WIDTH}, ones);
     struct smoothing *smoothing = smoothing_new(network);
-    const struct operation layernorm = {.kind = OP_LAYERNORM, .weight = "blocks.0.norm1.weight"};
+    const struct operation layernorm = {.kind = OP_LAYERNORM,
+                                        .weight = network_find_parameter(network, "blocks.0.norm1.weight")};
     float row[WIDTH];
     for (int k = 0; k < WIDTH; k++)
         row[k] = k < 24 ? -8192 : 1; // exponents 0.7 * (13 - 6.5) = 4.55 -> 5 and -4.55 -> -5

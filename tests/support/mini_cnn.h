@@ -52,7 +52,7 @@ static inline struct network *mini_network(const char *name)
 // The last operation made the features.
 static inline struct network *mini_head(struct network *network, struct mini_map x)
 {
-    network->attention = network->operation_count - 1;
+    network->explained_op = network->operation_count - 1;
     network->map_height = network->map_width = x.side;
     int pooled = network_add_mean_rows(network, x.tensor);
     network->logits = network_add_linear(network, pooled, MINI_CLASSES, "head");

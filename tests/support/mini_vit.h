@@ -21,7 +21,7 @@ static inline int mini_block(struct network *network, int input, int width, int 
     int x = network_add_layernorm(network, input, 1e-6f, prefix[0]);
     x = network_add_linear(network, x, 3 * width, prefix[1]);
     x = network_add_attention(network, x, heads);
-    network->attention = network->operation_count - 1;
+    network->explained_op = network->operation_count - 1;
     x = network_add_linear(network, x, width, prefix[2]);
     int attended = network_add_sum(network, input, x);
     x = network_add_layernorm(network, attended, 1e-6f, prefix[3]);

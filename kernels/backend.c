@@ -66,13 +66,13 @@ enum status plan_run(struct plan *plan, const uint8_t *const *views, int count,
 {
     assert(count >= 1 && count <= plan->max_batch);
     assert(result->logits && (result->attention || plan->heads == 0));
-    return plan->backend->ops->run(plan, views, count, result, err);
+    return plan->ops->run(plan, views, count, result, err);
 }
 
 void plan_free(struct plan *plan)
 {
     if (plan)
-        plan->backend->ops->plan_free(plan);
+        plan->ops->free(plan);
 }
 
 enum status backend_health(struct backend *backend, struct error *err)

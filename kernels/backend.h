@@ -41,6 +41,16 @@ struct plan_options {
 };
 
 struct backend;
+struct inference;
+struct plan;
+
+// What a plan can do; each kind of plan brings its own.
+struct plan_ops {
+    // views: count pointers to view_size bytes each, 1 <= count <= max_batch. FATAL only.
+    enum status (*run)(struct plan *plan, const uint8_t *const *views, int count,
+                       const struct inference *result, struct error *err);
+    void (*free)(struct plan *plan);
+};
 
 // One image's results lie at [i * classes] and [i * heads * map_height * map_width]. The memory is the
 // caller's.
@@ -52,6 +62,7 @@ struct inference {
 
 // What a caller may know of a plan; backends put it first in their own struct.
 struct plan {
+    const struct plan_ops *ops; // every slot filled
     struct backend *backend;
     int max_batch;
     int classes;
@@ -89,10 +100,6 @@ struct backend_ops {
     enum status (*prepare)(struct backend *backend, const struct network *network,
                            const struct weights *weights, const struct plan_options *options,
                            struct plan **plan, struct error *err);
-    // views: count pointers to view_size bytes each, 1 <= count <= max_batch. FATAL only.
-    enum status (*run)(struct plan *plan, const uint8_t *const *views, int count,
-                       const struct inference *result, struct error *err);
-    void (*plan_free)(struct plan *plan);
     enum status (*health)(struct backend *backend, struct error *err); // FATAL: the device is lost
     void (*figures)(struct backend *backend, struct device_figures *figures);
     // 10^9 operations a second that it can do at most, measured (cpu/peak.h); 0: not measured.
@@ -128,7 +135,7 @@ double backend_peak_gflops(struct backend *backend, enum precision precision);
 bool precision_parse(const char *text, enum precision *precision);
 
 // For backends: a plan's figures as far as network and options decide them; sizes of memory 0.
-struct plan plan_describe(struct backend *backend, const struct network *network,
+struct plan plan_describe(struct backend *backend, const struct plan_ops *ops, const struct network *network,
                           const struct plan_options *options);
 // The slots of a device that can't be lost, that tells nothing of itself, and whose peak is not measured.
 enum status backend_always_healthy(struct backend *backend, struct error *err);

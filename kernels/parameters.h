@@ -1,6 +1,6 @@
 // parameters.h: an operation's weight and bias as a backend computes with them: float32, the batch
 // normalisation that follows a convolution folded into it. Backends take them from here when they prepare a
-// plan, so that all compute with the same numbers (cpu/fast_weights.c, whose networks have no batch
+// plan, so that all compute with the same numbers (cpu/transformer_weights.c, whose networks have no batch
 // normalisation, reads the tensors where they lie).
 //
 // Folding, in double and rounded once: scale = bn.weight / sqrt(bn.running_var + epsilon), weight' = weight *

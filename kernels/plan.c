@@ -18,13 +18,14 @@ bool precision_parse(const char *text, enum precision *precision)
     return false;
 }
 
-struct plan plan_describe(struct backend *backend, const struct network *network,
+struct plan plan_describe(struct backend *backend, const struct plan_ops *ops, const struct network *network,
                           const struct plan_options *options)
 {
     int heads = options->attention == EXPLAIN_NOTHING || network->explained_op < 0 ? 0
                 : options->attention == EXPLAIN_ROLLOUT                            ? 1
                                                         : network_map_heads(network);
-    return (struct plan){.backend = backend,
+    return (struct plan){.ops = ops,
+                         .backend = backend,
                          .max_batch = options->max_batch,
                          .classes = network->classes,
                          .view_size = network->image_size * network->image_size * 3,

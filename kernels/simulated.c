@@ -15,19 +15,6 @@ struct simulated_backend {
     int64_t base_us, per_image_us;
 };
 
-static enum status prepare(struct backend *backend, const struct network *network,
-                           const struct weights *weights, const struct plan_options *options,
-                           struct plan **plan, struct error *err)
-{
-    (void)weights;
-    (void)err; // nothing can go wrong: it has every operation
-    struct plan *made = memory_alloc(sizeof *made);
-    *made = plan_describe(backend, network, options);
-    made->heads = made->heads > 0; // one map is enough
-    *plan = made;
-    return STATUS_OK;
-}
-
 static float unit(uint8_t byte)
 {
     return (float)byte / 255.0f;
@@ -64,14 +51,27 @@ static void free_plan(struct plan *plan)
     free(plan);
 }
 
+static const struct plan_ops simulated_plan_ops = {.run = run, .free = free_plan};
+
+static enum status prepare(struct backend *backend, const struct network *network,
+                           const struct weights *weights, const struct plan_options *options,
+                           struct plan **plan, struct error *err)
+{
+    (void)weights;
+    (void)err; // nothing can go wrong: it has every operation
+    struct plan *made = memory_alloc(sizeof *made);
+    *made = plan_describe(backend, &simulated_plan_ops, network, options);
+    made->heads = made->heads > 0; // one map is enough
+    *plan = made;
+    return STATUS_OK;
+}
+
 static void close_backend(struct backend *backend)
 {
     free(backend);
 }
 
 static const struct backend_ops simulated_ops = {.prepare = prepare,
-                                                 .run = run,
-                                                 .plan_free = free_plan,
                                                  .health = backend_always_healthy,
                                                  .figures = backend_no_figures,
                                                  .peak_gflops = backend_no_peak,

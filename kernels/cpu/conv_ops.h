@@ -1,4 +1,4 @@
-// conv_ops.h: what the fast CPU executor of convolutional networks does with rows of channels, per
+// conv_ops.h: what the executor of convolutional networks does with rows of channels, per
 // instruction set: the end of a tile of a product, convolutions channel by channel, Winograd, pooling.
 //
 // A row is one place of a feature map with its channels side by side. Each function's result for a place

@@ -1,11 +1,19 @@
-// cpu_backend.c: opens the processor as a device: the fast executor where it has vectors, else the plain one.
+// cpu_backend.c: opens the processor as a device and gives each network to the first executor that has all of
+// its operations.
 #include "kernels/cpu/cpu_backend.h"
 
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/memory.h"
 #include "common/processors.h"
 #include "kernels/cpu/cpu_features.h"
-#include "kernels/cpu/fast.h"
+#include "kernels/cpu/executor.h"
+#include "kernels/cpu/peak.h"
 #include "kernels/cpu/plain.h"
-#include "kernels/cpu/team.h"
+#include "kernels/network_weights.h"
+
+static const struct executor *const executors[] = {&convnet_executor, &transformer_executor, &plain_executor};
 
 static int usable_cores(void)
 {
@@ -13,10 +21,65 @@ static int usable_cores(void)
     return cores < TEAM_MAX_THREADS ? cores : TEAM_MAX_THREADS;
 }
 
+static enum status cpu_prepare(struct backend *backend, const struct network *network,
+                               const struct weights *weights, const struct plan_options *options,
+                               struct plan **plan, struct error *err)
+{
+    struct cpu_device *device = (struct cpu_device *)backend;
+    enum status status = network_check_weights(network, weights, err);
+    for (size_t i = 0; i < sizeof executors / sizeof executors[0] && status == STATUS_OK && !*plan; i++)
+        if (device->team || !executors[i]->needs_team)
+            status = executors[i]->prepare(device, network, weights, options, plan, err);
+    return status;
+}
+
+static void cpu_close(struct backend *backend)
+{
+    struct cpu_device *device = (struct cpu_device *)backend;
+    if (device->team)
+        team_free(device->team);
+    free(device);
+}
+
+static struct cpu_device *new_device(int threads)
+{
+    static const struct backend_ops ops = {
+        .prepare = cpu_prepare,
+        .health = backend_always_healthy,
+        .figures = backend_no_figures,
+        .peak_gflops = cpu_backend_peak_gflops,
+        .close = cpu_close,
+    };
+    struct cpu_device *device = memory_alloc(sizeof *device);
+    device->backend = (struct backend){.ops = &ops, .name = "cpu", .threads = threads};
+    return device;
+}
+
+struct backend *cpu_plain_backend_open(void)
+{
+    struct cpu_device *device = new_device(1);
+    strcpy(device->backend.device, "plain loops");
+    strcpy(device->backend.device_class, "plain");
+    return &device->backend;
+}
+
 enum status cpu_backend_open(struct backend **backend, int threads, struct error *err)
 {
-    if (cpu_features_get().avx2)
-        return fast_backend_open(backend, threads ? threads : usable_cores(), err);
-    *backend = cpu_plain_backend_open();
+    struct team *team = NULL;
+    if (!cpu_features_get().avx2) {
+        *backend = cpu_plain_backend_open();
+        return STATUS_OK;
+    }
+    threads = threads ? threads : usable_cores();
+    enum status status = team_new(&team, threads, err);
+    if (status != STATUS_OK)
+        return status;
+    struct cpu_device *device = new_device(threads);
+    device->kernels = cpu_kernels_get();
+    device->conv = cpu_features_get().avx512 ? &conv_ops_avx512 : &conv_ops_avx2;
+    device->team = team;
+    cpu_features_describe(device->backend.device, sizeof device->backend.device, threads);
+    strcpy(device->backend.device_class, cpu_features_class());
+    *backend = &device->backend;
     return STATUS_OK;
 }

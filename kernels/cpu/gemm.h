@@ -1,4 +1,4 @@
-// gemm.h: the matrix product of the fast CPU executor: C[m][n] = epilogue(sum_k A[m][k] * W[n][k] + bias[n]).
+// gemm.h: the matrix product of the CPU executors: C[m][n] = epilogue(sum_k A[m][k] * W[n][k] + bias[n]).
 //
 // The weights W are packed once into panels of panel_columns columns: panel[k / group][column][k % group], so
 // that a kernel reads them in one stream; A stays as its producer wrote it. A kernel computes one tile of up

@@ -1,5 +1,5 @@
 // plain.h: the reference executor: one function for each kind of operation, written as its formula. It is
-// what the fast executor and other devices are compared with, and is itself compared with PyTorch.
+// what the other executors and devices are compared with, and is itself compared with PyTorch.
 //
 // Sums are double, in which the product of two floats is exact: next to the one rounding of the result to
 // float, what their order does is as good as nothing. One thread, one image at a time, fp32 only.

@@ -9,9 +9,8 @@
 #include "common/clock.h"
 #include "common/memory.h"
 #include "kernels/cpu/denormals.h"
-#include "kernels/cpu/peak.h"
+#include "kernels/cpu/executor.h"
 #include "kernels/cpu/plain.h"
-#include "kernels/network_weights.h"
 #include "kernels/parameters.h"
 #include "kernels/preprocess.h"
 
@@ -158,41 +157,6 @@ static bool make_explanation(struct plain_plan *plain, enum explanation wanted)
     return true;
 }
 
-static enum status plain_prepare(struct backend *backend, const struct network *network,
-                                 const struct weights *weights, const struct plan_options *options,
-                                 struct plan **plan, struct error *err)
-{
-    if (options->precision != PRECISION_FP32)
-        return error_set(
-            err, STATUS_REJECTED,
-            "this processor or network has only the plain executor, which can't compute in %s; use fp32",
-            precision_names[options->precision]);
-    if (options->attention == EXPLAIN_ROLLOUT && !network_map_is_attention(network))
-        return error_set(err, STATUS_REJECTED,
-                         "%s has no attention to roll out; it has a class-activation map",
-                         network->architecture);
-    enum status status = network_check_weights(network, weights, err);
-    if (status != STATUS_OK)
-        return status;
-    struct plain_plan *plain = memory_alloc(sizeof *plain);
-    plain->plan = plan_describe(backend, network, options);
-    plain->network = memory_alloc(sizeof *network);
-    *plain->network = *network;
-    preprocess_table(network->mean, network->std, plain->table);
-    bool good = make_explanation(plain, options->attention);
-    int buffers = place_tensors(plain);
-    if (buffers == 0)
-        status = error_set(err, STATUS_REJECTED, "%s keeps more than %d activations at a time",
-                           network->architecture, MAX_BUFFERS);
-    else if (!good || !make_buffers(plain, buffers) || !read_weights(plain, weights))
-        status = error_set(err, STATUS_FATAL, "no memory for the weights of %s", network->architecture);
-    if (status == STATUS_OK)
-        *plan = &plain->plan;
-    else
-        plain_plan_free(&plain->plan);
-    return status;
-}
-
 static float *tensor_values(const struct plain_plan *plain, int tensor)
 {
     return tensor < 0 ? NULL : plain->buffers[plain->buffer_of[tensor]];
@@ -263,24 +227,39 @@ static enum status plain_run(struct plan *plan, const uint8_t *const *views, int
     return STATUS_OK;
 }
 
-static void plain_close(struct backend *backend)
+static const struct plan_ops plan_ops = {.run = plain_run, .free = plain_plan_free};
+
+static enum status prepare(struct cpu_device *device, const struct network *network,
+                           const struct weights *weights, const struct plan_options *options,
+                           struct plan **plan, struct error *err)
 {
-    free(backend);
+    if (options->precision != PRECISION_FP32)
+        return error_set(
+            err, STATUS_REJECTED,
+            "this processor or network has only the plain executor, which can't compute in %s; use fp32",
+            precision_names[options->precision]);
+    if (options->attention == EXPLAIN_ROLLOUT && !network_map_is_attention(network))
+        return error_set(err, STATUS_REJECTED,
+                         "%s has no attention to roll out; it has a class-activation map",
+                         network->architecture);
+    enum status status = STATUS_OK;
+    struct plain_plan *plain = memory_alloc(sizeof *plain);
+    plain->plan = plan_describe(&device->backend, &plan_ops, network, options);
+    plain->network = memory_alloc(sizeof *network);
+    *plain->network = *network;
+    preprocess_table(network->mean, network->std, plain->table);
+    bool good = make_explanation(plain, options->attention);
+    int buffers = place_tensors(plain);
+    if (buffers == 0)
+        status = error_set(err, STATUS_REJECTED, "%s keeps more than %d activations at a time",
+                           network->architecture, MAX_BUFFERS);
+    else if (!good || !make_buffers(plain, buffers) || !read_weights(plain, weights))
+        status = error_set(err, STATUS_FATAL, "no memory for the weights of %s", network->architecture);
+    if (status == STATUS_OK)
+        *plan = &plain->plan;
+    else
+        plain_plan_free(&plain->plan);
+    return status;
 }
 
-struct backend *cpu_plain_backend_open(void)
-{
-    static const struct backend_ops ops = {
-        .prepare = plain_prepare,
-        .run = plain_run,
-        .plan_free = plain_plan_free,
-        .health = backend_always_healthy,
-        .figures = backend_no_figures,
-        .peak_gflops = cpu_backend_peak_gflops,
-        .close = plain_close,
-    };
-    struct backend *backend = memory_alloc(sizeof *backend);
-    *backend = (struct backend){
-        .ops = &ops, .name = "cpu", .device = "plain loops", .device_class = "plain", .threads = 1};
-    return backend;
-}
+const struct executor plain_executor = {.prepare = prepare};

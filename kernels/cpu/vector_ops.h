@@ -1,4 +1,4 @@
-// vector_ops.h: what the fast CPU executor of transformers does beside matrix products, per instruction set:
+// vector_ops.h: what the executor of transformers does beside matrix products, per instruction set:
 // the end of a product's tile, LayerNorm, GELU, quantisation, the exponentials of a softmax, rearranging.
 // Each function's result for a row depends on that row only. vector_ops_plain.c is the definition. Any
 // thread.

@@ -28,6 +28,8 @@ static enum status check_precision(const struct device *device, enum precision p
     return STATUS_OK;
 }
 
+static const struct plan_ops plan_ops = {.run = cuda_run, .free = plan_release};
+
 static struct cuda_plan *new_plan(struct cuda_backend *cuda, const struct network *network,
                                   const struct plan_options *options)
 {
@@ -36,7 +38,7 @@ static struct cuda_plan *new_plan(struct cuda_backend *cuda, const struct networ
                                                            [PRECISION_BF16] = STORE_BF16,
                                                            [PRECISION_INT8] = STORE_UINT8};
     struct cuda_plan *plan = memory_alloc(sizeof *plan);
-    plan->plan = plan_describe(&cuda->backend, network, options);
+    plan->plan = plan_describe(&cuda->backend, &plan_ops, network, options);
     plan->cuda = cuda;
     plan->network = memory_alloc(sizeof *network);
     *plan->network = *network;
@@ -125,8 +127,6 @@ skinsight_cuda_backend_open(uint32_t interface_version, struct backend **backend
 {
     static const struct backend_ops ops = {
         .prepare = cuda_prepare,
-        .run = cuda_run,
-        .plan_free = plan_release,
         .health = cuda_health,
         .figures = cuda_figures,
         .peak_gflops = backend_no_peak,

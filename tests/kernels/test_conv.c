@@ -1,5 +1,5 @@
 // test_conv.c: the operations of convolutional networks against their definitions (conv_ops_plain.c) at odd
-// sizes, and a network of all of them on the fast executor against the plain one, at each level of
+// sizes, and a network of all of them on its executor against the plain one, at each level of
 // instructions.
 //
 // Tolerances: a sum of n products rounds each addition by at most 2^-24 of what it holds, so a window of 25

@@ -89,7 +89,7 @@ static void check_times(struct backend *backend, struct network *network)
     network_free(network);
 }
 
-static void the_fast_executors_tell_their_times(void **unused)
+static void the_executors_tell_their_times(void **unused)
 {
     (void)unused;
     struct backend *backend;
@@ -113,7 +113,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(operations_belong_to_parts),
-        cmocka_unit_test(the_fast_executors_tell_their_times),
+        cmocka_unit_test(the_executors_tell_their_times),
         cmocka_unit_test(the_plain_executor_tells_its_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-// fast_build.c: from a network's operations to the steps of a plan, and memory for what they pass on.
+// transformer_build.c: from a network's operations to the steps of a plan, and memory for what they pass on.
 //
 // Three savings are found here. A linear layer takes the GELU and the addition that follow it. A tensor of
 // which only the first row is ever read (the class token in the last block) is computed for that row alone,
@@ -8,17 +8,17 @@
 #include <string.h>
 
 #include "common/memory.h"
-#include "kernels/cpu/fast.h"
 #include "kernels/cpu/fused_attention.h"
+#include "kernels/cpu/transformer.h"
 
 struct builder {
-    struct fast_plan *plan;
+    struct transformer_plan *plan;
     const struct network *network;
     int rows[NETWORK_MAX_TENSORS];     // that somebody needs
     bool done[NETWORK_MAX_OPERATIONS]; // taken into an earlier step
 };
 
-bool fast_supports(const struct network *network)
+bool transformer_supports(const struct network *network)
 {
     if (!network_has_patches(network))
         return false;
@@ -37,8 +37,9 @@ bool fast_supports(const struct network *network)
 
 static const struct gemm_kernel *kernel_of(const struct builder *builder, const struct operation *linear)
 {
-    const struct fast_plan *plan = builder->plan;
-    return linear->output == builder->network->logits ? plan->fast->kernels.gemm[PRECISION_FP32] : plan->gemm;
+    const struct transformer_plan *plan = builder->plan;
+    return linear->output == builder->network->logits ? plan->device->kernels.gemm[PRECISION_FP32]
+                                                      : plan->gemm;
 }
 
 static enum storage storage_of(const struct gemm_kernel *kernel)
@@ -70,15 +71,16 @@ static enum storage wanted_storage(const struct builder *builder, int tensor)
 
 // Rows are a cache line longer than needed: a stride that is a power of two would put a tile's rows all into
 // the same few places of the first-level cache.
-static void shape_tensor(struct fast_plan *plan, int index, int rows, int columns, enum storage storage)
+static void shape_tensor(struct transformer_plan *plan, int index, int rows, int columns,
+                         enum storage storage)
 {
     size_t element = storage == STORE_FP32 ? 4 : storage == STORE_BF16 ? 2 : 1;
-    struct fast_tensor *tensor = &plan->tensors[index];
-    *tensor = (struct fast_tensor){.storage = storage,
-                                   .rows = rows,
-                                   .columns = columns,
-                                   .view_of = index,
-                                   .memory = {0, -1, MEMORY_NOWHERE}};
+    struct transformer_tensor *tensor = &plan->tensors[index];
+    *tensor = (struct transformer_tensor){.storage = storage,
+                                          .rows = rows,
+                                          .columns = columns,
+                                          .view_of = index,
+                                          .memory = {0, -1, MEMORY_NOWHERE}};
     tensor->row_stride = memory_round_up((size_t)columns * element, 64) + 64;
     tensor->image_stride = tensor->row_stride * (size_t)rows;
     tensor->memory.size = tensor->image_stride * (size_t)plan->chunk;
@@ -89,9 +91,9 @@ static void shape_tensor(struct fast_plan *plan, int index, int rows, int column
     }
 }
 
-static int add_tensor(struct fast_plan *plan, int rows, int columns, enum storage storage)
+static int add_tensor(struct transformer_plan *plan, int rows, int columns, enum storage storage)
 {
-    assert(plan->tensor_count < FAST_MAX_TENSORS);
+    assert(plan->tensor_count < TRANSFORMER_MAX_TENSORS);
     shape_tensor(plan, plan->tensor_count, rows, columns, storage);
     return plan->tensor_count++;
 }
@@ -99,8 +101,8 @@ static int add_tensor(struct fast_plan *plan, int rows, int columns, enum storag
 static struct step *add_step(struct builder *builder, enum step_kind kind, const struct operation *operation,
                              int input, int output)
 {
-    struct fast_plan *plan = builder->plan;
-    assert(plan->step_count < FAST_MAX_STEPS);
+    struct transformer_plan *plan = builder->plan;
+    assert(plan->step_count < TRANSFORMER_MAX_STEPS);
     struct step *step = &plan->steps[plan->step_count++];
     *step = (struct step){.kind = kind,
                           .operation = operation,
@@ -115,7 +117,7 @@ static struct step *add_step(struct builder *builder, enum step_kind kind, const
 // The tensor in the type that a product reads, converted if its producer could not write it so.
 static int operand(struct builder *builder, int tensor, const struct gemm_kernel *kernel, int rows)
 {
-    struct fast_plan *plan = builder->plan;
+    struct transformer_plan *plan = builder->plan;
     enum storage wanted = storage_of(kernel);
     if (plan->tensors[tensor].storage == wanted)
         return tensor;
@@ -126,7 +128,7 @@ static int operand(struct builder *builder, int tensor, const struct gemm_kernel
 
 static void add_patch_embedding(struct builder *builder)
 {
-    struct fast_plan *plan = builder->plan;
+    struct transformer_plan *plan = builder->plan;
     const struct operation *convolution = &builder->network->operations[1], *tokens = convolution + 1;
     const struct gemm_kernel *kernel = plan->attention; // fp32, or bf16 where there is one
     int patches = builder->network->tensors[convolution->output].rows;
@@ -149,7 +151,7 @@ static void add_patch_embedding(struct builder *builder)
 // v.
 static void split_queries(struct builder *builder, int step_index)
 {
-    struct fast_plan *plan = builder->plan;
+    struct transformer_plan *plan = builder->plan;
     struct step *step = &plan->steps[step_index];
     int reader = network_only_reader(builder->network, step->output),
         third = plan->tensors[step->output].columns / 3;
@@ -171,7 +173,7 @@ static void split_queries(struct builder *builder, int step_index)
 
 static void add_linear(struct builder *builder, int index)
 {
-    struct fast_plan *plan = builder->plan;
+    struct transformer_plan *plan = builder->plan;
     const struct operation *linear = &builder->network->operations[index];
     const struct gemm_kernel *kernel = kernel_of(builder, linear);
     int input = operand(builder, linear->input, kernel, builder->rows[linear->output]);
@@ -209,7 +211,7 @@ static void add_row_operation(struct builder *builder, const struct operation *o
 // The first row of each image, where it is.
 static void add_view(struct builder *builder, const struct operation *operation)
 {
-    struct fast_tensor *view = &builder->plan->tensors[operation->output];
+    struct transformer_tensor *view = &builder->plan->tensors[operation->output];
     *view = builder->plan->tensors[operation->input];
     view->rows = 1;
 }
@@ -230,12 +232,12 @@ static void add_operation(struct builder *builder, int index)
 }
 
 // The memory behind a tensor.
-static struct memory_value *memory_of(struct fast_plan *plan, int tensor)
+static struct memory_value *memory_of(struct transformer_plan *plan, int tensor)
 {
     return &plan->tensors[plan->tensors[tensor].view_of].memory;
 }
 
-static void place_tensors(struct fast_plan *plan)
+static void place_tensors(struct transformer_plan *plan)
 {
     for (int i = 0; i < plan->step_count; i++) {
         const int used[] = {plan->steps[i].input, plan->steps[i].second, plan->steps[i].output};
@@ -253,7 +255,7 @@ static void place_tensors(struct fast_plan *plan)
 }
 
 // Memory beside the tensors: each thread's scratch for attention, and the weights that a rollout keeps.
-static void find_workspace(struct fast_plan *plan, bool rollout)
+static void find_workspace(struct transformer_plan *plan, bool rollout)
 {
     for (int i = 0; i < plan->step_count; i++) {
         struct step *step = &plan->steps[i];
@@ -268,12 +270,13 @@ static void find_workspace(struct fast_plan *plan, bool rollout)
             plan->rollout = (struct rollout){
                 .blocks = plan->rollout.blocks + 1, .images = plan->chunk, .heads = heads, .tokens = tokens};
     }
-    plan->rollout_offset = plan->scratch_offset + plan->scratch_size * (size_t)team_threads(plan->fast->team);
+    plan->rollout_offset =
+        plan->scratch_offset + plan->scratch_size * (size_t)team_threads(plan->device->team);
     plan->memory_size = plan->rollout_offset + rollout_size(&plan->rollout);
 }
 
 // A step without an operation converts for the one after it.
-static void find_parts(struct fast_plan *plan)
+static void find_parts(struct transformer_plan *plan)
 {
     for (int i = 0; i < plan->step_count; i++) {
         const struct operation *operation = plan->steps[i].operation;
@@ -286,14 +289,14 @@ static void find_parts(struct fast_plan *plan)
             plan->part_ends[part] = plan->part_ends[part - 1];
 }
 
-void fast_build(struct fast_plan *plan, enum explanation explanation)
+void transformer_build(struct transformer_plan *plan, enum explanation explanation)
 {
     struct builder *builder = memory_alloc(sizeof *builder);
     builder->plan = plan;
     builder->network = plan->network;
     plan->tensor_count = plan->network->tensor_count;
     for (int i = 0; i < plan->tensor_count; i++)
-        plan->tensors[i] = (struct fast_tensor){.view_of = -1, .memory = {0, -1, MEMORY_NOWHERE}};
+        plan->tensors[i] = (struct transformer_tensor){.view_of = -1, .memory = {0, -1, MEMORY_NOWHERE}};
     network_needed_rows(builder->network, builder->rows);
     add_patch_embedding(builder);
     for (int i = 0; i < plan->network->operation_count; i++)

@@ -1,14 +1,15 @@
-// fast_run.c: runs the steps of a plan for one chunk of images. Nothing here allocates, decides or fails.
+// transformer_run.c: runs the steps of a plan for one chunk of images. Nothing here allocates, decides or
+// fails.
 #include <assert.h>
 #include <math.h>
 #include <string.h>
 
 #include "common/clock.h"
-#include "kernels/cpu/fast.h"
 #include "kernels/cpu/fused_attention.h"
+#include "kernels/cpu/transformer.h"
 
 struct run {
-    struct fast_plan *plan;
+    struct transformer_plan *plan;
     const uint8_t *const *views;
     int images;
     float *attention; // of this chunk, or NULL
@@ -19,18 +20,19 @@ struct step_run {
     const struct step *step;
 };
 
-static char *tensor_memory(const struct fast_plan *plan, const struct fast_tensor *tensor)
+static char *tensor_memory(const struct transformer_plan *plan, const struct transformer_tensor *tensor)
 {
     return plan->memory + plan->places.offsets[plan->tensors[tensor->view_of].memory.place];
 }
 
-static char *row_of(const struct fast_plan *plan, int tensor, int image, int row)
+static char *row_of(const struct transformer_plan *plan, int tensor, int image, int row)
 {
-    const struct fast_tensor *t = &plan->tensors[tensor];
+    const struct transformer_tensor *t = &plan->tensors[tensor];
     return tensor_memory(plan, t) + (size_t)image * t->image_stride + (size_t)row * t->row_stride;
 }
 
-static struct row_scale *scales_of(const struct fast_plan *plan, const struct fast_tensor *tensor)
+static struct row_scale *scales_of(const struct transformer_plan *plan,
+                                   const struct transformer_tensor *tensor)
 {
     return (struct row_scale *)(tensor_memory(plan, tensor) + tensor->scales);
 }
@@ -40,7 +42,7 @@ static void patches_unit(void *context, int unit, int thread)
 {
     (void)thread;
     const struct step_run *step_run = context;
-    const struct fast_plan *plan = step_run->run->plan;
+    const struct transformer_plan *plan = step_run->run->plan;
     const struct operation *convolution = step_run->step->operation;
     bool bf16 = plan->tensors[step_run->step->output].storage == STORE_BF16;
     int side = convolution->stride, across = convolution->width / side, down = convolution->height / side;
@@ -66,10 +68,10 @@ static void run_patches(const struct run *run, const struct step *step)
 {
     struct step_run context = {run, step};
     int down = step->operation->height / step->operation->stride;
-    team_run(run->plan->fast->team, patches_unit, &context, run->images * down);
+    team_run(run->plan->device->team, patches_unit, &context, run->images * down);
 }
 
-static bool contiguous(const struct fast_tensor *tensor, int rows)
+static bool contiguous(const struct transformer_tensor *tensor, int rows)
 {
     return tensor->image_stride == tensor->row_stride * (size_t)rows;
 }
@@ -91,12 +93,12 @@ static void join_images(struct gemm_call *call, bool joined)
 
 static void run_gemm(const struct run *run, const struct step *step)
 {
-    const struct fast_plan *plan = run->plan;
-    const struct fast_tensor *a = &plan->tensors[step->input], *c = &plan->tensors[step->output];
+    const struct transformer_plan *plan = run->plan;
+    const struct transformer_tensor *a = &plan->tensors[step->input], *c = &plan->tensors[step->output];
     size_t element = c->storage == STORE_BF16 ? sizeof(uint16_t) : sizeof(float);
     size_t first_column = (size_t)(step->first_panel * step->kernel->panel_columns);
     struct gemm_call call = {
-        .ops = plan->fast->kernels.ops,
+        .ops = plan->device->kernels.ops,
         .weights = &step->weights,
         .first_panel = step->first_panel,
         .panel_count = step->panel_count,
@@ -118,7 +120,7 @@ static void run_gemm(const struct run *run, const struct step *step)
         call.row_scale_image_stride = (size_t)a->rows * sizeof(struct row_scale);
     }
     if (step->second >= 0) {
-        const struct fast_tensor *residual = &plan->tensors[step->second];
+        const struct transformer_tensor *residual = &plan->tensors[step->second];
         call.residual = (const float *)tensor_memory(plan, residual);
         call.residual_stride = residual->row_stride;
         call.residual_image_stride = residual->image_stride;
@@ -128,7 +130,7 @@ static void run_gemm(const struct run *run, const struct step *step)
         call.residual_stride = (size_t)c->columns * sizeof(float);
     }
     join_images(&call, joined);
-    gemm_run(plan->fast->team, &call);
+    gemm_run(plan->device->team, &call);
 }
 
 static void run_class_row(const struct run *run, const struct step *step)
@@ -141,9 +143,9 @@ static void run_class_row(const struct run *run, const struct step *step)
 enum { ROWS_PER_UNIT = 8 }; // up to VECTOR_OPS_ROWS; in the first-level cache
 
 // GELU, sums and halves, which need no more of a row than the value at hand.
-static void run_single_row(const struct fast_plan *plan, const struct step *step, int image, int row)
+static void run_single_row(const struct transformer_plan *plan, const struct step *step, int image, int row)
 {
-    const struct vector_ops *ops = plan->fast->kernels.ops;
+    const struct vector_ops *ops = plan->device->kernels.ops;
     int count = plan->tensors[step->output].columns;
     const float *in = (const float *)row_of(plan, step->input, image, row);
     void *out = row_of(plan, step->output, image, row);
@@ -160,10 +162,11 @@ static void rows_unit(void *context, int unit, int thread)
 {
     (void)thread;
     const struct step_run *step_run = context;
-    const struct fast_plan *plan = step_run->run->plan;
+    const struct transformer_plan *plan = step_run->run->plan;
     const struct step *step = step_run->step;
-    const struct vector_ops *ops = plan->fast->kernels.ops;
-    const struct fast_tensor *input = &plan->tensors[step->input], *output = &plan->tensors[step->output];
+    const struct vector_ops *ops = plan->device->kernels.ops;
+    const struct transformer_tensor *input = &plan->tensors[step->input],
+                                    *output = &plan->tensors[step->output];
     int blocks = (step->rows + ROWS_PER_UNIT - 1) / ROWS_PER_UNIT, image = unit / blocks;
     int first = unit % blocks * ROWS_PER_UNIT;
     struct row_block block = {
@@ -193,17 +196,18 @@ static void run_rows(const struct run *run, const struct step *step)
 {
     struct step_run context = {run, step};
     int blocks = (step->rows + ROWS_PER_UNIT - 1) / ROWS_PER_UNIT;
-    team_run(run->plan->fast->team, rows_unit, &context, run->images * blocks);
+    team_run(run->plan->device->team, rows_unit, &context, run->images * blocks);
 }
 
 static void run_attention(const struct run *run, const struct step *step)
 {
-    const struct fast_plan *plan = run->plan;
-    const struct fast_tensor *qkv = &plan->tensors[step->input], *output = &plan->tensors[step->output];
-    attention_run(plan->fast->team,
+    const struct transformer_plan *plan = run->plan;
+    const struct transformer_tensor *qkv = &plan->tensors[step->input],
+                                    *output = &plan->tensors[step->output];
+    attention_run(plan->device->team,
                   &(struct attention_call){
                       .kernel = plan->attention,
-                      .ops = plan->fast->kernels.ops,
+                      .ops = plan->device->kernels.ops,
                       .images = run->images,
                       .tokens = qkv->rows,
                       .heads = step->operation->heads,
@@ -221,12 +225,12 @@ static void run_attention(const struct run *run, const struct step *step)
                       .scratch = plan->memory + plan->scratch_offset,
                   });
     if (plan->rollout.blocks)
-        rollout_add(plan->fast->team, &plan->rollout, step->block, run->images, step->rows);
+        rollout_add(plan->device->team, &plan->rollout, step->block, run->images, step->rows);
 }
 
 static void show_rows(const struct run *run, const struct step *step)
 {
-    const struct fast_plan *plan = run->plan;
+    const struct transformer_plan *plan = run->plan;
     for (int image = 0; image < run->images; image++)
         for (int row = 0; row < step->rows; row++)
             plan->observer->see(plan->observer->context, step->operation,
@@ -234,8 +238,8 @@ static void show_rows(const struct run *run, const struct step *step)
                                 plan->tensors[step->output].columns);
 }
 
-void fast_run_chunk(struct fast_plan *plan, const uint8_t *const *views, int images, float *logits,
-                    float *attention)
+void transformer_run_chunk(struct transformer_plan *plan, const uint8_t *const *views, int images,
+                           float *logits, float *attention)
 {
     static void (*const runs[STEP_KIND_COUNT])(const struct run *, const struct step *) = {
         [STEP_PATCHES] = run_patches,     [STEP_GEMM] = run_gemm,    [STEP_CLASS_ROW] = run_class_row,
@@ -256,7 +260,7 @@ void fast_run_chunk(struct fast_plan *plan, const uint8_t *const *views, int ima
             part_ms[part] += (double)(clock_monotonic_us() - begun_us) / 1e3;
     }
     if (plan->rollout.blocks)
-        rollout_finish(plan->fast->team, &plan->rollout, images, attention);
+        rollout_finish(plan->device->team, &plan->rollout, images, attention);
     for (int image = 0; image < images; image++)
         memcpy(logits + (size_t)image * (size_t)plan->plan.classes,
                row_of(plan, plan->network->logits, image, 0), (size_t)plan->plan.classes * sizeof(float));

@@ -1,4 +1,4 @@
-// cnn_build.c: from a network's operations to the steps of a plan, and memory for what they pass on.
+// convnet_build.c: from a network's operations to the steps of a plan, and memory for what they pass on.
 //
 // Fused here: a product takes the sum and the activation that follow it, and the gate before it; a depthwise
 // convolution takes its activation and leaves the sums that a mean over its rows needs.
@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "common/memory.h"
-#include "kernels/cpu/cnn.h"
+#include "kernels/cpu/convnet.h"
 
 enum { BLOCK_VALUES = 64 * 1024, BLOCK_LEAST_ROWS = 48, BLOCK_MOST_ROWS = 192, LARGEST_KERNEL = 11 };
 // Rows for each value of depth from which on it is less to multiply the weights with a gate than the rows.
@@ -15,7 +15,7 @@ enum { GATE_LEAST_ROWS = 4 };
 enum { WINOGRAD_VALUES = 4096, WINOGRAD_LEAST_ROWS = 24, WINOGRAD_MOST_ROWS = 48, WINOGRAD_LEAST_TILES = 9 };
 
 struct builder {
-    struct cnn_plan *plan;
+    struct convnet_plan *plan;
     const struct network *network;
     bool done[NETWORK_MAX_OPERATIONS]; // taken into an earlier step
     int scale_of[NETWORK_MAX_TENSORS]; // the OP_SCALE left to its reader; -1: none
@@ -23,7 +23,7 @@ struct builder {
 
 // Whole cache lines, but for rows of a few channels. A stride of many powers of two would put the rows of a
 // tile all into the same few places of the first-level cache.
-size_t cnn_row_stride(int columns)
+size_t convnet_row_stride(int columns)
 {
     size_t size = (size_t)columns * sizeof(float);
     if (size < 64)
@@ -32,7 +32,7 @@ size_t cnn_row_stride(int columns)
     return size % 1024 == 0 ? size + 64 : size;
 }
 
-int cnn_block_tiles(const struct gemm_kernel *kernel, const struct cnn_step *step)
+int convnet_block_tiles(const struct gemm_kernel *kernel, const struct convnet_step *step)
 {
     int least = step->winograd ? WINOGRAD_LEAST_ROWS : BLOCK_LEAST_ROWS;
     int most = step->winograd ? WINOGRAD_MOST_ROWS : BLOCK_MOST_ROWS;
@@ -42,19 +42,19 @@ int cnn_block_tiles(const struct gemm_kernel *kernel, const struct cnn_step *ste
 }
 
 // An odd number of cache lines, so that the points do not share few places of the first-level cache.
-size_t cnn_point_stride(int rows, size_t row_stride)
+size_t convnet_point_stride(int rows, size_t row_stride)
 {
     return (((size_t)rows * row_stride + 63) / 64 | 1) * 64;
 }
 
-static void shape_tensor(struct cnn_plan *plan, int index, int rows, int columns)
+static void shape_tensor(struct convnet_plan *plan, int index, int rows, int columns)
 {
-    size_t stride = cnn_row_stride(columns);
+    size_t stride = convnet_row_stride(columns);
     plan->tensors[index] =
-        (struct cnn_tensor){.rows = rows,
-                            .columns = columns,
-                            .row_stride = stride,
-                            .memory = {stride * (size_t)rows * (size_t)plan->chunk, -1, MEMORY_NOWHERE}};
+        (struct convnet_tensor){.rows = rows,
+                                .columns = columns,
+                                .row_stride = stride,
+                                .memory = {stride * (size_t)rows * (size_t)plan->chunk, -1, MEMORY_NOWHERE}};
 }
 
 // The only operation that reads the tensor; -1: none, several, or somebody after all of them.
@@ -63,24 +63,24 @@ static int only_reader(const struct builder *builder, int tensor)
     return tensor == builder->plan->feature_map ? -1 : network_only_reader(builder->network, tensor);
 }
 
-static struct cnn_step *add_step(struct builder *builder, enum cnn_step_kind kind,
-                                 const struct operation *operation)
+static struct convnet_step *add_step(struct builder *builder, enum convnet_step_kind kind,
+                                     const struct operation *operation)
 {
-    struct cnn_plan *plan = builder->plan;
-    assert(plan->step_count < CNN_MAX_STEPS);
-    struct cnn_step *step = &plan->steps[plan->step_count++];
-    *step = (struct cnn_step){.kind = kind,
-                              .operation = operation,
-                              .input = operation->input,
-                              .output = operation->output,
-                              .residual = -1,
-                              .gate = -1,
-                              .sums = -1,
-                              .height = operation->height,
-                              .width = operation->width,
-                              .kernel = 1,
-                              .stride = 1,
-                              .output_width = 1};
+    struct convnet_plan *plan = builder->plan;
+    assert(plan->step_count < CONVNET_MAX_STEPS);
+    struct convnet_step *step = &plan->steps[plan->step_count++];
+    *step = (struct convnet_step){.kind = kind,
+                                  .operation = operation,
+                                  .input = operation->input,
+                                  .output = operation->output,
+                                  .residual = -1,
+                                  .gate = -1,
+                                  .sums = -1,
+                                  .height = operation->height,
+                                  .width = operation->width,
+                                  .kernel = 1,
+                                  .stride = 1,
+                                  .output_width = 1};
     if (operation->kind == OP_CONVOLUTION || operation->kind == OP_MAX_POOL) {
         step->kernel = operation->kernel_width;
         step->stride = operation->stride;
@@ -90,13 +90,13 @@ static struct cnn_step *add_step(struct builder *builder, enum cnn_step_kind kin
     return step;
 }
 
-static void shape_output(struct builder *builder, const struct cnn_step *step)
+static void shape_output(struct builder *builder, const struct convnet_step *step)
 {
     const struct tensor *shape = &builder->network->tensors[step->output];
     shape_tensor(builder->plan, step->output, shape->rows, shape->columns);
 }
 
-static void take_sum(struct builder *builder, struct cnn_step *step)
+static void take_sum(struct builder *builder, struct convnet_step *step)
 {
     int next = only_reader(builder, step->output);
     if (next < 0 || builder->network->operations[next].kind != OP_ADD)
@@ -110,7 +110,7 @@ static void take_sum(struct builder *builder, struct cnn_step *step)
     builder->done[next] = true;
 }
 
-static void take_activation(struct builder *builder, struct cnn_step *step)
+static void take_activation(struct builder *builder, struct convnet_step *step)
 {
     static const enum activation activations[OP_KIND_COUNT] = {
         [OP_RELU] = ACTIVATION_RELU, [OP_SILU] = ACTIVATION_SILU, [OP_SIGMOID] = ACTIVATION_SIGMOID};
@@ -129,7 +129,7 @@ static bool square(const struct operation *operation)
 
 // Whether Winograd's algorithm pays; sets the rows that it has. It depends on the shape only: an image's bits
 // depend on nothing else.
-static bool tiles_pay(struct cnn_step *step)
+static bool tiles_pay(struct convnet_step *step)
 {
     int tiles = (step->height + WINOGRAD_TILE - 1) / WINOGRAD_TILE *
                 ((step->width + WINOGRAD_TILE - 1) / WINOGRAD_TILE);
@@ -145,7 +145,7 @@ static bool add_product(struct builder *builder, const struct operation *operati
     bool convolution = operation->kind == OP_CONVOLUTION;
     if (convolution && (operation->groups != 1 || !square(operation)))
         return false;
-    struct cnn_step *step = add_step(builder, CNN_PRODUCT, operation);
+    struct convnet_step *step = add_step(builder, CONVNET_PRODUCT, operation);
     bool plain_rows = step->kernel == 1 && step->stride == 1 && step->padding == 0;
     int scale = builder->scale_of[step->input];
     if (scale >= 0) {
@@ -173,7 +173,7 @@ static bool add_depthwise(struct builder *builder, const struct operation *opera
     if (operation->groups != channels || network->tensors[operation->output].columns != channels ||
         !square(operation))
         return false;
-    struct cnn_step *step = add_step(builder, CNN_DEPTHWISE, operation);
+    struct convnet_step *step = add_step(builder, CONVNET_DEPTHWISE, operation);
     take_activation(builder, step);
     shape_output(builder, step);
     return true;
@@ -182,13 +182,13 @@ static bool add_depthwise(struct builder *builder, const struct operation *opera
 // A mean over rows that a depthwise step can sum up while it has them at hand reads those sums.
 static bool add_mean(struct builder *builder, const struct operation *operation)
 {
-    struct cnn_plan *plan = builder->plan;
-    struct cnn_step *mean = add_step(builder, CNN_MEAN, operation);
+    struct convnet_plan *plan = builder->plan;
+    struct convnet_step *mean = add_step(builder, CONVNET_MEAN, operation);
     for (int i = 0; i < plan->step_count; i++) {
-        struct cnn_step *step = &plan->steps[i];
-        if (step->kind != CNN_DEPTHWISE || step->output != operation->input || step->sums >= 0)
+        struct convnet_step *step = &plan->steps[i];
+        if (step->kind != CONVNET_DEPTHWISE || step->output != operation->input || step->sums >= 0)
             continue;
-        assert(plan->tensor_count < CNN_MAX_TENSORS);
+        assert(plan->tensor_count < CONVNET_MAX_TENSORS);
         step->sums = mean->input = plan->tensor_count++;
         shape_tensor(plan, step->sums, plan->tensors[step->output].rows / step->output_width,
                      plan->tensors[step->output].columns);
@@ -211,14 +211,14 @@ static bool add_operation(struct builder *builder, int index)
     const struct operation *operation = &builder->network->operations[index];
     switch (operation->kind) {
     case OP_NORMALISE:
-        shape_output(builder, add_step(builder, CNN_NORMALISE, operation));
+        shape_output(builder, add_step(builder, CONVNET_NORMALISE, operation));
         return true;
     case OP_CONVOLUTION:
         return operation->groups == 1 ? add_product(builder, operation) : add_depthwise(builder, operation);
     case OP_LINEAR:
         return add_product(builder, operation);
     case OP_MAX_POOL:
-        shape_output(builder, add_step(builder, CNN_MAX_POOL, operation));
+        shape_output(builder, add_step(builder, CONVNET_MAX_POOL, operation));
         return square(operation);
     case OP_MEAN_ROWS:
         return add_mean(builder, operation);
@@ -229,10 +229,10 @@ static bool add_operation(struct builder *builder, int index)
     }
 }
 
-static void find_last_steps(struct cnn_plan *plan)
+static void find_last_steps(struct convnet_plan *plan)
 {
     for (int i = 0; i < plan->step_count; i++) {
-        const struct cnn_step *step = &plan->steps[i];
+        const struct convnet_step *step = &plan->steps[i];
         const int used[] = {step->input, step->residual, step->gate, step->output, step->sums};
         for (size_t j = 0; j < sizeof used / sizeof used[0]; j++)
             if (used[j] >= 0)
@@ -243,10 +243,10 @@ static void find_last_steps(struct cnn_plan *plan)
         plan->tensors[plan->feature_map].memory.last_step = plan->step_count;
 }
 
-static void place_tensors(struct cnn_plan *plan)
+static void place_tensors(struct convnet_plan *plan)
 {
     for (int i = 0; i < plan->step_count; i++) {
-        const struct cnn_step *step = &plan->steps[i];
+        const struct convnet_step *step = &plan->steps[i];
         memory_plan_place(&plan->places, &plan->tensors[step->output].memory, i,
                           step->residual < 0 ? NULL : &plan->tensors[step->residual].memory);
         if (step->sums >= 0)
@@ -255,33 +255,34 @@ static void place_tensors(struct cnn_plan *plan)
     plan->scratch_offset = memory_round_up(memory_plan_lay_out(&plan->places, 4096, 64), 64);
 }
 
-static void find_scratch(struct cnn_plan *plan)
+static void find_scratch(struct convnet_plan *plan)
 {
-    const struct gemm_kernel *kernel = plan->cnn->gemm;
+    const struct gemm_kernel *kernel = plan->device->kernels.gemm[PRECISION_FP32];
     for (int i = 0; i < plan->step_count; i++) {
-        const struct cnn_step *step = &plan->steps[i];
-        if (step->kind != CNN_PRODUCT || (step->direct && step->gate < 0))
+        const struct convnet_step *step = &plan->steps[i];
+        if (step->kind != CONVNET_PRODUCT || (step->direct && step->gate < 0))
             continue;
-        int rows = cnn_block_tiles(kernel, step) * kernel->tile_rows;
-        size_t size = memory_round_up((size_t)rows * cnn_row_stride(step->depth), 64) + 64;
+        int rows = convnet_block_tiles(kernel, step) * kernel->tile_rows;
+        size_t size = memory_round_up((size_t)rows * convnet_row_stride(step->depth), 64) + 64;
         if (step->winograd)
-            size = WINOGRAD_POINTS * (cnn_point_stride(rows, cnn_row_stride(step->depth)) +
-                                      cnn_point_stride(rows, (size_t)kernel->panel_columns * sizeof(float)));
+            size =
+                WINOGRAD_POINTS * (convnet_point_stride(rows, convnet_row_stride(step->depth)) +
+                                   convnet_point_stride(rows, (size_t)kernel->panel_columns * sizeof(float)));
         else if (step->direct)
             size = (size_t)(step->depth * kernel->panel_columns) * sizeof(float);
         plan->scratch_size = size > plan->scratch_size ? size : plan->scratch_size;
     }
-    plan->memory_size = plan->scratch_offset + plan->scratch_size * (size_t)team_threads(plan->cnn->team);
+    plan->memory_size = plan->scratch_offset + plan->scratch_size * (size_t)team_threads(plan->device->team);
 }
 
 // False: an operation has no step.
-static bool add_operations(struct cnn_plan *plan)
+static bool add_operations(struct convnet_plan *plan)
 {
     struct builder *builder = memory_alloc(sizeof *builder);
     builder->plan = plan;
     builder->network = plan->network;
-    plan->steps = memory_alloc(CNN_MAX_STEPS * sizeof *plan->steps);
-    plan->tensors = memory_alloc(CNN_MAX_TENSORS * sizeof *plan->tensors);
+    plan->steps = memory_alloc(CONVNET_MAX_STEPS * sizeof *plan->steps);
+    plan->tensors = memory_alloc(CONVNET_MAX_TENSORS * sizeof *plan->tensors);
     plan->tensor_count = plan->network->tensor_count;
     for (int i = 0; i < plan->tensor_count; i++)
         builder->scale_of[i] = -1;
@@ -292,26 +293,12 @@ static bool add_operations(struct cnn_plan *plan)
     return all;
 }
 
-bool cnn_supports(const struct network *network, bool with_map)
+bool convnet_build(struct convnet_plan *plan)
 {
-    struct cnn_plan plan = {.chunk = 1, .feature_map = -1};
-    plan.network = memory_alloc(sizeof *network);
-    *plan.network = *network;
-    if (with_map && network->explained_op >= 0)
-        plan.feature_map = network->operations[network->explained_op].output;
-    bool all = add_operations(&plan);
-    free(plan.steps);
-    free(plan.tensors);
-    free(plan.network);
-    return all;
-}
-
-void cnn_build(struct cnn_plan *plan)
-{
-    bool all = add_operations(plan);
-    assert(all);
-    (void)all;
+    if (!add_operations(plan))
+        return false;
     find_last_steps(plan);
     place_tensors(plan);
     find_scratch(plan);
+    return true;
 }

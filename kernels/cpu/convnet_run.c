@@ -1,17 +1,17 @@
-// cnn_run.c: runs the steps of a plan for one chunk of images. Nothing here allocates, decides or fails.
+// convnet_run.c: runs the steps of a plan for one chunk of images. Nothing here allocates, decides or fails.
 #include <assert.h>
 #include <string.h>
 
 #include "common/clock.h"
-#include "kernels/cpu/cnn.h"
+#include "kernels/cpu/convnet.h"
 #include "kernels/cpu/plain.h"
 
 // A unit of windows has whole groups of channels, and rows enough to make little of those around them.
 enum { UNITS_PER_THREAD = 8, CHANNEL_GROUP = 32, MOST_LINES = 16 };
 
 struct step_run {
-    const struct cnn_run *run;
-    const struct cnn_step *step;
+    const struct convnet_run *run;
+    const struct convnet_step *step;
 };
 
 // One row of pixels of one image.
@@ -19,25 +19,25 @@ static void normalise_unit(void *context, int unit, int thread)
 {
     (void)thread;
     const struct step_run *step_run = context;
-    const struct cnn_plan *plan = step_run->run->plan;
+    const struct convnet_plan *plan = step_run->run->plan;
     int height = step_run->step->height, width = step_run->step->width;
     const uint8_t *bytes = step_run->run->views[unit / height] + (size_t)(unit % height * width) * 3;
-    float *out = cnn_row(plan, step_run->step->output, unit * width);
+    float *out = convnet_row(plan, step_run->step->output, unit * width);
     for (int i = 0; i < width; i++)
         for (int channel = 0; channel < 3; channel++)
             out[3 * i + channel] = plan->table[256 * channel + bytes[3 * i + channel]];
 }
 
-static void run_normalise(const struct cnn_run *run, const struct cnn_step *step)
+static void run_normalise(const struct convnet_run *run, const struct convnet_step *step)
 {
     struct step_run context = {run, step};
-    team_run(run->plan->cnn->team, normalise_unit, &context, run->images * step->height);
+    team_run(run->plan->device->team, normalise_unit, &context, run->images * step->height);
 }
 
 // Some rows of places of one image, some of the channels.
 struct window_run {
-    const struct cnn_run *run;
-    const struct cnn_step *step;
+    const struct convnet_run *run;
+    const struct convnet_step *step;
     int lines, blocks; // of one image
     int groups;        // of channels
 };
@@ -46,9 +46,9 @@ static void window_unit(void *context, int unit, int thread)
 {
     (void)thread;
     const struct window_run *divided = context;
-    const struct cnn_plan *plan = divided->run->plan;
-    const struct cnn_step *step = divided->step;
-    const struct cnn_tensor *input = &plan->tensors[step->input], *output = &plan->tensors[step->output];
+    const struct convnet_plan *plan = divided->run->plan;
+    const struct convnet_step *step = divided->step;
+    const struct convnet_tensor *input = &plan->tensors[step->input], *output = &plan->tensors[step->output];
     int group = unit % divided->groups, block = unit / divided->groups;
     int image = block / divided->blocks, lines = divided->lines;
     int vectors = (output->columns + CHANNEL_GROUP - 1) / CHANNEL_GROUP;
@@ -57,7 +57,7 @@ static void window_unit(void *context, int unit, int thread)
     int y = lines * (block % divided->blocks) / divided->blocks;
     int row = image * lines + y;
     struct conv_window window = {
-        .in = cnn_row(plan, step->input, image * input->rows) + channel,
+        .in = convnet_row(plan, step->input, image * input->rows) + channel,
         .in_stride = input->row_stride,
         .height = step->height,
         .width = step->width,
@@ -68,75 +68,78 @@ static void window_unit(void *context, int unit, int thread)
         .y = y,
         .lines = lines * (block % divided->blocks + 1) / divided->blocks - y,
         .places = step->output_width,
-        .out = cnn_row(plan, step->output, row * step->output_width) + channel,
+        .out = convnet_row(plan, step->output, row * step->output_width) + channel,
         .out_stride = output->row_stride,
         .activation = step->activation,
     };
     if (step->sums >= 0) {
-        window.sums = cnn_row(plan, step->sums, row) + channel;
+        window.sums = convnet_row(plan, step->sums, row) + channel;
         window.sums_stride = plan->tensors[step->sums].row_stride;
     }
-    if (step->kind == CNN_DEPTHWISE) {
+    if (step->kind == CONVNET_DEPTHWISE) {
         window.weight = step->filter + channel;
         window.weight_stride = step->filter_stride;
         window.bias = step->bias + channel;
-        plan->cnn->ops->depthwise(&window);
+        plan->device->conv->depthwise(&window);
     } else {
-        plan->cnn->ops->max_pool(&window);
+        plan->device->conv->max_pool(&window);
     }
 }
 
-static void run_windows(const struct cnn_run *run, const struct cnn_step *step)
+static void run_windows(const struct convnet_run *run, const struct convnet_step *step)
 {
-    const struct cnn_tensor *output = &run->plan->tensors[step->output];
+    const struct convnet_tensor *output = &run->plan->tensors[step->output];
     struct window_run divided = {run, step, .lines = output->rows / step->output_width};
-    int wanted = UNITS_PER_THREAD * team_threads(run->plan->cnn->team);
+    int wanted = UNITS_PER_THREAD * team_threads(run->plan->device->team);
     int most = (output->columns + CHANNEL_GROUP - 1) / CHANNEL_GROUP;
     divided.blocks = (divided.lines + MOST_LINES - 1) / MOST_LINES;
     divided.groups = (wanted + run->images * divided.blocks - 1) / (run->images * divided.blocks);
     divided.groups = divided.groups < most ? divided.groups : most;
-    team_run(run->plan->cnn->team, window_unit, &divided, run->images * divided.blocks * divided.groups);
+    team_run(run->plan->device->team, window_unit, &divided, run->images * divided.blocks * divided.groups);
 }
 
 static void mean_unit(void *context, int image, int thread)
 {
     (void)thread;
     const struct step_run *step_run = context;
-    const struct cnn_plan *plan = step_run->run->plan;
-    const struct cnn_step *step = step_run->step;
-    const struct cnn_tensor *input = &plan->tensors[step->input];
+    const struct convnet_plan *plan = step_run->run->plan;
+    const struct convnet_step *step = step_run->step;
+    const struct convnet_tensor *input = &plan->tensors[step->input];
     int places = plan->network->tensors[step->operation->input].rows;
-    plan->cnn->ops->sum_rows(cnn_row(plan, step->input, image * input->rows), input->row_stride, input->rows,
-                             input->columns, 1.0f / (float)places, cnn_row(plan, step->output, image));
+    plan->device->conv->sum_rows(convnet_row(plan, step->input, image * input->rows), input->row_stride,
+                                 input->rows, input->columns, 1.0f / (float)places,
+                                 convnet_row(plan, step->output, image));
 }
 
-static void run_mean(const struct cnn_run *run, const struct cnn_step *step)
+static void run_mean(const struct convnet_run *run, const struct convnet_step *step)
 {
     struct step_run context = {run, step};
-    team_run(run->plan->cnn->team, mean_unit, &context, run->images);
+    team_run(run->plan->device->team, mean_unit, &context, run->images);
 }
 
-static void map_image(const struct cnn_plan *plan, int image, const float *logits, float *map)
+static void map_image(const struct convnet_plan *plan, int image, const float *logits, float *map)
 {
-    const struct cnn_tensor *features = &plan->tensors[plan->feature_map];
+    const struct convnet_tensor *features = &plan->tensors[plan->feature_map];
     struct tensor one_place = {1, features->columns};
     for (int place = 0; place < features->rows; place++)
-        plain_class_activation(cnn_row(plan, plan->feature_map, image * features->rows + place), one_place,
-                               plan->map_weight, logits, plan->plan.classes, &map[place]);
+        plain_class_activation(convnet_row(plan, plan->feature_map, image * features->rows + place),
+                               one_place, plan->map_weight, logits, plan->plan.classes, &map[place]);
 }
 
-void cnn_run_chunk(struct cnn_plan *plan, const uint8_t *const *views, int images, float *logits,
-                   float *attention)
+void convnet_run_chunk(struct convnet_plan *plan, const uint8_t *const *views, int images, float *logits,
+                       float *attention)
 {
-    static void (*const runs[CNN_STEP_KIND_COUNT])(const struct cnn_run *, const struct cnn_step *) = {
-        [CNN_NORMALISE] = run_normalise, [CNN_PRODUCT] = cnn_run_product, [CNN_DEPTHWISE] = run_windows,
-        [CNN_MAX_POOL] = run_windows,    [CNN_MEAN] = run_mean,
+    static void (*const runs[CONVNET_STEP_KIND_COUNT])(const struct convnet_run *,
+                                                       const struct convnet_step *) = {
+        [CONVNET_NORMALISE] = run_normalise, [CONVNET_PRODUCT] = convnet_run_product,
+        [CONVNET_DEPTHWISE] = run_windows,   [CONVNET_MAX_POOL] = run_windows,
+        [CONVNET_MEAN] = run_mean,
     };
     assert(images >= 1 && images <= plan->chunk);
-    struct cnn_run run = {plan, views, images};
+    struct convnet_run run = {plan, views, images};
     size_t classes = (size_t)plan->plan.classes;
     for (int i = 0; i < plan->step_count; i++) {
-        const struct cnn_step *step = &plan->steps[i];
+        const struct convnet_step *step = &plan->steps[i];
         int64_t begun_us = plan->plan.part_ms ? clock_monotonic_us() : 0;
         runs[step->kind](&run, step);
         if (plan->plan.part_ms)
@@ -146,7 +149,7 @@ void cnn_run_chunk(struct cnn_plan *plan, const uint8_t *const *views, int image
     }
     for (int image = 0; image < images; image++) {
         float *own = logits + (size_t)image * classes;
-        memcpy(own, cnn_row(plan, plan->network->logits, image), classes * sizeof *own);
+        memcpy(own, convnet_row(plan, plan->network->logits, image), classes * sizeof *own);
         if (attention)
             map_image(plan, image, own, attention + image * plan->plan.map_height * plan->plan.map_width);
     }

@@ -1,38 +1,29 @@
-// fast.h: the fast CPU executor of transformers: a network turned into steps over memory that is laid out
-// once. Convolutional networks have cnn.h.
+// transformer.h: the executor of vision transformers: a network turned into steps over memory that is laid
+// out once.
 //
-// fast_backend.c opens the device; fast_build.c turns operations into steps (fusing neighbours, dropping rows
-// that nobody reads); fast_weights.c packs; fast_run.c runs. A batch is worked off in chunks of a few images,
-// so that activations stay in the caches and memory does not grow with the batch.
+// transformer_plan.c prepares and runs plans; transformer_build.c turns operations into steps (fusing
+// neighbours, dropping rows that nobody reads); transformer_weights.c packs; transformer_run.c runs. A batch
+// is worked off in chunks of a few images, so that activations stay in the caches and memory does not grow
+// with the batch.
 //
 // Thread: as backend.h says, one at a time for the backend; the backend's team does the work.
-#ifndef SKINSIGHT_KERNELS_CPU_FAST_H
-#define SKINSIGHT_KERNELS_CPU_FAST_H
+#ifndef SKINSIGHT_KERNELS_CPU_TRANSFORMER_H
+#define SKINSIGHT_KERNELS_CPU_TRANSFORMER_H
 
-#include "kernels/backend.h"
-#include "kernels/cpu/cpu_kernels.h"
+#include "kernels/cpu/executor.h"
 #include "kernels/cpu/rollout.h"
-#include "kernels/cpu/team.h"
 #include "kernels/memory_plan.h"
 
 enum {
-    FAST_MAX_STEPS = 2 * NETWORK_MAX_OPERATIONS,
-    FAST_MAX_TENSORS = NETWORK_MAX_TENSORS + FAST_MAX_STEPS,
-};
-
-struct fast_backend {
-    struct backend backend; // first
-    struct backend *cnn;    // for convolutional networks
-    struct backend *plain;  // for networks that have an operation without a fast step
-    struct cpu_kernels kernels;
-    struct team *team;
+    TRANSFORMER_MAX_STEPS = 2 * NETWORK_MAX_OPERATIONS,
+    TRANSFORMER_MAX_TENSORS = NETWORK_MAX_TENSORS + TRANSFORMER_MAX_STEPS,
 };
 
 enum storage { STORE_FP32, STORE_BF16, STORE_INT8 };
 
 // An activation of one chunk. Row r of image i begins at memory + its place's offset + i * image_stride + r *
 // row_stride.
-struct fast_tensor {
+struct transformer_tensor {
     enum storage storage;
     int rows, columns; // of one image; one row where only the first is ever read
     size_t row_stride, image_stride;
@@ -65,22 +56,22 @@ struct step {
     bool gelu;
     bool map;  // attention: write the class token's weights
     int block; // attention: its number among the attentions
-    // Filled in by fast_weights.c
+    // Filled in by transformer_weights.c
     struct gemm_weights weights;
     const float *scale, *bias; // LayerNorm; class row: scale
     const float *positions;    // patch embedding: added to each image's rows
 };
 
-struct fast_plan {
+struct transformer_plan {
     struct plan plan; // first
-    struct fast_backend *fast;
+    struct cpu_device *device;
     struct network *network; // ours
     const struct gemm_kernel *gemm, *attention;
     int chunk; // images
     struct step *steps;
     int step_count;
     int part_ends[PART_COUNT]; // the steps of each part of the network, one after the other
-    struct fast_tensor *tensors;
+    struct transformer_tensor *tensors;
     int tensor_count;
     struct memory_plan places;
     char *memory; // activations, then each thread's scratch, then what the rollout keeps
@@ -93,21 +84,18 @@ struct fast_plan {
     uint16_t table_bf16[3 * 256];
 };
 
-// Opens a backend that runs on the team's threads; the processor must have AVX2.
-enum status fast_backend_open(struct backend **backend, int threads, struct error *err) MUST_CHECK;
-
-// Whether every operation of the network has a fast step.
-bool fast_supports(const struct network *network);
+// Whether every operation of the network has a step.
+bool transformer_supports(const struct network *network);
 
 // Fills steps, tensors and memory of a plan whose network, kernels and chunk are set.
-void fast_build(struct fast_plan *plan, enum explanation explanation);
+void transformer_build(struct transformer_plan *plan, enum explanation explanation);
 
 // Packs the weights that the steps name. FATAL: no memory.
-enum status fast_pack_weights(struct fast_plan *plan, const struct weights *weights,
-                              struct error *err) MUST_CHECK;
+enum status transformer_pack_weights(struct transformer_plan *plan, const struct weights *weights,
+                                     struct error *err) MUST_CHECK;
 
 // Runs one chunk: views and results of its images.
-void fast_run_chunk(struct fast_plan *plan, const uint8_t *const *views, int images, float *logits,
-                    float *attention);
+void transformer_run_chunk(struct transformer_plan *plan, const uint8_t *const *views, int images,
+                           float *logits, float *attention);
 
 #endif

@@ -1,30 +1,32 @@
-// cnn_weights.c: one block of memory for a plan's weights: packed panels and the filters of depthwise
+// convnet_weights.c: one block of memory for a plan's weights: packed panels and the filters of depthwise
 // convolutions, batch normalisation folded in. Each source tensor's pages are given back to the system as
 // soon as it is packed.
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/memory.h"
-#include "kernels/cpu/cnn.h"
+#include "kernels/cpu/convnet.h"
 #include "kernels/cpu/pages.h"
 #include "kernels/memory_plan.h"
 #include "kernels/parameters.h"
 
 enum { ALIGNMENT = 64, LANES = 16 };
 
-static int channels_of(const struct cnn_plan *plan, const struct cnn_step *step)
+static int channels_of(const struct convnet_plan *plan, const struct convnet_step *step)
 {
     return plan->network->tensors[step->operation->output].columns;
 }
 
 // A depthwise filter: one row for each place of the window, one for the bias.
-static size_t packed_size(const struct cnn_plan *plan, const struct cnn_step *step)
+static size_t packed_size(const struct convnet_plan *plan, const struct convnet_step *step)
 {
     int channels = channels_of(plan, step);
-    if (step->kind == CNN_PRODUCT)
-        return memory_round_up(gemm_packed_size(plan->cnn->gemm, channels, step->depth), ALIGNMENT) *
+    if (step->kind == CONVNET_PRODUCT)
+        return memory_round_up(
+                   gemm_packed_size(plan->device->kernels.gemm[PRECISION_FP32], channels, step->depth),
+                   ALIGNMENT) *
                (step->winograd ? WINOGRAD_POINTS : 1);
-    if (step->kind == CNN_DEPTHWISE)
+    if (step->kind == CONVNET_DEPTHWISE)
         return (size_t)(step->kernel * step->kernel + 1) * memory_round_up((size_t)channels, LANES) *
                sizeof(float);
     return 0;
@@ -77,21 +79,21 @@ static void filters_unit(void *context, int unit, int thread)
     }
 }
 
-static void pack_winograd(const struct cnn_plan *plan, struct cnn_step *step, const float *weight,
+static void pack_winograd(const struct convnet_plan *plan, struct convnet_step *step, const float *weight,
                           const float *bias, float *points, char *memory)
 {
     int outputs = channels_of(plan, step);
     struct winograd_filters winograd = {weight, (size_t)outputs, (size_t)step->depth, points};
-    team_run(plan->cnn->team, filters_unit, &winograd, outputs);
+    team_run(plan->device->team, filters_unit, &winograd, outputs);
     step->point_size = packed_size(plan, step) / WINOGRAD_POINTS;
     for (size_t point = 0; point < WINOGRAD_POINTS; point++)
-        gemm_pack(&step->weights, plan->cnn->gemm, plan->cnn->team,
+        gemm_pack(&step->weights, plan->device->kernels.gemm[PRECISION_FP32], plan->device->team,
                   points + point * winograd.outputs * winograd.inputs, bias, outputs, step->depth,
                   memory + point * step->point_size);
     step->weights.data = memory;
 }
 
-static void pack_product(const struct cnn_plan *plan, struct cnn_step *step, const float *weight,
+static void pack_product(const struct convnet_plan *plan, struct convnet_step *step, const float *weight,
                          const float *bias, float *reordered, void *memory)
 {
     int outputs = channels_of(plan, step);
@@ -100,10 +102,11 @@ static void pack_product(const struct cnn_plan *plan, struct cnn_step *step, con
         channels_last(weight, (size_t)outputs, (size_t)step->depth / places, places, reordered);
         weight = reordered;
     }
-    gemm_pack(&step->weights, plan->cnn->gemm, plan->cnn->team, weight, bias, outputs, step->depth, memory);
+    gemm_pack(&step->weights, plan->device->kernels.gemm[PRECISION_FP32], plan->device->team, weight, bias,
+              outputs, step->depth, memory);
 }
 
-static void pack_depthwise(const struct cnn_plan *plan, struct cnn_step *step, const float *weight,
+static void pack_depthwise(const struct convnet_plan *plan, struct convnet_step *step, const float *weight,
                            const float *bias, float *memory)
 {
     size_t channels = (size_t)channels_of(plan, step), stride = memory_round_up(channels, LANES);
@@ -120,8 +123,8 @@ static void pack_depthwise(const struct cnn_plan *plan, struct cnn_step *step, c
 }
 
 // False: no memory.
-static bool pack_step(const struct cnn_plan *plan, struct cnn_step *step, const struct weights *weights,
-                      char *memory)
+static bool pack_step(const struct convnet_plan *plan, struct convnet_step *step,
+                      const struct weights *weights, char *memory)
 {
     size_t count = parameters_weight_count(plan->network, step->operation);
     size_t bias_count = parameters_bias_count(plan->network, step->operation);
@@ -134,7 +137,7 @@ static bool pack_step(const struct cnn_plan *plan, struct cnn_step *step, const 
     parameters_discard_pages(plan->network, step->operation, weights);
     if (step->winograd)
         pack_winograd(plan, step, weight, bias, weight + count, memory);
-    else if (step->kind == CNN_PRODUCT)
+    else if (step->kind == CONVNET_PRODUCT)
         pack_product(plan, step, weight, bias, weight + count, memory);
     else
         pack_depthwise(plan, step, weight, bias, (float *)memory);
@@ -143,7 +146,7 @@ static bool pack_step(const struct cnn_plan *plan, struct cnn_step *step, const 
 }
 
 // The head's weight as it is: what the class-activation map multiplies features with.
-static bool keep_map_weight(struct cnn_plan *plan, const struct weights *weights)
+static bool keep_map_weight(struct convnet_plan *plan, const struct weights *weights)
 {
     for (int i = 0; i < plan->step_count; i++) {
         const struct operation *operation = plan->steps[i].operation;
@@ -157,7 +160,7 @@ static bool keep_map_weight(struct cnn_plan *plan, const struct weights *weights
     return plan->map_weight;
 }
 
-enum status cnn_pack_weights(struct cnn_plan *plan, const struct weights *weights, struct error *err)
+enum status convnet_pack_weights(struct convnet_plan *plan, const struct weights *weights, struct error *err)
 {
     size_t used = 0;
     for (int i = 0; i < plan->step_count; i++)

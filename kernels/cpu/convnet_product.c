@@ -1,19 +1,19 @@
-// cnn_product.c: runs one product step: divides it into units, gathers what a unit multiplies, and finishes
-// its tiles.
+// convnet_product.c: runs one product step: divides it into units, gathers what a unit multiplies, and
+// finishes its tiles.
 //
 // A unit is a block of rows by some panels of the weights. Rows are places; under Winograd they are tiles of
 // 4 x 4 places, and a unit makes the products of all their points before it turns them into places.
 #include <string.h>
 
-#include "kernels/cpu/cnn.h"
+#include "kernels/cpu/convnet.h"
 
 enum { ALIGNMENT = 64, UNITS_PER_THREAD = 12 };
 
 // A product of the rows of all images, or of one whose gate is in the weights, divided into units
 // of a block of tiles of rows by a group of panels.
 struct product {
-    const struct cnn_run *run;
-    const struct cnn_step *step;
+    const struct convnet_run *run;
+    const struct convnet_step *step;
     int first, rows, tiles, blocks, groups;
     int held[TEAM_MAX_THREADS]; // the block whose windows lie in a thread's scratch; -1: none
 };
@@ -27,8 +27,8 @@ static void copy_lines(float *to, const float *from, size_t values)
 }
 
 // The places of one row of a window, zero in the padding.
-static float *gather_line(const struct cnn_tensor *input, const struct cnn_step *step, const float *line,
-                          int left, float *to)
+static float *gather_line(const struct convnet_tensor *input, const struct convnet_step *step,
+                          const float *line, int left, float *to)
 {
     size_t channels = (size_t)input->columns;
     int before = left < 0 ? -left : 0, end = step->width - left;
@@ -48,15 +48,16 @@ static float *gather_line(const struct cnn_tensor *input, const struct cnn_step 
     return to + (size_t)step->kernel * channels;
 }
 
-static void gather_window(const struct cnn_plan *plan, const struct cnn_step *step, int row, float *to)
+static void gather_window(const struct convnet_plan *plan, const struct convnet_step *step, int row,
+                          float *to)
 {
-    const struct cnn_tensor *input = &plan->tensors[step->input];
+    const struct convnet_tensor *input = &plan->tensors[step->input];
     int places = plan->tensors[step->output].rows, image = row / places, place = row % places;
     int top = place / step->output_width * step->stride - step->padding;
     int left = place % step->output_width * step->stride - step->padding;
     for (int y = top; y < top + step->kernel; y++) {
         if (y >= 0 && y < step->height) {
-            const float *line = cnn_row(plan, step->input, image * input->rows + y * step->width);
+            const float *line = convnet_row(plan, step->input, image * input->rows + y * step->width);
             to = gather_line(input, step, line, left, to);
         } else {
             size_t values = (size_t)(step->kernel * input->columns);
@@ -66,14 +67,14 @@ static void gather_window(const struct cnn_plan *plan, const struct cnn_step *st
     }
 }
 
-static void gather_rows(const struct cnn_plan *plan, const struct cnn_step *step, int first, int end,
+static void gather_rows(const struct convnet_plan *plan, const struct convnet_step *step, int first, int end,
                         char *scratch)
 {
-    for (int row = first; row < end; row++, scratch += cnn_row_stride(step->depth))
+    for (int row = first; row < end; row++, scratch += convnet_row_stride(step->depth))
         if (step->gate >= 0)
-            plan->cnn->ops->multiply(cnn_row(plan, step->input, row),
-                                     cnn_row(plan, step->gate, row / step->rows), step->depth,
-                                     (float *)scratch);
+            plan->device->conv->multiply(convnet_row(plan, step->input, row),
+                                         convnet_row(plan, step->gate, row / step->rows), step->depth,
+                                         (float *)scratch);
         else
             gather_window(plan, step, row, (float *)scratch);
 }
@@ -85,8 +86,8 @@ static int first_row(const struct product *product, int tile)
 
 static void finish_tile(const struct product *product, int row, int rows, int panel, const float *sums)
 {
-    const struct cnn_plan *plan = product->run->plan;
-    const struct cnn_step *step = product->step;
+    const struct convnet_plan *plan = product->run->plan;
+    const struct convnet_step *step = product->step;
     const struct gemm_weights *weights = &step->weights;
     int columns = weights->kernel->panel_columns, first = panel * columns;
     struct conv_finish finish = {
@@ -96,27 +97,28 @@ static void finish_tile(const struct product *product, int row, int rows, int pa
         .tile_stride = columns,
         .bias = weights->bias + first,
         .activation = step->activation,
-        .out = cnn_row(plan, step->output, row) + first,
+        .out = convnet_row(plan, step->output, row) + first,
         .out_stride = plan->tensors[step->output].row_stride,
     };
     if (step->residual >= 0) {
-        finish.residual = cnn_row(plan, step->residual, row) + first;
+        finish.residual = convnet_row(plan, step->residual, row) + first;
         finish.residual_stride = plan->tensors[step->residual].row_stride;
     }
-    plan->cnn->ops->finish(&finish);
+    plan->device->conv->finish(&finish);
 }
 
 // A panel of weights; times the gate where the rows lie as they are.
 static const char *panel_of(const struct product *product, int panel, char *scratch)
 {
-    const struct cnn_plan *plan = product->run->plan;
-    const struct cnn_step *step = product->step;
+    const struct convnet_plan *plan = product->run->plan;
+    const struct convnet_step *step = product->step;
     const struct gemm_weights *weights = &step->weights;
     const char *w = (const char *)weights->data + (size_t)panel * weights->panel_size;
     if (step->gate < 0 || !step->direct)
         return w;
-    plan->cnn->ops->scale_rows((const float *)w, cnn_row(plan, step->gate, product->first / step->rows),
-                               weights->k, weights->kernel->panel_columns, (float *)scratch);
+    plan->device->conv->scale_rows((const float *)w,
+                                   convnet_row(plan, step->gate, product->first / step->rows), weights->k,
+                                   weights->kernel->panel_columns, (float *)scratch);
     return scratch;
 }
 
@@ -146,7 +148,7 @@ static int tiles_of(int places)
 }
 
 // The tile of a row counted through the images: the map's size and the tile's place in it.
-static struct winograd_tile winograd_tile(const struct cnn_step *step, int row)
+static struct winograd_tile winograd_tile(const struct convnet_step *step, int row)
 {
     int across = tiles_of(step->width), tile = row % step->rows;
     return (struct winograd_tile){.height = step->height,
@@ -155,43 +157,43 @@ static struct winograd_tile winograd_tile(const struct cnn_step *step, int row)
                                   .x = tile % across * WINOGRAD_TILE};
 }
 
-static void gather_points(const struct cnn_plan *plan, const struct cnn_step *step, int first, int end,
-                          char *scratch)
+static void gather_points(const struct convnet_plan *plan, const struct convnet_step *step, int first,
+                          int end, char *scratch)
 {
-    size_t stride = cnn_row_stride(step->depth);
+    size_t stride = convnet_row_stride(step->depth);
     for (int row = first; row < end; row++) {
         struct winograd_tile tile = winograd_tile(step, row);
         tile.columns = step->depth;
-        tile.in = cnn_row(plan, step->input, row / step->rows * plan->tensors[step->input].rows);
+        tile.in = convnet_row(plan, step->input, row / step->rows * plan->tensors[step->input].rows);
         tile.in_stride = plan->tensors[step->input].row_stride;
         tile.out = (float *)(scratch + (size_t)(row - first) * stride);
-        tile.out_stride = cnn_point_stride(end - first, stride);
-        plan->cnn->ops->winograd_in(&tile);
+        tile.out_stride = convnet_point_stride(end - first, stride);
+        plan->device->conv->winograd_in(&tile);
     }
 }
 
 // The places of rows first..end from the sums of their points.
 static void finish_points(const struct product *product, int first, int end, int panel, const float *sums)
 {
-    const struct cnn_plan *plan = product->run->plan;
-    const struct cnn_step *step = product->step;
-    const struct cnn_tensor *output = &plan->tensors[step->output];
+    const struct convnet_plan *plan = product->run->plan;
+    const struct convnet_step *step = product->step;
+    const struct convnet_tensor *output = &plan->tensors[step->output];
     int columns = step->weights.kernel->panel_columns, column = panel * columns;
     for (int row = first; row < end; row++) {
         struct winograd_tile tile = winograd_tile(step, row);
         int image = row / step->rows * output->rows;
         tile.columns = step->weights.n - column < columns ? step->weights.n - column : columns;
         tile.in = sums + (row - first) * columns;
-        tile.in_stride = cnn_point_stride(end - first, (size_t)columns * sizeof *sums);
-        tile.out = cnn_row(plan, step->output, image) + column;
+        tile.in_stride = convnet_point_stride(end - first, (size_t)columns * sizeof *sums);
+        tile.out = convnet_row(plan, step->output, image) + column;
         tile.out_stride = output->row_stride;
         tile.bias = step->weights.bias + column;
         tile.activation = step->activation;
         if (step->residual >= 0) {
-            tile.residual = cnn_row(plan, step->residual, image) + column;
+            tile.residual = convnet_row(plan, step->residual, image) + column;
             tile.residual_stride = plan->tensors[step->residual].row_stride;
         }
-        plan->cnn->ops->winograd_out(&tile);
+        plan->device->conv->winograd_out(&tile);
     }
 }
 
@@ -202,9 +204,10 @@ static void run_points(const struct product *product, int panel, int begin, int 
     const struct gemm_weights *weights = &product->step->weights;
     const struct gemm_kernel *kernel = weights->kernel;
     int first = first_row(product, begin), rows = first_row(product, end) - first;
-    size_t a_stride = cnn_row_stride(weights->k), a_point = cnn_point_stride(rows, a_stride);
+    size_t a_stride = convnet_row_stride(weights->k), a_point = convnet_point_stride(rows, a_stride);
     size_t row_size = (size_t)kernel->panel_columns * sizeof(float);
-    size_t sums_point = cnn_point_stride(rows, row_size), steps = (size_t)(end - begin) * (size_t)weights->k;
+    size_t sums_point = convnet_point_stride(rows, row_size),
+           steps = (size_t)(end - begin) * (size_t)weights->k;
     const char *w = (const char *)weights->data + (size_t)panel * weights->panel_size;
     char *sums = scratch + WINOGRAD_POINTS * a_point;
     for (int point = 0; point < WINOGRAD_POINTS; point++, w += product->step->point_size) {
@@ -225,16 +228,16 @@ static void run_points(const struct product *product, int panel, int begin, int 
 static void product_unit(void *context, int unit, int thread)
 {
     struct product *product = context;
-    const struct cnn_plan *plan = product->run->plan;
-    const struct cnn_step *step = product->step;
+    const struct convnet_plan *plan = product->run->plan;
+    const struct convnet_step *step = product->step;
     int block = unit / product->groups, group = unit % product->groups, panels = step->weights.panels;
     int begin = (int)((int64_t)product->tiles * block / product->blocks);
     int end = (int)((int64_t)product->tiles * (block + 1) / product->blocks);
     char *scratch = plan->memory + plan->scratch_offset + (size_t)thread * plan->scratch_size;
     const char *a = scratch;
-    size_t a_stride = cnn_row_stride(step->depth);
+    size_t a_stride = convnet_row_stride(step->depth);
     if (step->direct) {
-        a = (const char *)cnn_row(plan, step->input, first_row(product, begin));
+        a = (const char *)convnet_row(plan, step->input, first_row(product, begin));
         a_stride = plan->tensors[step->input].row_stride;
     } else {
         if (product->held[thread] != block)
@@ -252,11 +255,11 @@ static void product_unit(void *context, int unit, int thread)
 
 // Rows are spread evenly over tiles, tiles over blocks, so that no tile is nearly empty. Where that gives
 // too few units, threads share a block's panels.
-static void run_rows(const struct cnn_run *run, const struct cnn_step *step, int first, int rows)
+static void run_rows(const struct convnet_run *run, const struct convnet_step *step, int first, int rows)
 {
-    const struct cnn_plan *plan = run->plan;
-    const struct gemm_kernel *kernel = plan->cnn->gemm;
-    int threads = team_threads(plan->cnn->team), most = cnn_block_tiles(kernel, step);
+    const struct convnet_plan *plan = run->plan;
+    const struct gemm_kernel *kernel = plan->device->kernels.gemm[PRECISION_FP32];
+    int threads = team_threads(plan->device->team), most = convnet_block_tiles(kernel, step);
     struct product product = {.run = run, .step = step, .first = first, .rows = rows, .groups = 1};
     for (int i = 0; i < threads; i++)
         product.held[i] = -1;
@@ -266,10 +269,10 @@ static void run_rows(const struct cnn_run *run, const struct cnn_step *step, int
         product.groups = (UNITS_PER_THREAD * threads + product.blocks - 1) / product.blocks;
     if (product.groups > step->weights.panels)
         product.groups = step->weights.panels;
-    team_run(plan->cnn->team, product_unit, &product, product.blocks * product.groups);
+    team_run(plan->device->team, product_unit, &product, product.blocks * product.groups);
 }
 
-void cnn_run_product(const struct cnn_run *run, const struct cnn_step *step)
+void convnet_run_product(const struct convnet_run *run, const struct convnet_step *step)
 {
     int parts = step->gate >= 0 && step->direct ? run->images : 1, rows = run->images / parts * step->rows;
     for (int part = 0; part < parts; part++)

@@ -1,15 +1,15 @@
-// fast_weights.c: one block of memory for a plan's weights: packed panels, LayerNorm vectors, positions. Each
-// source tensor's pages are given back to the system as soon as it is packed.
+// transformer_weights.c: one block of memory for a plan's weights: packed panels, LayerNorm vectors,
+// positions. Each source tensor's pages are given back to the system as soon as it is packed.
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/memory.h"
-#include "kernels/cpu/fast.h"
 #include "kernels/cpu/pages.h"
+#include "kernels/cpu/transformer.h"
 
 // Takes pieces of the block; while `base` is NULL it only adds up how much is needed.
 struct packer {
-    struct fast_plan *plan;
+    struct transformer_plan *plan;
     const struct weights *weights;
     char *base;
     size_t used;
@@ -81,7 +81,8 @@ static void pack_gemm(struct packer *packer, struct step *step)
         packer->failed = packer->failed || !reordered;
     }
     if (!packer->failed) {
-        gemm_pack(&step->weights, step->kernel, packer->plan->fast->team, values, bias_values, n, k, memory);
+        gemm_pack(&step->weights, step->kernel, packer->plan->device->team, values, bias_values, n, k,
+                  memory);
         weights_discard_pages(packer->weights, weight);
     }
     free(copy);
@@ -118,7 +119,8 @@ static void pack_step(struct packer *packer, struct step *step)
     }
 }
 
-enum status fast_pack_weights(struct fast_plan *plan, const struct weights *weights, struct error *err)
+enum status transformer_pack_weights(struct transformer_plan *plan, const struct weights *weights,
+                                     struct error *err)
 {
     struct packer packer = {.plan = plan, .weights = weights};
     for (int i = 0; i < plan->step_count; i++)

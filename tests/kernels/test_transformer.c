@@ -1,4 +1,4 @@
-// test_fast.c: whole networks on the fast executor against the plain one, per precision and level of
+// test_transformer.c: whole networks on its executor against the plain one, per precision and level of
 // instructions; what it refuses, and what it leaves to the plain executor.
 #include <math.h>
 #include <setjmp.h>
@@ -241,7 +241,7 @@ static void a_mapped_model_is_held_once(void **unused)
 #endif
     skip_without(cpu_kernels_get().gemm[PRECISION_INT8], "AVX512_VNNI");
     assert_int_equal(network_build(&network, "vit_tiny_patch16_224", 8, &err), STATUS_OK);
-    char path[] = "/tmp/test_fast_XXXXXX";
+    char path[] = "/tmp/test_transformer_XXXXXX";
     int file = mkstemp(path), status = -1;
     assert_true(file >= 0);
     close(file);

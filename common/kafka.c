@@ -80,6 +80,11 @@ static void on_log(const rd_kafka_t *client, int level, const char *facility, co
     bool trouble = strcmp(facility, "FAIL") == 0 || strcmp(facility, "REQTMOUT") == 0;
     if (signs && trouble)
         atomic_fetch_add(&signs->trouble, 1);
+    if (signs && strcmp(facility, "BROKERUA") == 0) {
+        if (strstr(text, rd_kafka_err2str(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)))
+            atomic_store(&signs->unknown_topic_ms, clock_wall_ms());
+        atomic_fetch_add(&signs->refused_fetches, 1);
+    }
     if (signs && strcmp(facility, "SESSTMOUT") == 0)
         atomic_store(&signs->session_out, true);
     enum log_level as = level <= 3 ? LOG_LEVEL_WARN : level <= 5 ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG;
@@ -156,6 +161,7 @@ static bool is_reserved(const char *property)
     static const char *const reserved[] = {"acks",
                                            "auto.offset.reset",
                                            "check.crcs",
+                                           "debug",
                                            "delivery.timeout.ms", // another name of message.timeout.ms
                                            "enable.auto.commit",
                                            "enable.auto.offset.store",

@@ -16,7 +16,11 @@
 // Signs of trouble on the wire, counted by the client's own threads. The publisher renews its
 // producer when the count has moved (docs/RELIABILITY.md, "Unknown outcome").
 struct kafka_signs {
-    atomic_uint trouble;     // FAIL or REQTMOUT logged, or an error callback
+    atomic_uint trouble; // FAIL or REQTMOUT logged, or an error callback
+    // A consumer's, with debug=topic: how often a broker refused to give records of a partition it did not
+    // lead or know (BROKERUA logged), and when, in Unix milliseconds, it did not know one; 0: never.
+    atomic_uint refused_fetches;
+    atomic_llong unknown_topic_ms;
     atomic_bool session_out; // a consumer's: no coordinator answered for a whole session (SESSTMOUT logged)
 };
 

@@ -31,8 +31,11 @@ void assignment_add(struct assignment *assignment, enum job_topic topic, int32_t
     pthread_mutex_lock(&assignment->lock);
     size_t size = (size_t)(assignment->count + 1) * sizeof *assignment->partitions;
     assignment->partitions = memory_realloc(assignment->partitions, size);
-    assignment->partitions[assignment->count++] = (struct assigned){
-        .topic = topic, .partition = partition, .epoch = ++assignment->last_epoch, .offsets = *offsets};
+    assignment->partitions[assignment->count++] = (struct assigned){.topic = topic,
+                                                                    .partition = partition,
+                                                                    .epoch = ++assignment->last_epoch,
+                                                                    .offsets = *offsets,
+                                                                    .taken = -1};
     pthread_mutex_unlock(&assignment->lock);
 }
 
@@ -54,6 +57,15 @@ static struct assigned *find(struct assignment *assignment, enum job_topic topic
     return NULL;
 }
 
+void assignment_remove(struct assignment *assignment, enum job_topic topic, int32_t partition)
+{
+    pthread_mutex_lock(&assignment->lock);
+    struct assigned *entry = find(assignment, topic, partition);
+    if (entry)
+        *entry = assignment->partitions[--assignment->count];
+    pthread_mutex_unlock(&assignment->lock);
+}
+
 enum assignment_take assignment_take(struct assignment *assignment, struct job *job)
 {
     enum assignment_take result = TAKE_NOT_OURS;
@@ -63,6 +75,8 @@ enum assignment_take assignment_take(struct assignment *assignment, struct job *
         bool suspected = job->offset == entry->offsets.first;
         switch (offsets_take(&entry->offsets, job->offset)) {
         case OFFSETS_NEW:
+            entry->taken = job->offset;
+            entry->taken_digest = job->record_digest;
             job->epoch = entry->epoch;
             job->generation = assignment->generation;
             job->attempt = 1 + (suspected ? entry->offsets.deaths : 0);
@@ -101,6 +115,16 @@ void assignment_remember(struct assignment *assignment, const struct committed *
     }
     *place = *committed;
     pthread_mutex_unlock(&assignment->lock);
+}
+
+bool assignment_recall(struct assignment *assignment, struct committed *committed)
+{
+    pthread_mutex_lock(&assignment->lock);
+    const struct committed *known = find_known(assignment, committed->topic, committed->partition);
+    if (known)
+        *committed = *known;
+    pthread_mutex_unlock(&assignment->lock);
+    return known != NULL;
 }
 
 bool assignment_went_back(struct assignment *assignment, const struct committed *committed)

@@ -19,6 +19,8 @@ struct assigned {
     int32_t partition;
     uint32_t epoch;
     struct offsets offsets;
+    int64_t taken; // the last record taken; -1: none
+    uint64_t taken_digest;
 };
 
 // What is known to be committed of a partition, whoever holds it now.
@@ -42,9 +44,10 @@ struct assignment {
 void assignment_init(struct assignment *assignment);
 void assignment_release(struct assignment *assignment);
 
-// Caller holds rebalance for these two.
+// Caller holds rebalance for these three.
 void assignment_add(struct assignment *assignment, enum job_topic topic, int32_t partition,
                     const struct offsets *offsets);
+void assignment_remove(struct assignment *assignment, enum job_topic topic, int32_t partition);
 void assignment_clear(struct assignment *assignment); // eager protocol: all go at once
 
 enum assignment_take { TAKE_NEW, TAKE_ANSWERED, TAKE_NO_ROOM, TAKE_NOT_OURS };
@@ -58,6 +61,8 @@ void assignment_finish(struct assignment *assignment, const struct job *job);
 // began there would answer once more what has been answered. What this process has read or committed itself
 // is remembered, and nothing behind that is believed.
 void assignment_remember(struct assignment *assignment, const struct committed *committed);
+// Copies what is remembered of the partition that committed names; false: nothing is.
+bool assignment_recall(struct assignment *assignment, struct committed *committed);
 // Whether something that was known to be answered is open in it.
 bool assignment_went_back(struct assignment *assignment, const struct committed *committed);
 // After a commit whose outcome was not known: what it turns out to name is answered, also where the job is no

@@ -17,7 +17,7 @@ static enum status refuse_metadata(struct worker *worker, enum job_topic topic, 
 }
 
 // Not found is an offset of 0 that nothing stands at.
-static enum status refuse_older(struct worker *worker, const struct committed *read, struct error *err)
+enum status committed_believe(struct worker *worker, const struct committed *read, struct error *err)
 {
     if (assignment_went_back(&worker->assignment, read)) {
         metrics_add(METRIC_OFFSETS_REFUSED, 0, 1);
@@ -49,7 +49,7 @@ enum status committed_take(struct worker *worker, const rd_kafka_topic_partition
         if (offsets_decode(&committed->offsets, entry->offset, worker->window, text, &foreign) != STATUS_OK)
             return refuse_metadata(worker, committed->topic, committed->partition, &foreign, err);
     }
-    return refuse_older(worker, committed, err);
+    return STATUS_OK;
 }
 
 enum status committed_read(struct worker *worker, struct committed *committed, bool *found, struct error *err)
@@ -62,6 +62,8 @@ enum status committed_read(struct worker *worker, struct committed *committed, b
     if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
         entry->err = result;
     enum status status = committed_take(worker, entry, committed, found, err);
+    if (status == STATUS_OK)
+        status = committed_believe(worker, committed, err);
     rd_kafka_topic_partition_list_destroy(list);
     return status;
 }

@@ -24,8 +24,6 @@ enum {
     POLL_SOON_MS = 2,
     PING_MS = 2000,
     SEEK_TIMEOUT_MS = 1000,
-    LOOK_MS = 500,         // between two looks for the places of partitions,
-    LOOK_SHARE = 9,        // or so many times what the last look took: records wait meanwhile
     KEY_LIMIT = 64 * 1024, // a prediction is this and a few KiB: far from what a broker refuses
 };
 
@@ -34,9 +32,7 @@ struct consume {
     struct intake *intake;
     struct unreadable *unreadable;
     bool paused[TOPIC_COUNT];
-    bool astray;           // a partition's log has no record where this worker reads
     unsigned careful_turn; // which partition is read next by a careful worker
-    int64_t look_next_ms;  // monotonic: when to look again where partitions stand that were left out
 };
 
 static void switch_topic(struct consume *consume, enum job_topic topic, bool pause)
@@ -277,7 +273,6 @@ static void join_again(struct consume *consume, const char *reason)
     struct error err;
     LOG_WARN("joins_again", "reason=\"%s\"", reason);
     forget(consume);
-    consume->astray = false;
     if (member_renew(consume->worker, &err) != STATUS_OK)
         worker_fail(consume->worker, &err);
 }
@@ -296,6 +291,30 @@ static void take_fatal_error(struct consume *consume)
     join_again(consume, reason);
 }
 
+static void leave_out(struct consume *consume, enum job_topic topic, int32_t partition)
+{
+    rebalance_leave_out(consume->worker, topic, partition);
+    begin_assignment(consume);
+}
+
+static void take_error(struct consume *consume, const rd_kafka_message_t *message)
+{
+    struct worker *worker = consume->worker;
+    kafka_note_error(message->err);
+    reading_note_error(worker, message);
+    LOG_WARN("consume_error", "reason=\"%s\"", rd_kafka_message_errstr(message));
+    if (!message->rkt || worker->stopping)
+        return;
+    enum job_topic topic = job_topic_of(worker, rd_kafka_topic_name(message->rkt));
+    if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
+        leave_out(consume, topic, message->partition);
+    } else if (message->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+               message->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+               message->err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION) {
+        atomic_store(&worker->signs.unknown_topic_ms, clock_wall_ms());
+    }
+}
+
 static void take_message(struct consume *consume, rd_kafka_message_t *message)
 {
     struct worker *worker = consume->worker;
@@ -308,10 +327,7 @@ static void take_message(struct consume *consume, rd_kafka_message_t *message)
         intake_reach_end(consume->intake, job_topic_of(worker, rd_kafka_topic_name(message->rkt)),
                          message->partition);
     } else {
-        consume->astray |= message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET;
-        kafka_note_error(message->err);
-        reading_note_error(worker, message);
-        LOG_WARN("consume_error", "reason=\"%s\"", rd_kafka_message_errstr(message));
+        take_error(consume, message);
     }
 }
 
@@ -373,7 +389,8 @@ static void read_one(struct consume *consume, const struct assigned *held)
         intake_reach_end(consume->intake, held->topic, held->partition);
     else
         LOG_WARN("consume_error", "reason=\"%s\"", rd_kafka_err2str(code));
-    consume->astray |= code == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET;
+    if (code == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
+        leave_out(consume, held->topic, held->partition);
 }
 
 // False: there is nothing to read.
@@ -423,22 +440,11 @@ static void begin_stop(struct consume *consume)
     intake_forget(consume->intake);
 }
 
-static void look_again(struct consume *consume)
-{
-    int64_t begun_ms = clock_monotonic_ms();
-    if (begun_ms < consume->look_next_ms || consume->worker->stopping)
-        return;
-    if (rebalance_look_again(consume->worker))
-        begin_assignment(consume); // a held record that comes again is dropped then
-    int64_t now_ms = clock_monotonic_ms();
-    int64_t pause_ms = LOOK_SHARE * (now_ms - begun_ms);
-    consume->look_next_ms = now_ms + (pause_ms > LOOK_MS ? pause_ms : LOOK_MS);
-}
-
 // True: the next poll is not to wait for long.
 static bool work_between_polls(struct consume *consume)
 {
-    look_again(consume);
+    if (rebalance_look_again(consume->worker))
+        begin_assignment(consume); // a held record that comes again is dropped then
     read_alone(consume);
     reading_look_for_topics(consume->worker);
     intake_place(consume->intake);
@@ -462,6 +468,8 @@ void consume_run(struct consume *consume)
         bool soon = work_between_polls(consume);
         rd_kafka_message_t *message =
             rd_kafka_consumer_poll(consume->worker->consumer, soon ? POLL_SOON_MS : POLL_MS);
+        if (rebalance_verify(worker))
+            begin_assignment(consume);
         bool fatal = message && rd_kafka_fatal_error(worker->consumer, NULL, 0);
         if (message && !fatal)
             take_message(consume, message);
@@ -469,8 +477,6 @@ void consume_run(struct consume *consume)
             rd_kafka_message_destroy(message);
         if (fatal && !atomic_load(&worker->failed))
             take_fatal_error(consume);
-        else if (consume->astray && !shutdown_requested()) // its message is destroyed: the consumer can be
-            join_again(consume, "a partition's log does not hold the offset that is read next");
     }
 }
 

@@ -25,6 +25,7 @@ static enum status make_consumer(struct worker *worker, rd_kafka_t **made, struc
         {"isolation.level", "read_committed"},
         {"auto.offset.reset", "error"}, // an offset outside of the log is told of, never moved
         {"check.crcs", "true"},
+        {"debug", "topic"},                         // kafka_signs: refused_fetches
         {"partition.assignment.strategy", "range"}, // eager: 2.0.2's cooperative assignor can loop for ever
         {"fetch.wait.max.ms", "100"},
         {"queued.max.messages.kbytes", "32768"},
@@ -60,7 +61,9 @@ static void replace(struct worker *worker, rd_kafka_t *next)
     assignment_clear(&worker->assignment);
     blocked_clear(&worker->blocked);
     metrics_set(METRIC_PARTITIONS, 0, 0);
-    rd_kafka_destroy(worker->consumer);
+    // librdkafka 2.0 would wait for ever for a broker's thread where a topic was made again: this one stays.
+    if (atomic_load(&worker->signs.unknown_topic_ms) == 0)
+        rd_kafka_destroy(worker->consumer);
     worker->consumer = next;
     pthread_mutex_unlock(&worker->assignment.rebalance);
 }

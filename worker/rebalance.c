@@ -8,7 +8,14 @@
 #include "worker/places.h"
 #include "worker/publisher.h"
 
-enum { TRIES = 3, HANDOVER_MS = 2000, HANDOVER_POLL_MS = 1 };
+enum {
+    TRIES = 3,
+    HANDOVER_MS = 2000,
+    HANDOVER_POLL_MS = 1,
+    LOOK_MS = 500,  // between two looks for the places of partitions,
+    LOOK_SHARE = 9, // or so many times what the last look took, for records wait meanwhile,
+    LOOK_MOST_MS = 5000
+};
 
 // A few tries: what is not published now is published by whoever gets the partitions.
 static void publish_marks(struct worker *worker, bool running)
@@ -118,7 +125,7 @@ void rebalance_assign(struct worker *worker, rd_kafka_t *consumer,
 }
 
 // Answers are published meanwhile: the partitions asked about are nobody's until they are taken in.
-bool rebalance_look_again(struct worker *worker)
+static bool look_again(struct worker *worker)
 {
     struct blocked_partition waiting;
     struct place *places = NULL;
@@ -140,6 +147,20 @@ bool rebalance_look_again(struct worker *worker)
         begin_assignment(worker, worker->consumer);
     pthread_mutex_unlock(&worker->assignment.rebalance);
     free(places);
+    return taken;
+}
+
+bool rebalance_look_again(struct worker *worker)
+{
+    int64_t begun_ms = clock_monotonic_ms();
+    if (begun_ms < worker->look_next_ms || worker->stopping)
+        return false;
+    bool taken = look_again(worker);
+    int64_t now_ms = clock_monotonic_ms();
+    int64_t pause_ms = LOOK_SHARE * (now_ms - begun_ms);
+    if (pause_ms < LOOK_MS)
+        pause_ms = LOOK_MS;
+    worker->look_next_ms = now_ms + (pause_ms < LOOK_MOST_MS ? pause_ms : LOOK_MOST_MS);
     return taken;
 }
 
@@ -179,6 +200,61 @@ static void finish_computing(struct worker *worker)
     atomic_store(&worker->handing_over, true);
     while (atomic_load(&worker->computing) > 0 && clock_monotonic_ms() < until_ms)
         clock_sleep_ms(HANDOVER_POLL_MS);
+}
+
+// What is computed is published first; what else was taken from these partitions is dropped.
+static void leave_out_unknown(struct worker *worker, const struct place *places, int count)
+{
+    finish_computing(worker);
+    pthread_mutex_lock(&worker->assignment.rebalance);
+    if (!rd_kafka_assignment_lost(worker->consumer)) {
+        take_ready_answers(worker);
+        publish_marks(worker, true);
+        for (const struct place *place = places; place < places + count; place++) {
+            if (place->status == STATUS_OK)
+                continue;
+            assignment_remove(&worker->assignment, place->committed.topic, place->committed.partition);
+            leave_out(worker, place);
+        }
+        read_assignment(worker, worker->consumer);
+    }
+    pthread_mutex_unlock(&worker->assignment.rebalance);
+    atomic_store(&worker->handing_over, false);
+}
+
+void rebalance_leave_out(struct worker *worker, enum job_topic topic, int32_t partition)
+{
+    struct place place = {.committed = {.topic = topic, .partition = partition}};
+    if (!assignment_holds(&worker->assignment, topic, partition))
+        return;
+    place.status = error_set(&place.reason, STATUS_RETRY,
+                             "%s partition %d has no record where reading goes on: it expired, or the topic "
+                             "was made again",
+                             job_topic_name(worker, topic), partition);
+    leave_out_unknown(worker, &place, 1);
+}
+
+bool rebalance_verify(struct worker *worker)
+{
+    unsigned refused = atomic_load(&worker->signs.refused_fetches);
+    if (refused == worker->refused_seen || worker->stopping)
+        return false;
+    worker->refused_seen = refused;
+    struct place *places = NULL;
+    struct assigned held;
+    int count = 0, other = 0;
+    for (; assignment_at(&worker->assignment, count, &held); count++) {
+        places = memory_realloc(places, (size_t)(count + 1) * sizeof *places);
+        places[count] = (struct place){.committed = {held.topic, held.partition, held.offsets}};
+        offsets_note(&places[count].committed.offsets, held.taken, held.taken_digest);
+    }
+    places_verify(worker, places, count);
+    for (int i = 0; i < count; i++)
+        other += places[i].status != STATUS_OK;
+    if (other > 0)
+        leave_out_unknown(worker, places, count);
+    free(places);
+    return other > 0;
 }
 
 void rebalance_revoke(struct worker *worker, rd_kafka_t *consumer)

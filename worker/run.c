@@ -224,7 +224,9 @@ int run_command(struct config *config)
         status = STATUS_FATAL;
     }
     worker_close(worker);
-    free(worker);
+    if (atomic_load(&worker->signs.unknown_topic_ms) ==
+        0) // else a consumer that can't be ended calls it: member.c
+        free(worker);
     if (status != STATUS_OK)
         fprintf(stderr, "skinsight-worker: %s\n", err.message);
     return status == STATUS_OK ? 0 : 1;

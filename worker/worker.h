@@ -87,6 +87,8 @@ struct worker {
     struct consume *consume;     // the consume thread's
     bool reads_alone; // the consume thread's: a careful partition is held, so the consumer reads nothing, and
                       // a reader one record at a time
+    unsigned refused_seen;     // the consume thread's: of signs.refused_fetches
+    int64_t look_next_ms;      // the consume thread's, monotonic: when to look again for unknown places
     atomic_llong out_since_ms; // monotonic: since when it has no place in its group; 0: it has one
     struct queue inboxes[STAGE_COUNT];
     struct flights flights;

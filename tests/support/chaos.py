@@ -145,14 +145,14 @@ def history(stack, group):
     return commits
 
 
-def commit_from_outside(stack, group, topic, partition, offset):
+def commit_from_outside(stack, group, topic, partition, offset, metadata=""):
     """Sets a group's offset as an operator's tool would: OffsetCommit version 2 without a member, which only an empty
     group takes. True: it did."""
     text = harness.wire_text
     keeper = cluster.address(stack, cluster.coordinator(stack, group, cluster.GROUP))
     reply = harness.ask_broker(keeper, 8, 2, text(group) + struct.pack(">i", -1) + text("") +
                                struct.pack(">qi", -1, 1) + text(topic) + struct.pack(">iiq", 1, partition, offset) +
-                               text(""))
+                               text(metadata))
     return struct.unpack(">h", reply[-2:])[0] == 0
 
 

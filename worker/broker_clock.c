@@ -8,12 +8,11 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-enum { CANT_COMPARE, UNKNOWN, COMPARED };
+enum { NOT_YET, COMPARED, CANT_COMPARE };
 
 void broker_clock_init(struct broker_clock *broker_clock, int64_t tolerance_ms)
 {
-    broker_clock->tolerance_ms = tolerance_ms;
-    atomic_store(&broker_clock->state, tolerance_ms > 0 ? UNKNOWN : CANT_COMPARE);
+    *broker_clock = (struct broker_clock){.tolerance_ms = tolerance_ms};
 }
 
 void broker_clock_take(struct broker_clock *broker_clock, int64_t sent_ms, int64_t stamp_ms)
@@ -43,21 +42,16 @@ int64_t broker_clock_ahead_ms(const struct broker_clock *broker_clock)
     return clock_wall_ms() - clock_monotonic_ms() - atomic_load(&broker_clock->ahead_of_ms);
 }
 
-static bool is_within(const struct broker_clock *broker_clock)
-{
-    return llabs(broker_clock_ahead_ms(broker_clock)) <= broker_clock->tolerance_ms;
-}
-
 bool broker_clock_agrees(const struct broker_clock *broker_clock)
 {
-    return atomic_load(&broker_clock->state) != UNKNOWN &&
-           (broker_clock->tolerance_ms == 0 || is_within(broker_clock));
+    return broker_clock->tolerance_ms == 0 ||
+           llabs(broker_clock_ahead_ms(broker_clock)) <= broker_clock->tolerance_ms;
 }
 
 bool broker_clock_is_wrong(struct broker_clock *broker_clock, char *reason, size_t size)
 {
     int64_t ahead_ms = broker_clock_ahead_ms(broker_clock);
-    bool wrong = broker_clock->tolerance_ms > 0 && llabs(ahead_ms) > broker_clock->tolerance_ms;
+    bool wrong = !broker_clock_agrees(broker_clock);
     if (wrong)
         snprintf(reason, size,
                  "the clock is %.1f s %s the brokers': no deadline is refused until it is set right",

@@ -4,8 +4,9 @@
 // predictions topic has LogAppendTime, the delivery report of each answer says when the broker wrote it: on
 // the worker's clock that lies between the sending and the report, or the clock is wrong by at least what it
 // lies beside. The monotonic clock carries the comparison on, so a step of the time of day shows at once.
-// Clients' time stamps are never compared with. Until the first answer, and while the clocks differ by more
-// than clock_tolerance_ms, no deadline is refused.
+// Clients' time stamps are never compared with. While the clocks differ by more than clock_tolerance_ms no
+// deadline is refused; where the first answers are refusals and their reports tell that the clock is wrong,
+// they are not committed, and the jobs are read again (publisher.c).
 //
 // Threads: any. Atomics only.
 #ifndef SKINSIGHT_WORKER_BROKER_CLOCK_H

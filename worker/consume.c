@@ -477,6 +477,8 @@ void consume_run(struct consume *consume)
             rd_kafka_message_destroy(message);
         if (fatal && !atomic_load(&worker->failed))
             take_fatal_error(consume);
+        else if (atomic_exchange(&worker->reads_again, false) && !shutdown_requested())
+            join_again(consume, "deadlines were refused by a clock that is wrong");
     }
 }
 

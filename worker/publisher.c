@@ -245,12 +245,24 @@ static void remove_job(struct publisher *publisher, int index)
     publisher->jobs[index] = publisher->jobs[--publisher->count];
 }
 
+// A deadline refused before the first answer told that the clock is wrong.
+static bool is_refused_wrongly(const struct worker *worker, const struct job *job)
+{
+    return job->code == JOB_DEADLINE_EXCEEDED && !broker_clock_agrees(&worker->broker_clock);
+}
+
+// Those that are refused wrongly are read again: their records stay open.
 static void remove_stale(struct publisher *publisher)
 {
-    for (int i = publisher->count - 1; i >= 0; i--)
-        if (!assignment_is_current(&publisher->worker->assignment, publisher->jobs[i]) ||
-            health_is_suspect(publisher->worker, publisher->jobs[i]))
+    struct worker *worker = publisher->worker;
+    for (int i = publisher->count - 1; i >= 0; i--) {
+        const struct job *job = publisher->jobs[i];
+        bool wrong = is_refused_wrongly(worker, job);
+        if (wrong)
+            atomic_store(&worker->reads_again, true);
+        if (wrong || !assignment_is_current(&worker->assignment, job) || health_is_suspect(worker, job))
             remove_job(publisher, i);
+    }
 }
 
 static void account_prediction(const struct worker *worker, const struct job *job)
@@ -334,6 +346,9 @@ static enum status produce_all(struct publisher *publisher, struct error *err)
     if (publisher->failed_deliveries > 0)
         return error_set(err, STATUS_RETRY, "%u records were refused: %s", publisher->failed_deliveries,
                          rd_kafka_err2str(publisher->refusal));
+    for (int i = 0; i < publisher->count; i++)
+        if (is_refused_wrongly(publisher->worker, publisher->jobs[i]))
+            return error_set(err, STATUS_RETRY, "deadlines were refused by a clock that is wrong");
     return STATUS_OK;
 }
 

@@ -89,6 +89,7 @@ struct worker {
                       // a reader one record at a time
     unsigned refused_seen;     // the consume thread's: of signs.refused_fetches
     int64_t look_next_ms;      // the consume thread's, monotonic: when to look again for unknown places
+    atomic_bool reads_again;   // records were given up that this worker has to read again
     atomic_llong out_since_ms; // monotonic: since when it has no place in its group; 0: it has one
     struct queue inboxes[STAGE_COUNT];
     struct flights flights;

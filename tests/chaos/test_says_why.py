@@ -197,6 +197,7 @@ def test_wrong_clock(stack):
         chaos.wait_all(fleet, None, written + 4, 60)
         expect_equal(chaos.error_codes(chaos.answers_of(fleet)), {"deadline_exceeded": 4}, "errors in the end")
         expect("event=clock_wrong " in worker.log_text(), "the log does not say that the clock is wrong")
+        expect("event=joins_again " in worker.log_text(), "the first refusals were not found wrong before their commit")
 
 
 if __name__ == "__main__":

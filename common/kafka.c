@@ -218,6 +218,8 @@ enum status kafka_client_open(rd_kafka_t **client, const struct kafka_cluster *c
     // More than the 100 MiB that brokers take in one request, or a record of that size would stop its
     // partition.
     set_property(&building, "receive.message.max.bytes", "115343360");
+    if (options->quiet)
+        set_property(&building, "log_level", "2");
     for (size_t i = 0; i < options->setting_count; i++)
         set_property(&building, options->settings[i].property, options->settings[i].value);
     for (size_t i = 0; i < cluster->property_count; i++)
@@ -268,6 +270,18 @@ enum status kafka_topics_describe(rd_kafka_t *client, struct kafka_topic *topics
     }
     rd_kafka_metadata_destroy(metadata);
     return STATUS_OK;
+}
+
+enum status kafka_topics_require(rd_kafka_t *client, struct kafka_topic *topics, size_t count,
+                                 int64_t timeout_ms, struct error *err)
+{
+    enum status status = kafka_topics_describe(client, topics, count, timeout_ms, err);
+    for (size_t i = 0; i < count && status == STATUS_OK; i++)
+        if (topics[i].partitions < 0)
+            status = error_set(err, STATUS_REJECTED,
+                               "topic '%s' does not exist; 'skinsight-producer topics --create' makes it",
+                               topics[i].name);
+    return status;
 }
 
 static rd_kafka_NewTopic_t *new_topic(const struct kafka_topic *topic)

@@ -73,6 +73,9 @@ struct kafka_client_options {
     const struct kafka_setting *settings;
     size_t setting_count;
     const struct kafka_callbacks *callbacks; // may be NULL; outlives the client
+    // librdkafka logs only what is critical, and signs are not counted: of a command that says itself, in one
+    // sentence, what went wrong.
+    bool quiet;
 };
 
 // The client logs through log.h. REJECTED: properties that librdkafka refuses together.
@@ -93,6 +96,9 @@ struct kafka_topic {
 // Fills in the partitions each topic has now; -1: no such topic. RETRY when no broker answers.
 enum status kafka_topics_describe(rd_kafka_t *client, struct kafka_topic *topics, size_t count,
                                   int64_t timeout_ms, struct error *err) MUST_CHECK;
+// The same; REJECTED where one doesn't exist, with a sentence that says how to make it.
+enum status kafka_topics_require(rd_kafka_t *client, struct kafka_topic *topics, size_t count,
+                                 int64_t timeout_ms, struct error *err) MUST_CHECK;
 // Creates those that don't exist; existing ones are left as they are.
 enum status kafka_topics_create(rd_kafka_t *client, const struct kafka_topic *topics, size_t count,
                                 int64_t timeout_ms, struct error *err) MUST_CHECK;

@@ -40,7 +40,7 @@ struct dead_letters {
     bool replay;
     struct letter_filter filter;
     int64_t timeout_ms;
-    struct letter_reader *reader;
+    struct topic_reader *reader;
     int partitions;
     struct letter_list list;
     struct report report;
@@ -107,7 +107,7 @@ static enum status read_arguments(struct dead_letters *run, struct error *err)
     return status;
 }
 
-static bool take_record(void *context, const struct letter_record *record)
+static bool take_record(void *context, const struct topic_record *record)
 {
     struct dead_letters *run = context;
     struct letter letter;
@@ -119,21 +119,27 @@ static bool take_record(void *context, const struct letter_record *record)
 static enum status collect(struct dead_letters *run, struct error *err)
 {
     int64_t connect_ms = run->timeout_ms < CONNECT_TIMEOUT_MS ? run->timeout_ms : CONNECT_TIMEOUT_MS;
-    int64_t *offsets = NULL;
-    enum status status = letter_reader_open(&run->reader, run->config, err);
+    struct topic_range *ranges = NULL;
+    const struct topic_reader_options options = {.cluster = config_kafka(run->config),
+                                                 .topic = config_text(run->config, "dead_letters_topic"),
+                                                 .quiet = report_is_quiet(run->config)};
+    const struct topic_taker taker = {take_record, run};
+    run->err = err;
+    enum status status = topic_reader_open(&run->reader, &options, err);
     if (status == STATUS_OK)
-        status = letter_reader_connect(run->reader, connect_ms, &run->partitions, err);
-    if (status == STATUS_OK) {
-        offsets = memory_alloc((size_t)run->partitions * sizeof *offsets);
-        status = letter_reader_find(run->reader, run->filter.since, run->timeout_ms, offsets, err);
+        status = topic_reader_connect(run->reader, connect_ms, &run->partitions, err);
+    if (status ==
+        STATUS_OK) { // a letter is stamped after the moment in its header, so none of since is missed
+        ranges = memory_alloc((size_t)run->partitions * sizeof *ranges);
+        status = topic_reader_find_time(run->reader, run->filter.since, run->timeout_ms, ranges, err);
     }
-    if (status == STATUS_OK) {
-        struct letter_scan scan = {
-            .offsets = offsets, .timeout_ms = run->timeout_ms, .take = take_record, .context = run};
-        run->err = err;
-        status = letter_reader_scan(run->reader, &scan, err);
-    }
-    free(offsets);
+    if (status == STATUS_OK)
+        status = topic_reader_start(run->reader, ranges, err);
+    if (status == STATUS_OK)
+        status = topic_reader_read(run->reader, &taker, run->timeout_ms, err);
+    if (run->reader)
+        topic_reader_stop(run->reader);
+    free(ranges);
     return status == STATUS_OK ? run->status : status;
 }
 
@@ -257,6 +263,6 @@ int dead_letters_run(struct config *config)
         code = run.replay ? replay_letters(&run) : list_letters(&run);
     }
     letter_list_release(&run.list);
-    letter_reader_close(run.reader);
+    topic_reader_close(run.reader);
     return code;
 }

@@ -13,7 +13,7 @@
 enum { CODE_COLUMNS = 21, HEADER_SIZE = 512, IMAGE_LIMIT = 16 * 1024 * 1024 };
 
 // The last header of the name, cleaned and cut; empty when there is none.
-static void read_header(const struct letter_record *record, const char *name, char *text, size_t size)
+static void read_header(const struct topic_record *record, const char *name, char *text, size_t size)
 {
     const void *value;
     size_t value_size;
@@ -29,7 +29,7 @@ static void read_header(const struct letter_record *record, const char *name, ch
 }
 
 // A whole number from 0 to most; otherwise absent.
-static int64_t read_number(const struct letter_record *record, const char *name, int64_t most, int64_t absent)
+static int64_t read_number(const struct topic_record *record, const char *name, int64_t most, int64_t absent)
 {
     char text[24], *end;
     read_header(record, name, text, sizeof text);
@@ -41,7 +41,7 @@ static int64_t read_number(const struct letter_record *record, const char *name,
 }
 
 // The key is the request id; where it is something else, the job itself is asked.
-static void read_request_id(const struct letter_record *record, char request_id[JOB_REQUEST_ID_SIZE])
+static void read_request_id(const struct topic_record *record, char request_id[JOB_REQUEST_ID_SIZE])
 {
     job_request_id_read(record->key, request_id);
     if (request_id[0])
@@ -63,7 +63,7 @@ static void add_piece(struct digest_stream *stream, struct bytes piece)
         digest_stream_add(stream, piece.data, piece.size);
 }
 
-static struct digest identify(const struct letter *letter, const struct letter_record *record)
+static struct digest identify(const struct letter *letter, const struct topic_record *record)
 {
     struct digest_stream *stream = digest_stream_new();
     digest_stream_add(stream, letter->source_topic, strlen(letter->source_topic) + 1);
@@ -72,7 +72,7 @@ static struct digest identify(const struct letter *letter, const struct letter_r
     return digest_stream_finish(stream);
 }
 
-void letter_read(struct letter *letter, const struct letter_record *record)
+void letter_read(struct letter *letter, const struct topic_record *record)
 {
     char text[8];
     *letter = (struct letter){.partition = record->partition, .offset = record->offset};

@@ -4,14 +4,13 @@
 #ifndef SKINSIGHT_PRODUCER_LETTER_H
 #define SKINSIGHT_PRODUCER_LETTER_H
 
-#include <librdkafka/rdkafka.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
-#include "common/bytes.h"
 #include "common/digest.h"
 #include "common/job.h"
+#include "common/topic_reader.h"
 
 enum { LETTER_CODE_SIZE = 33, LETTER_MESSAGE_SIZE = 256, LETTER_TOPIC_SIZE = 250 };
 
@@ -30,17 +29,8 @@ struct letter {
     bool killer;                          // it ended its worker
 };
 
-// A record as it came; borrowed.
-struct letter_record {
-    int32_t partition;
-    int64_t offset;
-    int64_t timestamp;                 // Unix ms, of the broker or the sender; -1: none
-    const rd_kafka_headers_t *headers; // NULL: none
-    struct bytes key, value;           // data NULL: null
-};
-
 // Takes what it can; what is missing stays empty.
-void letter_read(struct letter *letter, const struct letter_record *record);
+void letter_read(struct letter *letter, const struct topic_record *record);
 
 // Empty texts, and times of -1, ask for nothing.
 struct letter_filter {

@@ -9,9 +9,9 @@
 #include "common/clock.h"
 #include "common/kafka.h"
 #include "common/memory.h"
+#include "common/record_sender.h"
 #include "common/shutdown.h"
 #include "common/text.h"
-#include "producer/sender.h"
 
 enum { POLL_MS = 50, INTERRUPT_GRACE_MS = 3000 };
 
@@ -21,7 +21,7 @@ struct replaying {
     struct listed_letter **by_place; // those to be sent, by partition and offset
     size_t count;
     size_t tried;
-    struct sender sender;
+    struct record_sender sender;
     int64_t heard_ms; // when the last acknowledgement or letter came
 };
 
@@ -40,13 +40,13 @@ static int compare_entries(const void *left, const void *right)
 
 static int compare_record(const void *key, const void *entry)
 {
-    const struct letter_record *record = key;
+    const struct topic_record *record = key;
     return compare_places(record->partition, record->offset,
                           &(*(struct listed_letter *const *)entry)->letter);
 }
 
-// The entries to be sent in order of their place, and where each partition's first one is.
-static void index_letters(struct replaying *replaying, int64_t *offsets)
+// The entries to be sent in order of their place, and where each partition's first and last ones are.
+static void index_letters(struct replaying *replaying, struct topic_range *ranges)
 {
     struct letter_list *list = replaying->list;
     replaying->by_place = memory_alloc(list->counts[LETTER_SEND] * sizeof(struct listed_letter *));
@@ -55,9 +55,13 @@ static void index_letters(struct replaying *replaying, int64_t *offsets)
             replaying->by_place[replaying->count++] = &list->entries[i];
     qsort(replaying->by_place, replaying->count, sizeof(struct listed_letter *), compare_entries);
     for (int i = 0; i < replaying->options->partitions; i++)
-        offsets[i] = RD_KAFKA_OFFSET_END;
-    for (size_t i = replaying->count; i-- > 0;)
-        offsets[replaying->by_place[i]->letter.partition] = replaying->by_place[i]->letter.offset;
+        ranges[i] = (struct topic_range){RD_KAFKA_OFFSET_END, INT64_MAX};
+    for (size_t i = 0; i < replaying->count; i++) {
+        const struct letter *letter = &replaying->by_place[i]->letter;
+        struct topic_range *range = &ranges[letter->partition];
+        range->first = range->first == RD_KAFKA_OFFSET_END ? letter->offset : range->first;
+        range->end = letter->offset + 1;
+    }
 }
 
 static void update_progress(struct replaying *replaying)
@@ -90,7 +94,7 @@ static void fail_entry(struct replaying *replaying, struct listed_letter *entry,
                    entry->letter.partition, entry->letter.offset, reason);
 }
 
-// Runs inside sender_poll and sender_close.
+// Runs inside record_sender_poll and record_sender_close.
 static void on_delivered(void *context, void *item, const struct delivery *delivery)
 {
     struct replaying *replaying = context;
@@ -104,53 +108,31 @@ static void on_delivered(void *context, void *item, const struct delivery *deliv
     write_sent(replaying->options->report, &entry->letter, delivery);
 }
 
-static rd_kafka_headers_t *make_headers(const struct letter *letter)
-{
-    char place[40];
-    snprintf(place, sizeof place, "%" PRId32 "/%" PRId64, letter->partition, letter->offset);
-    rd_kafka_headers_t *headers = rd_kafka_headers_new(2);
-    rd_kafka_header_add(headers, "replayed", -1, "true", -1);
-    rd_kafka_header_add(headers, "replayed_from", -1, place, -1);
-    return headers;
-}
-
-// Null stays null and empty stays empty, as in the letter.
-static rd_kafka_resp_err_t produce(struct replaying *replaying, struct listed_letter *entry,
-                                   const struct letter_record *record)
-{
-    rd_kafka_headers_t *headers = make_headers(&entry->letter);
-    void *value = (void *)(uintptr_t)record->value.data; // copied, not changed
-    const void *key = record->key.data;
-    rd_kafka_resp_err_t code =
-        rd_kafka_producev(replaying->sender.client, RD_KAFKA_V_TOPIC(entry->letter.source_topic),
-                          RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(key, record->key.size),
-                          RD_KAFKA_V_VALUE(value, record->value.size), RD_KAFKA_V_HEADERS(headers),
-                          RD_KAFKA_V_OPAQUE(entry), RD_KAFKA_V_END);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        rd_kafka_headers_destroy(headers);
-    return code;
-}
-
 static bool is_stalled(const struct replaying *replaying)
 {
     return clock_monotonic_ms() - replaying->heard_ms >= replaying->options->timeout_ms;
 }
 
-// Waits while the outgoing queue is full.
+// Waits while the outgoing queue is full. Null stays null and empty stays empty, as in the letter.
 static void send_letter(struct replaying *replaying, struct listed_letter *entry,
-                        const struct letter_record *record)
+                        const struct topic_record *record)
 {
-    rd_kafka_resp_err_t code = produce(replaying, entry, record);
-    while (code == RD_KAFKA_RESP_ERR__QUEUE_FULL && !is_stalled(replaying) && !shutdown_requested()) {
-        sender_poll(&replaying->sender, POLL_MS);
-        code = produce(replaying, entry, record);
+    char place[40];
+    const struct record_header headers[] = {{"replayed", "true"}, {"replayed_from", place}};
+    const struct outgoing_record job = {entry->letter.source_topic, record->key, record->value, headers, 2};
+    struct error err;
+    snprintf(place, sizeof place, "%" PRId32 "/%" PRId64, entry->letter.partition, entry->letter.offset);
+    enum status status = record_sender_send(&replaying->sender, &job, entry, &err);
+    while (status == STATUS_RETRY && !is_stalled(replaying) && !shutdown_requested()) {
+        record_sender_poll(&replaying->sender, POLL_MS);
+        status = record_sender_send(&replaying->sender, &job, entry, &err);
     }
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        fail_entry(replaying, entry, rd_kafka_err2str(code));
+    if (status != STATUS_OK)
+        fail_entry(replaying, entry, err.message);
     replaying->tried++;
 }
 
-static bool take_record(void *context, const struct letter_record *record)
+static bool take_record(void *context, const struct topic_record *record)
 {
     struct replaying *replaying = context;
     struct listed_letter **found = bsearch(record, replaying->by_place, replaying->count,
@@ -158,7 +140,7 @@ static bool take_record(void *context, const struct letter_record *record)
     replaying->heard_ms = clock_monotonic_ms();
     if (found && (*found)->fate == LETTER_SEND)
         send_letter(replaying, *found, record);
-    sender_poll(&replaying->sender, 0);
+    record_sender_poll(&replaying->sender, 0);
     update_progress(replaying);
     return replaying->tried < replaying->count;
 }
@@ -168,12 +150,12 @@ static void settle(struct replaying *replaying)
 {
     int64_t stop_ms = INT64_MAX;
     replaying->heard_ms = clock_monotonic_ms();
-    while (rd_kafka_outq_len(replaying->sender.client) > 0 && !is_stalled(replaying)) {
+    while (record_sender_waiting(&replaying->sender) > 0 && !is_stalled(replaying)) {
         if (shutdown_requested() && stop_ms == INT64_MAX)
             stop_ms = clock_monotonic_ms() + INTERRUPT_GRACE_MS;
         if (clock_monotonic_ms() >= stop_ms)
             return;
-        sender_poll(&replaying->sender, POLL_MS);
+        record_sender_poll(&replaying->sender, POLL_MS);
         update_progress(replaying);
     }
 }
@@ -184,17 +166,14 @@ static enum status open_sender(struct replaying *replaying, struct error *err)
     struct kafka_topic topics[] = {{.name = config_text(config, "jobs_topic")},
                                    {.name = config_text(config, "urgent_jobs_topic")}};
     int64_t timeout_ms = replaying->options->timeout_ms;
-    replaying->sender.delivered = on_delivered;
-    replaying->sender.context = replaying;
-    enum status status = sender_open(&replaying->sender, config, topics[0].name, timeout_ms, err);
-    if (status == STATUS_OK)
-        status = kafka_topics_describe(replaying->sender.client, topics, 2, timeout_ms, err);
-    for (int i = 0; i < 2 && status == STATUS_OK; i++)
-        if (topics[i].partitions < 0)
-            status = error_set(err, STATUS_REJECTED,
-                               "topic '%s' does not exist; 'skinsight-producer topics --create' makes it",
-                               topics[i].name);
-    return status;
+    const struct record_sender_options options = {.cluster = config_kafka(config),
+                                                  .delivery_timeout_ms = timeout_ms,
+                                                  .quiet = report_is_quiet(config),
+                                                  .delivered = on_delivered,
+                                                  .context = replaying};
+    enum status status = record_sender_open(&replaying->sender, &options, err);
+    return status == STATUS_OK ? kafka_topics_require(replaying->sender.client, topics, 2, timeout_ms, err)
+                               : status;
 }
 
 // What was never handed over. Where a sentence is due for all of them together, the caller has it.
@@ -214,18 +193,20 @@ static void give_up_rest(struct replaying *replaying, enum status status)
 enum status replay_run(const struct replay_options *options, struct letter_list *list, struct error *err)
 {
     struct replaying replaying = {.options = options, .list = list, .heard_ms = clock_monotonic_ms()};
-    int64_t *offsets = memory_alloc((size_t)options->partitions * sizeof *offsets);
-    index_letters(&replaying, offsets);
-    struct letter_scan scan = {
-        .offsets = offsets, .timeout_ms = options->timeout_ms, .take = take_record, .context = &replaying};
+    struct topic_range *ranges = memory_alloc((size_t)options->partitions * sizeof *ranges);
+    const struct topic_taker taker = {take_record, &replaying};
+    index_letters(&replaying, ranges);
     enum status status = open_sender(&replaying, err);
     if (status == STATUS_OK) {
-        status = letter_reader_scan(options->reader, &scan, err);
+        status = topic_reader_start(options->reader, ranges, err);
+        if (status == STATUS_OK)
+            status = topic_reader_read(options->reader, &taker, options->timeout_ms, err);
+        topic_reader_stop(options->reader);
         settle(&replaying);
     }
-    sender_close(&replaying.sender); // what is still unacknowledged is told now
+    record_sender_close(&replaying.sender); // what is still unacknowledged is told now
     give_up_rest(&replaying, status);
     free(replaying.by_place);
-    free(offsets);
+    free(ranges);
     return status;
 }

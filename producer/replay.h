@@ -3,16 +3,17 @@
 #ifndef SKINSIGHT_PRODUCER_REPLAY_H
 #define SKINSIGHT_PRODUCER_REPLAY_H
 
+#include "common/config.h"
+#include "common/topic_reader.h"
 #include "producer/letter_list.h"
-#include "producer/letter_reader.h"
 #include "producer/report.h"
 
 struct replay_options {
     const struct config *config;
-    struct letter_reader *reader; // connected
-    int partitions;               // of the dead letters topic
-    int64_t timeout_ms;           // most time without an acknowledgement or a letter
-    struct report *report;        // troubles, lines of JSON and the progress bar
+    struct topic_reader *reader; // connected and stopped; so it is afterwards
+    int partitions;              // of the dead letters topic
+    int64_t timeout_ms;          // most time without an acknowledgement or a letter
+    struct report *report;       // troubles, lines of JSON and the progress bar
 };
 
 // Reads every entry of fate LETTER_SEND again and sends it; at the end each of them is LETTER_SENT or

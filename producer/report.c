@@ -4,11 +4,17 @@
 
 #include <stdarg.h>
 
+#include "common/log.h"
 #include "common/text.h"
 
 enum { NAME_COLUMNS_LEAST = 12, NAME_COLUMNS_MOST = 44 };
 
 static const char untrained_sentence[] = "The model is untrained: these diagnoses mean nothing.";
+
+bool report_is_quiet(const struct config *config)
+{
+    return config_choice(config, "log_level") > LOG_LEVEL_INFO;
+}
 
 void report_init(struct report *report, bool json, const char *topic)
 {

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "common/bytes.h"
+#include "common/config.h"
 #include "common/progress.h"
 #include "common/status.h"
 #include "producer/answer.h"
@@ -26,6 +27,10 @@ struct report {
     size_t troubles; // sentences written
     struct progress progress;
 };
+
+// librdkafka is to be silent, since the commands say what went wrong in a sentence; not where log_level asks
+// for more.
+bool report_is_quiet(const struct config *config);
 
 void report_init(struct report *report, bool json, const char *topic);
 // The files to come: how many there are, and how wide the table's first column has to be.

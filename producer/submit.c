@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -18,11 +19,13 @@
 #include "common/collect.h"
 #include "common/kafka.h"
 #include "common/log.h"
+#include "common/memory.h"
+#include "common/record_sender.h"
 #include "common/shutdown.h"
-#include "producer/answers.h"
+#include "common/topic_reader.h"
+#include "producer/answer.h"
 #include "producer/report.h"
 #include "producer/request.h"
-#include "producer/sender.h"
 
 const struct option submit_flags[] = {
     {"wait", OPTION_SWITCH, .help = "wait for the answers and show them"},
@@ -54,8 +57,8 @@ struct submission {
     struct file_list files;
     struct request_maker requests;
     struct ledger ledger;
-    struct sender sender;
-    struct answers *answers; // NULL without --wait
+    struct record_sender sender;
+    struct topic_reader *answers; // NULL without --wait
     struct report report;
     int wake_fd;         // readable when a Kafka client has something
     int64_t progress_ms; // when the last file was read or sent, or the last word came from the broker
@@ -112,17 +115,17 @@ static void on_delivered(void *context, void *item, const struct delivery *deliv
 }
 
 // Runs inside pump(). Everybody's answers pass here; ours are known by their key.
-static void on_record(void *context, struct bytes key, struct bytes value)
+static bool on_record(void *context, const struct topic_record *record)
 {
     struct submission *submission = context;
-    struct ledger_entry *entry = ledger_find(&submission->ledger, key);
+    struct ledger_entry *entry = ledger_find(&submission->ledger, record->key);
     if (!entry || (entry->state != LEDGER_SENT && entry->state != LEDGER_ACKNOWLEDGED))
-        return;
+        return true;
     struct answer answer;
     struct error err;
-    if (answer_parse(value, entry->request_id, &answer, &err) != STATUS_OK) {
+    if (answer_parse(record->value, entry->request_id, &answer, &err) != STATUS_OK) {
         LOG_WARN("answer_ignored", "request_id=%s reason=\"%s\"", entry->request_id, err.message);
-        return;
+        return true;
     }
     if (entry->state == LEDGER_SENT) { // the acknowledgement is still on its way
         entry->partition = answer.source_partition;
@@ -131,7 +134,8 @@ static void on_record(void *context, struct bytes key, struct bytes value)
     ledger_set_state(&submission->ledger, entry, LEDGER_ANSWERED);
     submission->progress_ms = clock_monotonic_ms();
     submission->error_answers += answer.is_error;
-    report_answer(&submission->report, entry, &answer, value, clock_monotonic_us() - entry->sent_us);
+    report_answer(&submission->report, entry, &answer, record->value, clock_monotonic_us() - entry->sent_us);
+    return true;
 }
 
 static void update_progress(struct submission *submission)
@@ -155,9 +159,9 @@ static void pump(struct submission *submission, int64_t timeout_ms)
     if (timeout_ms > 0 && poll(&readable, 1, (int)timeout_ms) > 0 &&
         read(submission->wake_fd, &count, sizeof count) < 0 && errno != EAGAIN)
         LOG_WARN("wake_trouble", "reason=\"%s\"", strerror(errno));
-    sender_poll(&submission->sender, 0);
+    record_sender_poll(&submission->sender, 0);
     if (submission->answers)
-        answers_take(submission->answers, on_record, submission);
+        topic_reader_take(submission->answers, &(struct topic_taker){on_record, submission});
     update_progress(submission);
 }
 
@@ -166,17 +170,37 @@ static bool is_stalled(const struct submission *submission)
     return clock_monotonic_ms() - submission->progress_ms >= submission->timeout_ms;
 }
 
-static enum status check_topics(struct submission *submission, int64_t timeout_ms, struct error *err)
+static enum status open_clients(struct submission *submission, struct error *err)
 {
-    struct kafka_topic topics[] = {{.name = submission->topic},
-                                   {.name = config_text(submission->config, "predictions_topic")}};
-    size_t count = submission->wait ? 2 : 1;
-    enum status status = kafka_topics_describe(submission->sender.client, topics, count, timeout_ms, err);
-    for (size_t i = 0; i < count && status == STATUS_OK; i++)
-        if (topics[i].partitions < 0)
-            status = error_set(err, STATUS_REJECTED,
-                               "topic '%s' does not exist; 'skinsight-producer topics --create' makes it",
-                               topics[i].name);
+    const struct config *config = submission->config;
+    const struct record_sender_options sender = {.cluster = config_kafka(config),
+                                                 .delivery_timeout_ms = submission->timeout_ms,
+                                                 .quiet = report_is_quiet(config),
+                                                 .delivered = on_delivered,
+                                                 .context = submission};
+    const struct topic_reader_options answers = {.cluster = config_kafka(config),
+                                                 .topic = config_text(config, "predictions_topic"),
+                                                 .follow = true,
+                                                 .quiet = report_is_quiet(config)};
+    enum status status = record_sender_open(&submission->sender, &sender, err);
+    return status == STATUS_OK && submission->wait ? topic_reader_open(&submission->answers, &answers, err)
+                                                   : status;
+}
+
+// Every answer to a job that is sent after this will be seen.
+static enum status start_answers(struct submission *submission, int64_t connect_ms, struct error *err)
+{
+    int partitions;
+    enum status status = topic_reader_connect(submission->answers, connect_ms, &partitions, err);
+    if (status != STATUS_OK)
+        return status;
+    struct topic_range *ranges = memory_alloc((size_t)partitions * sizeof *ranges);
+    status = topic_reader_find_ends(submission->answers, submission->timeout_ms, ranges, err);
+    if (status == STATUS_OK)
+        status = topic_reader_start(submission->answers, ranges, err);
+    if (status == STATUS_OK)
+        topic_reader_wake(submission->answers, submission->wake_fd);
+    free(ranges);
     return status;
 }
 
@@ -184,37 +208,35 @@ static enum status check_topics(struct submission *submission, int64_t timeout_m
 // read.
 static enum status connect_clients(struct submission *submission, struct error *err)
 {
-    const struct config *config = submission->config;
     int64_t timeout_ms = submission->timeout_ms;
     int64_t connect_ms = timeout_ms < CONNECT_TIMEOUT_MS ? timeout_ms : CONNECT_TIMEOUT_MS;
-    submission->sender.delivered = on_delivered;
-    submission->sender.context = submission;
-    enum status status = sender_open(&submission->sender, config, submission->topic, timeout_ms, err);
+    struct kafka_topic topic = {.name = submission->topic};
+    struct record_sender *sender = &submission->sender;
+    enum status status = open_clients(submission, err);
+    if (status == STATUS_OK)
+        status = kafka_ping(sender->client, config_text(submission->config, "brokers"), connect_ms, err);
+    if (status == STATUS_OK)
+        status = kafka_topics_require(sender->client, &topic, 1, connect_ms, err);
+    if (status == STATUS_OK)
+        status = record_sender_warm_up(sender, submission->topic, connect_ms, err);
     if (status == STATUS_OK && submission->wait)
-        status = answers_open(&submission->answers, config, err);
+        status = start_answers(submission, connect_ms, err);
     if (status == STATUS_OK)
-        status = kafka_ping(submission->sender.client, config_text(config, "brokers"), connect_ms, err);
-    if (status == STATUS_OK)
-        status = check_topics(submission, connect_ms, err);
-    if (status == STATUS_OK)
-        status = sender_warm_up(&submission->sender, connect_ms, err);
-    if (status == STATUS_OK && submission->answers)
-        status = answers_start(submission->answers, timeout_ms, err);
-    if (status != STATUS_OK)
-        return status;
-    sender_wake(&submission->sender, submission->wake_fd);
-    if (submission->answers)
-        answers_wake(submission->answers, submission->wake_fd);
-    return STATUS_OK;
+        record_sender_wake(sender, submission->wake_fd);
+    return status;
 }
 
 // Hands one job to the sender; waits while the outgoing queue is full.
 static enum status send_job(struct submission *submission, struct ledger_entry *entry, struct bytes value,
                             struct error *err)
 {
+    const struct outgoing_record record = {
+        .topic = submission->topic,
+        .key = {(const uint8_t *)entry->request_id, strlen(entry->request_id)},
+        .value = value};
     for (;;) {
         entry->sent_us = clock_monotonic_us();
-        enum status status = sender_send(&submission->sender, entry->request_id, value, entry, err);
+        enum status status = record_sender_send(&submission->sender, &record, entry, err);
         if (status == STATUS_OK)
             submission->progress_ms = clock_monotonic_ms();
         if (status != STATUS_RETRY)
@@ -300,7 +322,7 @@ static int conclude(struct submission *submission)
     struct report *report = &submission->report;
     const size_t *counts = submission->ledger.counts;
     double seconds = (double)(clock_monotonic_us() - submission->start_us) / 1e6;
-    sender_close(&submission->sender); // what is still unacknowledged is told now
+    record_sender_close(&submission->sender); // what is still unacknowledged is told now
     list_unanswered(submission);
     report_stop(submission);
     size_t delivered = counts[LEDGER_ACKNOWLEDGED] + counts[LEDGER_ANSWERED];
@@ -320,8 +342,8 @@ static int conclude(struct submission *submission)
 
 static void release(struct submission *submission)
 {
-    sender_close(&submission->sender);
-    answers_close(submission->answers);
+    record_sender_close(&submission->sender);
+    topic_reader_close(submission->answers);
     request_maker_release(&submission->requests);
     ledger_release(&submission->ledger);
     file_list_release(&submission->files);

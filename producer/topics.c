@@ -9,7 +9,7 @@
 #include "common/kafka.h"
 #include "common/shutdown.h"
 #include "common/text.h"
-#include "producer/sender.h"
+#include "producer/report.h"
 
 const struct option topics_flags[] = {
     {"create", OPTION_SWITCH, .help = "make the topics that are missing"},
@@ -158,9 +158,7 @@ static enum status look_and_create(rd_kafka_t *client, const struct config *conf
 
 int topics_run(struct config *config)
 {
-    const struct kafka_setting settings[] = {{"log_level", sender_library_log_level(config)}};
-    const struct kafka_client_options options = {
-        .type = RD_KAFKA_PRODUCER, .settings = settings, .setting_count = 1};
+    const struct kafka_client_options options = {.type = RD_KAFKA_PRODUCER, .quiet = report_is_quiet(config)};
     struct kafka_topic topics[ROWS];
     bool was_missing[ROWS] = {false};
     struct error err;

@@ -143,23 +143,16 @@ static bool topics_are_there(struct consume *consume, struct error *complaint)
     struct kafka_topic topics[WORKER_TOPIC_COUNT] = {0};
     for (int i = 0; i < WORKER_TOPIC_COUNT; i++)
         topics[i].name = config_text(worker->config, worker_topic_options[i]);
-    if (kafka_topics_describe(worker->consumer, topics, WORKER_TOPIC_COUNT, PING_MS, complaint) !=
-        STATUS_OK) {
-        atomic_store(&worker->phase, PHASE_NO_BROKER);
+    enum status status =
+        kafka_topics_require(worker->consumer, topics, WORKER_TOPIC_COUNT, PING_MS, complaint);
+    if (status == STATUS_OK)
+        return true;
+    atomic_store(&worker->phase, status == STATUS_REJECTED ? PHASE_NO_TOPICS : PHASE_NO_BROKER);
+    if (status != STATUS_REJECTED) {
         error_prefix(complaint, "%s", config_text(worker->config, "brokers"));
         say_newest_error(worker, complaint);
-        return false;
     }
-    for (int i = 0; i < WORKER_TOPIC_COUNT; i++) {
-        if (topics[i].partitions > 0)
-            continue;
-        atomic_store(&worker->phase, PHASE_NO_TOPICS);
-        enum status status = error_set(
-            complaint, STATUS_RETRY,
-            "topic '%s' does not exist; 'skinsight-producer topics --create' makes it", topics[i].name);
-        return status == STATUS_OK;
-    }
-    return true;
+    return false;
 }
 
 bool consume_wait_for_topics(struct consume *consume)

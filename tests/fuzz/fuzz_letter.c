@@ -55,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                         "source_offset", "failed_at",     "value_omitted"};
     struct bytes rest = {data, size};
     rd_kafka_headers_t *headers = rd_kafka_headers_new(8);
-    struct letter_record record = {.timestamp = 5000, .headers = headers};
+    struct topic_record record = {.timestamp = 5000, .headers = headers};
     struct letter letter;
     record.key = take_line(&rest);
     record.value = take_line(&rest);

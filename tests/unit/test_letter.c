@@ -98,12 +98,12 @@ static struct letter make_letter(const char *code, const char *failed_at, const 
         if (!value)
             rd_kafka_header_add(headers, "value_omitted", -1, "true", -1);
     }
-    const struct letter_record record = {.partition = 2,
-                                         .offset = 17,
-                                         .timestamp = 5000,
-                                         .headers = code ? headers : NULL,
-                                         .key = {(const uint8_t *)key, key ? strlen(key) : 0},
-                                         .value = {(const uint8_t *)value, value ? strlen(value) : 0}};
+    const struct topic_record record = {.partition = 2,
+                                        .offset = 17,
+                                        .timestamp = 5000,
+                                        .headers = code ? headers : NULL,
+                                        .key = {(const uint8_t *)key, key ? strlen(key) : 0},
+                                        .value = {(const uint8_t *)value, value ? strlen(value) : 0}};
     letter_read(&letter, &record);
     rd_kafka_headers_destroy(headers);
     return letter;

@@ -36,6 +36,7 @@ enum status committed_take(struct worker *worker, const rd_kafka_topic_partition
 {
     *committed =
         (struct committed){.topic = job_topic_of(worker, entry->topic), .partition = entry->partition};
+    offsets_init(&committed->offsets, 0, worker->window);
     *found = entry->err == RD_KAFKA_RESP_ERR_NO_ERROR && entry->offset >= 0;
     if (entry->err != RD_KAFKA_RESP_ERR_NO_ERROR)
         return error_set(err, STATUS_RETRY, "committed offset of %s partition %d: %s", entry->topic,

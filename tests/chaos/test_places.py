@@ -63,8 +63,8 @@ def named(herd, sentence):
 def test_one_committed_past_the_end(stack):
     with stack.fleet("past", partitions=PARTITIONS) as fleet:
         topic, written = fleet.topics["jobs_topic"], Written(fleet)
+        written.write(range(PARTITIONS))  # a new group begins with what is there
         herd = chaos.Herd(fleet, 1, simulated_us="0,1000", session_timeout_ms=SESSION_MS).wait_ready()
-        written.write(range(PARTITIONS))
         written.wait_served(range(PARTITIONS), 60)
         herd.stop()
         wait_until(lambda: chaos.commit_from_outside(stack, fleet.name, topic, BAD, 9), "the group takes an offset")

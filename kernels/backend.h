@@ -9,12 +9,10 @@
 
 #include <stdint.h>
 
-#include "common/status.h"
-#include "kernels/network.h"
-#include "kernels/weights.h"
-
-enum precision { PRECISION_FP32, PRECISION_FP16, PRECISION_BF16, PRECISION_INT8, PRECISION_COUNT };
-extern const char *const precision_names[PRECISION_COUNT]; // "fp32"
+#include "common/base/status.h"
+#include "kernels/model/weights.h"
+#include "kernels/network/network.h"
+#include "kernels/network/precision.h"
 
 // What a plan tells about where it looked.
 enum explanation {
@@ -131,8 +129,6 @@ void plan_free(struct plan *plan); // NULL is allowed
 enum status backend_health(struct backend *backend, struct error *err) MUST_CHECK;
 void backend_figures(struct backend *backend, struct device_figures *figures);
 double backend_peak_gflops(struct backend *backend, enum precision precision);
-
-bool precision_parse(const char *text, enum precision *precision);
 
 // For backends: a plan's figures as far as network and options decide them; sizes of memory 0.
 struct plan plan_describe(struct backend *backend, const struct plan_ops *ops, const struct network *network,

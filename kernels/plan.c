@@ -1,22 +1,7 @@
-// plan.c: what backends have in common: the names of the precisions, what a caller may know of a plan, the
+// plan.c: what backends have in common: what a caller may know of a plan, the
 // slots of a device that has nothing to say there. Apart from backend.c, so that the CUDA backend's library
 // can have it without every other backend.
-#include <string.h>
-
 #include "kernels/backend.h"
-
-const char *const precision_names[PRECISION_COUNT] = {"fp32", "fp16", "bf16", "int8"};
-
-bool precision_parse(const char *text, enum precision *precision)
-{
-    for (int i = 0; i < PRECISION_COUNT; i++) {
-        if (strcmp(text, precision_names[i]) == 0) {
-            *precision = (enum precision)i;
-            return true;
-        }
-    }
-    return false;
-}
 
 struct plan plan_describe(struct backend *backend, const struct plan_ops *ops, const struct network *network,
                           const struct plan_options *options)

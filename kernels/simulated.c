@@ -6,9 +6,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "common/clock.h"
-#include "common/digest.h"
-#include "common/memory.h"
+#include "common/base/clock.h"
+#include "common/base/digest.h"
+#include "common/base/memory.h"
 
 struct simulated_backend {
     struct backend base;

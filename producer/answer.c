@@ -5,8 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "common/json.h"
-#include "common/text.h"
+#include "common/base/json.h"
+#include "common/base/text.h"
 
 static const char *string_of(const cJSON *object, const char *name)
 {

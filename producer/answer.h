@@ -7,8 +7,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "common/bytes.h"
-#include "common/status.h"
+#include "common/base/bytes.h"
+#include "common/base/status.h"
 #include "producer/ledger.h"
 
 enum { ANSWER_NAME_SIZE = 65, ANSWER_MESSAGE_SIZE = 256 };

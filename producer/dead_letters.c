@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/clock.h"
-#include "common/memory.h"
-#include "common/shutdown.h"
+#include "common/base/clock.h"
+#include "common/base/memory.h"
+#include "common/base/shutdown.h"
 #include "producer/moment.h"
 #include "producer/replay.h"
 

@@ -2,7 +2,7 @@
 #ifndef SKINSIGHT_PRODUCER_DEAD_LETTERS_H
 #define SKINSIGHT_PRODUCER_DEAD_LETTERS_H
 
-#include "common/config.h"
+#include "common/program/config.h"
 
 extern const struct option dead_letters_flags[];
 

@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/bytes.h"
-#include "common/job.h"
+#include "common/base/bytes.h"
+#include "common/records/job.h"
 
 enum ledger_state { LEDGER_SENT, LEDGER_ACKNOWLEDGED, LEDGER_ANSWERED, LEDGER_FAILED };
 

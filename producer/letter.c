@@ -7,7 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "common/text.h"
+#include "common/base/text.h"
 #include "producer/moment.h"
 
 enum { CODE_COLUMNS = 21, HEADER_SIZE = 512, IMAGE_LIMIT = 16 * 1024 * 1024 };

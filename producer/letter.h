@@ -8,9 +8,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "common/digest.h"
-#include "common/job.h"
-#include "common/topic_reader.h"
+#include "common/base/digest.h"
+#include "common/records/job.h"
+#include "common/services/topic_reader.h"
 
 enum { LETTER_CODE_SIZE = 33, LETTER_MESSAGE_SIZE = 256, LETTER_TOPIC_SIZE = 250 };
 

@@ -2,7 +2,7 @@
 // Only the table of its commands stands here; config_main() does the rest.
 #include <stdint.h>
 
-#include "common/config.h"
+#include "common/program/config.h"
 #include "producer/dead_letters.h"
 #include "producer/submit.h"
 #include "producer/topics.h"

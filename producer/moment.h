@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "common/status.h"
+#include "common/base/status.h"
 
 enum { MOMENT_TEXT_SIZE = 32 };
 

@@ -6,12 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/clock.h"
-#include "common/kafka.h"
-#include "common/memory.h"
-#include "common/record_sender.h"
-#include "common/shutdown.h"
-#include "common/text.h"
+#include "common/base/clock.h"
+#include "common/base/memory.h"
+#include "common/base/shutdown.h"
+#include "common/base/text.h"
+#include "common/services/kafka.h"
+#include "common/services/record_sender.h"
 
 enum { POLL_MS = 50, INTERRUPT_GRACE_MS = 3000 };
 

@@ -3,8 +3,8 @@
 #ifndef SKINSIGHT_PRODUCER_REPLAY_H
 #define SKINSIGHT_PRODUCER_REPLAY_H
 
-#include "common/config.h"
-#include "common/topic_reader.h"
+#include "common/program/config.h"
+#include "common/services/topic_reader.h"
 #include "producer/letter_list.h"
 #include "producer/report.h"
 

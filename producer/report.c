@@ -4,8 +4,8 @@
 
 #include <stdarg.h>
 
-#include "common/log.h"
-#include "common/text.h"
+#include "common/base/log.h"
+#include "common/base/text.h"
 
 enum { NAME_COLUMNS_LEAST = 12, NAME_COLUMNS_MOST = 44 };
 

@@ -8,10 +8,10 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "common/bytes.h"
-#include "common/config.h"
-#include "common/progress.h"
-#include "common/status.h"
+#include "common/base/bytes.h"
+#include "common/base/status.h"
+#include "common/program/config.h"
+#include "common/program/progress.h"
 #include "producer/answer.h"
 #include "producer/ledger.h"
 

@@ -6,12 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/backoff.h"
-#include "common/clock.h"
-#include "common/digest.h"
-#include "common/file.h"
-#include "common/log.h"
-#include "common/shutdown.h"
+#include "common/base/clock.h"
+#include "common/base/digest.h"
+#include "common/base/file.h"
+#include "common/base/log.h"
+#include "common/base/shutdown.h"
+#include "common/services/backoff.h"
 
 enum { METADATA_LIMIT = 64 << 10, RECORD_EXTRA = 64 << 10 };
 

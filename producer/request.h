@@ -5,11 +5,11 @@
 
 #include <stdint.h>
 
-#include "common/bytes.h"
-#include "common/config.h"
-#include "common/job.h"
-#include "common/object_store.h"
-#include "common/status.h"
+#include "common/base/bytes.h"
+#include "common/base/status.h"
+#include "common/program/config.h"
+#include "common/records/job.h"
+#include "common/services/object_store.h"
 
 // What all jobs of a run have in common. Texts are borrowed from the config.
 struct request_options {

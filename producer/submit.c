@@ -15,14 +15,14 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "common/clock.h"
-#include "common/collect.h"
-#include "common/kafka.h"
-#include "common/log.h"
-#include "common/memory.h"
-#include "common/record_sender.h"
-#include "common/shutdown.h"
-#include "common/topic_reader.h"
+#include "common/base/clock.h"
+#include "common/base/collect.h"
+#include "common/base/log.h"
+#include "common/base/memory.h"
+#include "common/base/shutdown.h"
+#include "common/services/kafka.h"
+#include "common/services/record_sender.h"
+#include "common/services/topic_reader.h"
 #include "producer/answer.h"
 #include "producer/report.h"
 #include "producer/request.h"

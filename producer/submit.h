@@ -2,7 +2,7 @@
 #ifndef SKINSIGHT_PRODUCER_SUBMIT_H
 #define SKINSIGHT_PRODUCER_SUBMIT_H
 
-#include "common/config.h"
+#include "common/program/config.h"
 
 extern const struct option submit_flags[];
 

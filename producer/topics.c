@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/clock.h"
-#include "common/kafka.h"
-#include "common/shutdown.h"
-#include "common/text.h"
+#include "common/base/clock.h"
+#include "common/base/shutdown.h"
+#include "common/base/text.h"
+#include "common/services/kafka.h"
 #include "producer/report.h"
 
 const struct option topics_flags[] = {

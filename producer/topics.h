@@ -2,7 +2,7 @@
 #ifndef SKINSIGHT_PRODUCER_TOPICS_H
 #define SKINSIGHT_PRODUCER_TOPICS_H
 
-#include "common/config.h"
+#include "common/program/config.h"
 
 extern const struct option topics_flags[];
 

@@ -62,19 +62,34 @@ check_whitespace() {
     report < <(files "${text[@]}" | xargs -r grep -nE ' +$' /dev/null | sed 's/^\([^:]*:[0-9]*\):.*/\1: space at the end/')
 }
 
-# The quoted includes of a folder must start with one of the allowed folders.
+# A folder is a layer, and knows those on its line alone. A longer path goes before a shorter one.
+layers() {
+    cat <<END
+common/base         common/base
+common/services     common/base common/services
+common/records      common/base common/records
+common/picture      common/base common/picture
+common/statistics   common/base common/statistics
+common/program      common/base common/services common/records common/program
+kernels/network     common/base kernels/network
+kernels/model       common/base common/records kernels/network kernels/image kernels/model
+kernels/image       common/base common/picture kernels/image
+kernels             common/base common/records kernels
+worker              common kernels worker
+producer            common kernels producer
+trainer             common kernels trainer
+END
+}
+
 check_dependencies() {
-    local folder allowed
-    for folder in common kernels worker producer trainer; do
-        case $folder in
-        common) allowed='common' ;;
-        kernels) allowed='common|kernels' ;;
-        *) allowed="common|kernels|$folder" ;;
-        esac
-        report < <(files "$folder/*.c" "$folder/*.h" "$folder/*.cu" "$folder/*.cuh" |
-            xargs -r grep -nE '^ *# *include "' /dev/null |
+    local folder allowed seen=$'^$'
+    while read -r folder allowed; do
+        allowed=${allowed// /|}
+        report < <(files "$folder/*.c" "$folder/*.h" "$folder/*.cu" "$folder/*.cuh" "$folder/*.cpp" |
+            grep -vE "$seen" | xargs -r grep -nE '^ *# *include "' /dev/null |
             grep -vE "# *include \"($allowed)/" | sed "s,\$, -- $folder may only include from $allowed,")
-    done
+        seen="$seen|^$folder/"
+    done < <(layers | awk '{ print length($1), $0 }' | sort -rn | cut -d' ' -f2-)
 }
 
 check_scripts() {

@@ -7,12 +7,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "common/lesion.h"
-#include "common/memory.h"
-#include "kernels/model_private.h"
-#include "kernels/network.h"
-#include "kernels/network_weights.h"
-#include "kernels/random_weights.h"
+#include "common/base/memory.h"
+#include "common/records/lesion.h"
+#include "kernels/compute_known.h"
+#include "kernels/model/model_private.h"
+#include "kernels/model/network_weights.h"
+#include "kernels/model/random_weights.h"
+#include "kernels/network/network.h"
 
 #define WEIGHTS_FILE "model.safetensors"
 enum { RESIZE_MARGIN = 32 }; // resize is image size + 32

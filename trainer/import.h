@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/config.h"
-#include "common/status.h"
+#include "common/base/status.h"
+#include "common/program/config.h"
 
 struct import_options {
     const char *architecture;

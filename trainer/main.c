@@ -1,6 +1,6 @@
 // main.c: the subcommands of skinsight-trainer.
-#include "common/config.h"
-#include "kernels/weights.h"
+#include "common/program/config.h"
+#include "kernels/model/weights.h"
 #include "trainer/import.h"
 #include "trainer/quantise.h"
 

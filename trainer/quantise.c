@@ -6,13 +6,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/clock.h"
-#include "common/collect.h"
-#include "common/file.h"
-#include "common/image.h"
-#include "common/memory.h"
-#include "kernels/model.h"
-#include "kernels/smoothing.h"
+#include "common/base/clock.h"
+#include "common/base/collect.h"
+#include "common/base/file.h"
+#include "common/base/memory.h"
+#include "common/picture/image.h"
+#include "kernels/backend.h"
+#include "kernels/compute_known.h"
+#include "kernels/model/model.h"
+#include "kernels/model/smoothing.h"
 
 enum { MOST_IMAGE_BYTES = 20 << 20, MOST_IMAGE_PIXELS = 100000000 };
 

@@ -5,10 +5,10 @@
 #ifndef SKINSIGHT_TRAINER_QUANTISE_H
 #define SKINSIGHT_TRAINER_QUANTISE_H
 
-#include "common/config.h"
-#include "common/progress.h"
-#include "common/status.h"
-#include "kernels/agreement.h"
+#include "common/base/status.h"
+#include "common/program/config.h"
+#include "common/program/progress.h"
+#include "kernels/model/agreement.h"
 
 enum { QUANTISE_LEAST_IMAGES = 32, QUANTISE_MOST_IMAGES = 10000 };
 

@@ -3,8 +3,8 @@
 #ifndef SKINSIGHT_WORKER_DESCRIPTORS_H
 #define SKINSIGHT_WORKER_DESCRIPTORS_H
 
-#include "common/config.h"
-#include "common/status.h"
+#include "common/base/status.h"
+#include "common/program/config.h"
 
 // How many the service needs with these options.
 long descriptors_needed(const struct config *config);

@@ -7,14 +7,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/bytes.h"
-#include "common/digest.h"
-#include "common/job.h"
-#include "common/lesion.h"
-#include "common/memory.h"
-#include "common/metrics.h"
-#include "common/object_store.h"
-#include "worker/features.h"
+#include "common/base/bytes.h"
+#include "common/base/digest.h"
+#include "common/base/memory.h"
+#include "common/program/metrics.h"
+#include "common/records/job.h"
+#include "common/records/lesion.h"
+#include "common/services/object_store.h"
+#include "worker/stages/features.h"
 
 enum job_topic { TOPIC_ROUTINE, TOPIC_URGENT, TOPIC_COUNT };
 

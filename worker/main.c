@@ -1,7 +1,7 @@
 // main.c: the subcommands of skinsight-worker.
-#include "common/config.h"
-#include "kernels/weights.h"
-#include "worker/commands.h"
+#include "common/program/config.h"
+#include "kernels/model/weights.h"
+#include "worker/commands/commands.h"
 
 static const struct command commands[] = {
     {.name = "run",

@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/clock.h"
-#include "common/processors.h"
-#include "worker/health.h"
-#include "worker/stages.h"
-#include "worker/watchdog.h"
+#include "common/base/clock.h"
+#include "common/base/processors.h"
+#include "worker/device/health.h"
+#include "worker/device/watchdog.h"
+#include "worker/stages/stages.h"
 
 struct stage {
     const char *name;           // of its threads

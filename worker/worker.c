@@ -6,14 +6,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/circuit.h"
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/shutdown.h"
-#include "worker/cache.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/shutdown.h"
+#include "common/services/circuit.h"
+#include "worker/cache/cache.h"
 #include "worker/descriptors.h"
+#include "worker/device/latency.h"
 #include "worker/faults.h"
-#include "worker/latency.h"
 
 enum { LEAK_SIZE = 4096, COMPLAIN_MS = 10000, PICTURE_POLL_MS = 1 };
 

@@ -5,21 +5,21 @@
 
 #include <stdatomic.h>
 
-#include "common/config.h"
-#include "common/kafka.h"
-#include "common/object_store.h"
-#include "common/queue.h"
-#include "common/redis.h"
-#include "worker/assignment.h"
-#include "worker/blocked.h"
-#include "worker/broker_clock.h"
-#include "worker/cache_value.h"
-#include "worker/engine.h"
-#include "worker/flights.h"
+#include "common/base/queue.h"
+#include "common/program/config.h"
+#include "common/services/kafka.h"
+#include "common/services/object_store.h"
+#include "common/services/redis.h"
+#include "worker/cache/cache_value.h"
+#include "worker/cache/flights.h"
+#include "worker/cache/unproven.h"
+#include "worker/device/engine.h"
+#include "worker/group/assignment.h"
+#include "worker/group/blocked.h"
+#include "worker/group/broker_clock.h"
+#include "worker/group/reading.h"
 #include "worker/job.h"
-#include "worker/policy.h"
-#include "worker/reading.h"
-#include "worker/unproven.h"
+#include "worker/stages/policy.h"
 
 struct consume;
 struct latency_table;

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/counter_random.h"
-#include "common/memory.h"
+#include "common/base/counter_random.h"
+#include "common/base/memory.h"
 
 enum { PURPOSE = 0x626f6f74 }; // "boot"
 

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/counter_random.h"
+#include "common/base/counter_random.h"
 
 enum { CALIBRATION_MOST_BINS = 50 };
 

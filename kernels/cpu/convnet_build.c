@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "common/memory.h"
+#include "common/base/memory.h"
 #include "kernels/cpu/convnet.h"
 
 enum { BLOCK_VALUES = 64 * 1024, BLOCK_LEAST_ROWS = 48, BLOCK_MOST_ROWS = 192, LARGEST_KERNEL = 11 };

@@ -1,10 +1,10 @@
 // convnet_plan.c: prepares plans of convolutional networks and runs them chunk by chunk.
 #include <stdlib.h>
 
-#include "common/memory.h"
+#include "common/base/memory.h"
 #include "kernels/cpu/convnet.h"
 #include "kernels/cpu/pages.h"
-#include "kernels/preprocess.h"
+#include "kernels/image/preprocess.h"
 
 // Images worked on together: one, as the maps of the first layers fill the caches, unless there are many
 // threads to keep busy with the few places of the last layers.

@@ -2,7 +2,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "kernels/cpu/convnet.h"
 #include "kernels/cpu/plain.h"
 

@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/memory.h"
+#include "common/base/memory.h"
 #include "kernels/cpu/convnet.h"
 #include "kernels/cpu/pages.h"
 #include "kernels/memory_plan.h"
-#include "kernels/parameters.h"
+#include "kernels/model/parameters.h"
 
 enum { ALIGNMENT = 64, LANES = 16 };
 

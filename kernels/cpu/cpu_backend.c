@@ -5,13 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/memory.h"
-#include "common/processors.h"
-#include "kernels/cpu/cpu_features.h"
+#include "common/base/cpu_features.h"
+#include "common/base/memory.h"
+#include "common/base/processors.h"
 #include "kernels/cpu/executor.h"
 #include "kernels/cpu/peak.h"
 #include "kernels/cpu/plain.h"
-#include "kernels/network_weights.h"
+#include "kernels/model/network_weights.h"
 
 static const struct executor *const executors[] = {&convnet_executor, &transformer_executor, &plain_executor};
 

@@ -1,7 +1,7 @@
 // cpu_kernels.c: the best kernel of each precision that the processor's features allow.
 #include "kernels/cpu/cpu_kernels.h"
 
-#include "kernels/cpu/cpu_features.h"
+#include "common/base/cpu_features.h"
 
 struct cpu_kernels cpu_kernels_get(void)
 {

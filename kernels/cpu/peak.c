@@ -1,7 +1,7 @@
 // peak.c: runs the kernels' register loops on a team and keeps the best time.
 #include "kernels/cpu/peak.h"
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/team.h"
 

@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/clock.h"
-#include "common/memory.h"
+#include "common/base/clock.h"
+#include "common/base/memory.h"
 #include "kernels/cpu/denormals.h"
 #include "kernels/cpu/executor.h"
 #include "kernels/cpu/plain.h"
-#include "kernels/parameters.h"
-#include "kernels/preprocess.h"
+#include "kernels/image/preprocess.h"
+#include "kernels/model/parameters.h"
 
 enum { MAX_BUFFERS = 8 };
 

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#include "common/memory.h"
+#include "common/base/memory.h"
 #include "kernels/cpu/denormals.h"
 
 enum { SPINS_BEFORE_SLEEP = 4000, SPINS_BEFORE_YIELD = 4000 };

@@ -10,7 +10,7 @@
 #ifndef SKINSIGHT_KERNELS_CPU_TEAM_H
 #define SKINSIGHT_KERNELS_CPU_TEAM_H
 
-#include "common/status.h"
+#include "common/base/status.h"
 
 enum { TEAM_MAX_THREADS = 256 }; // as the option threads allows
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/memory.h"
+#include "common/base/memory.h"
 #include "kernels/cpu/fused_attention.h"
 #include "kernels/cpu/transformer.h"
 

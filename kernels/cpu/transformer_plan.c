@@ -2,10 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/memory.h"
+#include "common/base/memory.h"
 #include "kernels/cpu/pages.h"
 #include "kernels/cpu/transformer.h"
-#include "kernels/preprocess.h"
+#include "kernels/image/preprocess.h"
 
 // Images worked on together: enough rows to keep the cores busy and to use weights twice while they are near;
 // more would only push activations out of the caches. int8 weights are small enough to come anew for each

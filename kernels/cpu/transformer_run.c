@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "kernels/cpu/fused_attention.h"
 #include "kernels/cpu/transformer.h"
 

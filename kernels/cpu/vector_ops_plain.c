@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/memory.h"
+#include "common/base/memory.h"
 #include "kernels/cpu/vector_ops.h"
 
 static uint16_t bf16_of(float value)

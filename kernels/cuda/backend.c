@@ -3,11 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/memory.h"
+#include "common/base/memory.h"
 #include "kernels/cuda/health.h"
 #include "kernels/cuda/plan.h"
 #include "kernels/cuda/plugin.h"
-#include "kernels/network_weights.h"
+#include "kernels/model/network_weights.h"
 
 static void plan_release(struct plan *base)
 {

@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "common/memory.h"
+#include "common/base/memory.h"
 
 enum status cuda_check_network(const struct network *network, enum precision precision, struct error *err)
 {

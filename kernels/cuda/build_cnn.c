@@ -5,7 +5,7 @@
 // map, or, in the first layer, the windows of the view, gathered by a step of their own.
 #include "kernels/cuda/build.h"
 
-#include "kernels/parameters.h"
+#include "kernels/model/parameters.h"
 
 // Rows that one block sums up: more of them are summed in two steps.
 enum { ROWS_IN_GROUP = 256, PIXEL_MULTIPLE = 8, MAX_PLACES = 65535 };

@@ -9,7 +9,7 @@
 
 #include <cuda_runtime_api.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "kernels/cuda/health.h"
 
 // Waits shorter than this are answered by asking again and again, since a sleep would cost as much.

@@ -10,7 +10,7 @@
 
 #include <cublasLt.h>
 
-#include "common/memory.h"
+#include "common/base/memory.h"
 #include "kernels/cuda/plan.h"
 #include "kernels/cuda/tuning.h"
 

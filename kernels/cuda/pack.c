@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/memory.h"
+#include "common/base/memory.h"
 #include "kernels/cuda/plan.h"
-#include "kernels/parameters.h"
-#include "kernels/preprocess.h"
+#include "kernels/image/preprocess.h"
+#include "kernels/model/parameters.h"
 
 // Takes pieces of the block; while `base` is NULL it only adds up how much is needed, and finds the largest
 // tensor.

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "kernels/cpu/cpu_features.h"
+#include "common/base/cpu_features.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/pages.h"
 #include "kernels/cpu/peak.h"

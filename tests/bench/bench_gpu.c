@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "kernels/cpu/plain.h"
 #include "kernels/cuda/plugin.h"
 #include "tests/support/mini_cnn.h"

@@ -13,13 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/clock.h"
-#include "common/file.h"
-#include "common/image.h"
-#include "common/memory.h"
+#include "common/base/clock.h"
+#include "common/base/file.h"
+#include "common/base/memory.h"
+#include "common/picture/image.h"
 #include "kernels/backend.h"
-#include "kernels/preprocess.h"
-#include "kernels/random_weights.h"
+#include "kernels/image/preprocess.h"
+#include "kernels/model/random_weights.h"
 
 enum { IMAGES = 100, CLASSES = 8, LARGEST = 64, SEED = 1 };
 

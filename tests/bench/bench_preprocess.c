@@ -10,10 +10,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "common/bytes.h"
-#include "common/image.h"
-#include "kernels/preprocess.h"
-#include "kernels/resize.h"
+#include "common/base/bytes.h"
+#include "common/picture/image.h"
+#include "kernels/image/preprocess.h"
+#include "kernels/image/resize.h"
 
 enum { MAX_FILE_SIZE = 64 * 1024 * 1024 };
 

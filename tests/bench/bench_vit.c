@@ -13,9 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/memory.h"
+#include "common/base/memory.h"
 #include "kernels/backend.h"
-#include "kernels/random_weights.h"
+#include "kernels/model/random_weights.h"
 
 enum { CLASSES = 8, MOST_RUNS = 10000 };
 

@@ -124,7 +124,7 @@ def hit_again(cached):
 # ---- forged values -----------------------------------------------------------------------------------------
 
 SECRET = b"what only the workers know"
-# struct cache_value of worker/cache_value.h, as FORMATS.md describes it
+# struct cache_value of worker/cache/cache_value.h, as FORMATS.md describes it
 MAGIC, SCOPE, IMAGE, LOGITS, DISTANCE, FEATURES, MAP_KEY, MAP, SEAL = 0, 8, 520, 552, 584, 592, 800, 1056, 1088
 NAN = struct.pack("<f", float("nan"))
 ANOTHER = struct.pack("<8f", 9, 0, 0, 0, 0, 0, 0, 0)  # logits of somebody who is to be told of a melanoma

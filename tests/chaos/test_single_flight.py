@@ -13,7 +13,7 @@ import chaos
 from harness import expect, expect_equal, wait_until
 
 OUTCOMES = ("taken_over", "timed_out", "unavailable")  # of waits without an answer: the image is computed again
-MOST_MS = 2000  # worker/claim.c: what anybody waits at most
+MOST_MS = 2000  # worker/cache/claim.c: what anybody waits at most
 IMAGE_MS = 1000  # of the worker that dies: long enough to kill it in between
 NOISE_MS = 1500  # what a loaded machine adds to an answer
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/cache_value.h"
+#include "worker/cache/cache_value.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

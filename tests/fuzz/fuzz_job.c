@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/job.h"
+#include "common/records/job.h"
 
 enum { IMAGE_MOST = 4096, RECORD_MOST = 1 << 20 };
 

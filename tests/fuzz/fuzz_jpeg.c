@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/preprocess.h"
+#include "kernels/image/preprocess.h"
 
 enum { MAX_PIXELS = 256 * 1024, CROP = 224 };
 

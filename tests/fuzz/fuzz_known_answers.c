@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/known_answers.h"
+#include "kernels/model/known_answers.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

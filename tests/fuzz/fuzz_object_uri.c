@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/object_store.h"
+#include "common/services/object_store.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/redis_address.h"
+#include "common/services/redis_address.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,6 +1,6 @@
 // fuzz_redis_answer.c: any bytes as what a Redis server answers to a GET: a value within its limit, none, or
 // a sentence.
-#include "common/redis.h"
+#include "common/services/redis.h"
 #include "tests/support/scripted_server.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

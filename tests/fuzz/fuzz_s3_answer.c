@@ -1,6 +1,6 @@
 // fuzz_s3_answer.c: any bytes as what an S3 server answers to a GET: an object within its limit, or a
 // sentence.
-#include "common/object_store.h"
+#include "common/services/object_store.h"
 #include "tests/support/scripted_server.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/weights_private.h"
+#include "kernels/model/weights_private.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,6 +1,6 @@
-"""random_weights.py: the same pseudo-random weights and views as kernels/random_weights.c, bit for bit.
+"""random_weights.py: the same pseudo-random weights and views as kernels/model/random_weights.c, bit for bit.
 
-Value i of a tensor depends on (seed, name, i) alone; the rules stand in kernels/random_weights.h.
+Value i of a tensor depends on (seed, name, i) alone; the rules stand in kernels/model/random_weights.h.
 """
 import math
 

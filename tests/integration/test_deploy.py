@@ -128,9 +128,9 @@ def git(folder, *arguments):
 
 def build_name(tree):
     header = tree / "build_name.h"
-    subprocess.run(["sh", tree / "common/build_name.sh", "1.2.3", header], check=True)
+    subprocess.run(["sh", tree / "common/base/build_name.sh", "1.2.3", header], check=True)
     before = header.stat().st_mtime_ns
-    subprocess.run(["sh", tree / "common/build_name.sh", "1.2.3", header], check=True)
+    subprocess.run(["sh", tree / "common/base/build_name.sh", "1.2.3", header], check=True)
     expect_equal(header.stat().st_mtime_ns, before, "time of the header that need not change")
     return re.fullmatch(r'#define SKINSIGHT_BUILD "1\.2\.3\+([0-9a-z-]+)"\n', header.read_text()).group(1)
 
@@ -141,7 +141,7 @@ def test_build_name(stack):
     for folder in ("common", "kernels/cpu", "worker", "producer", "trainer"):
         (tree / folder).mkdir(parents=True)
         (tree / folder / "file.c").write_text("// one\n")
-    for file in ("CMakeLists.txt", "CMakePresets.json", "common/build_name.sh"):
+    for file in ("CMakeLists.txt", "CMakePresets.json", "common/base/build_name.sh"):
         shutil.copy(harness.ROOT / file, tree / file)
     names = [build_name(tree)]
     expect(names[0].startswith("unknown-"), f"name without git: {names[0]}")

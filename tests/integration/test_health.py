@@ -132,7 +132,7 @@ def test_a_flipped_bit(stack):
 
 
 def cached_images(stack):
-    """The digests of the images that the cache holds an answer for (worker/cache.h says where)."""
+    """The digests of the images that the cache holds an answer for (worker/cache/cache.h says where)."""
     port = stack.env["REDIS_URL"].rsplit(":", 1)[1]
     redis = lambda *words: subprocess.run(["redis-cli", "-p", port, *words], capture_output=True, check=True).stdout
     keys = redis("KEYS", "skinsight:*").decode().split()

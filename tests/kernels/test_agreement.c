@@ -10,9 +10,9 @@
 
 #include <cmocka.h>
 
-#include "common/json.h"
-#include "common/lesion.h"
-#include "kernels/agreement.h"
+#include "common/base/json.h"
+#include "common/records/lesion.h"
+#include "kernels/model/agreement.h"
 
 enum { IMAGES = 200 };
 

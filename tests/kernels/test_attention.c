@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "common/memory.h"
-#include "kernels/cpu/cpu_features.h"
+#include "common/base/cpu_features.h"
+#include "common/base/memory.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/fused_attention.h"
 #include "tests/support/draw.h"

@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
+#include "common/base/cpu_features.h"
 #include "kernels/backend.h"
-#include "kernels/cpu/cpu_features.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "tests/support/mini_vit.h"
 #include "tests/support/skip.h"

@@ -15,11 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/memory.h"
+#include "common/base/memory.h"
 #include "kernels/backend.h"
 #include "kernels/cpu/plain.h"
-#include "kernels/network_weights.h"
-#include "kernels/random_weights.h"
+#include "kernels/model/network_weights.h"
+#include "kernels/model/random_weights.h"
 
 enum { VIEWS = 3, CLASSES = 8, MAX_PLACES = 576, SEED = 7 };
 

@@ -15,13 +15,13 @@
 
 #include <cmocka.h>
 
-#include "common/memory.h"
+#include "common/base/cpu_features.h"
+#include "common/base/memory.h"
 #include "kernels/backend.h"
 #include "kernels/cpu/conv_ops.h"
-#include "kernels/cpu/cpu_features.h"
 #include "kernels/cpu/plain.h"
-#include "kernels/network_build.h"
-#include "kernels/random_weights.h"
+#include "kernels/model/random_weights.h"
+#include "kernels/network/network_build.h"
 #include "tests/support/skip.h"
 #include "tests/support/value_range.h"
 

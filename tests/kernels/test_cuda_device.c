@@ -15,7 +15,7 @@
 static struct device device;
 static struct error err;
 
-int64_t __wrap_clock_monotonic_us(void); // the linker puts it in the place of common/clock.c's
+int64_t __wrap_clock_monotonic_us(void); // the linker puts it in the place of common/base/clock.c's
 
 int64_t __wrap_clock_monotonic_us(void)
 {

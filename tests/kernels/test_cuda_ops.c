@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/preprocess.h"
+#include "kernels/image/preprocess.h"
 #include "tests/support/cuda/cuda_matrices.h"
 
 static void test_convert(void **state)

@@ -12,11 +12,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/memory.h"
+#include "common/base/memory.h"
+#include "kernels/compute_known.h"
 #include "kernels/cpu/plain.h"
-#include "kernels/known_answers.h"
-#include "kernels/model.h"
-#include "kernels/random_weights.h"
+#include "kernels/model/known_answers.h"
+#include "kernels/model/model.h"
+#include "kernels/model/random_weights.h"
 #include "tests/support/mini_vit.h"
 #include "tests/support/process.h"
 #include "tests/support/value_range.h"

@@ -14,10 +14,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/memory.h"
+#include "common/base/memory.h"
 #include "kernels/backend.h"
-#include "kernels/model.h"
-#include "kernels/random_weights.h"
+#include "kernels/model/model.h"
+#include "kernels/model/random_weights.h"
 #include "tests/support/process.h"
 
 static char folder[SCRATCH_SIZE]; // the model directory itself

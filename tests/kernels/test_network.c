@@ -10,11 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/digest.h"
-#include "common/memory.h"
+#include "common/base/digest.h"
+#include "common/base/memory.h"
 #include "kernels/backend.h"
-#include "kernels/network_weights.h"
-#include "kernels/random_weights.h"
+#include "kernels/model/network_weights.h"
+#include "kernels/model/random_weights.h"
 
 static struct network *build(const char *architecture, int classes)
 {

@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
+#include "common/base/cpu_features.h"
 #include "kernels/backend.h"
-#include "kernels/cpu/cpu_features.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/plain.h"
 #include "tests/support/mini_cnn.h"

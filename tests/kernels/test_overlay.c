@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/overlay.h"
+#include "kernels/image/overlay.h"
 #include "tests/support/picture.h"
 
 enum { SIZE = 224, MAP = 14 };

@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/memory.h"
-#include "kernels/network_build.h"
-#include "kernels/network_weights.h"
-#include "kernels/parameters.h"
-#include "kernels/random_weights.h"
+#include "common/base/memory.h"
+#include "kernels/model/network_weights.h"
+#include "kernels/model/parameters.h"
+#include "kernels/model/random_weights.h"
+#include "kernels/network/network_build.h"
 
 // One 1 x 1 convolution of two channels to two, on one pixel.
 static struct network *one_convolution(bool bias, bool batchnorm)

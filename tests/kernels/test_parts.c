@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "kernels/cpu/plain.h"
 #include "tests/support/mini_cnn.h"
 

@@ -14,11 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/memory.h"
+#include "common/base/memory.h"
 #include "kernels/backend.h"
 #include "kernels/cpu/plain.h"
-#include "kernels/preprocess.h"
-#include "kernels/random_weights.h"
+#include "kernels/image/preprocess.h"
+#include "kernels/model/random_weights.h"
 
 enum { SEED = 11, MAX_LINE = 16384 };
 

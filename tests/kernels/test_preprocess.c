@@ -9,8 +9,8 @@
 
 #include <string.h>
 
-#include "common/digest.h"
-#include "kernels/preprocess.h"
+#include "common/base/digest.h"
+#include "kernels/image/preprocess.h"
 #include "tests/support/picture.h"
 
 enum { CROP = 224, FLOATS = 3 * CROP * CROP, MIN_RGB_LINES = 60, MIN_JPEG_LINES = 12 };

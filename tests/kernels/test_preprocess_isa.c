@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#include "kernels/resize.h"
+#include "kernels/image/resize.h"
 #include "tests/support/picture.h"
 
 enum { RANDOM_SIZES = 150, MAX_CROP = 320, SKIPPED = 77 };

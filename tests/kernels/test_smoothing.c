@@ -10,10 +10,10 @@
 
 #include <cmocka.h>
 
+#include "common/base/cpu_features.h"
 #include "kernels/backend.h"
-#include "kernels/cpu/cpu_features.h"
 #include "kernels/cpu/plain.h"
-#include "kernels/smoothing.h"
+#include "kernels/model/smoothing.h"
 #include "tests/support/mini_cnn.h"
 #include "tests/support/mini_vit.h"
 #include "tests/support/skip.h"

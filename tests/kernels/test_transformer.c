@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "kernels/cpu/cpu_features.h"
+#include "common/base/cpu_features.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/plain.h"
 #include "tests/support/mini_vit.h"

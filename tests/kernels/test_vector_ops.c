@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "kernels/cpu/cpu_features.h"
+#include "common/base/cpu_features.h"
 #include "kernels/cpu/vector_ops.h"
 #include "tests/support/draw.h"
 #include "tests/support/skip.h"

@@ -14,11 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/memory.h"
+#include "common/base/cpu_features.h"
+#include "common/base/memory.h"
 #include "kernels/backend.h"
-#include "kernels/cpu/cpu_features.h"
 #include "kernels/cpu/plain.h"
-#include "kernels/random_weights.h"
+#include "kernels/model/random_weights.h"
 
 enum { VIEWS = 3, CLASSES = 8, PATCHES = 196, MAX_HEADS = 16, VIEW_SIZE = 224 * 224 * 3, SEED = 7 };
 

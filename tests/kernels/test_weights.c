@@ -13,8 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/memory.h"
-#include "kernels/weights.h"
+#include "common/base/memory.h"
+#include "kernels/model/weights.h"
 #include "tests/support/process.h"
 
 static char folder[SCRATCH_SIZE], path[SCRATCH_SIZE + 8];

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/config.h"
+#include "common/program/config.h"
 
 enum { CAPTURE_SIZE = 32 * 1024, CAPTURE_WORDS_MAX = 16, CAPTURE_LINE_SIZE = 4096 };
 

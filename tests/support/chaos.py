@@ -119,7 +119,7 @@ def take_compact_text(data, at):
 
 
 def parse_commit(value):
-    """The offset and the metadata that worker/offsets.h describes."""
+    """The offset and the metadata that worker/group/offsets.h describes."""
     version, offset = struct.unpack_from(">hq", value)
     at = 14 if version >= 3 else 10  # behind the leader's epoch, where there is one
     fields = (take_compact_text(value, at) if version >= 4 else take_text(value, at)[0]).split()

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/log.h"
+#include "common/base/log.h"
 
 static const char *const variables[FAULT_COUNT] = {
     "SKINSIGHT_TEST_NO_RENEWAL", "SKINSIGHT_TEST_ABORT_ON",        "SKINSIGHT_TEST_LEAK",

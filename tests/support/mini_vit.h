@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/memory.h"
-#include "kernels/network_build.h"
-#include "kernels/random_weights.h"
+#include "common/base/memory.h"
+#include "kernels/model/random_weights.h"
+#include "kernels/network/network_build.h"
 
 enum { MINI_SIDE = 48, MINI_VIEW = MINI_SIDE * MINI_SIDE * 3, MINI_CLASSES = 8, MINI_PATCHES = 9 };
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/job.h"
+#include "common/records/job.h"
 
 struct parsed {
     uint8_t *image; // memory of record.image

@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "common/bytes.h"
-#include "common/image.h"
+#include "common/base/bytes.h"
+#include "common/picture/image.h"
 
 enum { PICTURE_MAX_FILE_SIZE = 16 * 1024 * 1024 };
 

@@ -11,8 +11,8 @@
 #include <cjson/cJSON.h>
 #include <cmocka.h>
 
-#include "common/memory.h"
-#include "common/text.h"
+#include "common/base/memory.h"
+#include "common/base/text.h"
 #include "producer/answer.h"
 #include "producer/report.h"
 

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "worker/assignment.h"
+#include "worker/group/assignment.h"
 
 enum { WINDOW = 64 };
 

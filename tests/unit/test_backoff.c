@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "common/backoff.h"
+#include "common/services/backoff.h"
 
 static void test_waits_stay_in_their_bounds(void **state)
 {

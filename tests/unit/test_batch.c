@@ -1,6 +1,6 @@
 // test_batch.c: when a batch goes and how many jobs go with it; who is left in it when a deadline has passed,
 // and what the jobs in it are told of it.
-#include "worker/batch.h"
+#include "worker/stages/batch.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,9 +10,9 @@
 
 #include <cmocka.h>
 
-#include "common/clock.h"
-#include "worker/latency.h"
-#include "worker/stages.h"
+#include "common/base/clock.h"
+#include "worker/device/latency.h"
+#include "worker/stages/stages.h"
 
 struct fixture {
     struct worker worker;

@@ -1,6 +1,6 @@
 // test_blocked.c: a partition is there once, news is a partition or a cause that was not there, its time
 // begins with the cause.
-#include "worker/blocked.h"
+#include "worker/group/blocked.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 // test_broker_limits.c: which settings of brokers and topics are enough.
-#include "worker/broker_limits.h"
+#include "worker/group/broker_limits.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "worker/offsets.h"
+#include "worker/group/offsets.h"
 
 static enum status judge(const char *metadata_bytes, int window, struct error *err)
 {

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 #include <openssl/evp.h>
 
-#include "common/bytes.h"
+#include "common/base/bytes.h"
 
 static const struct {
     const char *plain;

@@ -1,5 +1,5 @@
 // test_circuit.c: when calls are refused, and who may try.
-#include "common/circuit.h"
+#include "common/services/circuit.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 // What the watch was told.
 struct seen {

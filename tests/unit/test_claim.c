@@ -1,5 +1,5 @@
 // test_claim.c: how long a worker waits for another one's answer.
-#include "worker/claim.h"
+#include "worker/cache/claim.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "common/collect.h"
-#include "common/memory.h"
+#include "common/base/collect.h"
+#include "common/base/memory.h"
 #include "tests/support/process.h"
 #include "tests/support/skip.h"
 

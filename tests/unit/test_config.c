@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "common/config.h"
-#include "common/kafka.h"
+#include "common/program/config.h"
+#include "common/services/kafka.h"
 #include "tests/support/capture.h"
 
 // What the last command saw.

@@ -12,9 +12,9 @@
 
 #include <cmocka.h>
 
-#include "common/config.h"
-#include "common/kafka.h"
-#include "common/memory.h"
+#include "common/base/memory.h"
+#include "common/program/config.h"
+#include "common/services/kafka.h"
 #include "tests/support/capture.h"
 #include "tests/support/skip.h"
 

@@ -11,7 +11,7 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include "worker/stages.h"
+#include "worker/stages/stages.h"
 
 enum { LIMIT = 1000, THREADS = 4, ROUNDS = 2000 };
 

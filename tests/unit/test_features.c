@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "tests/support/picture.h"
-#include "worker/features.h"
+#include "worker/stages/features.h"
 
 enum { MAX_SIZE = 224 };
 

@@ -15,8 +15,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#include "common/file.h"
-#include "common/memory.h"
+#include "common/base/file.h"
+#include "common/base/memory.h"
 
 enum { SIZE = 100000 }; // more than stdio keeps back
 

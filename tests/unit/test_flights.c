@@ -1,5 +1,5 @@
 // test_flights.c: who leads, who rides, and that nobody is forgotten.
-#include "worker/flights.h"
+#include "worker/cache/flights.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

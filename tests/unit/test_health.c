@@ -1,5 +1,5 @@
 // test_health.c: the comparison of a device's answer with a known one, on both sides of each tolerance.
-#include "worker/health.h"
+#include "worker/device/health.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -16,9 +16,9 @@
 
 #include <cmocka.h>
 
-#include "common/clock.h"
-#include "common/http.h"
-#include "common/metrics.h"
+#include "common/base/clock.h"
+#include "common/program/http.h"
+#include "common/program/metrics.h"
 #include "tests/support/skip.h"
 
 enum { TIMEOUT_S = 10, BODY_SIZE = 64 * 1024, CLIENTS = 8, REQUESTS = 25 };

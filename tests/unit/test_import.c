@@ -11,9 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/memory.h"
-#include "kernels/model.h"
-#include "kernels/random_weights.h"
+#include "common/base/memory.h"
+#include "kernels/model/model.h"
+#include "kernels/model/random_weights.h"
 #include "tests/support/process.h"
 #include "trainer/import.h"
 

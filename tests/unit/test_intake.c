@@ -1,7 +1,7 @@
 // test_intake.c: whichever limit of the intake binds, urgent jobs get their share of it; a topic is paused
 // when its list is full and read again at half; the end of a partition counts only once its held records are
 // taken.
-#include "worker/intake.h"
+#include "worker/stages/intake.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "common/config.h"
+#include "common/program/config.h"
 
 enum { SHARE = 80, VALUE = 1000, TURNS = 200, SHORT_WINDOW = 64 };
 

@@ -15,8 +15,8 @@
 
 #include <jpeglib.h>
 
-#include "common/digest.h"
-#include "common/image.h"
+#include "common/base/digest.h"
+#include "common/picture/image.h"
 #include "tests/support/picture.h"
 
 enum { MAX_PIXELS = 1000000, MIN_JPEGS = 12, MIN_REFUSED = 4 };

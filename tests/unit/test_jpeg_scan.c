@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/jpeg_scan.h"
+#include "common/picture/jpeg_scan.h"
 #include "tests/support/picture.h"
 
 enum { MAX_PIXELS = 1000000, DAMAGES_PER_FILE = 400 };

@@ -1,6 +1,6 @@
 // test_json.c: what json_parse refuses by itself, so that cJSON fails only where memory is out; and that,
 // with every allocation of cJSON's failing in turn.
-#include "common/json.h"
+#include "common/base/json.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -15,8 +15,8 @@
 
 #include <cmocka.h>
 
-#include "common/config.h"
-#include "common/job.h"
+#include "common/program/config.h"
+#include "common/records/job.h"
 
 static const struct json_limits limits = {1000, 100, 8};
 

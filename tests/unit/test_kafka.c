@@ -1,7 +1,7 @@
 // test_kafka.c: the triage of transactional errors, one test for each class. Errors are real ones, made by
 // librdkafka against its own mock cluster; only a retriable one that is no time-out can't be had there, and
 // is made by hand.
-#include "common/kafka.h"
+#include "common/services/kafka.h"
 
 #include <dlfcn.h>
 #include <setjmp.h>
@@ -113,7 +113,7 @@ static void test_fatal(void **state)
     tear_down(&fixture);
 }
 
-// librdkafka calls it retriable, as the name of the class says; common/kafka.h why we don't.
+// librdkafka calls it retriable, as the name of the class says; common/services/kafka.h why we don't.
 static void test_timed_out(void **state)
 {
     (void)state;

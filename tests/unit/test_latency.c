@@ -1,5 +1,5 @@
 // test_latency.c: what is predicted from what was seen.
-#include "worker/latency.h"
+#include "worker/device/latency.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

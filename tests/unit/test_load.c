@@ -10,7 +10,7 @@
 #include <pthread.h>
 
 #include "tests/support/process.h"
-#include "worker/stages.h"
+#include "worker/stages/stages.h"
 
 enum { LIMIT = 1000, IMAGE = 400 };
 

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "common/log.h"
+#include "common/base/log.h"
 
 // What one event with this text writes.
 static void written(const char *text, char *line, size_t size)

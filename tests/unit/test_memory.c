@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "common/memory.h"
+#include "common/base/memory.h"
 
 static void test_small_allocations(void **state)
 {

@@ -13,8 +13,8 @@
 
 #include <cmocka.h>
 
-#include "common/job.h"
-#include "common/metrics.h"
+#include "common/program/metrics.h"
+#include "common/records/job.h"
 #include "tests/support/capture.h"
 #include "tests/support/skip.h"
 

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "common/object_store.h"
+#include "common/services/object_store.h"
 #include "tests/support/scripted_server.h"
 
 #define SECRET          "wJalrXUtnFEMI-K7MDENG-bPxRfiCYEXAMPLEKEY"

@@ -10,7 +10,7 @@
 #include <curl/curl.h>
 #include <pthread.h>
 
-#include "common/object_store.h"
+#include "common/services/object_store.h"
 #include "tests/support/process.h"
 
 #define ACCESS_KEY "testaccess"

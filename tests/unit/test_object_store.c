@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#include "common/object_store.h"
+#include "common/services/object_store.h"
 #include "tests/support/process.h"
 
 struct fixture {

@@ -1,5 +1,5 @@
 // test_offsets.c: the window of answered offsets against a plain array, and its text form.
-#include "worker/offsets.h"
+#include "worker/group/offsets.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/image.h"
+#include "common/picture/image.h"
 #include "tests/support/picture.h"
 
 enum { LIMIT = 4 * 1024 * 1024 };

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "common/processors.h"
+#include "common/base/processors.h"
 #include "tests/support/process.h"
 
 static char root[SCRATCH_SIZE];

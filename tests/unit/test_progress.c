@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "common/progress.h"
+#include "common/program/progress.h"
 
 enum { SECOND_US = 1000000 };
 

@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "common/config.h"
-#include "worker/publisher.h"
+#include "common/program/config.h"
+#include "worker/group/publisher.h"
 
 enum { CLIENT_QUEUE_BYTES = 64 << 20, RECORD_MOST = 10 << 20 };
 

@@ -13,14 +13,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/memory.h"
-#include "kernels/cpu/cpu_features.h"
-#include "kernels/model.h"
+#include "common/base/cpu_features.h"
+#include "common/base/memory.h"
+#include "kernels/model/model.h"
 #include "tests/support/process.h"
 #include "tests/support/skip.h"
 #include "trainer/import.h"
 #include "trainer/quantise.h"
-#include "worker/engine.h"
+#include "worker/device/engine.h"
 
 enum { COPIES = 4, FILES = 8, VIEW_SIZE = 224 * 224 * 3 };
 

@@ -13,8 +13,8 @@
 
 #include <cmocka.h>
 
-#include "common/clock.h"
-#include "common/queue.h"
+#include "common/base/clock.h"
+#include "common/base/queue.h"
 
 enum { DEADLINE_MS = 20000, PRODUCERS = 4, CONSUMERS = 4, ITEMS = 5000, CAPACITY = 7, SHARE = 80 };
 

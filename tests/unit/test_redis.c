@@ -9,8 +9,8 @@
 
 #include <hiredis/hiredis.h>
 
-#include "common/redis.h"
-#include "common/redis_address.h"
+#include "common/services/redis.h"
+#include "common/services/redis_address.h"
 #include "tests/support/scripted_server.h"
 
 enum { TIMEOUT_MS = 300, START_MS = 20000, VALUE_MOST = 1000 };

@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-#include "common/s3_sign.h"
+#include "common/services/s3_sign.h"
 
 #define EMPTY "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 #define TIME  "20130524T000000Z"

@@ -8,8 +8,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "common/counter_random.h"
-#include "common/memory.h"
+#include "common/base/counter_random.h"
+#include "common/base/memory.h"
 #include "common/statistics/auroc.h"
 #include "common/statistics/bootstrap.h"
 #include "common/statistics/calibration.h"

@@ -1,6 +1,6 @@
 // test_topic_reader.c: which records a reader gives, and a sender's records as it gives them. The broker is
 // librdkafka's mock cluster; tests/integration reads and sends on a real one.
-#include "common/topic_reader.h"
+#include "common/services/topic_reader.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,8 +11,8 @@
 #include <cmocka.h>
 #include <librdkafka/rdkafka_mock.h>
 
-#include "common/clock.h"
-#include "common/record_sender.h"
+#include "common/base/clock.h"
+#include "common/services/record_sender.h"
 
 enum { TIMEOUT_MS = 10000, PARTITIONS = 3, RECORDS = 10 };
 

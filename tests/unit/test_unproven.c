@@ -1,5 +1,5 @@
 // test_unproven.c: every key that was added and not cleared comes out once; beyond the limit none is taken.
-#include "worker/unproven.h"
+#include "worker/cache/unproven.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

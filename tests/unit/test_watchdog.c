@@ -1,6 +1,6 @@
 // test_watchdog.c: which steps hang, for how long, and which don't: the watchdog looked at with times of the
 // test's choice. Limits: 8000 ms where a step only computes, so looks count at most 2000 ms each.
-#include "worker/watchdog.h"
+#include "worker/device/watchdog.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "common/log.h"
+#include "common/base/log.h"
 #include "worker/worker.h"
 
 static struct watchdog *make(int stage)

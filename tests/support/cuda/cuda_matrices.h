@@ -15,9 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/memory.h"
+#include "common/base/memory.h"
 #include "kernels/cuda/ops.h"
-#include "kernels/random_weights.h"
+#include "kernels/model/random_weights.h"
 #include "tests/support/cuda/cuda_memory.h"
 
 static inline float noise(const char *name, size_t index)

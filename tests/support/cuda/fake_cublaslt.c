@@ -10,7 +10,7 @@
 
 #include <cublasLt.h>
 
-#include "common/memory.h"
+#include "common/base/memory.h"
 #include "kernels/cuda/ops.h"
 
 enum { ALGORITHMS = FAKE_GOOD, MOST_ROWS = 63, ALIGNMENT = 16, STRICT_ALIGNMENT = 256 };

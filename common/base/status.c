@@ -1,0 +1,37 @@
+// status.c: error sentences.
+#include "common/base/status.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/text.h"
+
+enum status error_set(struct error *err, enum status status, const char *format, ...)
+{
+    if (err) {
+        va_list args;
+        va_start(args, format);
+        char raw[sizeof err->message];
+        vsnprintf(raw, sizeof raw, format, args);
+        va_end(args);
+        text_clean(raw, err->message, sizeof err->message);
+    }
+    return status;
+}
+
+void error_prefix(struct error *err, const char *format, ...)
+{
+    if (!err)
+        return;
+    char raw[sizeof err->message], context[sizeof err->message];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(raw, sizeof raw, format, args);
+    va_end(args);
+    text_clean(raw, context, sizeof context);
+    char whole[2 * sizeof err->message + 4];
+    snprintf(whole, sizeof whole, "%s: %s", context, err->message);
+    memcpy(err->message, whole, sizeof err->message - 1);
+    err->message[sizeof err->message - 1] = '\0';
+}

@@ -1,0 +1,28 @@
+// text.h: file names and answers are bytes from outside; these make them fit for a terminal and for JSON.
+#ifndef SKINSIGHT_COMMON_BASE_TEXT_H
+#define SKINSIGHT_COMMON_BASE_TEXT_H
+
+#include <stddef.h>
+#include <stdio.h>
+
+#include "common/base/bytes.h"
+
+// Length of the well-formed UTF-8 character at the start of data; 0 where there is none.
+size_t text_utf8_length(const uint8_t *data, size_t size);
+
+// Copies text for a terminal: control characters and bytes that are no UTF-8 become '?'. Always terminated.
+void text_clean(const char *text, char *out, size_t size);
+
+// How many columns a cleaned text takes (characters, wide ones not considered).
+size_t text_columns(const char *text);
+
+// The last columns of a cleaned text, "..." in front where something was left out; padded to columns.
+void text_write_tail(FILE *out, const char *text, size_t columns);
+
+// A JSON string with its quotes; bytes that are no UTF-8 become U+FFFD.
+void text_write_json(FILE *out, const char *text);
+
+// A JSON document that common/base/json.h has accepted, on one line: its line breaks become spaces.
+void text_write_document(FILE *out, struct bytes document);
+
+#endif

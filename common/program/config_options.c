@@ -1,0 +1,132 @@
+// config_options.c: the shared option table, one row per option. A new option is one row here and nothing
+// else. The help text is one phrase with the unit; it stands in --help and in docs/CONFIGURATION.md.
+#include "common/program/config.h"
+
+#include <string.h>
+
+#include "common/program/http.h"
+#include "common/services/object_store.h"
+#include "common/services/redis.h"
+
+enum {
+    P = PROGRAM_PRODUCER,
+    W = PROGRAM_WORKER,
+    T = PROGRAM_TRAINER,
+    TOPIC_MAX = 249, // Kafka's own limit
+    MINUTE_MS = 60 * 1000,
+    YEAR_S = 365 * 24 * 3600,
+};
+
+#define MIB                  (INT64_C(1024) * 1024)
+#define TEXT(least)          OPTION_TEXT, .min = (least), .max = CONFIG_TEXT_MAX
+#define TOPIC                OPTION_NAME, .min = 1, .max = TOPIC_MAX, .value = "TOPIC"
+#define INTEGER(least, most) OPTION_INTEGER, .min = (least), .max = (most)
+#define CHOICE(names)        OPTION_CHOICE, .choices = names
+
+static enum status check_cache(const char *text, struct error *err)
+{
+    return strcmp(text, "none") == 0 ? STATUS_OK : redis_url_check(text, err);
+}
+
+const struct option config_options[] = {
+    {"brokers", TEXT(1), .initial = "127.0.0.1:9092", .programs = P | W, .value = "HOST:PORT,...",
+     .help = "Kafka brokers to start from"},
+    {"jobs_topic", TOPIC, .initial = "skinsight.jobs", .programs = P | W, .help = "routine jobs"},
+    {"urgent_jobs_topic", TOPIC, .initial = "skinsight.jobs.urgent", .programs = P | W,
+     .help = "jobs that go first"},
+    {"predictions_topic", TOPIC, .initial = "skinsight.predictions", .programs = P | W,
+     .help = "answers, one per job record"},
+    {"dead_letters_topic", TOPIC, .initial = "skinsight.dead_letters", .programs = P | W,
+     .help = "the bytes of jobs that failed"},
+    {"feedback_topic", TOPIC, .initial = "skinsight.feedback", .programs = P,
+     .help = "diagnoses confirmed later; made by topics, used by nothing else"},
+    {"control_topic", TOPIC, .initial = "skinsight.control", .programs = P | W,
+     .help = "which model is in service; made by topics, used by nothing else"},
+    {"group", TEXT(1), .initial = "skinsight-workers", .programs = W, .value = "NAME",
+     .help = "Kafka consumer group of the workers"},
+    {"instance", OPTION_NAME, .initial = "", .programs = W, .max = 64, .value = "NAME",
+     .help = "fixed name of this worker in its group; empty: a random one"},
+
+    {"model", TEXT(0), .initial = "", .programs = W, .value = "DIR",
+     .help = "directory of the model, as skinsight-trainer import makes one"},
+    {"policy", TEXT(0), .initial = "", .programs = W, .value = "FILE",
+     .help = "decision policy as JSON; empty: the built-in 1.0.0"},
+    {"backend", CHOICE("auto|cpu|cuda|simulated"), .initial = "auto", .programs = W,
+     .help = "device; auto: cuda where there is one; simulated: computes nothing"},
+    {"precision", CHOICE("auto|fp32|fp16|bf16|int8"), .initial = "fp32", .programs = W,
+     .help = "number format of the network; auto: what quantise found near to fp32"},
+    {"threads", INTEGER(0, 256), .initial = "0", .programs = W | T, .value = "N",
+     .help = "threads that compute on the CPU; 0: every core that mask and quota leave"},
+
+    {"cache", TEXT(1), .initial = "none", .programs = W, .value = "URL", .check = check_cache,
+     .help = "redis://[user:password@]host[:port][/database], or none"},
+    {"cache_secret", TEXT(0), .initial = "", .programs = W, .value = "FILE",
+     .help = "file with the secret, 16 to 1024 bytes, by which all workers seal cached answers"},
+    {"cache_ttl_s", INTEGER(1, YEAR_S), .initial = "2592000", .programs = W, .value = "S",
+     .help = "how long an answer stays in the cache, seconds"},
+    {"cache_timeout_ms", INTEGER(1, MINUTE_MS), .initial = "50", .programs = W, .value = "MS",
+     .help = "limit of one cache command, milliseconds"},
+    {"objects", TEXT(0), .initial = "", .programs = P | W, .value = "URL", .check = object_root_check,
+     .help = "object store, file:///folder or s3://bucket/prefix; empty: the user's state folder"},
+    {"s3_endpoint", TEXT(0), .initial = "", .programs = P | W, .value = "URL", .check = object_endpoint_check,
+     .help = "S3 server; empty: Amazon's of s3_region"},
+    {"s3_region", OPTION_NAME, .initial = "us-east-1", .programs = P | W, .min = 1, .max = 63,
+     .value = "NAME", .check = object_region_check, .help = "region that signs S3 requests"},
+    {"object_timeout_ms", INTEGER(10, 10 * MINUTE_MS), .initial = "5000", .programs = P | W, .value = "MS",
+     .help = "limit of one object store request, milliseconds"},
+    {"http_address", TEXT(0), .initial = "", .programs = W, .value = "HOST:PORT", .check = http_address_check,
+     .help = "listener of /metrics, /healthz, /readyz; empty: none"},
+
+    {"inline_limit_bytes", INTEGER(0, 6 * MIB), .initial = "262144", .programs = P, .value = "BYTES",
+     .help = "larger images go to the object store, not into the record, bytes"},
+    {"max_image_bytes", INTEGER(1, 256 * MIB), .initial = "20971520", .programs = P | W, .value = "BYTES",
+     .help = "largest image file, bytes"},
+    {"max_image_pixels", INTEGER(1, 1000000000), .initial = "40000000", .programs = W, .value = "N",
+     .help = "largest image, width times height"},
+
+    {"session_timeout_ms", INTEGER(1000, 30 * MINUTE_MS), .initial = "10000", .programs = W, .value = "MS",
+     .help = "silence after which the group takes a worker for dead, milliseconds"},
+    {"clock_tolerance_ms", INTEGER(0, 10 * MINUTE_MS), .initial = "1000", .programs = W, .value = "MS",
+     .help = "off the brokers' clocks by more, no deadline is refused; 0: not compared, ms"},
+    {"drain_timeout_ms", INTEGER(0, 60 * MINUTE_MS), .initial = "30000", .programs = W, .value = "MS",
+     .help = "time to finish what was begun when stopping, milliseconds"},
+    {"commit_interval_ms", INTEGER(1, 1000), .initial = "20", .programs = W, .value = "MS",
+     .help = "time over which answers are gathered for one commit under load, milliseconds"},
+    {"transaction_timeout_ms", INTEGER(2000, 15 * MINUTE_MS), .initial = "10000", .programs = W,
+     .value = "MS", .help = "after which the broker aborts a dead worker's transaction, milliseconds"},
+    {"job_budget_ms", INTEGER(0, 60 * MINUTE_MS), .initial = "30000", .programs = W, .value = "MS",
+     .help = "time a job may spend on retries of the object store, milliseconds"},
+
+    {"unreadable_after_s", INTEGER(0, 7 * 24 * 3600), .initial = "60", .programs = W, .value = "S",
+     .help = "wait before records that can't be read are answered as such, s; 0: for ever"},
+    {"stage_timeout_ms", INTEGER(100, 60 * MINUTE_MS), .initial = "120000", .programs = W, .value = "MS",
+     .help = "a step that takes longer hangs; the worker ends after twice that, ms"},
+    {"known_answer_batches", INTEGER(0, 1000000000), .initial = "1000", .programs = W, .value = "N",
+     .help = "batches between two checks by known images; 0: only at start"},
+
+    {"batch_max", INTEGER(1, 256), .initial = "8", .programs = W, .value = "N",
+     .help = "images computed together at most"},
+    {"batch_delay_ms", INTEGER(0, 1000), .initial = "5", .programs = W, .value = "MS",
+     .help = "longest wait for a fuller batch, milliseconds"},
+    {"window", INTEGER(64, 8192), .initial = "2048", .programs = W, .value = "N",
+     .help = "most jobs of a partition between the first unfinished and the last taken"},
+    {"metadata_format", CHOICE("ss2|ss1"), .initial = "ss2", .programs = W,
+     .help = "of commit metadata; ss1: while builds from before ss2 share the group"},
+    {"fetch_threads", INTEGER(1, 64), .initial = "4", .programs = W, .value = "N",
+     .help = "threads that read records, and as many that load images; 1: no single flight"},
+    {"decode_threads", INTEGER(0, 64), .initial = "0", .programs = W, .value = "N",
+     .help = "threads that decode images; 0: half of the cores, at least 1"},
+    {"postprocess_threads", INTEGER(1, 64), .initial = "2", .programs = W, .value = "N",
+     .help = "threads that write answers and attention maps"},
+    {"queue_jobs", INTEGER(1, 4096), .initial = "64", .programs = W, .value = "N",
+     .help = "jobs waiting in front of a stage at most"},
+    {"intake_limit_jobs", INTEGER(1, 65536), .initial = "512", .programs = W, .value = "N",
+     .help = "most jobs that wait for their answer, an eighth of them urgent ones only"},
+    {"intake_limit_bytes", INTEGER(MIB, 64 * 1024 * MIB), .initial = "268435456", .programs = W,
+     .value = "BYTES", .help = "most bytes of records, images and pictures being decoded in the pipeline"},
+    {"urgent_share", INTEGER(50, 99), .initial = "80", .programs = W, .value = "PERCENT",
+     .help = "share of the intake that urgent jobs may take while routine ones wait, percent"},
+    {"log_level", CHOICE("debug|info|warn|error"), .initial = "warn", .programs = P | W | T,
+     .help = "lowest level that is logged"},
+    {0},
+};

@@ -1,0 +1,23 @@
+// redis_address.h: where redis.c finds its server: redis://[user:password@]host[:port][/database].
+#ifndef SKINSIGHT_COMMON_SERVICES_REDIS_ADDRESS_H
+#define SKINSIGHT_COMMON_SERVICES_REDIS_ADDRESS_H
+
+#include <stdbool.h>
+
+enum { REDIS_PART_SIZE = 256, REDIS_PORT = 6379 };
+
+struct redis_address {
+    char host[REDIS_PART_SIZE];     // a name, an IPv4 address, or an IPv6 address without its brackets
+    char user[REDIS_PART_SIZE];     // empty: the default user
+    char password[REDIS_PART_SIZE]; // empty: no AUTH
+    int port;
+    int database;
+};
+
+// User and password may hold %XX. False when url is anything else; *address is then of no use.
+bool redis_address_parse(const char *url, struct redis_address *address);
+
+// The host is localhost, 127.0.0.0/8 or ::1.
+bool redis_address_is_loopback(const struct redis_address *address);
+
+#endif

@@ -1,0 +1,142 @@
+// overlay.c: attention map to colours, mixed over the view.
+#include "kernels/image/overlay.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "common/base/memory.h"
+
+enum {
+    MAX_SIDE = 4096,
+    SHARE_MAX = OVERLAY_SHARE_MAX,
+    SHARES = SHARE_MAX + 1,
+    WEIGHT_ONE = 256,  // weights of interpolation
+    OPACITY_MOST = 70, // per cent, where the map is greatest
+    ONE = 1 << 16,     // weights of colours
+};
+
+// Nine colours at equal steps of the share; between them linear.
+static const uint8_t colours[][3] = {
+    {30, 10, 80},   {45, 40, 120},  {45, 78, 140},  {38, 112, 145},  {36, 145, 138},
+    {70, 177, 116}, {128, 204, 82}, {196, 225, 60}, {252, 244, 110},
+};
+enum { COLOUR_STEPS = sizeof colours / sizeof *colours - 1 };
+
+void overlay_colour(int share, uint8_t colour[3])
+{
+    int scaled = share * COLOUR_STEPS;
+    int step = scaled / SHARE_MAX;
+    if (step == COLOUR_STEPS)
+        step--;
+    int rest = scaled - step * SHARE_MAX;
+    for (int c = 0; c < 3; c++) {
+        int from = colours[step][c], to = colours[step + 1][c];
+        colour[c] = (uint8_t)((from * (SHARE_MAX - rest) + to * rest + SHARE_MAX / 2) / SHARE_MAX);
+    }
+}
+
+static enum status scale_map(const float *map, int count, uint16_t *shares, struct error *err)
+{
+    float least = map[0], greatest = map[0];
+    for (int i = 0; i < count; i++) {
+        if (!isfinite(map[i]))
+            return error_set(err, STATUS_REJECTED, "value %d of the attention map is not a finite number", i);
+        least = fminf(least, map[i]);
+        greatest = fmaxf(greatest, map[i]);
+    }
+    double range = (double)greatest - least;
+    for (int i = 0; i < count; i++)
+        shares[i] = range > 0 ? (uint16_t)lrint(((double)map[i] - least) / range * SHARE_MAX) : 0;
+    return STATUS_OK;
+}
+
+// Where the centre of output point x lies between two of the map's points, half a point in from the edges.
+struct place {
+    int first, second;
+    int weight; // of second, 0..WEIGHT_ONE
+};
+
+static struct place place_of(int x, int size, int map_size)
+{
+    // (x + 0.5) * map_size / size - 0.5, in units of 1 / WEIGHT_ONE, rounded down.
+    int at = (int)((2 * x + 1) * (int64_t)map_size * (WEIGHT_ONE / 2) / size) - WEIGHT_ONE / 2;
+    if (at < 0)
+        at = 0;
+    struct place place = {.first = at / WEIGHT_ONE, .weight = at % WEIGHT_ONE};
+    place.second = place.first + 1 < map_size ? place.first + 1 : place.first;
+    return place;
+}
+
+// Every sum here stays below 2^32: SHARE_MAX * 256 * 256 and a half of the divisor.
+static int mix_shares(const uint16_t *shares, int map_width, struct place down, struct place across)
+{
+    const uint16_t *upper = shares + (size_t)down.first * (size_t)map_width;
+    const uint16_t *lower = shares + (size_t)down.second * (size_t)map_width;
+    uint32_t below = (uint32_t)down.weight, above = WEIGHT_ONE - below, after = (uint32_t)across.weight;
+    uint32_t left = upper[across.first] * above + lower[across.first] * below;
+    uint32_t right = upper[across.second] * above + lower[across.second] * below;
+    uint32_t sum = left * (WEIGHT_ONE - after) + right * after;
+    return (int)((sum + WEIGHT_ONE * WEIGHT_ONE / 2) / (WEIGHT_ONE * WEIGHT_ONE));
+}
+
+// What a share makes of a pixel: (pixel * kept + added) / ONE, in every channel.
+struct mixture {
+    uint32_t kept;
+    uint32_t added[3];
+};
+
+// The less attention, the more of the picture itself: its own colours are what a physician reads.
+static void list_mixtures(struct mixture mixtures[SHARES])
+{
+    for (int share = 0; share < SHARES; share++) {
+        uint32_t covered =
+            (uint32_t)((OPACITY_MOST * share * (int64_t)ONE + 50 * SHARE_MAX) / (100 * SHARE_MAX));
+        uint8_t colour[3];
+        overlay_colour(share, colour);
+        mixtures[share].kept = ONE - covered;
+        for (int c = 0; c < 3; c++)
+            mixtures[share].added[c] = colour[c] * covered + ONE / 2;
+    }
+}
+
+static void draw(const uint8_t *view, const uint16_t *shares, int map_height, int map_width,
+                 struct image *out)
+{
+    struct place across[MAX_SIDE];
+    struct mixture mixtures[SHARES];
+    list_mixtures(mixtures);
+    for (int x = 0; x < out->width; x++)
+        across[x] = place_of(x, out->width, map_width);
+    const uint8_t *from = view;
+    uint8_t *to = out->pixels;
+    for (int y = 0; y < out->height; y++) {
+        struct place down = place_of(y, out->height, map_height);
+        for (int x = 0; x < out->width; x++) {
+            const struct mixture *mixture = &mixtures[mix_shares(shares, map_width, down, across[x])];
+            for (int c = 0; c < 3; c++)
+                *to++ = (uint8_t)((*from++ * mixture->kept + mixture->added[c]) / ONE);
+        }
+    }
+}
+
+enum status overlay_draw(const uint8_t *view, int size, const float *map, int map_height, int map_width,
+                         struct image *out, struct error *err)
+{
+    *out = (struct image){0};
+    if (size < 1 || size > MAX_SIDE || map_height < 1 || map_height > MAX_SIDE || map_width < 1 ||
+        map_width > MAX_SIDE)
+        return error_set(err, STATUS_REJECTED,
+                         "an overlay of %d pixels a side from a map of %d x %d can't be drawn", size,
+                         map_width, map_height);
+    int count = map_height * map_width;
+    uint16_t *shares = memory_try_alloc((size_t)count * sizeof *shares);
+    if (!shares)
+        return error_set(err, STATUS_FATAL, "no memory for an attention map of %d values", count);
+    enum status status = scale_map(map, count, shares, err);
+    if (status == STATUS_OK)
+        status = image_init(out, size, size, err);
+    if (status == STATUS_OK)
+        draw(view, shares, map_height, map_width, out);
+    free(shares);
+    return status;
+}

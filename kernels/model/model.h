@@ -1,0 +1,67 @@
+// model.h: a model directory: manifest.json ("skinsight.model.v1", docs/FORMATS.md), model.safetensors,
+// known_answers.json (known_answers.h), card.md for people. A weights file whose SHA-256 differs from the
+// manifest is never loaded.
+#ifndef SKINSIGHT_KERNELS_MODEL_MODEL_H
+#define SKINSIGHT_KERNELS_MODEL_MODEL_H
+
+#include <stdbool.h>
+
+#include "common/base/digest.h"
+#include "common/base/status.h"
+#include "kernels/image/preprocess.h"
+#include "kernels/model/agreement.h"
+#include "kernels/model/known_answers.h"
+#include "kernels/model/weights.h"
+#include "kernels/network/network.h"
+
+enum { MODEL_TEXT_SIZE = 65 };
+
+struct manifest {
+    char name[MODEL_TEXT_SIZE];          // "vit-base"
+    char version[MODEL_TEXT_SIZE];       // "2.1.0"
+    char model_version[MODEL_TEXT_SIZE]; // "vit-base-v2.1.0": what jobs name
+    char architecture[MODEL_TEXT_SIZE];  // "vit_base_patch16_224"
+    int image_size;
+    struct preprocessing preprocessing;
+    float temperature; // logits are divided by it before the softmax
+    char weights_file[MODEL_TEXT_SIZE];
+    struct digest weights_sha256;
+    char weights_dtype[8];                    // weights_dtype of the file
+    char known_answers_file[MODEL_TEXT_SIZE]; // empty: none, as in directories of before there were any
+    struct digest known_answers_sha256;
+    struct calibration calibration; // images 0: none
+    bool trained;                   // false: the diagnoses mean nothing, and every screen says so
+    char licence[MODEL_TEXT_SIZE];
+    struct cJSON *training; // the record of the training, for people; NULL: none
+};
+
+struct model {
+    struct manifest manifest;
+    struct network *network;
+    struct weights *weights;
+    char *weights_path;
+    struct known_answers known_answers; // count 0 where the manifest names none
+};
+
+// Reads the manifest, maps the weights, checks digest, shapes and values. Positions learnt at another image
+// size than the manifest's are interpolated. REJECTED names the file and what is wrong;
+// FATAL: one that can't be read.
+enum status model_open(struct model **model, const char *directory, struct error *err) MUST_CHECK;
+// The same in two steps: while a thread still reads the file for digest and values, a backend may already
+// prepare a plan, and run it to warm up. No answer is taken from it before model_check says OK.
+enum status model_open_unchecked(struct model **model, const char *directory, struct error *err) MUST_CHECK;
+enum status model_check(struct model *model, struct error *err) MUST_CHECK;
+void model_close(struct model *model); // NULL is allowed
+
+// Writes a directory from manifest, weights and known answers (NULL: none): the manifest last, through a
+// temporary name, so that a directory with a manifest is whole. Fills in the digests and the weights' type.
+// FATAL when it can't be written; REJECTED when the directory already has a manifest.
+enum status model_save(const char *directory, struct manifest *manifest, const struct weights *weights,
+                       const struct known_answers *known, struct error *err) MUST_CHECK;
+// The manifest alone, for those who need no weights. REJECTED names the file and what is wrong; FATAL: it
+// can't be read.
+enum status manifest_read(const char *directory, struct manifest *manifest, struct error *err) MUST_CHECK;
+enum status manifest_parse(struct bytes json, struct manifest *manifest, struct error *err) MUST_CHECK;
+void manifest_release(struct manifest *manifest); // safe on a zeroed one, and after REJECTED
+
+#endif

@@ -1,0 +1,213 @@
+// model_save.c: writes a model directory: weights, known answers, card.md, then the manifest, each under a
+// temporary name, flushed and renamed. A directory with a manifest is whole.
+#include <assert.h>
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/file.h"
+#include "common/base/memory.h"
+#include "common/records/lesion.h"
+#include "kernels/model/model_private.h"
+
+static bool put_text(FILE *file, const void *text)
+{
+    return fputs(text, file) != EOF;
+}
+
+static enum status write_text(const char *directory, const char *name, const char *text, struct error *err)
+{
+    char *path = memory_format("%s/%s", directory, name);
+    enum status status = file_replace(path, put_text, text, err);
+    free(path);
+    return status;
+}
+
+// The shortest decimal number that reads back as the same float: 0.485, not 0.48500001.
+static cJSON *float_item(float value)
+{
+    char text[32];
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)value);
+        if (strtof(text, NULL) == value)
+            break;
+    }
+    return cJSON_CreateRaw(text);
+}
+
+static void add_three(cJSON *object, const char *name, const float values[3])
+{
+    cJSON *array = cJSON_AddArrayToObject(object, name);
+    for (int i = 0; i < 3; i++)
+        cJSON_AddItemToArray(array, float_item(values[i]));
+}
+
+static void add_preprocessing(cJSON *json, const struct preprocessing *preprocessing)
+{
+    cJSON *object = cJSON_AddObjectToObject(json, "preprocessing");
+    cJSON_AddStringToObject(object, "version", preprocessing->version);
+    cJSON_AddNumberToObject(object, "resize", preprocessing->resize);
+    cJSON_AddNumberToObject(object, "crop", preprocessing->crop);
+    add_three(object, "mean", preprocessing->mean);
+    add_three(object, "std", preprocessing->std);
+}
+
+static void add_weights(cJSON *json, const struct manifest *manifest)
+{
+    char digest[DIGEST_TEXT_SIZE];
+    digest_text(&manifest->weights_sha256, digest);
+    cJSON *object = cJSON_AddObjectToObject(json, "weights");
+    cJSON_AddStringToObject(object, "file", manifest->weights_file);
+    cJSON_AddStringToObject(object, "sha256", digest);
+    cJSON_AddStringToObject(object, "dtype", manifest->weights_dtype);
+}
+
+static void add_known_answers(cJSON *json, const struct manifest *manifest)
+{
+    char digest[DIGEST_TEXT_SIZE];
+    if (!*manifest->known_answers_file)
+        return;
+    digest_text(&manifest->known_answers_sha256, digest);
+    cJSON *object = cJSON_AddObjectToObject(json, "known_answers");
+    cJSON_AddStringToObject(object, "file", manifest->known_answers_file);
+    cJSON_AddStringToObject(object, "sha256", digest);
+}
+
+static enum status write_manifest(const char *directory, const struct manifest *manifest, struct error *err)
+{
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddStringToObject(json, "schema", MODEL_SCHEMA);
+    cJSON_AddStringToObject(json, "name", manifest->name);
+    cJSON_AddStringToObject(json, "version", manifest->version);
+    cJSON_AddStringToObject(json, "model_version", manifest->model_version);
+    cJSON_AddStringToObject(json, "architecture", manifest->architecture);
+    cJSON_AddNumberToObject(json, "image_size", manifest->image_size);
+    cJSON_AddItemToObject(json, "classes",
+                          cJSON_CreateStringArray((const char *const *)lesion_codes, LESION_CLASSES));
+    add_preprocessing(json, &manifest->preprocessing);
+    cJSON_AddItemToObject(json, "temperature", float_item(manifest->temperature));
+    add_weights(json, manifest);
+    add_known_answers(json, manifest);
+    calibration_write(&manifest->calibration, json);
+    cJSON_AddBoolToObject(json, "trained", manifest->trained);
+    if (manifest->training)
+        cJSON_AddItemReferenceToObject(json, "training", manifest->training);
+    else
+        cJSON_AddObjectToObject(json, "training");
+    cJSON_AddStringToObject(json, "licence", manifest->licence);
+    char *text = cJSON_Print(json);
+    cJSON_Delete(json);
+    if (!text)
+        return error_set(err, STATUS_FATAL, "no memory for the manifest");
+    char *lines = memory_format("%s\n", text);
+    enum status status = write_text(directory, MODEL_MANIFEST, lines, err);
+    free(lines);
+    cJSON_free(text);
+    return status;
+}
+
+static enum status write_card(const char *directory, const struct manifest *manifest, struct error *err)
+{
+    char digest[DIGEST_TEXT_SIZE];
+    digest_text(&manifest->weights_sha256, digest);
+    char *card = memory_format(
+        "# %s\n\n"
+        "- Architecture: %s, images of %d x %d, 8 classes (MEL, NV, BCC, AK, BKL, DF, VASC, SCC)\n"
+        "- Preprocessing: %s, resized to %d, centre crop of %d\n"
+        "- Temperature: %g\n"
+        "- Weights: %s, %s, SHA-256 %s\n"
+        "- Licence: %s\n\n%s\n",
+        manifest->model_version, manifest->architecture, manifest->image_size, manifest->image_size,
+        manifest->preprocessing.version, manifest->preprocessing.resize, manifest->preprocessing.crop,
+        (double)manifest->temperature, manifest->weights_file, manifest->weights_dtype, digest,
+        manifest->licence,
+        manifest->trained ? "The head was trained for these classes."
+                          : "**Not trained for these classes: the diagnoses mean nothing.**");
+    enum status status = write_text(directory, "card.md", card, err);
+    free(card);
+    return status;
+}
+
+// Reads the file back, so that the digest is of what lies on the disk.
+static enum status save_weights(const char *directory, struct manifest *manifest,
+                                const struct weights *weights, struct error *err)
+{
+    struct weights *saved = NULL;
+    char *path = memory_format("%s/%s", directory, manifest->weights_file);
+    enum status status = weights_save(weights, path, err);
+    if (status == STATUS_OK)
+        status = weights_check_unchanged(weights, err); // they may lie in a file themselves
+    if (status == STATUS_OK)
+        status = weights_open(&saved, path, err);
+    if (status == STATUS_OK) {
+        weights_check_begin(saved);
+        manifest->weights_sha256 = weights_check_end(saved);
+        strcpy(manifest->weights_dtype, weights_dtype(saved));
+    }
+    weights_close(saved);
+    free(path);
+    return status;
+}
+
+// Makes the directory, which may be there already but not as a model.
+static enum status make_directory(const char *directory, bool *made, struct error *err)
+{
+    *made = mkdir(directory, 0777) == 0;
+    if (!*made && errno != EEXIST)
+        return error_set(err, STATUS_FATAL, "%s can't be made: %s", directory, strerror(errno));
+    struct stat info;
+    char *path = memory_format("%s/%s", directory, MODEL_MANIFEST);
+    bool exists = lstat(path, &info) == 0;
+    free(path);
+    return exists ? error_set(err, STATUS_REJECTED, "%s holds a model already", directory) : STATUS_OK;
+}
+
+// Makes the renamed files last; a file system that can't is none of the caller's worries.
+static void sync_directory(const char *directory)
+{
+    int file = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (file >= 0) {
+        fsync(file);
+        close(file);
+    }
+}
+
+static enum status save_known_answers(const char *directory, struct manifest *manifest,
+                                      const struct known_answers *known, struct error *err)
+{
+    manifest->known_answers_file[0] = '\0';
+    if (!known)
+        return STATUS_OK;
+    char *text = known_answers_text(known);
+    strcpy(manifest->known_answers_file, KNOWN_ANSWERS_FILE);
+    manifest->known_answers_sha256 = digest_of(text, strlen(text));
+    enum status status = write_text(directory, KNOWN_ANSWERS_FILE, text, err);
+    free(text);
+    return status;
+}
+
+enum status model_save(const char *directory, struct manifest *manifest, const struct weights *weights,
+                       const struct known_answers *known, struct error *err)
+{
+    assert(model_is_token(manifest->weights_file) && manifest->weights_file[0] != '.');
+    bool made;
+    enum status status = make_directory(directory, &made, err);
+    if (status == STATUS_OK)
+        status = save_weights(directory, manifest, weights, err);
+    if (status == STATUS_OK)
+        status = save_known_answers(directory, manifest, known, err);
+    if (status == STATUS_OK)
+        status = write_card(directory, manifest, err);
+    if (status == STATUS_OK)
+        status = write_manifest(directory, manifest, err);
+    if (status == STATUS_OK)
+        sync_directory(directory);
+    else if (made)
+        rmdir(directory); // where nothing could be written into it
+    return status;
+}

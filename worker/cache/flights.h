@@ -1,0 +1,28 @@
+// flights.h: the same image asked for several times at once is computed once. The first job of an image
+// leads; equal ones that reach the batch stage before its results are out ride along and are answered from
+// them.
+//
+// A rider belongs to its leader: whoever ends or finishes the leader takes the riders off. Every assignment
+// renews all epochs, so a leader that is not ours any more has no rider that is.
+#ifndef SKINSIGHT_WORKER_CACHE_FLIGHTS_H
+#define SKINSIGHT_WORKER_CACHE_FLIGHTS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "worker/job.h"
+
+struct flights {
+    pthread_mutex_t lock;
+    struct job *leaders; // linked by next_leader
+};
+
+void flights_init(struct flights *flights);
+void flights_release(struct flights *flights);
+
+// True: the job rides with a leader and is off the caller's hands. False: the job leads.
+bool flights_board(struct flights *flights, struct job *job);
+// Ends the leader's flight. Gives its riders, linked by next_rider; NULL: none, or the job leads nothing.
+struct job *flights_land(struct flights *flights, struct job *leader);
+
+#endif

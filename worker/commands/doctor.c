@@ -1,0 +1,198 @@
+// doctor.c: one line for each thing the worker depends on: what was found, and how to mend what is wrong.
+// Notes are for what works but could be set better; they leave the exit code alone.
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/services/kafka.h"
+#include "common/services/kafka_settings.h"
+#include "worker/cache/cache.h"
+#include "worker/commands/commands.h"
+#include "worker/descriptors.h"
+#include "worker/device/health.h"
+#include "worker/group/broker_limits.h"
+#include "worker/worker.h"
+
+enum { DOCTOR_TIMEOUT_MS = 3000 };
+
+static bool report(const char *what, enum status status, const struct error *err, const char *found,
+                   const char *mend)
+{
+    bool colour = isatty(STDOUT_FILENO);
+    if (status == STATUS_OK)
+        printf("%s %-14s %s\n", colour ? "\033[32mok   \033[0m" : "ok   ", what, found);
+    else
+        printf("%s %-14s %s\n      %-14s -> %s\n", colour ? "\033[31mwrong\033[0m" : "wrong", what,
+               err->message, "", mend);
+    return status == STATUS_OK;
+}
+
+static bool check_descriptors(const struct config *config)
+{
+    struct error err;
+    char found[64];
+    enum status status = descriptors_claim(config, &err);
+    snprintf(found, sizeof found, "the %ld that are needed", descriptors_needed(config));
+    return report("open files", status, &err, found, "raise the limit of open files (ulimit -Hn)");
+}
+
+static bool check_engine(const struct config *config)
+{
+    struct engine engine;
+    struct error err;
+    char found[800] = "";
+    enum status status = engine_open(&engine, config, 1, EXPLAIN_NOTHING, &err);
+    if (status == STATUS_OK)
+        status = health_check_engine(&engine, &err);
+    if (status == STATUS_OK)
+        snprintf(found, sizeof found, "%s%s, %s%s%s%s on %s (%s)", engine.model->manifest.model_version,
+                 engine.model->manifest.trained ? "" : " (untrained: its diagnoses mean nothing)",
+                 precision_names[engine.plan->precision], engine.precision_reason[0] ? " (auto: " : "",
+                 engine.precision_reason, engine.precision_reason[0] ? ")" : "", engine.backend->name,
+                 engine.backend->device);
+    bool good = report(
+        "model, device", status, &err, found,
+        "skinsight-trainer import makes a model directory; --backend and --precision choose the device");
+    engine_close(&engine);
+    return good;
+}
+
+static bool check_policy(const struct config *config)
+{
+    struct policy policy;
+    struct error err;
+    enum status status = policy_load(&policy, config_text(config, "policy"), &err);
+    return report("policy", status, &err, policy.version, "docs/FORMATS.md describes the policy file");
+}
+
+static bool check_objects(const struct config *config)
+{
+    struct object_store *store = NULL;
+    struct error err;
+    struct object_store_options options = {.root = config_objects_root(config),
+                                           .s3_endpoint = config_text(config, "s3_endpoint"),
+                                           .s3_region = config_text(config, "s3_region"),
+                                           .timeout_ms = config_integer(config, "object_timeout_ms")};
+    enum status status = object_store_open(&store, &options, &err);
+    if (status == STATUS_OK)
+        status = object_store_check(store, &err);
+    object_store_close(store);
+    return report("object store", status, &err, options.root,
+                  "check --objects, the bucket, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
+}
+
+static bool check_cache(const struct config *config)
+{
+    const char *url = config_text(config, "cache");
+    struct redis *redis = NULL;
+    struct cache_terms terms;
+    struct error err;
+    if (strcmp(url, "none") == 0)
+        return report("cache", STATUS_OK, &err, "none (answers are computed each time)", "");
+    enum status status = cache_check(config, &err);
+    if (status == STATUS_OK)
+        status = cache_read_secret(&terms, config, &err);
+    if (status == STATUS_OK)
+        status = redis_open(&redis, url, config_integer(config, "cache_timeout_ms"), 1, &err);
+    if (status == STATUS_OK)
+        status = redis_ping(redis, &err);
+    redis_close(redis);
+    return report("cache", status, &err, "answers",
+                  "check --cache and --cache-secret; without Redis the worker is slower, nothing else");
+}
+
+static bool check_topic_names(const struct config *config)
+{
+    struct error err;
+    return report("topic names", worker_check_topics(config, &err), &err, "each role its own",
+                  "give every role a topic of its own");
+}
+
+// What a topic had better be set to; without it the worker works, but is easier to disturb.
+static const struct advice {
+    const char *topic; // the option that names it
+    const char *setting, *value;
+    const char *why;
+} advices[] = {
+    {"jobs_topic", "compression.type", "uncompressed",
+     "a batch that inflates without end gets in, and stops its partition until it is given up"},
+    {"urgent_jobs_topic", "compression.type", "uncompressed",
+     "a batch that inflates without end gets in, and stops its partition until it is given up"},
+    {"jobs_topic", "message.timestamp.type", "LogAppendTime", "clients say when a record was written"},
+    {"urgent_jobs_topic", "message.timestamp.type", "LogAppendTime", "clients say when a record was written"},
+    {"predictions_topic", "message.timestamp.type", "LogAppendTime",
+     "the worker's clock can't be compared with the broker's"},
+};
+
+static void advise(rd_kafka_t *client, const char *topic, const struct advice *advice)
+{
+    struct kafka_known_setting setting = {.name = advice->setting};
+    struct kafka_resource resource = {RD_KAFKA_RESOURCE_TOPIC, topic, &setting, 1};
+    struct error err;
+    if (kafka_settings_read(client, &resource, DOCTOR_TIMEOUT_MS, &err) != STATUS_OK)
+        printf("note  %-14s %s\n", "topic setting", err.message);
+    else if (strcmp(setting.value, advice->value) != 0)
+        printf("note  %-14s %s has %s=%s, not %s: %s\n      %-14s -> kafka-configs.sh --alter --topic %s "
+               "--add-config %s=%s\n",
+               "topic setting", topic, advice->setting, setting.value, advice->value, advice->why, "", topic,
+               advice->setting, advice->value);
+}
+
+static void advise_on_topics(rd_kafka_t *client, const struct config *config)
+{
+    for (size_t i = 0; i < sizeof advices / sizeof *advices; i++)
+        advise(client, config_text(config, advices[i].topic), &advices[i]);
+}
+
+static bool check_broker_limits(rd_kafka_t *client, const struct config *config)
+{
+    struct error err, note;
+    enum status status = broker_limits_check(client, config, DOCTOR_TIMEOUT_MS, &note, &err);
+    if (note.message[0])
+        printf("note  %-14s %s\n", "brokers", note.message);
+    return report("brokers", status, &err, "they take the commits of a full window",
+                  "set it on every broker, or lower --window");
+}
+
+static bool check_kafka(const struct config *config)
+{
+    rd_kafka_t *client = NULL;
+    struct error err;
+    struct kafka_client_options client_options = {.type = RD_KAFKA_PRODUCER};
+    enum status status = kafka_client_open(&client, config_kafka(config), &client_options, &err);
+    if (status == STATUS_OK)
+        status = kafka_ping(client, config_text(config, "brokers"), DOCTOR_TIMEOUT_MS, &err);
+    bool good =
+        report("Kafka", status, &err, config_text(config, "brokers"), "check --brokers and that Kafka runs");
+    for (int i = 0; good && i < WORKER_TOPIC_COUNT; i++) {
+        struct kafka_topic topic = {.name = config_text(config, worker_topic_options[i])};
+        char found[300];
+        status = kafka_topics_describe(client, &topic, 1, DOCTOR_TIMEOUT_MS, &err);
+        if (status == STATUS_OK && topic.partitions < 0)
+            status = error_set(&err, STATUS_REJECTED, "%s does not exist", topic.name);
+        snprintf(found, sizeof found, "%s, %d partitions", topic.name, topic.partitions);
+        good &= report("topic", status, &err, found, "skinsight-producer topics --create makes it");
+    }
+    if (good) {
+        advise_on_topics(client, config);
+        good = check_broker_limits(client, config);
+    }
+    if (client)
+        rd_kafka_destroy(client);
+    return good;
+}
+
+int doctor_command(struct config *config)
+{
+    int wrong = 0;
+    wrong += !check_descriptors(config);
+    wrong += !check_engine(config);
+    wrong += !check_policy(config);
+    wrong += !check_objects(config);
+    wrong += !check_cache(config);
+    wrong += !check_topic_names(config);
+    wrong += !check_kafka(config);
+    if (wrong == 0)
+        puts("Everything the worker depends on is there.");
+    return wrong == 0 ? 0 : 1;
+}

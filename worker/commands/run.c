@@ -1,0 +1,233 @@
+// run.c: the service. Starts everything in order, waits for a stop, and stops it in the same order.
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/shutdown.h"
+#include "common/program/http.h"
+#include "worker/cache/cache.h"
+#include "worker/commands/commands.h"
+#include "worker/device/watchdog.h"
+#include "worker/faults.h"
+#include "worker/group/broker_limits.h"
+#include "worker/group/member.h"
+#include "worker/pipeline.h"
+#include "worker/stages/consume.h"
+#include "worker/stages/stages.h"
+
+enum { GAUGE_INTERVAL_MS = 1000, STOP_POLL_MS = 20, CHECK_POLL_MS = 5, BROKER_TIMEOUT_MS = 3000 };
+
+static bool say_healthy(void *context, char *reason, size_t size)
+{
+    (void)context;
+    snprintf(reason, size, "running");
+    return true;
+}
+
+static void say_phase(struct worker *worker, int phase, char *reason, size_t size)
+{
+    static const char *const names[] = {[PHASE_STARTING] = "starting",
+                                        [PHASE_JOINING] = "joining the consumer group",
+                                        [PHASE_STOPPING] = "stopping"};
+    pthread_mutex_lock(&worker->waiting_lock);
+    bool waiting = phase == PHASE_NO_BROKER || phase == PHASE_NO_TOPICS;
+    snprintf(reason, size, "%s", waiting ? worker->waiting_for.message : names[phase]);
+    pthread_mutex_unlock(&worker->waiting_lock);
+}
+
+// What a worker that is ready says nevertheless: part of its work waits, or all of it is slow.
+static void say_running(struct worker *worker, char *reason, size_t size)
+{
+    char sentence[256];
+    if (reading_say(worker, sentence, sizeof sentence) != ALL_READ ||
+        kafka_throttled_lately(sentence, sizeof sentence))
+        snprintf(reason, size, "running, but %s", sentence);
+    else
+        snprintf(reason, size, "running");
+}
+
+static bool is_stuck(struct worker *worker, int phase, char *reason, size_t size)
+{
+    if (phase != PHASE_JOINING && phase != PHASE_RUNNING)
+        return false;
+    if (member_is_out(worker, reason, size))
+        return true;
+    return phase == PHASE_RUNNING &&
+           (broker_clock_is_wrong(&worker->broker_clock, reason, size) ||
+            publish_is_stuck(worker, reason, size) || reading_say(worker, reason, size) == NOTHING_READ);
+}
+
+static bool say_ready(void *context, char *reason, size_t size)
+{
+    struct worker *worker = context;
+    int phase = atomic_load(&worker->phase), device = atomic_load(&worker->device);
+    const char *hanging = watchdog_hanging(worker->watchdog);
+    bool stuck = is_stuck(worker, phase, reason, size);
+    if (hanging)
+        snprintf(reason, size, "stage %s hangs", hanging);
+    else if (device == DEVICE_LOST)
+        snprintf(reason, size, "the device failed or reported a fault");
+    else if (device == DEVICE_WRONG)
+        snprintf(reason, size, "the device does not give the known answers");
+    else if (!stuck && phase == PHASE_RUNNING)
+        say_running(worker, reason, size);
+    else if (!stuck)
+        say_phase(worker, phase, reason, size);
+    return !hanging && device == DEVICE_GOOD && phase == PHASE_RUNNING && !stuck;
+}
+
+static void *run_consume(void *context)
+{
+    pthread_setname_np(pthread_self(), "consume");
+    consume_run(context);
+    return NULL;
+}
+
+// A drain that takes too long is given up: what is unfinished is another worker's, nothing is lost. Cancelled
+// once all is closed.
+static void *run_drain_watch(void *context)
+{
+    struct worker *worker = context;
+    int64_t timeout_ms = config_integer(worker->config, "drain_timeout_ms");
+    clock_sleep_ms(timeout_ms);
+    LOG_ERROR("drain_given_up", "after_ms=%" PRId64 " unfinished=%d", timeout_ms,
+              atomic_load(&worker->unfinished));
+    _exit(1);
+}
+
+struct drain_watch {
+    pthread_t thread;
+    bool runs;
+};
+
+static void drain_watch_stop(struct drain_watch *watch)
+{
+    if (!watch->runs)
+        return;
+    pthread_cancel(watch->thread);
+    pthread_join(watch->thread, NULL);
+}
+
+static void publish_gauges(struct worker *worker)
+{
+    for (unsigned stage = 0; stage < STAGE_COUNT; stage++)
+        metrics_set(METRIC_QUEUE_JOBS, stage, (double)queue_count(&worker->inboxes[stage]));
+    metrics_set(METRIC_UNFINISHED_JOBS, 0, atomic_load(&worker->unfinished));
+    metrics_set(METRIC_CLOCK_AHEAD, 0, (double)broker_clock_ahead_ms(&worker->broker_clock) / 1e3);
+    for (unsigned type = 0; type < 2; type++)
+        metrics_set(METRIC_THROTTLE, type == RD_KAFKA_PRODUCER,
+                    kafka_newest_throttle_ms((rd_kafka_type_t)type) / 1e3);
+    char reason[256];
+    metrics_set(METRIC_READY, 0, say_ready(worker, reason, sizeof reason));
+}
+
+// Takes jobs until a stop is asked for.
+static void consume_until_stop(struct worker *worker, struct consume *consume, pthread_t *consume_thread)
+{
+    if (pthread_create(consume_thread, NULL, run_consume, consume) != 0)
+        abort();
+    while (!shutdown_wait_ms(GAUGE_INTERVAL_MS))
+        publish_gauges(worker);
+}
+
+static void serve(struct worker *worker, struct consume *consume, struct drain_watch *watch)
+{
+    pthread_t consume_thread;
+    atomic_store(&worker->phase, PHASE_STARTING);
+    struct pipeline *pipeline = pipeline_start(worker);
+    while (atomic_load(&worker->device) == DEVICE_UNCHECKED && !shutdown_wait_ms(CHECK_POLL_MS)) {
+    }
+    bool consuming = atomic_load(&worker->device) == DEVICE_GOOD; // another one never joins the group
+    if (consuming)
+        consume_until_stop(worker, consume, &consume_thread);
+    publish_gauges(worker);
+    LOG_INFO("stopping", "unfinished=%d", atomic_load(&worker->unfinished));
+    watch->runs = pthread_create(&watch->thread, NULL, run_drain_watch, worker) == 0;
+    while (consuming && !atomic_load(&worker->stopping)) // consume hands out nothing more once this is set
+        clock_sleep_ms(STOP_POLL_MS);
+    pipeline_stop(pipeline);
+    atomic_store(&worker->pipeline_done, true);
+    if (consuming)
+        pthread_join(consume_thread, NULL);
+}
+
+static enum status open_http(struct worker *worker, struct http_server **server, struct error *err)
+{
+    const char *address = config_text(worker->config, "http_address");
+    struct http_probes probes = {say_healthy, say_ready, worker};
+    if (!*address)
+        return STATUS_OK;
+    enum status status = http_server_open(server, address, &probes, err);
+    if (status == STATUS_OK)
+        LOG_INFO("listening", "port=%u", http_server_port(*server));
+    return status;
+}
+
+static void start_watchdog(struct worker *worker)
+{
+    const struct watchdog_options options = {.timeout_ms = config_integer(worker->config, "stage_timeout_ms"),
+                                             .store_ms = worker->job_budget_ms};
+    worker->watchdog = watchdog_start(&options);
+}
+
+static enum status check_brokers(struct worker *worker, struct error *err)
+{
+    struct error note;
+    enum status status = broker_limits_check(worker->consumer, worker->config, BROKER_TIMEOUT_MS, &note, err);
+    if (note.message[0])
+        LOG_WARN("broker_limits", "reason=\"%s\"", note.message);
+    return status;
+}
+
+enum status run_check(const struct config *config, struct error *err)
+{
+    enum status status = worker_check_topics(config, err);
+    return status == STATUS_OK ? cache_check(config, err) : status;
+}
+
+int run_command(struct config *config)
+{
+    struct worker *worker = memory_alloc(sizeof *worker);
+    struct consume *consume = NULL;
+    struct http_server *server = NULL;
+    struct drain_watch watch = {.runs = false};
+    struct error err;
+    shutdown_install();
+    faults_announce();
+    enum status status = worker_open(worker, config, &err);
+    start_watchdog(worker);
+    reading_publish_metrics(worker);
+    if (status == STATUS_OK)
+        status = open_http(worker, &server, &err);
+    if (status == STATUS_OK)
+        status = consume_open(&consume, worker, &err);
+    if (status == STATUS_OK) {
+        engine_warn_untrained(&worker->engine);
+        LOG_INFO("started", "instance=%s model=%s device=\"%s\"", worker->instance,
+                 worker->engine.model->manifest.model_version, worker->engine.backend->device);
+        if (consume_wait_for_topics(consume))
+            status = check_brokers(worker, &err);
+        if (status == STATUS_OK && !shutdown_requested())
+            serve(worker, consume, &watch);
+    }
+    consume_close(consume);
+    drain_watch_stop(&watch);
+    http_server_close(server);
+    watchdog_stop(worker->watchdog);
+    if (atomic_load(&worker->failed)) {
+        err = worker->failure;
+        status = STATUS_FATAL;
+    }
+    worker_close(worker);
+    if (atomic_load(&worker->signs.unknown_topic_ms) ==
+        0) // else a consumer that can't be ended calls it: member.c
+        free(worker);
+    if (status != STATUS_OK)
+        fprintf(stderr, "skinsight-worker: %s\n", err.message);
+    return status == STATUS_OK ? 0 : 1;
+}

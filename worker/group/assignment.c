@@ -1,0 +1,249 @@
+// assignment.c: a small table under a lock; a worker holds tens of partitions, so it is searched from the
+// start.
+#include "worker/group/assignment.h"
+
+#include <stdlib.h>
+
+#include "common/base/memory.h"
+#include "worker/faults.h"
+
+void assignment_init(struct assignment *assignment)
+{
+    *assignment = (struct assignment){.count = 0};
+    pthread_mutex_init(&assignment->rebalance, NULL);
+    pthread_mutex_init(&assignment->lock, NULL);
+}
+
+void assignment_release(struct assignment *assignment)
+{
+    free(assignment->partitions);
+    free(assignment->known);
+    assignment->partitions = NULL;
+    assignment->known = NULL;
+    assignment->count = 0;
+    pthread_mutex_destroy(&assignment->lock);
+    pthread_mutex_destroy(&assignment->rebalance);
+}
+
+void assignment_add(struct assignment *assignment, enum job_topic topic, int32_t partition,
+                    const struct offsets *offsets)
+{
+    pthread_mutex_lock(&assignment->lock);
+    size_t size = (size_t)(assignment->count + 1) * sizeof *assignment->partitions;
+    assignment->partitions = memory_realloc(assignment->partitions, size);
+    assignment->partitions[assignment->count++] = (struct assigned){.topic = topic,
+                                                                    .partition = partition,
+                                                                    .epoch = ++assignment->last_epoch,
+                                                                    .offsets = *offsets,
+                                                                    .taken = -1};
+    pthread_mutex_unlock(&assignment->lock);
+}
+
+void assignment_clear(struct assignment *assignment)
+{
+    pthread_mutex_lock(&assignment->lock);
+    assignment->count = 0;
+    assignment->generation++;
+    pthread_mutex_unlock(&assignment->lock);
+}
+
+static struct assigned *find(struct assignment *assignment, enum job_topic topic, int32_t partition)
+{
+    for (int i = 0; i < assignment->count; i++) {
+        struct assigned *entry = &assignment->partitions[i];
+        if (entry->topic == topic && entry->partition == partition)
+            return entry;
+    }
+    return NULL;
+}
+
+void assignment_remove(struct assignment *assignment, enum job_topic topic, int32_t partition)
+{
+    pthread_mutex_lock(&assignment->lock);
+    struct assigned *entry = find(assignment, topic, partition);
+    if (entry)
+        *entry = assignment->partitions[--assignment->count];
+    pthread_mutex_unlock(&assignment->lock);
+}
+
+enum assignment_take assignment_take(struct assignment *assignment, struct job *job)
+{
+    enum assignment_take result = TAKE_NOT_OURS;
+    pthread_mutex_lock(&assignment->lock);
+    struct assigned *entry = find(assignment, job->topic, job->partition);
+    if (entry) {
+        bool suspected = job->offset == entry->offsets.first;
+        switch (offsets_take(&entry->offsets, job->offset)) {
+        case OFFSETS_NEW:
+            entry->taken = job->offset;
+            entry->taken_digest = job->record_digest;
+            job->epoch = entry->epoch;
+            job->generation = assignment->generation;
+            job->attempt = 1 + (suspected ? entry->offsets.deaths : 0);
+            job->careful = offsets_caution(&entry->offsets) == CAUTION_CAREFUL;
+            job->convicted = suspected && offsets_is_convicted(&entry->offsets);
+            result = TAKE_NEW;
+            break;
+        case OFFSETS_ANSWERED:
+            result = TAKE_ANSWERED;
+            break;
+        case OFFSETS_NO_ROOM:
+            result = TAKE_NO_ROOM;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&assignment->lock);
+    return result;
+}
+
+static struct committed *find_known(struct assignment *assignment, enum job_topic topic, int32_t partition)
+{
+    for (int i = 0; i < assignment->known_count; i++)
+        if (assignment->known[i].topic == topic && assignment->known[i].partition == partition)
+            return &assignment->known[i];
+    return NULL;
+}
+
+void assignment_remember(struct assignment *assignment, const struct committed *committed)
+{
+    pthread_mutex_lock(&assignment->lock);
+    struct committed *place = find_known(assignment, committed->topic, committed->partition);
+    if (!place) {
+        size_t size = (size_t)(assignment->known_count + 1) * sizeof *assignment->known;
+        assignment->known = memory_realloc(assignment->known, size);
+        place = &assignment->known[assignment->known_count++];
+    }
+    *place = *committed;
+    pthread_mutex_unlock(&assignment->lock);
+}
+
+bool assignment_recall(struct assignment *assignment, struct committed *committed)
+{
+    pthread_mutex_lock(&assignment->lock);
+    const struct committed *known = find_known(assignment, committed->topic, committed->partition);
+    if (known)
+        *committed = *known;
+    pthread_mutex_unlock(&assignment->lock);
+    return known != NULL;
+}
+
+bool assignment_went_back(struct assignment *assignment, const struct committed *committed)
+{
+    bool back = false;
+    pthread_mutex_lock(&assignment->lock);
+    const struct committed *known = find_known(assignment, committed->topic, committed->partition);
+    if (known) {
+        back = committed->offsets.first < known->offsets.first;
+        for (int64_t at = committed->offsets.first; !back && at < known->offsets.next; at++)
+            back = offsets_is_finished(&known->offsets, at) && !offsets_is_finished(&committed->offsets, at);
+    }
+    pthread_mutex_unlock(&assignment->lock);
+    return back;
+}
+
+void assignment_catch_up(struct assignment *assignment, const struct committed *committed)
+{
+    pthread_mutex_lock(&assignment->lock);
+    struct assigned *entry = find(assignment, committed->topic, committed->partition);
+    for (int64_t at = entry ? entry->offsets.first : 0; entry && at < entry->offsets.next; at++)
+        if (offsets_is_finished(&committed->offsets, at))
+            offsets_finish(&entry->offsets, at);
+    if (entry)
+        offsets_note(&entry->offsets, committed->offsets.witness, committed->offsets.witness_digest);
+    pthread_mutex_unlock(&assignment->lock);
+}
+
+bool assignment_is_current(struct assignment *assignment, const struct job *job)
+{
+    pthread_mutex_lock(&assignment->lock);
+    const struct assigned *entry = find(assignment, job->topic, job->partition);
+    bool current = (entry && entry->epoch == job->epoch) || fault_is_on(FAULT_KEEP_STALE);
+    pthread_mutex_unlock(&assignment->lock);
+    return current;
+}
+
+void assignment_finish(struct assignment *assignment, const struct job *job)
+{
+    pthread_mutex_lock(&assignment->lock);
+    struct assigned *entry = find(assignment, job->topic, job->partition);
+    if (entry && entry->epoch == job->epoch) {
+        offsets_finish(&entry->offsets, job->offset);
+        offsets_note(&entry->offsets, job->offset, job->record_digest);
+    }
+    pthread_mutex_unlock(&assignment->lock);
+}
+
+enum offsets_caution assignment_caution(struct assignment *assignment)
+{
+    enum offsets_caution strongest = CAUTION_NONE;
+    pthread_mutex_lock(&assignment->lock);
+    for (int i = 0; i < assignment->count; i++) {
+        enum offsets_caution caution = offsets_caution(&assignment->partitions[i].offsets);
+        if (caution > strongest)
+            strongest = caution;
+    }
+    pthread_mutex_unlock(&assignment->lock);
+    return strongest;
+}
+
+bool assignment_reach_end(struct assignment *assignment, enum job_topic topic, int32_t partition)
+{
+    pthread_mutex_lock(&assignment->lock);
+    struct assigned *entry = find(assignment, topic, partition);
+    bool cleared = entry && offsets_reach_end(&entry->offsets);
+    pthread_mutex_unlock(&assignment->lock);
+    return cleared;
+}
+
+int64_t assignment_next(struct assignment *assignment, enum job_topic topic, int32_t partition)
+{
+    pthread_mutex_lock(&assignment->lock);
+    const struct assigned *entry = find(assignment, topic, partition);
+    int64_t next = entry ? entry->offsets.seen : -1;
+    pthread_mutex_unlock(&assignment->lock);
+    return next;
+}
+
+bool assignment_holds(struct assignment *assignment, enum job_topic topic, int32_t partition)
+{
+    pthread_mutex_lock(&assignment->lock);
+    bool holds = find(assignment, topic, partition) != NULL;
+    pthread_mutex_unlock(&assignment->lock);
+    return holds;
+}
+
+void assignment_set_alone(struct assignment *assignment, const struct job *job)
+{
+    pthread_mutex_lock(&assignment->lock);
+    struct assigned *entry = find(assignment, job->topic, job->partition);
+    if (entry && entry->epoch == job->epoch)
+        entry->offsets.alone = true;
+    pthread_mutex_unlock(&assignment->lock);
+}
+
+void assignment_set_reading(struct assignment *assignment, const struct assigned *held)
+{
+    pthread_mutex_lock(&assignment->lock);
+    struct assigned *entry = find(assignment, held->topic, held->partition);
+    if (entry && entry->epoch == held->epoch)
+        entry->offsets.reading = true;
+    pthread_mutex_unlock(&assignment->lock);
+}
+
+int assignment_count(struct assignment *assignment)
+{
+    pthread_mutex_lock(&assignment->lock);
+    int count = assignment->count;
+    pthread_mutex_unlock(&assignment->lock);
+    return count;
+}
+
+bool assignment_at(struct assignment *assignment, int index, struct assigned *copy)
+{
+    pthread_mutex_lock(&assignment->lock);
+    bool found = index < assignment->count;
+    if (found)
+        *copy = assignment->partitions[index];
+    pthread_mutex_unlock(&assignment->lock);
+    return found;
+}

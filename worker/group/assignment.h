@@ -1,0 +1,90 @@
+// assignment.h: the partitions this worker holds now, and how far each has come.
+//
+// Two locks. `rebalance` is held through every transaction and every rebalance, so that neither sees the
+// other halfway; it may be held for seconds. The table's own lock is internal and short. Every assignment of
+// a partition gets a new epoch; a job carries the epoch it was taken under and is dropped once that is no
+// longer the partition's.
+#ifndef SKINSIGHT_WORKER_GROUP_ASSIGNMENT_H
+#define SKINSIGHT_WORKER_GROUP_ASSIGNMENT_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "worker/group/offsets.h"
+#include "worker/job.h"
+
+struct assigned {
+    enum job_topic topic;
+    int32_t partition;
+    uint32_t epoch;
+    struct offsets offsets;
+    int64_t taken; // the last record taken; -1: none
+    uint64_t taken_digest;
+};
+
+// What is known to be committed of a partition, whoever holds it now.
+struct committed {
+    enum job_topic topic;
+    int32_t partition;
+    struct offsets offsets;
+};
+
+struct assignment {
+    pthread_mutex_t rebalance;
+    pthread_mutex_t lock;
+    struct committed *known; // guarded by lock; of every partition this process has held
+    int known_count;
+    struct assigned *partitions; // guarded by lock
+    int count;
+    uint32_t last_epoch;
+    uint32_t generation; // counts assignment_clear: jobs of one generation become stale together
+};
+
+void assignment_init(struct assignment *assignment);
+void assignment_release(struct assignment *assignment);
+
+// Caller holds rebalance for these three.
+void assignment_add(struct assignment *assignment, enum job_topic topic, int32_t partition,
+                    const struct offsets *offsets);
+void assignment_remove(struct assignment *assignment, enum job_topic topic, int32_t partition);
+void assignment_clear(struct assignment *assignment); // eager protocol: all go at once
+
+enum assignment_take { TAKE_NEW, TAKE_ANSWERED, TAKE_NO_ROOM, TAKE_NOT_OURS };
+// Fills in job->epoch, generation, attempt, careful and convicted on TAKE_NEW.
+enum assignment_take assignment_take(struct assignment *assignment, struct job *job);
+bool assignment_is_current(struct assignment *assignment, const struct job *job);
+// The job's answer is committed.
+void assignment_finish(struct assignment *assignment, const struct job *job);
+
+// A broker that comes back may give away committed offsets before it has read all of them again; whoever
+// began there would answer once more what has been answered. What this process has read or committed itself
+// is remembered, and nothing behind that is believed.
+void assignment_remember(struct assignment *assignment, const struct committed *committed);
+// Copies what is remembered of the partition that committed names; false: nothing is.
+bool assignment_recall(struct assignment *assignment, struct committed *committed);
+// Whether something that was known to be answered is open in it.
+bool assignment_went_back(struct assignment *assignment, const struct committed *committed);
+// After a commit whose outcome was not known: what it turns out to name is answered, also where the job is no
+// longer held. Else the next commit would open it again.
+void assignment_catch_up(struct assignment *assignment, const struct committed *committed);
+
+// The strongest caution any partition asks for.
+enum offsets_caution assignment_caution(struct assignment *assignment);
+// The partition has been read to its end: once none of its records is open, no record of it killed anyone.
+// True: that cleared it of suspicion just now.
+bool assignment_reach_end(struct assignment *assignment, enum job_topic topic, int32_t partition);
+// The offset behind the last one taken; -1: the partition is not ours.
+int64_t assignment_next(struct assignment *assignment, enum job_topic topic, int32_t partition);
+bool assignment_holds(struct assignment *assignment, enum job_topic topic, int32_t partition);
+// first of the job's partition is about to run alone, so that another death will convict it. Caller holds
+// rebalance.
+void assignment_set_alone(struct assignment *assignment, const struct job *job);
+// The same while it is about to be read. held: a copy of its partition's entry.
+void assignment_set_reading(struct assignment *assignment, const struct assigned *held);
+
+int assignment_count(struct assignment *assignment);
+// A copy of entry index, for walking; false past the end. Stable only while the caller holds rebalance.
+bool assignment_at(struct assignment *assignment, int index, struct assigned *copy);
+
+#endif

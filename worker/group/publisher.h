@@ -1,0 +1,34 @@
+// publisher.h: answers and offsets into Kafka transactions.
+//
+// One producer, used by the publish thread and, inside a rebalance, by the consume thread; never by both at
+// once: every call below wants assignment.rebalance held. Answers stay in the publisher until a transaction
+// with them is known to be committed. When an outcome is unknown (an error, or a call that took so long that
+// librdkafka may have retried it) the producer is destroyed and made anew, whose epoch fences whatever is
+// late, and what the committed offsets already name is not published again.
+#ifndef SKINSIGHT_WORKER_GROUP_PUBLISHER_H
+#define SKINSIGHT_WORKER_GROUP_PUBLISHER_H
+
+#include "worker/worker.h"
+
+struct publisher;
+
+// Offsets go to the group of worker->consumer. Connects when first used.
+struct publisher *publisher_new(struct worker *worker);
+void publisher_free(struct publisher *publisher); // ends what it still holds
+
+bool publisher_has_room(const struct publisher *publisher);
+// Takes the job, for which there has to be room. False: it was the last one, by number or by the bytes of
+// what goes to Kafka; publish before the next.
+bool publisher_add(struct publisher *publisher, struct job *job);
+// Publishes everything it holds in one transaction. RETRY: nothing is known to be published, everything is
+// kept; call again. REJECTED, FATAL: it would be so again (a Kafka property is wrong, the committed metadata
+// can't be read, no memory for an answer), so worker_fail was called; everything is kept.
+enum status publisher_publish(struct publisher *publisher, struct error *err) MUST_CHECK;
+// Publishes what it holds together with the offsets of every partition held, marked running or not. The
+// consume thread calls it when partitions come (true) and before they go in good order (false). The same
+// errors.
+enum status publisher_mark(struct publisher *publisher, bool running, struct error *err) MUST_CHECK;
+// Drops every answer: the partitions are lost.
+void publisher_drop(struct publisher *publisher);
+
+#endif

@@ -178,6 +178,7 @@ static bool is_reserved(const char *property)
                                            "message.timeout.ms",
                                            "partition.assignment.strategy",
                                            "request.required.acks",
+                                           "retry.backoff.max.ms",
                                            "retry.backoff.ms",
                                            "transaction.timeout.ms",
                                            "transactional.id"};

@@ -181,7 +181,7 @@ static void test_what_the_guarantee_rests_on_is_refused(void **state)
     static const char *const refused[][2] = {
         {"acks", "1"},          {"delivery.timeout.ms", "1000"},   {"log_level", "2"},
         {"log.queue", "true"},  {"log.connection.close", "false"}, {"message.timeout.ms", "1000"},
-        {"max.in.flight", "5"}, {"retry.backoff.ms", "10"},
+        {"max.in.flight", "5"}, {"retry.backoff.ms", "10"},        {"retry.backoff.max.ms", "10"},
     };
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
         check_refused(refused[i][0], refused[i][1], "rests on it");

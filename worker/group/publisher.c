@@ -1,9 +1,9 @@
 // publisher.c: one transaction at a time, and what to do when its outcome is unknown.
 //
-// The rule (librdkafka 2.0 speaks EndTxn v1, which a broker can't tie to a transaction): a request that
+// The rule (librdkafka speaks EndTxn v1, which a broker can't tie to a transaction): a request that
 // librdkafka retried silently may arrive late and tear the next transaction. A retry can't come back before
-// retry.backoff.ms, so a call that took half of that, an error, or trouble on the wire means: finish, then go
-// on with a new producer.
+// retry.backoff.ms, less a fifth of it by chance from librdkafka 2.3 on. So a call that took half of that, an
+// error, or trouble on the wire means: finish, then go on with a new producer.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -217,10 +217,14 @@ static enum status make_producer(struct publisher *publisher, struct error *err)
         KAFKA_ONE_IN_FLIGHT,
         {"message.max.bytes", "12582912"}, // a dead letter is a record plus headers
         {"queue.buffering.max.kbytes", "65536"},
+        {"retry.backoff.max.ms", backoff}, // stronger than retry.backoff.ms, and 1 s unless it is set
     };
+    size_t count = sizeof settings / sizeof *settings;
+    if (rd_kafka_version() < 0x02030000) // which brought the last one
+        count--;
     struct kafka_client_options options = {.type = RD_KAFKA_PRODUCER,
                                            .settings = settings,
-                                           .setting_count = sizeof settings / sizeof *settings,
+                                           .setting_count = count,
                                            .callbacks = &publisher->callbacks};
     publisher->callbacks =
         (struct kafka_callbacks){.signs = &publisher->signs, .delivered = on_delivery, .context = publisher};

@@ -18,9 +18,9 @@ enum {
 };
 
 // A few tries: what is not published now is published by whoever gets the partitions.
-static void publish_marks(struct worker *worker, bool running)
+static void publish_marks(struct worker *worker, bool running, int tries)
 {
-    for (int i = 0; i < TRIES; i++) {
+    for (int i = 0; i < tries; i++) {
         struct error err;
         if (publisher_mark(worker->publisher, running, &err) == STATUS_OK)
             return;
@@ -99,7 +99,7 @@ static void begin_assignment(struct worker *worker, rd_kafka_t *consumer)
     read_assignment(worker, consumer);
     metrics_set(METRIC_PARTITIONS, 0, count);
     if (count > 0)
-        publish_marks(worker, true);
+        publish_marks(worker, true, TRIES);
 }
 
 void rebalance_assign(struct worker *worker, rd_kafka_t *consumer,
@@ -209,7 +209,7 @@ static void leave_out_unknown(struct worker *worker, const struct place *places,
     pthread_mutex_lock(&worker->assignment.rebalance);
     if (!rd_kafka_assignment_lost(worker->consumer)) {
         take_ready_answers(worker);
-        publish_marks(worker, true);
+        publish_marks(worker, true, 1); // for a topic that is gone it fails, and takes seconds
         for (const struct place *place = places; place < places + count; place++) {
             if (place->status == STATUS_OK)
                 continue;
@@ -270,7 +270,7 @@ void rebalance_revoke(struct worker *worker, rd_kafka_t *consumer)
         publisher_drop(worker->publisher);
     } else if (assignment_count(assignment) > 0) {
         take_ready_answers(worker);
-        publish_marks(worker, false);
+        publish_marks(worker, false, TRIES);
         publisher_drop(worker->publisher);
     }
     assignment_clear(assignment);

@@ -10,10 +10,10 @@
 #include "common/base/bytes.h"
 #include "common/base/digest.h"
 #include "common/base/memory.h"
-#include "common/program/metrics.h"
 #include "common/records/job.h"
 #include "common/records/lesion.h"
 #include "common/services/object_store.h"
+#include "worker/metrics_rows.h"
 #include "worker/stages/features.h"
 
 enum job_topic { TOPIC_ROUTINE, TOPIC_URGENT, TOPIC_COUNT };

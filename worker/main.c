@@ -2,6 +2,7 @@
 #include "common/program/config.h"
 #include "kernels/model/weights.h"
 #include "worker/commands/commands.h"
+#include "worker/metrics_rows.h"
 
 static const struct command commands[] = {
     {.name = "run",
@@ -54,7 +55,8 @@ static const struct program program = {.name = "skinsight-worker",
                                        .bit = PROGRAM_WORKER,
                                        .summary =
                                            "analyses skin-lesion photographs with a vision transformer",
-                                       .commands = commands};
+                                       .commands = commands,
+                                       .metrics = &worker_metrics};
 
 int main(int argc, char **argv)
 {

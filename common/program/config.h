@@ -46,6 +46,7 @@ struct option {
 };
 
 struct config;
+struct metric_table;  // common/program/metrics.h
 struct kafka_cluster; // common/services/kafka.h
 
 struct command {
@@ -67,6 +68,7 @@ struct program {
     unsigned bit;     // PROGRAM_WORKER
     const char *summary;
     const struct command *commands;
+    const struct metric_table *metrics; // NULL: it measures nothing
 };
 
 extern const struct option config_options[]; // the shared table, ends with a NULL name

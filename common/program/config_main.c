@@ -68,7 +68,11 @@ static int act(struct config *config)
         config_print_documentation();
         return EXIT_DONE;
     case DO_DOCUMENT_METRICS:
-        metrics_print_documentation();
+        if (!config->program->metrics) {
+            fprintf(stderr, "%s measures nothing\n", config->program->name);
+            return EXIT_FAILED;
+        }
+        metrics_print_documentation(config->program->name);
         return EXIT_DONE;
     case DO_RUN:
         return run_command(config);
@@ -82,6 +86,8 @@ int config_main(const struct program *program, int argc, char **argv)
     int code = EXIT_USAGE;
     privacy_keep();
     json_prepare_memory();
+    if (program->metrics)
+        metrics_use(program->metrics);
     struct config *config = config_new(program->bit);
     if (config_read(config, program, argc, argv, &err) == STATUS_OK)
         code = act(config);

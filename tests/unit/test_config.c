@@ -95,7 +95,8 @@ static const struct command commands[] = {
      "model out", NULL},
     {0},
 };
-static const struct program worker = {"skinsight-worker", PROGRAM_WORKER, "Answers analysis jobs.", commands};
+static const struct program worker = {"skinsight-worker", PROGRAM_WORKER, "Answers analysis jobs.", commands,
+                                      NULL};
 
 static struct capture out, err;
 

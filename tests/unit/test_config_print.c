@@ -17,6 +17,7 @@
 #include "common/services/kafka.h"
 #include "tests/support/capture.h"
 #include "tests/support/skip.h"
+#include "worker/metrics_rows.h"
 
 static int runs;
 
@@ -41,8 +42,9 @@ static const struct command commands[] = {
      NULL},
     {0},
 };
-static const struct program worker = {"skinsight-worker", PROGRAM_WORKER, "Answers analysis jobs.", commands};
-static const struct program trainer = {"skinsight-trainer", PROGRAM_TRAINER, "Trains.", commands};
+static const struct program worker = {"skinsight-worker", PROGRAM_WORKER, "Answers analysis jobs.", commands,
+                                      &worker_metrics};
+static const struct program trainer = {"skinsight-trainer", PROGRAM_TRAINER, "Trains.", commands, NULL};
 
 static struct capture out, err;
 
@@ -155,6 +157,8 @@ static void test_documentation(void **state)
     }
     assert_int_equal(run("--print-metrics-documentation"), 0);
     expect_text(out.text, "\n| `skinsight_jobs_answered_total` | counter |");
+    assert_int_equal(capture_program(&trainer, "--print-metrics-documentation", &out, &err), 1);
+    assert_string_equal(err.text, "skinsight-trainer measures nothing\n");
 }
 
 static void test_lost_output_is_a_failure(void **state)

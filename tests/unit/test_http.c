@@ -18,8 +18,8 @@
 
 #include "common/base/clock.h"
 #include "common/program/http.h"
-#include "common/program/metrics.h"
 #include "tests/support/skip.h"
+#include "worker/metrics_rows.h"
 
 enum { TIMEOUT_S = 10, BODY_SIZE = 64 * 1024, CLIENTS = 8, REQUESTS = 25 };
 
@@ -411,6 +411,7 @@ int main(void)
         cmocka_unit_test(test_bad_addresses),
         cmocka_unit_test(test_port_can_be_opened_again),
     };
+    metrics_use(&worker_metrics);
     curl_global_init(CURL_GLOBAL_DEFAULT);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     curl_global_cleanup();

@@ -13,10 +13,10 @@
 
 #include <cmocka.h>
 
-#include "common/program/metrics.h"
 #include "common/records/job.h"
 #include "tests/support/capture.h"
 #include "tests/support/skip.h"
+#include "worker/metrics_rows.h"
 
 enum { THREADS = 8, UPDATES = 500000, TEXT_LIMIT = 256 * 1024 };
 
@@ -184,7 +184,7 @@ static void test_documentation_names_every_metric(void **state)
 {
     (void)state;
     capture_start(&out, STDOUT_FILENO);
-    metrics_print_documentation();
+    metrics_print_documentation("skinsight-worker");
     capture_stop(&out);
     int rows = 0;
     for (const char *row = out.text; (row = strstr(row, "\n| `skinsight_")); row++)
@@ -224,6 +224,8 @@ int main(void)
         cmocka_unit_test(test_promtool_agrees),
     };
     buffer_init(&text, TEXT_LIMIT);
+    metrics_add(METRIC_DEAD_LETTERS, 0, 1); // nothing is measured yet
+    metrics_use(&worker_metrics);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     buffer_release(&text);
     return failed;

@@ -19,8 +19,6 @@ enum {
     OWNER_SIZE = 9
 };
 
-enum { CLAIM_ANSWERED, CLAIM_TAKEN_OVER, CLAIM_TIMED_OUT, CLAIM_UNAVAILABLE };
-
 static void claim_key(const struct job *job, char key[CLAIM_KEY_SIZE])
 {
     snprintf(key, CLAIM_KEY_SIZE, "skinsight-claim:%s", job->cache_key);

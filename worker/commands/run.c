@@ -119,9 +119,8 @@ static void publish_gauges(struct worker *worker)
         metrics_set(METRIC_QUEUE_JOBS, stage, (double)queue_count(&worker->inboxes[stage]));
     metrics_set(METRIC_UNFINISHED_JOBS, 0, atomic_load(&worker->unfinished));
     metrics_set(METRIC_CLOCK_AHEAD, 0, (double)broker_clock_ahead_ms(&worker->broker_clock) / 1e3);
-    for (unsigned type = 0; type < 2; type++)
-        metrics_set(METRIC_THROTTLE, type == RD_KAFKA_PRODUCER,
-                    kafka_newest_throttle_ms((rd_kafka_type_t)type) / 1e3);
+    metrics_set(METRIC_THROTTLE, THROTTLED_CONSUMER, kafka_newest_throttle_ms(RD_KAFKA_CONSUMER) / 1e3);
+    metrics_set(METRIC_THROTTLE, THROTTLED_PRODUCER, kafka_newest_throttle_ms(RD_KAFKA_PRODUCER) / 1e3);
     char reason[256];
     metrics_set(METRIC_READY, 0, say_ready(worker, reason, sizeof reason));
 }

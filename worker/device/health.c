@@ -17,7 +17,6 @@
 static const float logits_tolerance = 1e-4f; // of the largest minus the smallest logit
 static const float probability_tolerance = 0.03f;
 
-enum { CHECK_PASSED, CHECK_FAILED };
 enum { FIGURES_INTERVAL_MS = 1000 };
 
 struct health {
@@ -146,13 +145,13 @@ static void read_figures(struct health *health)
     health->figures_at_ms = now_ms;
     backend_figures(health->worker->engine.backend, &figures);
     set_figure(METRIC_GPU_UTILISATION, 0, figures.utilisation_percent / 100.0);
-    set_figure(METRIC_GPU_MEMORY, 0, (double)figures.memory_used);
-    set_figure(METRIC_GPU_MEMORY, 1, (double)figures.memory_total);
+    set_figure(METRIC_GPU_MEMORY, GPU_MEMORY_USED, (double)figures.memory_used);
+    set_figure(METRIC_GPU_MEMORY, GPU_MEMORY_TOTAL, (double)figures.memory_total);
     set_figure(METRIC_GPU_TEMPERATURE, 0, figures.temperature_c);
-    set_figure(METRIC_GPU_POWER, 0, figures.power_mw / 1e3);
-    set_figure(METRIC_GPU_POWER, 1, figures.power_limit_mw / 1e3);
-    set_figure(METRIC_GPU_CLOCK, 0, figures.clock_mhz * 1e6);
-    set_figure(METRIC_GPU_CLOCK, 1, figures.clock_max_mhz * 1e6);
+    set_figure(METRIC_GPU_POWER, GPU_POWER_DRAWN, figures.power_mw / 1e3);
+    set_figure(METRIC_GPU_POWER, GPU_POWER_LIMIT, figures.power_limit_mw / 1e3);
+    set_figure(METRIC_GPU_CLOCK, GPU_CLOCK_NOW, figures.clock_mhz * 1e6);
+    set_figure(METRIC_GPU_CLOCK, GPU_CLOCK_MOST, figures.clock_max_mhz * 1e6);
     set_figure(METRIC_GPU_MEMORY_ERRORS, 0, (double)figures.ecc_uncorrected);
     set_figure(METRIC_GPU_FAULTS, 0, (double)figures.program_faults);
     if (figures.program_faults > health->faults_seen)

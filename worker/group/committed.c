@@ -1,9 +1,8 @@
 // committed.c: the committed offsets and their metadata, as the group's coordinator keeps them.
 #include "worker/group/committed.h"
+#include "worker/metrics_rows.h"
 
 #include <string.h>
-
-#include "common/program/metrics.h"
 
 // Going on without what it says would answer jobs twice.
 static enum status refuse_metadata(struct worker *worker, enum job_topic topic, int32_t partition,

@@ -5,8 +5,8 @@
 #include <stdio.h>
 
 #include "common/base/clock.h"
-#include "common/program/metrics.h"
 #include "worker/group/publisher.h"
+#include "worker/metrics_rows.h"
 
 static enum status make_consumer(struct worker *worker, rd_kafka_t **made, struct error *err)
 {

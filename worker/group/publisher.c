@@ -283,7 +283,7 @@ static void account(const struct worker *worker, const struct job *job)
     bool failed = job->code != JOB_OK;
     if (!failed)
         account_prediction(worker, job);
-    metrics_add(METRIC_JOBS_ANSWERED, failed, 1);
+    metrics_add(METRIC_JOBS_ANSWERED, failed ? ANSWERED_ERROR : ANSWERED_PREDICTION, 1);
     metrics_observe(METRIC_STAGE_SECONDS, METRIC_STAGE_TOTAL,
                     (double)(clock_monotonic_us() - job->taken_us) / 1e6);
     if (failed) {
@@ -355,8 +355,6 @@ static enum status produce_all(struct publisher *publisher, struct error *err)
             return error_set(err, STATUS_RETRY, "deadlines were refused by a clock that is wrong");
     return STATUS_OK;
 }
-
-enum { TXN_COMMITTED, TXN_ABORTED, TXN_UNKNOWN };
 
 // What a worker must not do: a fault for the test that guards it.
 static enum status commit_alone(struct publisher *publisher, const rd_kafka_topic_partition_list_t *offsets,

@@ -314,7 +314,7 @@ static void sample_committed(struct worker *worker, struct metrics_writer *write
     }
 }
 
-static void sample_offsets(struct worker *worker, enum metric metric, struct metrics_writer *writer)
+static void sample_offsets(struct worker *worker, unsigned metric, struct metrics_writer *writer)
 {
     char labels[LABELS_SIZE];
     pthread_mutex_lock(&worker->reading.lock);
@@ -330,7 +330,7 @@ static void sample_offsets(struct worker *worker, enum metric metric, struct met
     pthread_mutex_unlock(&worker->reading.lock);
 }
 
-static void sample(void *context, enum metric metric, struct metrics_writer *writer)
+static void sample(void *context, unsigned metric, struct metrics_writer *writer)
 {
     if (metric == METRIC_PARTITION_BLOCKED)
         sample_blocked(context, writer);

@@ -5,7 +5,7 @@
 #include "worker/device/watchdog.h"
 #include "worker/stages/stages.h"
 
-enum { RETRY_BASE_MS = 50, RETRY_LIMIT_MS = 2000, ROOM_POLL_MS = 2, OBJECT_READ = 0 };
+enum { RETRY_BASE_MS = 50, RETRY_LIMIT_MS = 2000, ROOM_POLL_MS = 2 };
 
 static bool is_futile(struct worker *worker, const struct job *job)
 {

@@ -13,7 +13,7 @@
 #include "worker/device/watchdog.h"
 #include "worker/stages/stages.h"
 
-enum { RETRY_BASE_MS = 50, RETRY_LIMIT_MS = 2000, OBJECT_WRITE = 1 };
+enum { RETRY_BASE_MS = 50, RETRY_LIMIT_MS = 2000 };
 
 static float entropy_nats(const float probabilities[LESION_CLASSES])
 {

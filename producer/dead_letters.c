@@ -163,9 +163,9 @@ static void show(const struct dead_letters *run, enum letter_fate fate)
             letter_write_row(stdout, columns, letter);
             continue;
         }
-        putchar('{');
-        letter_write_json(stdout, letter);
-        puts("}");
+        struct json_line line;
+        letter_add_json(json_line_begin(&line), letter);
+        json_line_end(&line, stdout);
     }
 }
 

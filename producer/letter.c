@@ -1,43 +1,20 @@
 // letter.c: headers become a struct, a struct becomes a row or JSON.
 #include "producer/letter.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "common/base/text.h"
+#include "common/records/dead_letter.h"
 #include "producer/moment.h"
 
-enum { CODE_COLUMNS = 21, HEADER_SIZE = 512, IMAGE_LIMIT = 16 * 1024 * 1024 };
+enum { CODE_COLUMNS = 21, IMAGE_LIMIT = 16 * 1024 * 1024 };
 
-// The last header of the name, cleaned and cut; empty when there is none.
-static void read_header(const struct topic_record *record, const char *name, char *text, size_t size)
+static void copy_clean(const char *text, char *out, size_t size)
 {
-    const void *value;
-    size_t value_size;
-    char raw[HEADER_SIZE] = "";
-    if (record->headers &&
-        rd_kafka_header_get_last(record->headers, name, &value, &value_size) == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        if (value_size > sizeof raw - 1)
-            value_size = sizeof raw - 1;
-        if (value_size > 0)
-            memcpy(raw, value, value_size);
-    }
-    text_clean(raw, text, size);
-}
-
-// A whole number from 0 to most; otherwise absent.
-static int64_t read_number(const struct topic_record *record, const char *name, int64_t most, int64_t absent)
-{
-    char text[24], *end;
-    read_header(record, name, text, sizeof text);
-    if (text[0] < '0' || text[0] > '9')
-        return absent;
-    errno = 0;
-    int64_t number = strtoll(text, &end, 10);
-    return *end == '\0' && errno == 0 && number <= most ? number : absent;
+    text_clean(text ? text : "", out, size);
 }
 
 // The key is the request id; where it is something else, the job itself is asked.
@@ -74,17 +51,20 @@ static struct digest identify(const struct letter *letter, const struct topic_re
 
 void letter_read(struct letter *letter, const struct topic_record *record)
 {
-    char text[8];
-    *letter = (struct letter){.partition = record->partition, .offset = record->offset};
-    letter->failed_at = read_number(record, "failed_at", INT64_MAX, record->timestamp);
-    read_header(record, "error_code", letter->code, sizeof letter->code);
-    read_header(record, "error_message", letter->message, sizeof letter->message);
-    read_header(record, "source_topic", letter->source_topic, sizeof letter->source_topic);
-    letter->source_partition = (int32_t)read_number(record, "source_partition", INT32_MAX, -1);
-    letter->source_offset = read_number(record, "source_offset", INT64_MAX, -1);
+    struct dead_letter headers;
+    dead_letter_read(&headers, record->headers);
+    *letter = (struct letter){
+        .partition = record->partition,
+        .offset = record->offset,
+        .failed_at = headers.failed_at >= 0 ? headers.failed_at : record->timestamp,
+        .source_partition = headers.source_partition,
+        .source_offset = headers.source_offset,
+        .value_omitted = headers.value_omitted,
+    };
+    copy_clean(headers.error_code, letter->code, sizeof letter->code);
+    copy_clean(headers.error_message, letter->message, sizeof letter->message);
+    copy_clean(headers.source_topic, letter->source_topic, sizeof letter->source_topic);
     read_request_id(record, letter->request_id);
-    read_header(record, "value_omitted", text, sizeof text);
-    letter->value_omitted = strcmp(text, "true") == 0;
     letter->killer = strcmp(letter->code, job_code_name(JOB_WORKER_KILLED)) == 0;
     letter->job = identify(letter, record);
 }
@@ -136,25 +116,25 @@ void letter_write_row(FILE *out, size_t source_columns, const struct letter *let
     fprintf(out, "  %-36s  %s\n", *letter->request_id ? letter->request_id : "-", letter->message);
 }
 
-void letter_write_json(FILE *out, const struct letter *letter)
+void letter_add_json(struct json_writer *writer, const struct letter *letter)
 {
-    fprintf(out, "\"partition\":%" PRId32 ",\"offset\":%" PRId64 ",\"failed_at\":%" PRId64 ",\"error_code\":",
-            letter->partition, letter->offset, letter->failed_at);
-    text_write_json(out, letter->code);
-    fputs(",\"error_message\":", out);
-    text_write_json(out, letter->message);
-    fputs(",\"source\":", out);
+    json_add_integer(writer, "partition", letter->partition);
+    json_add_integer(writer, "offset", letter->offset);
+    json_add_integer(writer, "failed_at", letter->failed_at);
+    json_add_text(writer, "error_code", letter->code);
+    json_add_text(writer, "error_message", letter->message);
     if (*letter->source_topic) {
-        fputs("{\"topic\":", out);
-        text_write_json(out, letter->source_topic);
-        fprintf(out, ",\"partition\":%" PRId32 ",\"offset\":%" PRId64 "}", letter->source_partition,
-                letter->source_offset);
+        json_add_object(writer, "source");
+        json_add_text(writer, "topic", letter->source_topic);
+        json_add_integer(writer, "partition", letter->source_partition);
+        json_add_integer(writer, "offset", letter->source_offset);
+        json_end_object(writer);
     } else {
-        fputs("null", out);
+        json_add_null(writer, "source");
     }
     if (*letter->request_id)
-        fprintf(out, ",\"request_id\":\"%s\"", letter->request_id);
+        json_add_text(writer, "request_id", letter->request_id);
     else
-        fputs(",\"request_id\":null", out);
-    fprintf(out, ",\"value_omitted\":%s", letter->value_omitted ? "true" : "false");
+        json_add_null(writer, "request_id");
+    json_add_bool(writer, "value_omitted", letter->value_omitted);
 }

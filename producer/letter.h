@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "common/base/digest.h"
+#include "common/base/json_write.h"
 #include "common/records/job.h"
 #include "common/services/topic_reader.h"
 
@@ -45,8 +46,8 @@ bool letter_matches(const struct letter *letter, const struct letter_filter *fil
 void letter_write_heading(FILE *out, size_t source_columns);
 size_t letter_source_columns(const struct letter *letter);
 void letter_write_row(FILE *out, size_t source_columns, const struct letter *letter);
-// Members of a JSON object without its braces: "partition", "offset", "failed_at", "error_code",
+// Adds to an object: "partition", "offset", "failed_at", "error_code",
 // "error_message", "source" (an object or null), "request_id" (or null), "value_omitted".
-void letter_write_json(FILE *out, const struct letter *letter);
+void letter_add_json(struct json_writer *writer, const struct letter *letter);
 
 #endif

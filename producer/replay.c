@@ -9,7 +9,6 @@
 #include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "common/base/shutdown.h"
-#include "common/base/text.h"
 #include "common/services/kafka.h"
 #include "common/services/record_sender.h"
 
@@ -78,12 +77,15 @@ static void write_sent(struct report *report, const struct letter *letter, const
 {
     if (!report->json)
         return;
-    fputc('{', report->out);
-    letter_write_json(report->out, letter);
-    fputs(",\"replayed_to\":{\"topic\":", report->out);
-    text_write_json(report->out, letter->source_topic);
-    fprintf(report->out, ",\"partition\":%" PRId32 ",\"offset\":%" PRId64 "}}\n", delivery->partition,
-            delivery->offset);
+    struct json_line line;
+    struct json_writer *writer = json_line_begin(&line);
+    letter_add_json(writer, letter);
+    json_add_object(writer, "replayed_to");
+    json_add_text(writer, "topic", letter->source_topic);
+    json_add_integer(writer, "partition", delivery->partition);
+    json_add_integer(writer, "offset", delivery->offset);
+    json_end_object(writer);
+    json_line_end(&line, report->out);
     fflush(report->out);
 }
 

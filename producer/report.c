@@ -53,11 +53,11 @@ void report_acknowledged(struct report *report, const struct ledger_entry *entry
     fflush(report->out);
 }
 
-static void write_row(struct report *report, const struct ledger_entry *entry, const struct answer *answer,
-                      int64_t elapsed_us)
+static void write_row(struct report *report, const struct ledger_entry *entry,
+                      const struct prediction *answer, int64_t elapsed_us)
 {
     if (!report->heading_written) {
-        if (answer->untrained)
+        if (answer->model_info.trained == 0)
             fprintf(report->out, "%s\n\n", untrained_sentence);
         answer_write_heading(report->out, report->name_columns);
         report->heading_written = true;
@@ -65,11 +65,11 @@ static void write_row(struct report *report, const struct ledger_entry *entry, c
     answer_write_row(report->out, report->name_columns, entry, answer, elapsed_us);
 }
 
-void report_answer(struct report *report, const struct ledger_entry *entry, const struct answer *answer,
+void report_answer(struct report *report, const struct ledger_entry *entry, const struct prediction *answer,
                    struct bytes record, int64_t elapsed_us)
 {
     progress_clear(&report->progress);
-    report->untrained |= answer->untrained;
+    report->untrained |= answer->model_info.trained == 0;
     report->rows++;
     if (report->json)
         answer_write_json(report->out, entry, report->topic, record, elapsed_us);

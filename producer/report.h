@@ -41,7 +41,7 @@ void report_trouble(struct report *report, const char *format, ...) PRINTF_LIKE(
 // A job the broker has acknowledged: a line of JSON; a table says nothing yet.
 void report_acknowledged(struct report *report, const struct ledger_entry *entry);
 // An answer; record is the whole of it.
-void report_answer(struct report *report, const struct ledger_entry *entry, const struct answer *answer,
+void report_answer(struct report *report, const struct ledger_entry *entry, const struct prediction *answer,
                    struct bytes record, int64_t elapsed_us);
 // After the last: what the model is, and a sentence on standard output (none with JSON).
 void report_finish(struct report *report, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -37,6 +37,8 @@ enum status request_options_read(struct request_options *options, const struct c
 {
     *options = (struct request_options){
         .model_version = config_text(config, "model_version"),
+        .site = config_text(config, "site"),
+        .subject = config_text(config, "subject"),
         .deadline_ms = config_integer(config, "deadline_ms"),
         .inline_limit_bytes = config_integer(config, "inline_limit_bytes"),
         .max_image_bytes = config_integer(config, "max_image_bytes"),
@@ -113,6 +115,8 @@ enum status request_make(struct request_maker *maker, const char *path, const ch
     job.deadline_at = options->deadline_ms > 0 ? job.submitted_at + options->deadline_ms : -1;
     snprintf(job.request_id, sizeof job.request_id, "%s", request_id);
     snprintf(job.model_version, sizeof job.model_version, "%s", options->model_version);
+    snprintf(job.site, sizeof job.site, "%s", options->site);
+    snprintf(job.subject, sizeof job.subject, "%s", options->subject);
     job.image_sha256 = digest_of(maker->image.data, maker->image.size);
     job.has_image_sha256 = true;
     // An empty image can't be told from an absent one inline; in the store it is an object like any other.

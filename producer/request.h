@@ -14,6 +14,8 @@
 // What all jobs of a run have in common. Texts are borrowed from the config.
 struct request_options {
     const char *model_version; // empty: the model in service
+    const char *site;          // empty: not said
+    const char *subject;       // empty: not said
     struct job_metadata metadata;
     int64_t deadline_ms; // from the moment the record is made; 0: none
     int64_t inline_limit_bytes;

@@ -35,6 +35,10 @@ const struct option submit_flags[] = {
              "dermatoscope_attached; it goes with every job"},
     {"model_version", OPTION_NAME, .initial = "", .max = JOB_TOKEN_SIZE - 1, .value = "VERSION",
      .help = "model that must answer; empty: the one in service"},
+    {"site", OPTION_NAME, .initial = "", .max = JOB_TOKEN_SIZE - 1, .value = "SITE",
+     .help = "the clinic that the images come from; it goes into every job and answer"},
+    {"subject", OPTION_NAME, .initial = "", .max = JOB_SUBJECT_SIZE - 1, .value = "DIGITS",
+     .help = "keyed hash of the patient, 64 hexadecimal digits; it goes into every job and answer"},
     {"deadline_ms", OPTION_INTEGER, .initial = "0", .min = 0, .max = 7LL * 24 * 3600 * 1000, .value = "MS",
      .help = "a job not answered this long after it was sent is of no use any more; 0: none"},
     {"urgent", OPTION_SWITCH, .help = "send to urgent_jobs_topic"},
@@ -121,20 +125,21 @@ static bool on_record(void *context, const struct topic_record *record)
     struct ledger_entry *entry = ledger_find(&submission->ledger, record->key);
     if (!entry || (entry->state != LEDGER_SENT && entry->state != LEDGER_ACKNOWLEDGED))
         return true;
-    struct answer answer;
+    struct prediction answer;
     struct error err;
     if (answer_parse(record->value, entry->request_id, &answer, &err) != STATUS_OK) {
         LOG_WARN("answer_ignored", "request_id=%s reason=\"%s\"", entry->request_id, err.message);
         return true;
     }
     if (entry->state == LEDGER_SENT) { // the acknowledgement is still on its way
-        entry->partition = answer.source_partition;
-        entry->offset = answer.source_offset;
+        entry->partition = (int32_t)answer.provenance.source.partition;
+        entry->offset = answer.provenance.source.offset;
     }
     ledger_set_state(&submission->ledger, entry, LEDGER_ANSWERED);
     submission->progress_ms = clock_monotonic_ms();
-    submission->error_answers += answer.is_error;
+    submission->error_answers += answer.error.code != NULL;
     report_answer(&submission->report, entry, &answer, record->value, clock_monotonic_us() - entry->sent_us);
+    prediction_release(&answer);
     return true;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/json_write.h"
 #include "common/base/shutdown.h"
 #include "common/base/text.h"
 #include "common/services/kafka.h"
@@ -96,14 +97,16 @@ static enum status create_missing(rd_kafka_t *client, const struct config *confi
 
 static void write_json(const struct kafka_topic *topic, const struct row *row, bool created)
 {
-    printf("{\"topic\":");
-    text_write_json(stdout, topic->name);
-    printf(",\"option\":\"%s\",\"partitions\":", row->option);
+    struct json_line line;
+    struct json_writer *writer = json_line_begin(&line);
+    json_add_text(writer, "topic", topic->name);
+    json_add_text(writer, "option", row->option);
     if (topic->partitions < 0)
-        printf("null");
+        json_add_null(writer, "partitions");
     else
-        printf("%d", topic->partitions);
-    printf(",\"created\":%s}\n", created ? "true" : "false");
+        json_add_integer(writer, "partitions", topic->partitions);
+    json_add_bool(writer, "created", created);
+    json_line_end(&line, stdout);
 }
 
 static void write_row(const struct kafka_topic *topic, const struct row *row, bool created, size_t columns)

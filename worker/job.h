@@ -12,22 +12,12 @@
 #include "common/base/memory.h"
 #include "common/records/job.h"
 #include "common/records/lesion.h"
+#include "common/records/prediction.h"
 #include "common/services/object_store.h"
 #include "worker/metrics_rows.h"
 #include "worker/stages/features.h"
 
 enum job_topic { TOPIC_ROUTINE, TOPIC_URGENT, TOPIC_COUNT };
-
-enum job_moment {
-    MOMENT_CONSUMED,
-    MOMENT_FETCHED,
-    MOMENT_DECODED,
-    MOMENT_BATCHED,
-    MOMENT_INFERRED,
-    MOMENT_POSTPROCESSED,
-    MOMENT_PUBLISHED,
-    MOMENT_COUNT
-};
 
 enum { JOB_BATCH_ID_SIZE = 37, JOB_WORKER_SIZE = 65, JOB_ANSWER_LIMIT = 64 * 1024 };
 

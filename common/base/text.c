@@ -1,10 +1,8 @@
-// text.c: texts from outside, made fit for a terminal and for JSON. No state, any thread.
+// text.c: texts from outside, made fit for a terminal. No state, any thread.
 #include "common/base/text.h"
 
 #include <stdbool.h>
 #include <string.h>
-
-static const char replacement[] = "\xef\xbf\xbd"; // U+FFFD
 
 size_t text_utf8_length(const uint8_t *data, size_t size)
 {
@@ -88,41 +86,4 @@ void text_write_tail(FILE *out, const char *text, size_t columns)
         width = columns;
     }
     fprintf(out, "%s%*s", text, (int)(columns - width), "");
-}
-
-static void write_escaped(FILE *out, uint8_t byte)
-{
-    if (byte == '"' || byte == '\\')
-        fprintf(out, "\\%c", byte);
-    else if (is_control(byte))
-        fprintf(out, "\\u%04x", byte);
-    else
-        fputc(byte, out);
-}
-
-void text_write_json(FILE *out, const char *text)
-{
-    const uint8_t *at = (const uint8_t *)text;
-    size_t left = strlen(text);
-    fputc('"', out);
-    while (left > 0) {
-        size_t length = text_utf8_length(at, left);
-        if (length == 0)
-            fputs(replacement, out);
-        else if (length == 1)
-            write_escaped(out, *at);
-        else
-            fwrite(at, 1, length, out);
-        at += length > 0 ? length : 1;
-        left -= length > 0 ? length : 1;
-    }
-    fputc('"', out);
-}
-
-void text_write_document(FILE *out, struct bytes document)
-{
-    for (size_t i = 0; i < document.size; i++) {
-        uint8_t byte = document.data[i];
-        fputc(is_control(byte) && byte != 0x7f ? ' ' : byte, out);
-    }
 }

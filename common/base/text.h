@@ -1,11 +1,10 @@
-// text.h: file names and answers are bytes from outside; these make them fit for a terminal and for JSON.
+// text.h: file names and answers are bytes from outside; these make them fit for a terminal.
 #ifndef SKINSIGHT_COMMON_BASE_TEXT_H
 #define SKINSIGHT_COMMON_BASE_TEXT_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
-
-#include "common/base/bytes.h"
 
 // Length of the well-formed UTF-8 character at the start of data; 0 where there is none.
 size_t text_utf8_length(const uint8_t *data, size_t size);
@@ -18,11 +17,5 @@ size_t text_columns(const char *text);
 
 // The last columns of a cleaned text, "..." in front where something was left out; padded to columns.
 void text_write_tail(FILE *out, const char *text, size_t columns);
-
-// A JSON string with its quotes; bytes that are no UTF-8 become U+FFFD.
-void text_write_json(FILE *out, const char *text);
-
-// A JSON document that common/base/json.h has accepted, on one line: its line breaks become spaces.
-void text_write_document(FILE *out, struct bytes document);
 
 #endif

@@ -20,6 +20,8 @@ enum record_field {
     FIELD_SCHEMA,
     FIELD_REQUEST_ID,
     FIELD_MODEL_VERSION,
+    FIELD_SITE,
+    FIELD_SUBJECT,
     FIELD_IMAGE,
     FIELD_IMAGE_URI,
     FIELD_IMAGE_SHA256,
@@ -31,8 +33,8 @@ enum record_field {
 };
 
 static const char *const record_names[FIELD_COUNT] = {
-    "schema",       "request_id", "model_version", "image",       "image_uri",
-    "image_sha256", "metadata",   "submitted_at",  "deadline_at", "traceparent",
+    "schema",    "request_id",   "model_version", "site",         "subject",     "image",
+    "image_uri", "image_sha256", "metadata",      "submitted_at", "deadline_at", "traceparent",
 };
 
 enum metadata_field {
@@ -169,6 +171,8 @@ static enum status read_texts(const struct found *found, struct job_record *reco
     } texts[] = {
         {FIELD_MODEL_VERSION, job_text_name, record->model_version,
          "1 to 64 characters of A-Z a-z 0-9 _ . -"},
+        {FIELD_SITE, job_text_name, record->site, "1 to 64 characters of A-Z a-z 0-9 _ . -"},
+        {FIELD_SUBJECT, job_text_subject, record->subject, "64 lower-case hexadecimal digits"},
         {FIELD_IMAGE_URI, job_text_uri, record->image_uri, "a URI of 1 to 1023 characters"},
         {FIELD_TRACEPARENT, job_text_traceparent, record->traceparent, "a W3C trace context"},
     };

@@ -32,6 +32,7 @@ enum job_code {
 enum {
     JOB_REQUEST_ID_SIZE = 37,
     JOB_TOKEN_SIZE = 65, // model_version and metadata strings: up to 64 of [A-Za-z0-9_.-]
+    JOB_SUBJECT_SIZE = 65,
     JOB_URI_SIZE = 1024,
     JOB_TRACEPARENT_SIZE = 56,
 };
@@ -48,6 +49,8 @@ struct job_metadata {
 struct job_record {
     char request_id[JOB_REQUEST_ID_SIZE]; // lower case; empty when none could be read
     char model_version[JOB_TOKEN_SIZE];   // empty: the model in service
+    char site[JOB_TOKEN_SIZE];            // the clinic; empty: absent
+    char subject[JOB_SUBJECT_SIZE];       // keyed hash of the patient, 64 hexadecimal digits; empty: absent
     struct bytes image;                   // decoded bytes; size 0 when image_uri is used
     char image_uri[JOB_URI_SIZE];
     struct digest image_sha256; // of image_uri's object, or of image where the record gave one

@@ -31,15 +31,20 @@ bool job_text_name(const char *text)
     return text[0] && job_text_token(text);
 }
 
+static bool lower_hex(const char *text, size_t length)
+{
+    return strspn(text, "0123456789abcdef") >= length;
+}
+
+bool job_text_subject(const char *text)
+{
+    return strnlen(text, JOB_SUBJECT_SIZE) == JOB_SUBJECT_SIZE - 1 && lower_hex(text, JOB_SUBJECT_SIZE - 1);
+}
+
 bool job_text_uri(const char *text)
 {
     size_t length = strnlen(text, JOB_URI_SIZE);
     return length > 0 && length < JOB_URI_SIZE && consists_of(text, "-._~:/?#[]@!$&'()*+,;=%");
-}
-
-static bool lower_hex(const char *text, size_t length)
-{
-    return strspn(text, "0123456789abcdef") >= length;
 }
 
 static bool only_zeros(const char *text, size_t length)

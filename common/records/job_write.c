@@ -1,78 +1,34 @@
 // job_write.c: writes a job record as JSON, in the order of docs/FORMATS.md. What is written is what
-// job_record_parse accepts: a record outside the rules is refused here, at its sender. No text needs
-// escaping, because none of the characters allowed does. Any thread.
-#include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-
+// job_record_parse accepts: a record outside the rules is refused here, at its sender. Any thread.
+#include "common/base/json_write.h"
 #include "common/records/job.h"
 #include "common/records/job_text.h"
 
-// Appends until something goes wrong, then does nothing more.
-struct writer {
-    struct buffer *out;
-    struct error *err;
-    enum status status;
-};
-
-static void put_bytes(struct writer *writer, const char *text, size_t size)
-{
-    if (writer->status == STATUS_OK)
-        writer->status = buffer_append(writer->out, text, size, writer->err);
-}
-
-static void PRINTF_LIKE(2, 3) put(struct writer *writer, const char *format, ...)
-{
-    char text[JOB_URI_SIZE + 64];
-    va_list args;
-    va_start(args, format);
-    int length = vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    put_bytes(writer, text, (size_t)length);
-}
-
-static void put_text(struct writer *writer, const char *name, const char *text)
+static void add_text(struct json_writer *writer, const char *name, const char *text)
 {
     if (text[0])
-        put(writer, ",\"%s\":\"%s\"", name, text);
+        json_add_text(writer, name, text);
 }
 
-static void put_image(struct writer *writer, struct bytes image)
+static void add_number(struct json_writer *writer, const char *name, int64_t value)
 {
-    enum { PIECE = 3 * 1024 };
-    char text[PIECE / 3 * 4 + 1];
-    put(writer, ",\"image\":\"");
-    for (size_t done = 0; done < image.size && writer->status == STATUS_OK; done += PIECE) {
-        size_t size = image.size - done < PIECE ? image.size - done : PIECE;
-        base64_encode(image.data + done, size, text);
-        put_bytes(writer, text, base64_encoded_size(size));
-    }
-    put(writer, "\"");
+    if (value >= 0)
+        json_add_integer(writer, name, value);
 }
 
-static void put_metadata(struct writer *writer, const struct job_metadata *metadata)
+static void add_metadata(struct json_writer *writer, const struct job_metadata *metadata)
 {
-    size_t start = writer->out->size;
-    put(writer, ",\"metadata\":{");
-    size_t first = writer->out->size;
-    if (metadata->patient_age >= 0)
-        put(writer, ",\"patient_age\":%d", metadata->patient_age);
-    put_text(writer, "lesion_location", metadata->lesion_location);
-    if (metadata->fitzpatrick_type >= 0)
-        put(writer, ",\"fitzpatrick_type\":%d", metadata->fitzpatrick_type);
-    put_text(writer, "capture_device", metadata->capture_device);
+    if (metadata->patient_age < 0 && metadata->fitzpatrick_type < 0 && metadata->dermatoscope_attached < 0 &&
+        !metadata->lesion_location[0] && !metadata->capture_device[0])
+        return; // nothing is known: no object
+    json_add_object(writer, "metadata");
+    add_number(writer, "patient_age", metadata->patient_age);
+    add_text(writer, "lesion_location", metadata->lesion_location);
+    add_number(writer, "fitzpatrick_type", metadata->fitzpatrick_type);
+    add_text(writer, "capture_device", metadata->capture_device);
     if (metadata->dermatoscope_attached >= 0)
-        put(writer, ",\"dermatoscope_attached\":%s", metadata->dermatoscope_attached ? "true" : "false");
-    if (writer->status != STATUS_OK)
-        return;
-    if (writer->out->size == first) {
-        writer->out->size = start; // nothing is known: no object
-        return;
-    }
-    memmove(writer->out->data + first, writer->out->data + first + 1, writer->out->size - first - 1);
-    writer->out->size--; // the comma before the first field
-    put(writer, "}");
+        json_add_bool(writer, "dermatoscope_attached", metadata->dermatoscope_attached);
+    json_end_object(writer);
 }
 
 static bool within(int64_t value, int64_t low, int64_t high)
@@ -100,19 +56,26 @@ static enum status check_metadata(const struct job_metadata *metadata, struct er
 
 static enum status check_record(const struct job_record *record, struct error *err)
 {
+    const struct {
+        const char *name, *text;
+        bool (*valid)(const char *text);
+    } texts[] = {
+        {"model_version", record->model_version, job_text_name},
+        {"site", record->site, job_text_name},
+        {"subject", record->subject, job_text_subject},
+        {"image_uri", record->image_uri, job_text_uri},
+        {"traceparent", record->traceparent, job_text_traceparent},
+    };
     const char *field = NULL;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (texts[i].text[0] && !texts[i].valid(texts[i].text))
+            field = texts[i].name;
     if (!job_request_id_valid(record->request_id))
         field = "request_id";
-    else if (!job_text_token(record->model_version))
-        field = "model_version";
-    else if (record->image_uri[0] && !job_text_uri(record->image_uri))
-        field = "image_uri";
     else if (!within(record->submitted_at, 0, (int64_t)JOB_TIME_MOST))
         field = "submitted_at";
     else if (!within(record->deadline_at, 0, (int64_t)JOB_TIME_MOST))
         field = "deadline_at";
-    else if (record->traceparent[0] && !job_text_traceparent(record->traceparent))
-        field = "traceparent";
     if (field)
         return error_set(err, STATUS_REJECTED, "field '%s' is outside the rules of a job record", field);
     if ((record->image.size > 0) == (record->image_uri[0] != '\0'))
@@ -124,32 +87,29 @@ static enum status check_record(const struct job_record *record, struct error *e
 
 enum status job_record_write(const struct job_record *record, struct buffer *out, struct error *err)
 {
-    size_t start = out->size;
-    struct writer writer = {out, err, check_record(record, err)};
+    struct json_writer writer;
     char request_id[JOB_REQUEST_ID_SIZE];
-    if (writer.status != STATUS_OK)
-        return writer.status;
+    enum status status = check_record(record, err);
+    if (status != STATUS_OK)
+        return status;
     const uint8_t *given = (const uint8_t *)record->request_id;
     job_request_id_read((struct bytes){given, JOB_REQUEST_ID_SIZE - 1}, request_id);
-    put(&writer, "{\"schema\":\"" JOB_SCHEMA "\",\"request_id\":\"%s\"", request_id);
-    put_text(&writer, "model_version", record->model_version);
-    if (record->image_uri[0])
-        put_text(&writer, "image_uri", record->image_uri);
-    else
-        put_image(&writer, record->image);
-    if (record->has_image_sha256) {
-        char digest[DIGEST_TEXT_SIZE];
-        digest_text(&record->image_sha256, digest);
-        put_text(&writer, "image_sha256", digest);
-    }
-    put_metadata(&writer, &record->metadata);
-    if (record->submitted_at >= 0)
-        put(&writer, ",\"submitted_at\":%" PRId64, record->submitted_at);
-    if (record->deadline_at >= 0)
-        put(&writer, ",\"deadline_at\":%" PRId64, record->deadline_at);
-    put_text(&writer, "traceparent", record->traceparent);
-    put(&writer, "}");
-    if (writer.status != STATUS_OK)
-        out->size = start;
-    return writer.status;
+    json_write_begin(&writer, out, err);
+    json_add_object(&writer, NULL);
+    json_add_text(&writer, "schema", JOB_SCHEMA);
+    json_add_text(&writer, "request_id", request_id);
+    add_text(&writer, "model_version", record->model_version);
+    add_text(&writer, "site", record->site);
+    add_text(&writer, "subject", record->subject);
+    add_text(&writer, "image_uri", record->image_uri);
+    if (record->image.size > 0)
+        json_add_base64(&writer, "image", record->image);
+    if (record->has_image_sha256)
+        json_add_digest(&writer, "image_sha256", &record->image_sha256);
+    add_metadata(&writer, &record->metadata);
+    add_number(&writer, "submitted_at", record->submitted_at);
+    add_number(&writer, "deadline_at", record->deadline_at);
+    add_text(&writer, "traceparent", record->traceparent);
+    json_end_object(&writer);
+    return json_write_end(&writer);
 }

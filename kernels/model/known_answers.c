@@ -1,14 +1,13 @@
 // known_answers.c: writes and reads them.
 #include "kernels/model/known_answers.h"
 
-#include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/file.h"
 #include "common/base/json.h"
+#include "common/base/json_write.h"
 #include "common/base/memory.h"
 #include "kernels/model/random_weights.h"
 
@@ -101,25 +100,23 @@ enum status known_answers_read(const char *path, const struct digest *sha256, st
 
 char *known_answers_text(const struct known_answers *known)
 {
-    cJSON *json = cJSON_CreateObject();
-    cJSON_AddStringToObject(json, "schema", SCHEMA);
-    cJSON *answers = cJSON_AddArrayToObject(json, "answers");
+    struct json_writer writer;
+    struct buffer text;
+    struct error err;
+    buffer_init(&text, TEXT_LIMIT);
+    json_write_begin(&writer, &text, &err);
+    json_add_object(&writer, NULL);
+    json_add_text(&writer, "schema", SCHEMA);
+    json_add_array(&writer, "answers");
     for (int i = 0; i < known->count; i++) {
-        cJSON *answer = cJSON_CreateObject();
-        char seed[24];
-        snprintf(seed, sizeof seed, "%" PRIu64, known->seeds[i]);
-        cJSON_AddRawToObject(answer, "seed", seed); // cJSON itself would write 15 digits
-        cJSON *logits = cJSON_AddArrayToObject(answer, "logits");
-        for (int k = 0; k < LESION_CLASSES; k++) {
-            char text[32];
-            snprintf(text, sizeof text, "%.9g", (double)known->logits[i][k]); // reads back as the same float
-            cJSON_AddItemToArray(logits, cJSON_CreateRaw(text));
-        }
-        cJSON_AddItemToArray(answers, answer);
+        json_add_object(&writer, NULL);
+        json_add_integer(&writer, "seed", (int64_t)known->seeds[i]);
+        json_add_floats(&writer, "logits", known->logits[i], LESION_CLASSES);
+        json_end_object(&writer);
     }
-    char *printed = cJSON_Print(json);
-    cJSON_Delete(json);
-    char *text = memory_format("%s\n", printed ? printed : "");
-    cJSON_free(printed);
-    return text;
+    json_end_array(&writer);
+    json_end_object(&writer);
+    if (json_write_end(&writer) != STATUS_OK || buffer_append(&text, "\n", 2, &err) != STATUS_OK)
+        abort(); // no memory for a few hundred bytes
+    return (char *)text.data;
 }

@@ -16,14 +16,7 @@ static void check(bool holds)
         abort();
 }
 
-static void check_text(const char *text, size_t size)
-{
-    check(memchr(text, '\0', size) != NULL);
-    for (; *text; text++)
-        check((unsigned char)*text >= ' ' && *text != 0x7f);
-}
-
-static void check_line(const struct answer *answer, struct bytes record)
+static void check_line(const struct prediction *answer, struct bytes record)
 {
     char file[] = "lesion.jpg", *text = NULL;
     size_t size = 0;
@@ -38,25 +31,43 @@ static void check_line(const struct answer *answer, struct bytes record)
     cJSON_Delete(json);
     answer_write_row(out, 20, &entry, answer, 1000);
     fclose(out);
+    for (size_t i = 0; i < size; i++)
+        check((unsigned char)text[i] >= ' ' ? text[i] != 0x7f : text[i] == '\n');
     free(text);
+}
+
+// What was read can be written, and what was written is read as the same: written again it has the same
+// bytes.
+static void check_again(const struct prediction *answer)
+{
+    struct buffer first, second;
+    struct prediction again;
+    struct error err;
+    buffer_init(&first, SIZE_MAX);
+    buffer_init(&second, SIZE_MAX);
+    check(prediction_write(answer, &first, &err) == STATUS_OK);
+    check(prediction_parse(buffer_bytes(&first), &again, &err) == STATUS_OK);
+    check(prediction_write(&again, &second, &err) == STATUS_OK);
+    check(bytes_equal(buffer_bytes(&first), buffer_bytes(&second)));
+    prediction_release(&again);
+    buffer_release(&first);
+    buffer_release(&second);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct answer answer;
+    struct prediction answer;
     struct error err = {""};
     struct bytes record = {data, size};
     if (answer_parse(record, REQUEST_ID, &answer, &err) != STATUS_OK) {
         check(err.message[0] != '\0');
         return 0;
     }
-    check_text(answer.code, sizeof answer.code);
-    check_text(answer.message, sizeof answer.message);
-    check_text(answer.diagnosis, sizeof answer.diagnosis);
-    check_text(answer.action, sizeof answer.action);
-    check(answer.confidence >= 0 && answer.confidence <= 1);
-    check(answer.risk_score >= 0 && answer.risk_score <= 100);
-    check(answer.source_partition >= -1 && answer.source_offset >= -1);
+    check(!answer.error.code || !answer.result.primary_diagnosis);
+    check(answer.result.risk_score >= -1 && answer.result.risk_score <= 100);
+    check(answer.provenance.source.partition >= -1 && answer.provenance.source.offset >= -1);
     check_line(&answer, record);
+    check_again(&answer);
+    prediction_release(&answer);
     return 0;
 }

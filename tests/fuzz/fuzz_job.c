@@ -26,6 +26,7 @@ static bool same_metadata(const struct job_metadata *a, const struct job_metadat
 static bool same_record(const struct job_record *a, const struct job_record *b)
 {
     return strcmp(a->request_id, b->request_id) == 0 && strcmp(a->model_version, b->model_version) == 0 &&
+           strcmp(a->site, b->site) == 0 && strcmp(a->subject, b->subject) == 0 &&
            bytes_equal(a->image, b->image) && strcmp(a->image_uri, b->image_uri) == 0 &&
            a->has_image_sha256 == b->has_image_sha256 && digest_equal(&a->image_sha256, &b->image_sha256) &&
            a->submitted_at == b->submitted_at && a->deadline_at == b->deadline_at &&

@@ -36,23 +36,26 @@ static void check_lines(const struct letter *letter)
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
     check(out != NULL);
-    fputc('{', out);
-    letter_write_json(out, letter);
-    fputc('}', out);
+    struct json_line line;
+    letter_add_json(json_line_begin(&line), letter);
+    json_line_end(&line, out);
     fflush(out);
     cJSON *json = cJSON_Parse(text);
-    check(json && !strchr(text, '\n'));
+    char *row = strchr(text, '\n') + 1;
+    check(json && row == text + size);
     cJSON_Delete(json);
+    size_t before = size;
     letter_write_row(out, letter_source_columns(letter), letter);
     fclose(out);
-    check(strchr(text, '\n') == text + size - 1);
+    check(strchr(text + before, '\n') == text + size - 1);
     free(text);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const names[] = {"error_code",    "error_message", "source_topic", "source_partition",
-                                        "source_offset", "failed_at",     "value_omitted"};
+    static const char *const names[] = {"error_code",    "error_message", "source_topic",  "source_partition",
+                                        "source_offset", "failed_at",     "value_omitted", "worker",
+                                        "key_omitted",   "replayed"};
     struct bytes rest = {data, size};
     rd_kafka_headers_t *headers = rd_kafka_headers_new(8);
     struct topic_record record = {.timestamp = 5000, .headers = headers};

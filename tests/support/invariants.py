@@ -15,6 +15,7 @@ CODES = {"invalid_json", "unsupported_schema", "invalid_field", "image_too_large
          "record_unreadable", "internal"}
 UNREADABLE = "record_unreadable"
 ACTIONS = {"monitor", "routine_referral", "urgent_referral"}
+REASONS = {"low_confidence", "out_of_distribution", "image_quality"}
 MAP_SIZE = 224
 
 
@@ -58,6 +59,11 @@ def prediction_complaints(prediction):
         yield f"the differential is not sorted or does not sum to 1: {shares}"
     if (prediction["primary_diagnosis"], prediction["confidence"]) != tuple(prediction["differential"][0].values()):
         yield "the primary diagnosis is not the first of the differential"
+    abstained, reasons = prediction.get("abstained", False), prediction.get("abstain_reasons", [])  # of later builds
+    if abstained != bool(reasons) or not set(reasons) <= REASONS:
+        yield f"it abstains: {abstained}, for the reasons {reasons}"
+    if abstained and prediction["recommended_action"] == "monitor":
+        yield "it abstains and asks for nobody's look"
     if prediction["recommended_action"] not in ACTIONS or not 0 <= prediction["risk_score"] <= 100:
         yield "the action or the risk score is not one that exists"
 
@@ -110,6 +116,18 @@ def request_id_of(job):
         return None
 
 
+def context_of(job):
+    """What the answer may say about the patient, out of the job."""
+    record = json.loads(job.value)
+    metadata = record.get("metadata", {})
+    said = {name: record.get(name) for name in ("site", "subject")}
+    said |= {name: metadata.get(name) for name in ("capture_device", "dermatoscope_attached", "fitzpatrick_type",
+                                                   "lesion_location")}
+    if "patient_age" in metadata:
+        said["age_decade"] = min(metadata["patient_age"] // 10 * 10, 90)
+    return {name: value for name, value in said.items() if value not in (None, "")}
+
+
 def answer_complaints(job, record, letters, omitted, read_object, seen):
     answer = json.loads(record.value)
     if record.key != job.key:
@@ -124,6 +142,8 @@ def answer_complaints(job, record, letters, omitted, read_object, seen):
         return
     if answer["request_id"] != request_id_of(job):
         yield f"the answer is for request {answer['request_id']}"
+    if answer.get("context", {}) != context_of(job):
+        yield f"its context is {answer.get('context')}, the job's {context_of(job)}"
     if letters:
         yield "it has a dead letter and a prediction"
     yield from prediction_complaints(answer["prediction"])

@@ -34,42 +34,45 @@ static struct bytes bytes_of(const char *text)
 static void test_prediction_is_read(void **state)
 {
     (void)state;
-    struct answer answer;
+    struct prediction answer;
     struct error err;
     assert_int_equal(answer_parse(bytes_of(GOOD), ID, &answer, &err), STATUS_OK);
-    assert_false(answer.is_error);
-    assert_false(answer.untrained);
-    assert_string_equal(answer.diagnosis, "melanoma");
-    assert_string_equal(answer.action, "urgent_referral");
-    assert_true(answer.confidence == 0.8712);
-    assert_int_equal(answer.risk_score, 92);
-    assert_int_equal(answer.source_partition, 3);
-    assert_int_equal(answer.source_offset, 4711);
+    assert_null(answer.error.code);
+    assert_int_equal(answer.model_info.trained, -1);
+    assert_string_equal(answer.result.primary_diagnosis, "melanoma");
+    assert_string_equal(answer.result.recommended_action, "urgent_referral");
+    assert_true(answer.result.confidence == 0.8712f);
+    assert_int_equal(answer.result.risk_score, 92);
+    assert_int_equal(answer.provenance.source.partition, 3);
+    assert_int_equal(answer.provenance.source.offset, 4711);
+    prediction_release(&answer);
 }
 
 static void test_untrained_model_is_noticed(void **state)
 {
     (void)state;
-    struct answer answer;
+    struct prediction answer;
     struct error err;
     assert_int_equal(answer_parse(bytes_of(UNTRAINED), ID, &answer, &err), STATUS_OK);
-    assert_true(answer.untrained);
+    assert_int_equal(answer.model_info.trained, 0);
+    prediction_release(&answer);
 }
 
 static void test_error_is_read(void **state)
 {
     (void)state;
-    struct answer answer;
+    struct prediction answer;
     struct error err;
     assert_int_equal(answer_parse(bytes_of(FAILED), ID, &answer, &err), STATUS_OK);
-    assert_true(answer.is_error);
-    assert_string_equal(answer.code, "image_undecodable");
-    assert_string_equal(answer.message, "it is no JPEG");
+    assert_string_equal(answer.error.code, "image_undecodable");
+    assert_string_equal(answer.error.message, "it is no JPEG");
+    prediction_release(&answer);
     const char *bare = START "\"error\":{\"code\":\"internal\"}}";
     assert_int_equal(answer_parse(bytes_of(bare), ID, &answer, &err), STATUS_OK);
-    assert_string_equal(answer.message, "no reason given");
-    assert_int_equal(answer.source_partition, -1);
-    assert_int_equal(answer.source_offset, -1);
+    assert_null(answer.error.message);
+    assert_int_equal(answer.provenance.source.partition, -1);
+    assert_int_equal(answer.provenance.source.offset, -1);
+    prediction_release(&answer);
 }
 
 static void test_everything_else_is_refused(void **state)
@@ -102,7 +105,7 @@ static void test_everything_else_is_refused(void **state)
         START "\"error\":{\"message\":\"no code\"}}",
     };
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
-        struct answer answer;
+        struct prediction answer;
         struct error err = {""};
         if (answer_parse(bytes_of(refused[i]), ID, &answer, &err) != STATUS_REJECTED)
             fail_msg("taken: %s", refused[i]);
@@ -115,7 +118,7 @@ static void test_every_cut_of_a_record_is_refused(void **state)
     (void)state;
     size_t whole = strlen(GOOD);
     for (size_t size = 0; size < whole; size++) {
-        struct answer answer;
+        struct prediction answer;
         struct error err;
         uint8_t *cut = memory_alloc(size + 1); // a read past the end is found by the sanitizer
         memcpy(cut, GOOD, size);
@@ -124,15 +127,31 @@ static void test_every_cut_of_a_record_is_refused(void **state)
     }
 }
 
+static void check_row(const char *record, const char *expected)
+{
+    char file[] = "lesion.jpg", *text = NULL;
+    size_t size = 0;
+    const struct ledger_entry entry = {.file = file, .request_id = ID};
+    struct prediction answer;
+    struct error err;
+    FILE *out = open_memstream(&text, &size);
+    assert_int_equal(answer_parse(bytes_of(record), ID, &answer, &err), STATUS_OK);
+    answer_write_row(out, 12, &entry, &answer, 1000);
+    fclose(out);
+    prediction_release(&answer);
+    assert_string_equal(text, expected);
+    free(text);
+}
+
 static void test_texts_can_not_command_the_terminal(void **state)
 {
     (void)state;
-    struct answer answer;
-    struct error err;
-    const char *hostile = START "\"error\":{\"code\":\"a\\u001b[2Jb\",\"message\":\"c\\nd\\u009be\"}}";
-    assert_int_equal(answer_parse(bytes_of(hostile), ID, &answer, &err), STATUS_OK);
-    assert_string_equal(answer.code, "a?[2Jb");
-    assert_string_equal(answer.message, "c?d?e");
+    check_row(START "\"error\":{\"code\":\"a\\u001b[2Jb\",\"message\":\"c\\nd\\u009be\"}}",
+              "lesion.jpg    error a?[2Jb: c?d?e\n");
+    check_row(START "\"error\":{\"code\":\"internal\"}}", "lesion.jpg    error internal: no reason given\n");
+    check_row(START "\"prediction\":{\"primary_diagnosis\":\"\\u001bm\",\"confidence\":0.5,\"risk_score\":1,"
+                    "\"recommended_action\":\"\\u007f\"}}",
+              "lesion.jpg    ?m                            0.500     1  ?                      1\n");
 }
 
 static void test_answers_find_their_jobs(void **state)
@@ -184,15 +203,17 @@ static char *print_report(bool json, const char *prediction)
         {.file = files[1], .request_id = ID, .partition = 3, .offset = 4712},
     };
     struct report report;
-    struct answer answer;
+    struct prediction answer;
     struct error err;
     report_init(&report, json, "skinsight.jobs");
     report_set_files(&report, files, 2);
     report.out = open_memstream(&text, &size);
     assert_int_equal(answer_parse(bytes_of(prediction), ID, &answer, &err), STATUS_OK);
     report_answer(&report, &entries[0], &answer, bytes_of(prediction), 215400);
+    prediction_release(&answer);
     assert_int_equal(answer_parse(bytes_of(FAILED), ID, &answer, &err), STATUS_OK);
     report_answer(&report, &entries[1], &answer, bytes_of(FAILED), 3000);
+    prediction_release(&answer);
     report_finish(&report, "%d answered", 2);
     fclose(report.out);
     return text;
@@ -242,44 +263,6 @@ static void test_json_lines(void **state)
     free(text);
 }
 
-static void test_record_over_several_lines_stays_one_line(void **state)
-{
-    (void)state;
-    char *text = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
-    text_write_document(out, bytes_of("{\n\t\"a\": 1\r\n}"));
-    fclose(out);
-    assert_string_equal(text, "{  \"a\": 1  }");
-    free(text);
-}
-
-static void test_any_file_name_is_json(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *name, *json;
-    } cases[] = {
-        {"plain.jpg", "\"plain.jpg\""},
-        {"a\"b\\c\n\x1b\x7f", "\"a\\\"b\\\\c\\u000a\\u001b\\u007f\""},
-        {"H\xc3\xa4ut", "\"H\xc3\xa4ut\""},
-        {"\xf0\x9f\x94\xac", "\"\xf0\x9f\x94\xac\""},
-        {"a\xff.jpg", "\"a\xef\xbf\xbd.jpg\""},
-        {"\xc0\xaf", "\"\xef\xbf\xbd\xef\xbf\xbd\""},                 // overlong
-        {"\xed\xa0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""}, // a surrogate
-        {"cut\xe2\x82", "\"cut\xef\xbf\xbd\xef\xbf\xbd\""},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        char *text = NULL;
-        size_t size = 0;
-        FILE *out = open_memstream(&text, &size);
-        text_write_json(out, cases[i].name);
-        fclose(out);
-        assert_string_equal(text, cases[i].json);
-        free(text);
-    }
-}
-
 static void test_columns_count_characters(void **state)
 {
     (void)state;
@@ -311,8 +294,6 @@ int main(void)
         cmocka_unit_test(test_open_jobs_are_counted),
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_json_lines),
-        cmocka_unit_test(test_record_over_several_lines_stays_one_line),
-        cmocka_unit_test(test_any_file_name_is_json),
         cmocka_unit_test(test_columns_count_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,6 +38,9 @@ static void random_record(struct job_record *record, uint8_t image[IMAGE_MOST])
     job_metadata_init(&record->metadata);
     job_request_id_new(record->request_id);
     random_text(record->model_version, token, 0, 64);
+    random_text(record->site, token, 0, random_below(2) * 64);
+    if (random_below(2))
+        random_text(record->subject, hex, 64, 64);
     for (size_t i = 0; i < DIGEST_SIZE; i++)
         record->image_sha256.value[i] = (uint8_t)random_below(256);
     record->has_image_sha256 = true;
@@ -76,6 +79,8 @@ static void assert_same(const struct job_record *a, const struct job_record *b)
     left.image = right.image = (struct bytes){0};
     assert_string_equal(left.request_id, right.request_id);
     assert_string_equal(left.model_version, right.model_version);
+    assert_string_equal(left.site, right.site);
+    assert_string_equal(left.subject, right.subject);
     assert_string_equal(left.image_uri, right.image_uri);
     assert_int_equal(left.has_image_sha256, right.has_image_sha256);
     assert_memory_equal(&left.image_sha256, &right.image_sha256, sizeof left.image_sha256);
@@ -147,8 +152,9 @@ static void test_writer_refuses_what_the_reader_would(void **state)
     do
         random_record(&good, image);
     while (good.image_uri[0]);
-    struct job_record bad[8];
-    for (size_t i = 0; i < 8; i++)
+    enum { BAD = 10 };
+    struct job_record bad[BAD];
+    for (size_t i = 0; i < BAD; i++)
         bad[i] = good;
     strcpy(bad[0].request_id, "no uuid");
     strcpy(bad[1].model_version, "a\"b");
@@ -158,7 +164,9 @@ static void test_writer_refuses_what_the_reader_would(void **state)
     strcpy(bad[5].metadata.capture_device, "a b");
     bad[6].deadline_at = -2;
     strcpy(bad[7].traceparent, "00");
-    for (size_t i = 0; i < 8; i++) {
+    strcpy(bad[8].site, "St. Anna");
+    strcpy(bad[9].subject, "patient-17");
+    for (size_t i = 0; i < BAD; i++) {
         assert_int_equal(job_record_write(&bad[i], &out, &err), STATUS_REJECTED);
         assert_int_equal(out.size, 0);
     }

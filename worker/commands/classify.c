@@ -7,7 +7,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/file.h"
-#include "common/base/text.h"
+#include "common/base/json_write.h"
 #include "common/picture/image.h"
 #include "common/records/job.h"
 #include "kernels/image/preprocess.h"
@@ -117,45 +117,50 @@ static void draw_map(struct session *session, struct classification *result)
     free(path);
 }
 
-static void print_floats(const char *name, const float *values, int count)
-{
-    printf(", \"%s\": [", name);
-    for (int i = 0; i < count; i++)
-        printf("%s%.9g", i ? ", " : "", (double)values[i]);
-    printf("]");
-}
-
-static void print_file(const char *path)
-{
-    fputs("{\"file\": ", stdout);
-    text_write_json(stdout, path);
-}
-
-static void print_result(const struct session *session, const struct classification *result)
+static void add_result(struct json_writer *writer, const struct session *session,
+                       const struct classification *result)
 {
     const struct plan *plan = session->engine.plan;
+    const struct manifest *manifest = &session->engine.model->manifest;
     float probabilities[LESION_CLASSES];
     int primary = 0;
-    policy_probabilities(result->logits, session->engine.model->manifest.temperature, probabilities);
+    policy_probabilities(result->logits, manifest->temperature, probabilities);
     for (int i = 1; i < LESION_CLASSES; i++)
         if (probabilities[i] > probabilities[primary])
             primary = i;
-    printf(", \"model_version\": \"%s\", \"trained\": %s", session->engine.model->manifest.model_version,
-           session->engine.model->manifest.trained ? "true" : "false");
-    print_floats("logits", result->logits, LESION_CLASSES);
-    print_floats("probabilities", probabilities, LESION_CLASSES);
-    printf(", \"primary_diagnosis\": \"%s\"", lesion_names[primary]);
+    json_add_text(writer, "model_version", manifest->model_version);
+    json_add_bool(writer, "trained", manifest->trained);
+    json_add_floats(writer, "logits", result->logits, LESION_CLASSES);
+    json_add_floats(writer, "probabilities", probabilities, LESION_CLASSES);
+    json_add_text(writer, "primary_diagnosis", lesion_names[primary]);
     if (session->maps && network_map_is_attention(session->engine.model->network))
-        print_floats("attention", session->map, plan->map_height * plan->map_width);
+        json_add_floats(writer, "attention", session->map, plan->map_height * plan->map_width);
     else
-        printf(", \"attention\": null");
-    if (result->map_failed) {
-        printf(", \"attention_map_error\": ");
-        text_write_json(stdout, result->err.message);
+        json_add_null(writer, "attention");
+    if (result->map_failed)
+        json_add_text(writer, "attention_map_error", result->err.message);
+    json_add_object(writer, "timings_ms");
+    json_add_thousandths(writer, "decode", result->decode_us);
+    json_add_thousandths(writer, "preprocess", result->preprocess_us);
+    json_add_thousandths(writer, "inference", result->inference_us);
+    json_end_object(writer);
+}
+
+static void print_line(const struct session *session, const struct classification *result)
+{
+    struct json_line line;
+    struct json_writer *writer = json_line_begin(&line);
+    json_add_text(writer, "file", result->path);
+    if (result->code == JOB_OK) {
+        add_result(writer, session, result);
+    } else {
+        json_add_object(writer, "error");
+        json_add_text(writer, "code", job_code_name(result->code));
+        json_add_text(writer, "message", result->err.message);
+        json_end_object(writer);
     }
-    printf(", \"timings_ms\": {\"decode\": %.3f, \"preprocess\": %.3f, \"inference\": %.3f}}\n",
-           (double)result->decode_us / 1e3, (double)result->preprocess_us / 1e3,
-           (double)result->inference_us / 1e3);
+    json_line_end(&line, stdout);
+    fflush(stdout);
 }
 
 static bool classify(struct session *session, const char *path)
@@ -165,15 +170,7 @@ static bool classify(struct session *session, const char *path)
     if (result.code == JOB_OK)
         infer(session, &result);
     draw_map(session, &result);
-    print_file(path);
-    if (result.code == JOB_OK) {
-        print_result(session, &result);
-    } else {
-        printf(", \"error\": {\"code\": \"%s\", \"message\": ", job_code_name(result.code));
-        text_write_json(stdout, result.err.message);
-        fputs("}}\n", stdout);
-    }
-    fflush(stdout);
+    print_line(session, &result);
     return result.code == JOB_OK && !result.map_failed;
 }
 

@@ -138,6 +138,16 @@ void policy_probabilities(const float logits[LESION_CLASSES], float temperature,
         probabilities[i] = (float)(powers[i] / sum);
 }
 
+float policy_energy(const float logits[LESION_CLASSES])
+{
+    double largest = logits[0], sum = 0;
+    for (int i = 1; i < LESION_CLASSES; i++)
+        largest = fmax(largest, logits[i]);
+    for (int i = 0; i < LESION_CLASSES; i++)
+        sum += exp(logits[i] - largest);
+    return (float)-(largest + log(sum));
+}
+
 static void rank(const float probabilities[LESION_CLASSES], enum lesion_class order[LESION_CLASSES])
 {
     for (int i = 0; i < LESION_CLASSES; i++) {
@@ -158,9 +168,9 @@ void policy_decide(const struct policy *policy, const float probabilities[LESION
     decision->confidence = probabilities[decision->primary];
     decision->malignant = probabilities[LESION_MEL] + probabilities[LESION_BCC] + probabilities[LESION_SCC];
     decision->risk_score = (int)lround(100.0 * fmin(decision->malignant, 1.0));
+    decision->low_confidence = decision->confidence < policy->abstain_below;
     bool urgent = false;
-    bool routine =
-        decision->malignant >= policy->routine_malignant || decision->confidence < policy->abstain_below;
+    bool routine = decision->malignant >= policy->routine_malignant || decision->low_confidence;
     for (int i = 0; i < LESION_CLASSES; i++) {
         urgent |= probabilities[i] >= policy->urgent[i];
         routine |= probabilities[i] >= policy->routine[i];

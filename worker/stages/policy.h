@@ -3,6 +3,8 @@
 #ifndef SKINSIGHT_WORKER_STAGES_POLICY_H
 #define SKINSIGHT_WORKER_STAGES_POLICY_H
 
+#include <stdbool.h>
+
 #include "common/base/digest.h"
 #include "common/base/status.h"
 #include "common/records/lesion.h"
@@ -22,9 +24,10 @@ struct policy {
 
 struct decision {
     enum lesion_class primary;
-    float confidence; // of primary
-    float malignant;  // MEL + BCC + SCC
-    int risk_score;   // round(100 * malignant)
+    float confidence;    // of primary
+    float malignant;     // MEL + BCC + SCC
+    int risk_score;      // round(100 * malignant)
+    bool low_confidence; // the answer abstains
     enum lesion_action action;
     enum lesion_class order[LESION_CLASSES]; // most probable first; ties by index
 };
@@ -39,5 +42,8 @@ void policy_decide(const struct policy *policy, const float probabilities[LESION
 // probabilities = softmax(logits / temperature), in double, so that the sum is 1 to float precision.
 void policy_probabilities(const float logits[LESION_CLASSES], float temperature,
                           float probabilities[LESION_CLASSES]);
+
+// -log sum exp(logits), in double: the higher, the less the image is like those that the network knows.
+float policy_energy(const float logits[LESION_CLASSES]);
 
 #endif

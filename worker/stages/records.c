@@ -1,38 +1,25 @@
 // records.c: the prediction record and the dead letter.
 #include "worker/stages/records.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 #include "common/base/clock.h"
+#include "common/records/dead_letter.h"
 #include "worker/stages/answer.h"
 
-static void add_header(rd_kafka_headers_t *headers, const char *name, const char *value)
+static rd_kafka_headers_t *letter_headers(const struct worker *worker, const struct job *job)
 {
-    rd_kafka_header_add(headers, name, -1, value, -1);
-}
-
-static rd_kafka_headers_t *dead_letter_headers(const struct worker *worker, const struct job *job)
-{
-    char number[24];
-    rd_kafka_headers_t *headers = rd_kafka_headers_new(10);
-    add_header(headers, "error_code", job_code_name(job->code));
-    add_header(headers, "error_message", job->error.message);
-    add_header(headers, "source_topic", job_topic_name(worker, job->topic));
-    snprintf(number, sizeof number, "%d", job->partition);
-    add_header(headers, "source_partition", number);
-    snprintf(number, sizeof number, "%" PRId64, job->offset);
-    add_header(headers, "source_offset", number);
-    snprintf(number, sizeof number, "%" PRId64, clock_wall_ms());
-    add_header(headers, "failed_at", number);
-    add_header(headers, "worker", worker->instance);
-    if (job->oversized)
-        add_header(headers, "value_omitted", "true");
-    if (job->key_omitted)
-        add_header(headers, "key_omitted", "true");
-    if (job->replayed)
-        add_header(headers, "replayed", "true");
-    return headers;
+    const struct dead_letter letter = {
+        .error_code = job_code_name(job->code),
+        .error_message = job->error.message,
+        .source_topic = job_topic_name(worker, job->topic),
+        .source_partition = job->partition,
+        .source_offset = job->offset,
+        .failed_at = clock_wall_ms(),
+        .worker = worker->instance,
+        .value_omitted = job->oversized,
+        .key_omitted = job->key_omitted,
+        .replayed = job->replayed,
+    };
+    return dead_letter_headers(&letter);
 }
 
 // The bytes stay the job's: it is kept until the transaction is over.
@@ -76,5 +63,5 @@ enum status records_produce(rd_kafka_t *producer, struct worker *worker, struct 
     if (status != STATUS_OK || job->code == JOB_OK)
         return status;
     return produce(producer, config_text(worker->config, "dead_letters_topic"), job, letter_value(job),
-                   dead_letter_headers(worker, job), err);
+                   letter_headers(worker, job), err);
 }

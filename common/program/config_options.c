@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "common/program/http.h"
+#include "common/services/http_server.h"
 #include "common/services/object_store.h"
 #include "common/services/redis.h"
 

@@ -9,7 +9,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/shutdown.h"
-#include "common/program/http.h"
+#include "common/program/service.h"
 #include "worker/cache/cache.h"
 #include "worker/commands/commands.h"
 #include "worker/device/watchdog.h"
@@ -20,14 +20,7 @@
 #include "worker/stages/consume.h"
 #include "worker/stages/stages.h"
 
-enum { GAUGE_INTERVAL_MS = 1000, STOP_POLL_MS = 20, CHECK_POLL_MS = 5, BROKER_TIMEOUT_MS = 3000 };
-
-static bool say_healthy(void *context, char *reason, size_t size)
-{
-    (void)context;
-    snprintf(reason, size, "running");
-    return true;
-}
+enum { STOP_POLL_MS = 20, CHECK_POLL_MS = 5, BROKER_TIMEOUT_MS = 3000 };
 
 static void say_phase(struct worker *worker, int phase, char *reason, size_t size)
 {
@@ -88,33 +81,15 @@ static void *run_consume(void *context)
     return NULL;
 }
 
-// A drain that takes too long is given up: what is unfinished is another worker's, nothing is lost. Cancelled
-// once all is closed.
-static void *run_drain_watch(void *context)
+static int count_unfinished(void *context)
 {
     struct worker *worker = context;
-    int64_t timeout_ms = config_integer(worker->config, "drain_timeout_ms");
-    clock_sleep_ms(timeout_ms);
-    LOG_ERROR("drain_given_up", "after_ms=%" PRId64 " unfinished=%d", timeout_ms,
-              atomic_load(&worker->unfinished));
-    _exit(1);
+    return atomic_load(&worker->unfinished);
 }
 
-struct drain_watch {
-    pthread_t thread;
-    bool runs;
-};
-
-static void drain_watch_stop(struct drain_watch *watch)
+static void set_gauges(void *context)
 {
-    if (!watch->runs)
-        return;
-    pthread_cancel(watch->thread);
-    pthread_join(watch->thread, NULL);
-}
-
-static void publish_gauges(struct worker *worker)
-{
+    struct worker *worker = context;
     for (unsigned stage = 0; stage < STAGE_COUNT; stage++)
         metrics_set(METRIC_QUEUE_JOBS, stage, (double)queue_count(&worker->inboxes[stage]));
     metrics_set(METRIC_UNFINISHED_JOBS, 0, atomic_load(&worker->unfinished));
@@ -125,16 +100,7 @@ static void publish_gauges(struct worker *worker)
     metrics_set(METRIC_READY, 0, say_ready(worker, reason, sizeof reason));
 }
 
-// Takes jobs until a stop is asked for.
-static void consume_until_stop(struct worker *worker, struct consume *consume, pthread_t *consume_thread)
-{
-    if (pthread_create(consume_thread, NULL, run_consume, consume) != 0)
-        abort();
-    while (!shutdown_wait_ms(GAUGE_INTERVAL_MS))
-        publish_gauges(worker);
-}
-
-static void serve(struct worker *worker, struct consume *consume, struct drain_watch *watch)
+static void serve(struct worker *worker, struct consume *consume, struct service *service)
 {
     pthread_t consume_thread;
     atomic_store(&worker->phase, PHASE_STARTING);
@@ -142,11 +108,11 @@ static void serve(struct worker *worker, struct consume *consume, struct drain_w
     while (atomic_load(&worker->device) == DEVICE_UNCHECKED && !shutdown_wait_ms(CHECK_POLL_MS)) {
     }
     bool consuming = atomic_load(&worker->device) == DEVICE_GOOD; // another one never joins the group
-    if (consuming)
-        consume_until_stop(worker, consume, &consume_thread);
-    publish_gauges(worker);
-    LOG_INFO("stopping", "unfinished=%d", atomic_load(&worker->unfinished));
-    watch->runs = pthread_create(&watch->thread, NULL, run_drain_watch, worker) == 0;
+    if (consuming && pthread_create(&consume_thread, NULL, run_consume, consume) != 0)
+        abort();
+    while (consuming && !shutdown_wait_ms(INT64_MAX)) {
+    }
+    service_begin_drain(service);
     while (consuming && !atomic_load(&worker->stopping)) // consume hands out nothing more once this is set
         clock_sleep_ms(STOP_POLL_MS);
     pipeline_stop(pipeline);
@@ -155,16 +121,17 @@ static void serve(struct worker *worker, struct consume *consume, struct drain_w
         pthread_join(consume_thread, NULL);
 }
 
-static enum status open_http(struct worker *worker, struct http_server **server, struct error *err)
+static enum status open_service(struct worker *worker, struct service **service, struct error *err)
 {
-    const char *address = config_text(worker->config, "http_address");
-    struct http_probes probes = {say_healthy, say_ready, worker};
-    if (!*address)
-        return STATUS_OK;
-    enum status status = http_server_open(server, address, &probes, err);
-    if (status == STATUS_OK)
-        LOG_INFO("listening", "port=%u", http_server_port(*server));
-    return status;
+    const struct service_options options = {
+        .address = config_text(worker->config, "http_address"),
+        .drain_timeout_ms = config_integer(worker->config, "drain_timeout_ms"),
+        .ready = say_ready,
+        .measure = set_gauges,
+        .unfinished = count_unfinished,
+        .context = worker,
+    };
+    return service_open(service, &options, err);
 }
 
 static void start_watchdog(struct worker *worker)
@@ -193,8 +160,7 @@ int run_command(struct config *config)
 {
     struct worker *worker = memory_alloc(sizeof *worker);
     struct consume *consume = NULL;
-    struct http_server *server = NULL;
-    struct drain_watch watch = {.runs = false};
+    struct service *service = NULL;
     struct error err;
     shutdown_install();
     faults_announce();
@@ -202,7 +168,7 @@ int run_command(struct config *config)
     start_watchdog(worker);
     reading_publish_metrics(worker);
     if (status == STATUS_OK)
-        status = open_http(worker, &server, &err);
+        status = open_service(worker, &service, &err);
     if (status == STATUS_OK)
         status = consume_open(&consume, worker, &err);
     if (status == STATUS_OK) {
@@ -212,11 +178,10 @@ int run_command(struct config *config)
         if (consume_wait_for_topics(consume))
             status = check_brokers(worker, &err);
         if (status == STATUS_OK && !shutdown_requested())
-            serve(worker, consume, &watch);
+            serve(worker, consume, service);
     }
     consume_close(consume);
-    drain_watch_stop(&watch);
-    http_server_close(server);
+    service_close(service);
     watchdog_stop(worker->watchdog);
     if (atomic_load(&worker->failed)) {
         err = worker->failure;

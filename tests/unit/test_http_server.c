@@ -1,4 +1,4 @@
-// test_http.c: the operators' listener as libcurl sees it: paths, methods, probes, addresses, limits.
+// test_http_server.c: the server as libcurl sees it: routes, methods, addresses, limits.
 #include <arpa/inet.h>
 #include <curl/curl.h>
 #include <netinet/in.h>
@@ -17,83 +17,41 @@
 #include <cmocka.h>
 
 #include "common/base/clock.h"
-#include "common/program/http.h"
+#include "common/services/http_server.h"
+#include "tests/support/http_ask.h"
 #include "tests/support/skip.h"
-#include "worker/metrics_rows.h"
 
-enum { TIMEOUT_S = 10, BODY_SIZE = 64 * 1024, CLIENTS = 8, REQUESTS = 25 };
+enum { TIMEOUT_S = 10, REQUEST_MS = 10000, CLIENTS = 8, REQUESTS = 25 };
 
-static atomic_bool healthy = true, ready;
-
-static bool say_healthy(void *context, char *reason, size_t size)
+static void answer_page(void *context, struct http_request *request)
 {
-    snprintf(reason, size, "%s", atomic_load(&healthy) ? "alive" : (const char *)context);
-    return atomic_load(&healthy);
+    static const char page[] = "a page of its own type\n";
+    assert_string_equal(context, "context");
+    http_answer(request, 200, "text/plain; version=0.0.4",
+                (struct bytes){(const uint8_t *)page, sizeof page - 1});
 }
 
-static bool say_ready(void *context, char *reason, size_t size)
+static void answer_good(void *context, struct http_request *request)
 {
-    (void)context, (void)reason, (void)size; // no reason given
-    return atomic_load(&ready);
+    (void)context;
+    http_answer_line(request, 200, "running");
 }
 
-static char device_lost[] = "the device is lost";
-static const struct http_probes probes = {say_healthy, say_ready, device_lost};
-
-struct answer {
-    long code;
-    char type[128];
-    char allow[64];
-    char body[BODY_SIZE];
-    size_t size;
-};
-
-static size_t take_body(char *data, size_t one, size_t size, void *context)
+static void answer_bad(void *context, struct http_request *request)
 {
-    struct answer *answer = context;
-    if (one * size >= BODY_SIZE - answer->size)
-        return 0;
-    memcpy(answer->body + answer->size, data, one * size);
-    answer->size += one * size;
-    answer->body[answer->size] = '\0';
-    return one * size;
+    (void)context;
+    http_answer_line(request, 503, "the device is lost");
 }
 
-static size_t take_header(char *data, size_t one, size_t size, void *context)
-{
-    struct answer *answer = context;
-    if (size > 7 && strncmp(data, "Allow: ", 7) == 0)
-        snprintf(answer->allow, sizeof answer->allow, "%.*s", (int)(size - 9), data + 7);
-    return one * size;
-}
+static const struct http_route routes[] = {
+    {"/metrics", answer_page}, {"/healthz", answer_good}, {"/readyz", answer_bad}};
 
-// body may be NULL.
-static CURLcode try_url(const char *url, const char *method, const char *body, struct answer *answer)
+static enum status try_open(struct http_server **server, const char *address, int64_t request_ms,
+                            struct error *err)
 {
-    CURL *curl = curl_easy_init();
-    assert_non_null(curl);
-    *answer = (struct answer){0};
-    curl_easy_setopt(curl, CURLOPT_URL, url);
-    curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)TIMEOUT_S);
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
-    curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header);
-    curl_easy_setopt(curl, CURLOPT_HEADERDATA, answer);
-    if (body)
-        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
-    if (strcmp(method, "HEAD") == 0)
-        curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
-    else
-        curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
-    CURLcode result = curl_easy_perform(curl);
-    const char *type = NULL;
-    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer->code);
-    curl_easy_getinfo(curl, CURLINFO_CONTENT_TYPE, &type);
-    snprintf(answer->type, sizeof answer->type, "%s", type ? type : "");
-    curl_easy_cleanup(curl);
-    return result;
+    static char context[] = "context";
+    const struct http_server_options options = {address, routes, 3, context, request_ms};
+    return http_server_open(server, &options, err);
 }
 
 static void request(const struct http_server *server, const char *method, const char *path,
@@ -108,7 +66,7 @@ static struct http_server *open_server(const char *address)
 {
     struct http_server *server;
     struct error err;
-    if (http_server_open(&server, address, &probes, &err) != STATUS_OK)
+    if (try_open(&server, address, REQUEST_MS, &err) != STATUS_OK)
         fail_msg("%s", err.message);
     assert_int_not_equal(http_server_port(server), 0);
     return server;
@@ -117,8 +75,6 @@ static struct http_server *open_server(const char *address)
 static int open_shared(void **state)
 {
     *state = open_server("127.0.0.1:0");
-    atomic_store(&healthy, true);
-    atomic_store(&ready, false);
     return 0;
 }
 
@@ -130,33 +86,18 @@ static int close_shared(void **state)
 
 static struct answer answer;
 
-static void test_metrics(void **state)
+static void test_routes(void **state)
 {
-    metrics_add(METRIC_UPLOAD_FAILURES, 0, 42);
-    request(*state, "GET", "/metrics", &answer);
-    assert_int_equal(answer.code, 200);
-    assert_string_equal(answer.type, "text/plain; version=0.0.4; charset=utf-8");
-    assert_non_null(strstr(answer.body, "\nskinsight_attention_upload_failures_total 42\n"));
     request(*state, "GET", "/metrics?name[]=x", &answer);
     assert_int_equal(answer.code, 200);
-}
-
-static void test_probes(void **state)
-{
+    assert_string_equal(answer.type, "text/plain; version=0.0.4");
+    assert_string_equal(answer.body, "a page of its own type\n");
     request(*state, "GET", "/healthz", &answer);
     assert_int_equal(answer.code, 200);
-    assert_string_equal(answer.body, "alive\n");
+    assert_string_equal(answer.body, "running\n");
     request(*state, "GET", "/readyz", &answer);
-    assert_int_equal(answer.code, 503);
-    assert_string_equal(answer.body, "no\n");
-    atomic_store(&healthy, false);
-    atomic_store(&ready, true);
-    request(*state, "GET", "/healthz", &answer);
     assert_int_equal(answer.code, 503);
     assert_string_equal(answer.body, "the device is lost\n");
-    request(*state, "GET", "/readyz", &answer);
-    assert_int_equal(answer.code, 200);
-    assert_string_equal(answer.body, "yes\n");
 }
 
 static void test_head_has_no_body(void **state)
@@ -303,6 +244,27 @@ static void test_garbage_is_answered_and_survived(void **state)
     assert_int_equal(answer.code, 200);
 }
 
+// A client that is never idle and never done is closed at the limit, though nobody else comes.
+static void test_a_request_has_a_limit(void **state)
+{
+    enum { LIMIT_MS = 300 };
+    struct http_server *server;
+    struct error err;
+    char byte;
+    (void)state;
+    assert_int_equal(try_open(&server, "127.0.0.1:0", LIMIT_MS, &err), STATUS_OK);
+    int64_t begun_ms = clock_monotonic_ms();
+    int client = connect_to(http_server_port(server));
+    struct timeval pause = {0, 20000};
+    setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &pause, sizeof pause);
+    while (clock_monotonic_ms() - begun_ms < TIMEOUT_S * 1000 && send(client, "G", 1, MSG_NOSIGNAL) == 1 &&
+           recv(client, &byte, 1, 0) != 0) {
+    }
+    assert_in_range(clock_monotonic_ms() - begun_ms, LIMIT_MS - 10, TIMEOUT_S * 1000 - 1);
+    close(client);
+    http_server_close(server);
+}
+
 static void test_idle_connection_does_not_delay_the_end(void **state)
 {
     struct http_server *server = open_server("127.0.0.1:0");
@@ -344,7 +306,7 @@ static void test_ipv6(void **state)
     struct error err;
     char url[64];
     (void)state;
-    if (http_server_open(&server, "[::1]:0", &probes, &err) != STATUS_OK)
+    if (try_open(&server, "[::1]:0", REQUEST_MS, &err) != STATUS_OK)
         SKIP("no IPv6 here (%s)", err.message);
     snprintf(url, sizeof url, "http://[::1]:%u/healthz", http_server_port(server));
     assert_int_equal(try_url(url, "GET", NULL, &answer), CURLE_OK);
@@ -361,7 +323,7 @@ static void test_bad_addresses(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct http_server *server;
         struct error err = {""};
-        enum status status = http_server_open(&server, bad[i], &probes, &err);
+        enum status status = try_open(&server, bad[i], REQUEST_MS, &err);
         if (status != STATUS_REJECTED || !*err.message || server)
             fail_msg("'%s' gives %d, '%s'", bad[i], (int)status, err.message);
     }
@@ -374,7 +336,7 @@ static void test_address_in_use(void **state)
     char address[32], sentence[128];
     snprintf(address, sizeof address, "127.0.0.1:%u", http_server_port(*state));
     snprintf(sentence, sizeof sentence, "can't listen on %s: Address already in use", address);
-    assert_int_equal(http_server_open(&second, address, &probes, &err), STATUS_RETRY);
+    assert_int_equal(try_open(&second, address, REQUEST_MS, &err), STATUS_RETRY);
     assert_string_equal(err.message, sentence);
 }
 
@@ -394,8 +356,7 @@ static void test_port_can_be_opened_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SHARED(test_metrics),
-        SHARED(test_probes),
+        SHARED(test_routes),
         SHARED(test_head_has_no_body),
         SHARED(test_other_methods),
         SHARED(test_bodies_are_dropped),
@@ -404,6 +365,7 @@ int main(void)
         SHARED(test_trickling_clients_do_not_delay_probes),
         SHARED(test_garbage_is_answered_and_survived),
         SHARED(test_address_in_use),
+        cmocka_unit_test(test_a_request_has_a_limit),
         cmocka_unit_test(test_idle_connection_does_not_delay_the_end),
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_only_the_given_address_is_served),
@@ -411,7 +373,6 @@ int main(void)
         cmocka_unit_test(test_bad_addresses),
         cmocka_unit_test(test_port_can_be_opened_again),
     };
-    metrics_use(&worker_metrics);
     curl_global_init(CURL_GLOBAL_DEFAULT);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     curl_global_cleanup();

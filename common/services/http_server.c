@@ -1,49 +1,51 @@
-// http.c: /metrics, /healthz and /readyz for operators and orchestrators, nothing for patients' data.
-// One thread of libmicrohttpd answers, so a probe must not block. The server owns itself and its socket; the
-// probes' context must outlive it.
+// http_server.c: one thread runs libmicrohttpd and the clocks of its clients. The server owns itself and its
+// socket.
 //
-// A client that sends a byte now and then is never idle, and could keep its place for ever. So whoever comes
-// is let in, and where there are too many the one that has waited longest with its request unfinished goes. A
-// probe, which sends its request at once, is answered before its turn to go comes.
-#include "common/program/http.h"
+// A client that sends a byte now and then is never idle, and could keep its place for ever. So each request
+// has an absolute limit, and whoever comes is let in: where there are too many, the one that has waited
+// longest with its request unfinished goes. A probe, which sends its request at once, is answered before its
+// turn to go comes.
+#include "common/services/http_server.h"
 
 #include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
 #include "common/base/memory.h"
-#include "common/program/metrics.h"
 
 enum {
     CLIENTS_MAX = 24,
     CLIENTS_CLOSING = 8,      // told to go, and still libmicrohttpd's
     CLIENTS_PER_ADDRESS = 12, // so that one address can't push out the others
-    REQUEST_S = 10,           // longest time for one request, and between two; looked at when somebody comes
     BACKLOG = 256,
-    REASON_SIZE = 512,
-    METRICS_LIMIT = 1024 * 1024,
+    LINE_SIZE = 512,
     HOST_SIZE = 256,
 };
 
 struct client {
     struct MHD_Connection *connection;
-    int64_t since_ms; // that its request may come
+    int64_t until_ms; // its request is to be answered then, or the next one to have come
 };
 
 struct http_server {
-    struct http_probes probes;
+    struct http_server_options options;
     struct MHD_Daemon *daemon;
     uint16_t port;
-    // In the order in which they go: those that were answered, then the others, the oldest first. Only
-    // libmicrohttpd's thread touches them.
+    pthread_t thread;
+    int stop_fd; // readable: the thread is to end
+    // In the order in which they go: those that were answered, then the others, the oldest first. Only the
+    // thread touches them.
     struct client clients[CLIENTS_MAX];
     int client_count;
 };
@@ -82,10 +84,6 @@ static bool same_address(struct MHD_Connection *left, struct MHD_Connection *rig
 static void make_room(struct http_server *server, struct MHD_Connection *newcomer)
 {
     int first = -1, of_address = 0;
-    int64_t overdue_ms = clock_monotonic_ms() - REQUEST_S * 1000;
-    for (int i = server->client_count - 1; i >= 0; i--)
-        if (server->clients[i].since_ms < overdue_ms)
-            send_away(server, i);
     for (int i = server->client_count - 1; i >= 0; i--) {
         if (!same_address(server->clients[i].connection, newcomer))
             continue;
@@ -96,6 +94,11 @@ static void make_room(struct http_server *server, struct MHD_Connection *newcome
         send_away(server, first);
     else if (server->client_count == CLIENTS_MAX)
         send_away(server, 0);
+}
+
+static struct client begin_client(const struct http_server *server, struct MHD_Connection *connection)
+{
+    return (struct client){connection, clock_monotonic_ms() + server->options.request_ms};
 }
 
 static int find_client(const struct http_server *server, const struct MHD_Connection *connection)
@@ -113,7 +116,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
     (void)state;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         make_room(server, connection);
-        server->clients[server->client_count++] = (struct client){connection, clock_monotonic_ms()};
+        server->clients[server->client_count++] = begin_client(server, connection);
         return;
     }
     int index = find_client(server, connection);
@@ -133,88 +136,74 @@ static void on_answered(void *context, struct MHD_Connection *connection, void *
     forget_client(server, index);
     memmove(&server->clients[1], &server->clients[0], (size_t)server->client_count * sizeof *server->clients);
     server->client_count++;
-    server->clients[0] = (struct client){connection, clock_monotonic_ms()};
+    server->clients[0] = begin_client(server, connection);
 }
 
-static enum MHD_Result send_text(struct MHD_Connection *connection, unsigned code, const char *type,
-                                 struct bytes text)
+struct http_request {
+    struct MHD_Connection *connection;
+    enum MHD_Result result; // of the answer; MHD_NO closes the connection
+};
+
+void http_answer(struct http_request *request, unsigned code, const char *type, struct bytes body)
 {
     struct MHD_Response *response =
-        MHD_create_response_from_buffer(text.size, (void *)(uintptr_t)text.data, MHD_RESPMEM_MUST_COPY);
+        MHD_create_response_from_buffer(body.size, (void *)(uintptr_t)body.data, MHD_RESPMEM_MUST_COPY);
     if (!response)
-        return MHD_NO;
+        return;
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     if (code == MHD_HTTP_METHOD_NOT_ALLOWED)
         MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
-    enum MHD_Result result = MHD_queue_response(connection, code, response);
+    request->result = MHD_queue_response(request->connection, code, response);
     MHD_destroy_response(response);
-    return result;
 }
 
-static enum MHD_Result send_line(struct MHD_Connection *connection, unsigned code, const char *line)
+void http_answer_line(struct http_request *request, unsigned code, const char *line)
 {
-    char text[REASON_SIZE + 1];
-    int length = snprintf(text, sizeof text, "%s\n", line);
-    return send_text(connection, code, "text/plain; charset=utf-8",
-                     (struct bytes){(const uint8_t *)text, (size_t)length});
+    char text[LINE_SIZE + 1];
+    int length = snprintf(text, sizeof text, "%.*s\n", LINE_SIZE - 1, line);
+    http_answer(request, code, "text/plain; charset=utf-8",
+                (struct bytes){(const uint8_t *)text, (size_t)length});
 }
 
-static enum MHD_Result answer_metrics(struct http_server *server, struct MHD_Connection *connection)
+static void answer_not_found(const struct http_server *server, struct http_request *request)
 {
-    (void)server;
-    struct buffer text;
-    struct error err;
-    enum MHD_Result result;
-    buffer_init(&text, METRICS_LIMIT);
-    if (metrics_write_prometheus(&text, &err) == STATUS_OK)
-        result = send_text(connection, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8",
-                           buffer_bytes(&text));
-    else
-        result = send_line(connection, MHD_HTTP_INTERNAL_SERVER_ERROR, err.message);
-    buffer_release(&text);
-    return result;
+    char line[LINE_SIZE] = "here are";
+    size_t count = server->options.route_count;
+    for (size_t i = 0; i < count; i++) {
+        size_t used = strlen(line);
+        snprintf(line + used, sizeof line - used, "%s %s",
+                 i == 0           ? ""
+                 : i + 1 == count ? " and"
+                                  : ",",
+                 server->options.routes[i].path);
+    }
+    http_answer_line(request, MHD_HTTP_NOT_FOUND, line);
 }
 
-static enum MHD_Result answer_probe(struct MHD_Connection *connection, const struct http_probes *probes,
-                                    bool (*probe)(void *context, char *reason, size_t size))
+static void answer(const struct http_server *server, const char *path, struct http_request *request)
 {
-    char reason[REASON_SIZE - 1] = "";
-    bool good = probe(probes->context, reason, sizeof reason);
-    reason[sizeof reason - 1] = '\0';
-    return send_line(connection, good ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
-                     *reason ? reason
-                     : good  ? "yes"
-                             : "no");
+    for (size_t i = 0; i < server->options.route_count; i++) {
+        const struct http_route *route = &server->options.routes[i];
+        if (strcmp(route->path, path) != 0)
+            continue;
+        route->handle(server->options.context, request);
+        return;
+    }
+    answer_not_found(server, request);
 }
-
-static enum MHD_Result answer_healthz(struct http_server *server, struct MHD_Connection *connection)
-{
-    return answer_probe(connection, &server->probes, server->probes.healthy);
-}
-
-static enum MHD_Result answer_readyz(struct http_server *server, struct MHD_Connection *connection)
-{
-    return answer_probe(connection, &server->probes, server->probes.ready);
-}
-
-static const struct {
-    const char *path;
-    enum MHD_Result (*answer)(struct http_server *server, struct MHD_Connection *connection);
-} routes[] = {
-    {"/metrics", answer_metrics},
-    {"/healthz", answer_healthz},
-    {"/readyz", answer_readyz},
-};
 
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *path,
                                   const char *method, const char *version, const char *body,
                                   size_t *body_size, void **state)
 {
     static char headers_seen;
+    struct http_request request = {connection, MHD_NO};
     (void)version, (void)body;
-    if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
-        return send_line(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD are answered here");
+    if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
+        http_answer_line(&request, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD are answered here");
+        return request.result;
+    }
     // The first call brings headers only; an answer there would close the connection after each request.
     // A body is of no use here and dropped as it comes.
     if (!*state || *body_size) {
@@ -222,10 +211,8 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
         *body_size = 0;
         return MHD_YES;
     }
-    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
-        if (strcmp(routes[i].path, path) == 0)
-            return routes[i].answer(context, connection);
-    return send_line(connection, MHD_HTTP_NOT_FOUND, "here are /metrics, /healthz and /readyz");
+    answer(context, path, &request);
+    return request.result;
 }
 
 struct address {
@@ -321,26 +308,66 @@ static uint16_t port_of(int listener)
     return ntohs(((const struct sockaddr_in *)&bound)->sin_port);
 }
 
-enum status http_server_open(struct http_server **server, const char *address,
-                             const struct http_probes *probes, struct error *err)
+// Sends away those whose time is up; how long until the next one's is, or libmicrohttpd wants to run.
+static int64_t next_ms(struct http_server *server)
+{
+    unsigned long long wanted_ms;
+    int64_t now_ms = clock_monotonic_ms(), next_ms = INT32_MAX;
+    for (int i = server->client_count - 1; i >= 0; i--) {
+        int64_t left_ms = server->clients[i].until_ms - now_ms;
+        if (left_ms <= 0)
+            send_away(server, i);
+        else if (left_ms < next_ms)
+            next_ms = left_ms;
+    }
+    if (MHD_get_timeout(server->daemon, &wanted_ms) == MHD_YES && wanted_ms < (uint64_t)next_ms)
+        next_ms = (int64_t)wanted_ms;
+    return next_ms;
+}
+
+static void *serve(void *context)
+{
+    struct http_server *server = context;
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    struct pollfd ready[] = {{.fd = info->epoll_fd, .events = POLLIN},
+                             {.fd = server->stop_fd, .events = POLLIN}};
+    pthread_setname_np(pthread_self(), "http");
+    while (!ready[1].revents) {
+        MHD_run(server->daemon);
+        poll(ready, 2, (int)next_ms(server));
+    }
+    return NULL;
+}
+
+static void release(struct http_server *server)
+{
+    if (server->daemon)
+        MHD_stop_daemon(server->daemon);
+    if (server->stop_fd >= 0)
+        close(server->stop_fd);
+    free(server);
+}
+
+enum status http_server_open(struct http_server **server, const struct http_server_options *options,
+                             struct error *err)
 {
     int listener;
     *server = NULL;
-    enum status status = open_listener(address, &listener, err);
+    enum status status = open_listener(options->address, &listener, err);
     if (status != STATUS_OK)
         return status;
     struct http_server *made = memory_alloc(sizeof *made);
-    made->probes = *probes;
+    made->options = *options;
     made->port = port_of(listener);
-    made->daemon =
-        MHD_start_daemon(MHD_USE_AUTO | MHD_USE_INTERNAL_POLLING_THREAD, made->port, NULL, NULL, on_request,
-                         made, MHD_OPTION_LISTEN_SOCKET, listener, MHD_OPTION_NOTIFY_CONNECTION,
-                         on_connection, made, MHD_OPTION_NOTIFY_COMPLETED, on_answered, made,
-                         MHD_OPTION_CONNECTION_LIMIT, (unsigned)(CLIENTS_MAX + CLIENTS_CLOSING),
-                         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)REQUEST_S, MHD_OPTION_END);
-    if (!made->daemon) {
-        free(made); // the socket is libmicrohttpd's since the call
-        return error_set(err, STATUS_FATAL, "the HTTP listener's thread can't be started");
+    made->stop_fd = eventfd(0, EFD_CLOEXEC);
+    // The socket is libmicrohttpd's from this call on.
+    made->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL, made->port, NULL, NULL, on_request, made, MHD_OPTION_LISTEN_SOCKET, listener,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, made, MHD_OPTION_NOTIFY_COMPLETED, on_answered, made,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)(CLIENTS_MAX + CLIENTS_CLOSING), MHD_OPTION_END);
+    if (!made->daemon || made->stop_fd < 0 || pthread_create(&made->thread, NULL, serve, made) != 0) {
+        release(made);
+        return error_set(err, STATUS_FATAL, "the HTTP listener can't be started");
     }
     *server = made;
     return STATUS_OK;
@@ -355,6 +382,7 @@ void http_server_close(struct http_server *server)
 {
     if (!server)
         return;
-    MHD_stop_daemon(server->daemon);
-    free(server);
+    eventfd_write(server->stop_fd, 1);
+    pthread_join(server->thread, NULL);
+    release(server);
 }

@@ -36,6 +36,14 @@ def drop_map(answer):
     answer["prediction"]["attention_map_url"] = None
 
 
+def swap_patient(answer):
+    answer["context"] = {"site": "another"}
+
+
+def abstain(answer):
+    answer["prediction"].update(abstained=True, abstain_reasons=[])
+
+
 def give_up_reading(answer):
     answer["error"]["code"] = "record_unreadable"
 
@@ -56,6 +64,8 @@ def spoiled_runs(jobs, answers, letters):
     yield "another key", "key", jobs, [changed(good, key=b"x"), bad, *others], letters
     yield "an empty key for a null one", "key", jobs, [good, changed(bad, key=b""), *others], letters
     yield "another diagnosis", "primary", jobs, [changed_answer(good, rename_class), bad, *others], letters
+    yield "another patient", "context", jobs, [changed_answer(good, swap_patient), bad, *others], letters
+    yield "no reason to abstain", "abstains", jobs, [changed_answer(good, abstain), bad, *others], letters
     yield "another digest", "digest", jobs, [changed_answer(good, spoil_digest), bad, *others], letters
     yield "no map, no reason", "no reason", jobs, [changed_answer(good, drop_map), bad, *others], letters
     yield "an unknown code", "contract", jobs, [good, changed_answer(bad, invent_code), *others], letters

@@ -124,6 +124,32 @@ static void test_thresholds_of_the_built_in_policy(void **state)
         check_decision(&policy, &cases[i]);
 }
 
+static void test_an_answer_without_confidence_abstains(void **state)
+{
+    (void)state;
+    struct policy policy;
+    struct decision decision;
+    struct error err;
+    float probabilities[LESION_CLASSES] = {[LESION_NV] = 0.5f, [LESION_BKL] = 0.25f, [LESION_VASC] = 0.25f};
+    assert_int_equal(policy_load(&policy, "", &err), STATUS_OK);
+    policy_decide(&policy, probabilities, &decision);
+    assert_false(decision.low_confidence);
+    probabilities[LESION_NV] = below(0.5f);
+    policy_decide(&policy, probabilities, &decision);
+    assert_true(decision.low_confidence);
+    probabilities[LESION_MEL] = 0.3f; // abstains whatever the action
+    policy_decide(&policy, probabilities, &decision);
+    assert_true(decision.low_confidence && decision.action == ACTION_URGENT_REFERRAL);
+}
+
+static void test_energy(void **state)
+{
+    (void)state;
+    const float equal[LESION_CLASSES] = {0}, far[LESION_CLASSES] = {-2000, 1000, -2000, 0, 0, 0, 0, 0};
+    assert_true(fabsf(policy_energy(equal) + 2.07944154f) < 1e-6f); // log 8
+    assert_true(policy_energy(far) == -1000);
+}
+
 static void test_of_equals_the_first_leads(void **state)
 {
     (void)state;
@@ -191,6 +217,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_thresholds_of_the_built_in_policy),
+        cmocka_unit_test(test_an_answer_without_confidence_abstains),
+        cmocka_unit_test(test_energy),
         cmocka_unit_test(test_of_equals_the_first_leads),
         cmocka_unit_test(test_probabilities_are_the_softmax),
         cmocka_unit_test(test_a_policy_is_read),

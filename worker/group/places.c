@@ -22,8 +22,9 @@ static const char *topic_of(const struct worker *worker, const struct place *pla
 static void refuse(const struct worker *worker, struct place *place, const char *what,
                    rd_kafka_resp_err_t result)
 {
-    place->status = error_set(&place->reason, STATUS_RETRY, "%s of %s partition %d: %s", what,
-                              topic_of(worker, place), place->committed.partition, rd_kafka_err2str(result));
+    place->status =
+        error_set(&place->reason, STATUS_RETRY, "%s partition %d can't be read: its %s: %s",
+                  topic_of(worker, place), place->committed.partition, what, rd_kafka_err2str(result));
 }
 
 static rd_kafka_topic_partition_list_t *list_of(const struct worker *worker, struct place *const *asked,

@@ -10,6 +10,7 @@
 
 enum {
     TRIES = 3,
+    MARK_MS = 1000,
     HANDOVER_MS = 2000,
     HANDOVER_POLL_MS = 1,
     LOOK_MS = 500,  // between two looks for the places of partitions,
@@ -17,10 +18,12 @@ enum {
     LOOK_MOST_MS = 5000
 };
 
-// A few tries: what is not published now is published by whoever gets the partitions.
-static void publish_marks(struct worker *worker, bool running, int tries)
+// A few tries: what is not published now is published by whoever gets the partitions. That they run here can
+// wait for the next commit, so what comes back late is not tried again: records wait meanwhile.
+static void publish_marks(struct worker *worker, bool running)
 {
-    for (int i = 0; i < tries; i++) {
+    int64_t begun_ms = clock_monotonic_ms();
+    for (int i = 0; i < TRIES && (!running || clock_monotonic_ms() - begun_ms < MARK_MS); i++) {
         struct error err;
         if (publisher_mark(worker->publisher, running, &err) == STATUS_OK)
             return;
@@ -99,7 +102,7 @@ static void begin_assignment(struct worker *worker, rd_kafka_t *consumer)
     read_assignment(worker, consumer);
     metrics_set(METRIC_PARTITIONS, 0, count);
     if (count > 0)
-        publish_marks(worker, true, TRIES);
+        publish_marks(worker, true);
 }
 
 void rebalance_assign(struct worker *worker, rd_kafka_t *consumer,
@@ -202,14 +205,11 @@ static void finish_computing(struct worker *worker)
         clock_sleep_ms(HANDOVER_POLL_MS);
 }
 
-// What is computed is published first; what else was taken from these partitions is dropped.
+// What was taken from these partitions is dropped.
 static void leave_out_unknown(struct worker *worker, const struct place *places, int count)
 {
-    finish_computing(worker);
     pthread_mutex_lock(&worker->assignment.rebalance);
     if (!rd_kafka_assignment_lost(worker->consumer)) {
-        take_ready_answers(worker);
-        publish_marks(worker, true, 1); // for a topic that is gone it fails, and takes seconds
         for (const struct place *place = places; place < places + count; place++) {
             if (place->status == STATUS_OK)
                 continue;
@@ -218,6 +218,18 @@ static void leave_out_unknown(struct worker *worker, const struct place *places,
         }
         read_assignment(worker, worker->consumer);
     }
+    pthread_mutex_unlock(&worker->assignment.rebalance);
+}
+
+// Records that were taken and have expired since can't be taken again: what is computed is published.
+static void publish_computed(struct worker *worker)
+{
+    struct error err;
+    finish_computing(worker);
+    pthread_mutex_lock(&worker->assignment.rebalance);
+    take_ready_answers(worker);
+    if (publisher_publish(worker->publisher, &err) != STATUS_OK)
+        LOG_WARN("revoke_publish_failed", "reason=\"%s\"", err.message);
     pthread_mutex_unlock(&worker->assignment.rebalance);
     atomic_store(&worker->handing_over, false);
 }
@@ -231,6 +243,7 @@ void rebalance_leave_out(struct worker *worker, enum job_topic topic, int32_t pa
                              "%s partition %d has no record where reading goes on: it expired, or the topic "
                              "was made again",
                              job_topic_name(worker, topic), partition);
+    publish_computed(worker);
     leave_out_unknown(worker, &place, 1);
 }
 
@@ -270,7 +283,7 @@ void rebalance_revoke(struct worker *worker, rd_kafka_t *consumer)
         publisher_drop(worker->publisher);
     } else if (assignment_count(assignment) > 0) {
         take_ready_answers(worker);
-        publish_marks(worker, false, TRIES);
+        publish_marks(worker, false);
         publisher_drop(worker->publisher);
     }
     assignment_clear(assignment);

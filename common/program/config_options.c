@@ -123,7 +123,7 @@ const struct option config_options[] = {
     {"intake_limit_jobs", INTEGER(1, 65536), .initial = "512", .programs = W, .value = "N",
      .help = "most jobs that wait for their answer, an eighth of them urgent ones only"},
     {"intake_limit_bytes", INTEGER(MIB, 64 * 1024 * MIB), .initial = "268435456", .programs = W,
-     .value = "BYTES", .help = "most bytes of records, images and pictures being decoded in the pipeline"},
+     .value = "BYTES", .help = "most bytes of records, images and decoded pictures in the pipeline"},
     {"urgent_share", INTEGER(50, 99), .initial = "80", .programs = W, .value = "PERCENT",
      .help = "share of the intake that urgent jobs may take while routine ones wait, percent"},
     {"log_level", CHOICE("debug|info|warn|error"), .initial = "warn", .programs = P | W | T,

@@ -33,11 +33,9 @@ const struct option dead_letters_flags[] = {
 };
 
 enum { CONNECT_TIMEOUT_MS = 5000, SOURCE_COLUMNS_LEAST = 12, SOURCE_COLUMNS_MOST = 44 };
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 struct dead_letters {
     const struct config *config;
-    bool replay;
     struct letter_filter filter;
     int64_t timeout_ms;
     struct topic_reader *reader;
@@ -81,30 +79,36 @@ static enum status check_replay(const struct config *config, struct error *err)
                      "that it has sent before");
 }
 
-// Everything that is wrong usage.
-static enum status read_arguments(struct dead_letters *run, struct error *err)
+static bool is_replay(const struct config *config)
 {
-    const struct config *config = run->config;
+    return strcmp(config_argument(config, 0), "replay") == 0;
+}
+
+static enum status read_filter(const struct config *config, struct letter_filter *filter, struct error *err)
+{
+    *filter = (struct letter_filter){.reason = config_text(config, "reason"),
+                                     .topic = config_text(config, "topic"),
+                                     .request_id = config_text(config, "request_id")};
+    if (*filter->reason && !is_error_code(filter->reason))
+        return error_set(err, STATUS_REJECTED, "'%s' is no error code", filter->reason);
+    if (*filter->request_id && !job_request_id_valid(filter->request_id))
+        return error_set(err, STATUS_REJECTED, "--request-id: '%s' is no UUID", filter->request_id);
+    enum status status = read_moment(config, "since", &filter->since, err);
+    return status == STATUS_OK ? read_moment(config, "until", &filter->until, err) : status;
+}
+
+enum status dead_letters_check(const struct config *config, struct error *err)
+{
     const char *action = config_argument(config, 0);
-    run->replay = strcmp(action, "replay") == 0;
-    if (!run->replay && strcmp(action, "list") != 0)
+    struct letter_filter filter;
+    if (!is_replay(config) && strcmp(action, "list") != 0)
         return error_set(err, STATUS_REJECTED, "'%s' is neither list nor replay", action);
-    if (!run->replay && (config_switch(config, "all") || config_switch(config, "dry_run") ||
-                         config_switch(config, "force_killers")))
+    if (!is_replay(config) && (config_switch(config, "all") || config_switch(config, "dry_run") ||
+                               config_switch(config, "force_killers")))
         return error_set(err, STATUS_REJECTED, "--all, --dry-run and --force-killers belong to replay");
-    if (run->replay && check_replay(config, err) != STATUS_OK)
+    if (is_replay(config) && check_replay(config, err) != STATUS_OK)
         return STATUS_REJECTED;
-    run->filter = (struct letter_filter){.reason = config_text(config, "reason"),
-                                         .topic = config_text(config, "topic"),
-                                         .request_id = config_text(config, "request_id")};
-    if (*run->filter.reason && !is_error_code(run->filter.reason))
-        return error_set(err, STATUS_REJECTED, "'%s' is no error code", run->filter.reason);
-    if (*run->filter.request_id && !job_request_id_valid(run->filter.request_id))
-        return error_set(err, STATUS_REJECTED, "--request-id: '%s' is no UUID", run->filter.request_id);
-    enum status status = read_moment(config, "since", &run->filter.since, err);
-    if (status == STATUS_OK)
-        status = read_moment(config, "until", &run->filter.until, err);
-    return status;
+    return read_filter(config, &filter, err);
 }
 
 static bool take_record(void *context, const struct topic_record *record)
@@ -174,12 +178,11 @@ static const char *plural(size_t count)
     return count == 1 ? "" : "s";
 }
 
-static int list_letters(struct dead_letters *run)
+static void list_letters(struct dead_letters *run)
 {
     letter_list_select(&run->list);
     show(run, LETTER_SEND);
     report_finish(&run->report, "%zu letter%s", run->list.count, plural(run->list.count));
-    return EXIT_DONE;
 }
 
 // What is not sent, and why: on standard error, since it is not in the table.
@@ -213,7 +216,8 @@ static void tell_since(const struct letter_list *list)
     fprintf(stderr, "skinsight-producer: --since %s leaves out what was sent now\n", moment);
 }
 
-static int replay_letters(struct dead_letters *run)
+// False: some letter that should have been sent was not.
+static bool replay_letters(struct dead_letters *run)
 {
     const struct config *config = run->config;
     const struct triage_rules rules = {.jobs_topic = config_text(config, "jobs_topic"),
@@ -228,7 +232,7 @@ static int replay_letters(struct dead_letters *run)
         show(run, LETTER_SEND);
         report_finish(&run->report, "%zu of %zu letter%s would be sent", chosen, run->list.count,
                       plural(run->list.count));
-        return whole ? EXIT_DONE : EXIT_FAILED;
+        return whole;
     }
     const struct replay_options options = {.config = config,
                                            .reader = run->reader,
@@ -243,26 +247,23 @@ static int replay_letters(struct dead_letters *run)
     report_finish(&run->report, "%zu of %zu letter%s sent in %.1f s", counts[LETTER_SENT], run->list.count,
                   plural(run->list.count), (double)(clock_monotonic_us() - start_us) / 1e6);
     tell_since(&run->list);
-    return whole && counts[LETTER_SENT] == chosen ? EXIT_DONE : EXIT_FAILED;
+    return whole && counts[LETTER_SENT] == chosen;
 }
 
-int dead_letters_run(struct config *config)
+enum status dead_letters_run(struct config *config, struct error *err)
 {
     struct dead_letters run = {.config = config, .timeout_ms = config_integer(config, "timeout_ms")};
-    struct error err;
-    int code = EXIT_FAILED;
     shutdown_install();
     report_init(&run.report, config_switch(config, "json"), config_text(config, "dead_letters_topic"));
     letter_list_init(&run.list);
-    if (read_arguments(&run, &err) != STATUS_OK) {
-        code = EXIT_USAGE;
-        report_trouble(&run.report, "%s", err.message);
-    } else if (collect(&run, &err) != STATUS_OK) {
-        report_trouble(&run.report, "%s", err.message);
-    } else {
-        code = run.replay ? replay_letters(&run) : list_letters(&run);
-    }
+    enum status status = read_filter(config, &run.filter, err);
+    if (status == STATUS_OK)
+        status = collect(&run, err);
+    if (status == STATUS_OK && !is_replay(config))
+        list_letters(&run);
+    else if (status == STATUS_OK && !replay_letters(&run))
+        status = error_said(err);
     letter_list_release(&run.list);
     topic_reader_close(run.reader);
-    return code;
+    return status;
 }

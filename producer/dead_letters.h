@@ -8,6 +8,7 @@ extern const struct option dead_letters_flags[];
 
 // Exit code: 0 when everything was listed or, for replay, every letter that can be sent again was
 // acknowledged; 2 when the arguments are wrong.
-int dead_letters_run(struct config *config);
+enum status dead_letters_check(const struct config *config, struct error *err) MUST_CHECK; // wrong usage
+enum status dead_letters_run(struct config *config, struct error *err) MUST_CHECK;
 
 #endif

@@ -40,6 +40,7 @@ static const struct command commands[] = {
             "skinsight-producer dead-letters replay --reason image_unavailable --since 2026-11-23T08:00",
         .flags = dead_letters_flags,
         .options = "brokers jobs_topic urgent_jobs_topic dead_letters_topic",
+        .check = dead_letters_check,
         .run = dead_letters_run,
     },
     {0},

@@ -321,8 +321,8 @@ static void report_stop(struct submission *submission)
         report_trouble(&submission->report, "%s: every file had been tried", reason);
 }
 
-// Says how it went; the exit code.
-static int conclude(struct submission *submission)
+// Says how it went; false: not as it should.
+static bool conclude(struct submission *submission)
 {
     struct report *report = &submission->report;
     const size_t *counts = submission->ledger.counts;
@@ -342,7 +342,7 @@ static int conclude(struct submission *submission)
                       submission->topic, seconds);
     if (ferror(stdout))
         report_trouble(report, "the results can't be written to standard output");
-    return report->troubles == 0 && submission->error_answers == 0 ? 0 : 1;
+    return report->troubles == 0 && submission->error_answers == 0;
 }
 
 static void release(struct submission *submission)
@@ -375,7 +375,7 @@ static enum status prepare(struct submission *submission, struct error *err)
     return submission->files.count > 0 ? connect_clients(submission, err) : STATUS_OK;
 }
 
-int submit_run(struct config *config)
+enum status submit_run(struct config *config, struct error *err)
 {
     struct submission submission = {
         .config = config,
@@ -385,16 +385,15 @@ int submit_run(struct config *config)
         .wake_fd = -1,
         .start_us = clock_monotonic_us(),
     };
-    struct error err;
-    int code = 1;
     shutdown_install();
-    if (prepare(&submission, &err) != STATUS_OK) {
-        report_trouble(&submission.report, "%s", err.message);
-    } else if (submission.files.count > 0) {
+    enum status status = prepare(&submission, err);
+    if (status == STATUS_OK && submission.files.count == 0) {
+        status = error_said(err);
+    } else if (status == STATUS_OK) {
         send_files(&submission);
         settle(&submission);
-        code = conclude(&submission);
+        status = conclude(&submission) ? STATUS_OK : error_said(err);
     }
     release(&submission);
-    return code;
+    return status;
 }

@@ -7,6 +7,6 @@
 extern const struct option submit_flags[];
 
 // Exit code: 0 only when every file was delivered and, with --wait, answered without an error.
-int submit_run(struct config *config);
+enum status submit_run(struct config *config, struct error *err) MUST_CHECK;
 
 #endif

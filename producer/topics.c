@@ -159,28 +159,24 @@ static enum status look_and_create(rd_kafka_t *client, const struct config *conf
     return status;
 }
 
-int topics_run(struct config *config)
+enum status topics_run(struct config *config, struct error *err)
 {
     const struct kafka_client_options options = {.type = RD_KAFKA_PRODUCER, .quiet = report_is_quiet(config)};
     struct kafka_topic topics[ROWS];
     bool was_missing[ROWS] = {false};
-    struct error err;
     rd_kafka_t *client = NULL;
     shutdown_install();
     topics_from_rows(config, topics);
-    enum status status = kafka_client_open(&client, config_kafka(config), &options, &err);
+    enum status status = kafka_client_open(&client, config_kafka(config), &options, err);
     if (status == STATUS_OK)
-        status = look_and_create(client, config, topics, was_missing, &err);
+        status = look_and_create(client, config, topics, was_missing, err);
     if (status == STATUS_OK)
         show(config, topics, was_missing);
-    else
-        fprintf(stderr, "skinsight-producer: %s\n", err.message);
     if (client)
         rd_kafka_destroy(client);
     if (status == STATUS_OK && count_missing(topics) > 0)
-        fprintf(stderr,
-                "skinsight-producer: %d of %d topics are missing; 'skinsight-producer topics --create' makes "
-                "them\n",
-                count_missing(topics), (int)ROWS);
-    return status == STATUS_OK && count_missing(topics) == 0 ? 0 : 1;
+        status = error_set(err, STATUS_REJECTED,
+                           "%d of %d topics are missing; 'skinsight-producer topics --create' makes them",
+                           count_missing(topics), (int)ROWS);
+    return status;
 }

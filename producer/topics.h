@@ -7,6 +7,6 @@
 extern const struct option topics_flags[];
 
 // Exit code: 0 when every topic exists at the end.
-int topics_run(struct config *config);
+enum status topics_run(struct config *config, struct error *err) MUST_CHECK;
 
 #endif

@@ -36,6 +36,7 @@ enum status import_model(const struct import_options *options, struct import_res
 
 // The subcommand `import`.
 extern const struct option import_flags[];
-int import_command(struct config *config);
+enum status import_check(const struct config *config, struct error *err) MUST_CHECK; // wrong usage
+enum status import_command(struct config *config, struct error *err) MUST_CHECK;
 
 #endif

@@ -4,7 +4,7 @@
 
 #include "trainer/import.h"
 
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, NAME_MAX_LENGTH = 64, IMAGE_SIZE_MAX = 4096 };
+enum { NAME_MAX_LENGTH = 64, IMAGE_SIZE_MAX = 4096 };
 #define SEED_MAX ((int64_t)1 << 53)
 
 const struct option import_flags[] = {
@@ -76,9 +76,16 @@ static void say_what_is_untrained(const struct import_options *options, const st
                 program, (unsigned long long)options->seed);
 }
 
-int import_command(struct config *config)
+enum status import_check(const struct config *config, struct error *err)
 {
-    struct error err;
+    bool random = *config_text(config, "random"), weights = *config_text(config, "weights");
+    if (random != weights)
+        return STATUS_OK;
+    return error_set(err, STATUS_REJECTED, "give either --weights or --random, not both and not neither");
+}
+
+enum status import_command(struct config *config, struct error *err)
+{
     struct import_result result;
     const char *weights = config_text(config, "weights");
     bool random = config_text(config, "random")[0] != '\0';
@@ -89,18 +96,13 @@ int import_command(struct config *config)
                                      .name = config_text(config, "name"),
                                      .model_version = config_text(config, "model_version"),
                                      .seed = (uint64_t)config_integer(config, random ? "random" : "seed")};
-    if (random == (weights[0] != '\0')) {
-        fprintf(stderr, "%s: give either --weights or --random, not both and not neither\n", program);
-        return EXIT_USAGE;
-    }
-    if (import_model(&options, &result, &err) != STATUS_OK) {
-        fprintf(stderr, "%s: %s\n", program, err.message);
-        return EXIT_FAILED;
-    }
+    enum status status = import_model(&options, &result, err);
+    if (status != STATUS_OK)
+        return status;
     say_what_is_untrained(&options, &result);
     if (result.blind)
         fprintf(stderr, "%s: two different images get the same answer: the weights may be damaged\n",
                 program);
     printf("%s: model %s\n", options.directory, result.model_version);
-    return EXIT_DONE;
+    return STATUS_OK;
 }

@@ -13,6 +13,7 @@ static const struct command commands[] = {
      .flags = import_flags,
      .options = "",
      .required = "arch out",
+     .check = import_check,
      .run = import_command},
     {.name = "quantise",
      .arguments = "",

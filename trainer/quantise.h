@@ -31,6 +31,6 @@ enum status quantise_model(const struct quantise_options *options, struct calibr
 
 // The subcommand `quantise`.
 extern const struct option quantise_flags[];
-int quantise_command(struct config *config);
+enum status quantise_command(struct config *config, struct error *err) MUST_CHECK;
 
 #endif

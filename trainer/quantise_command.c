@@ -4,8 +4,6 @@
 
 #include "trainer/quantise.h"
 
-enum { EXIT_DONE = 0, EXIT_FAILED = 1 };
-
 const struct option quantise_flags[] = {
     {.name = "model",
      .type = OPTION_TEXT,
@@ -57,9 +55,8 @@ static void print_result(const char *directory, const struct calibration *calibr
     }
 }
 
-int quantise_command(struct config *config)
+enum status quantise_command(struct config *config, struct error *err)
 {
-    struct error err;
     struct calibration calibration;
     struct progress progress;
     progress_init(&progress, stderr, true, 0);
@@ -73,12 +70,9 @@ int quantise_command(struct config *config)
                                        .progress = &progress,
                                        .complain = complain,
                                        .complain_context = &progress};
-    enum status status = quantise_model(&options, &calibration, &err);
+    enum status status = quantise_model(&options, &calibration, err);
     progress_clear(&progress);
-    if (status != STATUS_OK) {
-        fprintf(stderr, "%s: %s\n", program, err.message);
-        return EXIT_FAILED;
-    }
-    print_result(options.directory, &calibration);
-    return EXIT_DONE;
+    if (status == STATUS_OK)
+        print_result(options.directory, &calibration);
+    return status;
 }

@@ -35,3 +35,9 @@ void error_prefix(struct error *err, const char *format, ...)
     memcpy(err->message, whole, sizeof err->message - 1);
     err->message[sizeof err->message - 1] = '\0';
 }
+
+enum status error_said(struct error *err)
+{
+    err->message[0] = '\0';
+    return STATUS_REJECTED;
+}

@@ -28,4 +28,7 @@ enum status error_set(struct error *err, enum status status, const char *format,
 // Puts "<context>: " in front of the sentence in *err, for a caller that knows which file or job it was.
 void error_prefix(struct error *err, const char *format, ...) PRINTF_LIKE(2, 3);
 
+// REJECTED with an empty sentence: of a failure that its finder has told the user itself.
+enum status error_said(struct error *err);
+
 #endif

@@ -53,12 +53,14 @@ struct command {
     const char *name;      // NULL ends a table
     const char *arguments; // for the usage line: "PATH..."; "" when there are none
     size_t arguments_min, arguments_max;
-    const char *summary;               // one sentence
-    const char *example;               // a whole command line
-    const struct option *flags;        // the command's own; NULL or a table
-    int (*run)(struct config *config); // returns the exit code
-    const char *options;               // the shared ones it reads, for --help: names and blanks; NULL: all
-    const char *required;              // what must be set, names and blanks; NULL: nothing
+    const char *summary;        // one sentence
+    const char *example;        // a whole command line
+    const struct option *flags; // the command's own; NULL or a table
+    // The exit code is 0 if it is OK, else 1, and config_main prints the sentence, unless it is empty
+    // (error_said).
+    enum status (*run)(struct config *config, struct error *err);
+    const char *options;  // the shared ones it reads, for --help: names and blanks; NULL: all
+    const char *required; // what must be set, names and blanks; NULL: nothing
     // What is wrong with the values together, or NULL.
     enum status (*check)(const struct config *config, struct error *err);
 };

@@ -33,6 +33,12 @@ static bool is_complete(const struct config *config)
     return true;
 }
 
+static void complain(const struct config *config, const struct error *err)
+{
+    if (*err->message)
+        fprintf(stderr, "%s %s: %s\n", config->program->name, config->command->name, err->message);
+}
+
 static int run_command(struct config *config)
 {
     const struct program *program = config->program;
@@ -42,14 +48,17 @@ static int run_command(struct config *config)
     }
     if (!is_complete(config))
         return EXIT_USAGE;
-    struct error err;
+    struct error err = {""};
     if (config->command->check && config->command->check(config, &err) != STATUS_OK) {
-        fprintf(stderr, "%s %s: %s\n", program->name, config->command->name, err.message);
+        complain(config, &err);
         return EXIT_USAGE;
     }
     log_configure(program->name, (enum log_level)config_choice(config, "log_level"));
     config_warn_environment();
-    return config->command->run(config);
+    if (config->command->run(config, &err) == STATUS_OK)
+        return EXIT_DONE;
+    complain(config, &err);
+    return EXIT_FAILED;
 }
 
 static int act(struct config *config)

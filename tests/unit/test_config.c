@@ -53,19 +53,22 @@ static void see_shared(const struct config *config)
     see_kafka(config_kafka(config));
 }
 
-static int run_plain(struct config *config)
+static enum status run_plain(struct config *config, struct error *err)
 {
+    assert_string_equal(err->message, "");
     see_shared(config);
-    return 0;
+    return STATUS_OK;
 }
 
-static int run_bench(struct config *config)
+static enum status run_bench(struct config *config, struct error *err)
 {
     see_shared(config);
     seen.json = config_switch(config, "json");
     seen.batch_count = config_list(config, "batch", seen.batch, 4);
     snprintf(seen.precision, sizeof seen.precision, "%s", config_text(config, "precision"));
-    return 1;
+    if (seen.json)
+        return error_said(err);
+    return error_set(err, STATUS_RETRY, "no luck");
 }
 
 static enum status check_bench(const struct config *config, struct error *err)
@@ -191,12 +194,14 @@ static void test_ways_to_write_an_option(void **state)
 static void test_flags_and_arguments(void **state)
 {
     (void)state;
-    assert_int_equal(run("bench a.jpg"), 1); // the command's own exit code
+    assert_int_equal(run("bench a.jpg"), 1);
+    assert_string_equal(err.text, "skinsight-worker bench: no luck\n");
     assert_false(seen.json);
     assert_int_equal(seen.batch_count, 2);
     assert_int_equal(seen.batch[1], 4);
     assert_string_equal(seen.precision, "own");
     assert_int_equal(run("bench a.jpg --batch 16,1,256 --json --precision anything -- --json"), 1);
+    assert_string_equal(err.text, ""); // it has said itself what is wrong
     assert_true(seen.json);
     assert_int_equal(seen.batch_count, 3);
     assert_int_equal(seen.batch[2], 256);

@@ -21,11 +21,11 @@
 
 static int runs;
 
-static int count_run(struct config *config)
+static enum status count_run(struct config *config, struct error *err)
 {
-    (void)config;
+    (void)config, (void)err;
     runs++;
-    return 0;
+    return STATUS_OK;
 }
 
 static const struct option bench_flags[] = {

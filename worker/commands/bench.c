@@ -252,12 +252,8 @@ enum status bench_check(const struct config *config, struct error *err)
     return error_set(err, STATUS_REJECTED, "batch names %zu sizes, 1 to %d are possible", count, MAX_SIZES);
 }
 
-int bench_command(struct config *config)
+enum status bench_command(struct config *config, struct error *err)
 {
-    struct error err;
     privacy_lift(); // its pictures are made up, and /proc/self/clear_refs is needed
-    enum status status = run_rows(config, &err);
-    if (status != STATUS_OK)
-        fprintf(stderr, "skinsight-worker bench: %s\n", err.message);
-    return status == STATUS_OK ? 0 : 1;
+    return run_rows(config, err);
 }

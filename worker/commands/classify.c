@@ -228,17 +228,14 @@ static enum status open_session(struct session *session, const struct config *co
     return STATUS_OK;
 }
 
-int classify_command(struct config *config)
+enum status classify_command(struct config *config, struct error *err)
 {
     struct session session;
-    struct error err;
     int failures = 0;
-    enum status status = open_session(&session, config, &err);
+    enum status status = open_session(&session, config, err);
     if (status == STATUS_OK) {
         engine_warn_untrained(&session.engine);
         engine_say_precision(&session.engine);
-    } else {
-        fprintf(stderr, "skinsight-worker classify: %s\n", err.message);
     }
     for (size_t i = 0; status == STATUS_OK && i < config_argument_count(config); i++)
         failures += !classify(&session, config_argument(config, i));
@@ -247,5 +244,5 @@ int classify_command(struct config *config)
     free(session.map);
     buffer_release(&session.bytes);
     engine_close(&session.engine);
-    return status == STATUS_OK && failures == 0 ? 0 : 1;
+    return status == STATUS_OK && failures > 0 ? error_said(err) : status;
 }

@@ -6,19 +6,19 @@
 
 // worker/commands/run.c
 enum status run_check(const struct config *config, struct error *err) MUST_CHECK;
-int run_command(struct config *config);
+enum status run_command(struct config *config, struct error *err) MUST_CHECK;
 
 extern const struct option classify_flags[];
 enum status classify_check(const struct config *config, struct error *err) MUST_CHECK; // the command's check
-int classify_command(struct config *config);
+enum status classify_command(struct config *config, struct error *err) MUST_CHECK;
 
 extern const struct option preprocess_flags[];
-int preprocess_command(struct config *config);
+enum status preprocess_command(struct config *config, struct error *err) MUST_CHECK;
 
 extern const struct option bench_flags[];
 enum status bench_check(const struct config *config, struct error *err) MUST_CHECK;
-int bench_command(struct config *config);
+enum status bench_command(struct config *config, struct error *err) MUST_CHECK;
 
-int doctor_command(struct config *config);
+enum status doctor_command(struct config *config, struct error *err) MUST_CHECK;
 
 #endif

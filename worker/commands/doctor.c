@@ -182,7 +182,7 @@ static bool check_kafka(const struct config *config)
     return good;
 }
 
-int doctor_command(struct config *config)
+enum status doctor_command(struct config *config, struct error *err)
 {
     int wrong = 0;
     wrong += !check_descriptors(config);
@@ -194,5 +194,5 @@ int doctor_command(struct config *config)
     wrong += !check_kafka(config);
     if (wrong == 0)
         puts("Everything the worker depends on is there.");
-    return wrong == 0 ? 0 : 1;
+    return wrong == 0 ? STATUS_OK : error_said(err);
 }

@@ -71,17 +71,14 @@ static enum status preprocess(const struct config *config, const struct preproce
     return status;
 }
 
-int preprocess_command(struct config *config)
+enum status preprocess_command(struct config *config, struct error *err)
 {
-    struct error err;
     struct buffer bytes;
     struct preprocessing settings;
     buffer_init(&bytes, (size_t)config_integer(config, "max_image_bytes"));
-    enum status status = read_settings(config_text(config, "model"), &settings, &err);
+    enum status status = read_settings(config_text(config, "model"), &settings, err);
     if (status == STATUS_OK)
-        status = preprocess(config, &settings, &bytes, &err);
-    if (status != STATUS_OK)
-        fprintf(stderr, "skinsight-worker preprocess: %s\n", err.message);
+        status = preprocess(config, &settings, &bytes, err);
     buffer_release(&bytes);
-    return status == STATUS_OK ? 0 : 1;
+    return status;
 }

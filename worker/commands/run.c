@@ -156,27 +156,26 @@ enum status run_check(const struct config *config, struct error *err)
     return status == STATUS_OK ? cache_check(config, err) : status;
 }
 
-int run_command(struct config *config)
+enum status run_command(struct config *config, struct error *err)
 {
     struct worker *worker = memory_alloc(sizeof *worker);
     struct consume *consume = NULL;
     struct service *service = NULL;
-    struct error err;
     shutdown_install();
     faults_announce();
-    enum status status = worker_open(worker, config, &err);
+    enum status status = worker_open(worker, config, err);
     start_watchdog(worker);
     reading_publish_metrics(worker);
     if (status == STATUS_OK)
-        status = open_service(worker, &service, &err);
+        status = open_service(worker, &service, err);
     if (status == STATUS_OK)
-        status = consume_open(&consume, worker, &err);
+        status = consume_open(&consume, worker, err);
     if (status == STATUS_OK) {
         engine_warn_untrained(&worker->engine);
         LOG_INFO("started", "instance=%s model=%s device=\"%s\"", worker->instance,
                  worker->engine.model->manifest.model_version, worker->engine.backend->device);
         if (consume_wait_for_topics(consume))
-            status = check_brokers(worker, &err);
+            status = check_brokers(worker, err);
         if (status == STATUS_OK && !shutdown_requested())
             serve(worker, consume, service);
     }
@@ -184,14 +183,12 @@ int run_command(struct config *config)
     service_close(service);
     watchdog_stop(worker->watchdog);
     if (atomic_load(&worker->failed)) {
-        err = worker->failure;
+        *err = worker->failure;
         status = STATUS_FATAL;
     }
     worker_close(worker);
     if (atomic_load(&worker->signs.unknown_topic_ms) ==
         0) // else a consumer that can't be ended calls it: member.c
         free(worker);
-    if (status != STATUS_OK)
-        fprintf(stderr, "skinsight-worker: %s\n", err.message);
-    return status == STATUS_OK ? 0 : 1;
+    return status;
 }

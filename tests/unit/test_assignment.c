@@ -88,6 +88,49 @@ static void test_what_a_commit_names_is_answered(void **state)
     assignment_release(&assignment);
 }
 
+// The topic was made again: the coordinator still gives what was committed of the old one.
+static void test_a_commit_of_another_log_answers_nothing(void **state)
+{
+    (void)state;
+    struct assignment assignment;
+    struct assigned held;
+    struct committed begun = committed(3, 0, (const int64_t[]){2}, 1), old = committed(3, 1000, NULL, 0);
+    assignment_init(&assignment);
+    assignment_add(&assignment, TOPIC_ROUTINE, 3, &begun.offsets);
+    offsets_note(&old.offsets, 999, 7);
+    assert_false(assignment_catch_up(&assignment, &old));
+    assert_true(assignment_at(&assignment, 0, &held));
+    assert_int_equal(held.offsets.first, 0);
+    assert_int_equal(held.offsets.witness, -1);
+    struct committed own = committed(3, 1, NULL, 0);
+    offsets_note(&own.offsets, 0, 9);
+    assert_true(assignment_catch_up(&assignment, &own));
+    assert_true(assignment_at(&assignment, 0, &held));
+    assert_int_equal(held.offsets.first, 1);
+    assert_int_equal(held.offsets.witness, 0);
+    assignment_release(&assignment);
+}
+
+static void test_a_refused_partition_gives_and_takes_nothing(void **state)
+{
+    (void)state;
+    struct assignment assignment;
+    struct assigned held;
+    struct committed same = committed(3, 10, NULL, 0);
+    struct job before = {.partition = 3, .offset = 10}, after = {.partition = 3, .offset = 11};
+    assignment_init(&assignment);
+    assignment_add(&assignment, TOPIC_ROUTINE, 3, &same.offsets);
+    assert_int_equal(assignment_take(&assignment, &before), TAKE_NEW);
+    assignment_refuse(&assignment, TOPIC_ROUTINE, 3);
+    assignment_refuse(&assignment, TOPIC_ROUTINE, 4); // not held
+    assert_false(assignment_is_current(&assignment, &before));
+    assert_int_equal(assignment_take(&assignment, &after), TAKE_NOT_OURS);
+    assert_int_equal(assignment_count(&assignment), 1);
+    assert_true(assignment_at(&assignment, 0, &held));
+    assert_true(held.refused);
+    assignment_release(&assignment);
+}
+
 // Both were the first unfinished ones of partitions whose owners died: of 3 only once, of 4 so often, alone,
 // that its first record is convicted. The records behind them are innocent.
 static void test_only_the_first_unfinished_record_is_suspected(void **state)
@@ -157,6 +200,8 @@ int main(void)
         cmocka_unit_test(test_nothing_is_known_at_first),
         cmocka_unit_test(test_offsets_behind_what_is_known),
         cmocka_unit_test(test_what_a_commit_names_is_answered),
+        cmocka_unit_test(test_a_commit_of_another_log_answers_nothing),
+        cmocka_unit_test(test_a_refused_partition_gives_and_takes_nothing),
         cmocka_unit_test(test_only_the_first_unfinished_record_is_suspected),
         cmocka_unit_test(test_a_job_of_an_assignment_that_is_over_changes_nothing),
     };

@@ -71,7 +71,7 @@ enum assignment_take assignment_take(struct assignment *assignment, struct job *
     enum assignment_take result = TAKE_NOT_OURS;
     pthread_mutex_lock(&assignment->lock);
     struct assigned *entry = find(assignment, job->topic, job->partition);
-    if (entry) {
+    if (entry && !entry->refused) {
         bool suspected = job->offset == entry->offsets.first;
         switch (offsets_take(&entry->offsets, job->offset)) {
         case OFFSETS_NEW:
@@ -141,15 +141,35 @@ bool assignment_went_back(struct assignment *assignment, const struct committed 
     return back;
 }
 
-void assignment_catch_up(struct assignment *assignment, const struct committed *committed)
+// A witness that is not answered in the entry could never be read again (offsets_decode).
+static void catch_up(struct offsets *offsets, const struct offsets *committed)
+{
+    for (int64_t at = offsets->first; at < offsets->next; at++)
+        if (offsets_is_finished(committed, at))
+            offsets_finish(offsets, at);
+    if (offsets_is_finished(offsets, committed->witness))
+        offsets_note(offsets, committed->witness, committed->witness_digest);
+}
+
+bool assignment_catch_up(struct assignment *assignment, const struct committed *committed)
 {
     pthread_mutex_lock(&assignment->lock);
     struct assigned *entry = find(assignment, committed->topic, committed->partition);
-    for (int64_t at = entry ? entry->offsets.first : 0; entry && at < entry->offsets.next; at++)
-        if (offsets_is_finished(&committed->offsets, at))
-            offsets_finish(&entry->offsets, at);
-    if (entry)
-        offsets_note(&entry->offsets, committed->offsets.witness, committed->offsets.witness_digest);
+    bool fits = !entry || committed->offsets.next <= entry->offsets.next;
+    if (entry && fits)
+        catch_up(&entry->offsets, &committed->offsets);
+    pthread_mutex_unlock(&assignment->lock);
+    return fits;
+}
+
+void assignment_refuse(struct assignment *assignment, enum job_topic topic, int32_t partition)
+{
+    pthread_mutex_lock(&assignment->lock);
+    struct assigned *entry = find(assignment, topic, partition);
+    if (entry) {
+        entry->refused = true;
+        entry->epoch = ++assignment->last_epoch;
+    }
     pthread_mutex_unlock(&assignment->lock);
 }
 

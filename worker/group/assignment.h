@@ -21,6 +21,7 @@ struct assigned {
     struct offsets offsets;
     int64_t taken; // the last record taken; -1: none
     uint64_t taken_digest;
+    bool refused; // assignment_refuse
 };
 
 // What is known to be committed of a partition, whoever holds it now.
@@ -66,8 +67,13 @@ bool assignment_recall(struct assignment *assignment, struct committed *committe
 // Whether something that was known to be answered is open in it.
 bool assignment_went_back(struct assignment *assignment, const struct committed *committed);
 // After a commit whose outcome was not known: what it turns out to name is answered, also where the job is no
-// longer held. Else the next commit would open it again.
-void assignment_catch_up(struct assignment *assignment, const struct committed *committed);
+// longer held. Else the next commit would open it again. False: it names records that were never taken from
+// the partition, so it is of another log, and nothing has changed.
+bool assignment_catch_up(struct assignment *assignment, const struct committed *committed);
+// What is committed of the partition does not fit what was taken from it: nothing of it is published or taken
+// any more, and its jobs are stale, until the consume thread leaves it out. Entries keep their places, since
+// that thread walks them without rebalance. Caller holds rebalance.
+void assignment_refuse(struct assignment *assignment, enum job_topic topic, int32_t partition);
 
 // The strongest caution any partition asks for.
 enum offsets_caution assignment_caution(struct assignment *assignment);

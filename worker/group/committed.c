@@ -4,24 +4,13 @@
 
 #include <string.h>
 
-// Going on without what it says would answer jobs twice.
-static enum status refuse_metadata(struct worker *worker, enum job_topic topic, int32_t partition,
-                                   const struct error *reason, struct error *err)
-{
-    enum status status =
-        error_set(err, STATUS_FATAL, "%s partition %d: %.300s; was it written by another version?",
-                  job_topic_name(worker, topic), partition, reason->message);
-    worker_fail(worker, err);
-    return status;
-}
-
 // Not found is an offset of 0 that nothing stands at.
 enum status committed_believe(struct worker *worker, const struct committed *read, struct error *err)
 {
     if (assignment_went_back(&worker->assignment, read)) {
         metrics_add(METRIC_OFFSETS_REFUSED, 0, 1);
         return error_set(
-            err, STATUS_RETRY,
+            err, STATUS_REJECTED,
             "the broker gives offset %lld of %s partition %d, which has been committed past: it has not "
             "read all commits yet, or has lost some; where they were set back on purpose, restart all "
             "workers",
@@ -47,7 +36,9 @@ enum status committed_take(struct worker *worker, const rd_kafka_topic_partition
         text[size] = '\0';
         struct error foreign;
         if (offsets_decode(&committed->offsets, entry->offset, worker->window, text, &foreign) != STATUS_OK)
-            return refuse_metadata(worker, committed->topic, committed->partition, &foreign, err);
+            return error_set(err, STATUS_REJECTED,
+                             "%s partition %d: %.300s; was it written by another version?", entry->topic,
+                             entry->partition, foreign.message);
     }
     return STATUS_OK;
 }
@@ -75,6 +66,8 @@ rd_kafka_topic_partition_list_t *committed_list(struct worker *worker, struct jo
     struct assigned held;
     for (int i = 0; assignment_at(&worker->assignment, i, &held); i++) {
         bool touched = want->every;
+        if (held.refused)
+            continue;
         for (int j = 0; j < count; j++) {
             const struct job *job = jobs[j];
             if (job->topic != held.topic || job->partition != held.partition)

@@ -7,11 +7,11 @@
 #include "worker/worker.h"
 
 // What a broker gave as committed of a partition (rd_kafka_committed); a caller that takes it for true
-// remembers it. Not found: offset 0, nothing answered. RETRY with the entry's error; FATAL (and worker_fail)
-// where the metadata can't be read.
+// remembers it. Not found: offset 0, nothing answered. RETRY with the entry's error; REJECTED where the
+// metadata can't be read: going on without what they say would answer jobs twice.
 enum status committed_take(struct worker *worker, const rd_kafka_topic_partition_t *entry,
                            struct committed *committed, bool *found, struct error *err) MUST_CHECK;
-// RETRY for what lies behind what is remembered of the partition.
+// REJECTED for what lies behind what is remembered of the partition.
 enum status committed_believe(struct worker *worker, const struct committed *committed,
                               struct error *err) MUST_CHECK;
 // Asks for one partition, which committed names, takes it and believes it. RETRY also when no broker answers.

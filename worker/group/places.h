@@ -18,8 +18,9 @@ struct place {
     struct error reason;
 };
 
-// Finds out about all of them; each has its own status. RETRY: not known now, and reason says why. FATAL:
-// worker_fail was called. What was read from the group is remembered (assignment_remember).
+// Finds out about all of them; each has its own status. RETRY: not known now; REJECTED: what is
+// committed can't be believed; reason says why. What was read from the group is remembered
+// (assignment_remember).
 void places_find(struct worker *worker, struct place *places, int count);
 // Whether the logs are still those that committed.offsets tells of; RETRY where not, or where it is not
 // known.

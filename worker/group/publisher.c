@@ -299,27 +299,48 @@ static void finish_job(struct publisher *publisher, int index)
     remove_job(publisher, index);
 }
 
-// After an unknown outcome: what the committed offsets name was published; the rest was not.
+// REJECTED: what is committed does not fit the partition as this worker has read it.
+static enum status reconcile_partition(struct publisher *publisher, const struct assigned *held,
+                                       struct error *err)
+{
+    struct worker *worker = publisher->worker;
+    struct committed committed = {.topic = held->topic, .partition = held->partition};
+    bool found;
+    enum status status = committed_read(worker, &committed, &found, err);
+    if (status != STATUS_OK || !found)
+        return status;
+    if (!assignment_catch_up(&worker->assignment, &committed))
+        return error_set(err, STATUS_REJECTED,
+                         "%s partition %d: records before %lld are committed as answered, but only those "
+                         "before %lld were read: they are another log's",
+                         job_topic_name(worker, held->topic), held->partition,
+                         (long long)committed.offsets.next, (long long)held->offsets.next);
+    assignment_remember(&worker->assignment, &committed);
+    for (int i = publisher->count - 1; i >= 0; i--) {
+        const struct job *job = publisher->jobs[i];
+        if (job->topic == held->topic && job->partition == held->partition &&
+            offsets_is_finished(&committed.offsets, job->offset))
+            finish_job(publisher, i);
+    }
+    return STATUS_OK;
+}
+
+// After an unknown outcome: what the committed offsets name was published; the rest was not. A partition
+// whose offsets are refused stops only itself.
 static enum status reconcile(struct publisher *publisher, struct error *err)
 {
+    struct assignment *assignment = &publisher->worker->assignment;
     struct assigned held;
-    for (int i = 0; assignment_at(&publisher->worker->assignment, i, &held); i++) {
-        struct committed committed = {.topic = held.topic, .partition = held.partition};
-        bool found;
-        enum status status = committed_read(publisher->worker, &committed, &found, err);
-        if (status != STATUS_OK)
+    for (int i = 0; assignment_at(assignment, i, &held); i++) {
+        enum status status = held.refused ? STATUS_OK : reconcile_partition(publisher, &held, err);
+        if (status == STATUS_REJECTED) {
+            LOG_WARN("commit_refused", "reason=\"%s\"", err->message);
+            assignment_refuse(assignment, held.topic, held.partition);
+        } else if (status != STATUS_OK) {
             return status;
-        if (found) {
-            assignment_remember(&publisher->worker->assignment, &committed);
-            assignment_catch_up(&publisher->worker->assignment, &committed);
-        }
-        for (int j = publisher->count - 1; found && j >= 0; j--) {
-            const struct job *job = publisher->jobs[j];
-            if (job->topic == held.topic && job->partition == held.partition &&
-                offsets_is_finished(&committed.offsets, job->offset))
-                finish_job(publisher, j);
         }
     }
+    remove_stale(publisher); // those of refused partitions
     publisher->unknown = false;
     return STATUS_OK;
 }

@@ -21,8 +21,8 @@ bool publisher_has_room(const struct publisher *publisher);
 // what goes to Kafka; publish before the next.
 bool publisher_add(struct publisher *publisher, struct job *job);
 // Publishes everything it holds in one transaction. RETRY: nothing is known to be published, everything is
-// kept; call again. REJECTED, FATAL: it would be so again (a Kafka property is wrong, the committed metadata
-// can't be read, no memory for an answer), so worker_fail was called; everything is kept.
+// kept; call again. REJECTED, FATAL: it would be so again (a Kafka property is wrong, no memory for an
+// answer), so worker_fail was called; everything is kept.
 enum status publisher_publish(struct publisher *publisher, struct error *err) MUST_CHECK;
 // Publishes what it holds together with the offsets of every partition held, marked running or not. The
 // consume thread calls it when partitions come (true) and before they go in good order (false). The same

@@ -247,10 +247,30 @@ void rebalance_leave_out(struct worker *worker, enum job_topic topic, int32_t pa
     leave_out_unknown(worker, &place, 1);
 }
 
-bool rebalance_verify(struct worker *worker)
+// Those whose commits the publisher has refused.
+static bool leave_out_refused(struct worker *worker)
+{
+    bool any = false;
+    struct assigned held;
+    for (int i = 0; assignment_at(&worker->assignment, i, &held);) {
+        struct place place = {.committed = {.topic = held.topic, .partition = held.partition}};
+        if (!held.refused || rd_kafka_assignment_lost(worker->consumer)) {
+            i++;
+            continue;
+        }
+        place.status = error_set(&place.reason, STATUS_REJECTED,
+                                 "what is committed of %s partition %d does not fit what was read of it",
+                                 job_topic_name(worker, held.topic), held.partition);
+        leave_out_unknown(worker, &place, 1);
+        any = true;
+    }
+    return any;
+}
+
+static bool verify(struct worker *worker)
 {
     unsigned refused = atomic_load(&worker->signs.refused_fetches);
-    if (refused == worker->refused_seen || worker->stopping)
+    if (refused == worker->refused_seen)
         return false;
     worker->refused_seen = refused;
     struct place *places = NULL;
@@ -268,6 +288,14 @@ bool rebalance_verify(struct worker *worker)
         leave_out_unknown(worker, places, count);
     free(places);
     return other > 0;
+}
+
+bool rebalance_verify(struct worker *worker)
+{
+    if (worker->stopping)
+        return false;
+    bool refused = leave_out_refused(worker);
+    return verify(worker) || refused;
 }
 
 void rebalance_revoke(struct worker *worker, rd_kafka_t *consumer)

@@ -12,7 +12,8 @@ void rebalance_assign(struct worker *worker, rd_kafka_t *consumer,
 // A partition's log does not hold the offset that is read next. What is computed is published, what else was
 // taken from the partition is dropped, and it is looked at again as those below.
 void rebalance_leave_out(struct worker *worker, enum job_topic topic, int32_t partition);
-// Between a poll and taking what it gave. Where a broker has refused to give records, each log is looked at
+// Between a poll and taking what it gave. Leaves out the partitions whose commits the publisher has refused.
+// Where a broker has refused to give records, each log is looked at
 // whether it is still the one that was read, and left out where it is not. True: some were, and nothing is
 // paused any more.
 bool rebalance_verify(struct worker *worker);

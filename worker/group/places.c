@@ -161,7 +161,7 @@ static bool is_made_again(struct worker *worker, const struct place *place)
     if (unknown_ms == 0 || place->low > 0 || place->high == 0)
         return false;
     witness_ask(worker, &first, 1, WITNESS_MS);
-    return first.answer != WITNESS_UNKNOWN && first.time_ms >= unknown_ms - SLACK_MS;
+    return first.answer == WITNESS_OTHER && first.time_ms >= unknown_ms - SLACK_MS;
 }
 
 static void begin_anew(struct worker *worker, struct place *place)
@@ -217,7 +217,8 @@ static void begin_at_committed(struct worker *worker, struct place *place)
     offsets_skip(offsets, place->low);
 }
 
-// RETRY: not known.
+// RETRY: not known. A record in a damaged batch will never be: the log is believed by its ends then, and what
+// can't be read behind it is unreadable.h's.
 static enum status compare_witness(struct worker *worker, struct place *place)
 {
     if (place->witness.offset < 0 || place->witness.answer != WITNESS_UNKNOWN)

@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 #include "common/base/digest.h"
 #include "common/base/log.h"
+#include "worker/group/probe.h"
 
 uint64_t witness_digest(const rd_kafka_message_t *message)
 {
@@ -44,7 +45,13 @@ static enum status open_reader(struct worker *worker, rd_kafka_t **reader, struc
 // The first record from witness->offset on. True: it answers the question.
 static bool compare(struct witness *witness, const rd_kafka_message_t *message)
 {
-    if (witness->answer != WITNESS_UNKNOWN || message->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+    if (witness->answer != WITNESS_UNKNOWN)
+        return false;
+    if (probe_means_damaged(message->err)) {
+        witness->answer = WITNESS_DAMAGED;
+        return true;
+    }
+    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR)
         return false;
     rd_kafka_timestamp_type_t type;
     witness->time_ms = rd_kafka_message_timestamp(message, &type);

@@ -9,7 +9,8 @@
 // Over a record's key, time stamp and size; never 0.
 uint64_t witness_digest(const rd_kafka_message_t *message);
 
-enum witness_answer { WITNESS_UNKNOWN, WITNESS_SAME, WITNESS_OTHER };
+// DAMAGED: no client can read the batch it lies in, so nothing is known of it.
+enum witness_answer { WITNESS_UNKNOWN, WITNESS_SAME, WITNESS_OTHER, WITNESS_DAMAGED };
 struct witness {
     enum job_topic topic;
     int32_t partition;

@@ -6,46 +6,50 @@
 #include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "common/base/shutdown.h"
-#include "common/services/kafka.h"
 
 enum { POLL_MS = 1, ASK_TIMEOUT_MS = 2000 };
 
 struct reader {
+    struct kafka_callbacks callbacks;
     rd_kafka_t *consumer;
     rd_kafka_topic_t *topic;
     int32_t partition;
     rd_kafka_message_t *message;
 };
 
-enum status reader_open(struct reader **reader, const struct config *config, const char *topic,
-                        int32_t partition, int64_t offset, struct error *err)
+enum status reader_open(struct reader **reader, const struct config *config, struct kafka_signs *signs,
+                        const struct reader_place *place, struct error *err)
 {
     const struct kafka_setting settings[] = {
         {"enable.auto.offset.store", "false"},
         {"isolation.level", "read_committed"},
         {"auto.offset.reset", "error"},
         {"check.crcs", "true"},
+        {"debug", "topic"}, // kafka_signs: refused_fetches
         {"fetch.wait.max.ms", "10"},
         {"fetch.message.max.bytes", "1"}, // brokers give one whole batch all the same
         {"queued.min.messages", "1"},     // and with one message there the client asks for no other
         {"allow.auto.create.topics", "false"},
         {"enable.partition.eof", "true"},
     };
-    const struct kafka_client_options options = {
-        .type = RD_KAFKA_CONSUMER, .settings = settings, .setting_count = sizeof settings / sizeof *settings};
     struct reader *made = memory_alloc(sizeof *made);
+    const struct kafka_client_options options = {.type = RD_KAFKA_CONSUMER,
+                                                 .settings = settings,
+                                                 .setting_count = sizeof settings / sizeof *settings,
+                                                 .callbacks = &made->callbacks};
+    made->callbacks = (struct kafka_callbacks){.signs = signs};
     enum status status = kafka_client_open(&made->consumer, config_kafka(config), &options, err);
     if (status != STATUS_OK) {
         free(made);
         return status;
     }
-    made->partition = partition;
-    made->topic = rd_kafka_topic_new(made->consumer, topic, NULL);
+    made->partition = place->partition;
+    made->topic = rd_kafka_topic_new(made->consumer, place->topic, NULL);
     *reader = made;
-    if (rd_kafka_consume_start(made->topic, partition, offset) == 0)
+    if (rd_kafka_consume_start(made->topic, place->partition, place->offset) == 0)
         return STATUS_OK;
-    status = error_set(err, STATUS_REJECTED, "'%s' partition %d can't be read: %s", topic, partition,
-                       rd_kafka_err2str(rd_kafka_last_error()));
+    status = error_set(err, STATUS_REJECTED, "'%s' partition %d can't be read: %s", place->topic,
+                       place->partition, rd_kafka_err2str(rd_kafka_last_error()));
     reader_close(made);
     return status;
 }

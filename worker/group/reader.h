@@ -9,12 +9,20 @@
 
 #include "common/base/status.h"
 #include "common/program/config.h"
+#include "common/services/kafka.h"
 
 struct reader;
 
-// Begins to read at offset. REJECTED: a Kafka property is wrong.
-enum status reader_open(struct reader **reader, const struct config *config, const char *topic,
-                        int32_t partition, int64_t offset, struct error *err) MUST_CHECK;
+struct reader_place {
+    const char *topic;
+    int32_t partition;
+    int64_t offset;
+};
+
+// Begins to read there. signs: what a broker refuses is counted there, as for the group's consumer.
+// REJECTED: a Kafka property is wrong.
+enum status reader_open(struct reader **reader, const struct config *config, struct kafka_signs *signs,
+                        const struct reader_place *place, struct error *err) MUST_CHECK;
 // The first record at or behind offset, or an error in its place, as of librdkafka's consumer: the reader's,
 // until it is closed. NULL: nothing came within READER_WAIT_MS, or a stop was asked for.
 enum { READER_WAIT_MS = 30000 };

@@ -364,8 +364,9 @@ static void read_one(struct consume *consume, const struct assigned *held)
     struct error err;
     if (offsets_marks_reading(&held->offsets) && !mark_reading(worker, held))
         return;
-    if (reader_open(&reader, worker->config, job_topic_name(worker, held->topic), held->partition,
-                    held->offsets.first, &err) != STATUS_OK) {
+    const struct reader_place place = {job_topic_name(worker, held->topic), held->partition,
+                                       held->offsets.first};
+    if (reader_open(&reader, worker->config, &worker->signs, &place, &err) != STATUS_OK) {
         worker_fail(worker, &err);
         return;
     }
@@ -398,7 +399,11 @@ static bool read_partition(struct consume *consume, const struct assigned *held)
     if (rd_kafka_query_watermark_offsets(worker->consumer, job_topic_name(worker, held->topic),
                                          held->partition, &low, &high, PING_MS) != RD_KAFKA_RESP_ERR_NO_ERROR)
         return false;
-    if (held->offsets.first >= high) {
+    if (held->offsets.first > high) { // the log is not the one that was read
+        leave_out(consume, held->topic, held->partition);
+        return false;
+    }
+    if (held->offsets.first == high) {
         intake_reach_end(consume->intake, held->topic, held->partition);
         return false;
     }

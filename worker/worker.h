@@ -53,8 +53,9 @@ enum worker_phase {
 
 struct worker {
     const struct config *config;
-    struct kafka_signs signs;         // of the consumer,
-    struct kafka_callbacks callbacks; // and what it tells
+    struct kafka_signs signs;                // of the consumer,
+    struct kafka_callbacks callbacks;        // and what it tells
+    struct kafka_callbacks reader_callbacks; // a careful worker's reader tells the same signs
     struct engine engine;
     struct policy policy;
     struct object_store *objects;

@@ -2,6 +2,7 @@
 #include "common/services/kafka.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,6 +15,8 @@ enum { LATELY_MS = 30000, TOLD_AGAIN_MS = 60000 };
 // The newest of each, with its monotonic time; 0: never.
 static atomic_llong throttled_at_ms, throttle_ms, throttle_told_ms, error_at_ms;
 static atomic_int newest_error;
+static atomic_bool topic_was_unknown;
+static atomic_int consumers_ending;
 static atomic_int newest_throttle_ms[2]; // by rd_kafka_type_t
 
 static bool was_lately(atomic_llong *at_ms)
@@ -72,6 +75,30 @@ static void on_throttle(rd_kafka_t *client, const char *broker, int32_t broker_i
              type == RD_KAFKA_PRODUCER ? "producer" : "consumer", broker_id, broker, waited_ms);
 }
 
+void kafka_note_unknown_topic(struct kafka_topic_sign *topic)
+{
+    atomic_store(&topic->unknown_ms, clock_wall_ms());
+    atomic_store(&topic_was_unknown, true);
+}
+
+// text: "[thrd:name]: topic [partition]: ...".
+static bool is_about(const char *text, const char *topic)
+{
+    const char *behind = strstr(text, "]: ");
+    const char *begin = strncmp(text, "[thrd:", 6) == 0 && behind ? behind + 3 : text;
+    size_t length = strlen(topic);
+    return strncmp(begin, topic, length) == 0 && strncmp(begin + length, " [", 2) == 0;
+}
+
+static void note_unknown_topics(struct kafka_signs *signs, const char *text)
+{
+    if (!strstr(text, rd_kafka_err2str(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)))
+        return;
+    for (int i = 0; i < KAFKA_SIGN_TOPICS; i++)
+        if (signs->topics[i].name && is_about(text, signs->topics[i].name))
+            kafka_note_unknown_topic(&signs->topics[i]);
+}
+
 // Thread: librdkafka's own.
 static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *text)
 {
@@ -81,8 +108,7 @@ static void on_log(const rd_kafka_t *client, int level, const char *facility, co
     if (signs && trouble)
         atomic_fetch_add(&signs->trouble, 1);
     if (signs && strcmp(facility, "BROKERUA") == 0) {
-        if (strstr(text, rd_kafka_err2str(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)))
-            atomic_store(&signs->unknown_topic_ms, clock_wall_ms());
+        note_unknown_topics(signs, text);
         atomic_fetch_add(&signs->refused_fetches, 1);
     }
     if (signs && strcmp(facility, "SESSTMOUT") == 0)
@@ -236,6 +262,28 @@ enum status kafka_client_open(rd_kafka_t **client, const struct kafka_cluster *c
         return STATUS_OK;
     rd_kafka_conf_destroy(building.conf);
     return error_set(err, STATUS_REJECTED, "Kafka client: %s", text);
+}
+
+static void *end_consumer(void *consumer)
+{
+    rd_kafka_destroy_flags(consumer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    atomic_fetch_sub(&consumers_ending, 1);
+    return NULL;
+}
+
+void kafka_consumer_end(rd_kafka_t *consumer)
+{
+    pthread_t thread;
+    atomic_fetch_add(&consumers_ending, 1);
+    if (!atomic_load(&topic_was_unknown))
+        end_consumer(consumer);
+    else if (pthread_create(&thread, NULL, end_consumer, consumer) == 0) // else it stays
+        pthread_detach(thread);
+}
+
+bool kafka_consumers_ended(void)
+{
+    return atomic_load(&consumers_ending) == 0;
 }
 
 enum status kafka_ping(rd_kafka_t *client, const char *brokers, int64_t timeout_ms, struct error *err)

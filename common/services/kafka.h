@@ -13,14 +13,21 @@
 #include "common/base/bytes.h"
 #include "common/base/status.h"
 
+// When a broker did not know the topic, in Unix milliseconds; 0: never.
+struct kafka_topic_sign {
+    const char *name; // NULL: none
+    atomic_llong unknown_ms;
+};
+enum { KAFKA_SIGN_TOPICS = 2 };
+
 // Signs of trouble on the wire, counted by the client's own threads. The publisher renews its
 // producer when the count has moved (docs/RELIABILITY.md, "Unknown outcome").
 struct kafka_signs {
     atomic_uint trouble; // FAIL or REQTMOUT logged, or an error callback
     // A consumer's, with debug=topic: how often a broker refused to give records of a partition it did not
-    // lead or know (BROKERUA logged), and when, in Unix milliseconds, it did not know one; 0: never.
+    // lead or know (BROKERUA logged), and when it did not know a topic.
     atomic_uint refused_fetches;
-    atomic_llong unknown_topic_ms;
+    struct kafka_topic_sign topics[KAFKA_SIGN_TOPICS]; // their names are the owner's to fill in
     atomic_bool session_out; // a consumer's: no coordinator answered for a whole session (SESSTMOUT logged)
 };
 
@@ -30,6 +37,8 @@ bool kafka_throttled_lately(char *sentence, size_t size);
 bool kafka_error_lately(char *sentence, size_t size);
 // A consumer's error that came as a message: the error callback has not seen it.
 void kafka_note_error(rd_kafka_resp_err_t error);
+// A broker did not know this topic just now.
+void kafka_note_unknown_topic(struct kafka_topic_sign *topic);
 // How long a quota made the newest request of this process's producers, or consumers, wait. Any thread.
 int kafka_newest_throttle_ms(rd_kafka_type_t type);
 
@@ -81,6 +90,12 @@ struct kafka_client_options {
 // The client logs through log.h. REJECTED: properties that librdkafka refuses together.
 enum status kafka_client_open(rd_kafka_t **client, const struct kafka_cluster *cluster,
                               const struct kafka_client_options *options, struct error *err) MUST_CHECK;
+
+// Destroys a consumer that is closed, or never joined a group. librdkafka 2.0 may wait there for ever for a
+// broker's thread where a topic was made again: once a topic was unknown, a thread of its own waits, and what
+// options.callbacks pointed to has to stay until kafka_consumers_ended.
+void kafka_consumer_end(rd_kafka_t *consumer);
+bool kafka_consumers_ended(void);
 
 // RETRY when no broker answers within timeout_ms: one sentence that names the brokers.
 enum status kafka_ping(rd_kafka_t *client, const char *brokers, int64_t timeout_ms,

@@ -12,6 +12,8 @@
 #include <cmocka.h>
 #include <librdkafka/rdkafka_mock.h>
 
+#include "common/base/clock.h"
+
 enum { TIMEOUT_MS = 10000, END_TXN = 26, ADD_PARTITIONS_TO_TXN = 24, INIT_PRODUCER_ID = 22 };
 
 // A producer of its own mock cluster, initialised unless init says otherwise.
@@ -201,6 +203,29 @@ static void test_properties(void **state)
     rd_kafka_destroy(client);
 }
 
+// Nobody waits for a consumer that may never end.
+static void test_the_end_of_a_consumer(void **state)
+{
+    (void)state;
+    struct error err = {""};
+    const struct kafka_cluster cluster = {"127.0.0.1:1", NULL, 0};
+    const struct kafka_client_options options = {.type = RD_KAFKA_CONSUMER};
+    struct kafka_topic_sign topic = {"jobs", 0};
+    for (int unknown = 0; unknown < 2; unknown++) {
+        rd_kafka_t *client = NULL;
+        assert_int_equal(kafka_client_open(&client, &cluster, &options, &err), STATUS_OK);
+        if (unknown)
+            kafka_note_unknown_topic(&topic);
+        kafka_consumer_end(client);
+        assert_true(unknown || kafka_consumers_ended());
+    }
+    assert_true(topic.unknown_ms > 0);
+    assert_int_equal(rd_kafka_wait_destroyed(TIMEOUT_MS), 0);
+    for (int waited_ms = 0; !kafka_consumers_ended() && waited_ms < TIMEOUT_MS; waited_ms++)
+        clock_sleep_ms(1);
+    assert_true(kafka_consumers_ended());
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,6 +239,7 @@ int main(void)
         cmocka_unit_test(test_retriable),
         cmocka_unit_test(test_what_the_guarantee_rests_on_is_refused),
         cmocka_unit_test(test_properties),
+        cmocka_unit_test(test_the_end_of_a_consumer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -187,8 +187,7 @@ enum status run_command(struct config *config, struct error *err)
         status = STATUS_FATAL;
     }
     worker_close(worker);
-    if (atomic_load(&worker->signs.unknown_topic_ms) ==
-        0) // else a consumer that can't be ended calls it: member.c
+    if (kafka_consumers_ended()) // else one calls it
         free(worker);
     return status;
 }

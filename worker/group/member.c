@@ -61,9 +61,7 @@ static void replace(struct worker *worker, rd_kafka_t *next)
     assignment_clear(&worker->assignment);
     blocked_clear(&worker->blocked);
     metrics_set(METRIC_PARTITIONS, 0, 0);
-    // librdkafka 2.0 would wait for ever for a broker's thread where a topic was made again: this one stays.
-    if (atomic_load(&worker->signs.unknown_topic_ms) == 0)
-        rd_kafka_destroy(worker->consumer);
+    kafka_consumer_end(worker->consumer);
     worker->consumer = next;
     pthread_mutex_unlock(&worker->assignment.rebalance);
 }

@@ -69,7 +69,7 @@ static void ask_leaders(struct worker *worker, enum job_topic topic, struct plac
     if (result == RD_KAFKA_RESP_ERR_NO_ERROR && metadata->topic_cnt > 0)
         result = metadata->topics->err;
     if (result == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
-        atomic_store(&worker->signs.unknown_topic_ms, clock_wall_ms());
+        kafka_note_unknown_topic(&worker->signs.topics[topic]);
     for (struct place *place = places; place < places + count; place++) {
         if (place->committed.topic != topic || place->status != STATUS_OK)
             continue;
@@ -156,7 +156,7 @@ static void ask_witnesses(struct worker *worker, struct place *places, int count
 // not know its topics either, but their logs are older.
 static bool is_made_again(struct worker *worker, const struct place *place)
 {
-    int64_t unknown_ms = atomic_load(&worker->signs.unknown_topic_ms);
+    int64_t unknown_ms = atomic_load(&worker->signs.topics[place->committed.topic].unknown_ms);
     struct witness first = {.topic = place->committed.topic, .partition = place->committed.partition};
     if (unknown_ms == 0 || place->low > 0 || place->high == 0)
         return false;

@@ -45,7 +45,7 @@ void probe_close(struct probe *probe)
 {
     if (!probe)
         return;
-    rd_kafka_destroy_flags(probe->consumer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    kafka_consumer_end(probe->consumer);
     free(probe);
 }
 

@@ -10,15 +10,15 @@
 enum { POLL_MS = 1, ASK_TIMEOUT_MS = 2000 };
 
 struct reader {
-    struct kafka_callbacks callbacks;
     rd_kafka_t *consumer;
     rd_kafka_topic_t *topic;
     int32_t partition;
     rd_kafka_message_t *message;
 };
 
-enum status reader_open(struct reader **reader, const struct config *config, struct kafka_signs *signs,
-                        const struct reader_place *place, struct error *err)
+enum status reader_open(struct reader **reader, const struct config *config,
+                        const struct kafka_callbacks *callbacks, const struct reader_place *place,
+                        struct error *err)
 {
     const struct kafka_setting settings[] = {
         {"enable.auto.offset.store", "false"},
@@ -36,8 +36,7 @@ enum status reader_open(struct reader **reader, const struct config *config, str
     const struct kafka_client_options options = {.type = RD_KAFKA_CONSUMER,
                                                  .settings = settings,
                                                  .setting_count = sizeof settings / sizeof *settings,
-                                                 .callbacks = &made->callbacks};
-    made->callbacks = (struct kafka_callbacks){.signs = signs};
+                                                 .callbacks = callbacks};
     enum status status = kafka_client_open(&made->consumer, config_kafka(config), &options, err);
     if (status != STATUS_OK) {
         free(made);
@@ -87,6 +86,6 @@ void reader_close(struct reader *reader)
         rd_kafka_message_destroy(reader->message);
     rd_kafka_consume_stop(reader->topic, reader->partition);
     rd_kafka_topic_destroy(reader->topic);
-    rd_kafka_destroy_flags(reader->consumer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    kafka_consumer_end(reader->consumer);
     free(reader);
 }

@@ -19,10 +19,11 @@ struct reader_place {
     int64_t offset;
 };
 
-// Begins to read there. signs: what a broker refuses is counted there, as for the group's consumer.
+// Begins to read there. callbacks: of the signs, for what a broker refuses (kafka_consumer_end).
 // REJECTED: a Kafka property is wrong.
-enum status reader_open(struct reader **reader, const struct config *config, struct kafka_signs *signs,
-                        const struct reader_place *place, struct error *err) MUST_CHECK;
+enum status reader_open(struct reader **reader, const struct config *config,
+                        const struct kafka_callbacks *callbacks, const struct reader_place *place,
+                        struct error *err) MUST_CHECK;
 // The first record at or behind offset, or an error in its place, as of librdkafka's consumer: the reader's,
 // until it is closed. NULL: nothing came within READER_WAIT_MS, or a stop was asked for.
 enum { READER_WAIT_MS = 30000 };

@@ -101,5 +101,5 @@ void witness_ask(struct worker *worker, struct witness *witnesses, int count, in
         return;
     }
     read_all(worker, reader, witnesses, count, until_ms);
-    rd_kafka_destroy_flags(reader, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE); // it is in no group
+    kafka_consumer_end(reader);
 }

@@ -111,6 +111,9 @@ enum status consume_open(struct consume **consume, struct worker *worker, struct
                                                  .rebalanced = on_rebalance,
                                                  .statistics = reading_take_statistics,
                                                  .context = worker};
+    worker->reader_callbacks = (struct kafka_callbacks){.signs = &worker->signs};
+    for (int topic = 0; topic < TOPIC_COUNT; topic++)
+        worker->signs.topics[topic].name = job_topic_name(worker, (enum job_topic)topic);
     enum status status = member_open(worker, err);
     if (status != STATUS_OK) {
         free(made);
@@ -304,7 +307,7 @@ static void take_error(struct consume *consume, const rd_kafka_message_t *messag
     } else if (message->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
                message->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
                message->err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION) {
-        atomic_store(&worker->signs.unknown_topic_ms, clock_wall_ms());
+        kafka_note_unknown_topic(&worker->signs.topics[topic]);
     }
 }
 
@@ -366,7 +369,7 @@ static void read_one(struct consume *consume, const struct assigned *held)
         return;
     const struct reader_place place = {job_topic_name(worker, held->topic), held->partition,
                                        held->offsets.first};
-    if (reader_open(&reader, worker->config, &worker->signs, &place, &err) != STATUS_OK) {
+    if (reader_open(&reader, worker->config, &worker->reader_callbacks, &place, &err) != STATUS_OK) {
         worker_fail(worker, &err);
         return;
     }

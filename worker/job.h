@@ -30,8 +30,8 @@ struct job {
     enum job_topic topic;
     int32_t partition;
     int64_t offset;
-    uint32_t epoch;      // of the partition's assignment when the record was taken
-    uint32_t generation; // of the whole assignment then
+    uint32_t epoch;      // of the partition's assignment when the record arrived
+    uint32_t generation; // of the whole assignment when it was taken
     int attempt;         // 1, and one more for each owner that died with it
     int64_t taken_us;    // monotonic
     struct buffer key;   // the record's, of at most a limit; empty where it is longer

@@ -155,7 +155,9 @@ static void test_only_the_first_unfinished_record_is_suspected(void **state)
     } records[] = {
         {3, 10, 2, false, false}, {3, 11, 1, false, false}, {4, 20, 6, true, true}, {4, 21, 1, true, false}};
     for (int i = 0; i < 4; i++) {
-        struct job job = {.partition = records[i].partition, .offset = records[i].offset};
+        struct job job = {.partition = records[i].partition,
+                          .offset = records[i].offset,
+                          .epoch = assignment_epoch(&assignment, TOPIC_ROUTINE, records[i].partition)};
         assert_int_equal(assignment_take(&assignment, &job), TAKE_NEW);
         assert_int_equal(job.attempt, records[i].attempt);
         assert_int_equal(job.careful, records[i].careful);
@@ -173,12 +175,16 @@ static void test_a_job_of_an_assignment_that_is_over_changes_nothing(void **stat
     struct job stale = {.partition = 3, .offset = 10}, again = stale;
     assignment_init(&assignment);
     assignment_add(&assignment, TOPIC_ROUTINE, 3, &same.offsets);
+    again.epoch = stale.epoch = assignment_epoch(&assignment, TOPIC_ROUTINE, 3);
     assert_int_equal(assignment_take(&assignment, &stale), TAKE_NEW);
     assert_true(assignment_is_current(&assignment, &stale));
     assignment_clear(&assignment);
     assert_false(assignment_is_current(&assignment, &stale));
     assert_int_equal(assignment_take(&assignment, &again), TAKE_NOT_OURS);
+    assert_int_equal(assignment_epoch(&assignment, TOPIC_ROUTINE, 3), 0);
     assignment_add(&assignment, TOPIC_ROUTINE, 3, &same.offsets);
+    assert_int_equal(assignment_take(&assignment, &again), TAKE_NOT_OURS); // it arrived before
+    again.epoch = assignment_epoch(&assignment, TOPIC_ROUTINE, 3);
     assert_int_equal(assignment_take(&assignment, &again), TAKE_NEW);
     assignment_finish(&assignment, &stale);
     assignment_set_alone(&assignment, &stale);

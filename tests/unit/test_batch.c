@@ -54,6 +54,7 @@ static struct job *take_job(struct worker *worker, int64_t offset, const char *i
     job->offset = offset;
     job->image_sha256 = digest_of(image, 1);
     job->record.deadline_at = deadline_at;
+    job->epoch = assignment_epoch(&worker->assignment, job->topic, job->partition);
     assert_int_equal(assignment_take(&worker->assignment, job), TAKE_NEW);
     return job;
 }

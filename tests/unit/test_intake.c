@@ -224,6 +224,51 @@ static void test_a_record_behind_the_end_moves_it(void **state)
     assert_false(entry.offsets.at_end);
 }
 
+// The urgent partition is left out while its records 5 to 9 are open and 10 is held, and taken in again at 5.
+static void leave_out_with_ten_held(struct fixture *fixture, bool forget)
+{
+    struct assignment *assignment = &fixture->worker.assignment;
+    struct offsets offsets;
+    offsets_init(&offsets, 5, SHORT_WINDOW);
+    fixture->next[TOPIC_URGENT] = 10;
+    hold(fixture, TOPIC_ROUTINE, VALUE);
+    hold(fixture, TOPIC_URGENT, VALUE);
+    hold(fixture, TOPIC_ROUTINE, VALUE);
+    assignment_remove(assignment, TOPIC_URGENT, 0);
+    if (forget)
+        intake_forget_left_out(fixture->intake);
+    assignment_add(assignment, TOPIC_URGENT, 0, &offsets);
+}
+
+static void test_what_was_held_of_a_partition_left_out_answers_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    leave_out_with_ten_held(fixture, false);
+    intake_place(fixture->intake);
+    assert_int_equal(assignment_next(&fixture->worker.assignment, TOPIC_URGENT, 0), 5);
+    assert_int_equal(assignment_next(&fixture->worker.assignment, TOPIC_ROUTINE, 0), 2);
+}
+
+// The others keep their order.
+static void test_what_is_held_of_a_partition_left_out_is_forgotten(void **state)
+{
+    struct fixture *fixture = *state;
+    leave_out_with_ten_held(fixture, true);
+    intake_reach_end(fixture->intake, TOPIC_ROUTINE, 0);
+    intake_place(fixture->intake);
+    assert_int_equal(atomic_load(&fixture->worker.unfinished), 2);
+    for (int64_t offset = 0; offset < 2; offset++) {
+        struct job *job = oldest(fixture);
+        assert_int_equal(job->topic, TOPIC_ROUTINE);
+        assert_int_equal(job->offset, offset);
+        finish(fixture, job);
+    }
+    fixture->next[TOPIC_URGENT] = 5;
+    hold(fixture, TOPIC_URGENT, VALUE);
+    intake_place(fixture->intake);
+    assert_int_equal(assignment_next(&fixture->worker.assignment, TOPIC_URGENT, 0), 6);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -236,6 +281,8 @@ int main(void)
         TEST(test_large_records_fill_a_list_by_their_bytes),
         TEST(test_a_partition_has_no_end_while_its_records_are_held),
         TEST(test_a_record_behind_the_end_moves_it),
+        TEST(test_what_was_held_of_a_partition_left_out_answers_nothing),
+        TEST(test_what_is_held_of_a_partition_left_out_is_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

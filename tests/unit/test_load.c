@@ -68,6 +68,7 @@ static struct job *take_job(struct worker *worker, int64_t offset)
     struct job *job = job_new(10, 10);
     job->offset = offset;
     object_store_uri(worker->objects, "images/a.jpg", job->record.image_uri);
+    job->epoch = assignment_epoch(&worker->assignment, job->topic, job->partition);
     assert_int_equal(assignment_take(&worker->assignment, job), TAKE_NEW);
     return job;
 }

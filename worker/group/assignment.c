@@ -66,18 +66,26 @@ void assignment_remove(struct assignment *assignment, enum job_topic topic, int3
     pthread_mutex_unlock(&assignment->lock);
 }
 
+uint32_t assignment_epoch(struct assignment *assignment, enum job_topic topic, int32_t partition)
+{
+    pthread_mutex_lock(&assignment->lock);
+    const struct assigned *entry = find(assignment, topic, partition);
+    uint32_t epoch = entry ? entry->epoch : 0;
+    pthread_mutex_unlock(&assignment->lock);
+    return epoch;
+}
+
 enum assignment_take assignment_take(struct assignment *assignment, struct job *job)
 {
     enum assignment_take result = TAKE_NOT_OURS;
     pthread_mutex_lock(&assignment->lock);
     struct assigned *entry = find(assignment, job->topic, job->partition);
-    if (entry && !entry->refused) {
+    if (entry && entry->epoch == job->epoch && !entry->refused) {
         bool suspected = job->offset == entry->offsets.first;
         switch (offsets_take(&entry->offsets, job->offset)) {
         case OFFSETS_NEW:
             entry->taken = job->offset;
             entry->taken_digest = job->record_digest;
-            job->epoch = entry->epoch;
             job->generation = assignment->generation;
             job->attempt = 1 + (suspected ? entry->offsets.deaths : 0);
             job->careful = offsets_caution(&entry->offsets) == CAUTION_CAREFUL;

@@ -84,6 +84,14 @@ static void forget(struct consume *consume)
     unreadable_forget(consume->unreadable);
 }
 
+// What was taken from a partition that is left out must not outlive it: the partition may be taken in again
+// further back, or as another log, and an offset from before would make records in front of it look answered.
+static void begin_without_left_out(struct consume *consume)
+{
+    intake_forget_left_out(consume->intake);
+    begin_assignment(consume);
+}
+
 // Every assignment begins anew. A held job is of the one before: placed into the next, its offset could make
 // records in front of it look taken.
 static void on_rebalance(void *context, rd_kafka_t *consumer, rd_kafka_resp_err_t event,
@@ -290,7 +298,7 @@ static void take_fatal_error(struct consume *consume)
 static void leave_out(struct consume *consume, enum job_topic topic, int32_t partition)
 {
     rebalance_leave_out(consume->worker, topic, partition);
-    begin_assignment(consume);
+    begin_without_left_out(consume);
 }
 
 static void take_error(struct consume *consume, const rd_kafka_message_t *message)
@@ -470,7 +478,7 @@ void consume_run(struct consume *consume)
         rd_kafka_message_t *message =
             rd_kafka_consumer_poll(consume->worker->consumer, soon ? POLL_SOON_MS : POLL_MS);
         if (rebalance_verify(worker))
-            begin_assignment(consume);
+            begin_without_left_out(consume);
         bool fatal = message && rd_kafka_fatal_error(worker->consumer, NULL, 0);
         if (message && !fatal)
             take_message(consume, message);

@@ -51,13 +51,19 @@ static bool is_full(const struct held *held)
     return held->count == INTAKE_HELD_JOBS || held->bytes >= INTAKE_HELD_BYTES;
 }
 
+static void append(struct held *held, struct job *job)
+{
+    held->jobs[(held->head + held->count++) % INTAKE_HELD_JOBS] = job;
+    held->bytes += size_of(job);
+}
+
 bool intake_hold(struct intake *intake, struct job *job)
 {
     struct held *held = &intake->held[job->topic];
     if (is_full(held))
         return false;
-    held->jobs[(held->head + held->count++) % INTAKE_HELD_JOBS] = job;
-    held->bytes += size_of(job);
+    job->epoch = assignment_epoch(&intake->worker->assignment, job->topic, job->partition);
+    append(held, job);
     return true;
 }
 
@@ -96,6 +102,22 @@ void intake_forget(struct intake *intake)
         for (; held->count > 0; remove_first(held, 0))
             drop(intake->worker, held->jobs[held->head]);
         held->bytes = 0;
+    }
+}
+
+void intake_forget_left_out(struct intake *intake)
+{
+    struct worker *worker = intake->worker;
+    for (int topic = 0; topic < TOPIC_COUNT; topic++) {
+        struct held *held = &intake->held[topic];
+        for (int left = held->count; left > 0; left--) { // once around: the others keep their order
+            struct job *job = held->jobs[held->head];
+            remove_first(held, size_of(job));
+            if (assignment_holds(&worker->assignment, job->topic, job->partition))
+                append(held, job);
+            else
+                drop(worker, job);
+        }
     }
 }
 

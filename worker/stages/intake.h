@@ -29,5 +29,7 @@ bool intake_is_empty(const struct intake *intake);
 bool intake_wants_pause(struct intake *intake, enum job_topic topic);
 // Drops what is held: its records come again.
 void intake_forget(struct intake *intake);
+// The same for partitions that are not ours any more.
+void intake_forget_left_out(struct intake *intake);
 
 #endif

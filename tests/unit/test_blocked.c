@@ -38,9 +38,9 @@ static void test_removed_by_topic_and_partition(void **state)
     blocked_init(&blocked);
     for (int32_t partition = 0; partition < 3; partition++)
         assert_true(blocked_add(&blocked, TOPIC_ROUTINE, partition, BLOCKED_UNREADABLE, &first));
-    assert_false(blocked_remove(&blocked, TOPIC_URGENT, 1));
-    assert_true(blocked_remove(&blocked, TOPIC_ROUTINE, 0));
-    assert_false(blocked_remove(&blocked, TOPIC_ROUTINE, 0));
+    assert_false(blocked_remove(&blocked, TOPIC_URGENT, 1, BLOCKED_UNREADABLE));
+    assert_true(blocked_remove(&blocked, TOPIC_ROUTINE, 0, BLOCKED_UNREADABLE));
+    assert_false(blocked_remove(&blocked, TOPIC_ROUTINE, 0, BLOCKED_UNREADABLE));
     assert_false(blocked_holds(&blocked, TOPIC_ROUTINE, 0));
     assert_true(blocked_holds(&blocked, TOPIC_ROUTINE, 1));
     assert_true(blocked_holds(&blocked, TOPIC_ROUTINE, 2));
@@ -49,11 +49,26 @@ static void test_removed_by_topic_and_partition(void **state)
     blocked_release(&blocked);
 }
 
+// A damaged batch that can be read again says nothing of a partition whose place is unknown by now.
+static void test_the_newer_cause_stays(void **state)
+{
+    (void)state;
+    struct blocked blocked;
+    blocked_init(&blocked);
+    assert_true(blocked_add(&blocked, TOPIC_ROUTINE, 1, BLOCKED_UNREADABLE, &first));
+    assert_true(blocked_add(&blocked, TOPIC_ROUTINE, 1, BLOCKED_PLACE_UNKNOWN, &second));
+    assert_false(blocked_remove(&blocked, TOPIC_ROUTINE, 1, BLOCKED_UNREADABLE));
+    assert_true(blocked_holds(&blocked, TOPIC_ROUTINE, 1));
+    assert_true(blocked_remove(&blocked, TOPIC_ROUTINE, 1, BLOCKED_PLACE_UNKNOWN));
+    blocked_release(&blocked);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_added_once),
         cmocka_unit_test(test_removed_by_topic_and_partition),
+        cmocka_unit_test(test_the_newer_cause_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -66,14 +66,16 @@ bool blocked_add(struct blocked *blocked, enum job_topic topic, int32_t partitio
     return news;
 }
 
-bool blocked_remove(struct blocked *blocked, enum job_topic topic, int32_t partition)
+bool blocked_remove(struct blocked *blocked, enum job_topic topic, int32_t partition,
+                    enum blocked_cause cause)
 {
     pthread_mutex_lock(&blocked->lock);
     struct blocked_partition *entry = find(blocked, topic, partition);
-    if (entry)
+    bool removed = entry && entry->cause == cause;
+    if (removed)
         *entry = blocked->partitions[--blocked->count];
     pthread_mutex_unlock(&blocked->lock);
-    return entry != NULL;
+    return removed;
 }
 
 bool blocked_holds(struct blocked *blocked, enum job_topic topic, int32_t partition)

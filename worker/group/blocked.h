@@ -44,8 +44,9 @@ void blocked_clear(struct blocked *blocked);
 // reason some seconds after the last news: a log that grows changes its sentence all the time.
 bool blocked_add(struct blocked *blocked, enum job_topic topic, int32_t partition, enum blocked_cause cause,
                  const struct error *reason);
-// True: it was there.
-bool blocked_remove(struct blocked *blocked, enum job_topic topic, int32_t partition);
+// Where it is there for that cause: another that came meanwhile stays. True: it was.
+bool blocked_remove(struct blocked *blocked, enum job_topic topic, int32_t partition,
+                    enum blocked_cause cause);
 bool blocked_holds(struct blocked *blocked, enum job_topic topic, int32_t partition);
 // A copy of entry index, for walking; false past the end. An entry may be passed over or seen twice while the
 // consume thread changes the table.

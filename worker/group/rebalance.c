@@ -48,7 +48,7 @@ static void take_in(struct worker *worker, struct committed *place)
     offsets_new_owner(&place->offsets, worker->owner);
     give_up_if_hopeless(worker, place);
     assignment_add(&worker->assignment, place->topic, place->partition, &place->offsets);
-    bool waited = blocked_remove(&worker->blocked, place->topic, place->partition);
+    bool waited = blocked_remove(&worker->blocked, place->topic, place->partition, BLOCKED_PLACE_UNKNOWN);
     LOG_INFO("assigned", "topic=%s partition=%d offset=%lld deaths=%d waited=%d",
              job_topic_name(worker, place->topic), place->partition, (long long)place->offsets.first,
              place->offsets.deaths, waited);

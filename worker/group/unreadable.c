@@ -73,13 +73,27 @@ void unreadable_free(struct unreadable *unreadable)
     free(unreadable);
 }
 
+static void let_rest(struct unreadable *unreadable, struct damaged *damaged)
+{
+    if (damaged == unreadable->probing) {
+        probe_cancel(unreadable->probe);
+        unreadable->probing = NULL;
+    }
+    damaged->step = STEP_DORMANT;
+}
+
 void unreadable_forget(struct unreadable *unreadable)
 {
-    if (unreadable->probing)
-        probe_cancel(unreadable->probe);
-    unreadable->probing = NULL;
     for (struct damaged *damaged = unreadable->list; damaged; damaged = damaged->following)
-        damaged->step = STEP_DORMANT;
+        let_rest(unreadable, damaged);
+}
+
+void unreadable_forget_left_out(struct unreadable *unreadable)
+{
+    struct assignment *assignment = &unreadable->worker->assignment;
+    for (struct damaged *damaged = unreadable->list; damaged; damaged = damaged->following)
+        if (!assignment_holds(assignment, damaged->topic, damaged->partition))
+            let_rest(unreadable, damaged);
 }
 
 // One for each partition that ever had any.
@@ -210,7 +224,7 @@ static void go_on(struct unreadable *unreadable, struct damaged *damaged)
     struct worker *worker = unreadable->worker;
     LOG_INFO("reads_on", "topic=%s partition=%d offset=%" PRId64, job_topic_name(worker, damaged->topic),
              damaged->partition, assignment_next(&worker->assignment, damaged->topic, damaged->partition));
-    blocked_remove(&worker->blocked, damaged->topic, damaged->partition);
+    blocked_remove(&worker->blocked, damaged->topic, damaged->partition, BLOCKED_UNREADABLE);
     unreadable->asks = true;
     damaged->step = STEP_DORMANT;
 }

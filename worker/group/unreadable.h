@@ -30,5 +30,7 @@ bool unreadable_step(struct unreadable *unreadable);
 bool unreadable_asks(struct unreadable *unreadable);
 // The assignment ends.
 void unreadable_forget(struct unreadable *unreadable);
+// The same for partitions that are not ours any more: met again, they are looked at anew.
+void unreadable_forget_left_out(struct unreadable *unreadable);
 
 #endif

@@ -89,6 +89,7 @@ static void forget(struct consume *consume)
 static void begin_without_left_out(struct consume *consume)
 {
     intake_forget_left_out(consume->intake);
+    unreadable_forget_left_out(consume->unreadable);
     begin_assignment(consume);
 }
 

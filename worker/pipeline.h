@@ -10,7 +10,7 @@ struct pipeline *pipeline_start(struct worker *worker);
 // Closes the stages one after the other, first to last, each when what came before has ended; then returns.
 void pipeline_stop(struct pipeline *pipeline);
 
-// Gives a job to the first stage: QUEUE_OK, or QUEUE_FULL and it stays the caller's.
-enum queue_result pipeline_offer(struct worker *worker, struct job *job);
+// Gives a job to a stage without waiting: QUEUE_OK, or QUEUE_FULL and it stays the caller's.
+enum queue_result pipeline_offer(struct worker *worker, struct job *job, enum stage_id stage);
 
 #endif

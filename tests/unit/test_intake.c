@@ -36,6 +36,7 @@ static int set_up(void **state)
         assignment_add(&worker->assignment, (enum job_topic)topic, 0, &offsets);
     flights_init(&worker->flights);
     queue_init(&worker->inboxes[STAGE_FETCH], 512, SHARE);
+    queue_init(&worker->inboxes[STAGE_POSTPROCESS], 1, SHARE);
     fixture->intake = intake_new(worker);
     *state = fixture;
     return 0;
@@ -65,6 +66,7 @@ static int tear_down(void **state)
     assert_int_equal(atomic_load(&fixture->worker.unfinished), 0);
     intake_free(fixture->intake);
     queue_release(&fixture->worker.inboxes[STAGE_FETCH]);
+    queue_release(&fixture->worker.inboxes[STAGE_POSTPROCESS]);
     flights_release(&fixture->worker.flights);
     assignment_release(&fixture->worker.assignment);
     config_free(fixture->config);
@@ -269,6 +271,26 @@ static void test_what_is_held_of_a_partition_left_out_is_forgotten(void **state)
     assert_int_equal(assignment_next(&fixture->worker.assignment, TOPIC_URGENT, 0), 6);
 }
 
+// The thread that places is the one that polls: it must never wait. Else this test does not end.
+static void test_a_full_inbox_holds_what_is_answered_unseen(void **state)
+{
+    struct fixture *fixture = *state;
+    for (int i = 0; i < 2; i++) {
+        struct job *job = next_record(fixture, TOPIC_ROUTINE, 0);
+        job->oversized = true;
+        assert_true(intake_hold(fixture->intake, job));
+    }
+    for (int64_t offset = 0; offset < 2; offset++) {
+        void *item;
+        intake_place(fixture->intake);
+        assert_int_equal(intake_is_empty(fixture->intake), offset == 1);
+        assert_int_equal(queue_pop(&fixture->worker.inboxes[STAGE_POSTPROCESS], &item, 0), QUEUE_OK);
+        struct job *job = item;
+        assert_int_equal(job->offset, offset);
+        finish(fixture, job);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -283,6 +305,7 @@ int main(void)
         TEST(test_a_record_behind_the_end_moves_it),
         TEST(test_what_was_held_of_a_partition_left_out_answers_nothing),
         TEST(test_what_is_held_of_a_partition_left_out_is_forgotten),
+        TEST(test_a_full_inbox_holds_what_is_answered_unseen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

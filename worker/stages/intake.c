@@ -149,7 +149,7 @@ static bool mark_alone(struct worker *worker, struct job *job)
     return job->marked;
 }
 
-// Answered unseen: even reading it may be what kills.
+// It will be answered unseen: even reading it may be what kills.
 static void convict(struct worker *worker, struct job *job)
 {
     LOG_ERROR("job_convicted", "topic=%s partition=%d offset=%" PRId64, job_topic_name(worker, job->topic),
@@ -157,7 +157,6 @@ static void convict(struct worker *worker, struct job *job)
     job_request_id_read(buffer_bytes(&job->key), job->record.request_id);
     job_fail(job, JOB_WORKER_KILLED, "the worker process ended each of the %d times it had only this job",
              OFFSETS_CONVICTION);
-    worker_pass(worker, job, STAGE_POSTPROCESS);
 }
 
 enum placing { PLACED, DROPPED, HOLD };
@@ -180,18 +179,13 @@ static enum placing place(struct worker *worker, struct job *job)
             return DROPPED;
         }
         worker_begin_job(worker, job);
+        if (job->convicted)
+            convict(worker, job);
     }
-    if (job->convicted) {
-        convict(worker, job);
-        return PLACED;
-    }
-    if (job->oversized) {
-        worker_pass(worker, job, STAGE_POSTPROCESS);
-        return PLACED;
-    }
-    if (job->careful && !job->marked && !mark_alone(worker, job))
+    bool unseen = job->convicted || job->oversized;
+    if (!unseen && job->careful && !job->marked && !mark_alone(worker, job))
         return HOLD;
-    return pipeline_offer(worker, job) == QUEUE_OK ? PLACED : HOLD;
+    return pipeline_offer(worker, job, unseen ? STAGE_POSTPROCESS : STAGE_FETCH) == QUEUE_OK ? PLACED : HOLD;
 }
 
 // The topic whose turn it is while jobs of both wait.

@@ -249,12 +249,12 @@ void assignment_set_alone(struct assignment *assignment, const struct job *job)
     pthread_mutex_unlock(&assignment->lock);
 }
 
-void assignment_set_reading(struct assignment *assignment, const struct assigned *held)
+void assignment_set_reading(struct assignment *assignment, const struct assigned *held, bool reading)
 {
     pthread_mutex_lock(&assignment->lock);
     struct assigned *entry = find(assignment, held->topic, held->partition);
     if (entry && entry->epoch == held->epoch)
-        entry->offsets.reading = true;
+        entry->offsets.reading = reading;
     pthread_mutex_unlock(&assignment->lock);
 }
 

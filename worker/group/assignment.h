@@ -89,8 +89,8 @@ bool assignment_holds(struct assignment *assignment, enum job_topic topic, int32
 // first of the job's partition is about to run alone, so that another death will convict it. Caller holds
 // rebalance.
 void assignment_set_alone(struct assignment *assignment, const struct job *job);
-// The same while it is about to be read. held: a copy of its partition's entry.
-void assignment_set_reading(struct assignment *assignment, const struct assigned *held);
+// The same while it is about to be read, until that gave nothing. held: a copy of its partition's entry.
+void assignment_set_reading(struct assignment *assignment, const struct assigned *held, bool reading);
 
 int assignment_count(struct assignment *assignment);
 // A copy of entry index, for walking; false past the end. Stable only while the caller holds rebalance.

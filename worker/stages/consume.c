@@ -33,6 +33,7 @@ struct consume {
     struct unreadable *unreadable;
     bool paused[TOPIC_COUNT];
     unsigned careful_turn; // which partition is read next by a careful worker
+    bool stale_mark;       // that a record is being read may be committed, and is not so
 };
 
 static void switch_topic(struct consume *consume, enum job_topic topic, bool pause)
@@ -336,16 +337,21 @@ static void take_message(struct consume *consume, rd_kafka_message_t *message)
     }
 }
 
-// Writes down that the partition's first record is about to be read, so that a death counts against it.
-static bool mark_reading(struct worker *worker, const struct assigned *held)
+// Writes down that the partition's first record is about to be read, so that a death counts against it; or
+// that it is not read any more.
+static bool mark_reading(struct consume *consume, const struct assigned *held, bool reading)
 {
+    struct worker *worker = consume->worker;
     struct error err;
     pthread_mutex_lock(&worker->assignment.rebalance);
-    assignment_set_reading(&worker->assignment, held);
+    assignment_set_reading(&worker->assignment, held, reading);
     enum status status = publisher_mark(worker->publisher, true, &err);
+    if (status != STATUS_OK)
+        assignment_set_reading(&worker->assignment, held, false);
     pthread_mutex_unlock(&worker->assignment.rebalance);
     if (status != STATUS_OK)
         LOG_WARN("mark_not_committed", "reason=\"%s\"", err.message);
+    consume->stale_mark = status != STATUS_OK;
     return status == STATUS_OK;
 }
 
@@ -374,7 +380,8 @@ static void read_one(struct consume *consume, const struct assigned *held)
     struct worker *worker = consume->worker;
     struct reader *reader;
     struct error err;
-    if (offsets_marks_reading(&held->offsets) && !mark_reading(worker, held))
+    bool marks = offsets_marks_reading(&held->offsets);
+    if ((marks || consume->stale_mark) && !mark_reading(consume, held, marks))
         return;
     const struct reader_place place = {job_topic_name(worker, held->topic), held->partition,
                                        held->offsets.first};
@@ -395,6 +402,8 @@ static void read_one(struct consume *consume, const struct assigned *held)
         intake_reach_end(consume->intake, held->topic, held->partition);
     else
         LOG_WARN("consume_error", "reason=\"%s\"", rd_kafka_err2str(code));
+    if (!job && marks)
+        mark_reading(consume, held, false); // the next death may be another partition's
     if (code == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
         leave_out(consume, held->topic, held->partition);
 }

@@ -32,8 +32,10 @@ struct consume {
     struct intake *intake;
     struct unreadable *unreadable;
     bool paused[TOPIC_COUNT];
-    unsigned careful_turn; // which partition is read next by a careful worker
-    bool stale_mark;       // that a record is being read may be committed, and is not so
+    unsigned careful_turn;   // which partition is read next by a careful worker
+    bool stale_mark;         // that a record is being read may be committed, and is not so
+    uint32_t unread_epoch;   // of the partition that could not be read last: passed over, for others' sake,
+    int64_t unread_until_ms; // until then, monotonic
 };
 
 static void switch_topic(struct consume *consume, enum job_topic topic, bool pause)
@@ -402,13 +404,17 @@ static void read_one(struct consume *consume, const struct assigned *held)
         intake_reach_end(consume->intake, held->topic, held->partition);
     else
         LOG_WARN("consume_error", "reason=\"%s\"", rd_kafka_err2str(code));
+    if (!job && !is_harmless(code)) {
+        consume->unread_epoch = held->epoch;
+        consume->unread_until_ms = clock_monotonic_ms() + READER_WAIT_MS;
+    }
     if (!job && marks)
         mark_reading(consume, held, false); // the next death may be another partition's
     if (code == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
         leave_out(consume, held->topic, held->partition);
 }
 
-// False: there is nothing to read.
+// False: there is nothing to read, or it is not its turn.
 static bool read_partition(struct consume *consume, const struct assigned *held)
 {
     struct worker *worker = consume->worker;
@@ -417,7 +423,10 @@ static bool read_partition(struct consume *consume, const struct assigned *held)
         hold(consume, unread_job(held));
         return true;
     }
-    if (rd_kafka_query_watermark_offsets(worker->consumer, job_topic_name(worker, held->topic),
+    bool passed_over =
+        held->epoch == consume->unread_epoch && clock_monotonic_ms() < consume->unread_until_ms;
+    if (passed_over ||
+        rd_kafka_query_watermark_offsets(worker->consumer, job_topic_name(worker, held->topic),
                                          held->partition, &low, &high, PING_MS) != RD_KAFKA_RESP_ERR_NO_ERROR)
         return false;
     if (held->offsets.first > high) { // the log is not the one that was read

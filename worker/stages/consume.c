@@ -16,7 +16,7 @@
 #include "worker/group/reader.h"
 #include "worker/group/rebalance.h"
 #include "worker/group/unreadable.h"
-#include "worker/group/witness.h"
+#include "worker/stages/arrival.h"
 #include "worker/stages/intake.h"
 
 enum {
@@ -24,7 +24,6 @@ enum {
     POLL_SOON_MS = 2,
     PING_MS = 2000,
     SEEK_TIMEOUT_MS = 1000,
-    KEY_LIMIT = 64 * 1024, // a prediction is this and a few KiB: far from what a broker refuses
 };
 
 struct consume {
@@ -182,53 +181,6 @@ bool consume_wait_for_topics(struct consume *consume)
     return !shutdown_requested();
 }
 
-// Whether the record was sent again from the dead letters: it says so in a header.
-static bool is_replayed(const rd_kafka_message_t *message)
-{
-    rd_kafka_headers_t *headers;
-    const void *value;
-    size_t size;
-    return rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR &&
-           rd_kafka_header_get_last(headers, "replayed", &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR &&
-           size == 4 && memcmp(value, "true", 4) == 0;
-}
-
-// Without the value where that is longer than any job's, which is answered unread. NULL: no memory.
-static struct job *copy_message(struct worker *worker, const rd_kafka_message_t *message)
-{
-    bool key_omitted = message->key_len > KEY_LIMIT;
-    size_t key_size = key_omitted ? 0 : message->key_len;
-    size_t value_limit = job_record_most_bytes(worker->max_image_bytes);
-    bool oversized = message->len > value_limit;
-    size_t value_size = oversized ? 0 : message->len;
-    struct job *job = job_new(key_size, value_size);
-    struct error err;
-    job->topic = job_topic_of(worker, rd_kafka_topic_name(message->rkt));
-    job->partition = message->partition;
-    job->offset = message->offset;
-    job->key_omitted = key_omitted;
-    job->null_key = message->key == NULL || key_omitted;
-    job->null_value = message->payload == NULL;
-    job->oversized = oversized;
-    job->replayed = is_replayed(message);
-    job->record_digest = oversized ? 0 : witness_digest(message); // no witness: it would be read again
-    if (key_omitted)
-        job_fail(job, JOB_INVALID_FIELD, "the record's key has %zu bytes, %d are allowed", message->key_len,
-                 KEY_LIMIT);
-    job_stamp(job, MOMENT_CONSUMED);
-    if (buffer_append(&job->key, message->key, key_size, &err) != STATUS_OK ||
-        buffer_append(&job->value, message->payload, value_size, &err) != STATUS_OK) {
-        job_free(job);
-        return NULL;
-    }
-    if (oversized) {
-        job_request_id_read(buffer_bytes(&job->key), job->record.request_id);
-        job_fail(job, JOB_IMAGE_TOO_LARGE, "the record has %zu bytes, %zu are allowed", message->len,
-                 value_limit);
-    }
-    return job;
-}
-
 // What would lose a record if this process went on.
 static void PRINTF_LIKE(2, 3) fail(struct worker *worker, const char *format, ...)
 {
@@ -268,7 +220,7 @@ static void hold(struct consume *consume, struct job *job)
 
 static void take_record(struct consume *consume, const rd_kafka_message_t *message)
 {
-    struct job *job = copy_message(consume->worker, message);
+    struct job *job = arrival_job(consume->worker, message);
     if (job)
         hold(consume, job);
     else
@@ -357,18 +309,6 @@ static bool mark_reading(struct consume *consume, const struct assigned *held, b
     return status == STATUS_OK;
 }
 
-// A record that killed each worker that read it: nobody knows what stands in it.
-static struct job *unread_job(const struct assigned *held)
-{
-    struct job *job = job_new(0, 0);
-    job->topic = held->topic;
-    job->partition = held->partition;
-    job->offset = held->offsets.first;
-    job->null_key = job->key_omitted = job->oversized = true;
-    job_stamp(job, MOMENT_CONSUMED);
-    return job;
-}
-
 // What can't be decompressed was read all the same, and by a process that lives.
 static bool is_harmless(rd_kafka_resp_err_t code)
 {
@@ -394,7 +334,7 @@ static void read_one(struct consume *consume, const struct assigned *held)
     const rd_kafka_message_t *message = reader_wait(reader);
     rd_kafka_resp_err_t code = message ? message->err : RD_KAFKA_RESP_ERR__TIMED_OUT;
     size_t size = message ? message->len : 0;
-    struct job *job = code == RD_KAFKA_RESP_ERR_NO_ERROR ? copy_message(worker, message) : NULL;
+    struct job *job = code == RD_KAFKA_RESP_ERR_NO_ERROR ? arrival_job(worker, message) : NULL;
     reader_close(reader);
     if (job)
         hold(consume, job);
@@ -420,7 +360,7 @@ static bool read_partition(struct consume *consume, const struct assigned *held)
     struct worker *worker = consume->worker;
     int64_t low, high;
     if (offsets_marks_reading(&held->offsets) && offsets_is_convicted(&held->offsets)) {
-        hold(consume, unread_job(held));
+        hold(consume, arrival_unread_job(held));
         return true;
     }
     bool passed_over =

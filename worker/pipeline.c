@@ -49,7 +49,9 @@ struct pipeline {
 // asked for, is not worth a step.
 static bool is_worthless(struct worker *worker, const struct job *job, enum stage_id id)
 {
-    return !assignment_is_current(&worker->assignment, job) || (id <= STAGE_LOAD && worker->stopping) ||
+    bool may_have_riders = id == STAGE_POSTPROCESS && job->computing; // flights.h
+    return (!may_have_riders && !assignment_is_current(&worker->assignment, job)) ||
+           (id <= STAGE_LOAD && worker->stopping) ||
            (id == STAGE_POSTPROCESS && health_is_suspect(worker, job));
 }
 

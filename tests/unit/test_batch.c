@@ -195,11 +195,39 @@ static void test_what_would_be_late_is_answered_at_once(void **state)
     worker_end_job(&fixture->worker, answered);
 }
 
+// A partition is left out while its job waits for the device; an equal image of another partition rides with
+// it.
+static void test_a_leader_that_goes_leaves_its_riders_here(void **state)
+{
+    struct worker *worker = &((struct fixture *)*state)->worker;
+    struct offsets offsets;
+    offsets_init(&offsets, 0, 100);
+    assignment_add(&worker->assignment, TOPIC_URGENT, 0, &offsets);
+    struct job *gone = take_job(worker, 0, "a", -1), *gone_rider = take_job(worker, 1, "a", -1);
+    struct job *rider = job_new(0, 0);
+    rider->topic = TOPIC_URGENT;
+    rider->image_sha256 = gone->image_sha256;
+    rider->record.deadline_at = -1;
+    rider->epoch = assignment_epoch(&worker->assignment, TOPIC_URGENT, 0);
+    assert_int_equal(assignment_take(&worker->assignment, rider), TAKE_NEW);
+    assert_false(flights_board(&worker->flights, gone));
+    assert_true(flights_board(&worker->flights, rider));
+    assert_true(flights_board(&worker->flights, gone_rider));
+    assignment_remove(&worker->assignment, TOPIC_ROUTINE, 0);
+
+    struct job *jobs[] = {gone};
+    assert_int_equal(batch_keep_timely(worker, jobs, 1), 1);
+    assert_ptr_equal(jobs[0], rider);
+    assert_null(flights_land(&worker->flights, rider));
+    worker_end_job(worker, rider);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_the_next_rider_leads_and_knows_its_batch),
+        TEST(test_a_leader_that_goes_leaves_its_riders_here),
         TEST(test_a_full_batch_goes_and_the_rest_when_no_more_come),
         TEST(test_one_tight_deadline_cuts_only_its_own_batch),
         TEST(test_tight_deadlines_do_not_hold_the_others_up),

@@ -2,8 +2,10 @@
 // leads; equal ones that reach the batch stage before its results are out ride along and are answered from
 // them.
 //
-// A rider belongs to its leader: whoever ends or finishes the leader takes the riders off. Every assignment
-// renews all epochs, so a leader that is not ours any more has no rider that is.
+// A rider belongs to its leader: whoever ends or finishes the leader takes the riders off. A leader whose
+// partition was left out may have riders of partitions that are still ours, which would not come again: the
+// batch stage has one of them lead, and postprocess answers them from what the leader had computed. Every
+// assignment begins a new generation; a leader of an older one has no rider that is ours.
 #ifndef SKINSIGHT_WORKER_CACHE_FLIGHTS_H
 #define SKINSIGHT_WORKER_CACHE_FLIGHTS_H
 

@@ -47,15 +47,18 @@ static void expire(struct worker *worker, struct job *job)
     worker_pass(worker, job, STAGE_POSTPROCESS);
 }
 
-// The first of the job's riders that can still be answered in time leads instead of it; NULL: none.
-static struct job *promote(struct worker *worker, struct job *expired)
+// The first of the job's riders that is ours and can still be answered in time leads instead of it; NULL:
+// none.
+static struct job *promote(struct worker *worker, struct job *former)
 {
     struct job *leader = NULL;
-    struct job *rider = flights_land(&worker->flights, expired);
+    struct job *rider = flights_land(&worker->flights, former);
     while (rider) {
         struct job *next = rider->next_rider;
         rider->next_rider = NULL;
-        if (misses_deadline(worker, rider, 1))
+        if (!assignment_is_current(&worker->assignment, rider))
+            worker_end_job(worker, rider);
+        else if (misses_deadline(worker, rider, 1))
             expire(worker, rider);
         else if (!flights_board(&worker->flights, rider))
             leader = rider;
@@ -70,8 +73,9 @@ int batch_keep_timely(struct worker *worker, struct job **jobs, int count)
     for (int i = 0; i < count; i++) {
         struct job *job = jobs[i];
         if (!assignment_is_current(&worker->assignment, job)) {
+            struct job *leader = promote(worker, job);
             worker_end_job(worker, job);
-            job = NULL;
+            job = leader;
         } else if (misses_deadline(worker, job, 1)) {
             struct job *leader = promote(worker, job);
             expire(worker, job);

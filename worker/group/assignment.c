@@ -66,6 +66,15 @@ void assignment_remove(struct assignment *assignment, enum job_topic topic, int3
     pthread_mutex_unlock(&assignment->lock);
 }
 
+void assignment_disown(struct assignment *assignment, enum job_topic topic, int32_t partition)
+{
+    pthread_mutex_lock(&assignment->lock);
+    struct assigned *entry = find(assignment, topic, partition);
+    if (entry)
+        entry->disowned = true;
+    pthread_mutex_unlock(&assignment->lock);
+}
+
 uint32_t assignment_epoch(struct assignment *assignment, enum job_topic topic, int32_t partition)
 {
     pthread_mutex_lock(&assignment->lock);

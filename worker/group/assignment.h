@@ -21,7 +21,8 @@ struct assigned {
     struct offsets offsets;
     int64_t taken; // the last record taken; -1: none
     uint64_t taken_digest;
-    bool refused; // assignment_refuse
+    bool refused;  // assignment_refuse
+    bool disowned; // assignment_disown
 };
 
 // What is known to be committed of a partition, whoever holds it now.
@@ -45,10 +46,12 @@ struct assignment {
 void assignment_init(struct assignment *assignment);
 void assignment_release(struct assignment *assignment);
 
-// Caller holds rebalance for these three.
+// Caller holds rebalance for these four.
 void assignment_add(struct assignment *assignment, enum job_topic topic, int32_t partition,
                     const struct offsets *offsets);
 void assignment_remove(struct assignment *assignment, enum job_topic topic, int32_t partition);
+// Before it is removed: commits name no owner of it any more, or else the next owner would count a death.
+void assignment_disown(struct assignment *assignment, enum job_topic topic, int32_t partition);
 void assignment_clear(struct assignment *assignment); // eager protocol: all go at once
 
 // Names the partition's present assignment, which a record that arrives now is of; 0: it is not ours.

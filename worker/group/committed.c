@@ -79,7 +79,7 @@ rd_kafka_topic_partition_list_t *committed_list(struct worker *worker, struct jo
         if (!touched)
             continue;
         char text[OFFSETS_TEXT_SIZE];
-        held.offsets.owner = want->running ? worker->owner : 0;
+        held.offsets.owner = want->running && !held.disowned ? worker->owner : 0;
         offsets_encode(&held.offsets, worker->metadata_old_form, text);
         rd_kafka_topic_partition_t *entry =
             rd_kafka_topic_partition_list_add(list, job_topic_name(worker, held.topic), held.partition);

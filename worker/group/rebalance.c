@@ -221,14 +221,16 @@ static void leave_out_unknown(struct worker *worker, const struct place *places,
     pthread_mutex_unlock(&worker->assignment.rebalance);
 }
 
-// Records that were taken and have expired since can't be taken again: what is computed is published.
-static void publish_computed(struct worker *worker)
+// Records that were taken and have expired since can't be taken again: what is computed is published. Nobody
+// runs the partition from then on; a revoke does not list it any more.
+static void publish_last(struct worker *worker, enum job_topic topic, int32_t partition)
 {
     struct error err;
     finish_computing(worker);
     pthread_mutex_lock(&worker->assignment.rebalance);
     take_ready_answers(worker);
-    if (publisher_publish(worker->publisher, &err) != STATUS_OK)
+    assignment_disown(&worker->assignment, topic, partition);
+    if (publisher_mark(worker->publisher, true, &err) != STATUS_OK)
         LOG_WARN("revoke_publish_failed", "reason=\"%s\"", err.message);
     pthread_mutex_unlock(&worker->assignment.rebalance);
     atomic_store(&worker->handing_over, false);
@@ -243,7 +245,7 @@ void rebalance_leave_out(struct worker *worker, enum job_topic topic, int32_t pa
                              "%s partition %d has no record where reading goes on: it expired, or the topic "
                              "was made again",
                              job_topic_name(worker, topic), partition);
-    publish_computed(worker);
+    publish_last(worker, topic, partition);
     leave_out_unknown(worker, &place, 1);
 }
 

@@ -316,6 +316,23 @@ static bool is_harmless(rd_kafka_resp_err_t code)
            code == RD_KAFKA_RESP_ERR__BAD_COMPRESSION;
 }
 
+// The read gave no record.
+static void end_empty_read(struct consume *consume, const struct assigned *held, rd_kafka_resp_err_t code,
+                           bool marked)
+{
+    if (is_harmless(code)) {
+        intake_reach_end(consume->intake, held->topic, held->partition);
+    } else {
+        LOG_WARN("consume_error", "reason=\"%s\"", rd_kafka_err2str(code));
+        consume->unread_epoch = held->epoch;
+        consume->unread_until_ms = clock_monotonic_ms() + READER_WAIT_MS;
+    }
+    if (marked)
+        mark_reading(consume, held, false); // the next death may be another partition's
+    if (code == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
+        leave_out(consume, held->topic, held->partition);
+}
+
 // The reader is gone before the record runs: whatever kills then is that record.
 static void read_one(struct consume *consume, const struct assigned *held)
 {
@@ -340,18 +357,8 @@ static void read_one(struct consume *consume, const struct assigned *held)
         hold(consume, job);
     else if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         fail(worker, "no memory for a record of %zu bytes", size);
-    else if (is_harmless(code))
-        intake_reach_end(consume->intake, held->topic, held->partition);
     else
-        LOG_WARN("consume_error", "reason=\"%s\"", rd_kafka_err2str(code));
-    if (!job && !is_harmless(code)) {
-        consume->unread_epoch = held->epoch;
-        consume->unread_until_ms = clock_monotonic_ms() + READER_WAIT_MS;
-    }
-    if (!job && marks)
-        mark_reading(consume, held, false); // the next death may be another partition's
-    if (code == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
-        leave_out(consume, held->topic, held->partition);
+        end_empty_read(consume, held, code, marks);
 }
 
 // False: there is nothing to read, or it is not its turn.

@@ -111,6 +111,30 @@ static void test_a_commit_of_another_log_answers_nothing(void **state)
     assignment_release(&assignment);
 }
 
+// As many records were read of the new topic as the old one had: only what was committed tells them apart.
+static void test_a_log_begun_anew(void **state)
+{
+    (void)state;
+    struct assignment assignment;
+    struct committed begun = committed(3, 0, (const int64_t[]){20}, 1), old = committed(3, 10, NULL, 0);
+    struct committed own = old;
+    assignment_init(&assignment);
+    offsets_note(&old.offsets, 9, 7);
+    offsets_note(&own.offsets, 9, 8);
+    assignment_saw_log(&assignment, TOPIC_ROUTINE, 3, 5000);
+    assignment_add(&assignment, TOPIC_ROUTINE, 3, &begun.offsets);
+    assignment_begin_anew(&assignment, &begun, &old.offsets);
+    assert_true(assignment_is_anew(&assignment, TOPIC_ROUTINE, 3));
+    assert_false(assignment_catch_up(&assignment, &old));
+    assert_int_equal(assignment_log_seen_ms(&assignment, TOPIC_ROUTINE, 3), 5000);
+    assert_true(assignment_catch_up(&assignment, &own));
+    assignment_remember(&assignment, &own);
+    assert_false(assignment_is_anew(&assignment, TOPIC_ROUTINE, 3));
+    assert_true(assignment_log_seen_ms(&assignment, TOPIC_ROUTINE, 3) > 5000);
+    assert_int_equal(assignment_log_seen_ms(&assignment, TOPIC_URGENT, 3), 0);
+    assignment_release(&assignment);
+}
+
 static void test_a_refused_partition_gives_and_takes_nothing(void **state)
 {
     (void)state;
@@ -207,6 +231,7 @@ int main(void)
         cmocka_unit_test(test_offsets_behind_what_is_known),
         cmocka_unit_test(test_what_a_commit_names_is_answered),
         cmocka_unit_test(test_a_commit_of_another_log_answers_nothing),
+        cmocka_unit_test(test_a_log_begun_anew),
         cmocka_unit_test(test_a_refused_partition_gives_and_takes_nothing),
         cmocka_unit_test(test_only_the_first_unfinished_record_is_suspected),
         cmocka_unit_test(test_a_job_of_an_assignment_that_is_over_changes_nothing),

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "worker/faults.h"
 
@@ -113,33 +114,84 @@ enum assignment_take assignment_take(struct assignment *assignment, struct job *
     return result;
 }
 
-static struct committed *find_known(struct assignment *assignment, enum job_topic topic, int32_t partition)
+static struct known_log *find_known(struct assignment *assignment, enum job_topic topic, int32_t partition)
 {
     for (int i = 0; i < assignment->known_count; i++)
-        if (assignment->known[i].topic == topic && assignment->known[i].partition == partition)
+        if (assignment->known[i].committed.topic == topic &&
+            assignment->known[i].committed.partition == partition)
             return &assignment->known[i];
     return NULL;
+}
+
+static struct known_log *find_or_add_known(struct assignment *assignment, enum job_topic topic,
+                                           int32_t partition)
+{
+    struct known_log *known = find_known(assignment, topic, partition);
+    if (known)
+        return known;
+    size_t size = (size_t)(assignment->known_count + 1) * sizeof *assignment->known;
+    assignment->known = memory_realloc(assignment->known, size);
+    known = &assignment->known[assignment->known_count++];
+    *known = (struct known_log){.committed = {.topic = topic, .partition = partition}};
+    offsets_init(&known->committed.offsets, 0, 1);
+    return known;
 }
 
 void assignment_remember(struct assignment *assignment, const struct committed *committed)
 {
     pthread_mutex_lock(&assignment->lock);
-    struct committed *place = find_known(assignment, committed->topic, committed->partition);
-    if (!place) {
-        size_t size = (size_t)(assignment->known_count + 1) * sizeof *assignment->known;
-        assignment->known = memory_realloc(assignment->known, size);
-        place = &assignment->known[assignment->known_count++];
-    }
-    *place = *committed;
+    struct known_log *known = find_or_add_known(assignment, committed->topic, committed->partition);
+    known->committed = *committed;
+    if (known->anew)
+        known->seen_ms = clock_wall_ms();
+    known->anew = false;
     pthread_mutex_unlock(&assignment->lock);
+}
+
+void assignment_begin_anew(struct assignment *assignment, const struct committed *committed,
+                           const struct offsets *replaced)
+{
+    pthread_mutex_lock(&assignment->lock);
+    struct known_log *known = find_or_add_known(assignment, committed->topic, committed->partition);
+    known->committed = *committed;
+    known->anew = true;
+    known->replaced = *replaced;
+    pthread_mutex_unlock(&assignment->lock);
+}
+
+bool assignment_is_anew(struct assignment *assignment, enum job_topic topic, int32_t partition)
+{
+    pthread_mutex_lock(&assignment->lock);
+    const struct known_log *known = find_known(assignment, topic, partition);
+    bool anew = known && known->anew;
+    pthread_mutex_unlock(&assignment->lock);
+    return anew;
+}
+
+void assignment_saw_log(struct assignment *assignment, enum job_topic topic, int32_t partition, int64_t at_ms)
+{
+    pthread_mutex_lock(&assignment->lock);
+    struct known_log *known = find_or_add_known(assignment, topic, partition);
+    known->seen_ms = at_ms;
+    known->anew = false;
+    pthread_mutex_unlock(&assignment->lock);
+}
+
+int64_t assignment_log_seen_ms(struct assignment *assignment, enum job_topic topic, int32_t partition)
+{
+    pthread_mutex_lock(&assignment->lock);
+    const struct known_log *known = find_known(assignment, topic, partition);
+    int64_t seen_ms = known ? known->seen_ms : 0;
+    pthread_mutex_unlock(&assignment->lock);
+    return seen_ms;
 }
 
 bool assignment_recall(struct assignment *assignment, struct committed *committed)
 {
     pthread_mutex_lock(&assignment->lock);
-    const struct committed *known = find_known(assignment, committed->topic, committed->partition);
+    const struct known_log *known = find_known(assignment, committed->topic, committed->partition);
     if (known)
-        *committed = *known;
+        *committed = known->committed;
     pthread_mutex_unlock(&assignment->lock);
     return known != NULL;
 }
@@ -148,11 +200,12 @@ bool assignment_went_back(struct assignment *assignment, const struct committed 
 {
     bool back = false;
     pthread_mutex_lock(&assignment->lock);
-    const struct committed *known = find_known(assignment, committed->topic, committed->partition);
+    const struct known_log *known = find_known(assignment, committed->topic, committed->partition);
     if (known) {
-        back = committed->offsets.first < known->offsets.first;
-        for (int64_t at = committed->offsets.first; !back && at < known->offsets.next; at++)
-            back = offsets_is_finished(&known->offsets, at) && !offsets_is_finished(&committed->offsets, at);
+        const struct offsets *offsets = &known->committed.offsets;
+        back = committed->offsets.first < offsets->first;
+        for (int64_t at = committed->offsets.first; !back && at < offsets->next; at++)
+            back = offsets_is_finished(offsets, at) && !offsets_is_finished(&committed->offsets, at);
     }
     pthread_mutex_unlock(&assignment->lock);
     return back;
@@ -168,11 +221,19 @@ static void catch_up(struct offsets *offsets, const struct offsets *committed)
         offsets_note(offsets, committed->witness, committed->witness_digest);
 }
 
+static bool is_same(const struct offsets *one, const struct offsets *other)
+{
+    return one->first == other->first && one->witness == other->witness &&
+           one->witness_digest == other->witness_digest;
+}
+
 bool assignment_catch_up(struct assignment *assignment, const struct committed *committed)
 {
     pthread_mutex_lock(&assignment->lock);
     struct assigned *entry = find(assignment, committed->topic, committed->partition);
-    bool fits = !entry || committed->offsets.next <= entry->offsets.next;
+    const struct known_log *known = find_known(assignment, committed->topic, committed->partition);
+    bool replaced = known && known->anew && is_same(&known->replaced, &committed->offsets);
+    bool fits = !entry || (!replaced && committed->offsets.next <= entry->offsets.next);
     if (entry && fits)
         catch_up(&entry->offsets, &committed->offsets);
     pthread_mutex_unlock(&assignment->lock);

@@ -32,10 +32,17 @@ struct committed {
     struct offsets offsets;
 };
 
+struct known_log {
+    struct committed committed;
+    int64_t seen_ms;         // Unix: when the log was last seen to be the one that was answered; 0: never
+    bool anew;               // it was begun anew, and nothing is known to be committed since
+    struct offsets replaced; // what was committed of the log before that one
+};
+
 struct assignment {
     pthread_mutex_t rebalance;
     pthread_mutex_t lock;
-    struct committed *known; // guarded by lock; of every partition this process has held
+    struct known_log *known; // guarded by lock; of every partition this process has held
     int known_count;
     struct assigned *partitions; // guarded by lock
     int count;
@@ -68,6 +75,15 @@ void assignment_finish(struct assignment *assignment, const struct job *job);
 // began there would answer once more what has been answered. What this process has read or committed itself
 // is remembered, and nothing behind that is believed.
 void assignment_remember(struct assignment *assignment, const struct committed *committed);
+// The same where the log is another one and is begun anew: replaced is of the log before.
+void assignment_begin_anew(struct assignment *assignment, const struct committed *committed,
+                           const struct offsets *replaced);
+bool assignment_is_anew(struct assignment *assignment, enum job_topic topic, int32_t partition);
+// The log was seen at that time (Unix) to be the one that was answered. A topic that was unknown before then
+// has not been made again since. log_seen_ms: 0: never.
+void assignment_saw_log(struct assignment *assignment, enum job_topic topic, int32_t partition,
+                        int64_t at_ms);
+int64_t assignment_log_seen_ms(struct assignment *assignment, enum job_topic topic, int32_t partition);
 // Copies what is remembered of the partition that committed names; false: nothing is.
 bool assignment_recall(struct assignment *assignment, struct committed *committed);
 // Whether something that was known to be answered is open in it.

@@ -11,7 +11,8 @@
 enum {
     ASK_MS = 1000,
     WITNESS_MS = 2000, // with a connection to be made
-    SLACK_MS = 5000    // between two clocks, and between a topic's end and our hearing of it
+    SLACK_MS = 5000,   // between two clocks, and between a topic's end and our hearing of it
+    FRESH_MS = 300000  // a topic was unknown that long before its partition first came to this process
 };
 
 static const char *topic_of(const struct worker *worker, const struct place *place)
@@ -152,13 +153,16 @@ static void ask_witnesses(struct worker *worker, struct place *places, int count
 }
 
 // Whether a log that is not the one that was answered, or not all of it, is a new topic's: some broker did
-// not know the topic, and the log's first record is not older than that. A broker that has just started may
-// not know its topics either, but their logs are older.
+// not know the topic since this partition's log was last seen whole, and the log's first record is not older
+// than that. A broker that has just started may not know its topics either, but their logs are older.
+// Clients' time stamps, and a clock that is wrong, say nothing.
 static bool is_made_again(struct worker *worker, const struct place *place)
 {
     int64_t unknown_ms = atomic_load(&worker->signs.topics[place->committed.topic].unknown_ms);
     struct witness first = {.topic = place->committed.topic, .partition = place->committed.partition};
-    if (unknown_ms == 0 || place->low > 0 || place->high == 0)
+    int64_t seen_ms = assignment_log_seen_ms(&worker->assignment, first.topic, first.partition);
+    if (unknown_ms <= seen_ms || place->low > 0 || place->high == 0 ||
+        !broker_clock_agrees(&worker->broker_clock))
         return false;
     witness_ask(worker, &first, 1, WITNESS_MS);
     return first.answer == WITNESS_OTHER && first.time_ms >= unknown_ms - SLACK_MS;
@@ -168,8 +172,9 @@ static void begin_anew(struct worker *worker, struct place *place)
 {
     LOG_WARN("topic_made_again", "topic=%s partition=%d offset=%lld", topic_of(worker, place),
              place->committed.partition, (long long)place->low);
+    struct offsets replaced = place->committed.offsets;
     offsets_init(&place->committed.offsets, place->low, worker->window);
-    assignment_remember(&worker->assignment, &place->committed);
+    assignment_begin_anew(&worker->assignment, &place->committed, &replaced);
 }
 
 // A log that is not the one that was answered, or not all of it, gives its offsets to records that would pass
@@ -236,7 +241,7 @@ static bool is_other_log(const struct place *place, const struct offsets *expect
     return expected->next > place->high || place->witness.answer == WITNESS_OTHER;
 }
 
-static void fit_to_log(struct worker *worker, struct place *place)
+static void fit_to_log(struct worker *worker, struct place *place, int64_t begun_ms)
 {
     struct committed expected;
     expect(worker, place, &expected);
@@ -251,8 +256,10 @@ static void fit_to_log(struct worker *worker, struct place *place)
         refuse_log(worker, place, &expected.offsets);
     else
         place->status = committed_believe(worker, &place->committed, &place->reason);
-    if (place->status == STATUS_OK)
-        begin_at_committed(worker, place);
+    if (place->status != STATUS_OK)
+        return;
+    begin_at_committed(worker, place);
+    assignment_saw_log(&worker->assignment, place->committed.topic, place->committed.partition, begun_ms);
 }
 
 static bool concerns(const struct place *places, int count, enum job_topic topic)
@@ -290,18 +297,29 @@ static void ask_logs(struct worker *worker, struct place *places, int count, str
     ask_witnesses(worker, places, count);
 }
 
+static void note_first_look(struct worker *worker, const struct place *place, int64_t now_ms)
+{
+    enum job_topic topic = place->committed.topic;
+    int32_t partition = place->committed.partition;
+    if (assignment_log_seen_ms(&worker->assignment, topic, partition) == 0)
+        assignment_saw_log(&worker->assignment, topic, partition, now_ms - FRESH_MS);
+}
+
 void places_find(struct worker *worker, struct place *places, int count)
 {
     if (count == 0)
         return;
     struct place **asked = memory_alloc((size_t)count * sizeof *asked);
-    for (int i = 0; i < count; i++)
+    int64_t begun_ms = clock_wall_ms();
+    for (int i = 0; i < count; i++) {
         asked[i] = &places[i];
+        note_first_look(worker, &places[i], begun_ms);
+    }
     ask_committed(worker, asked, count);
     ask_logs(worker, places, count, asked);
     for (int i = 0; i < count; i++)
         if (places[i].status == STATUS_OK)
-            fit_to_log(worker, &places[i]);
+            fit_to_log(worker, &places[i], begun_ms);
     free(asked);
 }
 
@@ -310,10 +328,17 @@ void places_verify(struct worker *worker, struct place *places, int count)
     if (count == 0)
         return;
     struct place **asked = memory_alloc((size_t)count * sizeof *asked);
+    int64_t begun_ms = clock_wall_ms();
     ask_logs(worker, places, count, asked);
-    for (struct place *place = places; place < places + count; place++)
-        if (place->status == STATUS_OK && compare_witness(worker, place) == STATUS_OK &&
-            is_other_log(place, &place->committed.offsets))
+    for (struct place *place = places; place < places + count; place++) {
+        if (place->status != STATUS_OK || compare_witness(worker, place) != STATUS_OK)
+            continue;
+        enum job_topic topic = place->committed.topic;
+        int32_t partition = place->committed.partition;
+        if (is_other_log(place, &place->committed.offsets))
             refuse_log(worker, place, &place->committed.offsets);
+        else if (!assignment_is_anew(&worker->assignment, topic, partition))
+            assignment_saw_log(&worker->assignment, topic, partition, begun_ms - SLACK_MS);
+    }
     free(asked);
 }

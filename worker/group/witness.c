@@ -54,7 +54,8 @@ static bool compare(struct witness *witness, const rd_kafka_message_t *message)
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR)
         return false;
     rd_kafka_timestamp_type_t type;
-    witness->time_ms = rd_kafka_message_timestamp(message, &type);
+    int64_t stamp_ms = rd_kafka_message_timestamp(message, &type);
+    witness->time_ms = type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME ? stamp_ms : 0;
     bool same = message->offset == witness->offset && witness_digest(message) == witness->digest;
     witness->answer = same ? WITNESS_SAME : WITNESS_OTHER;
     return true;

@@ -17,7 +17,7 @@ struct witness {
     int64_t offset; // lies in the log
     uint64_t digest;
     enum witness_answer answer; // UNKNOWN at first
-    int64_t time_ms;            // the record's time stamp, or of the next one where there is none
+    int64_t time_ms; // the broker's, of the record or of the next one where there is none; 0: a client's
 };
 // Reads the record of each and compares; what can't be read within timeout_ms stays UNKNOWN. By a consumer of
 // its own, which joins no group.

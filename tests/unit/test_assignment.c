@@ -144,6 +144,7 @@ static void test_a_refused_partition_gives_and_takes_nothing(void **state)
     struct job before = {.partition = 3, .offset = 10}, after = {.partition = 3, .offset = 11};
     assignment_init(&assignment);
     assignment_add(&assignment, TOPIC_ROUTINE, 3, &same.offsets);
+    after.epoch = before.epoch = assignment_epoch(&assignment, TOPIC_ROUTINE, 3);
     assert_int_equal(assignment_take(&assignment, &before), TAKE_NEW);
     assignment_refuse(&assignment, TOPIC_ROUTINE, 3);
     assignment_refuse(&assignment, TOPIC_ROUTINE, 4); // not held

@@ -56,6 +56,7 @@ def test_stop_goes_on(stack):
     folder = stack.folder / "stubborn"
     folder.mkdir()
     script = shutil.copy(harness.SERVICES, folder)
+    shutil.copytree(harness.SERVICES.parent / "versitygw", folder / "versitygw")
     write_program(folder / "sleep", "")  # so that it gives up soon
     mortal = subprocess.Popen(["sleep", "600"], user=NOBODY)
     immortal = subprocess.Popen(["sleep", "600"])
@@ -138,7 +139,7 @@ def build_name(tree):
 def test_build_name(stack):
     """The commit where the sources are its own, else a name that every change of them changes."""
     tree = stack.folder / "a tree"
-    for folder in ("common", "kernels/cpu", "worker", "producer", "trainer"):
+    for folder in ("common/base", "kernels/cpu", "worker", "producer", "trainer"):
         (tree / folder).mkdir(parents=True)
         (tree / folder / "file.c").write_text("// one\n")
     for file in ("CMakeLists.txt", "CMakePresets.json", "common/base/build_name.sh"):

@@ -202,15 +202,18 @@ static enum status warm_topic(struct publisher *publisher, const char *option, s
 
 static enum status make_producer(struct publisher *publisher, struct error *err)
 {
-    char timeout[24], delivery[24], backoff[24];
+    char timeout[24], delivery[24], backoff[24], request[24];
     int64_t timeout_ms = publisher->worker->transaction_timeout_ms;
     snprintf(timeout, sizeof timeout, "%" PRId64, timeout_ms);
     snprintf(delivery, sizeof delivery, "%" PRId64, timeout_ms * 6 / 10);
     snprintf(backoff, sizeof backoff, "%d", RETRY_BACKOFF_MS);
+    snprintf(request, sizeof request, "%" PRId64,
+             timeout_ms < CALL_TIMEOUT_MS ? timeout_ms : CALL_TIMEOUT_MS);
     const struct kafka_setting settings[] = {
         {"transactional.id", publisher->transactional_id},
         {"transaction.timeout.ms", timeout},
         {"message.timeout.ms", delivery},
+        {"socket.timeout.ms", request}, // no longer than the transaction's
         {"retry.backoff.ms", backoff},
         {"linger.ms", "0"},
         {"acks", "all"},

@@ -5,7 +5,9 @@ be written. The broker that is killed or stopped keeps the group and a worker's 
 answer is lost or doubled, no worker ends, and from each fault, or its end where nothing can be written before that, it
 takes 15 s at most until a new job in each partition is answered; longer only on a machine with other work, in proportion.
 
-The long form: 30 faults of these four kinds, in an order out of the seed.
+Then one of four partitions has its only copy on a broker that is killed: the others are answered while workers restart.
+
+The long form: 30 faults of these four kinds, in an order out of the seed; 20 restarts.
 """
 import os
 import pathlib
@@ -20,6 +22,11 @@ from harness import expect, expect_equal, wait_until
 
 WORKERS, PARTITIONS, BROKERS, RECOVERY_S = 3, 3, 3, 15
 BACKLOG = 150  # routine jobs that are waiting when a fault comes
+
+
+def factor():
+    """By how much longer things may take on a machine with this much other work."""
+    return max(1, os.getloadavg()[0] / (2 * os.cpu_count()))
 
 
 class Load:
@@ -50,9 +57,9 @@ class Load:
         new = self.urgent_keys() - before
         expect_equal(len(new), PARTITIONS, "new urgent jobs")
         wait_until(lambda: new <= {record.key for record in self.fleet.answers()}, f"{fault}: each partition is answered")
-        seconds, load = time.monotonic() - since, os.getloadavg()[0]
-        self.recoveries.append((fault, seconds, max(1, load / (2 * os.cpu_count()))))
-        print(f"{fault}: answers again after {seconds:.1f} s, load {load:.0f}", flush=True)
+        seconds = time.monotonic() - since
+        self.recoveries.append((fault, seconds, factor()))
+        print(f"{fault}: answers again after {seconds:.1f} s, load {os.getloadavg()[0]:.0f}", flush=True)
 
     def check(self):
         chaos.wait_all(self.fleet, None, self.written, 180)
@@ -135,5 +142,58 @@ def test_faults(stack):
               flush=True)
 
 
+# ---- a partition without a leader --------------------------------------------------------------------------
+
+
+def create_jobs_with_one_copy(stack, fleet, alone, keeper):
+    """Of four partitions only that one has its copy at keeper."""
+    others = [number + 1 for number in range(BROKERS) if number + 1 != keeper]
+    replicas = [[keeper if partition == alone else others[partition % 2]] for partition in range(4)]
+    cluster.create_topic(stack, fleet.topics["jobs_topic"], replicas, min_insync_replicas=1)
+    fleet.create_topics(4)
+
+
+def test_one_has_no_leader(stack):
+    """The others are answered after each restart of a worker; once its broker is back, its jobs are as well."""
+    with stack.fleet("leaderless", topics=False) as fleet:
+        alone, keeper = stack.random.randrange(4), stack.random.randrange(BROKERS) + 1
+        create_jobs_with_one_copy(stack, fleet, alone, keeper)
+        herd = chaos.Herd(fleet, 2, simulated_us="0,5000", session_timeout_ms=3000).wait_ready()
+        wait_new(fleet, range(4), time.monotonic())
+        chaos.write_pictures(fleet, 20, 4)  # some of the partition's own are open
+        stack.broker("kill", keeper)
+        others = [partition for partition in range(4) if partition != alone]
+        slowest = max(restart(fleet, herd, turn, others) for turn in range(stack.size(2, 20)))
+        sentence = f"{fleet.topics['jobs_topic']} partition {alone} can't be read"
+        expect(any(sentence in worker.log_text() for worker in herd.workers), "no log names the partition")
+        stack.broker("start", keeper)
+        cluster.wait_whole(stack)
+        jobs = 12 + 20 + 9 * stack.size(2, 20)
+        chaos.wait_all(fleet, None, jobs, 60)
+        chaos.check(fleet, jobs)
+        print(f"partition {alone} of broker {keeper}: the others are answered {slowest:.1f} s after a restart at most, "
+              f"load {os.getloadavg()[0]:.0f}", flush=True)
+        expect(slowest <= RECOVERY_S * factor(), f"that took {slowest:.1f} s")
+
+
+def restart(fleet, herd, turn, partitions):
+    """One worker, killed or in good order; gives the seconds until they are answered."""
+    number = turn % len(herd.workers)
+    herd.workers[number].stop() if number else herd.workers[number].kill()
+    began = time.monotonic()
+    herd.workers[number] = herd.launch(number)
+    return wait_new(fleet, partitions, began)
+
+
+def wait_new(fleet, partitions, since):
+    """Three new jobs in each of them; gives the seconds until all have their answers."""
+    new = {partition: [chaos.job(number, fleet.stack.random) for number in range(3)] for partition in partitions}
+    for partition, jobs in new.items():
+        fleet.write_jobs(jobs, partition=partition)
+    keys = {key for jobs in new.values() for key, _ in jobs}
+    wait_until(lambda: keys <= {record.key for record in fleet.answers()}, f"answers of the partitions {partitions}")
+    return time.monotonic() - since
+
+
 if __name__ == "__main__":
-    chaos.main([test_faults], "kafka", brokers=BROKERS)
+    chaos.main([test_faults, test_one_has_no_leader], "kafka", brokers=BROKERS)

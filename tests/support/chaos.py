@@ -163,6 +163,23 @@ def delete_records(stack, topic, partition, offset):
     return struct.unpack(">h", reply[-2:])[0] == 0
 
 
+def add_partitions(stack, topic, count):
+    """So that it has count of them (CreatePartitions version 0). True: it has."""
+    reply = harness.ask_broker(stack.brokers, 37, 0, struct.pack(">i", 1) + harness.wire_text(topic) +
+                               struct.pack(">iii?", count, -1, 30000, False))
+    return struct.unpack_from(">h", reply, 12 + 2 + len(topic))[0] == 0
+
+
+def forget_offset(stack, group, topic, partition):
+    """Takes a group's offset of a partition away, as its expiry does (OffsetDelete version 0), which a broker does only
+    where nobody is subscribed. True: it did."""
+    text = harness.wire_text
+    keeper = cluster.address(stack, cluster.coordinator(stack, group, cluster.GROUP))
+    reply = harness.ask_broker(keeper, 47, 0, text(group) + struct.pack(">i", 1) + text(topic) +
+                               struct.pack(">ii", 1, partition))
+    return struct.unpack_from(">h", reply, 4)[0] == 0 and struct.unpack(">h", reply[-2:])[0] == 0
+
+
 def history_complaints(commits):
     for place, entries in commits.items():
         for before, after in zip(entries, entries[1:]):

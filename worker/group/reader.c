@@ -62,9 +62,9 @@ static void wait_until_seen(struct reader *reader)
                                      &low, &high, ASK_TIMEOUT_MS);
 }
 
-const rd_kafka_message_t *reader_wait(struct reader *reader)
+const rd_kafka_message_t *reader_wait(struct reader *reader, int64_t timeout_ms)
 {
-    int64_t until_ms = clock_monotonic_ms() + READER_WAIT_MS;
+    int64_t until_ms = clock_monotonic_ms() + timeout_ms;
     rd_kafka_queue_t *queue =
         rd_kafka_queue_get_partition(reader->consumer, rd_kafka_topic_name(reader->topic), reader->partition);
     while (!reader->message && clock_monotonic_ms() < until_ms && !shutdown_requested()) {

@@ -25,10 +25,9 @@ enum status reader_open(struct reader **reader, const struct config *config,
                         const struct kafka_callbacks *callbacks, const struct reader_place *place,
                         struct error *err) MUST_CHECK;
 // The first record at or behind offset, or an error in its place, as of librdkafka's consumer: the reader's,
-// until it is closed. NULL: nothing came within READER_WAIT_MS, or a stop was asked for. Nobody polls
-// meanwhile, so the group's rebalances wait as well.
-enum { READER_WAIT_MS = 5000 };
-const rd_kafka_message_t *reader_wait(struct reader *reader);
+// until it is closed. NULL: nothing came within timeout_ms, or a stop was asked for. Nobody polls meanwhile,
+// so the group's rebalances wait as well.
+const rd_kafka_message_t *reader_wait(struct reader *reader, int64_t timeout_ms);
 void reader_close(struct reader *reader);
 
 #endif

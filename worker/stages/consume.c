@@ -24,6 +24,7 @@ enum {
     POLL_SOON_MS = 2,
     PING_MS = 2000,
     SEEK_TIMEOUT_MS = 1000,
+    READ_ALONE_MS = 5000, // of a careful worker for one record
 };
 
 struct consume {
@@ -325,7 +326,7 @@ static void end_empty_read(struct consume *consume, const struct assigned *held,
     } else {
         LOG_WARN("consume_error", "reason=\"%s\"", rd_kafka_err2str(code));
         consume->unread_epoch = held->epoch;
-        consume->unread_until_ms = clock_monotonic_ms() + READER_WAIT_MS;
+        consume->unread_until_ms = clock_monotonic_ms() + READ_ALONE_MS;
     }
     if (marked)
         mark_reading(consume, held, false); // the next death may be another partition's
@@ -348,7 +349,7 @@ static void read_one(struct consume *consume, const struct assigned *held)
         worker_fail(worker, &err);
         return;
     }
-    const rd_kafka_message_t *message = reader_wait(reader);
+    const rd_kafka_message_t *message = reader_wait(reader, READ_ALONE_MS);
     rd_kafka_resp_err_t code = message ? message->err : RD_KAFKA_RESP_ERR__TIMED_OUT;
     size_t size = message ? message->len : 0;
     struct job *job = code == RD_KAFKA_RESP_ERR_NO_ERROR ? arrival_job(worker, message) : NULL;

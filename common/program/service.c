@@ -1,8 +1,10 @@
 // service.c: the routes for operators, and the thread that ends a drain that takes too long.
 #include "common/program/service.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -20,6 +22,7 @@ struct service {
     struct http_server *server; // NULL: none
     pthread_t drain;
     bool drains;
+    sem_t closed; // posted once: the drain has ended in time
 };
 
 static void answer_metrics(void *context, struct http_request *request)
@@ -67,6 +70,7 @@ enum status service_open(struct service **service, const struct service_options 
     enum status status = STATUS_OK;
     *service = NULL;
     made->options = *options;
+    sem_init(&made->closed, 0, 0);
     if (*options->address)
         status = http_server_open(&made->server, &server, err);
     if (status != STATUS_OK) {
@@ -84,14 +88,21 @@ uint16_t service_port(const struct service *service)
     return service->server ? http_server_port(service->server) : 0;
 }
 
-// Cancelled by service_close.
-static void *watch_drain(void *context)
+static void give_up(const struct service *service)
 {
-    struct service *service = context;
-    clock_sleep_ms(service->options.drain_timeout_ms);
     LOG_ERROR("drain_given_up", "after_ms=%" PRId64 " unfinished=%d", service->options.drain_timeout_ms,
               service->options.unfinished(service->options.context));
     _exit(1);
+}
+
+static void *watch_drain(void *context)
+{
+    struct service *service = context;
+    const struct timespec until = clock_monotonic_after_ms(service->options.drain_timeout_ms);
+    while (sem_clockwait(&service->closed, CLOCK_MONOTONIC, &until) != 0)
+        if (errno == ETIMEDOUT)
+            give_up(service);
+    return NULL;
 }
 
 void service_begin_drain(struct service *service)
@@ -105,9 +116,10 @@ void service_close(struct service *service)
     if (!service)
         return;
     if (service->drains) {
-        pthread_cancel(service->drain);
+        sem_post(&service->closed);
         pthread_join(service->drain, NULL);
     }
+    sem_destroy(&service->closed);
     http_server_close(service->server);
     free(service);
 }

@@ -1,18 +1,17 @@
 // offsets.h: which records of one partition have been answered. Pure data, no lock, no Kafka.
 //
-// first is the first unfinished offset. A bitmap names those in between
-// that are answered; it bounds the window. What it says travels as commit metadata:
+// first is the first unfinished offset. A bitmap names those behind it that are answered; it bounds the
+// window. What it says travels as commit metadata:
 //
-//     "ss2 <running> <deaths> <since> <alone_deaths> <alone> <bitmap> <witness>"
+//     "ss2 <owner> <deaths> <since> <alone_deaths> <alone> <bitmap> <witness>"
 //
 // owner: 8 hexadecimal digits of the process that works on the partition, 00000000 after an orderly revoke or
 // stop. deaths: owners that died and are not yet forgiven; since: how far first has moved since the last of
 // them, 0 without deaths; alone_deaths: how often an owner died with first marked. alone: 1: first is marked,
 // it runs alone; 6: first is marked, it is read alone; 2 to 5: no mark, and 1 to 4 unmarked deaths; 0:
 // neither. bitmap: base64 without padding; bit i (lowest first) is offset first + i; trailing zero bytes left
-// out;
-// "-": empty. witness: <offset>:<16 hexadecimal digits>, the newest answered record that was readable, by
-// which another log of the same name is told; "-": none. "ss1" is the same without the last word.
+// out; "-": empty. witness: <offset>:<16 hexadecimal digits>, the newest answered record that was readable,
+// by which another log of the same name is told; "-": none. "ss1" is the same without the last word.
 #ifndef SKINSIGHT_WORKER_GROUP_OFFSETS_H
 #define SKINSIGHT_WORKER_GROUP_OFFSETS_H
 

@@ -16,3 +16,11 @@ int lesion_from_code(const char *code)
             return i;
     return -1;
 }
+
+bool lesion_is_malignant(int lesion)
+{
+    return lesion == LESION_MEL || lesion == LESION_BCC || lesion == LESION_AK || lesion == LESION_SCC;
+}
+
+const char *const lesion_colours[LESION_CLASSES] = {"#b3261e", "#2e6e9e", "#d9692a", "#e0a030",
+                                                    "#3f8f7f", "#7a8fc4", "#6a7f99", "#8f3b5c"};

@@ -2,6 +2,8 @@
 #ifndef SKINSIGHT_COMMON_RECORDS_LESION_H
 #define SKINSIGHT_COMMON_RECORDS_LESION_H
 
+#include <stdbool.h>
+
 enum lesion_class {
     LESION_MEL,
     LESION_NV,
@@ -21,5 +23,10 @@ extern const char *const lesion_names[LESION_CLASSES]; // "melanoma"
 extern const char *const action_names[ACTION_COUNT];   // "monitor"
 
 int lesion_from_code(const char *code); // index, or -1
+
+// The group that plots show together: MEL, BCC, AK (precancerous) and SCC.
+bool lesion_is_malignant(int lesion);
+// "#b3261e": warm for the malignant group, cool for the others, each apart from its neighbours.
+extern const char *const lesion_colours[LESION_CLASSES];
 
 #endif

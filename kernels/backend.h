@@ -41,6 +41,8 @@ struct plan_options {
 struct backend;
 struct inference;
 struct plan;
+struct training;
+struct training_options;
 
 // What a plan can do; each kind of plan brings its own.
 struct plan_ops {
@@ -79,7 +81,7 @@ struct plan {
 
 // Of what a program shares with the CUDA backend's library: one more whenever a struct here, in network.h or
 // in weights.h changes.
-enum { BACKEND_INTERFACE_VERSION = 5 };
+enum { BACKEND_INTERFACE_VERSION = 6 };
 
 // What a device tells of itself; -1: it does not.
 struct device_figures {
@@ -98,6 +100,10 @@ struct backend_ops {
     enum status (*prepare)(struct backend *backend, const struct network *network,
                            const struct weights *weights, const struct plan_options *options,
                            struct plan **plan, struct error *err);
+    // As training_prepare (training.h), whose checks are done. The network is not folded.
+    enum status (*prepare_training)(struct backend *backend, const struct network *network,
+                                    const struct weights *weights, const struct training_options *options,
+                                    struct training **training, struct error *err);
     enum status (*health)(struct backend *backend, struct error *err); // FATAL: the device is lost
     void (*figures)(struct backend *backend, struct device_figures *figures);
     // 10^9 operations a second that it can do at most, measured (cpu/peak.h); 0: not measured.
@@ -133,7 +139,11 @@ double backend_peak_gflops(struct backend *backend, enum precision precision);
 // For backends: a plan's figures as far as network and options decide them; sizes of memory 0.
 struct plan plan_describe(struct backend *backend, const struct plan_ops *ops, const struct network *network,
                           const struct plan_options *options);
-// The slots of a device that can't be lost, that tells nothing of itself, and whose peak is not measured.
+// The slots of a device that can't train, that can't be lost, that tells nothing of itself, and whose peak is
+// not measured.
+enum status backend_no_training(struct backend *backend, const struct network *network,
+                                const struct weights *weights, const struct training_options *options,
+                                struct training **training, struct error *err);
 enum status backend_always_healthy(struct backend *backend, struct error *err);
 void backend_no_figures(struct backend *backend, struct device_figures *figures);
 double backend_no_peak(struct backend *backend, enum precision precision);

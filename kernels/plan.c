@@ -21,6 +21,18 @@ struct plan plan_describe(struct backend *backend, const struct plan_ops *ops, c
                          .precision = options->precision};
 }
 
+enum status backend_no_training(struct backend *backend, const struct network *network,
+                                const struct weights *weights, const struct training_options *options,
+                                struct training **training, struct error *err)
+{
+    (void)network;
+    (void)weights;
+    (void)options;
+    (void)training;
+    return error_set(err, STATUS_REJECTED, "the %s backend can't train yet; --backend cpu can",
+                     backend->name);
+}
+
 enum status backend_always_healthy(struct backend *backend, struct error *err)
 {
     (void)backend;

@@ -72,6 +72,7 @@ static void close_backend(struct backend *backend)
 }
 
 static const struct backend_ops simulated_ops = {.prepare = prepare,
+                                                 .prepare_training = backend_no_training,
                                                  .health = backend_always_healthy,
                                                  .figures = backend_no_figures,
                                                  .peak_gflops = backend_no_peak,

@@ -45,6 +45,7 @@ static struct cpu_device *new_device(int threads)
 {
     static const struct backend_ops ops = {
         .prepare = cpu_prepare,
+        .prepare_training = backend_no_training,
         .health = backend_always_healthy,
         .figures = backend_no_figures,
         .peak_gflops = cpu_backend_peak_gflops,

@@ -127,6 +127,7 @@ skinsight_cuda_backend_open(uint32_t interface_version, struct backend **backend
 {
     static const struct backend_ops ops = {
         .prepare = cuda_prepare,
+        .prepare_training = backend_no_training,
         .health = cuda_health,
         .figures = cuda_figures,
         .peak_gflops = backend_no_peak,

@@ -3,6 +3,7 @@
 
 #include "common/records/job.h"
 #include "common/records/lesion.h"
+#include "worker/pipeline.h"
 
 const char *const batch_reason_names[BATCH_REASON_COUNT] = {"full", "deadline", "delay",
                                                             "idle", "drain",    "careful"};
@@ -25,8 +26,6 @@ static const char *const services[] = {[METRIC_REDIS] = "redis",
 static const char *const powers[] = {[GPU_POWER_DRAWN] = "drawn", [GPU_POWER_LIMIT] = "limit"};
 static const char *const clocks[] = {[GPU_CLOCK_NOW] = "now", [GPU_CLOCK_MOST] = "most"};
 static const char *const clients[] = {[THROTTLED_CONSUMER] = "consumer", [THROTTLED_PRODUCER] = "producer"};
-static const char *const stages[] = {"fetch", "load",        "decode",  "batch",
-                                     "infer", "postprocess", "publish", "total"};
 
 static const double batch_sizes[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 0};
 // 0.03 to 0.5 s are the limits of the latency budget, so that shares below them can be read off.
@@ -84,9 +83,10 @@ static const struct metric_row rows[METRIC_COUNT] = {
                            NO_LABEL, .buckets = batch_sizes},
     [METRIC_STAGE_SECONDS] = {"skinsight_stage_duration_seconds", METRIC_HISTOGRAM, "seconds",
                               "Time a job spent in a stage; total is from consumed to published.",
-                              LABEL("stage", stages), .buckets = durations},
+                              .label = "stage", .value_of = pipeline_stage_name, .count = STAGE_TOTAL + 1,
+                              .buckets = durations},
     [METRIC_QUEUE_JOBS] = {"skinsight_queue_jobs", METRIC_GAUGE, "jobs", "Jobs waiting in front of a stage.",
-                           .label = "stage", .values = stages, .count = METRIC_STAGE_TOTAL},
+                           .label = "stage", .value_of = pipeline_stage_name, .count = STAGE_COUNT},
     [METRIC_TRANSACTIONS] = {"skinsight_transactions_total", METRIC_COUNTER, "transactions",
                              "Kafka transactions, by how they ended.", LABEL("outcome", transactions)},
     [METRIC_PRODUCER_RENEWALS] = {"skinsight_producer_renewals_total", METRIC_COUNTER, "producers",

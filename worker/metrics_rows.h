@@ -20,8 +20,8 @@ enum metric {
     METRIC_DEAD_LETTERS,      // counter
     METRIC_BATCHES,           // counter, label reason: enum batch_reason
     METRIC_BATCH_SIZE,        // histogram, images
-    METRIC_STAGE_SECONDS,     // histogram, label stage: enum metric_stage
-    METRIC_QUEUE_JOBS,        // gauge, label stage: jobs waiting in front of it
+    METRIC_STAGE_SECONDS,     // histogram, label stage: enum stage_id, or STAGE_TOTAL
+    METRIC_QUEUE_JOBS,        // gauge, label stage: enum stage_id; jobs waiting in front of it
     METRIC_TRANSACTIONS,      // counter, label outcome: enum transaction_outcome
     METRIC_PRODUCER_RENEWALS, // counter
     METRIC_PUBLISH_RETRIES,   // counter
@@ -55,8 +55,8 @@ enum metric {
 };
 
 // The labels' values. Where an enum says something else as well it stands elsewhere: enum job_topic in
-// worker/job.h, enum cache_result in worker/cache/cache.h, enum job_code and enum lesion_action in
-// common/records.
+// worker/job.h, enum stage_id in worker/worker.h, enum cache_result in worker/cache/cache.h, enum job_code
+// and enum lesion_action in common/records.
 enum answered { ANSWERED_PREDICTION, ANSWERED_ERROR };
 enum claim_outcome { CLAIM_ANSWERED, CLAIM_TAKEN_OVER, CLAIM_TIMED_OUT, CLAIM_UNAVAILABLE };
 enum object_call { OBJECT_READ, OBJECT_WRITE };
@@ -70,17 +70,6 @@ enum gpu_clock { GPU_CLOCK_NOW, GPU_CLOCK_MOST };
 // Why a value of the cache is refused; worker/cache/cache_value.h says what each means.
 enum { METRIC_REFUSAL_COUNT = 4 };
 extern const char *const cache_refusal_names[METRIC_REFUSAL_COUNT];
-
-enum metric_stage {
-    METRIC_STAGE_FETCH,
-    METRIC_STAGE_LOAD,
-    METRIC_STAGE_DECODE,
-    METRIC_STAGE_BATCH,
-    METRIC_STAGE_INFER,
-    METRIC_STAGE_POSTPROCESS,
-    METRIC_STAGE_PUBLISH,
-    METRIC_STAGE_TOTAL,
-};
 
 // What a circuit breaker stands in front of.
 enum metric_service { METRIC_REDIS, METRIC_OBJECT_READS, METRIC_OBJECT_WRITES };

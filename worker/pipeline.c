@@ -12,23 +12,31 @@
 #include "worker/device/watchdog.h"
 #include "worker/stages/stages.h"
 
+// Whether the watchdog looks at a stage's steps, and whether one may try the object store again and again.
+// Batch waits for the device and publish for Kafka, and both have limits of their own.
+enum watch { UNWATCHED, WATCHED, WATCHED_AT_STORE };
+
 struct stage {
-    const char *name;           // of its threads
-    const char *threads_option; // NULL: one thread
-    enum metric_stage metric;
+    const char *name;    // of its threads, in metrics and in the log
+    const char *threads; // an option; NULL: one thread
+    int inbox_times;     // jobs that its inbox holds: so many times
+    const char *inbox;   // this option; NULL: 1
+    enum watch watch;    // by the watchdog
     enum stage_id (*step)(struct worker *worker, struct job *job); // one job at a time, or
     void (*loop)(struct worker *worker);                           // a loop of its own
 };
 
+// What waits in front of the device is kept short: an urgent job can't overtake what is already in a batch.
+// In front of load there is room for every job: a full inbox would make fetch wait for the object store.
 static const struct stage stages[STAGE_COUNT] = {
-    [STAGE_FETCH] = {"fetch", "fetch_threads", METRIC_STAGE_FETCH, .step = fetch_step},
-    [STAGE_LOAD] = {"load", "fetch_threads", METRIC_STAGE_LOAD, .step = load_step},
-    [STAGE_DECODE] = {"decode", "decode_threads", METRIC_STAGE_DECODE, .step = decode_step},
-    [STAGE_BATCH] = {"batch", NULL, METRIC_STAGE_BATCH, .loop = batch_loop},
-    [STAGE_INFER] = {"infer", NULL, METRIC_STAGE_INFER, .loop = infer_loop},
-    [STAGE_POSTPROCESS] = {"postprocess", "postprocess_threads", METRIC_STAGE_POSTPROCESS,
+    [STAGE_FETCH] = {"fetch", "fetch_threads", 1, "queue_jobs", WATCHED, .step = fetch_step},
+    [STAGE_LOAD] = {"load", "fetch_threads", 1, "intake_limit_jobs", WATCHED_AT_STORE, .step = load_step},
+    [STAGE_DECODE] = {"decode", "decode_threads", 2, "batch_max", WATCHED, .step = decode_step},
+    [STAGE_BATCH] = {"batch", NULL, 2, "batch_max", UNWATCHED, .loop = batch_loop},
+    [STAGE_INFER] = {"infer", NULL, 1, NULL, WATCHED, .loop = infer_loop},
+    [STAGE_POSTPROCESS] = {"postprocess", "postprocess_threads", 1, "queue_jobs", WATCHED_AT_STORE,
                            .step = postprocess_step},
-    [STAGE_PUBLISH] = {"publish", NULL, METRIC_STAGE_PUBLISH, .loop = publish_loop},
+    [STAGE_PUBLISH] = {"publish", NULL, 1, "queue_jobs", UNWATCHED, .loop = publish_loop},
 };
 
 enum { STAGE_MAX_THREADS = 64 };
@@ -44,6 +52,21 @@ struct pipeline {
     struct worker *worker;
     struct stage_threads stages[STAGE_COUNT];
 };
+
+const char *pipeline_stage_name(unsigned id)
+{
+    return id == STAGE_TOTAL ? "total" : stages[id].name;
+}
+
+void pipeline_init_inboxes(struct worker *worker)
+{
+    const struct config *config = worker->config;
+    unsigned urgent_share = (unsigned)config_integer(config, "urgent_share");
+    for (int id = 0; id < STAGE_COUNT; id++) {
+        int64_t unit = stages[id].inbox ? config_integer(config, stages[id].inbox) : 1;
+        queue_init(&worker->inboxes[id], (size_t)(unit * stages[id].inbox_times), urgent_share);
+    }
+}
 
 // A job that lost its partition, whose prediction must not go out, or that nobody has begun when a stop was
 // asked for, is not worth a step.
@@ -68,8 +91,7 @@ static void run_steps(struct worker *worker, enum stage_id id)
         watchdog_begin();
         enum stage_id next = stages[id].step(worker, job);
         watchdog_end();
-        metrics_observe(METRIC_STAGE_SECONDS, stages[id].metric,
-                        (double)(clock_monotonic_us() - begun_us) / 1e6);
+        metrics_observe(METRIC_STAGE_SECONDS, id, (double)(clock_monotonic_us() - begun_us) / 1e6);
         if (next == STAGE_NONE)
             worker_end_job(worker, job);
         else
@@ -80,10 +102,13 @@ static void run_steps(struct worker *worker, enum stage_id id)
 static void *run_thread(void *context)
 {
     struct stage_threads *own = context;
-    pthread_setname_np(pthread_self(), stages[own->id].name);
-    watchdog_enter(own->worker->watchdog, own->id);
-    if (stages[own->id].loop)
-        stages[own->id].loop(own->worker);
+    const struct stage *stage = &stages[own->id];
+    int64_t store_ms = stage->watch == WATCHED_AT_STORE ? own->worker->job_budget_ms : 0;
+    pthread_setname_np(pthread_self(), stage->name);
+    if (stage->watch != UNWATCHED)
+        watchdog_enter(own->worker->watchdog, stage->name, store_ms);
+    if (stage->loop)
+        stage->loop(own->worker);
     else
         run_steps(own->worker, own->id);
     return NULL;
@@ -91,9 +116,9 @@ static void *run_thread(void *context)
 
 static int thread_count(const struct worker *worker, enum stage_id id)
 {
-    if (!stages[id].threads_option)
+    if (!stages[id].threads)
         return 1;
-    int count = (int)config_integer(worker->config, stages[id].threads_option);
+    int count = (int)config_integer(worker->config, stages[id].threads);
     if (count == 0)
         count = processors_usable() / 2;
     return count < 1 ? 1 : count > STAGE_MAX_THREADS ? STAGE_MAX_THREADS : count;

@@ -6,6 +6,11 @@
 
 struct pipeline;
 
+// Of an enum stage_id, and of STAGE_TOTAL.
+const char *pipeline_stage_name(unsigned id);
+// Makes worker->inboxes.
+void pipeline_init_inboxes(struct worker *worker);
+
 struct pipeline *pipeline_start(struct worker *worker);
 // Closes the stages one after the other, first to last, each when what came before has ended; then returns.
 void pipeline_stop(struct pipeline *pipeline);

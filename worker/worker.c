@@ -14,6 +14,7 @@
 #include "worker/descriptors.h"
 #include "worker/device/latency.h"
 #include "worker/faults.h"
+#include "worker/pipeline.h"
 
 enum { LEAK_SIZE = 4096, COMPLAIN_MS = 10000, PICTURE_POLL_MS = 1 };
 
@@ -99,24 +100,6 @@ static enum status open_stores(struct worker *worker, struct error *err)
     return status;
 }
 
-// What waits in front of the device is kept short: an urgent job can't overtake what is already in a batch.
-// In front of load there is room for every job: a full inbox would make fetch wait for the object store.
-static void init_inboxes(struct worker *worker)
-{
-    unsigned urgent_share = (unsigned)config_integer(worker->config, "urgent_share");
-    size_t jobs = (size_t)config_integer(worker->config, "queue_jobs");
-    size_t before_device = 2 * (size_t)worker->batch_max;
-    size_t capacities[STAGE_COUNT] = {[STAGE_FETCH] = jobs,
-                                      [STAGE_LOAD] = (size_t)worker->intake_limit_jobs,
-                                      [STAGE_DECODE] = before_device,
-                                      [STAGE_BATCH] = before_device,
-                                      [STAGE_INFER] = 1,
-                                      [STAGE_POSTPROCESS] = jobs,
-                                      [STAGE_PUBLISH] = jobs};
-    for (int i = 0; i < STAGE_COUNT; i++)
-        queue_init(&worker->inboxes[i], capacities[i], urgent_share);
-}
-
 enum status worker_open(struct worker *worker, const struct config *config, struct error *err)
 {
     memset(worker, 0, sizeof *worker);
@@ -129,7 +112,7 @@ enum status worker_open(struct worker *worker, const struct config *config, stru
     pthread_mutex_init(&worker->picture_turn, NULL);
     flights_init(&worker->flights);
     unproven_init(&worker->unproven);
-    init_inboxes(worker);
+    pipeline_init_inboxes(worker);
     worker->latency = memory_alloc(sizeof *worker->latency);
     enum status status = descriptors_claim(config, err);
     if (status == STATUS_OK)

@@ -35,7 +35,8 @@ enum stage_id {
     STAGE_POSTPROCESS,
     STAGE_PUBLISH,
     STAGE_COUNT,
-    STAGE_NONE = STAGE_COUNT // nowhere: the job is not finished here, its next owner does it
+    STAGE_NONE = STAGE_COUNT, // nowhere: the job is not finished here, its next owner does it
+    STAGE_TOTAL = STAGE_COUNT // in metrics: all of them together
 };
 
 // What is known of the device. LOST: it gives errors, or reported a fault. WRONG: it gave a wrong answer, so

@@ -17,6 +17,7 @@
 #include "tests/support/capture.h"
 #include "tests/support/skip.h"
 #include "worker/metrics_rows.h"
+#include "worker/worker.h"
 
 enum { THREADS = 8, UPDATES = 500000, TEXT_LIMIT = 256 * 1024 };
 
@@ -65,7 +66,7 @@ static void test_labels_follow_their_enums(void **state)
     metrics_add(METRIC_BATCHES, BATCH_CAREFUL, 11);
     metrics_add(METRIC_JOB_ERRORS, JOB_INTERNAL, 12);
     metrics_add(METRIC_PREDICTIONS, 7, 13);
-    metrics_set(METRIC_QUEUE_JOBS, METRIC_STAGE_PUBLISH, 14);
+    metrics_set(METRIC_QUEUE_JOBS, STAGE_PUBLISH, 14);
     assert_true(value_of("skinsight_batches_total{reason=\"careful\"}") == 11);
     assert_true(value_of("skinsight_job_errors_total{code=\"internal\"}") == 12);
     assert_true(value_of("skinsight_predictions_total{class=\"squamous_cell_carcinoma\"}") == 13);
@@ -116,8 +117,8 @@ static void test_histogram(void **state)
 static void test_histogram_with_label(void **state)
 {
     (void)state;
-    metrics_observe(METRIC_STAGE_SECONDS, METRIC_STAGE_INFER, 0.25);
-    metrics_observe(METRIC_STAGE_SECONDS, METRIC_STAGE_INFER, 100);
+    metrics_observe(METRIC_STAGE_SECONDS, STAGE_INFER, 0.25);
+    metrics_observe(METRIC_STAGE_SECONDS, STAGE_INFER, 100);
     assert_true(value_of("skinsight_stage_duration_seconds_bucket{stage=\"infer\",le=\"0.15\"}") == 0);
     assert_true(value_of("skinsight_stage_duration_seconds_bucket{stage=\"infer\",le=\"0.3\"}") == 1);
     assert_true(value_of("skinsight_stage_duration_seconds_bucket{stage=\"infer\",le=\"30\"}") == 1);

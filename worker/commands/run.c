@@ -134,13 +134,6 @@ static enum status open_service(struct worker *worker, struct service **service,
     return service_open(service, &options, err);
 }
 
-static void start_watchdog(struct worker *worker)
-{
-    const struct watchdog_options options = {.timeout_ms = config_integer(worker->config, "stage_timeout_ms"),
-                                             .store_ms = worker->job_budget_ms};
-    worker->watchdog = watchdog_start(&options);
-}
-
 static enum status check_brokers(struct worker *worker, struct error *err)
 {
     struct error note;
@@ -164,7 +157,7 @@ enum status run_command(struct config *config, struct error *err)
     shutdown_install();
     faults_announce();
     enum status status = worker_open(worker, config, err);
-    start_watchdog(worker);
+    worker->watchdog = watchdog_start(config_integer(config, "stage_timeout_ms"));
     reading_publish_metrics(worker);
     if (status == STATUS_OK)
         status = open_service(worker, &service, err);

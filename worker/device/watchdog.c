@@ -8,41 +8,30 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
-#include "worker/worker.h"
 
 enum { SLOTS = 320, LOOKS = 8, INTERVAL_MOST_MS = 1000 };
 
-// Which stages are watched, and whether their steps may wait for the object store.
-static const struct {
-    const char *name; // NULL: not watched
-    bool waits_for_store;
-} watched[STAGE_COUNT] = {
-    [STAGE_FETCH] = {"fetch", false},
-    [STAGE_LOAD] = {"load", true},
-    [STAGE_DECODE] = {"decode", false},
-    [STAGE_INFER] = {"infer", false},
-    [STAGE_POSTPROCESS] = {"postprocess", true},
-};
-
 struct slot {
-    atomic_int stage;
+    const char *name; // of what the thread does
+    int64_t limit_ms; // of one step
+    atomic_bool used; // name and limit_ms are filled in
     atomic_uint step; // odd while one is going on
     unsigned seen;    // the watchdog's: at the last look
     int64_t busy_ms;  // the watchdog's: how long that step was seen to go on
 };
 
 struct watchdog {
-    struct watchdog_options options;
-    int64_t interval_ms, looked_ms;
+    int64_t timeout_ms, interval_ms, looked_ms;
     struct slot slots[SLOTS];
     atomic_int slot_count;
-    atomic_int hanging; // a stage, or -1
+    _Atomic(const char *) hanging; // the name of one; NULL: none
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -51,16 +40,18 @@ struct watchdog {
 
 static _Thread_local struct slot *own_slot;
 
-void watchdog_enter(struct watchdog *watchdog, int stage)
+void watchdog_enter(struct watchdog *watchdog, const char *name, int64_t more_ms)
 {
     own_slot = NULL;
-    if (!watchdog || !watched[stage].name)
+    if (!watchdog)
         return;
     int index = atomic_fetch_add(&watchdog->slot_count, 1);
     if (index >= SLOTS)
         return; // more threads than there are: not watched
-    atomic_store(&watchdog->slots[index].stage, stage);
     own_slot = &watchdog->slots[index];
+    own_slot->name = name;
+    own_slot->limit_ms = watchdog->timeout_ms + more_ms;
+    atomic_store(&own_slot->used, true);
 }
 
 void watchdog_begin(void)
@@ -74,18 +65,17 @@ void watchdog_end(void)
     watchdog_begin(); // the next number, even again
 }
 
-struct watchdog *watchdog_new(const struct watchdog_options *options)
+struct watchdog *watchdog_new(int64_t timeout_ms)
 {
     pthread_condattr_t attributes;
     struct watchdog *watchdog = memory_alloc(sizeof *watchdog);
-    watchdog->options = *options;
-    watchdog->interval_ms = options->timeout_ms / LOOKS;
+    watchdog->timeout_ms = timeout_ms;
+    watchdog->interval_ms = timeout_ms / LOOKS;
     if (watchdog->interval_ms > INTERVAL_MOST_MS)
         watchdog->interval_ms = INTERVAL_MOST_MS;
     if (watchdog->interval_ms < 1)
         watchdog->interval_ms = 1;
     watchdog->looked_ms = INT64_MAX;
-    atomic_init(&watchdog->hanging, -1);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&watchdog->wake, &attributes);
@@ -110,12 +100,9 @@ static void look_at_slot(struct slot *slot, int64_t elapsed_ms)
 }
 
 // How many limits the slot's step has lasted: 0, 1, or 2 and more.
-static int64_t limits_passed(const struct watchdog *watchdog, const struct slot *slot)
+static int64_t limits_passed(const struct slot *slot)
 {
-    int64_t limit_ms = watchdog->options.timeout_ms;
-    if (watched[atomic_load(&slot->stage)].waits_for_store)
-        limit_ms += watchdog->options.store_ms;
-    return slot->busy_ms / limit_ms;
+    return slot->busy_ms / slot->limit_ms;
 }
 
 static const struct slot *look_at_slots(struct watchdog *watchdog, int64_t elapsed_ms)
@@ -124,8 +111,10 @@ static const struct slot *look_at_slots(struct watchdog *watchdog, int64_t elaps
     int count = atomic_load(&watchdog->slot_count);
     for (int i = 0; i < count && i < SLOTS; i++) {
         struct slot *slot = &watchdog->slots[i];
+        if (!atomic_load(&slot->used))
+            continue;
         look_at_slot(slot, elapsed_ms);
-        if (limits_passed(watchdog, slot) > 0 && (!worst || slot->busy_ms > worst->busy_ms))
+        if (limits_passed(slot) > 0 && (!worst || slot->busy_ms > worst->busy_ms))
             worst = slot;
     }
     return worst;
@@ -138,15 +127,15 @@ enum watchdog_verdict watchdog_look(struct watchdog *watchdog, int64_t now_ms)
         elapsed_ms = 2 * watchdog->interval_ms;
     watchdog->looked_ms = now_ms;
     const struct slot *worst = look_at_slots(watchdog, elapsed_ms);
-    int stage = worst ? atomic_load(&worst->stage) : -1;
-    int before = atomic_exchange(&watchdog->hanging, stage);
-    if (worst && before != stage)
-        LOG_ERROR("stage_hangs", "stage=%s busy_ms=%" PRId64, watched[stage].name, worst->busy_ms);
-    if (!worst && before >= 0)
-        LOG_WARN("stage_goes_on", "stage=%s", watched[before].name);
+    const char *name = worst ? worst->name : NULL;
+    const char *before = atomic_exchange(&watchdog->hanging, name);
+    if (worst && before != name)
+        LOG_ERROR("stage_hangs", "stage=%s busy_ms=%" PRId64, name, worst->busy_ms);
+    if (!worst && before)
+        LOG_WARN("stage_goes_on", "stage=%s", before);
     if (!worst)
         return WATCHDOG_FINE;
-    return limits_passed(watchdog, worst) > 1 ? WATCHDOG_HOPELESS : WATCHDOG_HANGS;
+    return limits_passed(worst) > 1 ? WATCHDOG_HOPELESS : WATCHDOG_HANGS;
 }
 
 static void *run(void *context)
@@ -166,9 +155,9 @@ static void *run(void *context)
     return NULL;
 }
 
-struct watchdog *watchdog_start(const struct watchdog_options *options)
+struct watchdog *watchdog_start(int64_t timeout_ms)
 {
-    struct watchdog *watchdog = watchdog_new(options);
+    struct watchdog *watchdog = watchdog_new(timeout_ms);
     if (pthread_create(&watchdog->thread, NULL, run, watchdog) != 0)
         abort(); // as for any small allocation
     return watchdog;
@@ -188,6 +177,5 @@ void watchdog_stop(struct watchdog *watchdog)
 
 const char *watchdog_hanging(struct watchdog *watchdog)
 {
-    int stage = watchdog ? atomic_load(&watchdog->hanging) : -1;
-    return stage < 0 ? NULL : watched[stage].name;
+    return watchdog ? atomic_load(&watchdog->hanging) : NULL;
 }

@@ -287,8 +287,7 @@ static void account(const struct worker *worker, const struct job *job)
     if (!failed)
         account_prediction(worker, job);
     metrics_add(METRIC_JOBS_ANSWERED, failed ? ANSWERED_ERROR : ANSWERED_PREDICTION, 1);
-    metrics_observe(METRIC_STAGE_SECONDS, METRIC_STAGE_TOTAL,
-                    (double)(clock_monotonic_us() - job->taken_us) / 1e6);
+    metrics_observe(METRIC_STAGE_SECONDS, STAGE_TOTAL, (double)(clock_monotonic_us() - job->taken_us) / 1e6);
     if (failed) {
         metrics_add(METRIC_JOB_ERRORS, job->code, 1);
         metrics_add(METRIC_DEAD_LETTERS, 0, 1);

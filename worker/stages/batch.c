@@ -164,8 +164,7 @@ void batch_stamp(struct worker *worker, const struct batch *batch)
         worker_begin_computing(worker, job);
         job_stamp(job, MOMENT_BATCHED);
         int64_t waited_ms = job->moments[MOMENT_BATCHED] - job->moments[MOMENT_DECODED];
-        metrics_observe(METRIC_STAGE_SECONDS, METRIC_STAGE_BATCH,
-                        (double)(waited_ms > 0 ? waited_ms : 0) / 1e3);
+        metrics_observe(METRIC_STAGE_SECONDS, STAGE_BATCH, (double)(waited_ms > 0 ? waited_ms : 0) / 1e3);
     }
 }
 

@@ -61,7 +61,7 @@ static void run_batch(struct worker *worker, struct health *health, struct batch
     watchdog_begin();
     enum status status = compute(health, batch, results, &err);
     int64_t elapsed_us = clock_monotonic_us() - begun_us;
-    metrics_observe(METRIC_STAGE_SECONDS, METRIC_STAGE_INFER, (double)elapsed_us / 1e6);
+    metrics_observe(METRIC_STAGE_SECONDS, STAGE_INFER, (double)elapsed_us / 1e6);
     if (status == STATUS_OK) {
         latency_learn(worker->latency, batch->count, elapsed_us, begun_us + elapsed_us);
         status = health_check_if_due(health, &err);

@@ -51,8 +51,7 @@ static enum status publish_once(struct worker *worker, struct error *err)
     if (status != STATUS_OK && status != STATUS_RETRY)
         publisher_drop(worker->publisher);
     pthread_mutex_unlock(&worker->assignment.rebalance);
-    metrics_observe(METRIC_STAGE_SECONDS, METRIC_STAGE_PUBLISH,
-                    (double)(clock_monotonic_us() - begun_us) / 1e6);
+    metrics_observe(METRIC_STAGE_SECONDS, STAGE_PUBLISH, (double)(clock_monotonic_us() - begun_us) / 1e6);
     return status;
 }
 

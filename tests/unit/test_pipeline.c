@@ -1,0 +1,53 @@
+// test_pipeline.c: the table of stages: how many jobs wait in front of each, and what it is called in
+// metrics.
+#include "worker/pipeline.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "common/program/config.h"
+
+static const char *const settings[] = {"queue_jobs=11", "intake_limit_jobs=97", "batch_max=3"};
+
+// docs/CONFIGURATION.md says what each option bounds.
+static void test_each_inbox_has_its_room(void **state)
+{
+    (void)state;
+    static const int rooms[STAGE_COUNT] = {
+        [STAGE_FETCH] = 11, [STAGE_LOAD] = 97,        [STAGE_DECODE] = 6,  [STAGE_BATCH] = 6,
+        [STAGE_INFER] = 1,  [STAGE_POSTPROCESS] = 11, [STAGE_PUBLISH] = 11};
+    struct worker *worker = memory_alloc(sizeof *worker);
+    struct config *config = config_new_for_test(PROGRAM_WORKER, settings, 3);
+    struct job *job = job_new(0, 0);
+    worker->config = config;
+    pipeline_init_inboxes(worker);
+    for (int id = 0; id < STAGE_COUNT; id++) {
+        int room = 0;
+        while (pipeline_offer(worker, job, (enum stage_id)id) == QUEUE_OK)
+            room++;
+        assert_int_equal(room, rooms[id]);
+        queue_release(&worker->inboxes[id]);
+    }
+    job_free(job);
+    config_free(config);
+    free(worker);
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    assert_string_equal(pipeline_stage_name(STAGE_FETCH), "fetch");
+    assert_string_equal(pipeline_stage_name(STAGE_PUBLISH), "publish");
+    assert_string_equal(pipeline_stage_name(STAGE_TOTAL), "total");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_each_inbox_has_its_room),
+                                       cmocka_unit_test(test_names)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

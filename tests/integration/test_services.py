@@ -8,6 +8,7 @@ however workers end, every job record has exactly one answer.
 import hashlib
 import json
 import pathlib
+import re
 import shutil
 import signal
 import struct
@@ -27,6 +28,16 @@ def pictures(stack, count=40):
 
 def repeated(images, count):
     return [images[i % len(images)] for i in range(count)]
+
+
+def test_archived_classes(stack):
+    """Java refuses an archive of other jars in silence, and starts as slowly as before (deploy/services.sh archive-kafka)."""
+    for name in ("kafka", "kafka-controller"):
+        process = pathlib.Path(f"/proc/{stack._call('pid', stack.folder, name)}")
+        archive = re.search(r"SharedArchiveFile=([^\0]+)", (process / "cmdline").read_text())
+        if not archive:
+            raise harness.Skipped("Kafka's classes are not archived")
+        expect(archive.group(1) in (process / "maps").read_text(), f"{name} does not use {archive.group(1)}")
 
 
 # ---- Redis -------------------------------------------------------------------------------------------------
@@ -353,6 +364,6 @@ def test_killed_workers(stack):
 
 
 if __name__ == "__main__":
-    harness.main([test_broker_absent, test_odd_paths, test_redis_absent_killed_and_back,
+    harness.main([test_broker_absent, test_archived_classes, test_odd_paths, test_redis_absent_killed_and_back,
                   test_folder_that_cannot_be_written, test_s3_killed, test_damaged_models,
                   test_orderly_stop, test_killed_workers, test_broker_killed, test_broker_away, test_joining])

@@ -17,6 +17,8 @@
 #include "worker/metrics_rows.h"
 #include "worker/stages/features.h"
 
+struct served_model;
+
 enum job_topic { TOPIC_ROUTINE, TOPIC_URGENT, TOPIC_COUNT };
 
 enum { JOB_BATCH_ID_SIZE = 37, JOB_WORKER_SIZE = 65, JOB_ANSWER_LIMIT = 64 * 1024 };
@@ -30,11 +32,12 @@ struct job {
     enum job_topic topic;
     int32_t partition;
     int64_t offset;
-    uint32_t epoch;      // of the partition's assignment when the record arrived
-    uint32_t generation; // of the whole assignment when it was taken
-    int attempt;         // 1, and one more for each owner that died with it
-    int64_t taken_us;    // monotonic
-    struct buffer key;   // the record's, of at most a limit; empty where it is longer
+    uint32_t epoch;              // of the partition's assignment when the record arrived
+    uint32_t generation;         // of the whole assignment when it was taken
+    int attempt;                 // 1, and one more for each owner that died with it
+    int64_t taken_us;            // monotonic
+    struct served_model *served; // the model that answers it; NULL: it has no place in the pipeline yet
+    struct buffer key;           // the record's, of at most a limit; empty where it is longer
     struct buffer value; // the record's, for the dead letters; released once the job can't fail any more
     bool null_key, null_value;
     bool key_omitted;                                // the record's key was too long to be sent again

@@ -12,7 +12,6 @@
 #include "common/services/circuit.h"
 #include "worker/cache/cache.h"
 #include "worker/descriptors.h"
-#include "worker/device/latency.h"
 #include "worker/faults.h"
 #include "worker/pipeline.h"
 
@@ -94,7 +93,7 @@ static enum status open_stores(struct worker *worker, struct error *err)
                                            .timeout_ms = config_integer(config, "object_timeout_ms")};
     enum status status = object_store_open(&worker->objects, &objects, err);
     if (status == STATUS_OK)
-        status = cache_open(worker, err);
+        status = cache_open(&worker->cache, config, err);
     if (status == STATUS_OK)
         watch_circuits(worker);
     return status;
@@ -110,31 +109,28 @@ enum status worker_open(struct worker *worker, const struct config *config, stru
     blocked_init(&worker->blocked);
     pthread_mutex_init(&worker->waiting_lock, NULL);
     pthread_mutex_init(&worker->picture_turn, NULL);
-    flights_init(&worker->flights);
     unproven_init(&worker->unproven);
     pipeline_init_inboxes(worker);
-    worker->latency = memory_alloc(sizeof *worker->latency);
     enum status status = descriptors_claim(config, err);
     if (status == STATUS_OK)
         status = policy_load(&worker->policy, config_text(config, "policy"), err);
     if (status == STATUS_OK)
-        status = engine_open(&worker->engine, config, worker->batch_max, EXPLAIN_LAST, err);
+        status = served_model_open(&worker->served, config, worker->batch_max, err);
     if (status == STATUS_OK)
         status = open_stores(worker, err);
     if (status == STATUS_OK)
-        cache_terms_init(worker);
+        status = cache_terms_init(&worker->served.cache_terms, &worker->served.engine, worker->objects,
+                                  config, err);
     return status;
 }
 
 void worker_close(struct worker *worker)
 {
-    free(worker->latency);
     redis_close(worker->cache);
     object_store_close(worker->objects);
-    engine_close(&worker->engine);
+    served_model_close(&worker->served);
     for (int i = 0; i < STAGE_COUNT; i++)
         queue_release(&worker->inboxes[i]);
-    flights_release(&worker->flights);
     unproven_release(&worker->unproven);
     pthread_mutex_destroy(&worker->picture_turn);
     pthread_mutex_destroy(&worker->waiting_lock);
@@ -146,6 +142,7 @@ void worker_close(struct worker *worker)
 void worker_begin_job(struct worker *worker, struct job *job)
 {
     job->taken = job->has_place = true;
+    job->served = &worker->served;
     atomic_fetch_add(&worker->unfinished, 1);
     atomic_fetch_add(&worker->places[job->topic], 1);
     worker_count_bytes(worker, job);
@@ -241,7 +238,7 @@ static void end_one(struct worker *worker, struct job *job)
 
 void worker_end_job(struct worker *worker, struct job *job)
 {
-    struct job *rider = flights_land(&worker->flights, job);
+    struct job *rider = flights_land(&job->served->flights, job);
     while (rider) {
         struct job *next = rider->next_rider;
         end_one(worker, rider);

@@ -10,19 +10,16 @@
 #include "common/services/kafka.h"
 #include "common/services/object_store.h"
 #include "common/services/redis.h"
-#include "worker/cache/cache_value.h"
-#include "worker/cache/flights.h"
 #include "worker/cache/unproven.h"
-#include "worker/device/engine.h"
 #include "worker/group/assignment.h"
 #include "worker/group/blocked.h"
 #include "worker/group/broker_clock.h"
 #include "worker/group/reading.h"
 #include "worker/job.h"
+#include "worker/served_model.h"
 #include "worker/stages/policy.h"
 
 struct consume;
-struct latency_table;
 struct publisher;
 struct watchdog;
 
@@ -57,13 +54,12 @@ struct worker {
     struct kafka_signs signs;                // of the consumer,
     struct kafka_callbacks callbacks;        // and what it tells
     struct kafka_callbacks reader_callbacks; // a careful worker's reader tells the same signs
-    struct engine engine;
+    struct served_model served;              // the model in service; the stages ask the job for its model
     struct policy policy;
     struct object_store *objects;
     struct redis *cache;            // NULL: none
     char instance[JOB_WORKER_SIZE]; // names this worker in records and logs
     uint32_t owner;                 // names this process in the commit metadata; never 0
-    struct cache_terms cache_terms; // the maps' keys are made of them too
 
     // settings
     size_t max_image_bytes;
@@ -94,11 +90,8 @@ struct worker {
     atomic_bool reads_again;   // records were given up that this worker has to read again
     atomic_llong out_since_ms; // monotonic: since when it has no place in its group; 0: it has one
     struct queue inboxes[STAGE_COUNT];
-    struct flights flights;
     struct unproven unproven;
     atomic_bool cache_withholds;       // told: nothing is stored until the next check
-    struct latency_table *latency;     // learnt by infer, read by batch
-    atomic_llong answer_us;            // what an answer takes to compute and store, no queueing; 0: not known
     atomic_int claim_waits;            // threads of fetch and load that wait for another worker's answer
     atomic_int device_batches;         // handed to infer and not yet done
     atomic_int computing;              // jobs from the batch that takes them to the publisher
@@ -137,7 +130,8 @@ enum status worker_check_topics(const struct config *config, struct error *err) 
 enum status worker_open(struct worker *worker, const struct config *config, struct error *err) MUST_CHECK;
 void worker_close(struct worker *worker);
 
-// A record becomes a job of the pipeline: it takes a place and its bytes count.
+// A record becomes a job of the pipeline: it takes a place, its bytes count, and the model in service answers
+// it.
 void worker_begin_job(struct worker *worker, struct job *job);
 // Gives a job to a stage, waiting for room. One that goes to publish has its answer and gives its place back.
 // Thread: any stage's.

@@ -11,12 +11,10 @@
 #include <cmocka.h>
 
 #include "common/base/clock.h"
-#include "worker/device/latency.h"
 #include "worker/stages/stages.h"
 
 struct fixture {
     struct worker worker;
-    struct latency_table latency;
 };
 
 static int set_up(void **state)
@@ -24,12 +22,11 @@ static int set_up(void **state)
     struct fixture *fixture = memory_alloc(sizeof *fixture);
     struct offsets offsets;
     struct worker *worker = &fixture->worker;
-    worker->latency = &fixture->latency;
     worker->batch_max = 3;
     assignment_init(&worker->assignment);
     offsets_init(&offsets, 0, 100);
     assignment_add(&worker->assignment, TOPIC_ROUTINE, 0, &offsets);
-    flights_init(&worker->flights);
+    flights_init(&worker->served.flights);
     for (int stage = 0; stage < STAGE_COUNT; stage++)
         queue_init(&worker->inboxes[stage], 8, 80);
     *state = fixture;
@@ -41,7 +38,7 @@ static int tear_down(void **state)
     struct worker *worker = &((struct fixture *)*state)->worker;
     for (int stage = 0; stage < STAGE_COUNT; stage++)
         queue_release(&worker->inboxes[stage]);
-    flights_release(&worker->flights);
+    flights_release(&worker->served.flights);
     assignment_release(&worker->assignment);
     free(*state);
     return 0;
@@ -51,6 +48,7 @@ static int tear_down(void **state)
 static struct job *take_job(struct worker *worker, int64_t offset, const char *image, int64_t deadline_at)
 {
     struct job *job = job_new(1024, 1024);
+    job->served = &worker->served;
     job->offset = offset;
     job->image_sha256 = digest_of(image, 1);
     job->record.deadline_at = deadline_at;
@@ -68,11 +66,11 @@ static void test_the_next_rider_leads_and_knows_its_batch(void **state)
     struct job *expired = take_job(worker, 0, "a", now - 1), *rider = take_job(worker, 1, "a", -1);
     struct job *late_rider = take_job(worker, 2, "a", now - 1);
     struct job *other = take_job(worker, 3, "b", -1), *late = take_job(worker, 4, "c", now - 1);
-    assert_false(flights_board(&worker->flights, expired));
-    assert_true(flights_board(&worker->flights, late_rider));
-    assert_true(flights_board(&worker->flights, rider));
-    assert_false(flights_board(&worker->flights, other));
-    assert_false(flights_board(&worker->flights, late));
+    assert_false(flights_board(&worker->served.flights, expired));
+    assert_true(flights_board(&worker->served.flights, late_rider));
+    assert_true(flights_board(&worker->served.flights, rider));
+    assert_false(flights_board(&worker->served.flights, other));
+    assert_false(flights_board(&worker->served.flights, late));
     struct batch batch = {.id = "batch", .count = 3, .reason = BATCH_IDLE, .jobs = {expired, other, late}};
     batch_stamp(worker, &batch);
     assert_int_equal(other->batch_size, 3);
@@ -156,7 +154,7 @@ static void test_a_full_batch_goes_and_the_rest_when_no_more_come(void **state)
 static void learn_a_slow_device(struct fixture *fixture)
 {
     for (int size = 1; size <= 8; size++)
-        latency_learn(&fixture->latency, size, size * INT64_C(10000000), clock_monotonic_us());
+        latency_learn(&fixture->worker.served.latency, size, size * INT64_C(10000000), clock_monotonic_us());
     fixture->worker.batch_max = 8;
 }
 
@@ -188,7 +186,7 @@ static void test_what_would_be_late_is_answered_at_once(void **state)
 {
     struct fixture *fixture = *state;
     void *answered;
-    latency_learn(&fixture->latency, 1, 60000000, clock_monotonic_us());
+    latency_learn(&fixture->worker.served.latency, 1, 60000000, clock_monotonic_us());
     check_batches(&fixture->worker, (const int64_t[]){clock_wall_ms() + 30000}, 1, NULL, 0);
     assert_int_equal(queue_pop(&fixture->worker.inboxes[STAGE_POSTPROCESS], &answered, 0), QUEUE_OK);
     assert_int_equal(((struct job *)answered)->code, JOB_DEADLINE_EXCEEDED);
@@ -205,20 +203,21 @@ static void test_a_leader_that_goes_leaves_its_riders_here(void **state)
     assignment_add(&worker->assignment, TOPIC_URGENT, 0, &offsets);
     struct job *gone = take_job(worker, 0, "a", -1), *gone_rider = take_job(worker, 1, "a", -1);
     struct job *rider = job_new(0, 0);
+    rider->served = &worker->served;
     rider->topic = TOPIC_URGENT;
     rider->image_sha256 = gone->image_sha256;
     rider->record.deadline_at = -1;
     rider->epoch = assignment_epoch(&worker->assignment, TOPIC_URGENT, 0);
     assert_int_equal(assignment_take(&worker->assignment, rider), TAKE_NEW);
-    assert_false(flights_board(&worker->flights, gone));
-    assert_true(flights_board(&worker->flights, rider));
-    assert_true(flights_board(&worker->flights, gone_rider));
+    assert_false(flights_board(&worker->served.flights, gone));
+    assert_true(flights_board(&worker->served.flights, rider));
+    assert_true(flights_board(&worker->served.flights, gone_rider));
     assignment_remove(&worker->assignment, TOPIC_ROUTINE, 0);
 
     struct job *jobs[] = {gone};
     assert_int_equal(batch_keep_timely(worker, jobs, 1), 1);
     assert_ptr_equal(jobs[0], rider);
-    assert_null(flights_land(&worker->flights, rider));
+    assert_null(flights_land(&worker->served.flights, rider));
     worker_end_job(worker, rider);
 }
 

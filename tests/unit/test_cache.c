@@ -1,6 +1,6 @@
 // test_cache.c: values of the cache: what is stored comes back whole; what differs in a bit, is about
 // something else, or holds what no computation gives is refused, whoever sealed it.
-#include "worker/cache/cache.h"
+#include "worker/cache/cache_value.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -28,7 +28,7 @@ static int set_up(void **state)
     struct fixture *fixture = memory_alloc(sizeof *fixture);
     fixture->worker.intake_limit_bytes = LIMIT;
     pthread_mutex_init(&fixture->worker.picture_turn, NULL);
-    flights_init(&fixture->worker.flights);
+    flights_init(&fixture->worker.served.flights);
     *state = fixture;
     return 0;
 }
@@ -37,7 +37,7 @@ static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
     assert_int_equal(atomic_load(&fixture->worker.picture_bytes), 0);
-    flights_release(&fixture->worker.flights);
+    flights_release(&fixture->worker.served.flights);
     pthread_mutex_destroy(&fixture->worker.picture_turn);
     free(fixture);
     return 0;
@@ -46,6 +46,7 @@ static int tear_down(void **state)
 static struct job *admit(struct worker *worker, size_t size)
 {
     struct job *job = job_new(1, 1);
+    job->served = &worker->served;
     worker_admit_picture(worker, job, size);
     return job;
 }

@@ -34,7 +34,7 @@ static int set_up(void **state)
     offsets_init(&offsets, 0, SHORT_WINDOW);
     for (int topic = 0; topic < TOPIC_COUNT; topic++)
         assignment_add(&worker->assignment, (enum job_topic)topic, 0, &offsets);
-    flights_init(&worker->flights);
+    flights_init(&worker->served.flights);
     queue_init(&worker->inboxes[STAGE_FETCH], 512, SHARE);
     queue_init(&worker->inboxes[STAGE_POSTPROCESS], 1, SHARE);
     fixture->intake = intake_new(worker);
@@ -67,7 +67,7 @@ static int tear_down(void **state)
     intake_free(fixture->intake);
     queue_release(&fixture->worker.inboxes[STAGE_FETCH]);
     queue_release(&fixture->worker.inboxes[STAGE_POSTPROCESS]);
-    flights_release(&fixture->worker.flights);
+    flights_release(&fixture->worker.served.flights);
     assignment_release(&fixture->worker.assignment);
     config_free(fixture->config);
     free(fixture);

@@ -38,7 +38,7 @@ static int set_up(void **state)
     assignment_init(&worker->assignment);
     offsets_init(&offsets, 0, 100);
     assignment_add(&worker->assignment, TOPIC_ROUTINE, 0, &offsets);
-    flights_init(&worker->flights);
+    flights_init(&worker->served.flights);
     *state = fixture;
     return 0;
 }
@@ -46,7 +46,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
-    flights_release(&fixture->worker.flights);
+    flights_release(&fixture->worker.served.flights);
     assignment_release(&fixture->worker.assignment);
     object_store_close(fixture->worker.objects);
     scratch_remove(fixture->scratch);
@@ -66,6 +66,7 @@ static void put_image(struct fixture *fixture)
 static struct job *take_job(struct worker *worker, int64_t offset)
 {
     struct job *job = job_new(10, 10);
+    job->served = &worker->served;
     job->offset = offset;
     object_store_uri(worker->objects, "images/a.jpg", job->record.image_uri);
     job->epoch = assignment_epoch(&worker->assignment, job->topic, job->partition);

@@ -23,7 +23,7 @@ static int set_up(void **state)
     struct fixture *fixture = memory_alloc(sizeof *fixture);
     fixture->config = config_new_for_test(PROGRAM_WORKER, NULL, 0);
     fixture->worker.config = fixture->config;
-    flights_init(&fixture->worker.flights);
+    flights_init(&fixture->worker.served.flights);
     fixture->publisher = publisher_new(&fixture->worker);
     *state = fixture;
     return 0;
@@ -33,18 +33,20 @@ static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
     publisher_free(fixture->publisher);
-    flights_release(&fixture->worker.flights);
+    flights_release(&fixture->worker.served.flights);
     config_free(fixture->config);
     free(fixture);
     return 0;
 }
 
 // Adds jobs of that many bytes until the group is closed; how many it took.
-static int fill(struct publisher *publisher, size_t size, bool failed)
+static int fill(struct fixture *fixture, size_t size, bool failed)
 {
+    struct publisher *publisher = fixture->publisher;
     assert_true(publisher_has_room(publisher));
     for (int count = 1;; count++) {
         struct job *job = job_new(0, 0);
+        job->served = &fixture->worker.served;
         job->value.size = size; // nobody looks at the bytes
         if (failed)
             job_fail(job, JOB_DEADLINE_EXCEEDED, "too late");
@@ -57,28 +59,28 @@ static int fill(struct publisher *publisher, size_t size, bool failed)
 
 static void test_dead_letters_close_a_group(void **state)
 {
-    struct publisher *publisher = ((struct fixture *)*state)->publisher;
+    struct fixture *fixture = *state;
     for (size_t size = 1 << 20; size <= RECORD_MOST; size += 1 << 20) {
-        int count = fill(publisher, size, true);
+        int count = fill(fixture, size, true);
         assert_true(count >= 2);
         assert_in_range((size_t)count * (size + JOB_ANSWER_LIMIT), 0, CLIENT_QUEUE_BYTES * 3 / 4);
-        publisher_drop(publisher);
+        publisher_drop(fixture->publisher);
     }
 }
 
 static void test_one_job_always_fits(void **state)
 {
-    struct publisher *publisher = ((struct fixture *)*state)->publisher;
-    assert_int_equal(fill(publisher, CLIENT_QUEUE_BYTES, true), 1);
-    publisher_drop(publisher);
-    assert_true(publisher_has_room(publisher));
+    struct fixture *fixture = *state;
+    assert_int_equal(fill(fixture, CLIENT_QUEUE_BYTES, true), 1);
+    publisher_drop(fixture->publisher);
+    assert_true(publisher_has_room(fixture->publisher));
 }
 
 // Their records are not sent.
 static void test_answers_close_a_group_by_number(void **state)
 {
-    struct publisher *publisher = ((struct fixture *)*state)->publisher;
-    assert_int_equal(fill(publisher, RECORD_MOST, false), 512);
+    struct fixture *fixture = *state;
+    assert_int_equal(fill(fixture, RECORD_MOST, false), 512);
 }
 
 int main(void)

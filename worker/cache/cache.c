@@ -1,107 +1,31 @@
 // cache.c: looks answers up and stores them; every failure is a miss and a log line.
 #include "worker/cache/cache.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "common/base/clock.h"
-#include "common/base/file.h"
 #include "common/base/log.h"
-#include "common/base/version.h"
+#include "worker/cache/cache_value.h"
 #include "worker/device/health.h"
 #include "worker/faults.h"
 
 enum { REDIS_KEY_SIZE = DIGEST_TEXT_SIZE + 16, DELETE_TIMEOUT_MS = 3000, DELETE_PAUSE_MS = 50 };
 
-// Names in 8 digits what decides a map's bits besides image and model.
-static void init_map_suffix(struct worker *worker)
+enum status cache_open(struct redis **cache, const struct config *config, struct error *err)
 {
-    const struct engine *engine = &worker->engine;
-    char text[256], digits[DIGEST_TEXT_SIZE];
-    int length =
-        snprintf(text, sizeof text, "%s %s %s %s", engine->backend->name, engine->backend->device_class,
-                 precision_names[engine->plan->precision], skinsight_build);
-    struct digest digest = digest_of(text, (size_t)length);
-    digest_text(&digest, digits);
-    snprintf(worker->cache_terms.map_suffix, sizeof worker->cache_terms.map_suffix, "-%.12s-%.8s.png",
-             engine->model_sha256, digits);
-}
-
-// So that workers with another secret, before and after a change of it, keep to keys of their own.
-static void name_secret(const struct cache_terms *terms, char name[17])
-{
-    static const char purpose[] = "skinsight: which cache secret";
-    struct bytes secret = {terms->secret, terms->secret_size};
-    char digits[DIGEST_TEXT_SIZE];
-    struct digest digest = digest_keyed(secret, purpose, sizeof purpose - 1);
-    digest_text(&digest, digits);
-    snprintf(name, 17, "%.16s", terms->secret_size > 0 ? digits : "none");
-}
-
-enum status cache_check(const struct config *config, struct error *err)
-{
-    const char *cache = config_text(config, "cache");
-    if (strcmp(cache, "none") == 0 || *config_text(config, "cache_secret") || redis_url_is_loopback(cache))
-        return STATUS_OK;
-    return error_set(err, STATUS_REJECTED,
-                     "a Redis on another machine decides no diagnoses: give every worker the same "
-                     "cache_secret, or use a Redis on the loopback interface");
-}
-
-enum status cache_read_secret(struct cache_terms *terms, const struct config *config, struct error *err)
-{
-    const char *path = config_text(config, "cache_secret");
-    struct buffer secret;
-    terms->secret_size = 0;
-    if (!*path)
-        return STATUS_OK;
-    buffer_init(&secret, CACHE_SECRET_MOST);
-    enum status status = file_read_secret(path, CACHE_SECRET_LEAST, &secret, err);
-    if (status == STATUS_OK) {
-        memcpy(terms->secret, secret.data, secret.size);
-        terms->secret_size = secret.size;
-    }
-    buffer_release(&secret);
-    return status;
-}
-
-enum status cache_open(struct worker *worker, struct error *err)
-{
-    const struct config *config = worker->config;
-    const char *cache = config_text(config, "cache");
+    const char *url = config_text(config, "cache");
     int connections =
         1 + // infer's, when it deletes
         (int)(2 * config_integer(config, "fetch_threads") + config_integer(config, "postprocess_threads"));
-    if (strcmp(cache, "none") == 0)
+    if (strcmp(url, "none") == 0)
         return STATUS_OK;
     enum status status = cache_check(config, err);
-    if (status == STATUS_OK)
-        status = cache_read_secret(&worker->cache_terms, config, err);
     if (status != STATUS_OK)
         return status;
-    return redis_open(&worker->cache, cache, config_integer(config, "cache_timeout_ms"), connections, err);
-}
-
-void cache_terms_init(struct worker *worker)
-{
-    const struct engine *engine = &worker->engine;
-    struct cache_terms *terms = &worker->cache_terms;
-    char root[OBJECT_URI_SIZE], root_digest[DIGEST_TEXT_SIZE], secret[17];
-    object_store_uri(worker->objects, "", root);
-    struct digest digest = digest_of(root, strlen(root));
-    digest_text(&digest, root_digest);
-    init_map_suffix(worker);
-    name_secret(terms, secret);
-    int length = snprintf(terms->scope, sizeof terms->scope,
-                          "model=%s preprocessing=%s backend=%s precision=%s device=%s build=%s "
-                          "objects=%.16s reference=none secret=%s",
-                          engine->model_sha256, engine->model->manifest.preprocessing.version,
-                          engine->backend->name, precision_names[engine->plan->precision],
-                          engine->backend->device_class, skinsight_build, root_digest, secret);
-    assert(length < (int)sizeof terms->scope);
+    return redis_open(cache, url, config_integer(config, "cache_timeout_ms"), connections, err);
 }
 
 static void make_key(const char *scope, const struct digest *image, char text[DIGEST_TEXT_SIZE])
@@ -143,7 +67,7 @@ enum cache_result cache_look(struct worker *worker, struct job *job)
         LOG_INFO("cache_unavailable", "reason=\"%s\"", err.message);
         result = CACHE_UNAVAILABLE;
     } else if (found) {
-        enum cache_refusal refusal = cache_value_read(buffer_bytes(&bytes), &worker->cache_terms, job);
+        enum cache_refusal refusal = cache_value_read(buffer_bytes(&bytes), &job->served->cache_terms, job);
         result = refusal == CACHE_BELIEVED ? CACHE_HIT : refuse(refusal, key);
     }
     buffer_release(&bytes);
@@ -155,7 +79,7 @@ enum cache_result cache_find(struct worker *worker, struct job *job)
 {
     if (!worker->cache)
         return CACHE_UNAVAILABLE;
-    make_key(worker->cache_terms.scope, &job->image_sha256, job->cache_key);
+    make_key(job->served->cache_terms.scope, &job->image_sha256, job->cache_key);
     enum cache_result result = cache_look(worker, job);
     metrics_add(METRIC_CACHE_LOOKUPS, result == CACHE_REFUSED ? CACHE_MISS : result, 1);
     if (result == CACHE_UNAVAILABLE)
@@ -232,7 +156,7 @@ bool cache_store(struct worker *worker, const struct job *job)
     struct error err;
     char key[REDIS_KEY_SIZE];
     redis_key(job->cache_key, key);
-    cache_value_fill(&value, &worker->cache_terms, job);
+    cache_value_fill(&value, &job->served->cache_terms, job);
     struct bytes bytes = {(const uint8_t *)&value, sizeof value};
     bool remembered = digest_parse(job->cache_key, &digest) && unproven_add(&worker->unproven, &digest);
     if (!remembered && worker->checked_again) {

@@ -9,16 +9,8 @@
 
 #include "worker/worker.h"
 
-// REJECTED: the option cache names a Redis on another machine and there is no cache_secret. Looks at the
-// options alone.
-enum status cache_check(const struct config *config, struct error *err) MUST_CHECK;
-// The secret, where there is one. REJECTED: its file is open to others, or not of 16 to 1024 bytes.
-enum status cache_read_secret(struct cache_terms *terms, const struct config *config,
-                              struct error *err) MUST_CHECK;
-// Opens worker->cache and reads the secret, where the option cache names a Redis. REJECTED as the two above.
-enum status cache_open(struct worker *worker, struct error *err) MUST_CHECK;
-// Fills in the rest of worker->cache_terms, once model, device and object store are open.
-void cache_terms_init(struct worker *worker);
+// Opens the Redis that the option cache names; none: *cache stays as it is. REJECTED as cache_check.
+enum status cache_open(struct redis **cache, const struct config *config, struct error *err) MUST_CHECK;
 // Fills in job->cache_key and, on a hit, the job's logits, features and map. REFUSED: what is there is not
 // believed; it is counted and told. UNAVAILABLE: no Redis, or it does not answer; the key is empty then.
 enum cache_result { CACHE_HIT, CACHE_MISS, CACHE_UNAVAILABLE, CACHE_REFUSED };

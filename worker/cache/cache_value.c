@@ -9,14 +9,6 @@
 
 static const char magic[8] = {'S', 'S', 'C', 'A', 'C', 'H', 'E', '2'};
 
-void cache_map_key(const struct cache_terms *terms, const struct digest *image, char key[OBJECT_KEY_SIZE])
-{
-    char digits[DIGEST_TEXT_SIZE];
-    digest_text(image, digits);
-    memset(key, 0, OBJECT_KEY_SIZE);
-    snprintf(key, OBJECT_KEY_SIZE, "attention/%s%s", digits, terms->map_suffix);
-}
-
 static struct digest seal_of(const struct cache_value *value, const struct cache_terms *terms)
 {
     struct bytes secret = {terms->secret, terms->secret_size};

@@ -6,17 +6,8 @@
 #ifndef SKINSIGHT_WORKER_CACHE_CACHE_VALUE_H
 #define SKINSIGHT_WORKER_CACHE_CACHE_VALUE_H
 
+#include "worker/cache/cache_terms.h"
 #include "worker/job.h"
-
-enum { CACHE_SCOPE_SIZE = 512, CACHE_SECRET_LEAST = 16, CACHE_SECRET_MOST = 1024 };
-
-// What all values of a worker have in common.
-struct cache_terms {
-    char scope[CACHE_SCOPE_SIZE]; // what decides an answer's bits besides the image; part of every key
-    char map_suffix[32];          // what a map's object key has behind the image's digest
-    uint8_t secret[CACHE_SECRET_MOST];
-    size_t secret_size; // 0: none
-};
 
 // Little-endian, without gaps.
 struct cache_value {
@@ -40,10 +31,6 @@ enum cache_refusal {
     CACHE_REFUSED_CONTENT,   // holds what no computation gives
     CACHE_BELIEVED = METRIC_REFUSAL_COUNT
 };
-
-// The object key of an image's attention map. Two devices or builds may differ in a bit, so their maps have
-// different keys.
-void cache_map_key(const struct cache_terms *terms, const struct digest *image, char key[OBJECT_KEY_SIZE]);
 
 void cache_value_fill(struct cache_value *value, const struct cache_terms *terms, const struct job *job);
 // Fills in the job's logits, features and map where the value is believed; else the job stays as it is.

@@ -39,8 +39,8 @@ int64_t claim_wait_ms(int64_t now_ms, int64_t deadline_ms, int64_t learnt_us)
 // Nothing is claimed that will not be stored, nor while it is not known how long an answer takes.
 static bool is_worth_claiming(struct worker *worker, const struct job *job)
 {
-    const struct plan *plan = worker->engine.plan;
-    return !job->careful && atomic_load(&worker->answer_us) > 0 &&
+    const struct plan *plan = job->served->engine.plan;
+    return !job->careful && atomic_load(&job->served->answer_us) > 0 &&
            plan->heads * plan->map_height * plan->map_width > 0 && !object_store_is_down(worker->objects);
 }
 
@@ -50,7 +50,7 @@ static enum status make_claim(struct worker *worker, struct job *job, struct err
     claim_key(job, key);
     snprintf(owner, sizeof owner, "%08" PRIx32, worker->owner);
     struct bytes value = {(const uint8_t *)owner, OWNER_SIZE - 1};
-    int64_t ttl_ms = CLAIM_LIVES * claim_wait_ms(0, -1, atomic_load(&worker->answer_us));
+    int64_t ttl_ms = CLAIM_LIVES * claim_wait_ms(0, -1, atomic_load(&job->served->answer_us));
     return redis_set_new(worker->cache, key, value, ttl_ms, &job->claimed, err);
 }
 
@@ -85,7 +85,7 @@ static int wait_for_answer(struct worker *worker, struct job *job)
     struct backoff backoff;
     struct error err;
     int64_t until_ms = clock_monotonic_ms() + claim_wait_ms(clock_wall_ms(), job->record.deadline_at,
-                                                            atomic_load(&worker->answer_us));
+                                                            atomic_load(&job->served->answer_us));
     backoff_init(&backoff, POLL_FIRST_MS, POLL_MOST_MS, (uint64_t)job->offset);
     for (;;) {
         int64_t pause_ms = backoff_next_ms(&backoff);
@@ -127,8 +127,8 @@ void claim_release(struct worker *worker, const struct job *job)
         return; // it expires
 }
 
-void claim_learn(struct worker *worker, int64_t took_us)
+void claim_learn(struct served_model *served, int64_t took_us)
 {
-    long long known_us = atomic_load(&worker->answer_us);
-    atomic_store(&worker->answer_us, took_us > known_us ? took_us : known_us + (took_us - known_us) / 16);
+    long long known_us = atomic_load(&served->answer_us);
+    atomic_store(&served->answer_us, took_us > known_us ? took_us : known_us + (took_us - known_us) / 16);
 }

@@ -18,7 +18,7 @@ bool claim_or_wait(struct worker *worker, struct job *job);
 void claim_release(struct worker *worker, const struct job *job);
 // A job was computed and stored, which took so long, queues left out. Follows slower ones at once, faster
 // ones slowly.
-void claim_learn(struct worker *worker, int64_t took_us);
+void claim_learn(struct served_model *served, int64_t took_us);
 
 // How long to wait for another worker's answer: that what is learnt, and a quarter for the stages' handing
 // over, 2 s at most, and so that an answer can still be computed here before the deadline. Unix ms; deadline

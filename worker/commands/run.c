@@ -164,9 +164,9 @@ enum status run_command(struct config *config, struct error *err)
     if (status == STATUS_OK)
         status = consume_open(&consume, worker, err);
     if (status == STATUS_OK) {
-        engine_warn_untrained(&worker->engine);
+        engine_warn_untrained(&worker->served.engine);
         LOG_INFO("started", "instance=%s model=%s device=\"%s\"", worker->instance,
-                 worker->engine.model->manifest.model_version, worker->engine.backend->device);
+                 worker->served.engine.model->manifest.model_version, worker->served.engine.backend->device);
         if (consume_wait_for_topics(consume))
             status = check_brokers(worker, err);
         if (status == STATUS_OK && !shutdown_requested())

@@ -38,7 +38,7 @@ struct health {
 
 struct health *health_new(struct worker *worker)
 {
-    const struct engine *engine = &worker->engine;
+    const struct engine *engine = &worker->served.engine;
     const struct plan *plan = engine->plan;
     size_t map_size = (size_t)(plan->heads * plan->map_height * plan->map_width);
     struct health *health = memory_alloc(sizeof *health);
@@ -110,7 +110,7 @@ static enum status run_device(struct health *health, const uint8_t *const *views
     int64_t number;
     if (fault_number(FAULT_DEVICE_ERROR_AT, &number) && health->computed == number)
         return error_set(err, STATUS_FATAL, "the device failed because a test asked for it");
-    enum status status = plan_run(health->worker->engine.plan, views, count, result, err);
+    enum status status = plan_run(health->worker->served.engine.plan, views, count, result, err);
     if (fault_number(FAULT_FLIP_AFTER, &number) && health->computed >= number)
         for (int i = 0; i < count; i++)
             ((uint8_t *)&result->logits[i * LESION_CLASSES])[0] ^= 1; // the lowest bit of the first logit
@@ -121,7 +121,7 @@ static enum status run_device(struct health *health, const uint8_t *const *views
 static enum status ask_device(struct health *health, struct error *err)
 {
     int64_t number;
-    struct backend *backend = health->worker->engine.backend;
+    struct backend *backend = health->worker->served.engine.backend;
     enum status status = backend_health(backend, err);
     if (status == STATUS_OK && fault_number(FAULT_REPORTED_AT, &number) && health->asked++ >= number)
         status = error_set(err, STATUS_FATAL, "the device reported a fault because a test asked for it");
@@ -143,7 +143,7 @@ static void read_figures(struct health *health)
     if (health->figures_at_ms > 0 && now_ms - health->figures_at_ms < FIGURES_INTERVAL_MS)
         return;
     health->figures_at_ms = now_ms;
-    backend_figures(health->worker->engine.backend, &figures);
+    backend_figures(health->worker->served.engine.backend, &figures);
     set_figure(METRIC_GPU_UTILISATION, 0, figures.utilisation_percent / 100.0);
     set_figure(METRIC_GPU_MEMORY, GPU_MEMORY_USED, (double)figures.memory_used);
     set_figure(METRIC_GPU_MEMORY, GPU_MEMORY_TOTAL, (double)figures.memory_total);
@@ -161,8 +161,8 @@ static void read_figures(struct health *health)
 
 static enum status check_image(struct health *health, int index, struct error *err)
 {
-    struct health_tolerance tolerance = {health->worker->engine.plan->precision,
-                                         health->worker->engine.model->manifest.temperature};
+    struct health_tolerance tolerance = {health->worker->served.engine.plan->precision,
+                                         health->worker->served.engine.model->manifest.temperature};
     float logits[LESION_CLASSES];
     const struct inference result = {.logits = logits, .attention = health->maps};
     const uint8_t *views[] = {health->views[index]};
@@ -225,7 +225,7 @@ static void tell_failure(struct health *health, int index, struct error *err)
         LOG_ERROR("answers_suspect", "worker=%s since_unix_ms=%" PRId64 " batches=%" PRId64, worker->instance,
                   health->good_at, health->batches);
     if (index >= 0)
-        blame(&worker->engine, index, wrong && !health->has_own, err);
+        blame(&worker->served.engine, index, wrong && !health->has_own, err);
     worker_fail(worker, err); // before what waits for Redis or Kafka, where the watchdog may end the process
     if (wrong) {
         cache_disprove(worker); // first: dropping waits for a transaction, or for a broker that is away

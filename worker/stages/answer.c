@@ -39,9 +39,9 @@ static void fill_result(const struct worker *worker, const struct job *job, stru
     }
 }
 
-static void fill_model(const struct worker *worker, const struct job *job, struct prediction *record)
+static void fill_model(const struct job *job, struct prediction *record)
 {
-    const struct manifest *manifest = &worker->engine.model->manifest;
+    const struct manifest *manifest = &job->served->engine.model->manifest;
     record->model_info.model_version = manifest->model_version;
     record->model_info.trained = manifest->trained;
     record->model_info.inference_time_ms = (job->inference_us + 500) / 1000;
@@ -67,10 +67,12 @@ static void fill_context(const struct job_record *job, struct prediction_context
         context->age_decade = metadata->patient_age < 90 ? metadata->patient_age / 10 * 10 : 90;
 }
 
-static void fill_regulatory(const struct worker *worker, struct texts *texts, struct prediction *record)
+static void fill_regulatory(const struct worker *worker, const struct job *job, struct texts *texts,
+                            struct prediction *record)
 {
     snprintf(texts->disclaimer, sizeof texts->disclaimer, "%s%s",
-             worker->engine.model->manifest.trained ? "" : "Untrained model: the diagnoses mean nothing. ",
+             job->served->engine.model->manifest.trained ? ""
+                                                         : "Untrained model: the diagnoses mean nothing. ",
              worker->policy.disclaimer);
     record->regulatory.disclaimer = texts->disclaimer;
     record->regulatory.fda_clearance = worker->policy.fda_clearance;
@@ -80,7 +82,7 @@ static void fill_regulatory(const struct worker *worker, struct texts *texts, st
 static void fill_computation(const struct worker *worker, const struct job *job,
                              struct prediction_provenance *provenance)
 {
-    const struct engine *engine = &worker->engine;
+    const struct engine *engine = &job->served->engine;
     memcpy(provenance->model_sha256, engine->model_sha256, sizeof provenance->model_sha256);
     provenance->preprocessing = engine->model->manifest.preprocessing.version;
     provenance->policy.version = worker->policy.version;
@@ -99,7 +101,7 @@ static void fill_computation(const struct worker *worker, const struct job *job,
 static void fill_provenance(const struct worker *worker, const struct job *job,
                             struct prediction_provenance *provenance)
 {
-    const struct engine *engine = &worker->engine;
+    const struct engine *engine = &job->served->engine;
     provenance->source.topic = job_topic_name(worker, job->topic);
     provenance->source.partition = job->partition;
     provenance->source.offset = job->offset;
@@ -128,13 +130,13 @@ enum status answer_write(const struct worker *worker, struct job *job, struct er
     record.request_id = text_or_null(job->record.request_id);
     if (job->code == JOB_OK) {
         fill_result(worker, job, &texts, &record.result);
-        fill_model(worker, job, &record);
+        fill_model(job, &record);
     } else {
         record.error.code = job_code_name(job->code);
         record.error.message = job->error.message;
     }
     fill_context(&job->record, &record.context);
-    fill_regulatory(worker, &texts, &record);
+    fill_regulatory(worker, job, &texts, &record);
     fill_provenance(worker, job, &record.provenance);
     buffer_clear(&job->answer);
     return prediction_write(&record, &job->answer, err);

@@ -24,7 +24,7 @@ struct gathering {
 // Whether a batch of size images that starts now ends after the job's deadline.
 static bool misses_deadline(const struct worker *worker, const struct job *job, int size)
 {
-    int64_t expected_ms = latency_predict_us(worker->latency, size, clock_monotonic_us()) / 1000;
+    int64_t expected_ms = latency_predict_us(&job->served->latency, size, clock_monotonic_us()) / 1000;
     return job->record.deadline_at >= 0 && clock_wall_ms() + expected_ms > job->record.deadline_at &&
            broker_clock_agrees(&worker->broker_clock);
 }
@@ -37,7 +37,7 @@ static void add(struct gathering *gathering, struct job *job)
         gathering->since_ms = clock_monotonic_ms();
     if (!assignment_is_current(&worker->assignment, job))
         worker_end_job(worker, job);
-    else if (!flights_board(&worker->flights, job))
+    else if (!flights_board(&job->served->flights, job))
         gathering->jobs[gathering->count++] = job;
 }
 
@@ -52,7 +52,7 @@ static void expire(struct worker *worker, struct job *job)
 static struct job *promote(struct worker *worker, struct job *former)
 {
     struct job *leader = NULL;
-    struct job *rider = flights_land(&worker->flights, former);
+    struct job *rider = flights_land(&former->served->flights, former);
     while (rider) {
         struct job *next = rider->next_rider;
         rider->next_rider = NULL;
@@ -60,7 +60,7 @@ static struct job *promote(struct worker *worker, struct job *former)
             worker_end_job(worker, rider);
         else if (misses_deadline(worker, rider, 1))
             expire(worker, rider);
-        else if (!flights_board(&worker->flights, rider))
+        else if (!flights_board(&rider->served->flights, rider))
             leader = rider;
         rider = next;
     }

@@ -1,5 +1,5 @@
-// batch.h: jobs that are computed together. Made by the batch stage, freed by the infer stage, which owns its
-// jobs meanwhile.
+// batch.h: jobs of one model that are computed together. Made by the batch stage, freed by the infer stage,
+// which owns its jobs meanwhile.
 #ifndef SKINSIGHT_WORKER_STAGES_BATCH_H
 #define SKINSIGHT_WORKER_STAGES_BATCH_H
 

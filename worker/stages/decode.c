@@ -31,14 +31,13 @@ static enum job_code code_of(enum status status, const struct image *image)
     return image->too_large ? JOB_IMAGE_TOO_LARGE : JOB_IMAGE_UNDECODABLE;
 }
 
-static enum status make_view(const struct worker *worker, const struct image *image, struct job *job,
-                             struct error *err)
+static enum status make_view(const struct image *image, struct job *job, struct error *err)
 {
-    size_t size = (size_t)worker->engine.plan->view_size;
+    size_t size = (size_t)job->served->engine.plan->view_size;
     job->view = memory_try_alloc(size);
     if (!job->view)
         return error_set(err, STATUS_FATAL, "no memory for a view of %zu bytes", size);
-    return preprocess_view(image, &worker->engine.model->manifest.preprocessing, job->view, err);
+    return preprocess_view(image, &job->served->engine.model->manifest.preprocessing, job->view, err);
 }
 
 static void decode(struct worker *worker, struct job *job)
@@ -47,9 +46,9 @@ static void decode(struct worker *worker, struct job *job)
     struct error err;
     enum status status = jpeg_decode(job->image, worker->max_image_pixels, &image, &err);
     if (status == STATUS_OK)
-        status = make_view(worker, &image, job, &err);
+        status = make_view(&image, job, &err);
     if (status == STATUS_OK)
-        features_of_view(job->view, worker->engine.model->manifest.preprocessing.crop, &job->features);
+        features_of_view(job->view, job->served->engine.model->manifest.preprocessing.crop, &job->features);
     else
         job_fail(job, code_of(status, &image), "%s", err.message);
     image_release(&image);

@@ -18,7 +18,7 @@ static void parse_record(struct worker *worker, struct job *job)
 
 static void check_record(struct worker *worker, struct job *job)
 {
-    const char *loaded = worker->engine.model->manifest.model_version;
+    const char *loaded = job->served->engine.model->manifest.model_version;
     if (*job->record.model_version && strcmp(job->record.model_version, loaded) != 0)
         job_fail(job, JOB_UNKNOWN_MODEL, "model '%s' is not loaded; loaded are: %s",
                  job->record.model_version, loaded);

@@ -63,7 +63,7 @@ static void run_batch(struct worker *worker, struct health *health, struct batch
     int64_t elapsed_us = clock_monotonic_us() - begun_us;
     metrics_observe(METRIC_STAGE_SECONDS, STAGE_INFER, (double)elapsed_us / 1e6);
     if (status == STATUS_OK) {
-        latency_learn(worker->latency, batch->count, elapsed_us, begun_us + elapsed_us);
+        latency_learn(&batch->jobs[0]->served->latency, batch->count, elapsed_us, begun_us + elapsed_us);
         status = health_check_if_due(health, &err);
     }
     watchdog_end();
@@ -98,7 +98,7 @@ static void watch_over(struct worker *worker, struct health *health,
 
 void infer_loop(struct worker *worker)
 {
-    const struct plan *plan = worker->engine.plan;
+    const struct plan *plan = worker->served.engine.plan;
     struct results results = {.map_size = (size_t)(plan->heads * plan->map_height * plan->map_width)};
     size_t batch_max = (size_t)worker->batch_max;
     results.logits = memory_alloc(batch_max * LESION_CLASSES * sizeof(float));

@@ -57,8 +57,8 @@ static void store_map(struct worker *worker, struct job *job)
 {
     struct buffer png;
     char key[OBJECT_KEY_SIZE];
-    cache_map_key(&worker->cache_terms, &job->image_sha256, key);
-    enum status status = draw(&worker->engine, job, &png, &job->attention_error);
+    cache_map_key(&job->served->cache_terms, &job->image_sha256, key);
+    enum status status = draw(&job->served->engine, job, &png, &job->attention_error);
     if (status == STATUS_OK)
         status = upload(worker, key, buffer_bytes(&png), &job->attention_error);
     if (status == STATUS_OK) {
@@ -72,9 +72,9 @@ static void store_map(struct worker *worker, struct job *job)
     buffer_release(&png);
 }
 
-static void decide(struct worker *worker, struct job *job)
+static void decide(struct job *job)
 {
-    policy_probabilities(job->logits, worker->engine.model->manifest.temperature, job->probabilities);
+    policy_probabilities(job->logits, job->served->engine.model->manifest.temperature, job->probabilities);
     job->features.entropy_nats = entropy_nats(job->probabilities);
     buffer_release(&job->value); // it can't fail any more: no dead letter
 }
@@ -82,7 +82,7 @@ static void decide(struct worker *worker, struct job *job)
 // The same image, so the same results; or the same fault, where the leader failed.
 static void answer_riders(struct worker *worker, struct job *leader)
 {
-    struct job *rider = flights_land(&worker->flights, leader);
+    struct job *rider = flights_land(&leader->served->flights, leader);
     while (rider) {
         struct job *next = rider->next_rider;
         rider->next_rider = NULL;
@@ -93,7 +93,7 @@ static void answer_riders(struct worker *worker, struct job *leader)
         rider->attention_error = leader->attention_error;
         rider->cache_hit = true;
         if (leader->code == JOB_OK)
-            decide(worker, rider);
+            decide(rider);
         else
             job_fail(rider, leader->code, "%s", leader->error.message);
         job_stamp(rider, MOMENT_POSTPROCESSED);
@@ -108,14 +108,14 @@ enum stage_id postprocess_step(struct worker *worker, struct job *job)
 {
     int64_t begun_us = clock_monotonic_us();
     if (job->code == JOB_OK) {
-        decide(worker, job);
+        decide(job);
         if (job->maps)
             store_map(worker, job);
         else if (!job->cache_hit)
             error_set(&job->attention_error, STATUS_REJECTED, "this model gives no map");
     }
     if (job->code == JOB_OK && cache_store(worker, job))
-        claim_learn(worker, job->preprocessing_us + job->inference_us + clock_monotonic_us() - begun_us);
+        claim_learn(job->served, job->preprocessing_us + job->inference_us + clock_monotonic_us() - begun_us);
     else
         claim_release(worker, job);
     answer_riders(worker, job);

@@ -1,0 +1,26 @@
+// served_model.h: a model that answers jobs, and everything that this worker knows of its answers. Each job
+// points to the one that answers it, from the moment it has a place in the pipeline. One is served; whoever
+// serves another one beside it opens a second of these, and changes no stage.
+#ifndef SKINSIGHT_WORKER_SERVED_MODEL_H
+#define SKINSIGHT_WORKER_SERVED_MODEL_H
+
+#include "worker/cache/cache_terms.h"
+#include "worker/cache/flights.h"
+#include "worker/device/engine.h"
+#include "worker/device/latency.h"
+
+struct served_model {
+    struct engine engine;           // the model, its plan, and the device that runs it; read-only
+    struct cache_terms cache_terms; // what its answers' and maps' keys are made of; read-only
+    struct flights flights;         // its jobs that are computed now, and those that ride with them
+    struct latency_table latency;   // how long its batches take
+    atomic_llong answer_us;         // what an answer takes to compute and store, no queueing; 0: not known
+};
+
+// Opens the model that the options name; the caller fills in cache_terms. Errors as engine_open's; then it is
+// to be closed all the same.
+enum status served_model_open(struct served_model *served, const struct config *config, int max_batch,
+                              struct error *err) MUST_CHECK;
+void served_model_close(struct served_model *served); // safe on a zeroed one
+
+#endif

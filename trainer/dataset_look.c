@@ -1,0 +1,246 @@
+// dataset_look.c: reads and decodes every file once, on all threads, and finds what is wrong with the whole.
+//
+// How a picture looks is 256 bits: 16 x 16 comparisons of neighbours in its grey reduction to 17 x 17 points.
+// Pictures that were saved anew or scaled differ in a few of them; those of different lesions in about half.
+// dataset_look runs on a team of threads, each unit writes its own sample; dataset_judge on the main thread.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/file.h"
+#include "common/base/memory.h"
+#include "common/base/processors.h"
+#include "kernels/cpu/team.h"
+#include "kernels/image/resize.h"
+#include "trainer/dataset_private.h"
+
+enum { LOOK_SIDE = 17, NEAR_BITS = 12, MOST_TOLD = 5, UNITS_AT_ONCE = 64 };
+
+struct looker {
+    struct dataset *dataset;
+    size_t first;
+    char (*complaints)[sizeof((struct error *)0)->message]; // (UNITS_AT_ONCE): empty where it is readable
+};
+
+static int grey_at(const uint8_t *view, int y, int x)
+{
+    const uint8_t *pixel = view + 3 * (y * LOOK_SIDE + x);
+    return 299 * pixel[0] + 587 * pixel[1] + 114 * pixel[2];
+}
+
+static enum status find_look(const struct image *image, uint64_t look[4], struct error *err)
+{
+    uint8_t view[LOOK_SIDE * LOOK_SIDE * 3];
+    enum status status = resize_crop(resize_kernels_best(), image, LOOK_SIDE, LOOK_SIDE, view, err);
+    if (status != STATUS_OK)
+        return status;
+    for (int y = 0; y < LOOK_SIDE - 1; y++)
+        for (int x = 0; x < LOOK_SIDE - 1; x++)
+            if (grey_at(view, y, x) < grey_at(view, y, x + 1)) {
+                int bit = y * (LOOK_SIDE - 1) + x;
+                look[bit / 64] |= (uint64_t)1 << bit % 64;
+            }
+    return STATUS_OK;
+}
+
+static enum status look_at(struct sample *sample, struct error *err)
+{
+    struct buffer file;
+    struct image image = {0};
+    buffer_init(&file, DATASET_MOST_FILE_BYTES);
+    enum status status = file_read(sample->path, &file, err);
+    if (status == STATUS_OK) {
+        sample->sha256 = digest_of(file.data, file.size);
+        status = jpeg_decode(buffer_bytes(&file), DATASET_MOST_PIXELS, &image, err);
+        if (status != STATUS_OK)
+            error_prefix(err, "%s", sample->path);
+    }
+    if (status == STATUS_OK)
+        status = find_look(&image, sample->look, err);
+    if (status == STATUS_OK) {
+        sample->width = image.width;
+        sample->height = image.height;
+        sample->readable = true;
+    }
+    image_release(&image);
+    buffer_release(&file);
+    return status;
+}
+
+static void look_unit(void *context, int unit, int thread)
+{
+    struct looker *looker = context;
+    struct error err = {""};
+    (void)thread;
+    if (look_at(&looker->dataset->samples[looker->first + (size_t)unit], &err) != STATUS_OK)
+        strcpy(looker->complaints[unit], err.message);
+}
+
+// Tells of the first ones; counts all.
+static size_t tell_unreadable(const struct looker *looker, const struct dataset_options *options, int units,
+                              size_t before)
+{
+    for (int i = 0; i < units; i++)
+        if (looker->complaints[i][0] && before++ < MOST_TOLD)
+            dataset_tell(options, "%s", looker->complaints[i]);
+    return before;
+}
+
+enum status dataset_look(struct dataset *dataset, const struct dataset_options *options, struct error *err)
+{
+    struct team *team = NULL;
+    struct looker looker = {.dataset = dataset};
+    size_t bad = 0;
+    looker.complaints = memory_alloc(UNITS_AT_ONCE * sizeof *looker.complaints);
+    enum status status = team_new(&team, options->threads ? options->threads : processors_usable(), err);
+    if (options->progress)
+        options->progress->total = dataset->count;
+    for (; status == STATUS_OK && looker.first < dataset->count; looker.first += UNITS_AT_ONCE) {
+        size_t left = dataset->count - looker.first;
+        int units = left < UNITS_AT_ONCE ? (int)left : UNITS_AT_ONCE;
+        memset(looker.complaints, 0, UNITS_AT_ONCE * sizeof *looker.complaints);
+        team_run(team, look_unit, &looker, units);
+        bad = tell_unreadable(&looker, options, units, bad);
+        if (options->progress) {
+            options->progress->sent = options->progress->done = looker.first + (size_t)units;
+            progress_update(options->progress, clock_monotonic_us());
+        }
+    }
+    team_free(team);
+    free(looker.complaints);
+    if (status == STATUS_OK && bad > 0 && !options->skip_bad)
+        return error_set(err, STATUS_REJECTED,
+                         "%zu of %zu files can't be decoded; mend or remove them, or leave them out with "
+                         "--skip-bad",
+                         bad, dataset->count);
+    if (status == STATUS_OK && bad > 0)
+        dataset_tell(options, "%zu of %zu files can't be decoded and are left out", bad, dataset->count);
+    return status;
+}
+
+static int by_digest(const void *a, const void *b)
+{
+    const struct sample *const *one = a, *const *other = b;
+    int order = memcmp((*one)->sha256.value, (*other)->sha256.value, DIGEST_SIZE);
+    return order ? order : (*one > *other) - (*one < *other);
+}
+
+static int by_lesion(const void *a, const void *b)
+{
+    const struct sample *const *one = a, *const *other = b;
+    int order = strcmp((*one)->lesion, (*other)->lesion);
+    return order ? order : (*one > *other) - (*one < *other);
+}
+
+// Copies of one file: with one label they only count twice; with two of them one is wrong.
+static void judge_copies(struct dataset *dataset, const struct dataset_options *options,
+                         struct sample **sorted)
+{
+    size_t told = 0, across = 0, contradictions = 0;
+    qsort(sorted, dataset->count, sizeof *sorted, by_digest);
+    for (size_t i = 1; i < dataset->count; i++) {
+        const struct sample *first = sorted[i - 1], *second = sorted[i];
+        if (memcmp(first->sha256.value, second->sha256.value, DIGEST_SIZE) != 0)
+            continue;
+        dataset->copies++;
+        across += first->part != second->part;
+        contradictions += first->label != second->label;
+        if ((first->part != second->part || first->label != second->label) && told++ < MOST_TOLD)
+            dataset_tell(options, "%s (%s, %s) and %s (%s, %s) are the same file", first->file,
+                         lesion_codes[first->label], dataset_part_names[first->part], second->file,
+                         lesion_codes[second->label], dataset_part_names[second->part]);
+    }
+    if (dataset->copies > 0)
+        dataset_tell(
+            options,
+            "%zu files are copies of another one, %zu of them in another part, %zu with another label",
+            dataset->copies, across, contradictions);
+}
+
+static void judge_lesions(struct dataset *dataset, const struct dataset_options *options,
+                          struct sample **sorted)
+{
+    size_t labels = 0;
+    bool divided = false, contradicts = false;
+    qsort(sorted, dataset->count, sizeof *sorted, by_lesion);
+    for (size_t i = 1; i < dataset->count; i++) {
+        const struct sample *first = sorted[i - 1], *second = sorted[i];
+        if (!second->lesion[0] || strcmp(first->lesion, second->lesion) != 0) {
+            divided = contradicts = false;
+            continue;
+        }
+        if (first->part != second->part && !divided && dataset->divided_lesions++ < MOST_TOLD)
+            dataset_tell(options, "%s (%s) and %s (%s) show one lesion", first->file,
+                         dataset_part_names[first->part], second->file, dataset_part_names[second->part]);
+        divided = divided || first->part != second->part;
+        labels += first->label != second->label && !contradicts;
+        contradicts = contradicts || first->label != second->label;
+    }
+    if (dataset->divided_lesions > 0)
+        dataset_tell(
+            options,
+            "%zu lesions have images in more than one part: what is measured will look better than it "
+            "is; leave the column split out, or put each lesion into one part",
+            dataset->divided_lesions);
+    if (labels > 0)
+        dataset_tell(options, "%zu lesions have images with different labels", labels);
+}
+
+static int bits_apart(const struct sample *a, const struct sample *b)
+{
+    int bits = 0;
+    for (int i = 0; i < 4; i++)
+        bits += __builtin_popcountll(a->look[i] ^ b->look[i]);
+    return bits;
+}
+
+// All pairs of different parts: quadratic, but 25,000 images take a second.
+static void judge_near_copies(struct dataset *dataset, const struct dataset_options *options)
+{
+    for (size_t i = 0; i < dataset->count; i++)
+        for (size_t k = i + 1; k < dataset->count; k++) {
+            const struct sample *a = &dataset->samples[i], *b = &dataset->samples[k];
+            if (a->part == b->part || bits_apart(a, b) > NEAR_BITS ||
+                memcmp(a->sha256.value, b->sha256.value, DIGEST_SIZE) == 0)
+                continue;
+            if (dataset->near_copies++ < MOST_TOLD)
+                dataset_tell(options, "%s (%s) and %s (%s) look nearly alike", a->file,
+                             dataset_part_names[a->part], b->file, dataset_part_names[b->part]);
+        }
+    if (dataset->near_copies > 0)
+        dataset_tell(
+            options,
+            "%zu pairs in different parts look nearly alike: give them one lesion_id where they show "
+            "one lesion",
+            dataset->near_copies);
+}
+
+static void judge_classes(const struct dataset *dataset, const struct dataset_options *options)
+{
+    for (int part = 0; part < DATASET_PARTS; part++) {
+        size_t counts[LESION_CLASSES], sum = 0;
+        char missing[64] = "";
+        dataset_count(dataset, (enum dataset_part)part, counts);
+        for (int i = 0; i < LESION_CLASSES; i++) {
+            sum += counts[i];
+            if (counts[i] == 0)
+                snprintf(missing + strlen(missing), sizeof missing - strlen(missing), "%s%s",
+                         missing[0] ? ", " : "", lesion_codes[i]);
+        }
+        if (missing[0] && sum > 0)
+            dataset_tell(options, "no example of %s in the part %s", missing, dataset_part_names[part]);
+    }
+}
+
+void dataset_judge(struct dataset *dataset, const struct dataset_options *options)
+{
+    struct sample **sorted = memory_alloc(dataset->count * sizeof *sorted);
+    for (size_t i = 0; i < dataset->count; i++)
+        sorted[i] = &dataset->samples[i];
+    judge_copies(dataset, options, sorted);
+    judge_lesions(dataset, options, sorted);
+    judge_near_copies(dataset, options);
+    judge_classes(dataset, options);
+    free(sorted);
+}

@@ -89,8 +89,6 @@ static enum status prepare(struct cpu_device *device, const struct network *netw
     }
     plan->network = memory_alloc(sizeof *network);
     *plan->network = *network;
-    plan->steps = memory_alloc(TRANSFORMER_MAX_STEPS * sizeof *plan->steps);
-    plan->tensors = memory_alloc(TRANSFORMER_MAX_TENSORS * sizeof *plan->tensors);
     plan->observer = options->precision == PRECISION_FP32 ? options->observer : NULL;
     plan->plan.observed = plan->observer != NULL;
     choose_chunk(plan);

@@ -114,7 +114,7 @@ static void run_gemm(const struct run *run, const struct step *step)
         .gelu = step->gelu,
     };
     bool joined = contiguous(a, step->rows) && contiguous(c, step->rows);
-    if (a->storage == STORE_INT8) {
+    if (a->storage == STORE_UINT8) {
         call.row_scales = scales_of(plan, a);
         call.row_scale_stride = sizeof(struct row_scale);
         call.row_scale_image_stride = (size_t)a->rows * sizeof(struct row_scale);
@@ -149,9 +149,9 @@ static void run_single_row(const struct transformer_plan *plan, const struct ste
     int count = plan->tensors[step->output].columns;
     const float *in = (const float *)row_of(plan, step->input, image, row);
     void *out = row_of(plan, step->output, image, row);
-    if (step->kind == STEP_GELU)
+    if (step->kind == LOWERED_GELU)
         ops->gelu(in, count, out);
-    else if (step->kind == STEP_ADD)
+    else if (step->kind == LOWERED_ADD)
         ops->add(in, (const float *)row_of(plan, step->second, image, row), count, out);
     else
         ops->to_bf16(in, count, out);
@@ -178,14 +178,14 @@ static void rows_unit(void *context, int unit, int thread)
         .out_stride = output->row_stride,
         .weight = step->scale,
         .bias = step->bias,
-        .epsilon = step->kind == STEP_LAYERNORM ? step->operation->epsilon : 0.0f,
+        .epsilon = step->kind == LOWERED_LAYERNORM ? step->operation->epsilon : 0.0f,
         .scales = scales_of(plan, output) + image * output->rows + first,
     };
-    if (step->kind == STEP_LAYERNORM)
+    if (step->kind == LOWERED_LAYERNORM)
         (output->storage == STORE_FP32   ? ops->layernorm
          : output->storage == STORE_BF16 ? ops->layernorm_bf16
                                          : ops->layernorm_u8)(&block);
-    else if (step->kind == STEP_CONVERT && output->storage == STORE_INT8)
+    else if (step->kind == LOWERED_CONVERT && output->storage == STORE_UINT8)
         (input->storage == STORE_BF16 ? ops->quantise_bf16 : ops->quantise)(&block);
     else
         for (int row = 0; row < block.rows; row++)
@@ -241,10 +241,10 @@ static void show_rows(const struct run *run, const struct step *step)
 void transformer_run_chunk(struct transformer_plan *plan, const uint8_t *const *views, int images,
                            float *logits, float *attention)
 {
-    static void (*const runs[STEP_KIND_COUNT])(const struct run *, const struct step *) = {
-        [STEP_PATCHES] = run_patches,     [STEP_GEMM] = run_gemm,    [STEP_CLASS_ROW] = run_class_row,
-        [STEP_LAYERNORM] = run_rows,      [STEP_GELU] = run_rows,    [STEP_ADD] = run_rows,
-        [STEP_ATTENTION] = run_attention, [STEP_CONVERT] = run_rows,
+    static void (*const runs[LOWERED_KIND_COUNT])(const struct run *, const struct step *) = {
+        [LOWERED_PATCHES] = run_patches,     [LOWERED_PRODUCT] = run_gemm, [LOWERED_TOKENS] = run_class_row,
+        [LOWERED_LAYERNORM] = run_rows,      [LOWERED_GELU] = run_rows,    [LOWERED_ADD] = run_rows,
+        [LOWERED_ATTENTION] = run_attention, [LOWERED_CONVERT] = run_rows,
     };
     assert(images >= 1 && images <= plan->chunk);
     struct run run = {plan, views, images, attention};
@@ -253,7 +253,7 @@ void transformer_run_chunk(struct transformer_plan *plan, const uint8_t *const *
         int64_t begun_us = part_ms ? clock_monotonic_us() : 0;
         for (; i < plan->part_ends[part]; i++) {
             runs[plan->steps[i].kind](&run, &plan->steps[i]);
-            if (plan->observer && plan->steps[i].kind == STEP_LAYERNORM)
+            if (plan->observer && plan->steps[i].kind == LOWERED_LAYERNORM)
                 show_rows(&run, &plan->steps[i]);
         }
         if (part_ms)

@@ -107,14 +107,14 @@ static void pack_tokens(struct packer *packer, struct step *step)
 
 static void pack_step(struct packer *packer, struct step *step)
 {
-    if (step->kind == STEP_GEMM && step->shares_weights_of < 0) {
+    if (step->shares_weights) {
+        step->weights = step[-1].weights;
+    } else if (step->kind == LOWERED_PRODUCT) {
         pack_gemm(packer, step);
-    } else if (step->kind == STEP_GEMM) {
-        step->weights = packer->plan->steps[step->shares_weights_of].weights;
-    } else if (step->kind == STEP_LAYERNORM) {
+    } else if (step->kind == LOWERED_LAYERNORM) {
         step->scale = copy_vector(packer, step->operation->weight);
         step->bias = copy_vector(packer, step->operation->bias);
-    } else if (step->kind == STEP_CLASS_ROW) {
+    } else if (step->kind == LOWERED_TOKENS) {
         pack_tokens(packer, step);
     }
 }

@@ -33,16 +33,12 @@ static const struct plan_ops plan_ops = {.run = cuda_run, .free = plan_release};
 static struct cuda_plan *new_plan(struct cuda_backend *cuda, const struct network *network,
                                   const struct plan_options *options)
 {
-    static const enum storage products[PRECISION_COUNT] = {[PRECISION_FP32] = STORE_FP32,
-                                                           [PRECISION_FP16] = STORE_FP16,
-                                                           [PRECISION_BF16] = STORE_BF16,
-                                                           [PRECISION_INT8] = STORE_UINT8};
     struct cuda_plan *plan = memory_alloc(sizeof *plan);
     plan->plan = plan_describe(&cuda->backend, &plan_ops, network, options);
     plan->cuda = cuda;
     plan->network = memory_alloc(sizeof *network);
     *plan->network = *network;
-    plan->product = products[options->precision];
+    plan->product = (enum storage)options->precision;
     plan->attention = plan->product == STORE_UINT8 ? STORE_FP16 : plan->product;
     plan->slice = options->max_batch < SLICE_MAX ? options->max_batch : SLICE_MAX;
     for (int size = 1; size <= GRAPH_PAD_MAX; size *= 2)

@@ -9,7 +9,6 @@ struct builder {
     struct cuda_plan *plan;
     const struct network *network;
     bool map;                          // the explanation is wanted
-    int rows[NETWORK_MAX_TENSORS];     // that somebody needs
     bool done[NETWORK_MAX_OPERATIONS]; // taken into an earlier step
 };
 

@@ -13,17 +13,11 @@
 #include <stdint.h>
 
 #include "kernels/cuda/device.h"
+#include "kernels/storage.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-enum storage { STORE_FP32, STORE_FP16, STORE_BF16, STORE_UINT8, STORAGE_COUNT };
-
-static inline size_t storage_size(enum storage storage)
-{
-    return storage == STORE_FP32 ? 4 : storage == STORE_UINT8 ? 1 : 2;
-}
 
 // value = scale * (byte - zero)
 struct quantised_row {

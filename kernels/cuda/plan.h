@@ -1,10 +1,10 @@
 // plan.h: a network turned into launches over memory that is laid out once.
 //
-// build.c and its builders turn operations into steps (fusing neighbours, dropping rows that nobody reads)
-// and give activations their places; pack.c brings the weights to the device in the type they are multiplied
-// in; run.c runs slices of a batch; backend.c is the backend's table. A batch is worked off in slices of at
-// most SLICE_MAX images: the next slice's views travel while one computes, and memory does not grow with the
-// batch.
+// build.c and its builders turn operations into steps (a transformer's are lowered before,
+// kernels/transformer_lowering.h) and give activations their places; pack.c brings the weights to the device
+// in the type they are multiplied in; run.c runs slices of a batch; backend.c is the backend's table. A batch
+// is worked off in slices of at most SLICE_MAX images: the next slice's views travel while one computes, and
+// memory does not grow with the batch.
 //
 // Thread: as backend.h says, one at a time for the backend.
 #ifndef SKINSIGHT_KERNELS_CUDA_PLAN_H
@@ -15,13 +15,14 @@
 #include "kernels/cuda/library.h"
 #include "kernels/cuda/ops.h"
 #include "kernels/memory_plan.h"
+#include "kernels/transformer_lowering.h"
 
 enum {
     SLICE_MAX = 64,
     GRAPH_SIZES = 7,   // 1, 2, 4, ... 64
     GRAPH_PAD_MAX = 8, // up to here a slice is filled up to the next graph; beyond, that would cost more
-    STEPS_MAX = 2 * NETWORK_MAX_OPERATIONS,
-    ACTIVATIONS_MAX = NETWORK_MAX_TENSORS + STEPS_MAX,
+    STEPS_MAX = LOWERED_MAX_STEPS,
+    ACTIVATIONS_MAX = LOWERED_MAX_VALUES,
 };
 
 struct cuda_backend {
@@ -41,15 +42,15 @@ struct activation {
 };
 
 enum step_kind {
-    STEP_PATCHES,
-    STEP_TOKENS,
-    STEP_PRODUCT,
-    STEP_LAYERNORM,
-    STEP_ATTENTION,
-    STEP_GELU,
-    STEP_ADD,
-    STEP_CONVERT,
-    STEP_DEPTHWISE,
+    STEP_PATCHES = LOWERED_PATCHES,
+    STEP_TOKENS = LOWERED_TOKENS,
+    STEP_PRODUCT = LOWERED_PRODUCT,
+    STEP_LAYERNORM = LOWERED_LAYERNORM,
+    STEP_ATTENTION = LOWERED_ATTENTION,
+    STEP_GELU = LOWERED_GELU,
+    STEP_ADD = LOWERED_ADD,
+    STEP_CONVERT = LOWERED_CONVERT,
+    STEP_DEPTHWISE = LOWERED_KIND_COUNT, // of convolutional networks only
     STEP_MAX_POOL,
     STEP_SUM_ROWS,
     STEP_SCALE,

@@ -8,7 +8,6 @@
 
 #include "common/base/clock.h"
 #include "common/base/processors.h"
-#include "worker/device/health.h"
 #include "worker/device/watchdog.h"
 #include "worker/stages/stages.h"
 
@@ -75,7 +74,7 @@ static bool is_worthless(struct worker *worker, const struct job *job, enum stag
     bool may_have_riders = id == STAGE_POSTPROCESS && job->computing; // flights.h
     return (!may_have_riders && !assignment_is_current(&worker->assignment, job)) ||
            (id <= STAGE_LOAD && worker->stopping) ||
-           (id == STAGE_POSTPROCESS && health_is_suspect(worker, job));
+           (id == STAGE_POSTPROCESS && worker_suspects(worker, job));
 }
 
 static void run_steps(struct worker *worker, enum stage_id id)

@@ -7,14 +7,16 @@
 #include "worker/cache/cache_terms.h"
 #include "worker/cache/flights.h"
 #include "worker/device/engine.h"
+#include "worker/device/known_images.h"
 #include "worker/device/latency.h"
 
 struct served_model {
-    struct engine engine;           // the model, its plan, and the device that runs it; read-only
-    struct cache_terms cache_terms; // what its answers' and maps' keys are made of; read-only
-    struct flights flights;         // its jobs that are computed now, and those that ride with them
-    struct latency_table latency;   // how long its batches take
-    atomic_llong answer_us;         // what an answer takes to compute and store, no queueing; 0: not known
+    struct engine engine;             // the model, its plan, and the device, whose thread runs it
+    struct cache_terms cache_terms;   // what its answers' and maps' keys are made of; read-only
+    struct known_images known_images; // of the device's thread
+    struct flights flights;           // its jobs that are computed now, and those that ride with them
+    struct latency_table latency;     // how long its batches take
+    atomic_llong answer_us;           // what an answer takes to compute and store, no queueing; 0: not known
 };
 
 // Opens the model that the options name; the caller fills in cache_terms. Errors as engine_open's; then it is

@@ -223,6 +223,11 @@ void worker_admit_picture(struct worker *worker, struct job *job, size_t size)
     pthread_mutex_unlock(&worker->picture_turn);
 }
 
+bool worker_suspects(struct worker *worker, const struct job *job)
+{
+    return job->code == JOB_OK && atomic_load(&worker->device) == DEVICE_WRONG;
+}
+
 static void end_one(struct worker *worker, struct job *job)
 {
     worker_end_computing(worker, job);

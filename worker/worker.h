@@ -36,10 +36,6 @@ enum stage_id {
     STAGE_TOTAL = STAGE_COUNT // in metrics: all of them together
 };
 
-// What is known of the device. LOST: it gives errors, or reported a fault. WRONG: it gave a wrong answer, so
-// none of its answers that is not out yet goes out.
-enum device_state { DEVICE_UNCHECKED, DEVICE_GOOD, DEVICE_LOST, DEVICE_WRONG };
-
 enum worker_phase {
     PHASE_STARTING,
     PHASE_NO_BROKER,
@@ -148,6 +144,9 @@ bool worker_has_bytes(struct worker *worker);
 // a large one waiting; only those that are being decoded are waited for, so that room always appears. Thread:
 // decode.
 void worker_admit_picture(struct worker *worker, struct job *job, size_t size);
+// Whether the job holds a prediction that must not go out, since the device was found to compute wrong. Any
+// thread.
+bool worker_suspects(struct worker *worker, const struct job *job);
 // The job has ended: answered, or dropped because it is not ours any more.
 void worker_end_job(struct worker *worker, struct job *job);
 // What the worker waits for: /readyz says so at once, the log when it is something new or was told a while

@@ -9,7 +9,6 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "worker/cache/cache_value.h"
-#include "worker/device/health.h"
 #include "worker/faults.h"
 
 enum { REDIS_KEY_SIZE = DIGEST_TEXT_SIZE + 16, DELETE_TIMEOUT_MS = 3000, DELETE_PAUSE_MS = 50 };
@@ -163,12 +162,12 @@ bool cache_store(struct worker *worker, const struct job *job)
         withhold(worker);
         return false;
     }
-    if (health_is_suspect(worker, job))
+    if (worker_suspects(worker, job))
         return false;
     enum status status = redis_set(worker->cache, key, bytes, jittered(worker->cache_ttl_ms, job), &err);
     if (status != STATUS_OK)
         LOG_INFO("cache_not_written", "reason=\"%s\"", err.message);
-    if (health_is_suspect(worker, job) && unproven_add(&worker->unproven, &digest))
+    if (worker_suspects(worker, job) && unproven_add(&worker->unproven, &digest))
         cache_disprove(worker);
     return status == STATUS_OK;
 }

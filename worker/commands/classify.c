@@ -13,7 +13,6 @@
 #include "kernels/image/preprocess.h"
 #include "worker/commands/commands.h"
 #include "worker/device/engine.h"
-#include "worker/device/health.h"
 #include "worker/stages/policy.h"
 
 const struct option classify_flags[] = {
@@ -76,7 +75,7 @@ static void infer(struct session *session, struct classification *result)
     struct inference inference = {.logits = result->logits, .attention = session->maps};
     int64_t begun_us = clock_monotonic_us();
     enum status status = plan_run(session->engine.plan, views, 1, &inference, &result->err);
-    if (status == STATUS_OK && !health_is_finite(result->logits, 1))
+    if (status == STATUS_OK && !engine_gave_numbers(result->logits, 1))
         status = error_set(&result->err, STATUS_FATAL, "the network gave a value that is not finite");
     if (status != STATUS_OK)
         result->code = JOB_INTERNAL;

@@ -9,7 +9,7 @@
 #include "worker/cache/cache.h"
 #include "worker/commands/commands.h"
 #include "worker/descriptors.h"
-#include "worker/device/health.h"
+#include "worker/device/known_images.h"
 #include "worker/group/broker_limits.h"
 #include "worker/worker.h"
 
@@ -43,7 +43,7 @@ static bool check_engine(const struct config *config)
     char found[800] = "";
     enum status status = engine_open(&engine, config, 1, EXPLAIN_NOTHING, &err);
     if (status == STATUS_OK)
-        status = health_check_engine(&engine, &err);
+        status = known_images_check_once(&engine, &err);
     if (status == STATUS_OK)
         snprintf(found, sizeof found, "%s%s, %s%s%s%s on %s (%s)", engine.model->manifest.model_version,
                  engine.model->manifest.trained ? "" : " (untrained: its diagnoses mean nothing)",

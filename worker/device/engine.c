@@ -1,12 +1,14 @@
 // engine.c: opens model, backend and plan in that order; closes them in the other.
 #include "worker/device/engine.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "common/base/log.h"
 #include "common/picture/image.h"
 #include "kernels/image/overlay.h"
+#include "worker/faults.h"
 
 // Adds a clause to the reason; what has no room is left out.
 static void add_reason(struct engine *engine, const char *clause)
@@ -107,6 +109,28 @@ void engine_close(struct engine *engine)
     backend_close(engine->backend);
     model_close(engine->model);
     memset(engine, 0, sizeof *engine);
+}
+
+// The device, and the faults that tests ask for.
+enum status engine_run(struct engine *engine, const uint8_t *const *views, int count,
+                       const struct inference *result, struct error *err)
+{
+    int64_t number;
+    if (fault_number(FAULT_DEVICE_ERROR_AT, &number) && engine->batches == number)
+        return error_set(err, STATUS_FATAL, "the device failed because a test asked for it");
+    enum status status = plan_run(engine->plan, views, count, result, err);
+    if (fault_number(FAULT_FLIP_AFTER, &number) && engine->batches >= number)
+        for (int i = 0; i < count; i++)
+            ((uint8_t *)&result->logits[i * LESION_CLASSES])[0] ^= 1; // the lowest bit of the first logit
+    return status;
+}
+
+bool engine_gave_numbers(const float *logits, int count)
+{
+    for (int i = 0; i < count * LESION_CLASSES; i++)
+        if (!isfinite(logits[i]))
+            return false;
+    return true;
 }
 
 void engine_mean_map(const struct plan *plan, const float *maps, float *map)

@@ -11,6 +11,7 @@ struct engine {
     struct model *model; // its weights stay mapped; a backend that packed them gave the pages back
     struct backend *backend;
     struct plan *plan;
+    int64_t batches; // of jobs, that it has run: faults that tests ask for go by them
     char model_sha256[DIGEST_TEXT_SIZE];
     char precision_reason[400]; // why precision auto took what it took; empty where it was named
 };
@@ -21,6 +22,11 @@ struct engine {
 enum status engine_open(struct engine *engine, const struct config *config, int max_batch,
                         enum explanation explanation, struct error *err) MUST_CHECK;
 void engine_close(struct engine *engine); // safe on a zeroed engine
+
+// plan_run. FATAL: the device failed. Thread: the device's.
+enum status engine_run(struct engine *engine, const uint8_t *const *views, int count,
+                       const struct inference *result, struct error *err) MUST_CHECK;
+bool engine_gave_numbers(const float *logits, int count); // (count, LESION_CLASSES); false: not all finite
 
 // Mean over the heads of one image's maps; map has map_height * map_width places.
 void engine_mean_map(const struct plan *plan, const float *maps, float *map);

@@ -12,7 +12,6 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/services/kafka.h"
-#include "worker/device/health.h"
 #include "worker/faults.h"
 #include "worker/group/committed.h"
 #include "worker/group/publisher.h"
@@ -258,16 +257,20 @@ static bool is_refused_wrongly(const struct worker *worker, const struct job *jo
     return job->code == JOB_DEADLINE_EXCEEDED && !broker_clock_agrees(&worker->broker_clock);
 }
 
+static bool must_not_go_out(struct worker *worker, const struct job *job)
+{
+    return is_refused_wrongly(worker, job) || worker_suspects(worker, job);
+}
+
 // Those that are refused wrongly are read again: their records stay open.
 static void remove_stale(struct publisher *publisher)
 {
     struct worker *worker = publisher->worker;
     for (int i = publisher->count - 1; i >= 0; i--) {
         const struct job *job = publisher->jobs[i];
-        bool wrong = is_refused_wrongly(worker, job);
-        if (wrong)
+        if (is_refused_wrongly(worker, job))
             atomic_store(&worker->reads_again, true);
-        if (wrong || !assignment_is_current(&worker->assignment, job) || health_is_suspect(worker, job))
+        if (must_not_go_out(worker, job) || !assignment_is_current(&worker->assignment, job))
             remove_job(publisher, i);
     }
 }
@@ -374,8 +377,9 @@ static enum status produce_all(struct publisher *publisher, struct error *err)
         return error_set(err, STATUS_RETRY, "%u records were refused: %s", publisher->failed_deliveries,
                          rd_kafka_err2str(publisher->refusal));
     for (int i = 0; i < publisher->count; i++)
-        if (is_refused_wrongly(publisher->worker, publisher->jobs[i]))
-            return error_set(err, STATUS_RETRY, "deadlines were refused by a clock that is wrong");
+        if (must_not_go_out(publisher->worker, publisher->jobs[i]))
+            return error_set(err, STATUS_RETRY,
+                             "meanwhile the clock was found wrong that refused deadlines, or the device");
     return STATUS_OK;
 }
 

@@ -11,6 +11,7 @@ struct batch {
     char id[JOB_BATCH_ID_SIZE];
     int count;
     enum batch_reason reason;
+    int64_t elapsed_us; // infer: what the device took
     struct job *jobs[BATCH_LIMIT];
 };
 

@@ -1,54 +1,125 @@
-// infer.c: stage 5. Runs batches on the device, which is checked by known images first and again and again
-// (health.h), and asked for faults while it has nothing to do. Thread: one for each device.
-#include <math.h>
+// infer.c: stage 5. Runs batches on the device, which health.h judges: before the first job, after each
+// batch, and while it has nothing to do. A device that fails is never used again: the worker takes no further
+// job, publishes no prediction that is not out yet, deletes what it cached since the last good check and ends
+// with exit code 1. What was published since then can't be recalled; the log says since when. Thread: one for
+// each device.
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "worker/cache/cache.h"
 #include "worker/device/health.h"
-#include "worker/device/latency.h"
 #include "worker/device/watchdog.h"
 #include "worker/stages/batch.h"
 #include "worker/stages/stages.h"
 
 enum { LOOK_INTERVAL_MS = 1000 };
 
-// The batch's results before they are dealt out; sized once for the largest batch.
-struct results {
-    float *logits;
-    float *maps;
+struct infer {
+    struct worker *worker;
+    struct health health;
+    float *logits;   // of a batch, before they are dealt out; sized once for the largest,
+    float *maps;     // as these are
     size_t map_size; // values of one image's maps
 };
 
-static void deal_out(struct job *job, const struct results *results, int slot)
+static void deal_out(const struct infer *infer, struct job *job, int slot)
 {
-    memcpy(job->logits, results->logits + slot * LESION_CLASSES, sizeof job->logits);
-    if (!health_is_finite(job->logits, 1)) {
+    memcpy(job->logits, infer->logits + slot * LESION_CLASSES, sizeof job->logits);
+    if (!engine_gave_numbers(job->logits, 1)) {
         job_fail(job, JOB_INTERNAL,
                  "the network gave a value that is not finite, twice, on a device that passed its check");
         return;
     }
-    if (results->map_size == 0)
+    if (infer->map_size == 0)
         return;
-    job->maps = memory_alloc(results->map_size * sizeof(float));
-    memcpy(job->maps, results->maps + (size_t)slot * results->map_size, results->map_size * sizeof(float));
+    job->maps = memory_alloc(infer->map_size * sizeof(float));
+    memcpy(job->maps, infer->maps + (size_t)slot * infer->map_size, infer->map_size * sizeof(float));
 }
 
-static enum status compute(struct health *health, struct batch *batch, struct results *results,
-                           struct error *err)
+// What follows from a verdict of health. False: the device is never used again. What it computed and is not
+// out yet stays in: the publish stage asks for worker->device before each transaction.
+static bool go_on(struct infer *infer, enum device_state state, const struct error *err)
+{
+    struct worker *worker = infer->worker;
+    const struct health *health = &infer->health;
+    if (state == DEVICE_GOOD)
+        return true;
+    atomic_store(&worker->device, (int)state);
+    if (state == DEVICE_WRONG && health->good_at > 0)
+        LOG_ERROR("answers_suspect", "worker=%s since_unix_ms=%" PRId64 " batches=%" PRId64, worker->instance,
+                  health->good_at, health->batches);
+    worker_fail(worker, err); // before what waits for Redis, where the watchdog may end the process
+    if (state == DEVICE_WRONG)
+        cache_disprove(worker);
+    return false;
+}
+
+static enum device_state check(struct infer *infer, struct error *err)
+{
+    enum device_state state = health_check(&infer->health, err);
+    if (state == DEVICE_GOOD) {
+        cache_prove(infer->worker);
+        atomic_store(&infer->worker->device, DEVICE_GOOD);
+    }
+    return state;
+}
+
+static enum status run_once(struct infer *infer, const struct batch *batch, struct error *err)
 {
     const uint8_t *views[BATCH_LIMIT];
     for (int i = 0; i < batch->count; i++)
         views[i] = batch->jobs[i]->view;
-    struct inference inference = {.logits = results->logits, .attention = results->maps};
-    return health_run(health, views, batch->count, &inference, err);
+    const struct inference inference = {.logits = infer->logits, .attention = infer->maps};
+    infer->health.batches++;
+    return engine_run(&batch->jobs[0]->served->engine, views, batch->count, &inference, err);
 }
 
-static void run_batch(struct worker *worker, struct health *health, struct batch *batch,
-                      struct results *results)
+// A device error, or a logit that is no number (the input is bytes: it should never be), is followed by a
+// check and, where the device passes it, by a second try.
+static enum device_state compute(struct infer *infer, const struct batch *batch, struct error *err)
+{
+    enum status status = run_once(infer, batch, err);
+    batch->jobs[0]->served->engine.batches++;
+    if (status == STATUS_OK && !engine_gave_numbers(infer->logits, batch->count))
+        status = error_set(err, STATUS_FATAL, "a logit is no number");
+    if (status != STATUS_OK) {
+        LOG_WARN("device_error", "reason=\"%s\"", err->message);
+        enum device_state state = check(infer, err);
+        if (state != DEVICE_GOOD)
+            return state;
+        status = run_once(infer, batch, err);
+    }
+    return status == STATUS_OK ? health_look(&infer->health, err) : DEVICE_LOST;
+}
+
+// False: a device that is not to be used any more answers nothing: another worker will.
+static bool compute_and_judge(struct infer *infer, struct batch *batch)
 {
     struct error err;
+    if (atomic_load(&infer->worker->device) != DEVICE_GOOD)
+        return false;
+    int64_t begun_us = clock_monotonic_us();
+    watchdog_begin();
+    enum device_state state = compute(infer, batch, &err);
+    batch->elapsed_us = clock_monotonic_us() - begun_us;
+    metrics_observe(METRIC_STAGE_SECONDS, STAGE_INFER, (double)batch->elapsed_us / 1e6);
+    if (state == DEVICE_GOOD) {
+        latency_learn(&batch->jobs[0]->served->latency, batch->count, batch->elapsed_us,
+                      begun_us + batch->elapsed_us);
+        if (health_is_check_due(&infer->health))
+            state = check(infer, &err);
+    }
+    bool good = go_on(infer, state, &err);
+    watchdog_end();
+    return good;
+}
+
+static void run_batch(struct infer *infer, struct batch *batch)
+{
+    struct worker *worker = infer->worker;
     batch->count = batch_keep_timely(worker, batch->jobs, batch->count); // it waited for the device
     if (batch->count == 0) {
         atomic_fetch_sub(&worker->device_batches, 1);
@@ -57,65 +128,57 @@ static void run_batch(struct worker *worker, struct health *health, struct batch
     batch_stamp(worker, batch); // again: some have gone, and some lead since a moment ago
     metrics_add(METRIC_BATCHES, batch->reason, 1);
     metrics_observe(METRIC_BATCH_SIZE, 0, batch->count);
-    int64_t begun_us = clock_monotonic_us();
-    watchdog_begin();
-    enum status status = compute(health, batch, results, &err);
-    int64_t elapsed_us = clock_monotonic_us() - begun_us;
-    metrics_observe(METRIC_STAGE_SECONDS, STAGE_INFER, (double)elapsed_us / 1e6);
-    if (status == STATUS_OK) {
-        latency_learn(&batch->jobs[0]->served->latency, batch->count, elapsed_us, begun_us + elapsed_us);
-        status = health_check_if_due(health, &err);
-    }
-    watchdog_end();
+    bool computed = compute_and_judge(infer, batch);
     atomic_fetch_sub(&worker->device_batches, 1);
-    if (status != STATUS_OK)
-        worker_fail(worker, &err);
     for (int i = 0; i < batch->count; i++) {
         struct job *job = batch->jobs[i];
-        if (status != STATUS_OK) { // a lost device answers nothing: another worker will
+        if (!computed) {
             worker_end_job(worker, job);
             continue;
         }
-        deal_out(job, results, i);
-        job->inference_us = elapsed_us;
+        deal_out(infer, job, i);
+        job->inference_us = batch->elapsed_us;
         job_stamp(job, MOMENT_INFERRED);
         worker_pass(worker, job, STAGE_POSTPROCESS);
     }
 }
 
-// The check before the first job, or a look while there is none. What comes in after a failure is ended by
-// run_batch.
-static void watch_over(struct worker *worker, struct health *health,
-                       enum status (*look)(struct health *health, struct error *err))
+// The check before the first job, and a look while there is none.
+static void watch_over(struct infer *infer)
 {
     struct error err;
+    int state = atomic_load(&infer->worker->device);
     watchdog_begin();
-    enum status status = look(health, &err);
+    if (state == DEVICE_UNCHECKED)
+        go_on(infer, check(infer, &err), &err);
+    else if (state == DEVICE_GOOD)
+        go_on(infer, health_look(&infer->health, &err), &err);
     watchdog_end();
-    if (status != STATUS_OK)
-        worker_fail(worker, &err);
 }
 
 void infer_loop(struct worker *worker)
 {
-    const struct plan *plan = worker->served.engine.plan;
-    struct results results = {.map_size = (size_t)(plan->heads * plan->map_height * plan->map_width)};
+    struct served_model *served = &worker->served;
+    const struct plan *plan = served->engine.plan;
+    struct infer infer = {.worker = worker,
+                          .map_size = (size_t)(plan->heads * plan->map_height * plan->map_width)};
     size_t batch_max = (size_t)worker->batch_max;
-    results.logits = memory_alloc(batch_max * LESION_CLASSES * sizeof(float));
-    results.maps = results.map_size ? memory_alloc(batch_max * results.map_size * sizeof(float)) : NULL;
-    struct health *health = health_new(worker);
-    watch_over(worker, health, health_check);
+    infer.logits = memory_alloc(batch_max * LESION_CLASSES * sizeof(float));
+    infer.maps = infer.map_size ? memory_alloc(batch_max * infer.map_size * sizeof(float)) : NULL;
+    health_init(&infer.health, served, config_integer(worker->config, "known_answer_batches"));
+    if (!served->known_images.has_stored)
+        LOG_INFO("known_answers_absent", "compared_with=\"this device's own first answers\"");
+    watch_over(&infer);
     void *batch;
     enum queue_result result;
     while ((result = queue_pop(&worker->inboxes[STAGE_INFER], &batch, LOOK_INTERVAL_MS)) != QUEUE_CLOSED) {
         if (result == QUEUE_TIMEOUT) {
-            watch_over(worker, health, health_look);
+            watch_over(&infer);
             continue;
         }
-        run_batch(worker, health, batch, &results);
+        run_batch(&infer, batch);
         free(batch);
     }
-    health_free(health);
-    free(results.logits);
-    free(results.maps);
+    free(infer.logits);
+    free(infer.maps);
 }

@@ -8,21 +8,15 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/services/backoff.h"
-#include "worker/device/health.h"
 #include "worker/stages/stages.h"
 
 enum { RETRY_BASE_MS = 20, RETRY_LIMIT_MS = 1000 };
 
-// False: the publisher is full. Health is asked with the lock held: whoever finds the device wrong drops what
-// the publisher holds under the same lock, so nothing slips in behind.
+// False: the publisher is full.
 static bool add(struct worker *worker, struct job *job)
 {
-    bool room = true;
     pthread_mutex_lock(&worker->assignment.rebalance);
-    if (health_is_suspect(worker, job))
-        worker_end_job(worker, job);
-    else
-        room = publisher_add(worker->publisher, job);
+    bool room = publisher_add(worker->publisher, job);
     pthread_mutex_unlock(&worker->assignment.rebalance);
     return room;
 }

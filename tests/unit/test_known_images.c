@@ -1,5 +1,5 @@
-// test_health.c: the comparison of a device's answer with a known one, on both sides of each tolerance.
-#include "worker/device/health.h"
+// test_known_images.c: the comparison of a device's answer with a known one, on both sides of each tolerance.
+#include "worker/device/known_images.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -16,10 +16,10 @@ static enum status compare(enum precision precision, float temperature, int clas
 {
     struct error err = {""};
     float found[LESION_CLASSES];
-    const struct health_tolerance tolerance = {precision, temperature};
+    const struct answer_tolerance tolerance = {precision, temperature};
     memcpy(found, known, sizeof found);
     found[class] += difference;
-    return health_compare(known, found, &tolerance, &err);
+    return known_images_compare(known, found, &tolerance, &err);
 }
 
 static void test_fp32_is_close(void **state)
@@ -69,7 +69,7 @@ static void test_the_sentence(void **state)
     float found[LESION_CLASSES];
     memcpy(found, known, sizeof found);
     found[2] = 7;
-    assert_int_equal(health_compare(known, found, &(struct health_tolerance){PRECISION_FP32, 1}, &err),
+    assert_int_equal(known_images_compare(known, found, &(struct answer_tolerance){PRECISION_FP32, 1}, &err),
                      STATUS_FATAL);
     assert_string_equal(err.message, "logit BCC is 7, known is 0.5");
 }

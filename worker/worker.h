@@ -81,6 +81,8 @@ struct worker {
     struct consume *consume;     // the consume thread's
     bool reads_alone; // the consume thread's: a careful partition is held, so the consumer reads nothing, and
                       // a reader one record at a time
+    bool marks_are_stale;      // the consume thread's: that a partition runs here, or a record of it is read,
+                               // is committed otherwise than it is
     unsigned refused_seen;     // the consume thread's: of signs.refused_fetches
     int64_t look_next_ms;      // the consume thread's, monotonic: when to look again for unknown places
     atomic_bool reads_again;   // records were given up that this worker has to read again

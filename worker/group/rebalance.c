@@ -20,15 +20,16 @@ enum {
 
 // A few tries: what is not published now is published by whoever gets the partitions. That they run here can
 // wait for the next commit, so what comes back late is not tried again: records wait meanwhile.
-static void publish_marks(struct worker *worker, bool running)
+static bool publish_marks(struct worker *worker, bool running)
 {
     int64_t begun_ms = clock_monotonic_ms();
     for (int i = 0; i < TRIES && (!running || clock_monotonic_ms() - begun_ms < MARK_MS); i++) {
         struct error err;
         if (publisher_mark(worker->publisher, running, &err) == STATUS_OK)
-            return;
+            return true;
         LOG_WARN("mark_not_committed", "running=%d reason=\"%s\"", running, err.message);
     }
+    return false;
 }
 
 static void give_up_if_hopeless(struct worker *worker, const struct committed *place)
@@ -95,14 +96,14 @@ static void read_assignment(struct worker *worker, rd_kafka_t *consumer)
     rd_kafka_topic_partition_list_destroy(list);
 }
 
-// Reads what is held, and marks it as running. Caller holds rebalance.
+// Marks what is held as running, and then reads it: a record may end the process while librdkafka fetches it,
+// and that death counts only where the owner is named. Caller holds rebalance.
 static void begin_assignment(struct worker *worker, rd_kafka_t *consumer)
 {
     int count = assignment_count(&worker->assignment);
-    read_assignment(worker, consumer);
     metrics_set(METRIC_PARTITIONS, 0, count);
-    if (count > 0)
-        publish_marks(worker, true);
+    worker->marks_are_stale = count > 0 && !publish_marks(worker, true);
+    read_assignment(worker, consumer);
 }
 
 void rebalance_assign(struct worker *worker, rd_kafka_t *consumer,

@@ -33,7 +33,6 @@ struct consume {
     struct unreadable *unreadable;
     bool paused[TOPIC_COUNT];
     unsigned careful_turn;   // which partition is read next by a careful worker
-    bool stale_mark;         // that a record is being read may be committed, and is not so
     uint32_t unread_epoch;   // of the partition that could not be read last: passed over, for others' sake,
     int64_t unread_until_ms; // until then, monotonic
 };
@@ -306,7 +305,7 @@ static bool mark_reading(struct consume *consume, const struct assigned *held, b
     pthread_mutex_unlock(&worker->assignment.rebalance);
     if (status != STATUS_OK)
         LOG_WARN("mark_not_committed", "reason=\"%s\"", err.message);
-    consume->stale_mark = status != STATUS_OK;
+    worker->marks_are_stale = status != STATUS_OK;
     return status == STATUS_OK;
 }
 
@@ -341,7 +340,7 @@ static void read_one(struct consume *consume, const struct assigned *held)
     struct reader *reader;
     struct error err;
     bool marks = offsets_marks_reading(&held->offsets);
-    if ((marks || consume->stale_mark) && !mark_reading(consume, held, marks))
+    if ((marks || worker->marks_are_stale) && !mark_reading(consume, held, marks))
         return;
     const struct reader_place place = {job_topic_name(worker, held->topic), held->partition,
                                        held->offsets.first};

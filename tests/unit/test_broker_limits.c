@@ -48,7 +48,7 @@ static void test_the_longest_metadata(void **state)
         offsets_note(&offsets, first + windows[i] - 1, UINT64_MAX);
         offsets.owner = UINT32_MAX;
         offsets.deaths = offsets.alone_deaths = 999999;
-        offsets.died_at = first - 999999;
+        offsets.forgiven_at = first;
         offsets.alone = true;
         offsets_encode(&offsets, false, text);
         assert_in_range(strlen(text), (unsigned)windows[i] / 6, (unsigned)offsets_text_most(windows[i]));

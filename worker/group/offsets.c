@@ -26,16 +26,38 @@ static bool bit_at(const struct offsets *offsets, int64_t offset)
     return offsets->done[offset % OFFSETS_MAX_WINDOW / 64] >> (offset % 64) & 1;
 }
 
+static int span_of(int deaths)
+{
+    return deaths == 1 ? OFFSETS_WARY_SPAN : OFFSETS_WARY_JOBS;
+}
+
+// The offset behind so many open ones. Those that are answered in between don't count: a slow first record
+// may have many behind it, and the one that killed behind all of those.
+static int64_t behind_open(const struct offsets *offsets, int count)
+{
+    int64_t offset = offsets->first;
+    for (; count > 0; offset++)
+        count -= !offsets_is_finished(offsets, offset);
+    return offset;
+}
+
+static int open_before(const struct offsets *offsets, int64_t end)
+{
+    int count = 0;
+    for (int64_t offset = offsets->first; offset < end; offset++)
+        count += !offsets_is_finished(offsets, offset);
+    return count;
+}
+
 // first has moved: it is another record's turn, and enough progress clears the partition of suspicion.
 static void forget(struct offsets *offsets)
 {
-    int64_t span = offsets->deaths == 1 ? OFFSETS_WARY_SPAN : OFFSETS_WARY_JOBS;
     offsets->alone_deaths = 0;
     offsets->alone = offsets->reading = false;
     if (!offsets_marks_reading(offsets))
         offsets->unmarked = 0;
     bool idle = offsets->at_end && offsets->first >= offsets->seen;
-    if (offsets->first - offsets->died_at >= span || idle)
+    if (offsets->first >= offsets->forgiven_at || idle)
         offsets->deaths = offsets->unmarked = 0;
 }
 
@@ -127,7 +149,7 @@ void offsets_new_owner(struct offsets *offsets, uint32_t owner)
             offsets->unmarked++;
     } else if (died) {
         offsets->deaths++;
-        offsets->died_at = offsets->first;
+        offsets->forgiven_at = behind_open(offsets, span_of(offsets->deaths));
         offsets->alone_deaths += marked;
     } else if (offsets->owner == 0 && offsets->deaths >= OFFSETS_DEATHS_LIMIT) {
         offsets->deaths = CAUTION_CAREFUL;
@@ -163,7 +185,7 @@ bool offsets_is_convicted(const struct offsets *offsets)
 }
 
 // The word "alone". Builds from before know 1, and take all else for 0.
-enum { WORD_ALONE = 1, WORD_READING = OFFSETS_UNMARKED + 2 };
+enum { WORD_ALONE = 1, WORD_READING = 6 };
 
 static int alone_word(const struct offsets *offsets)
 {
@@ -174,11 +196,25 @@ static int alone_word(const struct offsets *offsets)
     return offsets->unmarked > 0 ? offsets->unmarked + 1 : 0;
 }
 
+static int since_word(const struct offsets *offsets)
+{
+    return offsets->deaths > 0 ? span_of(offsets->deaths) - open_before(offsets, offsets->forgiven_at) : 0;
+}
+
+// Builds from before write how far first has moved, which is no less.
+static void read_since_word(struct offsets *offsets, int word)
+{
+    int left = span_of(offsets->deaths) - word;
+    offsets->forgiven_at = behind_open(offsets, left > 0 ? left : 0);
+}
+
 static void read_alone_word(struct offsets *offsets, int word)
 {
     offsets->alone = word == WORD_ALONE;
     offsets->reading = word == WORD_READING;
-    offsets->unmarked = offsets->reading ? OFFSETS_UNMARKED : word > WORD_ALONE ? word - 1 : 0;
+    offsets->unmarked = word > WORD_ALONE ? word - 1 : 0;
+    if (offsets->unmarked > OFFSETS_UNMARKED)
+        offsets->unmarked = OFFSETS_UNMARKED;
 }
 
 static void encode_witness(const struct offsets *offsets, char *end)
@@ -206,10 +242,8 @@ void offsets_encode(const struct offsets *offsets, bool old_form, char text[OFFS
             size = index / 8 + 1;
         }
     }
-    int length =
-        snprintf(text, OFFSETS_TEXT_SIZE, "ss%d %08x %d %lld %d %d ", old_form ? 1 : 2, offsets->owner,
-                 offsets->deaths, (long long)(offsets->deaths ? offsets->first - offsets->died_at : 0),
-                 offsets->alone_deaths, alone_word(offsets));
+    int length = snprintf(text, OFFSETS_TEXT_SIZE, "ss%d %08x %d %d %d %d ", old_form ? 1 : 2, offsets->owner,
+                          offsets->deaths, since_word(offsets), offsets->alone_deaths, alone_word(offsets));
     char *end = text + length;
     if (size == 0)
         strcpy(end, "-");
@@ -274,10 +308,10 @@ enum status offsets_decode(struct offsets *offsets, int64_t first, int window, c
     if (!text || !*text)
         return STATUS_OK;
     unsigned owner;
-    int form, deaths, advanced, alone_deaths, alone, start = 0;
-    int fields = sscanf(text, "ss%1d %8x %6d %6d %6d %1d %n", &form, &owner, &deaths, &advanced,
-                        &alone_deaths, &alone, &start);
-    bool sound = fields == 6 && (form == 1 || form == 2) && start > 0 && deaths >= 0 && advanced >= 0 &&
+    int form, deaths, since, alone_deaths, alone, start = 0;
+    int fields = sscanf(text, "ss%1d %8x %6d %6d %6d %1d %n", &form, &owner, &deaths, &since, &alone_deaths,
+                        &alone, &start);
+    bool sound = fields == 6 && (form == 1 || form == 2) && start > 0 && deaths >= 0 && since >= 0 &&
                  alone_deaths >= 0 && alone >= 0 && alone <= WORD_READING;
     if (!sound || !decode_rest(offsets, text + start, form)) {
         offsets_init(offsets, first, window);
@@ -287,7 +321,7 @@ enum status offsets_decode(struct offsets *offsets, int64_t first, int window, c
     }
     offsets->owner = owner;
     offsets->deaths = deaths;
-    offsets->died_at = first - advanced;
+    read_since_word(offsets, since);
     offsets->alone_deaths = alone_deaths;
     read_alone_word(offsets, alone);
     return STATUS_OK;

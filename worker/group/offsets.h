@@ -6,12 +6,13 @@
 //     "ss2 <owner> <deaths> <since> <alone_deaths> <alone> <bitmap> <witness>"
 //
 // owner: 8 hexadecimal digits of the process that works on the partition, 00000000 after an orderly revoke or
-// stop. deaths: owners that died and are not yet forgiven; since: how far first has moved since the last of
-// them, 0 without deaths; alone_deaths: how often an owner died with first marked. alone: 1: first is marked,
-// it runs alone; 6: first is marked, it is read alone; 2 to 5: no mark, and 1 to 4 unmarked deaths; 0:
-// neither. bitmap: base64 without padding; bit i (lowest first) is offset first + i; trailing zero bytes left
-// out; "-": empty. witness: <offset>:<16 hexadecimal digits>, the newest answered record that was readable,
-// by which another log of the same name is told; "-": none. "ss1" is the same without the last word.
+// stop. deaths: owners that died and are not yet forgiven; since: how many of the records that were open when
+// the last of them died are answered, 0 without deaths; alone_deaths: how often an owner died with first
+// marked. alone: 1: first is marked, it runs alone; 6: first is marked, it is read alone; 2 to 4: no mark,
+// and 1 to 3 unmarked deaths (5: 3 of them, as builds from before write it); 0: neither. bitmap: base64
+// without padding; bit i (lowest first) is offset first + i; trailing zero bytes left out; "-": empty.
+// witness: <offset>:<16 hexadecimal digits>, the newest answered record that was readable, by which another
+// log of the same name is told; "-": none. "ss1" is the same without the last word.
 #ifndef SKINSIGHT_WORKER_GROUP_OFFSETS_H
 #define SKINSIGHT_WORKER_GROUP_OFFSETS_H
 
@@ -28,12 +29,12 @@ struct offsets {
     int64_t seen; // after the last one taken since offsets_init or offsets_decode
     int window;   // most offsets between first and next
     int deaths, alone_deaths;
-    int unmarked;    // careful owners that died with no record marked, up to OFFSETS_UNMARKED
-    int64_t died_at; // first when the last owner died
-    uint32_t owner;  // 0: none
-    bool alone;      // marked: first runs alone
-    bool reading;    // marked: first is being read, alone
-    int64_t witness; // an answered record, -1: none
+    int unmarked;        // careful owners that died with no record marked, up to OFFSETS_UNMARKED
+    int64_t forgiven_at; // where first has to get for the deaths to be forgiven
+    uint32_t owner;      // 0: none
+    bool alone;          // marked: first runs alone
+    bool reading;        // marked: first is being read, alone
+    int64_t witness;     // an answered record, -1: none
     uint64_t witness_digest;
     bool at_end;                            // nothing lies behind seen, as far as is known
     uint64_t done[OFFSETS_MAX_WINDOW / 64]; // ring: offset o is bit o % OFFSETS_MAX_WINDOW
@@ -56,7 +57,8 @@ bool offsets_is_finished(const struct offsets *offsets, int64_t offset);
 
 // A record that kills its worker is found by elimination. After one death the worker is wary: it takes few
 // jobs at once, so that the killer is soon among them; after two it is careful: one job alone in the whole
-// process.
+// process. The record that killed is one of the first that were open at the death, as many as were in the
+// process: once so many are answered, the deaths are forgiven.
 enum offsets_caution { CAUTION_NONE, CAUTION_WARY, CAUTION_CAREFUL };
 enum { OFFSETS_WARY_JOBS = 8, OFFSETS_WARY_SPAN = 256, OFFSETS_CONVICTION = 3, OFFSETS_DEATHS_LIMIT = 16 };
 enum offsets_caution offsets_caution(const struct offsets *offsets);
@@ -66,8 +68,8 @@ enum offsets_caution offsets_caution(const struct offsets *offsets);
 void offsets_new_owner(struct offsets *offsets, uint32_t owner);
 // A record can also kill while it is read, before anyone has it in hand to mark. After OFFSETS_UNMARKED
 // unmarked deaths at one place, first is therefore marked before it is read, until the deaths are forgotten.
-// With two deaths before, and three after, the tenth life convicts.
-enum { OFFSETS_UNMARKED = 4 };
+// With two deaths before, and three after, the ninth life convicts.
+enum { OFFSETS_UNMARKED = 3 };
 bool offsets_marks_reading(const struct offsets *offsets);
 // So many owners died without progress that several different records must have killed: a bad build or
 // device. The mark is cleared by an orderly stop, after which the next owner begins careful.

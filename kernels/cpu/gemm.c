@@ -65,13 +65,16 @@ static void pack_column_bf16(const float *from, int k, int columns, uint16_t *to
         to[(size_t)(i / 2) * (size_t)(2 * columns) + (size_t)(i % 2)] = bf16_of(from[i]);
 }
 
-// Symmetric, -127..127, by the column's greatest magnitude. Returns the sum of the quantised weights.
+// Symmetric, -127..127, by the column's greatest magnitude. Returns the sum of the quantised weights. Bytes
+// hold no NaN, so the scale does where a weight is not finite.
 static int32_t pack_column_int8(const float *from, int k, int columns, int8_t *to, float *scale)
 {
-    float greatest = 0;
-    for (int i = 0; i < k; i++)
+    float greatest = 0, poison = 0;
+    for (int i = 0; i < k; i++) {
         greatest = fmaxf(greatest, fabsf(from[i]));
-    *scale = greatest / 127.0f;
+        poison += from[i] * 0.0f;
+    }
+    *scale = greatest / 127.0f + poison;
     float inverse = greatest > 0 ? 127.0f / greatest : 0.0f;
     int32_t sum = 0;
     for (int i = 0; i < k; i++) {

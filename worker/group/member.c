@@ -8,6 +8,8 @@
 #include "worker/group/publisher.h"
 #include "worker/metrics_rows.h"
 
+enum { GIVE_UP_MS = 5000, POLL_MS = 10 };
+
 static enum status make_consumer(struct worker *worker, rd_kafka_t **made, struct error *err)
 {
     char session[24], heartbeat[24];
@@ -50,10 +52,25 @@ enum status member_open(struct worker *worker, struct error *err)
     return make_consumer(worker, &worker->consumer, err);
 }
 
+// While it closes a consumer is told no committed offset, and the last transaction's outcome may be open:
+// what is held is given up before that. Records that come meanwhile are left where they are.
+static void give_up_assignment(struct worker *worker)
+{
+    int64_t until_ms = clock_monotonic_ms() + GIVE_UP_MS;
+    if (rd_kafka_unsubscribe(worker->consumer) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return;
+    while (assignment_count(&worker->assignment) > 0 && clock_monotonic_ms() < until_ms) {
+        rd_kafka_message_t *message = rd_kafka_consumer_poll(worker->consumer, POLL_MS);
+        if (message)
+            rd_kafka_message_destroy(message);
+    }
+}
+
 // After a fatal error librdkafka closes without the callback that revokes. What this member held may be
 // another's by now, so it is dropped before the publisher can see the next member's place in the group.
 static void replace(struct worker *worker, rd_kafka_t *next)
 {
+    give_up_assignment(worker);
     rd_kafka_consumer_close(worker->consumer); // outside of the lock, which the callback takes
     pthread_mutex_lock(&worker->assignment.rebalance);
     if (assignment_count(&worker->assignment) > 0)

@@ -27,7 +27,7 @@
 enum dataset_part { PART_TRAIN, PART_VALIDATION, PART_TEST, DATASET_PARTS };
 extern const char *const dataset_part_names[DATASET_PARTS]; // "train"
 
-enum { DATASET_MOST_FILE_BYTES = 64 << 20, DATASET_MOST_PIXELS = 64 << 20 };
+enum { DATASET_MOST_FILE_BYTES = 64 << 20, DATASET_MOST_PIXELS = 64 << 20, SAMPLE_REDUCED_SIDE = 17 };
 
 struct sample {
     char *file; // as the data set names it, relative to its folder
@@ -41,7 +41,8 @@ struct sample {
     // What the file is.
     struct digest sha256;
     int width, height;
-    uint64_t look[4]; // 256 bits: whether grey grows from each point of a 17 x 16 reduction to its right
+    uint8_t reduced[SAMPLE_REDUCED_SIDE * SAMPLE_REDUCED_SIDE * 3]; // the picture, very small
+    uint64_t look[4]; // 256 bits: whether grey grows from a point of it to the one at its right
     bool readable;
 };
 
@@ -62,7 +63,7 @@ struct dataset_options {
     const char *data;
     const char *images;          // folder of the files; NULL or "": where the CSV lies
     const char *metadata;        // NULL or "", or a second CSV with the lesions, ages ... of the images
-    const char *where;           // NULL or "", or "column=value,...": the rows that are taken
+    const char *where;           // NULL or "", or "column=value,column!=value,...": the rows that are taken
     double split[DATASET_PARTS]; // shares; their sum is 1
     uint64_t split_seed;
     bool skip_bad;                        // leave out what can't be decoded

@@ -17,7 +17,7 @@
     {.name = "metadata", .type = OPTION_TEXT, .initial = "", .value = "FILE",                                \
      .help = "second CSV with lesions, ages ... of the images"},                                             \
     {.name = "where", .type = OPTION_TEXT, .initial = "", .value = "COLUMN=VALUE,...",                       \
-     .help = "take the rows with these values"},                                                             \
+     .help = "take the rows with these values; != those without"},                                                             \
     {.name = "split", .type = OPTION_TEXT, .initial = "0.70,0.15,0.15", .value = "SHARES",                   \
      .check = dataset_check_split,                                                                           \
      .help = "shares of training, validation and test, where no column split says it"},                      \

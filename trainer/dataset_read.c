@@ -25,6 +25,7 @@ struct columns {
 
 struct condition {
     int column;
+    bool differs; // column!=value
     char *value;
 };
 
@@ -98,7 +99,7 @@ static enum status check_columns(const struct table_reader *reader)
                      reader->options->data, names);
 }
 
-// "column=value,column=value"
+// "column=value,column!=value"
 static enum status read_conditions(struct table_reader *reader)
 {
     if (!is_given(reader->options->where))
@@ -107,11 +108,13 @@ static enum status read_conditions(struct table_reader *reader)
     enum status status = STATUS_OK;
     while (status == STATUS_OK && (part = strsep(&rest, ","))) {
         char *equals = strchr(part, '=');
-        if (!equals || equals == part) {
-            status = error_set(reader->err, STATUS_REJECTED, "--where '%s': column=value is wanted", part);
+        if (!equals || equals == part || (equals == part + 1 && part[0] == '!')) {
+            status = error_set(reader->err, STATUS_REJECTED,
+                               "--where '%s': column=value or column!=value is wanted", part);
             break;
         }
-        *equals = '\0';
+        bool differs = equals[-1] == '!';
+        *equals = equals[-differs] = '\0';
         int column = csv_column(&reader->csv, part);
         csv_list_names(&reader->csv, names, sizeof names);
         if (column < 0)
@@ -122,7 +125,7 @@ static enum status read_conditions(struct table_reader *reader)
                 error_set(reader->err, STATUS_REJECTED, "--where: more than %d conditions", MOST_CONDITIONS);
         else
             reader->conditions[reader->condition_count++] =
-                (struct condition){column, memory_strdup(equals + 1)};
+                (struct condition){column, differs, memory_strdup(equals + 1)};
     }
     free(text);
     return status;
@@ -131,8 +134,8 @@ static enum status read_conditions(struct table_reader *reader)
 static bool is_wanted(const struct table_reader *reader, size_t row)
 {
     for (int i = 0; i < reader->condition_count; i++)
-        if (strcmp(csv_field(&reader->csv, row, reader->conditions[i].column), reader->conditions[i].value) !=
-            0)
+        if ((strcmp(csv_field(&reader->csv, row, reader->conditions[i].column),
+                    reader->conditions[i].value) != 0) != reader->conditions[i].differs)
             return false;
     return true;
 }

@@ -130,12 +130,15 @@ static enum status cut_classes(struct dataset *dataset, const struct dataset_opt
         int label = dataset->samples[heads[first]].label;
         for (last = first; last < count && dataset->samples[heads[last]].label == label;)
             last++;
-        if (last - first == 1 && options->split[PART_TRAIN] < 1)
+        bool lone = last - first == 1 && options->split[PART_TRAIN] < 1;
+        if (lone && !options->lone_lesions)
             return error_set(
                 err, STATUS_REJECTED,
                 "%s has one lesion, which can't be in two parts: add lesions, leave the class out with "
                 "--where, or say with a column split where it goes",
                 lesion_codes[label]);
+        if (lone)
+            dataset_tell(options, "%s has one lesion, too few to train and test with", lesion_codes[label]);
         cut_class(dataset, heads + first, last - first, options->split);
     }
     return STATUS_OK;

@@ -1,6 +1,7 @@
 // main.c: the subcommands of skinsight-trainer.
 #include "common/program/config.h"
 #include "kernels/model/weights.h"
+#include "trainer/explore.h"
 #include "trainer/import.h"
 #include "trainer/quantise.h"
 
@@ -25,6 +26,14 @@ static const struct command commands[] = {
      .options = "threads",
      .required = "model calibrate out",
      .run = quantise_command},
+    {.name = "explore",
+     .arguments = "",
+     .summary = "shows what a set of labelled images holds, and what is wrong with it",
+     .example = "skinsight-trainer explore --data images.csv --out exploration",
+     .flags = explore_flags,
+     .options = "threads",
+     .required = "data out",
+     .run = explore_command},
     {.name = NULL},
 };
 

@@ -222,12 +222,17 @@ static void rows_are_chosen(void **state)
     assert_int_equal(open_with(&wanted), STATUS_OK);
     assert_int_equal(dataset->count, 2);
     assert_string_equal(dataset->samples[1].file, "images/i03.jpg");
+    wanted.where = "source!=b,file!=images/i01.jpg";
+    assert_int_equal(open_with(&wanted), STATUS_OK);
+    assert_int_equal(dataset->count, 2);
+    wanted.where = "!=b";
+    check_refused_with(&wanted, text, "is wanted");
     wanted.where = "source=c";
     check_refused_with(&wanted, text, "has no rows with source=c");
     wanted.where = "origin=a";
     check_refused_with(&wanted, text, "has no column 'origin'; it has: file, label, source, sex");
     wanted.where = "source";
-    check_refused_with(&wanted, text, "column=value is wanted");
+    check_refused_with(&wanted, text, "column=value or column!=value is wanted");
 }
 
 static void a_lesion_stays_in_one_part(void **state)
@@ -302,13 +307,14 @@ static void a_split_is_written_down(void **state)
 static void bad_data_are_told(void **state)
 {
     (void)state;
-    write_lesion(folder, "images/near.jpg", 80, 60, 60, 1); // i01.jpg at another size and quality
-    open_table("file,label,lesion_id,split\nimages/i00.jpg,MEL,A,train\nimages/i01.jpg,MEL,B,train\n"
+    write_lesion(folder, "images/large.jpg", 320, 240, 95, 900);
+    write_lesion(folder, "images/near.jpg", 240, 180, 75, 900);
+    open_table("file,label,lesion_id,split\nimages/i00.jpg,MEL,A,train\nimages/large.jpg,MEL,B,train\n"
                "images/i00.jpg,MEL,C,test\nimages/near.jpg,MEL,D,validation\n"
                "images/i04.jpg,NV,A,test\n");
     check_told("images/i00.jpg (MEL, train) and images/i00.jpg (MEL, test) are the same file");
     check_told("1 files are copies of another one, 1 of them in another part, 0 with another label");
-    check_told("images/i01.jpg (train) and images/near.jpg (validation) look nearly alike");
+    check_told("images/large.jpg (train) and images/near.jpg (validation) look nearly alike");
     check_told("images/i00.jpg (train) and images/i04.jpg (test) show one lesion");
     check_told("1 lesions have images with different labels");
     check_told("no example of NV, BCC");
@@ -343,6 +349,11 @@ static void bad_tables_are_refused_with_the_way_out(void **state)
     check_refused("file,label,split\nimages/i00.jpg,MEL,dev\n", "split is 'dev'; train, validation and test");
     check_refused("file,label\nimages/i00.jpg,MEL\nimages/i01.jpg,NV\nimages/i02.jpg,NV\n",
                   "MEL has one lesion");
+    struct dataset_options tolerant = options();
+    tolerant.lone_lesions = true;
+    assert_int_equal(open_with(&tolerant), STATUS_OK);
+    check_told("MEL has one lesion");
+    assert_int_equal(dataset->samples[0].part, PART_TRAIN);
     check_refused("file,label\n\"images/i00.jpg,MEL\n", "a quote is not closed");
     struct dataset_options wanted = options();
     wanted.data = "/nowhere/data.csv";

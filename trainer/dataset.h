@@ -66,8 +66,9 @@ struct dataset_options {
     const char *where;           // NULL or "", or "column=value,column!=value,...": the rows that are taken
     double split[DATASET_PARTS]; // shares; their sum is 1
     uint64_t split_seed;
-    bool skip_bad;                        // leave out what can't be decoded
-    int threads;                          // 0: every core
+    bool skip_bad;     // leave out what can't be decoded
+    bool lone_lesions; // a class with one lesion is all for training, and told of, not refused
+    int threads;       // 0: every core
     struct collect_complaints complaints; // is told what was found, a sentence each
     struct progress *progress;            // NULL: none
 };

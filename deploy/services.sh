@@ -153,12 +153,17 @@ stop_all() { # DIR; one that cannot be ended does not keep the others
 
 # ---- ports and settings ----------------------------------------------------------------------------------
 
-# A port below the range the kernel gives to outgoing connections that no socket of this machine uses.
+# A port below the range the kernel gives to outgoing connections that no socket of this machine uses. What was given
+# away may be bound minutes later, so for ten of them nobody else gets it.
 free_port() {
+    given=${TMPDIR:-/tmp}/skinsight-ports-$(id -u)
+    mkdir -m 700 "$given" 2>/dev/null || : # it is there
+    find "$given" -type f -mmin +10 -delete 2>/dev/null || : # another may delete too
     for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do
         port=$(od -An -N2 -tu2 /dev/urandom)
         port=$((20000 + port % 12000))
-        if ! cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -qi ":$(printf '%04x' $port) "; then
+        if (set -C && : >"$given/$port") 2>/dev/null &&
+            ! cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -qi ":$(printf '%04x' $port) "; then
             echo $port
             return
         fi

@@ -39,7 +39,7 @@ done
 mkdir -p build/all
 echo "subdirs($PWD/build/dev $PWD/build/release)" >build/all/CTestTestfile.cmake
 status=0
-ctest --test-dir build/all --output-on-failure --no-tests=error --parallel "$(nproc)" \
+ctest --test-dir build/all --output-on-failure --no-tests=error --parallel $((2 * $(nproc))) \
     "${passed_over[@]}" --exclude-regex '^sanitized/(integration|chaos)/' "$@" || status=$?
 awk '/^[0-9]+\/[0-9]+ Testing: / { test = $3 }
     /^skipped: / && !seen[test, $0]++ { print test " " $0 }' build/all/Testing/Temporary/LastTest.log

@@ -1,65 +1,53 @@
-// publisher.c: one transaction at a time, and what to do when its outcome is unknown.
-//
-// The rule (librdkafka speaks EndTxn v1, which a broker can't tie to a transaction): a request that
-// librdkafka retried silently may arrive late and tear the next transaction. A retry can't come back before
-// retry.backoff.ms, less a fifth of it by chance from librdkafka 2.3 on. So a call that took half of that, an
-// error, or trouble on the wire means: finish, then go on with a new producer.
-#include <inttypes.h>
-#include <stdio.h>
+// publisher.c: the group of answers that goes next, and what becomes of it when an outcome is unknown.
+#include "worker/group/publisher.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/services/kafka.h"
 #include "worker/faults.h"
 #include "worker/group/committed.h"
-#include "worker/group/publisher.h"
+#include "worker/group/transactions.h"
 #include "worker/stages/records.h"
 
 enum {
     GROUP_LIMIT = 512,
-    GROUP_BYTES = 32 << 20, // closes a group: with one more job still far from what the client queues
-    RETRY_BACKOFF_MS =
-        1500, // twice what send_offsets takes, three requests at most, at 200 ms each, and more
-    SUSPICIOUS_MS = RETRY_BACKOFF_MS / 2,
-    CALL_TIMEOUT_MS = 5000, // a frozen coordinator is left then, and another one looked for
-    ABORT_TIMEOUT_MS = 2000
+    GROUP_BYTES = 32 << 20 // closes a group: with one more job still far from what the client queues
 };
 
 struct publisher {
     struct worker *worker;
-    struct kafka_signs signs;         // of the producer,
-    struct kafka_callbacks callbacks; // and what it tells
-    rd_kafka_t *producer;             // NULL: to be made
-    char transactional_id[CONFIG_TEXT_MAX + JOB_WORKER_SIZE + 2];
+    struct transactions transactions;
     struct job *jobs[GROUP_LIMIT];
     int count;
-    size_t bytes;                // that they may become on Kafka
-    bool unknown;                // the last transaction may or may not have been committed
-    bool spoiled;                // a call said that this producer must not be called again
-    unsigned failed_deliveries;  // in the transaction at hand; only touched inside flush and produce
-    rd_kafka_resp_err_t refusal; // why the last of them failed
+    size_t bytes; // that they may become on Kafka
 };
+
+static void compare_clocks(struct worker *worker, const rd_kafka_message_t *message, const struct job *job)
+{
+    rd_kafka_timestamp_type_t type;
+    int64_t stamp_ms = rd_kafka_message_timestamp(message, &type);
+    if (strcmp(rd_kafka_topic_name(message->rkt), config_text(worker->config, "predictions_topic")) == 0)
+        broker_clock_take(&worker->broker_clock, job->moments[MOMENT_PUBLISHED],
+                          type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME ? stamp_ms : -1);
+}
+
+static void take_delivery(struct worker *worker, const rd_kafka_message_t *message)
+{
+    struct job *job = message->_private;
+    if (message->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
+        job->oversized = true;
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+        compare_clocks(worker, message, job);
+}
 
 struct publisher *publisher_new(struct worker *worker)
 {
     struct publisher *publisher = memory_alloc(sizeof *publisher);
     publisher->worker = worker;
-    snprintf(publisher->transactional_id, sizeof publisher->transactional_id, "%s-%s",
-             config_text(worker->config, "group"), worker->instance);
+    transactions_init(&publisher->transactions, worker, take_delivery);
     return publisher;
-}
-
-static void discard_producer(struct publisher *publisher)
-{
-    if (!publisher->producer)
-        return;
-    rd_kafka_purge(publisher->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-    rd_kafka_destroy(publisher->producer);
-    publisher->producer = NULL;
-    publisher->spoiled = false;
-    metrics_add(METRIC_PRODUCER_RENEWALS, 0, 1);
 }
 
 void publisher_drop(struct publisher *publisher)
@@ -74,7 +62,7 @@ void publisher_free(struct publisher *publisher)
 {
     if (!publisher)
         return;
-    discard_producer(publisher);
+    transactions_release(&publisher->transactions);
     publisher_drop(publisher);
     free(publisher);
 }
@@ -96,152 +84,6 @@ bool publisher_add(struct publisher *publisher, struct job *job)
     publisher->jobs[publisher->count++] = job;
     publisher->bytes += bytes_of(job);
     return publisher_has_room(publisher);
-}
-
-static void compare_clocks(struct worker *worker, const rd_kafka_message_t *message, const struct job *job)
-{
-    rd_kafka_timestamp_type_t type;
-    int64_t stamp_ms = rd_kafka_message_timestamp(message, &type);
-    if (strcmp(rd_kafka_topic_name(message->rkt), config_text(worker->config, "predictions_topic")) == 0)
-        broker_clock_take(&worker->broker_clock, job->moments[MOMENT_PUBLISHED],
-                          type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME ? stamp_ms : -1);
-}
-
-static void on_delivery(void *context, const rd_kafka_message_t *message)
-{
-    struct publisher *publisher = context;
-    struct job *job = message->_private;
-    if (message->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
-        job->oversized = true;
-    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        compare_clocks(publisher->worker, message, job);
-    } else {
-        publisher->failed_deliveries++;
-        publisher->refusal = message->err;
-        LOG_INFO("delivery_failed", "reason=\"%s\"", rd_kafka_err2str(message->err));
-    }
-}
-
-// The calls of the transaction protocol, tried again while librdkafka says that the same call may succeed.
-enum txn_call { TXN_INIT, TXN_BEGIN, TXN_OFFSETS, TXN_COMMIT, TXN_ABORT };
-
-// A member that has forgotten its name and generation is taken for a non-member, and brokers of Kafka 4 let
-// non-members commit. The name is looked at too: a new assignment forgets that the one before was lost.
-static bool place_is_lost(rd_kafka_t *consumer)
-{
-    char *name = rd_kafka_memberid(consumer);
-    bool lost = rd_kafka_assignment_lost(consumer) || !name || !*name;
-    if (name)
-        rd_kafka_mem_free(consumer, name);
-    return lost;
-}
-
-static rd_kafka_error_t *invoke(struct publisher *publisher, enum txn_call call,
-                                const rd_kafka_topic_partition_list_t *offsets, int timeout_ms)
-{
-    switch (call) {
-    case TXN_INIT:
-        return rd_kafka_init_transactions(publisher->producer, timeout_ms);
-    case TXN_BEGIN:
-        return rd_kafka_begin_transaction(publisher->producer);
-    case TXN_OFFSETS: {
-        rd_kafka_consumer_group_metadata_t *group =
-            rd_kafka_consumer_group_metadata(publisher->worker->consumer);
-        // Asked after it.
-        rd_kafka_error_t *error =
-            place_is_lost(publisher->worker->consumer)
-                ? rd_kafka_error_new(RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST, "the assignment is lost")
-                : rd_kafka_send_offsets_to_transaction(publisher->producer, offsets, group, timeout_ms);
-        rd_kafka_consumer_group_metadata_destroy(group);
-        return error;
-    }
-    case TXN_COMMIT:
-        return rd_kafka_commit_transaction(publisher->producer, timeout_ms);
-    case TXN_ABORT:
-        return rd_kafka_abort_transaction(publisher->producer, timeout_ms);
-    }
-    return NULL;
-}
-
-static enum status call_producer(struct publisher *publisher, enum txn_call call,
-                                 const rd_kafka_topic_partition_list_t *offsets, int64_t timeout_ms,
-                                 struct error *err)
-{
-    static const char *const names[] = {"init_transactions", "begin_transaction", "send_offsets", "commit",
-                                        "abort"};
-    int64_t begun_ms = clock_monotonic_ms(), left_ms = timeout_ms;
-    enum kafka_outcome outcome = KAFKA_AGAIN;
-    while (outcome == KAFKA_AGAIN && left_ms > 0) {
-        outcome = kafka_outcome_take(invoke(publisher, call, offsets, (int)left_ms), err);
-        left_ms = timeout_ms - (clock_monotonic_ms() - begun_ms);
-    }
-    if (call != TXN_INIT && timeout_ms - left_ms >= SUSPICIOUS_MS)
-        atomic_fetch_add(&publisher->signs.trouble, 1);
-    if (outcome == KAFKA_DONE)
-        return STATUS_OK;
-    publisher->spoiled = outcome == KAFKA_RENEW;
-    error_prefix(err, "%s", names[call]);
-    return STATUS_RETRY;
-}
-
-static enum status warm_topic(struct publisher *publisher, const char *option, struct error *err)
-{
-    // A transactional producer's first record to a topic waits a second unless its metadata is there.
-    const char *name = config_text(publisher->worker->config, option);
-    rd_kafka_topic_t *topic = rd_kafka_topic_new(publisher->producer, name, NULL);
-    const struct rd_kafka_metadata *metadata = NULL;
-    rd_kafka_resp_err_t result = rd_kafka_metadata(publisher->producer, 0, topic, &metadata,
-                                                   (int)publisher->worker->transaction_timeout_ms);
-    rd_kafka_topic_destroy(topic);
-    if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return error_set(err, STATUS_RETRY, "metadata of '%s': %s", name, rd_kafka_err2str(result));
-    rd_kafka_metadata_destroy(metadata);
-    return STATUS_OK;
-}
-
-static enum status make_producer(struct publisher *publisher, struct error *err)
-{
-    char timeout[24], delivery[24], backoff[24], request[24];
-    int64_t timeout_ms = publisher->worker->transaction_timeout_ms;
-    snprintf(timeout, sizeof timeout, "%" PRId64, timeout_ms);
-    snprintf(delivery, sizeof delivery, "%" PRId64, timeout_ms * 6 / 10);
-    snprintf(backoff, sizeof backoff, "%d", RETRY_BACKOFF_MS);
-    snprintf(request, sizeof request, "%" PRId64,
-             timeout_ms < CALL_TIMEOUT_MS ? timeout_ms : CALL_TIMEOUT_MS);
-    const struct kafka_setting settings[] = {
-        {"transactional.id", publisher->transactional_id},
-        {"transaction.timeout.ms", timeout},
-        {"message.timeout.ms", delivery},
-        {"socket.timeout.ms", request}, // no longer than the transaction's
-        {"retry.backoff.ms", backoff},
-        {"linger.ms", "0"},
-        {"acks", "all"},
-        KAFKA_ONE_IN_FLIGHT,
-        {"message.max.bytes", "12582912"}, // a dead letter is a record plus headers
-        {"queue.buffering.max.kbytes", "65536"},
-        {"retry.backoff.max.ms", backoff}, // stronger than retry.backoff.ms, and 1 s unless it is set
-    };
-    size_t count = sizeof settings / sizeof *settings;
-    if (rd_kafka_version() < 0x02030000) // which brought the last one
-        count--;
-    struct kafka_client_options options = {.type = RD_KAFKA_PRODUCER,
-                                           .settings = settings,
-                                           .setting_count = count,
-                                           .callbacks = &publisher->callbacks};
-    publisher->callbacks =
-        (struct kafka_callbacks){.signs = &publisher->signs, .delivered = on_delivery, .context = publisher};
-    enum status status =
-        kafka_client_open(&publisher->producer, config_kafka(publisher->worker->config), &options, err);
-    if (status == STATUS_OK)
-        status = warm_topic(publisher, "predictions_topic", err);
-    if (status == STATUS_OK)
-        status = warm_topic(publisher, "dead_letters_topic", err);
-    if (status == STATUS_OK)
-        status = call_producer(publisher, TXN_INIT, NULL, timeout_ms, err);
-    if (status != STATUS_OK)
-        discard_producer(publisher);
-    atomic_store(&publisher->signs.trouble, 0);
-    return status;
 }
 
 static void remove_job(struct publisher *publisher, int index)
@@ -346,82 +188,45 @@ static enum status reconcile(struct publisher *publisher, struct error *err)
         }
     }
     remove_stale(publisher); // those of refused partitions
-    publisher->unknown = false;
+    publisher->transactions.unknown = false;
     return STATUS_OK;
-}
-
-static enum status ready_producer(struct publisher *publisher, struct error *err)
-{
-    bool doubtful = publisher->unknown || atomic_load(&publisher->signs.trouble) > 0;
-    if (doubtful && !fault_is_on(FAULT_NO_RENEWAL))
-        discard_producer(publisher);
-    enum status status = publisher->producer ? STATUS_OK : make_producer(publisher, err);
-    if (status == STATUS_OK && publisher->unknown)
-        status = reconcile(publisher, err);
-    return status;
 }
 
 static enum status produce_all(struct publisher *publisher, struct error *err)
 {
-    publisher->failed_deliveries = 0;
-    for (int i = 0; i < publisher->count; i++) {
-        enum status status = records_produce(publisher->producer, publisher->worker, publisher->jobs[i], err);
-        if (status != STATUS_OK)
-            return status;
-    }
-    int64_t timeout_ms = publisher->worker->transaction_timeout_ms;
-    if (rd_kafka_flush(publisher->producer, (int)timeout_ms) != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return error_set(err, STATUS_RETRY, "answers were not acknowledged within %" PRId64 " ms",
-                         timeout_ms);
-    if (publisher->failed_deliveries > 0)
-        return error_set(err, STATUS_RETRY, "%u records were refused: %s", publisher->failed_deliveries,
-                         rd_kafka_err2str(publisher->refusal));
-    for (int i = 0; i < publisher->count; i++)
-        if (must_not_go_out(publisher->worker, publisher->jobs[i]))
-            return error_set(err, STATUS_RETRY,
-                             "meanwhile the clock was found wrong that refused deadlines, or the device");
-    return STATUS_OK;
-}
-
-// What a worker must not do: a fault for the test that guards it.
-static enum status commit_alone(struct publisher *publisher, const rd_kafka_topic_partition_list_t *offsets,
-                                int64_t timeout_ms, struct error *err)
-{
-    enum status status = call_producer(publisher, TXN_BEGIN, NULL, timeout_ms, err);
+    rd_kafka_t *producer = publisher->transactions.producer;
+    enum status status = STATUS_OK;
+    for (int i = 0; i < publisher->count && status == STATUS_OK; i++)
+        status = records_produce(producer, publisher->worker, publisher->jobs[i], err);
     if (status == STATUS_OK)
-        status = call_producer(publisher, TXN_OFFSETS, offsets, timeout_ms, err);
-    return status == STATUS_OK ? call_producer(publisher, TXN_COMMIT, NULL, timeout_ms, err) : status;
+        status = transactions_deliver(&publisher->transactions, err);
+    for (int i = 0; i < publisher->count && status == STATUS_OK; i++)
+        if (must_not_go_out(publisher->worker, publisher->jobs[i]))
+            status = error_set(err, STATUS_RETRY,
+                               "meanwhile the clock was found wrong that refused deadlines, or the device");
+    return status;
 }
 
 static enum status transact(struct publisher *publisher, const rd_kafka_topic_partition_list_t *offsets,
                             struct error *err)
 {
-    int64_t timeout_ms = publisher->worker->transaction_timeout_ms;
-    if (timeout_ms > CALL_TIMEOUT_MS)
-        timeout_ms = CALL_TIMEOUT_MS;
-    struct error ignored;
+    struct transactions *transactions = &publisher->transactions;
     enum status status = STATUS_OK;
-    if (fault_is_on(FAULT_COMMIT_FIRST))
-        status = commit_alone(publisher, offsets, timeout_ms, err);
+    if (fault_is_on(FAULT_COMMIT_FIRST)) { // what a worker must not do: for the test that guards it
+        status = transactions_begin(transactions, err);
+        if (status == STATUS_OK)
+            status = transactions_commit(transactions, offsets, err);
+    }
     if (status == STATUS_OK)
-        status = call_producer(publisher, TXN_BEGIN, NULL, timeout_ms, err);
+        status = transactions_begin(transactions, err);
     if (status == STATUS_OK)
         status = produce_all(publisher, err);
     if (status == STATUS_OK)
-        status = call_producer(publisher, TXN_OFFSETS, offsets, timeout_ms, err);
-    bool committing = status == STATUS_OK;
-    if (committing)
-        status = call_producer(publisher, TXN_COMMIT, NULL, timeout_ms, err);
-    if (status == STATUS_OK) {
+        status = transactions_commit(transactions, offsets, err);
+    if (status == STATUS_OK)
         committed_remember(publisher->worker, offsets);
-        metrics_add(METRIC_TRANSACTIONS, TXN_COMMITTED, 1);
-        return STATUS_OK;
-    }
-    publisher->unknown = true;
-    rd_kafka_purge(publisher->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-    bool aborted = !committing && !publisher->spoiled &&
-                   call_producer(publisher, TXN_ABORT, NULL, ABORT_TIMEOUT_MS, &ignored) == STATUS_OK;
-    metrics_add(METRIC_TRANSACTIONS, aborted ? TXN_ABORTED : TXN_UNKNOWN, 1);
+    else
+        transactions_give_up(transactions);
     return status;
 }
 
@@ -430,7 +235,9 @@ static enum status try_to_publish(struct publisher *publisher, bool every, bool 
     remove_stale(publisher);
     if (publisher->count == 0 && !every)
         return STATUS_OK;
-    enum status status = ready_producer(publisher, err);
+    enum status status = transactions_make_ready(&publisher->transactions, err);
+    if (status == STATUS_OK && publisher->transactions.unknown)
+        status = reconcile(publisher, err);
     if (status != STATUS_OK || (publisher->count == 0 && !every))
         return status;
     const struct committed_want want = {.every = every, .running = running};

@@ -1,10 +1,9 @@
-// publisher.h: answers and offsets into Kafka transactions.
+// publisher.h: answers that go out together, with the offsets that they answer.
 //
-// One producer, used by the publish thread and, inside a rebalance, by the consume thread; never by both at
-// once: every call below wants assignment.rebalance held. Answers stay in the publisher until a transaction
-// with them is known to be committed. When an outcome is unknown (an error, or a call that took so long that
-// librdkafka may have retried it) the producer is destroyed and made anew, whose epoch fences whatever is
-// late, and what the committed offsets already name is not published again.
+// Used by the publish thread and, inside a rebalance, by the consume thread; never by both at once: every
+// call below wants assignment.rebalance held. Answers stay in the publisher until a transaction with them is
+// known to be committed. Where an outcome is unknown (worker/group/transactions.h), what the committed
+// offsets already name is not published again.
 #ifndef SKINSIGHT_WORKER_GROUP_PUBLISHER_H
 #define SKINSIGHT_WORKER_GROUP_PUBLISHER_H
 

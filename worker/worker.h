@@ -76,8 +76,8 @@ struct worker {
     struct broker_clock broker_clock;
     struct reading reading;      // how far each of them is read
     struct blocked blocked;      // the partitions of it that are not read for now
-    struct publisher *publisher; // used only with assignment.rebalance held
-    rd_kafka_t *consumer;        // whose group offsets are committed for; changes with rebalance held
+    struct publisher *publisher; // used only with assignment.membership held
+    rd_kafka_t *consumer;        // whose group offsets are committed for; changes with membership held
     struct consume *consume;     // the consume thread's
     bool reads_alone; // the consume thread's: a careful partition is held, so the consumer reads nothing, and
                       // a reader one record at a time

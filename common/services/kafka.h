@@ -1,6 +1,6 @@
 // kafka.h: what every Kafka client of SkinSight shares: its settings, what it tells its owner, logging,
 // topics. The consuming and publishing themselves are others' (worker/stages/consume.c,
-// worker/group/publisher.c, producer/).
+// worker/group/transactions.c, producer/).
 #ifndef SKINSIGHT_COMMON_SERVICES_KAFKA_H
 #define SKINSIGHT_COMMON_SERVICES_KAFKA_H
 

@@ -16,6 +16,7 @@
 #include "worker/faults.h"
 #include "worker/group/broker_limits.h"
 #include "worker/group/member.h"
+#include "worker/group/publisher.h"
 #include "worker/pipeline.h"
 #include "worker/stages/consume.h"
 #include "worker/stages/stages.h"
@@ -163,6 +164,8 @@ enum status run_command(struct config *config, struct error *err)
         status = open_service(worker, &service, err);
     if (status == STATUS_OK)
         status = consume_open(&consume, worker, err);
+    if (status == STATUS_OK)
+        worker->publisher = publisher_new(worker);
     if (status == STATUS_OK) {
         engine_warn_untrained(&worker->served.engine);
         LOG_INFO("started", "instance=%s model=%s device=\"%s\"", worker->instance,
@@ -173,6 +176,7 @@ enum status run_command(struct config *config, struct error *err)
             serve(worker, consume, service);
     }
     consume_close(consume);
+    publisher_free(worker->publisher);
     service_close(service);
     watchdog_stop(worker->watchdog);
     if (atomic_load(&worker->failed)) {

@@ -11,7 +11,7 @@
 void assignment_init(struct assignment *assignment)
 {
     *assignment = (struct assignment){.count = 0};
-    pthread_mutex_init(&assignment->rebalance, NULL);
+    pthread_mutex_init(&assignment->membership, NULL);
     pthread_mutex_init(&assignment->lock, NULL);
 }
 
@@ -23,7 +23,7 @@ void assignment_release(struct assignment *assignment)
     assignment->known = NULL;
     assignment->count = 0;
     pthread_mutex_destroy(&assignment->lock);
-    pthread_mutex_destroy(&assignment->rebalance);
+    pthread_mutex_destroy(&assignment->membership);
 }
 
 void assignment_add(struct assignment *assignment, enum job_topic topic, int32_t partition,

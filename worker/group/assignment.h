@@ -1,9 +1,10 @@
 // assignment.h: the partitions this worker holds now, and how far each has come.
 //
-// Two locks. `rebalance` is held through every transaction and every rebalance, so that neither sees the
-// other halfway; it may be held for seconds. The table's own lock is internal and short. Every assignment of
-// a partition gets a new epoch; a job carries the epoch it was taken under and is dropped once that is no
-// longer the partition's.
+// Two locks. `membership` protects what neither a transaction nor a rebalance may see change halfway: which
+// partitions are held, the consumer that is the group's member, and the publisher that commits for it. It is
+// held through each of them, for seconds perhaps. The table's own lock is internal and short. Every
+// assignment of a partition gets a new epoch; a job carries the epoch it was taken under and is dropped once
+// that is no longer the partition's.
 #ifndef SKINSIGHT_WORKER_GROUP_ASSIGNMENT_H
 #define SKINSIGHT_WORKER_GROUP_ASSIGNMENT_H
 
@@ -40,7 +41,7 @@ struct known_log {
 };
 
 struct assignment {
-    pthread_mutex_t rebalance;
+    pthread_mutex_t membership;
     pthread_mutex_t lock;
     struct known_log *known; // guarded by lock; of every partition this process has held
     int known_count;
@@ -53,7 +54,7 @@ struct assignment {
 void assignment_init(struct assignment *assignment);
 void assignment_release(struct assignment *assignment);
 
-// Caller holds rebalance for these four.
+// Caller holds membership for these four.
 void assignment_add(struct assignment *assignment, enum job_topic topic, int32_t partition,
                     const struct offsets *offsets);
 void assignment_remove(struct assignment *assignment, enum job_topic topic, int32_t partition);
@@ -94,7 +95,7 @@ bool assignment_went_back(struct assignment *assignment, const struct committed 
 bool assignment_catch_up(struct assignment *assignment, const struct committed *committed);
 // What is committed of the partition does not fit what was taken from it: nothing of it is published or taken
 // any more, and its jobs are stale, until the consume thread leaves it out. Entries keep their places, since
-// that thread walks them without rebalance. Caller holds rebalance.
+// that thread walks them without membership. Caller holds membership.
 void assignment_refuse(struct assignment *assignment, enum job_topic topic, int32_t partition);
 
 // The strongest caution any partition asks for.
@@ -106,13 +107,13 @@ bool assignment_reach_end(struct assignment *assignment, enum job_topic topic, i
 int64_t assignment_next(struct assignment *assignment, enum job_topic topic, int32_t partition);
 bool assignment_holds(struct assignment *assignment, enum job_topic topic, int32_t partition);
 // first of the job's partition is about to run alone, so that another death will convict it. Caller holds
-// rebalance.
+// membership.
 void assignment_set_alone(struct assignment *assignment, const struct job *job);
 // The same while it is about to be read, until that gave nothing. held: a copy of its partition's entry.
 void assignment_set_reading(struct assignment *assignment, const struct assigned *held, bool reading);
 
 int assignment_count(struct assignment *assignment);
-// A copy of entry index, for walking; false past the end. Stable only while the caller holds rebalance.
+// A copy of entry index, for walking; false past the end. Stable only while the caller holds membership.
 bool assignment_at(struct assignment *assignment, int index, struct assigned *copy);
 
 #endif

@@ -1,7 +1,7 @@
 // committed.h: what is committed of a partition: read from the group's coordinator, remembered, and listed
 // for the next transaction. The publisher sends what is listed here (worker/group/publisher.h); what the
 // metadata mean stands in worker/group/offsets.h. committed_list and
-// committed_remember are called with assignment.rebalance held.
+// committed_remember are called with assignment.membership held.
 #ifndef SKINSIGHT_WORKER_GROUP_COMMITTED_H
 #define SKINSIGHT_WORKER_GROUP_COMMITTED_H
 

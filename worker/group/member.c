@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "common/base/clock.h"
-#include "worker/group/publisher.h"
+#include "worker/group/rebalance.h"
 #include "worker/metrics_rows.h"
 
 enum { GIVE_UP_MS = 5000, POLL_MS = 10 };
@@ -66,21 +66,12 @@ static void give_up_assignment(struct worker *worker)
     }
 }
 
-// After a fatal error librdkafka closes without the callback that revokes. What this member held may be
-// another's by now, so it is dropped before the publisher can see the next member's place in the group.
+// The close is outside of the lock, which the callback takes.
 static void replace(struct worker *worker, rd_kafka_t *next)
 {
     give_up_assignment(worker);
-    rd_kafka_consumer_close(worker->consumer); // outside of the lock, which the callback takes
-    pthread_mutex_lock(&worker->assignment.rebalance);
-    if (assignment_count(&worker->assignment) > 0)
-        publisher_drop(worker->publisher);
-    assignment_clear(&worker->assignment);
-    blocked_clear(&worker->blocked);
-    metrics_set(METRIC_PARTITIONS, 0, 0);
-    kafka_consumer_end(worker->consumer);
-    worker->consumer = next;
-    pthread_mutex_unlock(&worker->assignment.rebalance);
+    rd_kafka_consumer_close(worker->consumer);
+    rebalance_change_member(worker, next);
 }
 
 void member_close(struct worker *worker)

@@ -1,7 +1,7 @@
 // publisher.h: answers that go out together, with the offsets that they answer.
 //
 // Used by the publish thread and, inside a rebalance, by the consume thread; never by both at once: every
-// call below wants assignment.rebalance held. Answers stay in the publisher until a transaction with them is
+// call below wants assignment.membership held. Answers stay in the publisher until a transaction with them is
 // known to be committed. Where an outcome is unknown (worker/group/transactions.h), what the committed
 // offsets already name is not published again.
 #ifndef SKINSIGHT_WORKER_GROUP_PUBLISHER_H
@@ -13,7 +13,7 @@ struct publisher;
 
 // Offsets go to the group of worker->consumer. Connects when first used.
 struct publisher *publisher_new(struct worker *worker);
-void publisher_free(struct publisher *publisher); // ends what it still holds
+void publisher_free(struct publisher *publisher); // ends what it still holds; NULL is allowed
 
 bool publisher_has_room(const struct publisher *publisher);
 // Takes the job, for which there has to be room. False: it was the last one, by number or by the bytes of

@@ -5,32 +5,17 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "worker/group/marks.h"
 #include "worker/group/places.h"
 #include "worker/group/publisher.h"
 
 enum {
-    TRIES = 3,
-    MARK_MS = 1000,
     HANDOVER_MS = 2000,
     HANDOVER_POLL_MS = 1,
     LOOK_MS = 500,  // between two looks for the places of partitions,
     LOOK_SHARE = 9, // or so many times what the last look took, for records wait meanwhile,
     LOOK_MOST_MS = 5000
 };
-
-// A few tries: what is not published now is published by whoever gets the partitions. That they run here can
-// wait for the next commit, so what comes back late is not tried again: records wait meanwhile.
-static bool publish_marks(struct worker *worker, bool running)
-{
-    int64_t begun_ms = clock_monotonic_ms();
-    for (int i = 0; i < TRIES && (!running || clock_monotonic_ms() - begun_ms < MARK_MS); i++) {
-        struct error err;
-        if (publisher_mark(worker->publisher, running, &err) == STATUS_OK)
-            return true;
-        LOG_WARN("mark_not_committed", "running=%d reason=\"%s\"", running, err.message);
-    }
-    return false;
-}
 
 static void give_up_if_hopeless(struct worker *worker, const struct committed *place)
 {
@@ -64,7 +49,7 @@ static void leave_out(struct worker *worker, const struct place *place)
                  job_topic_name(worker, which->topic), which->partition, place->reason.message);
 }
 
-// Gives the number of partitions that were taken in. Caller holds rebalance.
+// Gives the number of partitions that were taken in. Caller holds membership.
 static int take_in_known(struct worker *worker, struct place *places, int count)
 {
     int taken = 0;
@@ -97,13 +82,21 @@ static void read_assignment(struct worker *worker, rd_kafka_t *consumer)
 }
 
 // Marks what is held as running, and then reads it: a record may end the process while librdkafka fetches it,
-// and that death counts only where the owner is named. Caller holds rebalance.
+// and that death counts only where the owner is named. Caller holds membership.
 static void begin_assignment(struct worker *worker, rd_kafka_t *consumer)
 {
     int count = assignment_count(&worker->assignment);
     metrics_set(METRIC_PARTITIONS, 0, count);
-    worker->marks_are_stale = count > 0 && !publish_marks(worker, true);
+    if (count > 0)
+        marks_running(worker, true);
     read_assignment(worker, consumer);
+}
+
+static void forget_partitions(struct worker *worker)
+{
+    assignment_clear(&worker->assignment);
+    blocked_clear(&worker->blocked);
+    metrics_set(METRIC_PARTITIONS, 0, 0);
 }
 
 void rebalance_assign(struct worker *worker, rd_kafka_t *consumer,
@@ -116,15 +109,14 @@ void rebalance_assign(struct worker *worker, rd_kafka_t *consumer,
         places[i].committed.topic = job_topic_of(worker, partitions->elems[i].topic);
         places[i].committed.partition = partitions->elems[i].partition;
     }
-    pthread_mutex_lock(&assignment->rebalance);
-    assignment_clear(assignment);
-    blocked_clear(&worker->blocked);
+    pthread_mutex_lock(&assignment->membership);
+    forget_partitions(worker);
     places_find(worker, places, count);
     take_in_known(worker, places, count);
     if (!worker->stopping)
         atomic_store(&worker->phase, PHASE_RUNNING);
     begin_assignment(worker, consumer);
-    pthread_mutex_unlock(&assignment->rebalance);
+    pthread_mutex_unlock(&assignment->membership);
     free(places);
 }
 
@@ -144,12 +136,12 @@ static bool look_again(struct worker *worker)
     if (count == 0)
         return false;
     places_find(worker, places, count);
-    pthread_mutex_lock(&worker->assignment.rebalance);
+    pthread_mutex_lock(&worker->assignment.membership);
     // A lost assignment must not be taken for held again: rd_kafka_assign would forget that it is lost.
     bool taken = !rd_kafka_assignment_lost(worker->consumer) && take_in_known(worker, places, count) > 0;
     if (taken)
         begin_assignment(worker, worker->consumer);
-    pthread_mutex_unlock(&worker->assignment.rebalance);
+    pthread_mutex_unlock(&worker->assignment.membership);
     free(places);
     return taken;
 }
@@ -197,7 +189,7 @@ static void take_ready_answers(struct worker *worker)
 }
 
 // What the device has begun is finished and published before its partition goes: the next owner would compute
-// it once more. Without the rebalance lock, which the publish stage needs meanwhile.
+// it once more. Without the membership lock, which the publish stage needs meanwhile.
 static void finish_computing(struct worker *worker)
 {
     int64_t until_ms = clock_monotonic_ms() + HANDOVER_MS;
@@ -209,7 +201,7 @@ static void finish_computing(struct worker *worker)
 // What was taken from these partitions is dropped.
 static void leave_out_unknown(struct worker *worker, const struct place *places, int count)
 {
-    pthread_mutex_lock(&worker->assignment.rebalance);
+    pthread_mutex_lock(&worker->assignment.membership);
     if (!rd_kafka_assignment_lost(worker->consumer)) {
         for (const struct place *place = places; place < places + count; place++) {
             if (place->status == STATUS_OK)
@@ -219,7 +211,7 @@ static void leave_out_unknown(struct worker *worker, const struct place *places,
         }
         read_assignment(worker, worker->consumer);
     }
-    pthread_mutex_unlock(&worker->assignment.rebalance);
+    pthread_mutex_unlock(&worker->assignment.membership);
 }
 
 // Records that were taken and have expired since can't be taken again: what is computed is published. Nobody
@@ -228,12 +220,12 @@ static void publish_last(struct worker *worker, enum job_topic topic, int32_t pa
 {
     struct error err;
     finish_computing(worker);
-    pthread_mutex_lock(&worker->assignment.rebalance);
+    pthread_mutex_lock(&worker->assignment.membership);
     take_ready_answers(worker);
     assignment_disown(&worker->assignment, topic, partition);
     if (publisher_mark(worker->publisher, true, &err) != STATUS_OK)
         LOG_WARN("revoke_publish_failed", "reason=\"%s\"", err.message);
-    pthread_mutex_unlock(&worker->assignment.rebalance);
+    pthread_mutex_unlock(&worker->assignment.membership);
     atomic_store(&worker->handing_over, false);
 }
 
@@ -307,20 +299,29 @@ void rebalance_revoke(struct worker *worker, rd_kafka_t *consumer)
     bool lost = rd_kafka_assignment_lost(consumer); // before unassigning, which forgets it
     if (!lost)
         finish_computing(worker);
-    pthread_mutex_lock(&assignment->rebalance);
+    pthread_mutex_lock(&assignment->membership);
     if (lost) {
         metrics_add(METRIC_ASSIGNMENTS_LOST, 0, 1);
         LOG_WARN("assignment_lost", "partitions=%d", assignment_count(assignment));
         publisher_drop(worker->publisher);
     } else if (assignment_count(assignment) > 0) {
         take_ready_answers(worker);
-        publish_marks(worker, false);
+        marks_running(worker, false);
         publisher_drop(worker->publisher);
     }
-    assignment_clear(assignment);
-    blocked_clear(&worker->blocked);
-    metrics_set(METRIC_PARTITIONS, 0, 0);
+    forget_partitions(worker);
     rd_kafka_assign(consumer, NULL);
-    pthread_mutex_unlock(&assignment->rebalance);
+    pthread_mutex_unlock(&assignment->membership);
     atomic_store(&worker->handing_over, false);
+}
+
+void rebalance_change_member(struct worker *worker, rd_kafka_t *next)
+{
+    pthread_mutex_lock(&worker->assignment.membership);
+    if (assignment_count(&worker->assignment) > 0)
+        publisher_drop(worker->publisher);
+    forget_partitions(worker);
+    kafka_consumer_end(worker->consumer);
+    worker->consumer = next;
+    pthread_mutex_unlock(&worker->assignment.membership);
 }

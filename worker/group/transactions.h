@@ -4,8 +4,8 @@
 // librdkafka retried silently may arrive late and tear the next transaction. A retry can't come back before
 // retry.backoff.ms, less a fifth of it by chance from librdkafka 2.3 on. So a call that took half of that, an
 // error, or trouble on the wire means: finish, then go on with a new producer, whose epoch fences whatever is
-// late. Knows no answer. Every call wants assignment.rebalance held, and RETRY means that nothing is known to
-// be committed.
+// late. Knows no answer. Every call wants assignment.membership held, and RETRY means that nothing is known
+// to be committed.
 #ifndef SKINSIGHT_WORKER_GROUP_TRANSACTIONS_H
 #define SKINSIGHT_WORKER_GROUP_TRANSACTIONS_H
 

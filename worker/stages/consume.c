@@ -11,8 +11,8 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/shutdown.h"
+#include "worker/group/marks.h"
 #include "worker/group/member.h"
-#include "worker/group/publisher.h"
 #include "worker/group/reader.h"
 #include "worker/group/rebalance.h"
 #include "worker/group/unreadable.h"
@@ -130,7 +130,6 @@ enum status consume_open(struct consume **consume, struct worker *worker, struct
         free(made);
         return status;
     }
-    worker->publisher = publisher_new(worker);
     made->intake = intake_new(worker);
     made->unreadable = unreadable_new(worker, made->intake);
     worker->consume = *consume = made;
@@ -291,24 +290,6 @@ static void take_message(struct consume *consume, rd_kafka_message_t *message)
     }
 }
 
-// Writes down that the partition's first record is about to be read, so that a death counts against it; or
-// that it is not read any more.
-static bool mark_reading(struct consume *consume, const struct assigned *held, bool reading)
-{
-    struct worker *worker = consume->worker;
-    struct error err;
-    pthread_mutex_lock(&worker->assignment.rebalance);
-    assignment_set_reading(&worker->assignment, held, reading);
-    enum status status = publisher_mark(worker->publisher, true, &err);
-    if (status != STATUS_OK)
-        assignment_set_reading(&worker->assignment, held, false);
-    pthread_mutex_unlock(&worker->assignment.rebalance);
-    if (status != STATUS_OK)
-        LOG_WARN("mark_not_committed", "reason=\"%s\"", err.message);
-    worker->marks_are_stale = status != STATUS_OK;
-    return status == STATUS_OK;
-}
-
 // What can't be decompressed was read all the same, and by a process that lives.
 static bool is_harmless(rd_kafka_resp_err_t code)
 {
@@ -328,7 +309,7 @@ static void end_empty_read(struct consume *consume, const struct assigned *held,
         consume->unread_until_ms = clock_monotonic_ms() + READ_ALONE_MS;
     }
     if (marked)
-        mark_reading(consume, held, false); // the next death may be another partition's
+        marks_reading(consume->worker, held, false); // the next death may be another partition's
     if (code == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
         leave_out(consume, held->topic, held->partition);
 }
@@ -340,7 +321,7 @@ static void read_one(struct consume *consume, const struct assigned *held)
     struct reader *reader;
     struct error err;
     bool marks = offsets_marks_reading(&held->offsets);
-    if ((marks || worker->marks_are_stale) && !mark_reading(consume, held, marks))
+    if ((marks || worker->marks_are_stale) && !marks_reading(worker, held, marks))
         return;
     const struct reader_place place = {job_topic_name(worker, held->topic), held->partition,
                                        held->offsets.first};
@@ -462,8 +443,6 @@ void consume_close(struct consume *consume)
     if (!consume)
         return;
     member_close(consume->worker);
-    publisher_free(consume->worker->publisher);
-    consume->worker->publisher = NULL;
     unreadable_free(consume->unreadable);
     intake_free(consume->intake);
     free(consume);

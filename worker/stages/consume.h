@@ -7,7 +7,7 @@
 
 struct consume;
 
-// Makes the consumer and the publisher that shares its group. REJECTED: a Kafka property is wrong.
+// Makes the consumer. REJECTED: a Kafka property is wrong.
 enum status consume_open(struct consume **consume, struct worker *worker, struct error *err) MUST_CHECK;
 
 // Waits until the broker answers and every topic exists, saying what is missing; false: a stop was asked for

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "common/base/log.h"
-#include "worker/group/publisher.h"
+#include "worker/group/marks.h"
 #include "worker/pipeline.h"
 
 enum {
@@ -135,20 +135,6 @@ static bool has_room(struct worker *worker, enum job_topic topic)
            (topic == TOPIC_URGENT || routine < limit - limit / URGENT_PLACES);
 }
 
-// Writes down that the record is about to run alone, so that a death from now on counts against it.
-static bool mark_alone(struct worker *worker, struct job *job)
-{
-    struct error err;
-    pthread_mutex_lock(&worker->assignment.rebalance);
-    assignment_set_alone(&worker->assignment, job);
-    enum status status = publisher_mark(worker->publisher, true, &err);
-    pthread_mutex_unlock(&worker->assignment.rebalance);
-    if (status != STATUS_OK)
-        LOG_WARN("mark_not_committed", "reason=\"%s\"", err.message);
-    job->marked = status == STATUS_OK;
-    return job->marked;
-}
-
 // It will be answered unseen: even reading it may be what kills.
 static void convict(struct worker *worker, struct job *job)
 {
@@ -183,7 +169,7 @@ static enum placing place(struct worker *worker, struct job *job)
             convict(worker, job);
     }
     bool unseen = job->convicted || job->oversized;
-    if (!unseen && job->careful && !job->marked && !mark_alone(worker, job))
+    if (!unseen && job->careful && !job->marked && !marks_alone(worker, job))
         return HOLD;
     return pipeline_offer(worker, job, unseen ? STAGE_POSTPROCESS : STAGE_FETCH) == QUEUE_OK ? PLACED : HOLD;
 }
@@ -204,17 +190,10 @@ static void pay(struct intake *intake, enum job_topic topic)
     intake->credit = intake->credit < 0 ? 0 : intake->credit > ALL_TURNS ? ALL_TURNS : intake->credit;
 }
 
-// What the end of a partition clears of suspicion is committed at once: where nothing comes in,
-// nothing else would commit it, and the next death would count on top.
 static void reach_end(struct worker *worker, enum job_topic topic, int32_t partition)
 {
-    struct error err;
-    if (!assignment_reach_end(&worker->assignment, topic, partition))
-        return;
-    pthread_mutex_lock(&worker->assignment.rebalance);
-    if (publisher_mark(worker->publisher, true, &err) != STATUS_OK)
-        LOG_WARN("mark_not_committed", "reason=\"%s\"", err.message);
-    pthread_mutex_unlock(&worker->assignment.rebalance);
+    if (assignment_reach_end(&worker->assignment, topic, partition))
+        marks_forgiven(worker);
 }
 
 static struct job *last_of(const struct held *held, int32_t partition)

@@ -15,9 +15,9 @@ enum { RETRY_BASE_MS = 20, RETRY_LIMIT_MS = 1000 };
 // False: the publisher is full.
 static bool add(struct worker *worker, struct job *job)
 {
-    pthread_mutex_lock(&worker->assignment.rebalance);
+    pthread_mutex_lock(&worker->assignment.membership);
     bool room = publisher_add(worker->publisher, job);
-    pthread_mutex_unlock(&worker->assignment.rebalance);
+    pthread_mutex_unlock(&worker->assignment.membership);
     return room;
 }
 
@@ -40,11 +40,11 @@ static bool gather(struct worker *worker, int64_t until_ms)
 static enum status publish_once(struct worker *worker, struct error *err)
 {
     int64_t begun_us = clock_monotonic_us();
-    pthread_mutex_lock(&worker->assignment.rebalance);
+    pthread_mutex_lock(&worker->assignment.membership);
     enum status status = publisher_publish(worker->publisher, err);
     if (status != STATUS_OK && status != STATUS_RETRY)
         publisher_drop(worker->publisher);
-    pthread_mutex_unlock(&worker->assignment.rebalance);
+    pthread_mutex_unlock(&worker->assignment.membership);
     metrics_observe(METRIC_STAGE_SECONDS, STAGE_PUBLISH, (double)(clock_monotonic_us() - begun_us) / 1e6);
     return status;
 }

@@ -15,7 +15,6 @@
 #include "common/records/prediction.h"
 #include "common/services/object_store.h"
 #include "worker/metrics_rows.h"
-#include "worker/stages/features.h"
 
 struct served_model;
 

@@ -8,8 +8,8 @@
 
 #include "common/base/clock.h"
 #include "common/base/processors.h"
-#include "worker/device/watchdog.h"
 #include "worker/stages/stages.h"
+#include "worker/watchdog.h"
 
 // Whether the watchdog looks at a stage's steps, and whether one may try the object store again and again.
 // Batch waits for the device and publish for Kafka, and both have limits of their own.

@@ -8,7 +8,7 @@ struct pipeline;
 
 // Of an enum stage_id, and of STAGE_TOTAL.
 const char *pipeline_stage_name(unsigned id);
-// Makes worker->inboxes.
+// Makes worker->inboxes; worker_close releases them.
 void pipeline_init_inboxes(struct worker *worker);
 
 struct pipeline *pipeline_start(struct worker *worker);

@@ -13,7 +13,6 @@
 #include "worker/cache/cache.h"
 #include "worker/descriptors.h"
 #include "worker/faults.h"
-#include "worker/pipeline.h"
 
 enum { LEAK_SIZE = 4096, COMPLAIN_MS = 10000, PICTURE_POLL_MS = 1 };
 
@@ -110,7 +109,6 @@ enum status worker_open(struct worker *worker, const struct config *config, stru
     pthread_mutex_init(&worker->waiting_lock, NULL);
     pthread_mutex_init(&worker->picture_turn, NULL);
     unproven_init(&worker->unproven);
-    pipeline_init_inboxes(worker);
     enum status status = descriptors_claim(config, err);
     if (status == STATUS_OK)
         status = policy_load(&worker->policy, config_text(config, "policy"), err);

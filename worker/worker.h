@@ -16,8 +16,8 @@
 #include "worker/group/broker_clock.h"
 #include "worker/group/reading.h"
 #include "worker/job.h"
+#include "worker/policy.h"
 #include "worker/served_model.h"
-#include "worker/stages/policy.h"
 
 struct consume;
 struct publisher;

@@ -1,7 +1,7 @@
 // fuzz_policy.c: any bytes as a policy. What is accepted must decide every answer.
 #include <stdlib.h>
 
-#include "worker/stages/policy.h"
+#include "worker/policy.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

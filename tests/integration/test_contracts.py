@@ -30,7 +30,7 @@ def expect_fits(schema, value, what):
 
 def built_in_policy():
     """The text in the worker, out of its source."""
-    source = (harness.ROOT / "worker/stages/policy.c").read_text()
+    source = (harness.ROOT / "worker/policy.c").read_text()
     literals = re.findall(r'"((?:[^"\\]|\\.)*)"', re.search(r"built_in\[\] =(.*?);\n", source, re.S)[1])
     return "".join(literals).replace('\\"', '"').replace("\\n", "\n")
 

@@ -1,7 +1,7 @@
 // test_policy.c: probabilities and decisions on both sides of each threshold of the built-in policy (its
 // numbers stand in docs/FORMATS.md), and policy files that are refused, each by a sentence that names what is
 // wrong.
-#include "worker/stages/policy.h"
+#include "worker/policy.h"
 
 #include <math.h>
 #include <setjmp.h>

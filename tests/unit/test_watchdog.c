@@ -1,6 +1,6 @@
 // test_watchdog.c: which steps hang, for how long, and which don't: the watchdog looked at with times of the
 // test's choice. The limit is 8000 ms, so looks count at most 2000 ms each.
-#include "worker/device/watchdog.h"
+#include "worker/watchdog.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

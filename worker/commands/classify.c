@@ -13,7 +13,7 @@
 #include "kernels/image/preprocess.h"
 #include "worker/commands/commands.h"
 #include "worker/device/engine.h"
-#include "worker/stages/policy.h"
+#include "worker/policy.h"
 
 const struct option classify_flags[] = {
     {"attention", OPTION_TEXT, .initial = "", .max = 1023, .value = "DIR",

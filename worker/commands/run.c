@@ -12,7 +12,6 @@
 #include "common/program/service.h"
 #include "worker/cache/cache.h"
 #include "worker/commands/commands.h"
-#include "worker/device/watchdog.h"
 #include "worker/faults.h"
 #include "worker/group/broker_limits.h"
 #include "worker/group/member.h"
@@ -20,6 +19,7 @@
 #include "worker/pipeline.h"
 #include "worker/stages/consume.h"
 #include "worker/stages/stages.h"
+#include "worker/watchdog.h"
 
 enum { STOP_POLL_MS = 20, CHECK_POLL_MS = 5, BROKER_TIMEOUT_MS = 3000 };
 
@@ -158,6 +158,7 @@ enum status run_command(struct config *config, struct error *err)
     shutdown_install();
     faults_announce();
     enum status status = worker_open(worker, config, err);
+    pipeline_init_inboxes(worker);
     worker->watchdog = watchdog_start(config_integer(config, "stage_timeout_ms"));
     reading_publish_metrics(worker);
     if (status == STATUS_OK)

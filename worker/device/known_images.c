@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "common/base/memory.h"
-#include "worker/stages/policy.h"
+#include "worker/policy.h"
 
 // fp32 backends differ in the order of their sums alone. The others round every value; what counts there is
 // what a reader of the answer sees.

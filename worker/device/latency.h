@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "worker/stages/batch.h"
+enum { BATCH_LIMIT = 256 }; // images, the most of any batch
 
 struct latency_table {
     atomic_llong us[BATCH_LIMIT + 1]; // by batch size; 0: not seen yet

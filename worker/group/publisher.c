@@ -8,8 +8,8 @@
 #include "common/base/log.h"
 #include "worker/faults.h"
 #include "worker/group/committed.h"
+#include "worker/group/records.h"
 #include "worker/group/transactions.h"
-#include "worker/stages/records.h"
 
 enum {
     GROUP_LIMIT = 512,

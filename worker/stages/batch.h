@@ -3,9 +3,8 @@
 #ifndef SKINSIGHT_WORKER_STAGES_BATCH_H
 #define SKINSIGHT_WORKER_STAGES_BATCH_H
 
+#include "worker/device/latency.h"
 #include "worker/job.h"
-
-enum { BATCH_LIMIT = 256 };
 
 struct batch {
     char id[JOB_BATCH_ID_SIZE];

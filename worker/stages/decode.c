@@ -8,9 +8,10 @@
 #include "common/base/log.h"
 #include "common/picture/image.h"
 #include "kernels/image/preprocess.h"
-#include "worker/device/watchdog.h"
 #include "worker/faults.h"
+#include "worker/stages/features.h"
 #include "worker/stages/stages.h"
+#include "worker/watchdog.h"
 
 // A test names a job that kills its worker by its image's digest.
 static void die_where_a_test_says(const struct job *job)

@@ -11,9 +11,9 @@
 #include "common/base/log.h"
 #include "worker/cache/cache.h"
 #include "worker/device/health.h"
-#include "worker/device/watchdog.h"
 #include "worker/stages/batch.h"
 #include "worker/stages/stages.h"
+#include "worker/watchdog.h"
 
 enum { LOOK_INTERVAL_MS = 1000 };
 

@@ -2,8 +2,8 @@
 // away: jobs that bring their image don't pass here and never wait for it. Threads: as many as fetch has.
 #include "common/base/clock.h"
 #include "common/services/backoff.h"
-#include "worker/device/watchdog.h"
 #include "worker/stages/stages.h"
+#include "worker/watchdog.h"
 
 enum { RETRY_BASE_MS = 50, RETRY_LIMIT_MS = 2000, ROOM_POLL_MS = 2 };
 

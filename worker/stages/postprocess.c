@@ -10,8 +10,8 @@
 #include "common/services/backoff.h"
 #include "worker/cache/cache.h"
 #include "worker/cache/claim.h"
-#include "worker/device/watchdog.h"
 #include "worker/stages/stages.h"
+#include "worker/watchdog.h"
 
 enum { RETRY_BASE_MS = 50, RETRY_LIMIT_MS = 2000 };
 

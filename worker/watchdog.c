@@ -3,7 +3,7 @@
 // A step is known by its number, not by when it began: time is counted from look to look and at most two
 // intervals each, so that a process which was stopped (SIGSTOP, a paused machine) is not taken for one that
 // hangs.
-#include "worker/device/watchdog.h"
+#include "worker/watchdog.h"
 
 #include <inttypes.h>
 #include <pthread.h>

@@ -1,9 +1,9 @@
 // records.c: the prediction record and the dead letter.
-#include "worker/stages/records.h"
+#include "worker/group/records.h"
 
 #include "common/base/clock.h"
 #include "common/records/dead_letter.h"
-#include "worker/stages/answer.h"
+#include "worker/answer.h"
 
 static rd_kafka_headers_t *letter_headers(const struct worker *worker, const struct job *job)
 {

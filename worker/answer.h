@@ -1,7 +1,7 @@
 // answer.h: the terminal record ("skinsight.prediction.v1", docs/FORMATS.md) of a job, from what its stages
 // filled in.
-#ifndef SKINSIGHT_WORKER_STAGES_ANSWER_H
-#define SKINSIGHT_WORKER_STAGES_ANSWER_H
+#ifndef SKINSIGHT_WORKER_ANSWER_H
+#define SKINSIGHT_WORKER_ANSWER_H
 
 #include "worker/worker.h"
 

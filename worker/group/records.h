@@ -1,7 +1,7 @@
 // records.h: what a job's answer is on Kafka: a prediction or an error, and with an error a dead letter that
 // holds the record's own bytes. Thread: whoever publishes.
-#ifndef SKINSIGHT_WORKER_STAGES_RECORDS_H
-#define SKINSIGHT_WORKER_STAGES_RECORDS_H
+#ifndef SKINSIGHT_WORKER_GROUP_RECORDS_H
+#define SKINSIGHT_WORKER_GROUP_RECORDS_H
 
 #include "worker/worker.h"
 

@@ -1,5 +1,5 @@
 // policy.c: reads the policy file and applies it.
-#include "worker/stages/policy.h"
+#include "worker/policy.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>

@@ -2,8 +2,8 @@
 // the watchdog's own looks at them. A step that takes longer than its limit makes the worker not ready; one
 // that takes twice as long ends the process with exit code 1, which loses nothing: transactions are fenced,
 // and the jobs are the next owner's. Waiting for work or for room is no step.
-#ifndef SKINSIGHT_WORKER_DEVICE_WATCHDOG_H
-#define SKINSIGHT_WORKER_DEVICE_WATCHDOG_H
+#ifndef SKINSIGHT_WORKER_WATCHDOG_H
+#define SKINSIGHT_WORKER_WATCHDOG_H
 
 #include <stdint.h>
 

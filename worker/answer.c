@@ -1,6 +1,6 @@
 // answer.c: fills the terminal record from the job, the model that answered it and the policy. The record
 // borrows their texts until it is written.
-#include "worker/stages/answer.h"
+#include "worker/answer.h"
 
 #include <math.h>
 #include <stdio.h>

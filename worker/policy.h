@@ -1,7 +1,7 @@
 // policy.h: the signed-off decision policy ("skinsight.policy.v1", docs/FORMATS.md): from probabilities to an
 // action. Applied after the cache, so a new policy needs no flush. The built-in one is version 1.0.0.
-#ifndef SKINSIGHT_WORKER_STAGES_POLICY_H
-#define SKINSIGHT_WORKER_STAGES_POLICY_H
+#ifndef SKINSIGHT_WORKER_POLICY_H
+#define SKINSIGHT_WORKER_POLICY_H
 
 #include <stdbool.h>
 

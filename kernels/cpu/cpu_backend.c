@@ -11,9 +11,11 @@
 #include "kernels/cpu/executor.h"
 #include "kernels/cpu/peak.h"
 #include "kernels/cpu/plain.h"
+#include "kernels/cpu/train_blocks.h"
 #include "kernels/model/network_weights.h"
 
 static const struct executor *const executors[] = {&convnet_executor, &transformer_executor, &plain_executor};
+static const struct train_executor *const train_executors[] = {&train_plain_executor};
 
 static int usable_cores(void)
 {
@@ -33,6 +35,18 @@ static enum status cpu_prepare(struct backend *backend, const struct network *ne
     return status;
 }
 
+static enum status cpu_prepare_training(struct backend *backend, const struct network *network,
+                                        const struct weights *weights, const struct training_options *options,
+                                        struct training **training, struct error *err)
+{
+    struct cpu_device *device = (struct cpu_device *)backend;
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < sizeof train_executors / sizeof train_executors[0] && status == STATUS_OK; i++)
+        if (!*training && (device->team || !train_executors[i]->needs_team))
+            status = train_executors[i]->prepare(device, network, weights, options, training, err);
+    return status;
+}
+
 static void cpu_close(struct backend *backend)
 {
     struct cpu_device *device = (struct cpu_device *)backend;
@@ -45,7 +59,7 @@ static struct cpu_device *new_device(int threads)
 {
     static const struct backend_ops ops = {
         .prepare = cpu_prepare,
-        .prepare_training = backend_no_training,
+        .prepare_training = cpu_prepare_training,
         .health = backend_always_healthy,
         .figures = backend_no_figures,
         .peak_gflops = cpu_backend_peak_gflops,

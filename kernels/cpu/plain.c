@@ -8,7 +8,7 @@
 enum { DOT_LANES = 8 };
 
 // Sum of a[i] * b[i]. Eight partial sums side by side let the processor overlap the additions.
-static double dot(const float *a, const float *b, int count)
+static double dot(const plain_value *a, const plain_value *b, int count)
 {
     double sums[DOT_LANES] = {0};
     int i = 0;
@@ -31,7 +31,7 @@ static void normalise(const struct plain_call *call)
 }
 
 // The pixel of a feature map, NULL in the padding.
-static const float *pixel_at(const struct plain_call *call, int y, int x)
+static const plain_value *pixel_at(const struct plain_call *call, int y, int x)
 {
     const struct operation *op = call->operation;
     if (y < 0 || y >= op->height || x < 0 || x >= op->width)
@@ -46,7 +46,7 @@ static void take_window(const struct plain_call *call, int top, int left, int fi
     const struct operation *op = call->operation;
     int area = op->kernel_height * op->kernel_width;
     for (int i = 0; i < area; i++) {
-        const float *pixel = pixel_at(call, top + i / op->kernel_width, left + i % op->kernel_width);
+        const plain_value *pixel = pixel_at(call, top + i / op->kernel_width, left + i % op->kernel_width);
         for (int c = 0; c < channels; c++)
             call->window[c * area + i] = pixel ? pixel[first_channel + c] : 0;
     }
@@ -66,7 +66,7 @@ static void convolution(const struct plain_call *call)
             if (n % group_outputs == 0)
                 take_window(call, top, left, n / group_outputs * channels, channels);
             double sum = dot(call->window, call->weight + (size_t)n * filter_size, filter_size);
-            call->output[(size_t)row * outputs + n] = (float)(sum + (call->bias ? call->bias[n] : 0));
+            call->output[(size_t)row * outputs + n] = (plain_value)(sum + (call->bias ? call->bias[n] : 0));
         }
     }
 }
@@ -74,9 +74,9 @@ static void convolution(const struct plain_call *call)
 static void tokens(const struct plain_call *call)
 {
     size_t width = (size_t)call->output_shape.columns;
-    const float *cls_token = call->weight, *pos_embed = call->bias;
+    const plain_value *cls_token = call->weight, *pos_embed = call->bias;
     for (int row = 0; row < call->output_shape.rows; row++) {
-        const float *token = row == 0 ? cls_token : call->input + (size_t)(row - 1) * width;
+        const plain_value *token = row == 0 ? cls_token : call->input + (size_t)(row - 1) * width;
         for (size_t i = 0; i < width; i++)
             call->output[row * width + i] = token[i] + pos_embed[row * width + i];
     }
@@ -86,8 +86,8 @@ static void layernorm(const struct plain_call *call)
 {
     int width = call->input_shape.columns;
     for (int row = 0; row < call->input_shape.rows; row++) {
-        const float *x = call->input + (size_t)row * width;
-        float *y = call->output + (size_t)row * width;
+        const plain_value *x = call->input + (size_t)row * width;
+        plain_value *y = call->output + (size_t)row * width;
         double mean = 0, variance = 0;
         for (int i = 0; i < width; i++)
             mean += x[i];
@@ -97,7 +97,7 @@ static void layernorm(const struct plain_call *call)
         variance /= width;
         double scale = 1 / sqrt(variance + call->operation->epsilon);
         for (int i = 0; i < width; i++)
-            y[i] = (float)((x[i] - mean) * scale * call->weight[i] + call->bias[i]);
+            y[i] = (plain_value)((x[i] - mean) * scale * call->weight[i] + call->bias[i]);
     }
 }
 
@@ -105,11 +105,11 @@ static void linear(const struct plain_call *call)
 {
     int inputs = call->input_shape.columns, outputs = call->output_shape.columns;
     for (int row = 0; row < call->input_shape.rows; row++) {
-        const float *x = call->input + (size_t)row * inputs;
-        float *y = call->output + (size_t)row * outputs;
+        const plain_value *x = call->input + (size_t)row * inputs;
+        plain_value *y = call->output + (size_t)row * outputs;
         for (int n = 0; n < outputs; n++)
-            y[n] =
-                (float)(dot(x, call->weight + (size_t)n * inputs, inputs) + (call->bias ? call->bias[n] : 0));
+            y[n] = (plain_value)(dot(x, call->weight + (size_t)n * inputs, inputs) +
+                                 (call->bias ? call->bias[n] : 0));
     }
 }
 
@@ -131,17 +131,17 @@ static void attention(const struct plain_call *call)
     int width = call->output_shape.columns, head_width = width / heads;
     double scale = 1 / sqrt(head_width), *weights = call->probabilities;
     for (int head = 0; head < heads; head++) {
-        const float *q = call->input + head * head_width, *k = q + width, *v = k + width;
+        const plain_value *q = call->input + head * head_width, *k = q + width, *v = k + width;
         for (int row = 0; row < count; row++) {
             for (int i = 0; i < count; i++)
                 weights[i] = scale * dot(q + (size_t)row * 3 * width, k + (size_t)i * 3 * width, head_width);
             softmax(weights, count);
-            float *y = call->output + (size_t)row * width + head * head_width;
+            plain_value *y = call->output + (size_t)row * width + head * head_width;
             for (int column = 0; column < head_width; column++) {
                 double sum = 0;
                 for (int i = 0; i < count; i++)
                     sum += weights[i] * v[(size_t)i * 3 * width + column];
-                y[column] = (float)sum;
+                y[column] = (plain_value)sum;
             }
             if (row == 0 && call->attention)
                 for (int i = 1; i < count; i++) // the class token looks at itself too: not on the map
@@ -159,7 +159,7 @@ static void gelu(const struct plain_call *call)
     size_t count = (size_t)call->output_shape.rows * call->output_shape.columns;
     for (size_t i = 0; i < count; i++) {
         double x = call->input[i];
-        call->output[i] = (float)(x / 2 * (1 + erf(x * M_SQRT1_2)));
+        call->output[i] = (plain_value)(x / 2 * (1 + erf(x * M_SQRT1_2)));
     }
 }
 
@@ -175,7 +175,7 @@ static void silu(const struct plain_call *call)
     size_t count = (size_t)call->output_shape.rows * call->output_shape.columns;
     for (size_t i = 0; i < count; i++) {
         double x = call->input[i];
-        call->output[i] = (float)(x / (1 + exp(-x)));
+        call->output[i] = (plain_value)(x / (1 + exp(-x)));
     }
 }
 
@@ -183,7 +183,7 @@ static void sigmoid(const struct plain_call *call)
 {
     size_t count = (size_t)call->output_shape.rows * call->output_shape.columns;
     for (size_t i = 0; i < count; i++)
-        call->output[i] = (float)(1 / (1 + exp(-(double)call->input[i])));
+        call->output[i] = (plain_value)(1 / (1 + exp(-(double)call->input[i])));
 }
 
 static void max_pool(const struct plain_call *call)
@@ -194,11 +194,12 @@ static void max_pool(const struct plain_call *call)
     for (int row = 0; row < call->output_shape.rows; row++) {
         int top = row / output_width * op->stride - op->padding;
         int left = row % output_width * op->stride - op->padding;
-        float *y = call->output + (size_t)row * channels;
+        plain_value *y = call->output + (size_t)row * channels;
         for (int c = 0; c < channels; c++)
             y[c] = -INFINITY;
         for (int i = 0; i < area; i++) {
-            const float *pixel = pixel_at(call, top + i / op->kernel_width, left + i % op->kernel_width);
+            const plain_value *pixel =
+                pixel_at(call, top + i / op->kernel_width, left + i % op->kernel_width);
             for (int c = 0; c < channels && pixel; c++)
                 if (!isnan(y[c]) && !(pixel[c] <= y[c]))
                     y[c] = pixel[c];
@@ -213,7 +214,7 @@ static void mean_rows(const struct plain_call *call)
         double sum = 0;
         for (int row = 0; row < rows; row++)
             sum += call->input[(size_t)row * width + column];
-        call->output[column] = (float)(sum / rows);
+        call->output[column] = (plain_value)(sum / rows);
     }
 }
 
@@ -234,7 +235,7 @@ static void add(const struct plain_call *call)
 
 static void first_row(const struct plain_call *call)
 {
-    memcpy(call->output, call->input, (size_t)call->output_shape.columns * sizeof(float));
+    memcpy(call->output, call->input, (size_t)call->output_shape.columns * sizeof(plain_value));
 }
 
 void plain_operation(const struct plain_call *call)
@@ -253,14 +254,14 @@ void plain_operation(const struct plain_call *call)
     functions[call->operation->kind](call);
 }
 
-void plain_class_activation(const float *features, struct tensor shape, const float *weight,
+void plain_class_activation(const plain_value *features, struct tensor shape, const plain_value *weight,
                             const float *logits, int classes, float *map)
 {
     int greatest = 0;
     for (int i = 1; i < classes; i++)
         if (logits[i] > logits[greatest])
             greatest = i;
-    const float *row = weight + (size_t)greatest * shape.columns;
+    const plain_value *row = weight + (size_t)greatest * shape.columns;
     for (int place = 0; place < shape.rows; place++)
         map[place] = (float)dot(features + (size_t)place * shape.columns, row, shape.columns);
 }

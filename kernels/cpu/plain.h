@@ -8,6 +8,12 @@
 
 #include "kernels/backend.h"
 
+// The type of values and weights. A test may take double instead, with all of plain's and train_plain's files
+// in one unit of its own.
+#ifndef plain_value
+#define plain_value float
+#endif
+
 // A CPU backend whose plans run these functions. Never fails; backend_close.
 struct backend *cpu_plain_backend_open(void);
 
@@ -15,17 +21,17 @@ struct backend *cpu_plain_backend_open(void);
 struct plain_call {
     const struct operation *operation;
     struct tensor input_shape, output_shape;
-    const float *input;    // (input_shape)
-    const float *second;   // OP_ADD: same shape as input; OP_SCALE: one row
-    const uint8_t *view;   // OP_NORMALISE: bytes, instead of input
-    const float *table;    // OP_NORMALISE: the 3 x 256 values of preprocess_table
-    const float *weight;   // as parameters_read gives it
-    const float *bias;     // or NULL
-    float *window;         // OP_CONVOLUTION: workspace of as many values as a filter has
-    float *output;         // (output_shape)
-    float *attention;      // OP_ATTENTION: (heads, tokens - 1) the class token's weights, or NULL
-    float *mixing;         // OP_ATTENTION: (tokens, tokens) the weights' mean over heads, or NULL
-    double *probabilities; // OP_ATTENTION: workspace of `tokens` values
+    const plain_value *input;  // (input_shape)
+    const plain_value *second; // OP_ADD: same shape as input; OP_SCALE: one row
+    const uint8_t *view;       // OP_NORMALISE: bytes, instead of input
+    const float *table;        // OP_NORMALISE: the 3 x 256 values of preprocess_table
+    const plain_value *weight; // as parameters_read gives it
+    const plain_value *bias;   // or NULL
+    plain_value *window;       // OP_CONVOLUTION: workspace of as many values as a filter has
+    plain_value *output;       // (output_shape)
+    float *attention;          // OP_ATTENTION: (heads, tokens - 1) the class token's weights, or NULL
+    float *mixing;             // OP_ATTENTION: (tokens, tokens) the weights' mean over heads, or NULL
+    double *probabilities;     // OP_ATTENTION: workspace of `tokens` values
 };
 
 void plain_operation(const struct plain_call *call);
@@ -33,7 +39,7 @@ void plain_operation(const struct plain_call *call);
 // Explanations (network.h, backend.h).
 // The class-activation map of the class with the greatest of the logits. features: (places, channels);
 // weight: (classes, channels); map: (places).
-void plain_class_activation(const float *features, struct tensor shape, const float *weight,
+void plain_class_activation(const plain_value *features, struct tensor shape, const plain_value *weight,
                             const float *logits, int classes, float *map);
 // One layer of attention rollout: total := (mixing + 1) / 2 * total, all (tokens, tokens). workspace: as
 // large.

@@ -4,15 +4,17 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "common/base/cpu_features.h"
 #include "common/base/memory.h"
+#include "kernels/image/overlay_row.h"
 
 enum {
-    MAX_SIDE = 4096,
+    MAX_SIDE = OVERLAY_MAX_WIDTH,
     SHARE_MAX = OVERLAY_SHARE_MAX,
     SHARES = SHARE_MAX + 1,
-    WEIGHT_ONE = 256,  // weights of interpolation
+    WEIGHT_ONE = 1 << OVERLAY_WEIGHT_BITS,
+    COLOUR_ONE = 1 << OVERLAY_COLOUR_BITS,
     OPACITY_MOST = 70, // per cent, where the map is greatest
-    ONE = 1 << 16,     // weights of colours
 };
 
 // Nine colours at equal steps of the share; between them linear.
@@ -67,55 +69,62 @@ static struct place place_of(int x, int size, int map_size)
     return place;
 }
 
-// Every sum here stays below 2^32: SHARE_MAX * 256 * 256 and a half of the divisor.
-static int mix_shares(const uint16_t *shares, int map_width, struct place down, struct place across)
+// The pixels of a row as runs that lie between the same two points of the map.
+static void list_runs(struct overlay_row *row, struct overlay_run *runs, int map_width)
+{
+    row->runs = runs;
+    row->run_count = 0;
+    for (int x = 0; x < row->width; x++) {
+        struct place place = place_of(x, row->width, map_width);
+        row->weights[x] = place.weight;
+        if (x == 0 || place.first != runs[row->run_count - 1].first)
+            runs[row->run_count++] = (struct overlay_run){place.first, place.second, x};
+    }
+}
+
+static void mix_rows(const uint16_t *shares, int map_width, struct place down, int32_t *columns)
 {
     const uint16_t *upper = shares + (size_t)down.first * (size_t)map_width;
     const uint16_t *lower = shares + (size_t)down.second * (size_t)map_width;
-    uint32_t below = (uint32_t)down.weight, above = WEIGHT_ONE - below, after = (uint32_t)across.weight;
-    uint32_t left = upper[across.first] * above + lower[across.first] * below;
-    uint32_t right = upper[across.second] * above + lower[across.second] * below;
-    uint32_t sum = left * (WEIGHT_ONE - after) + right * after;
-    return (int)((sum + WEIGHT_ONE * WEIGHT_ONE / 2) / (WEIGHT_ONE * WEIGHT_ONE));
+    for (int x = 0; x < map_width; x++)
+        columns[x] = upper[x] * (WEIGHT_ONE - down.weight) + lower[x] * down.weight;
 }
 
-// What a share makes of a pixel: (pixel * kept + added) / ONE, in every channel.
-struct mixture {
-    uint32_t kept;
-    uint32_t added[3];
-};
-
 // The less attention, the more of the picture itself: its own colours are what a physician reads.
-static void list_mixtures(struct mixture mixtures[SHARES])
+static void list_mixtures(struct overlay_mixture mixtures[SHARES])
 {
     for (int share = 0; share < SHARES; share++) {
         uint32_t covered =
-            (uint32_t)((OPACITY_MOST * share * (int64_t)ONE + 50 * SHARE_MAX) / (100 * SHARE_MAX));
+            (uint32_t)((OPACITY_MOST * share * (int64_t)COLOUR_ONE + 50 * SHARE_MAX) / (100 * SHARE_MAX));
         uint8_t colour[3];
         overlay_colour(share, colour);
-        mixtures[share].kept = ONE - covered;
+        mixtures[share].kept = COLOUR_ONE - covered;
         for (int c = 0; c < 3; c++)
-            mixtures[share].added[c] = colour[c] * covered + ONE / 2;
+            mixtures[share].added[c] = colour[c] * covered + COLOUR_ONE / 2;
     }
+}
+
+void overlay_row_plain(const struct overlay_row *row, const uint8_t *view, uint8_t *out)
+{
+    int32_t shares[OVERLAY_MAX_WIDTH + OVERLAY_LANES];
+    enlarge_row(row, shares);
+    mix_pixels(row, shares, 0, view, out);
 }
 
 static void draw(const uint8_t *view, const uint16_t *shares, int map_height, int map_width,
                  struct image *out)
 {
-    struct place across[MAX_SIDE];
-    struct mixture mixtures[SHARES];
+    struct overlay_mixture mixtures[SHARES];
+    struct overlay_run runs[MAX_SIDE];
+    int32_t columns[MAX_SIDE];
+    struct overlay_row row = {.width = out->width, .columns = columns, .mixtures = mixtures};
+    overlay_row_function *row_function = cpu_features_get().avx2 ? overlay_row_avx2 : overlay_row_plain;
     list_mixtures(mixtures);
-    for (int x = 0; x < out->width; x++)
-        across[x] = place_of(x, out->width, map_width);
-    const uint8_t *from = view;
-    uint8_t *to = out->pixels;
+    list_runs(&row, runs, map_width);
+    size_t size = (size_t)out->width * 3;
     for (int y = 0; y < out->height; y++) {
-        struct place down = place_of(y, out->height, map_height);
-        for (int x = 0; x < out->width; x++) {
-            const struct mixture *mixture = &mixtures[mix_shares(shares, map_width, down, across[x])];
-            for (int c = 0; c < 3; c++)
-                *to++ = (uint8_t)((*from++ * mixture->kept + mixture->added[c]) / ONE);
-        }
+        mix_rows(shares, map_width, place_of(y, out->height, map_height), columns);
+        row_function(&row, view + (size_t)y * size, out->pixels + (size_t)y * size);
     }
 }
 

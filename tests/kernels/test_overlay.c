@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/cpu_features.h"
 #include "kernels/image/overlay.h"
 #include "tests/support/picture.h"
 
@@ -129,6 +130,79 @@ static void test_large_map_reaches_the_last_column(void **state)
     free(grey);
 }
 
+// A share of the map between four of its points, in steps of 1/256, and what it makes of a channel: the whole
+// definition in integers, pixel by pixel.
+struct defined {
+    const float *map; // its values are shares already, 0 and OVERLAY_SHARE_MAX among them
+    int height, width;
+};
+
+static int point(int at, int size, int map_size, int *weight)
+{
+    int place = (int)((2 * at + 1) * (int64_t)map_size * 128 / size) - 128;
+    place = place < 0 ? 0 : place;
+    *weight = place % 256;
+    return place / 256;
+}
+
+static int defined_share(const struct defined *defined, int size, int y, int x)
+{
+    int below, after;
+    int row = point(y, size, defined->height, &below), column = point(x, size, defined->width, &after);
+    int64_t sum = 0;
+    for (int i = 0; i < 4; i++) {
+        int down = row + i / 2 < defined->height ? row + i / 2 : row;
+        int across = column + i % 2 < defined->width ? column + i % 2 : column;
+        int weight = (i / 2 ? below : 256 - below) * (i % 2 ? after : 256 - after);
+        sum += (int64_t)defined->map[down * defined->width + across] * weight;
+    }
+    return (int)((sum + 32768) / 65536);
+}
+
+static void check_defined(const struct defined *defined, int size)
+{
+    uint8_t *own = malloc((size_t)size * (size_t)size * 3); // exactly as large, for the sanitizers
+    assert_non_null(own);
+    noise_fill(own, (size_t)size * (size_t)size * 3, (uint64_t)size);
+    struct image out;
+    struct error err = {""};
+    assert_int_equal(overlay_draw(own, size, defined->map, defined->height, defined->width, &out, &err),
+                     STATUS_OK);
+    for (int i = 0; i < size * size; i++) {
+        int share = defined_share(defined, size, i / size, i % size);
+        int64_t covered = (int64_t)(0.7 * share / OVERLAY_SHARE_MAX * 65536 + 0.5);
+        uint8_t colour[3];
+        overlay_colour(share, colour);
+        for (int c = 0; c < 3; c++) {
+            int64_t expected = (own[3 * i + c] * (65536 - covered) + colour[c] * covered + 32768) / 65536;
+            if (out.pixels[3 * i + c] != expected)
+                fail_msg("map %d x %d, size %d: pixel %d, channel %d is %d, expected %d", defined->width,
+                         defined->height, size, i, c, out.pixels[3 * i + c], (int)expected);
+        }
+    }
+    image_release(&out);
+    free(own);
+}
+
+static void test_every_pixel_is_as_defined(void **state)
+{
+    (void)state;
+    static const int sizes[] = {1, 2, 3, 5, 6, 7, 9, 10, 11, 16, 31, 224, 320, 381};
+    static const int maps[][2] = {{14, 14}, {7, 7}, {10, 10}, {1, 40}, {3, 400}, {24, 13}};
+    static float map[3 * 400];
+    for (size_t i = 0; i < sizeof map / sizeof *map; i++)
+        map[i] = (float)(splitmix64(i) % (OVERLAY_SHARE_MAX + 1));
+    map[0] = 0;
+    map[1] = OVERLAY_SHARE_MAX;
+    for (int level = CPU_LEVEL_PLAIN; level <= CPU_LEVEL_BEST; level++) {
+        cpu_features_force((enum cpu_level)level);
+        for (size_t m = 0; m < sizeof maps / sizeof *maps; m++)
+            for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+                check_defined(&(struct defined){map, maps[m][0], maps[m][1]}, sizes[i]);
+    }
+    cpu_features_force(CPU_LEVEL_BEST);
+}
+
 static void test_colours_grow_lighter(void **state)
 {
     (void)state;
@@ -165,6 +239,7 @@ int main(void)
         cmocka_unit_test(test_flat_map_leaves_the_view),
         cmocka_unit_test(test_same_input_same_bytes),
         cmocka_unit_test(test_large_map_reaches_the_last_column),
+        cmocka_unit_test(test_every_pixel_is_as_defined),
         cmocka_unit_test(test_colours_grow_lighter),
         cmocka_unit_test(test_refused),
     };

@@ -15,10 +15,10 @@ enum { WINDOW = 64, OWNER = 7, KEPT = 3, LEFT = 4 };
 // The owner that the commit names of the partition.
 static uint32_t owner_named(struct worker *worker, int32_t partition, bool running)
 {
-    const struct committed_want want = {.every = true, .running = running};
     struct offsets offsets;
     struct error err;
-    rd_kafka_topic_partition_list_t *list = committed_list(worker, NULL, 0, &want);
+    rd_kafka_topic_partition_list_t *list =
+        committed_list(worker, NULL, 0, running ? COMMIT_RUNNING : COMMIT_RELEASED);
     const rd_kafka_topic_partition_t *entry =
         rd_kafka_topic_partition_list_find(list, job_topic_name(worker, TOPIC_ROUTINE), partition);
     assert_non_null(entry);

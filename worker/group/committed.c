@@ -60,12 +60,12 @@ enum status committed_read(struct worker *worker, struct committed *committed, b
 }
 
 rd_kafka_topic_partition_list_t *committed_list(struct worker *worker, struct job *const *jobs, int count,
-                                                const struct committed_want *want)
+                                                enum commit_scope scope)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
     struct assigned held;
     for (int i = 0; assignment_at(&worker->assignment, i, &held); i++) {
-        bool touched = want->every;
+        bool touched = scope != COMMIT_ANSWERED;
         if (held.refused)
             continue;
         for (int j = 0; j < count; j++) {
@@ -79,7 +79,7 @@ rd_kafka_topic_partition_list_t *committed_list(struct worker *worker, struct jo
         if (!touched)
             continue;
         char text[OFFSETS_TEXT_SIZE];
-        held.offsets.owner = want->running && !held.disowned ? worker->owner : 0;
+        held.offsets.owner = scope != COMMIT_RELEASED && !held.disowned ? worker->owner : 0;
         offsets_encode(&held.offsets, worker->metadata_old_form, text);
         rd_kafka_topic_partition_t *entry =
             rd_kafka_topic_partition_list_add(list, job_topic_name(worker, held.topic), held.partition);

@@ -1,7 +1,7 @@
 // committed.h: what is committed of a partition: read from the group's coordinator, remembered, and listed
 // for the next transaction. The publisher sends what is listed here (worker/group/publisher.h); what the
-// metadata mean stands in worker/group/offsets.h. committed_list and
-// committed_remember are called with assignment.membership held.
+// metadata mean stands in worker/group/offsets.h. committed_list and committed_remember are called with
+// assignment.membership held.
 #ifndef SKINSIGHT_WORKER_GROUP_COMMITTED_H
 #define SKINSIGHT_WORKER_GROUP_COMMITTED_H
 
@@ -19,13 +19,15 @@ enum status committed_believe(struct worker *worker, const struct committed *com
 enum status committed_read(struct worker *worker, struct committed *committed, bool *found,
                            struct error *err) MUST_CHECK;
 
-struct committed_want {
-    bool every;   // of every partition; false: of those that a job in jobs came from
-    bool running; // marked as worked on by this process
+// Which partitions a commit names, and who works on them from then on.
+enum commit_scope {
+    COMMIT_ANSWERED, // those that a job in jobs came from: this process
+    COMMIT_RUNNING,  // all that are held: this process
+    COMMIT_RELEASED, // all that are held: nobody
 };
 // The offsets as they will be once the jobs are answered, with their metadata. The caller destroys the list.
 rd_kafka_topic_partition_list_t *committed_list(struct worker *worker, struct job *const *jobs, int count,
-                                                const struct committed_want *want);
+                                                enum commit_scope scope);
 
 // The list is committed: nothing behind it is believed from now on.
 void committed_remember(struct worker *worker, const rd_kafka_topic_partition_list_t *offsets);

@@ -7,23 +7,24 @@
 
 enum { TRIES = 3, MARK_MS = 1000 };
 
-static bool commit(struct worker *worker, bool running)
+static bool commit(struct worker *worker, enum commit_scope scope)
 {
     struct error err;
-    if (publisher_mark(worker->publisher, running, &err) == STATUS_OK)
+    if (publisher_publish(worker->publisher, scope, &err) == STATUS_OK)
         return true;
-    LOG_WARN("mark_not_committed", "running=%d reason=\"%s\"", running, err.message);
+    LOG_WARN("mark_not_committed", "running=%d reason=\"%s\"", scope == COMMIT_RUNNING, err.message);
     return false;
 }
 
 // That they run here can wait for the next commit, so what comes back late is not tried again: records wait
 // meanwhile.
-void marks_running(struct worker *worker, bool running)
+void marks_commit(struct worker *worker, enum commit_scope scope)
 {
+    bool running = scope == COMMIT_RUNNING;
     int64_t begun_ms = clock_monotonic_ms();
-    bool committed = commit(worker, running);
+    bool committed = commit(worker, scope);
     for (int i = 1; i < TRIES && !committed && (!running || clock_monotonic_ms() - begun_ms < MARK_MS); i++)
-        committed = commit(worker, running);
+        committed = commit(worker, scope);
     worker->marks_are_stale = running && !committed;
 }
 
@@ -31,7 +32,7 @@ bool marks_alone(struct worker *worker, struct job *job)
 {
     pthread_mutex_lock(&worker->assignment.membership);
     assignment_set_alone(&worker->assignment, job);
-    job->marked = commit(worker, true);
+    job->marked = commit(worker, COMMIT_RUNNING);
     pthread_mutex_unlock(&worker->assignment.membership);
     return job->marked;
 }
@@ -40,7 +41,7 @@ bool marks_reading(struct worker *worker, const struct assigned *held, bool read
 {
     pthread_mutex_lock(&worker->assignment.membership);
     assignment_set_reading(&worker->assignment, held, reading);
-    bool committed = commit(worker, true);
+    bool committed = commit(worker, COMMIT_RUNNING);
     if (!committed)
         assignment_set_reading(&worker->assignment, held, false);
     pthread_mutex_unlock(&worker->assignment.membership);
@@ -51,6 +52,6 @@ bool marks_reading(struct worker *worker, const struct assigned *held, bool read
 void marks_forgiven(struct worker *worker)
 {
     pthread_mutex_lock(&worker->assignment.membership);
-    commit(worker, true);
+    commit(worker, COMMIT_RUNNING);
     pthread_mutex_unlock(&worker->assignment.membership);
 }

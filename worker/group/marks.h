@@ -5,11 +5,12 @@
 #ifndef SKINSIGHT_WORKER_GROUP_MARKS_H
 #define SKINSIGHT_WORKER_GROUP_MARKS_H
 
-#include "worker/worker.h"
+#include "worker/group/committed.h"
 
-// Every partition held runs here, or from now on nowhere. A few tries: what is not committed now is by the
-// next owner, or with the next answers. Caller holds assignment.membership.
-void marks_running(struct worker *worker, bool running);
+// Every partition held runs here (COMMIT_RUNNING), or from now on nowhere (COMMIT_RELEASED). A few tries:
+// what is not committed now is by the next owner, or with the next answers. Caller holds
+// assignment.membership.
+void marks_commit(struct worker *worker, enum commit_scope scope);
 // The job is about to run alone. False: it must not run yet.
 bool marks_alone(struct worker *worker, struct job *job);
 // The partition's first record is about to be read alone, or is not read any more. False: not committed.

@@ -7,7 +7,6 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "worker/faults.h"
-#include "worker/group/committed.h"
 #include "worker/group/records.h"
 #include "worker/group/transactions.h"
 
@@ -230,19 +229,18 @@ static enum status transact(struct publisher *publisher, const rd_kafka_topic_pa
     return status;
 }
 
-static enum status try_to_publish(struct publisher *publisher, bool every, bool running, struct error *err)
+static enum status try_to_publish(struct publisher *publisher, enum commit_scope scope, struct error *err)
 {
     remove_stale(publisher);
-    if (publisher->count == 0 && !every)
+    if (publisher->count == 0 && scope == COMMIT_ANSWERED)
         return STATUS_OK;
     enum status status = transactions_make_ready(&publisher->transactions, err);
     if (status == STATUS_OK && publisher->transactions.unknown)
         status = reconcile(publisher, err);
-    if (status != STATUS_OK || (publisher->count == 0 && !every))
+    if (status != STATUS_OK || (publisher->count == 0 && scope == COMMIT_ANSWERED))
         return status;
-    const struct committed_want want = {.every = every, .running = running};
     rd_kafka_topic_partition_list_t *offsets =
-        committed_list(publisher->worker, publisher->jobs, publisher->count, &want);
+        committed_list(publisher->worker, publisher->jobs, publisher->count, scope);
     if (offsets->cnt > 0)
         status = transact(publisher, offsets, err);
     rd_kafka_topic_partition_list_destroy(offsets);
@@ -251,20 +249,10 @@ static enum status try_to_publish(struct publisher *publisher, bool every, bool 
     return status;
 }
 
-static enum status publish(struct publisher *publisher, bool every, bool running, struct error *err)
+enum status publisher_publish(struct publisher *publisher, enum commit_scope scope, struct error *err)
 {
-    enum status status = try_to_publish(publisher, every, running, err);
+    enum status status = try_to_publish(publisher, scope, err);
     if (status != STATUS_OK && status != STATUS_RETRY)
         worker_fail(publisher->worker, err);
     return status;
-}
-
-enum status publisher_publish(struct publisher *publisher, struct error *err)
-{
-    return publish(publisher, false, true, err);
-}
-
-enum status publisher_mark(struct publisher *publisher, bool running, struct error *err)
-{
-    return publish(publisher, true, running, err);
 }

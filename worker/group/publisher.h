@@ -7,7 +7,7 @@
 #ifndef SKINSIGHT_WORKER_GROUP_PUBLISHER_H
 #define SKINSIGHT_WORKER_GROUP_PUBLISHER_H
 
-#include "worker/worker.h"
+#include "worker/group/committed.h"
 
 struct publisher;
 
@@ -19,14 +19,12 @@ bool publisher_has_room(const struct publisher *publisher);
 // Takes the job, for which there has to be room. False: it was the last one, by number or by the bytes of
 // what goes to Kafka; publish before the next.
 bool publisher_add(struct publisher *publisher, struct job *job);
-// Publishes everything it holds in one transaction. RETRY: nothing is known to be published, everything is
-// kept; call again. REJECTED, FATAL: it would be so again (a Kafka property is wrong, no memory for an
-// answer), so worker_fail was called; everything is kept.
-enum status publisher_publish(struct publisher *publisher, struct error *err) MUST_CHECK;
-// Publishes what it holds together with the offsets of every partition held, marked running or not. The
-// consume thread calls it when partitions come (true) and before they go in good order (false). The same
-// errors.
-enum status publisher_mark(struct publisher *publisher, bool running, struct error *err) MUST_CHECK;
+// Publishes everything it holds in one transaction, with the offsets of these partitions; without an answer
+// COMMIT_ANSWERED does nothing. RETRY: nothing is known to be published, everything is kept; call again.
+// REJECTED, FATAL: it would be so again (a Kafka property is wrong, no memory for an answer), so worker_fail
+// was called; everything is kept.
+enum status publisher_publish(struct publisher *publisher, enum commit_scope scope,
+                              struct error *err) MUST_CHECK;
 // Drops every answer: the partitions are lost.
 void publisher_drop(struct publisher *publisher);
 

@@ -88,7 +88,7 @@ static void begin_assignment(struct worker *worker, rd_kafka_t *consumer)
     int count = assignment_count(&worker->assignment);
     metrics_set(METRIC_PARTITIONS, 0, count);
     if (count > 0)
-        marks_running(worker, true);
+        marks_commit(worker, COMMIT_RUNNING);
     read_assignment(worker, consumer);
 }
 
@@ -172,7 +172,8 @@ void rebalance_read_again(struct worker *worker)
 static void make_room(struct worker *worker)
 {
     struct error err;
-    if (!publisher_has_room(worker->publisher) && publisher_publish(worker->publisher, &err) != STATUS_OK) {
+    if (!publisher_has_room(worker->publisher) &&
+        publisher_publish(worker->publisher, COMMIT_ANSWERED, &err) != STATUS_OK) {
         LOG_WARN("revoke_publish_failed", "reason=\"%s\"", err.message);
         publisher_drop(worker->publisher);
     }
@@ -223,7 +224,7 @@ static void publish_last(struct worker *worker, enum job_topic topic, int32_t pa
     pthread_mutex_lock(&worker->assignment.membership);
     take_ready_answers(worker);
     assignment_disown(&worker->assignment, topic, partition);
-    if (publisher_mark(worker->publisher, true, &err) != STATUS_OK)
+    if (publisher_publish(worker->publisher, COMMIT_RUNNING, &err) != STATUS_OK)
         LOG_WARN("revoke_publish_failed", "reason=\"%s\"", err.message);
     pthread_mutex_unlock(&worker->assignment.membership);
     atomic_store(&worker->handing_over, false);
@@ -306,7 +307,7 @@ void rebalance_revoke(struct worker *worker, rd_kafka_t *consumer)
         publisher_drop(worker->publisher);
     } else if (assignment_count(assignment) > 0) {
         take_ready_answers(worker);
-        marks_running(worker, false);
+        marks_commit(worker, COMMIT_RELEASED);
         publisher_drop(worker->publisher);
     }
     forget_partitions(worker);

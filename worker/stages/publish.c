@@ -41,7 +41,7 @@ static enum status publish_once(struct worker *worker, struct error *err)
 {
     int64_t begun_us = clock_monotonic_us();
     pthread_mutex_lock(&worker->assignment.membership);
-    enum status status = publisher_publish(worker->publisher, err);
+    enum status status = publisher_publish(worker->publisher, COMMIT_ANSWERED, err);
     if (status != STATUS_OK && status != STATUS_RETRY)
         publisher_drop(worker->publisher);
     pthread_mutex_unlock(&worker->assignment.membership);

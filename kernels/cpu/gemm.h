@@ -17,14 +17,9 @@
 
 #include "kernels/backend.h"
 #include "kernels/cpu/team.h"
+#include "kernels/cpu/vector_ops.h"
 
 enum { GEMM_MAX_TILE_ROWS = 16, GEMM_MAX_PANEL_COLUMNS = 32 };
-
-// value = scale * (byte - zero)
-struct row_scale {
-    float scale;
-    int32_t zero;
-};
 
 // What the next tiles will read, so that it comes from memory while this one is computed: every step of the
 // core fetches one line at `at`, which must be mapped memory, into the second-level cache and moves on by
@@ -38,8 +33,6 @@ struct gemm_ahead {
 // a: rows of k values, a_stride bytes apart; panel: 64-byte aligned, k rounded up to the group.
 typedef void (*gemm_core)(const void *a, size_t a_stride, const void *panel, int k, void *tile,
                           int tile_stride, struct gemm_ahead ahead);
-
-struct vector_ops;
 
 struct gemm_kernel {
     enum precision precision;
@@ -61,8 +54,6 @@ struct gemm_weights {
     const float *scale;  // int8: per column
     const int32_t *sums; // int8: per column, the sum of its weights
 };
-
-enum gemm_output { GEMM_OUTPUT_FP32, GEMM_OUTPUT_BF16 };
 
 // One product. Strides are in bytes; the image strides separate the images of a batch, each with `rows` rows.
 struct gemm_call {

@@ -5,9 +5,17 @@
 #ifndef SKINSIGHT_KERNELS_CPU_VECTOR_OPS_H
 #define SKINSIGHT_KERNELS_CPU_VECTOR_OPS_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-#include "kernels/cpu/gemm.h"
+enum gemm_output { GEMM_OUTPUT_FP32, GEMM_OUTPUT_BF16 };
+
+// value = scale * (byte - zero)
+struct row_scale {
+    float scale;
+    int32_t zero;
+};
 
 // What becomes of one tile of sums. Pointers stand at the tile's first row and column; strides are in bytes.
 struct epilogue {

@@ -11,8 +11,6 @@
 #include <cublasLt.h>
 
 #include "common/base/memory.h"
-#include "kernels/cuda/plan.h"
-#include "kernels/cuda/tuning.h"
 
 enum {
     WORKSPACE_SIZE = 32 << 20,

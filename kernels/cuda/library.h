@@ -22,13 +22,9 @@
 
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/ops.h"
+#include "kernels/cuda/tuning.h"
 
 struct library;
-
-struct library_choice {
-    bool library; // else our own product
-    uint64_t algorithm[8];
-};
 
 // *library is NULL where the products are all ours. REJECTED: cuBLASLt does not work with this device.
 enum status library_open(struct library **library, struct device *device, struct error *err) MUST_CHECK;

@@ -19,6 +19,8 @@
 extern "C" {
 #endif
 
+enum { SLICE_MAX = 64 }; // images that go through a plan at once
+
 // value = scale * (byte - zero)
 struct quantised_row {
     float scale;

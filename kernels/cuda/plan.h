@@ -18,7 +18,6 @@
 #include "kernels/transformer_lowering.h"
 
 enum {
-    SLICE_MAX = 64,
     GRAPH_SIZES = 7,   // 1, 2, 4, ... 64
     GRAPH_PAD_MAX = 8, // up to here a slice is filled up to the next graph; beyond, that would cost more
     STEPS_MAX = LOWERED_MAX_STEPS,

@@ -6,7 +6,14 @@
 #ifndef SKINSIGHT_KERNELS_CUDA_TUNING_H
 #define SKINSIGHT_KERNELS_CUDA_TUNING_H
 
-#include "kernels/cuda/library.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct library_choice {
+    bool library; // else our own product
+    uint64_t algorithm[8];
+};
 
 enum { TUNING_MAX_ENTRIES = 256, TUNING_FAMILY_SIZE = 64 };
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# lint.sh: the rules of CONTRIBUTING.md that a program can check. One line per violation; exit 1 if there is any.
+# lint.sh [CHECK...]: the rules of CONTRIBUTING.md that a program can check. One line per violation; exit 1 if there is any.
 #
+# A CHECK is one of: format functions file_lengths whitespace dependencies circles scripts generated_pages; none means all.
 # Looks at the files of the working tree that git knows or would add. The generated pages are compared with what
 # skinsight-worker in $SKINSIGHT_BIN (default build/release/bin) prints.
 set -uo pipefail
@@ -92,6 +93,11 @@ check_dependencies() {
     done < <(layers | awk '{ print length($1), $0 }' | sort -rn | cut -d' ' -f2-)
 }
 
+check_circles() {
+    report < <(files 'common/*' 'kernels/*' 'worker/*' 'producer/*' 'trainer/*' | grep -E '\.(c|h|cu|cuh|cpp)$' |
+        xargs -r python3 tests/support/circles.py 2>&1)
+}
+
 check_scripts() {
     local script shell
     while IFS= read -r script; do
@@ -125,18 +131,21 @@ check_generated_pages() {
     fi
 }
 
-need clang-format
-need pmccabe
-need python3
-need shellcheck
 git rev-parse --git-dir >/dev/null || exit 2 # it names the files
-check_format
-check_functions
-check_file_lengths
-check_whitespace
-check_dependencies
-check_scripts
-check_generated_pages
+need python3
+if [ $# -eq 0 ]; then
+    need clang-format
+    need pmccabe
+    need shellcheck
+    set -- format functions file_lengths whitespace dependencies circles scripts generated_pages
+fi
+for check; do
+    declare -F "check_$check" >/dev/null || {
+        echo "lint: there is no check '$check'" >&2
+        exit 2
+    }
+    "check_$check"
+done
 if [ "$violations" -gt 0 ]; then
     echo "lint: $violations violations"
     exit 1

@@ -57,6 +57,13 @@ const char *pipeline_stage_name(unsigned id)
     return id == STAGE_TOTAL ? "total" : stages[id].name;
 }
 
+int64_t pipeline_more_ms(const struct worker *worker, enum stage_id id)
+{
+    if (stages[id].watch == UNWATCHED)
+        return -1;
+    return stages[id].watch == WATCHED_AT_STORE ? worker->job_budget_ms : 0;
+}
+
 void pipeline_init_inboxes(struct worker *worker)
 {
     const struct config *config = worker->config;
@@ -102,10 +109,10 @@ static void *run_thread(void *context)
 {
     struct stage_threads *own = context;
     const struct stage *stage = &stages[own->id];
-    int64_t store_ms = stage->watch == WATCHED_AT_STORE ? own->worker->job_budget_ms : 0;
+    int64_t more_ms = pipeline_more_ms(own->worker, own->id);
     pthread_setname_np(pthread_self(), stage->name);
-    if (stage->watch != UNWATCHED)
-        watchdog_enter(own->worker->watchdog, stage->name, store_ms);
+    if (more_ms >= 0)
+        watchdog_enter(own->worker->watchdog, stage->name, more_ms);
     if (stage->loop)
         stage->loop(own->worker);
     else

@@ -8,6 +8,8 @@ struct pipeline;
 
 // Of an enum stage_id, and of STAGE_TOTAL.
 const char *pipeline_stage_name(unsigned id);
+// How much longer than stage_timeout_ms a step of the stage may take; -1: its steps are not watched.
+int64_t pipeline_more_ms(const struct worker *worker, enum stage_id id);
 // Makes worker->inboxes; worker_close releases them.
 void pipeline_init_inboxes(struct worker *worker);
 

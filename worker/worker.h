@@ -47,17 +47,10 @@ enum worker_phase {
 
 struct worker {
     const struct config *config;
-    struct kafka_signs signs;                // of the consumer,
-    struct kafka_callbacks callbacks;        // and what it tells
-    struct kafka_callbacks reader_callbacks; // a careful worker's reader tells the same signs
-    struct served_model served;              // the model in service; the stages ask the job for its model
-    struct policy policy;
-    struct object_store *objects;
-    struct redis *cache;            // NULL: none
     char instance[JOB_WORKER_SIZE]; // names this worker in records and logs
     uint32_t owner;                 // names this process in the commit metadata; never 0
 
-    // settings
+    // settings: options that are read for each job
     size_t max_image_bytes;
     int64_t max_image_pixels;
     int64_t cache_ttl_ms;
@@ -72,41 +65,56 @@ struct worker {
     int64_t commit_interval_ms;
     int64_t transaction_timeout_ms;
 
+    // what answers
+    struct served_model served; // the model in service; the stages ask the job for its model
+    struct policy policy;
+    struct object_store *objects;
+    struct redis *cache; // NULL: none
+    struct unproven unproven;
+    atomic_bool cache_withholds; // told: nothing is stored until the next check
+    atomic_int claim_waits;      // threads of fetch and load that wait for another worker's answer
+    atomic_int device;           // enum device_state; set by infer
+
+    // the group
     struct assignment assignment;
-    struct broker_clock broker_clock;
-    struct reading reading;      // how far each of them is read
-    struct blocked blocked;      // the partitions of it that are not read for now
     struct publisher *publisher; // used only with assignment.membership held
     rd_kafka_t *consumer;        // whose group offsets are committed for; changes with membership held
-    struct consume *consume;     // the consume thread's
-    bool reads_alone; // the consume thread's: a careful partition is held, so the consumer reads nothing, and
-                      // a reader one record at a time
-    bool marks_are_stale;      // the consume thread's: that a partition runs here, or a record of it is read,
-                               // is committed otherwise than it is
-    unsigned refused_seen;     // the consume thread's: of signs.refused_fetches
-    int64_t look_next_ms;      // the consume thread's, monotonic: when to look again for unknown places
+    struct broker_clock broker_clock;
+    struct reading reading;    // how far each partition is read
+    struct blocked blocked;    // those that are not read for now
+    struct kafka_signs signs;  // of the consumer, and of a careful worker's reader
     atomic_bool reads_again;   // records were given up that this worker has to read again
     atomic_llong out_since_ms; // monotonic: since when it has no place in its group; 0: it has one
+    // the group, for the consume thread alone
+    struct consume *consume;
+    struct kafka_callbacks callbacks, reader_callbacks; // what the consumer and the reader tell
+    bool
+        reads_alone; // a careful partition is held: the consumer reads nothing, a reader one record at a time
+    bool marks_are_stale;  // that a partition runs here, or a record of it is read, is committed otherwise
+    unsigned refused_seen; // of signs.refused_fetches
+    int64_t look_next_ms;  // monotonic: when to look again for unknown places
+
+    // the jobs inside
     struct queue inboxes[STAGE_COUNT];
-    struct unproven unproven;
-    atomic_bool cache_withholds;       // told: nothing is stored until the next check
-    atomic_int claim_waits;            // threads of fetch and load that wait for another worker's answer
-    atomic_int device_batches;         // handed to infer and not yet done
-    atomic_int computing;              // jobs from the batch that takes them to the publisher
-    atomic_bool handing_over;          // a rebalance waits for them: no new batch
-    atomic_int unfinished;             // jobs taken and not yet answered or dropped
-    atomic_int places[TOPIC_COUNT];    // those that have no answer yet: these fill intake_limit_jobs
-    atomic_llong record_bytes;         // what their records hold, as last counted
-    atomic_llong image_bytes;          // and their images, which jobs before load have none of
-    atomic_llong picture_bytes;        // and what those may take that are being decoded
-    pthread_mutex_t picture_turn;      // held by the job that waits for room to be decoded
-    atomic_int phase;                  // enum worker_phase, for /readyz
+    atomic_int unfinished;          // jobs taken and not yet answered or dropped
+    atomic_int places[TOPIC_COUNT]; // those that have no answer yet: these fill intake_limit_jobs
+    atomic_int computing;           // those from the batch that takes them to the publisher
+    atomic_int device_batches;      // handed to infer and not yet done
+    atomic_bool handing_over;       // a rebalance waits for those that compute: no new batch
+    atomic_llong record_bytes;      // what the records hold, as last counted
+    atomic_llong image_bytes;       // and the images, which jobs before load have none of
+    atomic_llong picture_bytes;     // and what those may take that are being decoded
+    pthread_mutex_t picture_turn;   // held by the job that waits for room to be decoded
+
+    // how it stands, for /readyz
+    atomic_int phase;                  // enum worker_phase
     pthread_mutex_t waiting_lock;      // of waiting_for and unpublished_for
     struct error waiting_for;          // what PHASE_NO_... miss
     struct error unpublished_for;      // why the last try to publish failed; empty: none did
     atomic_llong unpublished_since_ms; // monotonic: since when answers wait to be published; 0: none do
-    atomic_int device;                 // enum device_state; set by infer
     struct watchdog *watchdog;         // NULL: the stages don't run
+
+    // its end
     atomic_bool stopping;      // a stop was asked for: jobs not begun are dropped, the rest is finished
     atomic_bool pipeline_done; // every stage has ended
     atomic_bool failing;       // the first failure is being written down

@@ -1,5 +1,5 @@
-// test_pipeline.c: the table of stages: how many jobs wait in front of each, and what it is called in
-// metrics.
+// test_pipeline.c: the table of stages: how many jobs wait in front of each, whose steps are watched, and
+// what each is called in metrics.
 #include "worker/pipeline.h"
 
 #include <setjmp.h>
@@ -37,6 +37,19 @@ static void test_each_inbox_has_its_room(void **state)
     free(worker);
 }
 
+// Batch waits for the device and publish for Kafka: a watchdog would end the process over an outage.
+static void test_which_steps_are_watched(void **state)
+{
+    (void)state;
+    static const int64_t wanted[STAGE_COUNT] = {
+        [STAGE_LOAD] = 500, [STAGE_BATCH] = -1, [STAGE_POSTPROCESS] = 500, [STAGE_PUBLISH] = -1};
+    struct worker *worker = memory_alloc(sizeof *worker);
+    worker->job_budget_ms = 500;
+    for (int id = 0; id < STAGE_COUNT; id++)
+        assert_int_equal(pipeline_more_ms(worker, (enum stage_id)id), wanted[id]);
+    free(worker);
+}
+
 static void test_names(void **state)
 {
     (void)state;
@@ -48,6 +61,7 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_each_inbox_has_its_room),
+                                       cmocka_unit_test(test_which_steps_are_watched),
                                        cmocka_unit_test(test_names)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-// queue.c: two rings under one lock.
+// queue.c: two rings under one lock. Who is woken finds the lock free: it is signalled behind it, and only
+// one thread for each item or place.
 #include "common/base/queue.h"
 
 #include <errno.h>
@@ -17,7 +18,8 @@ void queue_init(struct queue *queue, size_t capacity, unsigned urgent_share)
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&queue->lock, NULL);
     pthread_cond_init(&queue->not_empty, &monotonic);
-    pthread_cond_init(&queue->not_full, &monotonic);
+    for (int lane = 0; lane < QUEUE_LANES; lane++)
+        pthread_cond_init(&queue->not_full[lane], &monotonic);
     pthread_condattr_destroy(&monotonic);
 }
 
@@ -25,10 +27,10 @@ void queue_release(struct queue *queue)
 {
     if (!queue->lanes[0].items)
         return;
-    pthread_cond_destroy(&queue->not_full);
     pthread_cond_destroy(&queue->not_empty);
     pthread_mutex_destroy(&queue->lock);
     for (int lane = 0; lane < QUEUE_LANES; lane++) {
+        pthread_cond_destroy(&queue->not_full[lane]);
         free(queue->lanes[lane].items);
         queue->lanes[lane].items = NULL;
     }
@@ -39,18 +41,19 @@ static void append(struct queue *queue, enum queue_lane lane, void *item)
     struct queue_ring *ring = &queue->lanes[lane];
     ring->items[(ring->head + ring->count) % queue->capacity] = item;
     ring->count++;
-    pthread_cond_signal(&queue->not_empty);
 }
 
 enum queue_result queue_push(struct queue *queue, enum queue_lane lane, void *item)
 {
     pthread_mutex_lock(&queue->lock);
     while (!queue->closed && queue->lanes[lane].count == queue->capacity)
-        pthread_cond_wait(&queue->not_full, &queue->lock);
+        pthread_cond_wait(&queue->not_full[lane], &queue->lock);
     enum queue_result result = queue->closed ? QUEUE_CLOSED : QUEUE_OK;
     if (result == QUEUE_OK)
         append(queue, lane, item);
     pthread_mutex_unlock(&queue->lock);
+    if (result == QUEUE_OK)
+        pthread_cond_signal(&queue->not_empty);
     return result;
 }
 
@@ -65,6 +68,8 @@ enum queue_result queue_try_push(struct queue *queue, enum queue_lane lane, void
     else
         append(queue, lane, item);
     pthread_mutex_unlock(&queue->lock);
+    if (result == QUEUE_OK)
+        pthread_cond_signal(&queue->not_empty);
     return result;
 }
 
@@ -105,16 +110,19 @@ enum queue_result queue_pop(struct queue *queue, void **item, int64_t timeout_ms
     pthread_mutex_lock(&queue->lock);
     wait_for_item(queue, timeout_ms);
     enum queue_result result = QUEUE_OK;
+    enum queue_lane lane = QUEUE_ROUTINE;
     if (total(queue) > 0) {
-        struct queue_ring *ring = &queue->lanes[choose_lane(queue)];
+        lane = choose_lane(queue);
+        struct queue_ring *ring = &queue->lanes[lane];
         *item = ring->items[ring->head];
         ring->head = (ring->head + 1) % queue->capacity;
         ring->count--;
-        pthread_cond_broadcast(&queue->not_full); // waiters may want different lanes
     } else {
         result = queue->closed ? QUEUE_CLOSED : QUEUE_TIMEOUT;
     }
     pthread_mutex_unlock(&queue->lock);
+    if (result == QUEUE_OK)
+        pthread_cond_signal(&queue->not_full[lane]); // one place, one waiter
     return result;
 }
 
@@ -123,7 +131,8 @@ void queue_close(struct queue *queue)
     pthread_mutex_lock(&queue->lock);
     queue->closed = true;
     pthread_cond_broadcast(&queue->not_empty);
-    pthread_cond_broadcast(&queue->not_full);
+    for (int lane = 0; lane < QUEUE_LANES; lane++)
+        pthread_cond_broadcast(&queue->not_full[lane]);
     pthread_mutex_unlock(&queue->lock);
 }
 

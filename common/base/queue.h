@@ -4,7 +4,7 @@
 //
 // Pushing gives the item away; popping takes it. Full is an answer, not an accident: queue_try_push says
 // so, queue_push waits. Closing is how everything stops: pushes are refused, pops hand out what is left
-// and then say closed.
+// and then say closed. A queue is released when no thread is inside a call any more.
 #ifndef SKINSIGHT_COMMON_BASE_QUEUE_H
 #define SKINSIGHT_COMMON_BASE_QUEUE_H
 
@@ -25,7 +25,7 @@ struct queue_ring {
 struct queue {
     pthread_mutex_t lock;
     pthread_cond_t not_empty;
-    pthread_cond_t not_full;
+    pthread_cond_t not_full[QUEUE_LANES];
     struct queue_ring lanes[QUEUE_LANES];
     size_t capacity;       // of each lane
     unsigned urgent_share; // percent of the turns the urgent lane may take while routine items wait

@@ -27,15 +27,19 @@ DEVICE = "600,100"  # 64 images in 7 ms
 FIRST = 64  # answers before which nothing is counted
 
 
+SWITCHES = "turns"  # among the threads: how often any of them was given a processor
+
+
 def cpu_by_thread(pid):
     """Milliseconds of processor time, by the threads' names."""
-    times = {}
+    times = {SWITCHES: 0}
     for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
         head, _, rest = (task / "stat").read_text().rpartition(") ")
         name = head.split("(", 1)[1]
         name = "kafka" if name.startswith("rdk:") else name
-        run_ns = int((task / "schedstat").read_text().split()[0])
+        run_ns, _, turns = map(int, (task / "schedstat").read_text().split())
         times[name] = times.get(name, 0) + run_ns / 1e6
+        times[SWITCHES] += turns
     return times
 
 
@@ -80,10 +84,10 @@ def choose_images(stack, folder, count):
 
 
 def report(label, rounds):
-    sums = [sum(ms for name, ms in cpu.items() if name != "infer") for cpu, _ in rounds]
+    sums = [sum(ms for name, ms in cpu.items() if name not in ("infer", SWITCHES)) for cpu, _ in rounds]
     middle = {name: statistics.median(cpu.get(name, 0) for cpu, _ in rounds) for name in rounds[0][0]}
     print(f"{label}: {statistics.median(sums):.3f} ms a job ({min(sums):.3f} to {max(sums):.3f}), "
-          f"{max(rate for _, rate in rounds):.0f} jobs/s at most\n    " +
+          f"{max(rate for _, rate in rounds):.0f} jobs/s at most, {middle.pop(SWITCHES):.1f} turns of a thread\n    " +
           ", ".join(f"{name} {ms:.3f}" for name, ms in sorted(middle.items(), key=lambda item: -item[1]) if ms >= 0.001),
           flush=True)
     return statistics.median(sums)

@@ -1,15 +1,22 @@
-// flights.c: a list of leaders; there are never more of them than jobs between batch and postprocess.
+// flights.c: lists of leaders; there are never more of them than jobs between batch and postprocess.
 #include "worker/cache/flights.h"
+
+#include <string.h>
 
 void flights_init(struct flights *flights)
 {
-    flights->leaders = NULL;
+    memset(flights->leaders, 0, sizeof flights->leaders);
     pthread_mutex_init(&flights->lock, NULL);
 }
 
 void flights_release(struct flights *flights)
 {
     pthread_mutex_destroy(&flights->lock);
+}
+
+static struct job **list_of(struct flights *flights, const struct job *job)
+{
+    return &flights->leaders[job->image_sha256.value[0] % FLIGHTS_LISTS];
 }
 
 static bool may_share(const struct job *leader, const struct job *job)
@@ -19,16 +26,17 @@ static bool may_share(const struct job *leader, const struct job *job)
 
 bool flights_board(struct flights *flights, struct job *job)
 {
+    struct job **list = list_of(flights, job);
     pthread_mutex_lock(&flights->lock);
-    struct job *leader = flights->leaders;
+    struct job *leader = *list;
     while (leader && !may_share(leader, job))
         leader = leader->next_leader;
     if (leader) {
         job->next_rider = leader->next_rider;
         leader->next_rider = job;
     } else {
-        job->next_leader = flights->leaders;
-        flights->leaders = job;
+        job->next_leader = *list;
+        *list = job;
     }
     pthread_mutex_unlock(&flights->lock);
     return leader != NULL;
@@ -37,7 +45,7 @@ bool flights_board(struct flights *flights, struct job *job)
 struct job *flights_land(struct flights *flights, struct job *leader)
 {
     pthread_mutex_lock(&flights->lock);
-    struct job **link = &flights->leaders;
+    struct job **link = list_of(flights, leader);
     while (*link && *link != leader)
         link = &(*link)->next_leader;
     struct job *riders = NULL;

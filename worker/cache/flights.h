@@ -14,9 +14,11 @@
 
 #include "worker/job.h"
 
+enum { FLIGHTS_LISTS = 64 };
+
 struct flights {
     pthread_mutex_t lock;
-    struct job *leaders; // linked by next_leader
+    struct job *leaders[FLIGHTS_LISTS]; // by their images' digests, linked by next_leader
 };
 
 void flights_init(struct flights *flights);

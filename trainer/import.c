@@ -1,5 +1,4 @@
-// import.c: picks a network's tensors out of a weights file, as float32, and gives the directory its
-// manifest. Main thread.
+// import.c: picks a network's tensors out of a weights file, as float32. Main thread.
 #include "trainer/import.h"
 
 #include <stdio.h>
@@ -14,9 +13,7 @@
 #include "kernels/model/network_weights.h"
 #include "kernels/model/random_weights.h"
 #include "kernels/network/network.h"
-
-#define WEIGHTS_FILE "model.safetensors"
-enum { RESIZE_MARGIN = 32 }; // resize is image size + 32
+#include "trainer/new_manifest.h"
 
 // Counters that training leaves in a file and inference has no use for.
 static bool is_bookkeeping(const char *name)
@@ -117,72 +114,6 @@ static enum status read_source(const struct import_options *options, const struc
     return status;
 }
 
-static bool is_given(const char *text)
-{
-    return text && text[0];
-}
-
-// "vit_base_patch16_224" -> "vit-base"
-static void set_default_name(const char *architecture, char name[MODEL_TEXT_SIZE])
-{
-    snprintf(name, MODEL_TEXT_SIZE, "%s", architecture);
-    char *patch = strstr(name, "_patch");
-    if (patch)
-        *patch = '\0';
-    for (char *at = name; *at; at++)
-        if (*at == '_')
-            *at = '-';
-}
-
-// The "1.2.3" of "vit-base-v1.2.3" and "vit-base-v1.2.3-untrained"; 0.1.0 for a name without one.
-static void set_version(struct manifest *manifest)
-{
-    for (const char *at = manifest->model_version; (at = strstr(at, "-v")); at++) {
-        int length = (int)strcspn(at + 2, "-");
-        snprintf(manifest->version, sizeof manifest->version, "%.*s", length, at + 2);
-        if (model_is_version(manifest->version))
-            return;
-    }
-    strcpy(manifest->version, "0.1.0");
-}
-
-// name, model_version and the version in it.
-static enum status set_names(const struct import_options *options, struct manifest *manifest,
-                             struct error *err)
-{
-    int length = 0;
-    if (is_given(options->name))
-        length = snprintf(manifest->name, sizeof manifest->name, "%s", options->name);
-    else
-        set_default_name(options->architecture, manifest->name);
-    if (length < (int)sizeof manifest->name)
-        length = is_given(options->model_version)
-                     ? snprintf(manifest->model_version, sizeof manifest->model_version, "%s",
-                                options->model_version)
-                     : snprintf(manifest->model_version, sizeof manifest->model_version, "%s-v0.1.0",
-                                manifest->name);
-    if (length >= (int)sizeof manifest->model_version || !model_is_token(manifest->name) ||
-        !model_is_token(manifest->model_version))
-        return error_set(err, STATUS_REJECTED, "a model's name and version are 1 to 64 of [A-Za-z0-9_.-]");
-    set_version(manifest);
-    return STATUS_OK;
-}
-
-static void fill_manifest(const struct network *network, bool trained, struct manifest *manifest)
-{
-    snprintf(manifest->architecture, sizeof manifest->architecture, "%s", network->architecture);
-    manifest->image_size = network->image_size;
-    manifest->preprocessing =
-        (struct preprocessing){.resize = network->image_size + RESIZE_MARGIN, .crop = network->image_size};
-    strcpy(manifest->preprocessing.version, MODEL_PREPROCESSING);
-    memcpy(manifest->preprocessing.mean, network->mean, sizeof network->mean);
-    memcpy(manifest->preprocessing.std, network->std, sizeof network->std);
-    manifest->temperature = 1;
-    strcpy(manifest->weights_file, WEIGHTS_FILE);
-    strcpy(manifest->licence, "not stated");
-    manifest->trained = trained;
-}
-
 static enum status build_network(const struct import_options *options, struct network **network,
                                  struct error *err)
 {
@@ -197,7 +128,7 @@ static enum status check_target(const struct import_options *options, struct err
     struct stat source, target;
     if (!options->weights)
         return STATUS_OK;
-    char *path = memory_format("%s/%s", options->directory, WEIGHTS_FILE);
+    char *path = memory_format("%s/" NEW_WEIGHTS_FILE, options->directory);
     bool same = stat(options->weights, &source) == 0 && stat(path, &target) == 0 &&
                 source.st_dev == target.st_dev && source.st_ino == target.st_ino;
     free(path);
@@ -216,7 +147,8 @@ enum status import_model(const struct import_options *options, struct import_res
     *result = (struct import_result){0};
     enum status status = build_network(options, &network, err);
     if (status == STATUS_OK)
-        status = set_names(options, &manifest, err);
+        status = new_manifest_names(&(struct model_names){options->name, options->model_version},
+                                    options->architecture, &manifest, err);
     if (status == STATUS_OK)
         status = check_target(options, err);
     if (status != STATUS_OK)
@@ -234,7 +166,7 @@ enum status import_model(const struct import_options *options, struct import_res
     if (status != STATUS_OK)
         goto done;
     result->blind = memcmp(known.logits[0], known.logits[1], sizeof known.logits[0]) == 0;
-    fill_manifest(network, result->trained, &manifest);
+    new_manifest_fill(network, result->trained, &manifest);
     snprintf(result->model_version, sizeof result->model_version, "%s", manifest.model_version);
     status = model_save(options->directory, &manifest, weights, &known, err);
 done:

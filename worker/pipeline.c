@@ -155,9 +155,3 @@ void pipeline_stop(struct pipeline *pipeline)
     }
     free(pipeline);
 }
-
-enum queue_result pipeline_offer(struct worker *worker, struct job *job, enum stage_id stage)
-{
-    enum queue_lane lane = job->topic == TOPIC_URGENT ? QUEUE_URGENT : QUEUE_ROUTINE;
-    return queue_try_push(&worker->inboxes[stage], lane, job);
-}

@@ -1,4 +1,4 @@
-// pipeline.h: the stages as one table and the threads that run them. Jobs enter with pipeline_offer.
+// pipeline.h: the stages as one table and the threads that run them. Jobs enter with worker_offer.
 #ifndef SKINSIGHT_WORKER_PIPELINE_H
 #define SKINSIGHT_WORKER_PIPELINE_H
 
@@ -16,8 +16,5 @@ void pipeline_init_inboxes(struct worker *worker);
 struct pipeline *pipeline_start(struct worker *worker);
 // Closes the stages one after the other, first to last, each when what came before has ended; then returns.
 void pipeline_stop(struct pipeline *pipeline);
-
-// Gives a job to a stage without waiting: QUEUE_OK, or QUEUE_FULL and it stays the caller's.
-enum queue_result pipeline_offer(struct worker *worker, struct job *job, enum stage_id stage);
 
 #endif

@@ -1,6 +1,6 @@
 // served_model.h: a model that answers jobs, and everything that this worker knows of its answers. Each job
-// points to the one that answers it, from the moment it has a place in the pipeline. One is served; whoever
-// serves another one beside it opens a second of these, and changes no stage.
+// points to the one that answers it, from the moment it has a place in the pipeline. One is served now.
+// Another one beside it is a second of these, and no stage changes.
 #ifndef SKINSIGHT_WORKER_SERVED_MODEL_H
 #define SKINSIGHT_WORKER_SERVED_MODEL_H
 

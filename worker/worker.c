@@ -162,12 +162,21 @@ static void leave_intake(struct worker *worker, struct job *job)
     worker_count_bytes(worker, job); // what was kept for a dead letter is gone
 }
 
+static enum queue_lane lane_of(const struct job *job)
+{
+    return job->topic == TOPIC_URGENT ? QUEUE_URGENT : QUEUE_ROUTINE;
+}
+
+enum queue_result worker_offer(struct worker *worker, struct job *job, enum stage_id stage)
+{
+    return queue_try_push(&worker->inboxes[stage], lane_of(job), job);
+}
+
 void worker_pass(struct worker *worker, struct job *job, enum stage_id stage)
 {
     if (stage == STAGE_PUBLISH)
         leave_intake(worker, job);
-    enum queue_lane lane = job->topic == TOPIC_URGENT ? QUEUE_URGENT : QUEUE_ROUTINE;
-    enum queue_result result = queue_push(&worker->inboxes[stage], lane, job);
+    enum queue_result result = queue_push(&worker->inboxes[stage], lane_of(job), job);
     if (result != QUEUE_OK)
         abort(); // a stage's inbox closes only after every earlier stage has ended
 }

@@ -142,6 +142,9 @@ void worker_begin_job(struct worker *worker, struct job *job);
 // Gives a job to a stage, waiting for room. One that goes to publish has its answer and gives its place back.
 // Thread: any stage's.
 void worker_pass(struct worker *worker, struct job *job, enum stage_id stage);
+// The same without waiting: QUEUE_OK, or QUEUE_FULL and it stays the caller's. Thread: consume, which has to
+// poll.
+enum queue_result worker_offer(struct worker *worker, struct job *job, enum stage_id stage);
 // The job goes to the device, or is with the publisher or ended.
 void worker_begin_computing(struct worker *worker, struct job *job);
 void worker_end_computing(struct worker *worker, struct job *job);

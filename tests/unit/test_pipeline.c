@@ -27,7 +27,7 @@ static void test_each_inbox_has_its_room(void **state)
     pipeline_init_inboxes(worker);
     for (int id = 0; id < STAGE_COUNT; id++) {
         int room = 0;
-        while (pipeline_offer(worker, job, (enum stage_id)id) == QUEUE_OK)
+        while (worker_offer(worker, job, (enum stage_id)id) == QUEUE_OK)
             room++;
         assert_int_equal(room, rooms[id]);
         queue_release(&worker->inboxes[id]);

@@ -1,7 +1,7 @@
 // marks.h: what a commit says of a partition beside its offsets: that it runs here, that its first record
 // runs alone, that its first record is being read. A death is laid to what is marked
-// (worker/group/offsets.h), so a mark is committed before that begins which it tells of. Thread: consume. A
-// call may wait for a transaction, or for a broker; what could not be committed is logged.
+// (worker/group/offsets.h), so a mark is committed before its work begins. A mark that could not be committed
+// is logged. Thread: consume. A call may wait for a transaction or for a broker.
 #ifndef SKINSIGHT_WORKER_GROUP_MARKS_H
 #define SKINSIGHT_WORKER_GROUP_MARKS_H
 

@@ -3,9 +3,11 @@
 // The rule (librdkafka speaks EndTxn v1, which a broker can't tie to a transaction): a request that
 // librdkafka retried silently may arrive late and tear the next transaction. A retry can't come back before
 // retry.backoff.ms, less a fifth of it by chance from librdkafka 2.3 on. So a call that took half of that, an
-// error, or trouble on the wire means: finish, then go on with a new producer, whose epoch fences whatever is
-// late. Knows no answer. Every call wants assignment.membership held, and RETRY means that nothing is known
-// to be committed.
+// error, or trouble on the wire means: finish, then go on with a new producer, whose epoch fences what is
+// late.
+//
+// This module knows no answer. Every call wants assignment.membership held. RETRY: nothing is known to be
+// committed.
 #ifndef SKINSIGHT_WORKER_GROUP_TRANSACTIONS_H
 #define SKINSIGHT_WORKER_GROUP_TRANSACTIONS_H
 
@@ -16,7 +18,7 @@ typedef void transactions_delivered(struct worker *worker, const rd_kafka_messag
 
 struct transactions {
     rd_kafka_t *producer; // for the records of the one that has begun; NULL: to be made
-    bool unknown;         // the newest may or may not have been committed; the caller clears it who found out
+    bool unknown;         // the newest may or may not have been committed; the caller clears it once it knows
     // their own
     struct worker *worker;
     transactions_delivered *delivered;

@@ -6,7 +6,6 @@
 
 #include "common/base/log.h"
 #include "worker/group/marks.h"
-#include "worker/pipeline.h"
 
 enum {
     ALL_TURNS = 100,  // percent
@@ -171,7 +170,7 @@ static enum placing place(struct worker *worker, struct job *job)
     bool unseen = job->convicted || job->oversized;
     if (!unseen && job->careful && !job->marked && !marks_alone(worker, job))
         return HOLD;
-    return pipeline_offer(worker, job, unseen ? STAGE_POSTPROCESS : STAGE_FETCH) == QUEUE_OK ? PLACED : HOLD;
+    return worker_offer(worker, job, unseen ? STAGE_POSTPROCESS : STAGE_FETCH) == QUEUE_OK ? PLACED : HOLD;
 }
 
 // The topic whose turn it is while jobs of both wait.

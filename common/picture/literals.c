@@ -227,39 +227,19 @@ static uint8_t *put_stored(struct bytes data, uint8_t *out)
     return out;
 }
 
-// Adler-32. Within 256 bytes a product of place and byte fits 16 bits, so the compiler makes vectors of it.
-static uint32_t checksum(struct bytes data)
-{
-    enum { RUN = 256, BASE = 65521 };
-    uint64_t first = 1, second = 0;
-    for (size_t at = 0; at < data.size; at += RUN) {
-        unsigned size = data.size - at < RUN ? (unsigned)(data.size - at) : RUN;
-        const uint8_t *run = data.data + at;
-        uint32_t sum = 0, weighted = 0;
-        for (unsigned i = 0; i < size; i++) {
-            sum += run[i];
-            weighted += (uint16_t)((uint16_t)i * run[i]);
-        }
-        second = (second + size * first + size * sum - weighted) % BASE;
-        first = (first + sum) % BASE;
-    }
-    return (uint32_t)(second << 16 | first);
-}
-
 size_t literals_bound(size_t size)
 {
     return size + (size / STORED_MAX + 1) * 5 + FRAME + HEAD_ROOM + PIECE_ROOM;
 }
 
-size_t literals_pack(struct bytes data, uint8_t *out)
+size_t literals_pack(struct bytes data, uint32_t adler32, uint8_t *out)
 {
     static const uint8_t head[] = {0x78, 0x01}; // window of 32 KB, the fastest kind
     memcpy(out, head, sizeof head);
     uint8_t *end = put_coded(data, out + sizeof head);
     if (!end)
         end = put_stored(data, out + sizeof head);
-    uint32_t sum = checksum(data);
     for (int shift = 24; shift >= 0; shift -= 8)
-        *end++ = (uint8_t)(sum >> shift);
+        *end++ = (uint8_t)(adler32 >> shift);
     return (size_t)(end - out);
 }

@@ -12,8 +12,8 @@
 // The most bytes that literals_pack writes or touches.
 size_t literals_bound(size_t size);
 
-// Writes the stream of data to out and returns its size: at most five bytes for each 65,535 of data, and
-// twelve, beyond theirs. Same data, same bytes. Any thread.
-size_t literals_pack(struct bytes data, uint8_t *out);
+// Writes the stream of data, whose Adler-32 checksum is given, to out and returns its size: at most five
+// bytes for each 65,535 of data, and twelve, beyond theirs. Same data, same bytes. Any thread.
+size_t literals_pack(struct bytes data, uint32_t adler32, uint8_t *out);
 
 #endif

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/cpu_features.h"
 #include "common/picture/image.h"
 #include "tests/support/picture.h"
 
@@ -32,10 +33,9 @@ static void check_holds(struct bytes file, const struct image *image)
     free(pixels);
 }
 
-static void test_a_reader_gets_the_picture_back(void **state)
+static void check_sizes(void)
 {
-    (void)state;
-    static const int sizes[][2] = {{1, 1}, {3, 1}, {1, 3}, {224, 224}, {301, 17}};
+    static const int sizes[][2] = {{1, 1}, {3, 1}, {1, 3}, {11, 5}, {224, 224}, {301, 17}, {2000, 2}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         struct image image = noise_image(sizes[i][0], sizes[i][1], i);
         struct buffer first, second;
@@ -50,6 +50,15 @@ static void test_a_reader_gets_the_picture_back(void **state)
         buffer_release(&first);
         buffer_release(&second);
     }
+}
+
+static void test_a_reader_gets_the_picture_back(void **state)
+{
+    (void)state;
+    cpu_features_force(CPU_LEVEL_PLAIN);
+    check_sizes();
+    cpu_features_force(CPU_LEVEL_BEST);
+    check_sizes();
 }
 
 static void test_full_buffer_is_left_as_it_was(void **state)

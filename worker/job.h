@@ -61,7 +61,6 @@ struct job {
     bool has_image_sha256;
     char cache_key[DIGEST_TEXT_SIZE]; // empty: no cache
     bool cache_hit;
-    bool claimed; // claim.h: this worker told the others that it computes the image
 
     // decode
     size_t picture_size; // what decoding may take; 0: it is not being decoded

@@ -11,10 +11,6 @@ static const char *const priorities[] = {"routine", "urgent"};
 static const char *const answers[] = {[ANSWERED_PREDICTION] = "prediction", [ANSWERED_ERROR] = "error"};
 static const char *const lookups[] = {"hit", "miss", "unavailable"};
 const char *const cache_refusal_names[METRIC_REFUSAL_COUNT] = {"form", "seal", "other_key", "content"};
-static const char *const waits[] = {[CLAIM_ANSWERED] = "answered",
-                                    [CLAIM_TAKEN_OVER] = "taken_over",
-                                    [CLAIM_TIMED_OUT] = "timed_out",
-                                    [CLAIM_UNAVAILABLE] = "unavailable"};
 static const char *const checks[] = {[CHECK_PASSED] = "passed", [CHECK_FAILED] = "failed"};
 static const char *const transactions[] = {
     [TXN_COMMITTED] = "committed", [TXN_ABORTED] = "aborted", [TXN_UNKNOWN] = "unknown"};
@@ -55,10 +51,6 @@ static const struct metric_row rows[METRIC_COUNT] = {
                            .value_of = code_name, .first = JOB_OK + 1, .count = JOB_CODE_COUNT},
     [METRIC_CACHE_LOOKUPS] = {"skinsight_cache_lookups_total", METRIC_COUNTER, "lookups",
                               "Questions to the cache.", LABEL("result", lookups)},
-    [METRIC_CACHE_WAITS] = {"skinsight_cache_waits_total", METRIC_COUNTER, "jobs",
-                            "Jobs that waited for another worker to compute the same image, by what came of "
-                            "it.",
-                            LABEL("outcome", waits)},
     [METRIC_CACHE_WITHHELD] = {"skinsight_cache_withheld_total", METRIC_COUNTER, "answers",
                                "Answers not stored because too many wait for the next check of the device.",
                                NO_LABEL},

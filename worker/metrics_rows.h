@@ -9,8 +9,7 @@ enum metric {
     METRIC_JOBS_CONSUMED,     // counter, label priority: enum job_topic
     METRIC_JOBS_ANSWERED,     // counter, label outcome: enum answered
     METRIC_JOB_ERRORS,        // counter, label code: enum job_code
-    METRIC_CACHE_LOOKUPS,     // counter, label result: enum cache_result, without CACHE_REFUSED
-    METRIC_CACHE_WAITS,       // counter, label outcome: enum claim_outcome
+    METRIC_CACHE_LOOKUPS,     // counter, label result: enum cache_result
     METRIC_CACHE_WITHHELD,    // counter
     METRIC_CACHE_REFUSED,     // counter, label reason: enum cache_refusal
     METRIC_UPLOAD_FAILURES,   // counter
@@ -58,7 +57,6 @@ enum metric {
 // worker/job.h, enum stage_id in worker/worker.h, enum cache_result in worker/cache/cache.h, enum job_code
 // and enum lesion_action in common/records.
 enum answered { ANSWERED_PREDICTION, ANSWERED_ERROR };
-enum claim_outcome { CLAIM_ANSWERED, CLAIM_TAKEN_OVER, CLAIM_TIMED_OUT, CLAIM_UNAVAILABLE };
 enum object_call { OBJECT_READ, OBJECT_WRITE };
 enum transaction_outcome { TXN_COMMITTED, TXN_ABORTED, TXN_UNKNOWN };
 enum throttled { THROTTLED_CONSUMER, THROTTLED_PRODUCER };

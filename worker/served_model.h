@@ -16,7 +16,6 @@ struct served_model {
     struct known_images known_images; // of the device's thread
     struct flights flights;           // its jobs that are computed now, and those that ride with them
     struct latency_table latency;     // how long its batches take
-    atomic_llong answer_us;           // what an answer takes to compute and store, no queueing; 0: not known
 };
 
 // Opens the model that the options name; the caller fills in cache_terms. Errors as engine_open's; then it is

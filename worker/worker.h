@@ -72,7 +72,6 @@ struct worker {
     struct redis *cache; // NULL: none
     struct unproven unproven;
     atomic_bool cache_withholds; // told: nothing is stored until the next check
-    atomic_int claim_waits;      // threads of fetch and load that wait for another worker's answer
     atomic_int device;           // enum device_state; set by infer
 
     // the group

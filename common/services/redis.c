@@ -434,42 +434,18 @@ enum status redis_get(struct redis *redis, const char *key, struct buffer *out, 
     return status;
 }
 
-static struct command set_command(const char *key, struct bytes value, int64_t ttl_ms, char ttl[24])
-{
-    struct command command = command_of("SET", key);
-    add_word(&command, value.size ? (const char *)value.data : "", value.size);
-    if (ttl_ms > 0) { // otherwise the key stays until Redis needs the room
-        snprintf(ttl, 24, "%lld", (long long)ttl_ms);
-        add_word(&command, "PX", 2);
-        add_word(&command, ttl, strlen(ttl));
-    }
-    return command;
-}
-
 enum status redis_set(struct redis *redis, const char *key, struct bytes value, int64_t ttl_ms,
                       struct error *err)
 {
     char ttl[24];
-    struct command command = set_command(key, value, ttl_ms, ttl);
+    struct command command = command_of("SET", key);
+    add_word(&command, value.size ? (const char *)value.data : "", value.size);
+    if (ttl_ms > 0) { // otherwise the key stays until Redis needs the room
+        snprintf(ttl, sizeof ttl, "%lld", (long long)ttl_ms);
+        add_word(&command, "PX", 2);
+        add_word(&command, ttl, strlen(ttl));
+    }
     return run_for_status(redis, &command, "OK", err);
-}
-
-enum status redis_set_new(struct redis *redis, const char *key, struct bytes value, int64_t ttl_ms,
-                          bool *made, struct error *err)
-{
-    char ttl[24];
-    struct command command = set_command(key, value, ttl_ms, ttl);
-    redisReply *reply;
-    add_word(&command, "NX", 2);
-    *made = false;
-    enum status status = run_command(redis, &command, &reply, err);
-    if (status != STATUS_OK)
-        return status;
-    *made = reply->type == REDIS_REPLY_STATUS && strcmp(reply->str, "OK") == 0;
-    if (!*made && reply->type != REDIS_REPLY_NIL)
-        status = fail_unexpected(redis, err);
-    freeReplyObject(reply);
-    return status;
 }
 
 enum status redis_delete(struct redis *redis, const char *const *keys, int count, struct error *err)

@@ -37,9 +37,6 @@ enum status redis_get(struct redis *redis, const char *key, struct buffer *out, 
 // ttl_ms 0: the key stays until Redis needs the room.
 enum status redis_set(struct redis *redis, const char *key, struct bytes value, int64_t ttl_ms,
                       struct error *err) MUST_CHECK;
-// Only where there is no such key yet; *made says whether that was so. ttl_ms is at least 1.
-enum status redis_set_new(struct redis *redis, const char *key, struct bytes value, int64_t ttl_ms,
-                          bool *made, struct error *err) MUST_CHECK;
 // Up to REDIS_DELETE_MOST keys, there or not.
 enum { REDIS_DELETE_MOST = 15 };
 enum status redis_delete(struct redis *redis, const char *const *keys, int count,

@@ -175,24 +175,6 @@ static void test_time_to_live(void **state)
     redis_close(redis);
 }
 
-static void test_set_new(void **state)
-{
-    (void)state;
-    struct redis *redis = open_at(server.port, 1);
-    struct error err;
-    bool made = false;
-    assert_int_equal(redis_set_new(redis, "claim", text_bytes("first"), 50000, &made, &err), STATUS_OK);
-    assert_true(made);
-    assert_true(ask("PTTL claim") > 40000);
-    assert_int_equal(redis_set_new(redis, "claim", text_bytes("second"), 50000, &made, &err), STATUS_OK);
-    assert_false(made);
-    assert_holds(redis, "claim", text_bytes("first"));
-    ask("RPUSH a-list a");
-    assert_int_equal(redis_set_new(redis, "a-list", text_bytes("x"), 50000, &made, &err), STATUS_OK);
-    assert_false(made);
-    redis_close(redis);
-}
-
 static void test_delete(void **state)
 {
     (void)state;
@@ -474,7 +456,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_time_to_live),
-        cmocka_unit_test(test_set_new),
         cmocka_unit_test(test_delete),
         cmocka_unit_test(test_what_can_not_be_used),
         cmocka_unit_test(test_errors_of_the_server),

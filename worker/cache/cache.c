@@ -43,14 +43,15 @@ static void redis_key(const char cache_key[DIGEST_TEXT_SIZE], char key[REDIS_KEY
     snprintf(key, REDIS_KEY_SIZE, "skinsight:%s", cache_key);
 }
 
+// What is refused is a miss.
 static enum cache_result refuse(enum cache_refusal reason, const char *key)
 {
     metrics_add(METRIC_CACHE_REFUSED, reason, 1);
     LOG_WARN("cache_value_refused", "key=%s reason=%s", key, cache_refusal_names[reason]);
-    return CACHE_REFUSED;
+    return CACHE_MISS;
 }
 
-enum cache_result cache_look(struct worker *worker, struct job *job)
+static enum cache_result look(struct worker *worker, struct job *job)
 {
     char key[REDIS_KEY_SIZE];
     struct buffer bytes;
@@ -70,20 +71,20 @@ enum cache_result cache_look(struct worker *worker, struct job *job)
         result = refusal == CACHE_BELIEVED ? CACHE_HIT : refuse(refusal, key);
     }
     buffer_release(&bytes);
-    job->cache_hit = result == CACHE_HIT;
     return result;
 }
 
-enum cache_result cache_find(struct worker *worker, struct job *job)
+bool cache_find(struct worker *worker, struct job *job)
 {
     if (!worker->cache)
-        return CACHE_UNAVAILABLE;
+        return false;
     make_key(job->served->cache_terms.scope, &job->image_sha256, job->cache_key);
-    enum cache_result result = cache_look(worker, job);
-    metrics_add(METRIC_CACHE_LOOKUPS, result == CACHE_REFUSED ? CACHE_MISS : result, 1);
+    enum cache_result result = look(worker, job);
+    metrics_add(METRIC_CACHE_LOOKUPS, result, 1);
     if (result == CACHE_UNAVAILABLE)
         job->cache_key[0] = '\0'; // nor is it stored: one time-out is enough for a job
-    return result;
+    job->cache_hit = result == CACHE_HIT;
+    return job->cache_hit;
 }
 
 // Spread over a tenth, so that entries written together don't all expire together.
@@ -143,13 +144,13 @@ static void withhold(struct worker *worker)
                  config_integer(worker->config, "known_answer_batches"));
 }
 
-// Written down first, and looked at again after: whenever the device is found out, either cache_disprove sees
-// the key, or this thread does what it would have done.
-bool cache_store(struct worker *worker, const struct job *job)
+// The key is remembered before the SET, and the device looked at after it: either cache_disprove finds the
+// key, or this thread deletes it.
+void cache_store(struct worker *worker, const struct job *job)
 {
     if (!worker->cache || job->cache_hit || !*job->cache_key || !*job->attention_key ||
         redis_is_down(worker->cache))
-        return false;
+        return;
     struct cache_value value;
     struct digest digest;
     struct error err;
@@ -160,14 +161,12 @@ bool cache_store(struct worker *worker, const struct job *job)
     bool remembered = digest_parse(job->cache_key, &digest) && unproven_add(&worker->unproven, &digest);
     if (!remembered && worker->checked_again) {
         withhold(worker);
-        return false;
+        return;
     }
     if (worker_suspects(worker, job))
-        return false;
-    enum status status = redis_set(worker->cache, key, bytes, jittered(worker->cache_ttl_ms, job), &err);
-    if (status != STATUS_OK)
+        return;
+    if (redis_set(worker->cache, key, bytes, jittered(worker->cache_ttl_ms, job), &err) != STATUS_OK)
         LOG_INFO("cache_not_written", "reason=\"%s\"", err.message);
     if (worker_suspects(worker, job) && unproven_add(&worker->unproven, &digest))
         cache_disprove(worker);
-    return status == STATUS_OK;
 }

@@ -11,15 +11,13 @@
 
 // Opens the Redis that the option cache names; none: *cache stays as it is. REJECTED as cache_check.
 enum status cache_open(struct redis **cache, const struct config *config, struct error *err) MUST_CHECK;
-// Fills in job->cache_key and, on a hit, the job's logits, features and map. REFUSED: what is there is not
-// believed; it is counted and told. UNAVAILABLE: no Redis, or it does not answer; the key is empty then.
-enum cache_result { CACHE_HIT, CACHE_MISS, CACHE_UNAVAILABLE, CACHE_REFUSED };
-enum cache_result cache_find(struct worker *worker, struct job *job);
-// The same once more, not counted as a lookup.
-enum cache_result cache_look(struct worker *worker, struct job *job);
-// False: the answer is not in the cache, or that is not known. Nothing is stored while Redis is left alone,
-// nor once UNPROVEN_MOST values wait for the next check; that is told once and counted.
-bool cache_store(struct worker *worker, const struct job *job);
+// Fills in job->cache_key and, on a hit, the job's logits, features and map; true: a hit. A value that is not
+// believed is a miss, counted and told. Without Redis, or where it does not answer, the key is empty.
+enum cache_result { CACHE_HIT, CACHE_MISS, CACHE_UNAVAILABLE };
+bool cache_find(struct worker *worker, struct job *job);
+// Nothing is stored while Redis is left alone, nor once UNPROVEN_MOST values wait for the next check; that is
+// told once and counted.
+void cache_store(struct worker *worker, const struct job *job);
 // The device passed a check: what was stored is right. Thread: infer.
 void cache_prove(struct worker *worker);
 // The device failed one, and worker->device says so: deletes what was stored since the last good one, as far

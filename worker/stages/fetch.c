@@ -4,7 +4,6 @@
 
 #include "common/base/clock.h"
 #include "worker/cache/cache.h"
-#include "worker/cache/claim.h"
 #include "worker/stages/stages.h"
 
 static void parse_record(struct worker *worker, struct job *job)
@@ -44,10 +43,7 @@ enum stage_id fetch_conclude(struct worker *worker, struct job *job)
     job_stamp(job, MOMENT_FETCHED);
     if (job->code != JOB_OK)
         return STAGE_POSTPROCESS;
-    enum cache_result found = cache_find(worker, job);
-    if (found == CACHE_HIT || (found == CACHE_MISS && claim_or_wait(worker, job)))
-        return STAGE_POSTPROCESS;
-    return STAGE_DECODE;
+    return cache_find(worker, job) ? STAGE_POSTPROCESS : STAGE_DECODE;
 }
 
 enum stage_id fetch_step(struct worker *worker, struct job *job)

@@ -9,7 +9,6 @@
 #include "common/base/log.h"
 #include "common/services/backoff.h"
 #include "worker/cache/cache.h"
-#include "worker/cache/claim.h"
 #include "worker/stages/stages.h"
 #include "worker/watchdog.h"
 
@@ -106,7 +105,6 @@ static void answer_riders(struct worker *worker, struct job *leader)
 
 enum stage_id postprocess_step(struct worker *worker, struct job *job)
 {
-    int64_t begun_us = clock_monotonic_us();
     if (job->code == JOB_OK) {
         decide(job);
         if (job->maps)
@@ -114,10 +112,8 @@ enum stage_id postprocess_step(struct worker *worker, struct job *job)
         else if (!job->cache_hit)
             error_set(&job->attention_error, STATUS_REJECTED, "this model gives no map");
     }
-    if (job->code == JOB_OK && cache_store(worker, job))
-        claim_learn(job->served, job->preprocessing_us + job->inference_us + clock_monotonic_us() - begun_us);
-    else
-        claim_release(worker, job);
+    if (job->code == JOB_OK)
+        cache_store(worker, job);
     answer_riders(worker, job);
     job_stamp(job, MOMENT_POSTPROCESSED);
     return STAGE_PUBLISH;

@@ -9,6 +9,7 @@ struct cpu_kernels cpu_kernels_get(void)
     struct cpu_kernels kernels = {0};
     if (features.avx2) {
         kernels.gemm[PRECISION_FP32] = &gemm_fp32_avx2;
+        kernels.gemm[PRECISION_INT8] = &gemm_int8_avx2;
         kernels.ops = &vector_ops_avx2;
     }
     if (features.avx512) {

@@ -67,7 +67,7 @@ static void pack_column_bf16(const float *from, int k, int columns, uint16_t *to
 
 // Symmetric, -127..127, by the column's greatest magnitude. Returns the sum of the quantised weights. Bytes
 // hold no NaN, so the scale does where a weight is not finite.
-static int32_t pack_column_int8(const float *from, int k, int columns, int8_t *to, float *scale)
+static int32_t pack_column_int8(const float *from, int k, int group, int columns, int8_t *to, float *scale)
 {
     float greatest = 0, poison = 0;
     for (int i = 0; i < k; i++) {
@@ -79,7 +79,7 @@ static int32_t pack_column_int8(const float *from, int k, int columns, int8_t *t
     int32_t sum = 0;
     for (int i = 0; i < k; i++) {
         int8_t value = (int8_t)lrintf(from[i] * inverse);
-        to[(size_t)(i / 4) * (size_t)(4 * columns) + (size_t)(i % 4)] = value;
+        to[(size_t)(i / group) * (size_t)(group * columns) + (size_t)(i % group)] = value;
         sum += value;
     }
     return sum;
@@ -107,7 +107,8 @@ static void pack_panel(void *context, int panel, int thread)
         const float *from = packing->weights + (size_t)n * (size_t)k;
         char *first = to + (size_t)column * (size_t)(kernel->group * kernel->element_size);
         if (kernel->precision == PRECISION_INT8)
-            packing->sums[n] = pack_column_int8(from, k, columns, (int8_t *)first, &packing->scale[n]);
+            packing->sums[n] =
+                pack_column_int8(from, k, kernel->group, columns, (int8_t *)first, &packing->scale[n]);
         else if (kernel->precision == PRECISION_BF16)
             pack_column_bf16(from, k, columns, (uint16_t *)first);
         else

@@ -7,7 +7,8 @@
 // threads.
 //
 // fp32: group 1. bf16: group 2, accumulated in float. int8: group 4, A unsigned with a scale and a zero point
-// per row, W signed with a scale per column, accumulated exactly in int32.
+// per row, W signed with a scale per column, accumulated exactly in int32; where the processor has no
+// products of bytes, group 2 and the values of A in 16-bit words, the same sums.
 #ifndef SKINSIGHT_KERNELS_CPU_GEMM_H
 #define SKINSIGHT_KERNELS_CPU_GEMM_H
 
@@ -39,7 +40,8 @@ struct gemm_kernel {
     int tile_rows;
     int panel_columns;
     int group;
-    int element_size;                        // bytes of a value of A and of W
+    int element_size;                        // bytes of a value of W
+    int value_size;                          // bytes of a value of A
     gemm_core cores[GEMM_MAX_TILE_ROWS + 1]; // by rows, 1..tile_rows
     double (*multiply_adds)(long rounds);    // keeps the unit busy from registers: counts what it did
 };
@@ -83,7 +85,8 @@ void gemm_pack(struct gemm_weights *packed, const struct gemm_kernel *kernel, st
 
 void gemm_run(struct team *team, const struct gemm_call *call);
 
-extern const struct gemm_kernel gemm_fp32_avx512, gemm_fp32_avx2, gemm_bf16_avx512bf16, gemm_int8_avx512vnni;
+extern const struct gemm_kernel gemm_fp32_avx512, gemm_fp32_avx2, gemm_bf16_avx512bf16, gemm_int8_avx512vnni,
+    gemm_int8_avx2;
 // Scalar references for the tests.
 extern const struct gemm_kernel gemm_fp32_plain, gemm_bf16_plain, gemm_int8_plain;
 

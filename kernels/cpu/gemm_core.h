@@ -4,6 +4,7 @@
 //   GEMM_ROWS          rows of a tile, 6 or 12; GEMM_ROWS * 2 accumulators must fit the registers
 //   GEMM_GROUP         values of k that one step consumes
 //   GEMM_ELEMENT       type of a value
+//   GEMM_WEIGHTS       bytes of a vector of weights in memory, where gemm_load widens it
 //   gemm_vector        vector type of the operands;  gemm_sum: of the accumulators
 //   gemm_zero(), gemm_broadcast(const void *word), gemm_load(const void *), gemm_step(sum, a, w),
 //   gemm_save(void *to, gemm_sum)
@@ -14,10 +15,13 @@
 #include <string.h>
 
 enum { GEMM_VECTOR = sizeof(gemm_vector), GEMM_STEP_BYTES = GEMM_GROUP * sizeof(GEMM_ELEMENT) };
+#ifndef GEMM_WEIGHTS
+#define GEMM_WEIGHTS GEMM_VECTOR
+#endif
 
 // Weights are fetched this many bytes ahead: about the latency of the second-level cache. A step reads one
 // line of them, or two.
-enum { GEMM_LINE = 64, GEMM_PREFETCH = 24 * 2 * GEMM_VECTOR };
+enum { GEMM_LINE = 64, GEMM_PREFETCH = 24 * 2 * GEMM_WEIGHTS };
 
 #define GEMM_FOR_1(X)  X(0)
 #define GEMM_FOR_2(X)  GEMM_FOR_1(X) X(1)
@@ -60,18 +64,18 @@ enum { GEMM_LINE = 64, GEMM_PREFETCH = 24 * 2 * GEMM_VECTOR };
         const char *values = a, *weights = panel, *next = ahead.at;                                          \
         GEMM_FOR_##rows(GEMM_DECLARE);                                                                       \
         for (int step = 0; step < k / GEMM_GROUP; step++) {                                                  \
-            gemm_vector w0 = gemm_load(weights), w1 = gemm_load(weights + GEMM_VECTOR);                      \
+            gemm_vector w0 = gemm_load(weights), w1 = gemm_load(weights + GEMM_WEIGHTS);                     \
             __builtin_prefetch(weights + GEMM_PREFETCH);                                                     \
-            if (2 * GEMM_VECTOR > GEMM_LINE)                                                                 \
+            if (2 * GEMM_WEIGHTS > GEMM_LINE)                                                                \
                 __builtin_prefetch(weights + GEMM_PREFETCH + GEMM_LINE);                                     \
             __builtin_prefetch(next, 0, 2);                                                                  \
             next += ahead.step;                                                                              \
             GEMM_FOR_##rows(GEMM_STEP);                                                                      \
             values += GEMM_STEP_BYTES;                                                                       \
-            weights += 2 * GEMM_VECTOR;                                                                      \
+            weights += 2 * GEMM_WEIGHTS;                                                                     \
         }                                                                                                    \
         if (k % GEMM_GROUP) {                                                                                \
-            gemm_vector w0 = gemm_load(weights), w1 = gemm_load(weights + GEMM_VECTOR);                      \
+            gemm_vector w0 = gemm_load(weights), w1 = gemm_load(weights + GEMM_WEIGHTS);                     \
             GEMM_FOR_##rows(GEMM_LAST_STEP);                                                                 \
         }                                                                                                    \
         char *to = tile;                                                                                     \

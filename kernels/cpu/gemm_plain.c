@@ -79,6 +79,7 @@ static void tile_int8(int rows, const void *a, size_t a_stride, const void *pane
         .panel_columns = PLAIN_COLUMNS,                                                                      \
         .group = values,                                                                                     \
         .element_size = size,                                                                                \
+        .value_size = size,                                                                                  \
         .cores = {NULL, core_##type##_1, core_##type##_2, core_##type##_3, core_##type##_4},                 \
         .multiply_adds = multiply_adds,                                                                      \
     };

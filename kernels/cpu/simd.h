@@ -125,16 +125,15 @@ SIMD_INLINE void simd_store_bf16_part(uint16_t *to, simd value, int count)
     _mm256_mask_storeu_epi16(to, (__mmask16)(0xffffu >> (16 - count)), simd_to_bf16(value));
 }
 
-// Values in [0, 255], rounded to nearest even.
-SIMD_INLINE void simd_store_u8(uint8_t *to, simd value)
+// Values in [0, 255], rounded to nearest even, as bytes or as 16-bit words.
+SIMD_INLINE void simd_store_u8(void *to, simd value)
 {
-    _mm_storeu_si128((__m128i *)to, _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(value)));
+    _mm_storeu_si128(to, _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(value)));
 }
 
-SIMD_INLINE void simd_store_u8_part(uint8_t *to, simd value, int count)
+SIMD_INLINE void simd_store_u16(void *to, simd value)
 {
-    __m128i bytes = _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(value));
-    _mm_mask_storeu_epi8(to, (__mmask16)(0xffffu >> (16 - count)), bytes);
+    _mm256_storeu_si256(to, _mm512_cvtusepi32_epi16(_mm512_cvtps_epi32(value)));
 }
 
 // sums - zero * column_sums as floats
@@ -268,18 +267,21 @@ SIMD_INLINE void simd_store_bf16_part(uint16_t *to, simd value, int count)
     __builtin_memcpy(to, all, (size_t)count * sizeof all[0]);
 }
 
-SIMD_INLINE void simd_store_u8(uint8_t *to, simd value)
+SIMD_INLINE __m128i simd_to_u16(simd value)
 {
     __m256i wide = _mm256_cvtps_epi32(value);
-    __m128i half = _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
-    _mm_storel_epi64((__m128i *)to, _mm_packus_epi16(half, half));
+    return _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
 }
 
-SIMD_INLINE void simd_store_u8_part(uint8_t *to, simd value, int count)
+SIMD_INLINE void simd_store_u8(void *to, simd value)
 {
-    uint8_t all[SIMD_LANES];
-    simd_store_u8(all, value);
-    __builtin_memcpy(to, all, (size_t)count);
+    __m128i half = simd_to_u16(value);
+    _mm_storel_epi64(to, _mm_packus_epi16(half, half));
+}
+
+SIMD_INLINE void simd_store_u16(void *to, simd value)
+{
+    _mm_storeu_si128(to, simd_to_u16(value));
 }
 
 SIMD_INLINE simd simd_centre(const int32_t *sums, int32_t zero, const int32_t *column_sums)

@@ -28,13 +28,11 @@ static enum status choose_kernels(struct transformer_plan *plan, enum precision 
     const struct cpu_kernels *kernels = &plan->device->kernels;
     plan->gemm = kernels->gemm[precision];
     if (!plan->gemm)
-        return error_set(err, STATUS_REJECTED, "this processor (%s) can't compute in %s%s; use fp32%s%s",
+        return error_set(err, STATUS_REJECTED,
+                         "this processor (%s) can't compute in %s%s; use fp32%s or int8",
                          plan->device->backend.device, precision_names[precision],
-                         precision == PRECISION_BF16   ? ", which needs AVX512_BF16"
-                         : precision == PRECISION_INT8 ? ", which needs AVX512_VNNI"
-                                                       : "",
-                         kernels->gemm[PRECISION_BF16] ? " or bf16" : "",
-                         kernels->gemm[PRECISION_INT8] ? " or int8" : "");
+                         precision == PRECISION_BF16 ? ", which needs AVX512_BF16" : "",
+                         kernels->gemm[PRECISION_BF16] ? ", bf16" : "");
     bool half = precision != PRECISION_FP32 && kernels->gemm[PRECISION_BF16];
     plan->attention = kernels->gemm[half ? PRECISION_BF16 : PRECISION_FP32];
     return STATUS_OK;

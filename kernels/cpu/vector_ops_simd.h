@@ -14,12 +14,17 @@ SIMD_INLINE void store_bf16(uint16_t *to, simd value, int count)
         simd_store_bf16_part(to, value, count);
 }
 
-SIMD_INLINE void store_u8(uint8_t *to, simd value, int count)
+// Values i.. of a row of bytes, or of words.
+SIMD_INLINE void store_bytes(void *row, bool words, int i, simd value, int count)
 {
-    if (count == SIMD_LANES)
-        simd_store_u8(to, value);
+    uint8_t *to = (uint8_t *)row + (words ? 2 : 1) * i, all[2 * SIMD_LANES];
+    void *whole = count == SIMD_LANES ? to : all;
+    if (words)
+        simd_store_u16(whole, value);
     else
-        simd_store_u8_part(to, value, count);
+        simd_store_u8(whole, value);
+    if (count < SIMD_LANES)
+        memcpy(to, all, (size_t)count * (words ? 2 : 1));
 }
 
 // One vector of columns down the rows of a tile. The flags are constants in every caller, so that each
@@ -209,11 +214,11 @@ static void layernorm_u8(const struct row_block *block)
     }
     for (int row = 0; row < block->rows; row++) {
         const float *in = row_in(block, row);
-        uint8_t *out = row_out(block, row);
+        void *out = row_out(block, row);
         simd inverse = simd_set(1.0f / block->scales[row].scale),
              zero = simd_set((float)block->scales[row].zero);
         FOR_VECTORS(i, n, block->count)
-        store_u8(out + i, to_byte(normalise(norms[row], block, in, i, n), inverse, zero), n);
+        store_bytes(out, block->words, i, to_byte(normalise(norms[row], block, in, i, n), inverse, zero), n);
     }
 }
 
@@ -251,11 +256,11 @@ SIMD_INLINE void quantise_rows(const struct row_block *block, bool bf16)
 {
     for (int row = 0; row < block->rows; row++) {
         const void *in = row_in(block, row);
-        uint8_t *out = row_out(block, row);
+        void *out = row_out(block, row);
         struct row_scale scale = range_of(in, bf16, block->count);
         simd inverse = simd_set(1.0f / scale.scale), zero = simd_set((float)scale.zero);
         FOR_VECTORS(i, n, block->count)
-        store_u8(out + i, to_byte(load_value(in, bf16, i, n), inverse, zero), n);
+        store_bytes(out, block->words, i, to_byte(load_value(in, bf16, i, n), inverse, zero), n);
         block->scales[row] = scale;
     }
 }

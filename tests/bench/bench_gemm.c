@@ -1,6 +1,6 @@
 // bench_gemm.c: the matrix products of ViT-Base against the machine's peak, both measured in this run.
 //
-//     bench_gemm [threads] [images]
+//     bench_gemm [threads] [images] [avx2]
 //
 // Prints, for each precision and product of a block, 10^9 operations a second (best of several runs, each on
 // other weights, so that they come from memory as in a real pass) and the share of the peak.
@@ -59,7 +59,7 @@ static double time_shape(struct team *team, const struct gemm_kernel *kernel, co
     for (int i = 0; i < LAYERS; i++)
         gemm_pack(&weights[i], kernel, team, values, NULL, shape->n, shape->k,
                   (char *)memory + packed_size * i);
-    size_t a_stride = (size_t)shape->k * (size_t)kernel->element_size + PADDING;
+    size_t a_stride = (size_t)shape->k * (size_t)kernel->value_size + PADDING;
     size_t c_stride = (size_t)shape->n * sizeof(float) + PADDING;
     void *a = take(a_stride * (size_t)rows), *c = take(c_stride * (size_t)rows);
     struct row_scale *scales = take((size_t)rows * sizeof *scales);
@@ -98,11 +98,13 @@ static double time_shape(struct team *team, const struct gemm_kernel *kernel, co
 
 int main(int argc, char **argv)
 {
+    if (argc > 3 && strcmp(argv[3], "avx2") == 0)
+        cpu_features_force(CPU_LEVEL_AVX2);
     int threads = argc > 1 ? atoi(argv[1]) : 2, images = argc > 2 ? atoi(argv[2]) : 1;
     struct team *team;
     struct error err;
     if (threads < 1 || images < 1 || team_new(&team, threads, &err) != STATUS_OK) {
-        fprintf(stderr, "usage: bench_gemm [threads] [images]\n");
+        fprintf(stderr, "usage: bench_gemm [threads] [images] [avx2]\n");
         return 2;
     }
     char device[128];

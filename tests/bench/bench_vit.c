@@ -1,10 +1,10 @@
 // bench_vit.c: times one network with random weights on the CPU backend.
 //
-//     bench_vit ARCHITECTURE[:SIZE] PRECISION BATCH THREADS [RUNS]
+//     bench_vit ARCHITECTURE[:SIZE] PRECISION[:avx2] BATCH THREADS [RUNS]
 //
-// With RUNS it prints the best and the median time and the memory. Without, it prints one line when it is
-// ready and then, for every line it reads, runs one batch and prints its milliseconds: peers.py alternates
-// with it so.
+// avx2 forbids what came after it. With RUNS it prints the best and the median time and the memory. Without,
+// it prints one line when it is ready and then, for every line it reads, runs one batch and prints its
+// milliseconds: peers.py alternates with it so.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/base/cpu_features.h"
 #include "common/base/memory.h"
 #include "kernels/backend.h"
 #include "kernels/model/random_weights.h"
@@ -61,6 +62,16 @@ static struct weights *random_file(const struct network *network)
     must(weights_open(&weights, path, &err), &err);
     unlink(path);
     return weights;
+}
+
+// Whether the text ended so; it does no more.
+static bool cut(char *text, const char *end)
+{
+    char *found = strstr(text, end);
+    if (!found || strcmp(found, end) != 0)
+        return false;
+    *found = '\0';
+    return true;
 }
 
 static struct network *build_network(char *name)
@@ -127,9 +138,11 @@ int main(int argc, char **argv)
     enum precision precision;
     struct bench bench = {.batch = argc > 3 ? atoi(argv[3]) : 0};
     int runs = argc > 5 ? atoi(argv[5]) : 0;
+    if (argc > 2 && cut(argv[2], ":avx2"))
+        cpu_features_force(CPU_LEVEL_AVX2);
     if (argc < 5 || !precision_parse(argv[2], &precision) || bench.batch < 1 || runs < 0 ||
         runs > MOST_RUNS) {
-        fputs("usage: bench_vit ARCHITECTURE[:SIZE] PRECISION BATCH THREADS [RUNS]\n", stderr);
+        fputs("usage: bench_vit ARCHITECTURE[:SIZE] PRECISION[:avx2] BATCH THREADS [RUNS]\n", stderr);
         return 2;
     }
     struct network *network = build_network(argv[1]);

@@ -90,13 +90,15 @@ static void fp32(void **unused)
     check(PRECISION_FP32);
 }
 
-static void fp32_avx2(void **unused)
+static void avx2(void **unused)
 {
     (void)unused;
     cpu_features_force(CPU_LEVEL_AVX2);
     bool there = cpu_features_get().avx2;
-    if (there)
+    if (there) {
         check(PRECISION_FP32);
+        check(PRECISION_INT8);
+    }
     cpu_features_force(CPU_LEVEL_BEST);
     skip_without(there, "AVX2");
 }
@@ -118,7 +120,7 @@ static void int8_without_bf16(void **unused)
 {
     (void)unused;
     cpu_features_forbid_bf16(true);
-    bool there = cpu_kernels_get().gemm[PRECISION_INT8];
+    bool there = cpu_features_get().avx512vnni;
     if (there)
         check(PRECISION_INT8);
     cpu_features_forbid_bf16(false);
@@ -229,7 +231,7 @@ int main(void)
         mini_view(images[i], i + 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fp32),
-        cmocka_unit_test(fp32_avx2),
+        cmocka_unit_test(avx2),
         cmocka_unit_test(bf16),
         cmocka_unit_test(int8),
         cmocka_unit_test(int8_without_bf16),

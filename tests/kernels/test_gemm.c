@@ -37,6 +37,7 @@ struct problem {
     struct sizes sizes;
     float *weights, *bias, *residual;
     char *a;
+    uint16_t *words; // int8: a's values, for kernels that read words
     struct row_scale *scales;
     size_t a_stride;
 };
@@ -45,6 +46,8 @@ static void make_a(struct problem *problem, enum precision precision, int rows)
 {
     int k = problem->sizes.k;
     size_t element = precision == PRECISION_INT8 ? 1 : precision == PRECISION_BF16 ? 2 : 4;
+    problem->words =
+        precision == PRECISION_INT8 ? memory_alloc((size_t)(rows * k) * sizeof *problem->words) : NULL;
     problem->a_stride = (size_t)k * element + element; // rows not aligned to anything
     problem->a = memory_alloc(problem->a_stride * (size_t)rows);
     memset(problem->a, 0xff, problem->a_stride * (size_t)rows); // NaN between the rows
@@ -54,7 +57,7 @@ static void make_a(struct problem *problem, enum precision precision, int rows)
         problem->scales[row] = (struct row_scale){0.01f + 0.001f * (float)(row % 7), 100 + row % 30};
         for (int i = 0; i < k; i++) {
             if (precision == PRECISION_INT8)
-                ((uint8_t *)values)[i] = (uint8_t)(127.5f + 127.5f * draw());
+                problem->words[row * k + i] = ((uint8_t *)values)[i] = (uint8_t)(127.5f + 127.5f * draw());
             else if (precision == PRECISION_BF16)
                 ((uint16_t *)values)[i] = bf16_of(draw());
             else
@@ -83,6 +86,7 @@ static struct problem make_problem(enum precision precision, struct sizes sizes)
 static void free_problem(struct problem *problem)
 {
     free(problem->a);
+    free(problem->words);
     free(problem->scales);
     free(problem->weights);
     free(problem->bias);
@@ -93,7 +97,7 @@ static const struct vector_ops *ops_of(const struct gemm_kernel *kernel)
 {
     if (kernel == &gemm_fp32_plain || kernel == &gemm_bf16_plain || kernel == &gemm_int8_plain)
         return &vector_ops_plain;
-    if (kernel == &gemm_fp32_avx2)
+    if (kernel == &gemm_fp32_avx2 || kernel == &gemm_int8_avx2)
         return &vector_ops_avx2;
     return kernel == &gemm_bf16_avx512bf16 ? &vector_ops_avx512bf16 : &vector_ops_avx512;
 }
@@ -116,6 +120,8 @@ static float *multiply(const struct problem *problem, const struct gemm_kernel *
         c[i] = untouched;
     size_t element = options->bf16_output ? sizeof *halves : sizeof *c;
     int skipped = options->first_panel * (32 / kernel->panel_columns);
+    bool words = kernel == &gemm_int8_avx2;
+    size_t a_stride = words ? (size_t)sizes.k * sizeof *problem->words : problem->a_stride;
     struct gemm_call call = {
         .ops = ops_of(kernel),
         .weights = &weights,
@@ -123,9 +129,9 @@ static float *multiply(const struct problem *problem, const struct gemm_kernel *
         .panel_count = weights.panels - skipped,
         .images = IMAGES,
         .rows = sizes.m,
-        .a = problem->a,
-        .a_stride = problem->a_stride,
-        .a_image_stride = problem->a_stride * (size_t)sizes.m,
+        .a = words ? (const void *)problem->words : problem->a,
+        .a_stride = a_stride,
+        .a_image_stride = a_stride * (size_t)sizes.m,
         .row_scales = kernel->precision == PRECISION_INT8 ? problem->scales : NULL,
         .row_scale_stride = sizeof(struct row_scale),
         .row_scale_image_stride = sizeof(struct row_scale) * (size_t)sizes.m,
@@ -217,11 +223,42 @@ static void bf16_is_near_plain(void **unused)
     check_kernel(&gemm_bf16_avx512bf16, &gemm_bf16_plain, 768 * 0x1p-24f);
 }
 
-static void int8_has_the_bits_of_plain(void **unused)
+// The greatest sums there are, all of one sign: products that were added in 16 bits would not fit.
+static void check_greatest(const struct gemm_kernel *kernel)
+{
+    struct sizes sizes = {2, 3, 768};
+    struct problem problem = make_problem(PRECISION_INT8, sizes);
+    for (int row = 0; row < IMAGES * sizes.m; row++) {
+        problem.scales[row] = (struct row_scale){1.0f, 0};
+        memset(problem.a + problem.a_stride * (size_t)row, 255, (size_t)sizes.k);
+    }
+    for (int i = 0; i < IMAGES * sizes.m * sizes.k; i++)
+        problem.words[i] = 255;
+    for (int i = 0; i < sizes.n * sizes.k; i++)
+        problem.weights[i] = i / sizes.k == 1 ? -127.0f : 127.0f;
+    memset(problem.bias, 0, (size_t)sizes.n * sizeof(float));
+    float *found = multiply(&problem, kernel, &(struct options){.threads = 1});
+    for (int row = 0; row < IMAGES * sizes.m; row++)
+        for (int n = 0; n < sizes.n; n++) // below 2^25, and even
+            assert_true(found[row * (sizes.n + 1) + n] == (n == 1 ? -1.0f : 1.0f) * 255 * 127 * 768);
+    free(found);
+    free_problem(&problem);
+}
+
+static void int8_avx512vnni_has_the_bits_of_plain(void **unused)
 {
     (void)unused;
-    skip_without(cpu_kernels_get().gemm[PRECISION_INT8], "AVX512_VNNI");
+    skip_without(cpu_features_get().avx512vnni, "AVX512_VNNI");
     check_kernel(&gemm_int8_avx512vnni, &gemm_int8_plain, 0.0f);
+    check_greatest(&gemm_int8_avx512vnni);
+}
+
+static void int8_avx2_has_the_bits_of_plain(void **unused)
+{
+    (void)unused;
+    skip_without(cpu_features_get().avx2, "AVX2");
+    check_kernel(&gemm_int8_avx2, &gemm_int8_plain, 0.0f);
+    check_greatest(&gemm_int8_avx2);
 }
 
 // The plain kernel itself, against the formula in double.
@@ -286,7 +323,8 @@ int main(void)
         cmocka_unit_test(fp32_avx512_has_the_bits_of_plain),
         cmocka_unit_test(fp32_avx2_has_the_bits_of_plain),
         cmocka_unit_test(bf16_is_near_plain),
-        cmocka_unit_test(int8_has_the_bits_of_plain),
+        cmocka_unit_test(int8_avx512vnni_has_the_bits_of_plain),
+        cmocka_unit_test(int8_avx2_has_the_bits_of_plain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -136,6 +136,17 @@ static void int8_is_near_plain(void **unused)
     check(PRECISION_INT8, 0.04f);
 }
 
+// Bytes in words, between row operations of either instruction set.
+static void int8_is_near_plain_without_vnni(void **unused)
+{
+    (void)unused;
+    for (enum cpu_level level = CPU_LEVEL_AVX2; level <= CPU_LEVEL_AVX512; level++) {
+        cpu_features_force(level);
+        check(PRECISION_INT8, 0.04f);
+    }
+    cpu_features_force(CPU_LEVEL_BEST);
+}
+
 // x + W x, twice: a sum that lay over x would be multiplied by the weights of the columns not yet computed.
 static void a_product_is_not_added_over_its_input(void **unused)
 {
@@ -180,8 +191,7 @@ static void a_missing_precision_is_refused_by_name(void **unused)
     (void)unused;
     cpu_features_force(CPU_LEVEL_AVX2);
     if (cpu_features_get().avx2) {
-        refused(PRECISION_BF16, "bf16, which needs AVX512_BF16");
-        refused(PRECISION_INT8, "int8, which needs AVX512_VNNI");
+        refused(PRECISION_BF16, "bf16, which needs AVX512_BF16; use fp32 or int8");
         refused(PRECISION_FP16, "fp16");
     }
     cpu_features_force(CPU_LEVEL_PLAIN);
@@ -239,7 +249,7 @@ static void a_mapped_model_is_held_once(void **unused)
 #ifdef __SANITIZE_THREAD__
     SKIP("the thread sanitizer's own memory is a multiple of ours");
 #endif
-    skip_without(cpu_kernels_get().gemm[PRECISION_INT8], "AVX512_VNNI");
+    skip_without(cpu_kernels_get().gemm[PRECISION_INT8], "AVX2");
     assert_int_equal(network_build(&network, "vit_tiny_patch16_224", 8, &err), STATUS_OK);
     char path[] = "/tmp/test_transformer_XXXXXX";
     int file = mkstemp(path), status = -1;
@@ -265,6 +275,7 @@ int main(void)
         cmocka_unit_test(fp32_is_near_plain_with_avx2),
         cmocka_unit_test(bf16_is_near_plain),
         cmocka_unit_test(int8_is_near_plain),
+        cmocka_unit_test(int8_is_near_plain_without_vnni),
         cmocka_unit_test(a_product_is_not_added_over_its_input),
         cmocka_unit_test(a_missing_precision_is_refused_by_name),
         cmocka_unit_test(weights_that_do_not_fit_are_refused),

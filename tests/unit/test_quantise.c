@@ -101,7 +101,7 @@ static enum status quantise(const char *from, const char *to, struct calibration
 
 static void need_int8(void)
 {
-    skip_without(cpu_features_get().avx512vnni, "AVX512_VNNI");
+    skip_without(cpu_features_get().avx2, "AVX2");
 }
 
 // Logits of a known image, with the precision and the reason of the engine.

@@ -105,7 +105,8 @@ static void add_patch_embedding(struct builder *builder)
 {
     const struct operation *convolution = &builder->network->operations[1], *tokens = convolution + 1;
     int patches = builder->network->tensors[convolution->output].rows;
-    int depth = convolution->kernel_height * convolution->kernel_width * 3;
+    int values = convolution->kernel_height * convolution->kernel_width * 3;
+    int multiple = builder->rules->pixel_multiple, depth = (values + multiple - 1) / multiple * multiple;
     int columns = builder->network->tensors[tokens->output].columns;
     bool in_place = builder->rules->tokens_in_place;
     int embedded = in_place ? tokens->output : convolution->output;

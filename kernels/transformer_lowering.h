@@ -54,6 +54,7 @@ struct lowering_rules {
     enum storage attention;       // what attention and the patches' product multiply
     enum storage half;            // for bytes, where what writes a value does not see whole rows
     int column_multiple;          // columns at which a product can begin
+    int pixel_multiple;           // a patch's row of pixels has zeros behind it up to a multiple of it
     bool tokens_in_place;         // the patches' product writes behind the class token's row, with positions
     bool attention_keeps_storage; // it writes what it reads, whatever its reader wants
 };

@@ -9,6 +9,7 @@
 #include "common/base/memory.h"
 #include "common/records/lesion.h"
 #include "kernels/compute_known.h"
+#include "kernels/model/layer_scale.h"
 #include "kernels/model/model_private.h"
 #include "kernels/model/network_weights.h"
 #include "kernels/model/random_weights.h"
@@ -68,7 +69,8 @@ static enum status copy_weights(const struct network *network, const struct weig
 {
     for (size_t i = 0; i < weights_count(source); i++) {
         const struct weight *weight = weights_at(source, i);
-        if (is_bookkeeping(weight->name) || (!keep_head && is_head(network, weight->name)))
+        if (is_bookkeeping(weight->name) || layer_scale_is(weight->name) ||
+            (!keep_head && is_head(network, weight->name)))
             continue;
         enum status status = network_check_shape(network, source, weight->name, err);
         if (status != STATUS_OK)
@@ -78,7 +80,7 @@ static enum status copy_weights(const struct network *network, const struct weig
                              "tensor '%s' holds whole numbers; F32, F16 or BF16 is needed", weight->name);
         copy_weight(target, weight);
     }
-    return STATUS_OK;
+    return layer_scale_fold(source, target, err);
 }
 
 static void add_fresh_head(const struct network *network, uint64_t seed, struct weights *target)

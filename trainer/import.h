@@ -1,6 +1,7 @@
 // import.h: makes a model directory from a weights file with timm's names, or from a seed.
 //
-// Positions learnt at another image size are interpolated (network_fit_weights).
+// Positions learnt at another image size are interpolated (network_fit_weights). LayerScale is multiplied
+// into the layers in front of it (kernels/model/layer_scale.h).
 // Every tensor of the network must be there, and no tensor may be left over: a file with more in it belongs
 // to another network, even where the names agree. Of the head (the last linear layer) 8 rows are kept; 1,000
 // or 21,843 rows (ImageNet's) or no head at all are replaced by a fresh one; anything else is refused.

@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 
-enum activation { ACTIVATION_NONE, ACTIVATION_RELU, ACTIVATION_SILU, ACTIVATION_SIGMOID };
+enum activation { ACTIVATION_NONE, ACTIVATION_RELU, ACTIVATION_RELU6, ACTIVATION_SILU, ACTIVATION_SIGMOID };
 
 // out = activation(tile + bias + residual). tile and bias can be read up to the next 32 columns.
 struct conv_finish {

@@ -19,6 +19,8 @@ static double activate(enum activation activation, double x)
     switch (activation) {
     case ACTIVATION_RELU:
         return x <= 0 ? 0 : x; // NaN stays
+    case ACTIVATION_RELU6:
+        return x <= 0 ? 0 : x >= 6 ? 6 : x;
     case ACTIVATION_SILU:
         return x / (1 + exp(-x));
     case ACTIVATION_SIGMOID:

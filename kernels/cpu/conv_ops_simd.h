@@ -28,6 +28,8 @@ SIMD_INLINE simd activate(enum activation activation, simd x)
     switch (activation) {
     case ACTIVATION_RELU:
         return simd_max(simd_zero(), x);
+    case ACTIVATION_RELU6: // the operands' order lets NaN through
+        return simd_min(simd_set(6.0f), simd_max(simd_zero(), x));
     case ACTIVATION_SILU:
         return x / one_and_exponential(x);
     case ACTIVATION_SIGMOID:
@@ -72,6 +74,8 @@ static void finish(const struct conv_finish *f)
         finish_tile(f, ACTIVATION_SILU, false);
     else if (f->activation == ACTIVATION_RELU)
         finish_tile(f, ACTIVATION_RELU, false);
+    else if (f->activation == ACTIVATION_RELU6)
+        finish_tile(f, ACTIVATION_RELU6, false);
     else if (f->activation == ACTIVATION_SIGMOID)
         finish_tile(f, ACTIVATION_SIGMOID, false);
     else

@@ -112,8 +112,10 @@ static void take_sum(struct builder *builder, struct convnet_step *step)
 
 static void take_activation(struct builder *builder, struct convnet_step *step)
 {
-    static const enum activation activations[OP_KIND_COUNT] = {
-        [OP_RELU] = ACTIVATION_RELU, [OP_SILU] = ACTIVATION_SILU, [OP_SIGMOID] = ACTIVATION_SIGMOID};
+    static const enum activation activations[OP_KIND_COUNT] = {[OP_RELU] = ACTIVATION_RELU,
+                                                               [OP_RELU6] = ACTIVATION_RELU6,
+                                                               [OP_SILU] = ACTIVATION_SILU,
+                                                               [OP_SIGMOID] = ACTIVATION_SIGMOID};
     int next = only_reader(builder, step->output);
     if (next < 0 || !activations[builder->network->operations[next].kind])
         return;

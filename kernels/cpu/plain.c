@@ -170,6 +170,15 @@ static void relu(const struct plain_call *call)
         call->output[i] = call->input[i] <= 0 ? 0 : call->input[i]; // NaN stays
 }
 
+static void relu6(const struct plain_call *call)
+{
+    size_t count = (size_t)call->output_shape.rows * call->output_shape.columns;
+    for (size_t i = 0; i < count; i++) {
+        float x = call->input[i];
+        call->output[i] = x <= 0 ? 0 : x >= 6 ? 6 : x; // NaN stays
+    }
+}
+
 static void silu(const struct plain_call *call)
 {
     size_t count = (size_t)call->output_shape.rows * call->output_shape.columns;
@@ -246,9 +255,9 @@ void plain_operation(const struct plain_call *call)
         [OP_LINEAR] = linear,       [OP_ATTENTION] = attention,
         [OP_GELU] = gelu,           [OP_ADD] = add,
         [OP_FIRST_ROW] = first_row, [OP_RELU] = relu,
-        [OP_SILU] = silu,           [OP_SIGMOID] = sigmoid,
-        [OP_MAX_POOL] = max_pool,   [OP_MEAN_ROWS] = mean_rows,
-        [OP_SCALE] = scale,
+        [OP_RELU6] = relu6,         [OP_SILU] = silu,
+        [OP_SIGMOID] = sigmoid,     [OP_MAX_POOL] = max_pool,
+        [OP_MEAN_ROWS] = mean_rows, [OP_SCALE] = scale,
     };
     assert(functions[call->operation->kind]);
     functions[call->operation->kind](call);

@@ -13,6 +13,7 @@ static struct lowering *lower(const struct transformer_plan *plan)
                                          .attention = attention,
                                          .half = STORE_BF16,
                                          .column_multiple = plan->gemm->panel_columns,
+                                         .pixel_multiple = 1,
                                          .tokens_in_place = true};
     return transformer_lower(plan->network, &rules);
 }

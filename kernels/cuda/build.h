@@ -14,6 +14,8 @@ struct builder {
 
 // Gives an activation its shape; the tensors' have the tensors' indices.
 void cuda_shape_activation(struct cuda_plan *plan, int index, int rows, int columns, enum storage storage);
+// A row of pixels has zeros behind it up to a multiple of this many values.
+enum { PIXEL_MULTIPLE = 8 };
 int cuda_add_activation(struct cuda_plan *plan, int rows, int columns, enum storage storage);
 // output has its shape.
 struct step *cuda_add_step(struct builder *builder, enum step_kind kind, const struct operation *operation,

@@ -8,7 +8,7 @@
 #include "kernels/model/parameters.h"
 
 // Rows that one block sums up: more of them are summed in two steps.
-enum { ROWS_IN_GROUP = 256, PIXEL_MULTIPLE = 8, MAX_PLACES = 65535 };
+enum { ROWS_IN_GROUP = 256, MAX_PLACES = 65535 };
 
 struct tail {
     int second, output;
@@ -41,8 +41,10 @@ static void take(struct builder *builder, struct tail *tail, const struct operat
 
 static struct tail take_tail(struct builder *builder, const struct operation *product, enum storage storage)
 {
-    static const enum finish finishes[OP_KIND_COUNT] = {
-        [OP_RELU] = FINISH_RELU, [OP_SILU] = FINISH_SILU, [OP_SIGMOID] = FINISH_SIGMOID};
+    static const enum finish finishes[OP_KIND_COUNT] = {[OP_RELU] = FINISH_RELU,
+                                                        [OP_RELU6] = FINISH_RELU6,
+                                                        [OP_SILU] = FINISH_SILU,
+                                                        [OP_SIGMOID] = FINISH_SIGMOID};
     struct tail tail = {-1, product->output, FINISH_NONE};
     const struct operation *next = next_of(builder, &tail);
     if (next && next->kind == OP_ADD) {
@@ -108,8 +110,8 @@ static bool add_depthwise(struct builder *builder, const struct operation *opera
         return false;
     struct tail tail = {-1, operation->output, FINISH_NONE};
     const struct operation *next = next_of(builder, &tail);
-    if (next && next->kind == OP_SILU) {
-        tail.finish = FINISH_SILU;
+    if (next && (next->kind == OP_SILU || next->kind == OP_RELU6)) {
+        tail.finish = next->kind == OP_SILU ? FINISH_SILU : FINISH_RELU6;
         take(builder, &tail, next);
     }
     shape_output(builder, tail.output, builder->plan->activations[operation->input].storage);

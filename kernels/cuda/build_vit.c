@@ -6,8 +6,7 @@
 bool cuda_is_vit(const struct network *network)
 {
     const struct operation *convolution = &network->operations[1];
-    return transformer_supports(network) && convolution->stride % 4 == 0 &&
-           convolution->width == convolution->height;
+    return transformer_supports(network) && convolution->width == convolution->height;
 }
 
 static enum status check_columns(const struct network *network, const struct operation *operation,
@@ -69,6 +68,7 @@ void cuda_build_vit(struct builder *builder)
                                                                      .attention = plan->attention,
                                                                      .half = plan->attention,
                                                                      .column_multiple = 1,
+                                                                     .pixel_multiple = PIXEL_MULTIPLE,
                                                                      .attention_keeps_storage = true});
     plan->activation_count = lowering->value_count;
     for (int i = 0; i < lowering->value_count; i++)

@@ -37,6 +37,9 @@ struct matrix {
     int scale_stride;
 };
 
+// What is done to a value before it is written.
+enum finish { FINISH_NONE, FINISH_GELU, FINISH_RELU, FINISH_RELU6, FINISH_SILU, FINISH_SIGMOID };
+
 // How a square window goes over maps of height * width places; zeros are all around them.
 struct window {
     int height, width; // of the input
@@ -70,7 +73,7 @@ struct window_call {
     struct matrix in, out;
     struct window window;
     const float *weight, *bias; // depthwise
-    bool silu;                  // depthwise: x / (1 + exp(-x)) at the end
+    enum finish finish;         // depthwise: none, SiLU or ReLU6
 };
 void cuda_depthwise(device_stream stream, const struct window_call *call);
 void cuda_max_pool(device_stream stream, const struct window_call *call); // padding is never the largest
@@ -116,7 +119,6 @@ void cuda_attention(device_stream stream, const struct attention_call *call);
 // put in its place without changing an image's answer. Needs k * storage_size a multiple of 16 and rows that
 // begin at multiples of 16 bytes (float: of 4); with a window, rows of a that are multiples of
 // WINDOW_ROW_BYTES, and no bytes.
-enum finish { FINISH_NONE, FINISH_GELU, FINISH_RELU, FINISH_SILU, FINISH_SIGMOID };
 enum { WINDOW_ROW_BYTES = 64 };
 struct product_call {
     struct matrix a;

@@ -126,6 +126,13 @@ __device__ inline float sigmoid_of(float x)
     return 1.0f / (1.0f + expf(-x));
 }
 
+// ReLU, or ReLU6.
+__device__ inline float relu_of(float x, enum finish finish)
+{
+    float most = finish == FINISH_RELU6 ? 6.0f : INFINITY;
+    return x <= 0.0f ? 0.0f : x >= most ? most : x; // NaN stays
+}
+
 // The range of a row's values, zero included, and the scale of its bytes; as the CPU's quantise. Bytes hold
 // no NaN, so the scale is NaN where a value is not finite. Each lane of a warp adds values; then all call
 // scale.

@@ -223,8 +223,8 @@ __device__ inline float finished(const product_call &call, Sum sum, int row, int
         value += static_cast<const float *>(call.residual)[at];
     else if (call.residual)
         value += to_float(static_cast<const Half *>(call.residual)[at]);
-    if (call.finish == FINISH_RELU)
-        value = value <= 0.0f ? 0.0f : value; // NaN stays
+    if (call.finish == FINISH_RELU || call.finish == FINISH_RELU6)
+        value = relu_of(value, call.finish);
     else if (call.finish >= FINISH_SILU)
         value = (call.finish == FINISH_SILU ? value : 1.0f) * sigmoid_of(value);
     return value;

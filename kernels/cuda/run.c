@@ -93,7 +93,7 @@ static void run_windows(const struct cuda_plan *plan, const struct step *step, i
                                      .window = window_of(step->operation),
                                      .weight = step->weight,
                                      .bias = step->bias,
-                                     .silu = step->finish == FINISH_SILU};
+                                     .finish = step->finish};
     if (step->kind == STEP_DEPTHWISE)
         cuda_depthwise(plan->cuda->device.compute, &call);
     else

@@ -18,6 +18,16 @@ __device__ inline float4 silu_of(float4 x)
                        x.w * sigmoid_of(x.w));
 }
 
+__device__ inline float4 finished(enum finish finish, float4 x)
+{
+    if (finish == FINISH_SILU)
+        return silu_of(x);
+    if (finish == FINISH_RELU6)
+        return make_float4(relu_of(x.x, finish), relu_of(x.y, finish), relu_of(x.z, finish),
+                           relu_of(x.w, finish));
+    return x;
+}
+
 // One line of the windows of STRIP places side by side: what two windows share is read once.
 template <typename T, int kernel, int stride>
 __device__ inline void add_line(float4 sums[STRIP], const window_call &call, int64_t line, int left, int ky,
@@ -66,7 +76,7 @@ __global__ void __launch_bounds__(THREADS) depthwise_kernel(const window_call ca
 #pragma unroll
     for (int i = 0; i < STRIP; i++)
         if (first + i < window.out_width)
-            store_four(to + i * call.out.stride, call.silu ? silu_of(sums[i]) : sums[i]);
+            store_four(to + i * call.out.stride, finished(call.finish, sums[i]));
 }
 
 template <typename T> __global__ void __launch_bounds__(THREADS) max_pool_kernel(const window_call call)

@@ -1,32 +1,69 @@
-// efficientnet.c: EfficientNet-B4 as a list of operations, with timm's names and numbers.
+// efficientnet.c: EfficientNet-B4 and -Lite0 as lists of operations, with timm's names and numbers.
 //
 // A 3 x 3 convolution, seven stages of blocks, a 1 x 1 convolution, the mean over all places and a linear
 // head. A block widens its input with a 1 x 1 convolution (not in the first stage), goes over it channel by
 // channel, scales the channels by what squeeze-and-excitation makes of their means, and narrows it again with
 // a 1 x 1 convolution; where the shape stays, it is added to its input. Every convolution but those of
-// squeeze-and-excitation is followed by its batch normalisation.
+// squeeze-and-excitation is followed by its batch normalisation. Lite0, made for devices that compute in
+// bytes, has no squeeze-and-excitation, and ReLU6 in place of SiLU.
 #include "kernels/network/efficientnet.h"
 
+#include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "kernels/network/network_build.h"
 
-enum { STEM_CHANNELS = 48, HEAD_CHANNELS = 1792, SQUEEZE = 4 }; // squeeze: input channels of the block / 4
+enum { STAGES = 7, SQUEEZE = 4 }; // squeeze: input channels of the block / 4
 
 static const float norm_epsilon = 1e-5f;
 
 struct stage {
     int blocks, kernel, stride, expansion, channels;
 };
-// B0's stages with 1.4 times the channels and 1.8 times the blocks.
-static const struct stage stages[] = {
-    {2, 3, 1, 1, 24},  {4, 3, 2, 6, 32},  {4, 5, 2, 6, 56},  {6, 3, 2, 6, 112},
-    {6, 5, 1, 6, 160}, {8, 5, 2, 6, 272}, {2, 3, 1, 6, 448},
+struct variant {
+    const char *name;
+    int stem_channels, head_channels;
+    bool squeezes; // squeeze-and-excitation
+    int (*add_activation)(struct network *network, int input);
+    struct stage stages[STAGES];
+};
+// B4: B0's stages with 1.4 times the channels and 1.8 times the blocks. Lite0: B0's.
+static const struct variant variants[] = {
+    {"efficientnet_b4",
+     48,
+     1792,
+     true,
+     network_add_silu,
+     {{2, 3, 1, 1, 24},
+      {4, 3, 2, 6, 32},
+      {4, 5, 2, 6, 56},
+      {6, 3, 2, 6, 112},
+      {6, 5, 1, 6, 160},
+      {8, 5, 2, 6, 272},
+      {2, 3, 1, 6, 448}}},
+    {"efficientnet_lite0",
+     32,
+     1280,
+     false,
+     network_add_relu6,
+     {{1, 3, 1, 1, 16},
+      {2, 3, 2, 6, 24},
+      {2, 5, 2, 6, 40},
+      {3, 3, 2, 6, 80},
+      {3, 5, 1, 6, 112},
+      {4, 5, 2, 6, 192},
+      {1, 3, 1, 6, 320}}},
 };
 
 // A feature map on its way through the network.
 struct feature_map {
     int tensor, side, channels;
+};
+
+struct builder {
+    struct network *network;
+    const struct variant *variant;
 };
 
 // Names are "<prefix><convolution>" and "<prefix><batchnorm>".
@@ -57,31 +94,33 @@ static struct feature_map add_convolution(struct network *network, struct featur
                                 network_window_count(input.side, &shape), layer->channels};
 }
 
-// With SiLU behind it.
-static struct feature_map add_activated(struct network *network, struct feature_map input,
+// With the activation behind it.
+static struct feature_map add_activated(const struct builder *builder, struct feature_map input,
                                         const struct layer *layer)
 {
-    struct feature_map x = add_convolution(network, input, layer);
-    x.tensor = network_add_silu(network, x.tensor);
+    struct feature_map x = add_convolution(builder->network, input, layer);
+    x.tensor = builder->variant->add_activation(builder->network, x.tensor);
     return x;
 }
 
-static struct feature_map add_squeeze_excite(struct network *network, struct feature_map input, int squeezed,
-                                             const char *prefix)
+static struct feature_map add_squeeze_excite(const struct builder *builder, struct feature_map input,
+                                             int squeezed, const char *prefix)
 {
+    struct network *network = builder->network;
     const struct layer reduce = {prefix, "se.conv_reduce", NULL, squeezed, 1, 1, false};
     const struct layer expand = {prefix, "se.conv_expand", NULL, input.channels, 1, 1, false};
     struct feature_map x = {network_add_mean_rows(network, input.tensor), 1, input.channels};
-    x = add_activated(network, x, &reduce);
+    x = add_activated(builder, x, &reduce);
     x = add_convolution(network, x, &expand);
     int gate = network_add_sigmoid(network, x.tensor);
     input.tensor = network_add_scale(network, input.tensor, gate);
     return input;
 }
 
-static struct feature_map add_block(struct network *network, struct feature_map input,
+static struct feature_map add_block(const struct builder *builder, struct feature_map input,
                                     const struct stage *stage, int stride, const char *prefix)
 {
+    struct network *network = builder->network;
     bool expands = stage->expansion > 1; // then the names of what follows move on by one
     int channels = input.channels * stage->expansion;
     const struct layer widen = {prefix, "conv_pw", "bn1", channels, 1, 1, false};
@@ -89,29 +128,42 @@ static struct feature_map add_block(struct network *network, struct feature_map 
                                     stride, true};
     const struct layer narrow = {
         prefix, expands ? "conv_pwl" : "conv_pw", expands ? "bn3" : "bn2", stage->channels, 1, 1, false};
-    struct feature_map x = expands ? add_activated(network, input, &widen) : input;
-    x = add_activated(network, x, &depthwise);
-    x = add_squeeze_excite(network, x, input.channels / SQUEEZE, prefix);
+    struct feature_map x = expands ? add_activated(builder, input, &widen) : input;
+    x = add_activated(builder, x, &depthwise);
+    if (builder->variant->squeezes)
+        x = add_squeeze_excite(builder, x, input.channels / SQUEEZE, prefix);
     x = add_convolution(network, x, &narrow);
     if (stride == 1 && input.channels == stage->channels)
         x.tensor = network_add_sum(network, x.tensor, input.tensor);
     return x;
 }
 
+static const struct variant *find_variant(const char *architecture)
+{
+    for (size_t i = 0; i < sizeof variants / sizeof variants[0]; i++)
+        if (strcmp(architecture, variants[i].name) == 0)
+            return &variants[i];
+    return NULL;
+}
+
 void efficientnet_build(struct network *network)
 {
-    const struct layer stem = {"", "conv_stem", "bn1", STEM_CHANNELS, 3, 2, false};
-    const struct layer last = {"", "conv_head", "bn2", HEAD_CHANNELS, 1, 1, false};
+    const struct variant *variant = find_variant(network->architecture);
+    assert(variant);
+    const struct builder builder = {network, variant};
+    const struct layer stem = {"", "conv_stem", "bn1", variant->stem_channels, 3, 2, false};
+    const struct layer last = {"", "conv_head", "bn2", variant->head_channels, 1, 1, false};
     struct feature_map x = {network_add_normalise(network), network->image_size, 3};
-    x = add_activated(network, x, &stem);
-    for (int i = 0; i < (int)(sizeof stages / sizeof stages[0]); i++) {
-        for (int block = 0; block < stages[i].blocks; block++) {
+    x = add_activated(&builder, x, &stem);
+    for (int i = 0; i < STAGES; i++) {
+        const struct stage *stage = &variant->stages[i];
+        for (int block = 0; block < stage->blocks; block++) {
             char prefix[32];
             snprintf(prefix, sizeof prefix, "blocks.%d.%d.", i, block);
-            x = add_block(network, x, &stages[i], block == 0 ? stages[i].stride : 1, prefix);
+            x = add_block(&builder, x, stage, block == 0 ? stage->stride : 1, prefix);
         }
     }
-    x = add_activated(network, x, &last);
+    x = add_activated(&builder, x, &last);
     network->explained_op = network->operation_count - 1; // the last feature map
     network->map_height = network->map_width = x.side;
     network_add_head(network, network_add_mean_rows(network, x.tensor), "classifier");

@@ -136,9 +136,8 @@ static int embedding_end(const struct network *network)
             convolution = i;
     }
     int after = convolution + 1;
-    bool active = after < network->operation_count &&
-                  (network->operations[after].kind == OP_RELU || network->operations[after].kind == OP_SILU);
-    return active ? after + 1 : after;
+    enum op_kind next = after < network->operation_count ? network->operations[after].kind : OP_KIND_COUNT;
+    return next == OP_RELU || next == OP_RELU6 || next == OP_SILU ? after + 1 : after;
 }
 
 static int head_begin(const struct network *network)

@@ -32,6 +32,7 @@ enum op_kind {
     OP_ADD,       // input + second, same shape
     OP_FIRST_ROW, // (r, c) -> (1, c)
     OP_RELU,      // max(x, 0)
+    OP_RELU6,     // min(max(x, 0), 6)
     OP_SILU,      // x / (1 + exp(-x))
     OP_SIGMOID,   // 1 / (1 + exp(-x))
     OP_MAX_POOL,  // (h*w, c) -> (h'*w', c): largest of each window, padding is never the largest

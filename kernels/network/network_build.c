@@ -170,6 +170,11 @@ int network_add_relu(struct network *network, int input)
     return append(network, OP_RELU, input, network->tensors[input])->output;
 }
 
+int network_add_relu6(struct network *network, int input)
+{
+    return append(network, OP_RELU6, input, network->tensors[input])->output;
+}
+
 int network_add_silu(struct network *network, int input)
 {
     return append(network, OP_SILU, input, network->tensors[input])->output;

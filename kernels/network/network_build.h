@@ -33,6 +33,7 @@ int network_add_gelu(struct network *network, int input);
 int network_add_sum(struct network *network, int input, int second);
 int network_add_first_row(struct network *network, int input);
 int network_add_relu(struct network *network, int input);
+int network_add_relu6(struct network *network, int input);
 int network_add_silu(struct network *network, int input);
 int network_add_sigmoid(struct network *network, int input);
 // Of the shape it takes height, width, kernel, stride and padding.

@@ -1,11 +1,13 @@
 // vit.c: a vision transformer as a list of operations, with timm's names and numbers.
 //
-// 16 x 16 patches by a convolution of stride 16, class token first, learnt positions, pre-norm blocks
+// Patches by a convolution whose stride is their side, class token first, learnt positions, pre-norm blocks
 // (attention, then a perceptron four times as wide, each added to what came in), the class token's last
 // LayerNorm and a linear head. timm normalises all tokens and then takes the first one; taking it first
 // gives the same values with less work. Dropout stands where the paper has it (Dosovitskiy et al. 2021):
 // behind the positions and every linear layer but that of queries, keys and values, and timm's in front of
-// the head.
+// the head. DINOv2 (Oquab et al. 2023) scales what attention and perceptron give by a learnt vector each
+// before they are added (LayerScale). That is part of the linear layer in front of it here: layer_scale.h
+// multiplies it in.
 #include "kernels/network/vit.h"
 
 #include <assert.h>
@@ -14,19 +16,18 @@
 
 #include "kernels/network/network_build.h"
 
-enum { PATCH_SIZE = 16, MLP_RATIO = 4 };
+enum { MLP_RATIO = 4 };
 
 static const float norm_epsilon = 1e-6f; // timm's, not PyTorch's default of 1e-5
 
 struct vit_size {
     const char *name;
-    int width, depth, heads;
+    int patch, width, depth, heads;
 };
 static const struct vit_size sizes[] = {
-    {"vit_tiny_patch16_224", 192, 12, 3},
-    {"vit_small_patch16_224", 384, 12, 6},
-    {"vit_base_patch16_224", 768, 12, 12},
-    {"vit_large_patch16_224", 1024, 24, 16},
+    {"vit_tiny_patch16_224", 16, 192, 12, 3},     {"vit_small_patch16_224", 16, 384, 12, 6},
+    {"vit_base_patch16_224", 16, 768, 12, 12},    {"vit_large_patch16_224", 16, 1024, 24, 16},
+    {"vit_small_patch14_dinov2", 14, 384, 12, 6},
 };
 
 static const char *block_name(char text[TENSOR_NAME_SIZE], int block, const char *part)
@@ -59,12 +60,12 @@ void vit_build(struct network *network)
         if (strcmp(network->architecture, sizes[i].name) == 0)
             size = &sizes[i];
     assert(size);
-    network->map_height = network->map_width = network->image_size / PATCH_SIZE;
+    network->map_height = network->map_width = network->image_size / size->patch;
     const struct convolution_shape patches = {.height = network->image_size,
                                               .width = network->image_size,
                                               .channels = size->width,
-                                              .kernel = PATCH_SIZE,
-                                              .stride = PATCH_SIZE,
+                                              .kernel = size->patch,
+                                              .stride = size->patch,
                                               .groups = 1,
                                               .bias = true};
     int x = network_add_normalise(network);

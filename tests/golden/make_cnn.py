@@ -12,7 +12,8 @@ the largest distance of PyTorch's own float32 from them, as a share of the logit
 
 map: for a convolutional network the class-activation map (Zhou et al. 2016) of the class with the greatest
 logit; for a vision transformer attention rollout (Abnar and Zuidema 2020, mean over heads), the class token's
-row without its own column. A vision transformer of another size has the positions of one at 224, resampled by timm.
+row without its own column. A vision transformer of another size has the positions of one at 224 (DINOv2: at 518),
+resampled by timm. DINOv2's LayerScale is random as well.
 """
 import sys
 
@@ -25,8 +26,9 @@ import random_weights
 
 SEED, CLASSES, BLOCKS = 7, 8, (1, 7, 32)
 NETWORKS = [("resnet18", 224), ("resnet18", 97), ("efficientnet_b4", 224), ("efficientnet_b4", 320),
+            ("efficientnet_lite0", 224), ("efficientnet_lite0", 97),
             ("vit_tiny_patch16_224", 224), ("vit_tiny_patch16_224", 160), ("vit_tiny_patch16_224", 320),
-            ("vit_tiny_patch16_224", 384)]
+            ("vit_tiny_patch16_224", 384), ("vit_small_patch14_dinov2", 224), ("vit_small_patch14_dinov2", 98)]
 MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
 STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
 
@@ -36,8 +38,10 @@ def create(name, size):
     model = timm.create_model(name, num_classes=CLASSES, **options).eval()
     random_weights.fill(model, SEED)
     if name.startswith("vit"):
-        original = torch.from_numpy(random_weights.tensor(SEED, "pos_embed", (1, 197, model.embed_dim)))
-        model.pos_embed.data = resample_abs_pos_embed(original, [size // 16, size // 16])
+        learnt = 37 if "dinov2" in name else 14
+        shape = (1, 1 + learnt * learnt, model.embed_dim)
+        original = torch.from_numpy(random_weights.tensor(SEED, "pos_embed", shape))
+        model.pos_embed.data = resample_abs_pos_embed(original, list(model.patch_embed.grid_size))
     return model
 
 

@@ -112,6 +112,8 @@ def main():
     line("gelu", "gelu", dict(rows=3, columns=7, output_rows=3, output_columns=7, scale=3), F.gelu(x))
     line("relu", "relu", dict(rows=3, columns=7, output_rows=3, output_columns=7),
          F.relu(values("relu.input", 3, 7)))
+    x = values("relu6.input", 5, 7) * 5  # to where both ends count
+    line("relu6", "relu6", dict(rows=5, columns=7, output_rows=5, output_columns=7, scale=5), F.relu6(x))
     x = values("silu.input", 5, 7) * 20  # to where exp is far from 1 on both sides
     line("silu", "silu", dict(rows=5, columns=7, output_rows=5, output_columns=7, scale=20), F.silu(x))
     x = values("sigmoid.input", 5, 7) * 20

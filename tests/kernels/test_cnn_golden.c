@@ -18,10 +18,11 @@
 #include "common/base/memory.h"
 #include "kernels/backend.h"
 #include "kernels/cpu/plain.h"
+#include "kernels/model/layer_scale.h"
 #include "kernels/model/network_weights.h"
 #include "kernels/model/random_weights.h"
 
-enum { VIEWS = 3, CLASSES = 8, MAX_PLACES = 576, SEED = 7 };
+enum { VIEWS = 3, CLASSES = 8, MAX_PLACES = 576, SEED = 7, DINOV2_BLOCKS = 12 };
 
 struct golden {
     double float32; // PyTorch's own distance
@@ -95,15 +96,34 @@ static uint8_t *make_view(int view, int size)
     return pixels;
 }
 
+// Gives each block the two vectors of LayerScale and folds them.
+static void fold_layer_scale(const struct network *network, struct weights *weights)
+{
+    struct error err = {""};
+    struct weights *scales = weights_new();
+    char name[TENSOR_NAME_SIZE];
+    const int64_t width = network->tensors[network->embedding].columns;
+    for (int i = 0; i < 2 * DINOV2_BLOCKS; i++) {
+        snprintf(name, sizeof name, "blocks.%d.ls%d.gamma", i / 2, 1 + i % 2);
+        random_weights_add(scales, name, 1, &width, SEED);
+    }
+    assert_int_equal(layer_scale_fold(scales, weights, &err), STATUS_OK);
+    weights_close(scales);
+}
+
 // Weights of the size the architecture was made for, fitted to the network.
 static struct weights *make_weights(const struct network *network)
 {
     struct error err = {""};
     struct network *original = NULL;
     struct weights *weights = weights_new();
-    assert_int_equal(network_build(&original, network->architecture, CLASSES, &err), STATUS_OK);
+    bool dinov2 = strcmp(network->architecture, "vit_small_patch14_dinov2") == 0;
+    int size = dinov2 ? 518 : 224;
+    assert_int_equal(network_build_sized(&original, network->architecture, size, CLASSES, &err), STATUS_OK);
     random_weights_fill(weights, original, SEED);
     assert_int_equal(network_fit_weights(network, weights, &err), STATUS_OK);
+    if (dinov2)
+        fold_layer_scale(network, weights);
     network_free(original);
     return weights;
 }
@@ -191,6 +211,22 @@ static void efficientnet_b4_on_the_cpu(void **state)
     check_network(open_cpu(), "efficientnet_b4", 320, EXPLAIN_LAST);
 }
 
+static void efficientnet_lite0_on_both_executors(void **state)
+{
+    (void)state;
+    check_network(cpu_plain_backend_open(), "efficientnet_lite0", 97, EXPLAIN_LAST);
+    check_network(open_cpu(), "efficientnet_lite0", 224, EXPLAIN_LAST);
+    check_network(open_cpu(), "efficientnet_lite0", 97, EXPLAIN_LAST);
+}
+
+static void dinov2_takes_patches_of_14(void **state)
+{
+    (void)state;
+    check_network(cpu_plain_backend_open(), "vit_small_patch14_dinov2", 98, EXPLAIN_ROLLOUT);
+    check_network(open_cpu(), "vit_small_patch14_dinov2", 224, EXPLAIN_ROLLOUT);
+    check_network(open_cpu(), "vit_small_patch14_dinov2", 98, EXPLAIN_ROLLOUT);
+}
+
 static void transformers_take_other_image_sizes(void **state)
 {
     (void)state;
@@ -229,6 +265,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(resnet18_on_the_plain_executor),        cmocka_unit_test(resnet18_on_the_cpu),
         cmocka_unit_test(efficientnet_b4_on_the_plain_executor), cmocka_unit_test(efficientnet_b4_on_the_cpu),
+        cmocka_unit_test(efficientnet_lite0_on_both_executors),  cmocka_unit_test(dinov2_takes_patches_of_14),
         cmocka_unit_test(transformers_take_other_image_sizes),   cmocka_unit_test(attention_is_rolled_out),
         cmocka_unit_test(only_attention_can_be_rolled_out),
     };

@@ -30,8 +30,9 @@ enum { CHANNELS = 83, STRIDE = 96, SIDE = 13, PLACES = SIDE * 45, VALUES = PLACE
 
 static const int channel_counts[] = {1, 7, 8, 9, 16, 17, 31, 48, 83};
 enum { COUNTS = sizeof channel_counts / sizeof channel_counts[0] };
-static const enum activation activations[] = {ACTIVATION_NONE, ACTIVATION_RELU, ACTIVATION_SILU,
-                                              ACTIVATION_SIGMOID};
+static const enum activation activations[] = {ACTIVATION_NONE, ACTIVATION_RELU, ACTIVATION_RELU6,
+                                              ACTIVATION_SILU, ACTIVATION_SIGMOID};
+enum { ACTIVATIONS = sizeof activations / sizeof activations[0] };
 
 // Uniform in -scale..scale.
 static void fill(float *values, int count, const char *name, float scale)
@@ -79,7 +80,7 @@ static void tiles_are_finished(void **unused)
     fill(residual, 12 * STRIDE, "residual", 1);
     tile[0] = 200; // beyond what exp can hold
     tile[1] = -200;
-    for (int i = 0; i < 8 * 32; i++) {
+    for (int i = 0; i < ACTIVATIONS * 64; i++) {
         struct conv_finish finish = {.rows = 1 + i % 12,
                                      .columns = 1 + i % 32,
                                      .tile = tile,
@@ -178,7 +179,8 @@ static void depthwise_convolutions(void **unused)
     for (int level = 0; level < count; level++)
         for (int shape = 0; shape < SHAPES; shape++)
             for (int i = 0; i < COUNTS; i++)
-                check_depthwise(ops[level], &shapes[shape], channel_counts[i], activations[(shape + i) % 4]);
+                check_depthwise(ops[level], &shapes[shape], channel_counts[i],
+                                activations[(shape + i) % ACTIVATIONS]);
 }
 
 static void largest_values(void **unused)
@@ -243,17 +245,17 @@ static void nan_passes_activations(void **unused)
     const struct conv_ops *ops[3];
     int count = levels(ops);
     ops[count++] = &conv_ops_plain;
-    for (int i = 0; i < count * 4 * 32; i++) {
+    for (int i = 0; i < count * ACTIVATIONS * 32; i++) {
         struct conv_finish finish = {.rows = 1,
                                      .columns = 32,
                                      .tile = tile,
                                      .tile_stride = 32,
                                      .bias = bias,
-                                     .activation = activations[i / 32 % 4],
+                                     .activation = activations[i / 32 % ACTIVATIONS],
                                      .out = out,
                                      .out_stride = sizeof out};
         tile[i % 32] = NAN;
-        ops[i / 128]->finish(&finish);
+        ops[i / (32 * ACTIVATIONS)]->finish(&finish);
         tile[i % 32] = 0;
         for (int column = 0; column < 32; column++)
             assert_int_equal(isnan(out[column]) != 0, column == i % 32);
@@ -300,7 +302,7 @@ static void winograd_tiles(void **unused)
                                      .bias = filter_bias,
                                      .residual = i & 4 ? input : NULL,
                                      .residual_stride = STRIDE * sizeof(float),
-                                     .activation = activations[(i + i / 4) % 4]};
+                                     .activation = activations[(i + i / 4) % ACTIVATIONS]};
         for (int level = 0; level < count && tile.y < tile.height && tile.x < tile.width; level++)
             check_tile(ops[level], tile, points);
     }

@@ -34,9 +34,9 @@ static void test_efficientnet(void **state)
 static void test_architectures(void **state)
 {
     (void)state;
-    static const char *const names[] = {"resnet18", "efficientnet_b4"};
+    static const char *const names[] = {"resnet18", "efficientnet_b4", "efficientnet_lite0"};
     struct backend *backend = open_shim(80);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         struct error err = {""};
         struct network *network;
         assert_int_equal(network_build(&network, names[i], MINI_CLASSES, &err), STATUS_OK);

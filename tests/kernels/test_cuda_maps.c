@@ -51,6 +51,7 @@ static int row_under(const struct window *window, int row, int i)
 static double finish_of(enum finish finish, double x)
 {
     return finish == FINISH_RELU      ? fmax(x, 0)
+           : finish == FINISH_RELU6   ? fmin(fmax(x, 0), 6)
            : finish == FINISH_SILU    ? x / (1 + exp(-x))
            : finish == FINISH_SIGMOID ? 1 / (1 + exp(-x))
                                       : x;
@@ -150,7 +151,7 @@ static void check_windows(struct window window, int channels, enum storage stora
                                .window = window,
                                .weight = weight.matrix.data,
                                .bias = bias.matrix.data,
-                               .silu = window.stride == 1};
+                               .finish = window.stride == 1 ? FINISH_SILU : FINISH_RELU6};
     double *sums = memory_alloc((size_t)(rows * channels) * sizeof *sums);
     double *largest = memory_alloc((size_t)(rows * channels) * sizeof *largest);
     for (int at = 0; at < rows * channels; at++) {
@@ -164,7 +165,7 @@ static void check_windows(struct window window, int channels, enum storage stora
             sum += maps.values[from * channels + c] * weight.values[i * channels + c];
             largest[at] = fmax(largest[at], maps.values[from * channels + c]);
         }
-        sums[at] = finish_of(call.silu ? FINISH_SILU : FINISH_NONE, sum);
+        sums[at] = finish_of(call.finish, sum);
     }
     cuda_depthwise(NULL, &call);
     near("depthwise", &call.out, sums, 4e-7 * (area + 8));

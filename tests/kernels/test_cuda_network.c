@@ -25,6 +25,11 @@ static void test_precisions(void **state)
             check_mini_vit(64, 1, precision, 75);
     }
     check_mini_vit(96, 4, PRECISION_FP16, 80); // heads of 24
+    for (enum precision precision = 0; precision < PRECISION_COUNT; precision++) {
+        struct network *network = mini_vit_of_patches(14, 64, 1); // 588 values, no multiple of 8
+        check_network(network, precision, 80);
+        network_free(network);
+    }
 }
 
 static void test_batch(void **state)

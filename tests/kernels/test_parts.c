@@ -37,6 +37,8 @@ static void operations_belong_to_parts(void **unused)
         {"resnet18", "conv1.weight", "layer1.0.conv1.weight", "layer4.1.conv2.weight", "fc.weight"},
         {"efficientnet_b4", "conv_stem.weight", "blocks.0.0.conv_dw.weight", "conv_head.weight",
          "classifier.weight"},
+        {"efficientnet_lite0", "conv_stem.weight", "blocks.0.0.conv_dw.weight", "conv_head.weight",
+         "classifier.weight"},
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         struct error err = {""};

@@ -31,6 +31,7 @@ static const char *const kinds[OP_KIND_COUNT] = {[OP_CONVOLUTION] = "convolution
                                                  [OP_ADD] = "add",
                                                  [OP_FIRST_ROW] = "first_row",
                                                  [OP_RELU] = "relu",
+                                                 [OP_RELU6] = "relu6",
                                                  [OP_SILU] = "silu",
                                                  [OP_SIGMOID] = "sigmoid",
                                                  [OP_MAX_POOL] = "max_pool",
@@ -190,7 +191,7 @@ static void operations_match_pytorch(void **state)
         if (line[0] != '#')
             check_case(line);
     fclose(file);
-    assert_int_equal(cases, 23);
+    assert_int_equal(cases, 24);
 }
 
 static void normalising_looks_values_up(void **state)

@@ -12,9 +12,9 @@
 enum { BLOCKS = 12, TOKENS = 197, WIDTH = 192 };
 
 // As a processor in int8 and as a GPU in bytes.
-static const struct lowering_rules processor = {STORE_UINT8, STORE_BF16, STORE_BF16, 32, true, false};
-static const struct lowering_rules gpu = {STORE_UINT8, STORE_FP16, STORE_FP16, 1, false, true};
-static const struct lowering_rules floats = {STORE_FP32, STORE_FP32, STORE_FP32, 16, true, false};
+static const struct lowering_rules processor = {STORE_UINT8, STORE_BF16, STORE_BF16, 32, 1, true, false};
+static const struct lowering_rules gpu = {STORE_UINT8, STORE_FP16, STORE_FP16, 1, 8, false, true};
+static const struct lowering_rules floats = {STORE_FP32, STORE_FP32, STORE_FP32, 16, 1, true, false};
 
 static struct network *vit_tiny(void)
 {

@@ -92,13 +92,14 @@ static inline struct mini_map mini_inverted(struct network *network, struct mini
                                             struct mini_layer layer)
 {
     int wide = input.channels * expansion;
+    int (*add_activation)(struct network *, int) = expansion == 6 ? network_add_relu6 : network_add_silu;
     struct mini_map x = input;
     if (expansion > 1) {
         x = mini_convolution(network, x, (struct mini_layer){wide, 1, 1, false, false});
-        x.tensor = network_add_silu(network, x.tensor);
+        x.tensor = add_activation(network, x.tensor);
     }
     x = mini_convolution(network, x, (struct mini_layer){wide, layer.kernel, layer.stride, true, false});
-    x.tensor = network_add_silu(network, x.tensor);
+    x.tensor = add_activation(network, x.tensor);
     struct mini_map gate = {network_add_mean_rows(network, x.tensor), 1, wide};
     gate = mini_convolution(network, gate, (struct mini_layer){input.channels / 4, 1, 1, false, true});
     gate.tensor = network_add_silu(network, gate.tensor);
@@ -110,7 +111,8 @@ static inline struct mini_map mini_inverted(struct network *network, struct mini
     return x;
 }
 
-// 24 x 24, 12 x 12, then 6 x 6 places; channels that no tile divides. Free with network_free.
+// 24 x 24, 12 x 12, then 6 x 6 places; channels that no tile divides; the widest block has Lite0's ReLU6.
+// Free with network_free.
 static inline struct network *mini_efficientnet(void)
 {
     struct network *network = mini_network("mini_efficientnet");

@@ -31,23 +31,23 @@ static inline int mini_block(struct network *network, int input, int width, int 
     return network_add_sum(network, attended, x);
 }
 
-// Free with network_free.
-static inline struct network *mini_vit(int width, int heads)
+// 9 patches of any side up to 16; such a network reads the beginning of a view. Free with network_free.
+static inline struct network *mini_vit_of_patches(int patch, int width, int heads)
 {
     struct network *network = memory_alloc(sizeof *network);
     strcpy(network->architecture, "mini_vit");
-    network->image_size = MINI_SIDE;
+    network->image_size = 3 * patch;
     network->classes = MINI_CLASSES;
     network->map_height = network->map_width = 3;
     for (int i = 0; i < 3; i++) {
         network->mean[i] = 0.4f + 0.05f * (float)i;
         network->std[i] = 0.25f;
     }
-    const struct convolution_shape patches = {.height = MINI_SIDE,
-                                              .width = MINI_SIDE,
+    const struct convolution_shape patches = {.height = network->image_size,
+                                              .width = network->image_size,
                                               .channels = width,
-                                              .kernel = 16,
-                                              .stride = 16,
+                                              .kernel = patch,
+                                              .stride = patch,
                                               .groups = 1,
                                               .bias = true};
     int x = network_add_normalise(network);
@@ -59,6 +59,11 @@ static inline struct network *mini_vit(int width, int heads)
     x = network_add_layernorm(network, x, 1e-6f, "norm");
     network->logits = network_add_linear(network, x, MINI_CLASSES, "head");
     return network;
+}
+
+static inline struct network *mini_vit(int width, int heads)
+{
+    return mini_vit_of_patches(MINI_SIDE / 3, width, heads);
 }
 
 // Image `index` of an endless series of noise.

@@ -120,6 +120,75 @@ static void a_head_of_eight_rows_is_kept(void **state)
     model_close(model);
 }
 
+// A file of DINOv2: positions of 37 x 37 patches, and LayerScale, here 1 + row / 4 of every vector.
+static void write_dinov2(int scales, int rows)
+{
+    struct error err = {""};
+    struct network *network = NULL;
+    struct weights *weights = weights_new();
+    float values[384];
+    char name[TENSOR_NAME_SIZE];
+    assert_int_equal(network_build_sized(&network, "vit_small_patch14_dinov2", 518, 8, &err), STATUS_OK);
+    random_weights_fill(weights, network, 21);
+    for (int i = 0; i < rows; i++)
+        values[i] = 1 + (float)i / 4;
+    for (int i = 0; i < scales; i++) {
+        snprintf(name, sizeof name, "blocks.%d.ls%d.gamma", i / 2, 1 + i % 2);
+        weights_add(weights, name, 1, (int64_t[]){rows}, values);
+    }
+    assert_int_equal(weights_save(weights, source_path, &err), STATUS_OK);
+    weights_close(weights);
+    network_free(network);
+}
+
+static enum status import_dinov2(struct import_result *result, struct error *err)
+{
+    struct import_options options = {
+        .architecture = "vit_small_patch14_dinov2", .weights = source_path, .directory = model_path};
+    remove_model();
+    return import_model(&options, result, err);
+}
+
+// Each value times what its row has in the vector; small multiples of 1/4 are exact.
+static void check_scaled(const struct model *model, const char *name)
+{
+    struct weights *original = weights_new();
+    const struct weight *found = weights_find(model->weights, name);
+    random_weights_add(original, name, found->rank, found->shape, 21);
+    const float *from = weights_at(original, 0)->data;
+    float *values = memory_alloc(found->count * sizeof *values);
+    weight_to_float(found, values);
+    for (size_t i = 0; i < found->count; i++)
+        assert_true(values[i] == (float)((double)from[i] * (1 + (double)(i / (found->count / 384)) / 4)));
+    free(values);
+    weights_close(original);
+}
+
+static void layer_scale_is_multiplied_in(void **state)
+{
+    (void)state;
+    struct error err = {""};
+    struct import_result result;
+    write_dinov2(24, 384);
+    if (import_dinov2(&result, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    struct model *model = open_model();
+    assert_int_equal(weights_find(model->weights, "pos_embed")->shape[1], 257);
+    assert_int_equal(weights_count(model->weights), 152);
+    check_scaled(model, "blocks.0.attn.proj.weight");
+    check_scaled(model, "blocks.3.attn.proj.bias");
+    check_scaled(model, "blocks.7.mlp.fc2.weight");
+    check_scaled(model, "blocks.11.mlp.fc2.bias");
+    assert_true(has_values_of(model, "blocks.11.mlp.fc1.weight", 21));
+    model_close(model);
+    write_dinov2(24, 383);
+    assert_int_equal(import_dinov2(&result, &err), STATUS_REJECTED);
+    assert_non_null(strstr(err.message, "'blocks.0.ls1.gamma' has no 'blocks.0.attn.proj.weight'"));
+    write_dinov2(26, 384); // of a thirteenth block
+    assert_int_equal(import_dinov2(&result, &err), STATUS_REJECTED);
+    assert_non_null(strstr(err.message, "'blocks.12.ls1.gamma'"));
+}
+
 static void check_cnn(const char *architecture, const char *head_prefix, int image_size, int head_rows,
                       const char *some_weight)
 {
@@ -155,6 +224,7 @@ static void convolutional_networks_are_imported_at_any_size(void **state)
     check_cnn("resnet18", "fc.", 0, 1000, "layer1.1.conv2.weight");
     check_cnn("efficientnet_b4", "classifier.", 0, 0, "blocks.5.7.se.conv_expand.bias");
     check_cnn("efficientnet_b4", "classifier.", 380, 1000, "conv_head.weight");
+    check_cnn("efficientnet_lite0", "classifier.", 0, 1000, "blocks.6.0.conv_pwl.weight");
 }
 
 static void positions_are_interpolated_to_the_image_size(void **state)
@@ -225,8 +295,8 @@ static void other_files_are_refused_by_the_tensor(void **state)
     (void)state;
     write_source(9, NULL);
     check_refused("'head.weight' has 9 rows");
-    write_source(8, "blocks.0.ls1.gamma");
-    check_refused("'blocks.0.ls1.gamma' has no place");
+    write_source(8, "mask_token");
+    check_refused("'mask_token' has no place");
     write_source_of("resnet18", "fc.", 8, NULL);
     check_refused("has no place in vit_tiny_patch16_224; these are weights of resnet18");
     write_source(8, NULL);
@@ -396,6 +466,7 @@ int main(void)
         cmocka_unit_test(a_head_of_eight_rows_is_kept),
         cmocka_unit_test(convolutional_networks_are_imported_at_any_size),
         cmocka_unit_test(positions_are_interpolated_to_the_image_size),
+        cmocka_unit_test(layer_scale_is_multiplied_in),
         cmocka_unit_test(imagenet_heads_and_none_are_replaced),
         cmocka_unit_test(other_files_are_refused_by_the_tensor),
         cmocka_unit_test(another_shape_is_refused_first),

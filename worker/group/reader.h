@@ -1,33 +1,42 @@
-// reader.h: reads one record of a partition with a consumer of its own, which joins no group and fetches one
-// batch and nothing behind it. A careful worker reads so: when the reader is closed nothing is on its way any
-// more, and what the process does next it does with that one record. Thread: consume, which waits.
+// reader.h: reads single records of partitions with a consumer of its own, which joins no group: whatever it
+// meets disturbs no other reading. It fetches one batch, of the record that is wanted, and nothing behind it;
+// when it has given that record nothing is on its way, and what the process does next it does with that
+// record alone. The consumer and its connections are kept from one record to the next. Thread: consume.
+//
+// A careful worker reads so, and whoever looks what a client finds at one offset: for a damaged batch
+// (worker/group/unreadable.h), for the record that tells one log from another (worker/group/witness.h).
 #ifndef SKINSIGHT_WORKER_GROUP_READER_H
 #define SKINSIGHT_WORKER_GROUP_READER_H
 
-#include <librdkafka/rdkafka.h>
-#include <stdint.h>
-
-#include "common/base/status.h"
-#include "common/program/config.h"
-#include "common/services/kafka.h"
+#include "worker/worker.h"
 
 struct reader;
 
 struct reader_place {
-    const char *topic;
+    enum job_topic topic;
     int32_t partition;
     int64_t offset;
 };
 
-// Begins to read there. callbacks: of the signs, for what a broker refuses (kafka_consumer_end).
-// REJECTED: a Kafka property is wrong.
-enum status reader_open(struct reader **reader, const struct config *config,
-                        const struct kafka_callbacks *callbacks, const struct reader_place *place,
-                        struct error *err) MUST_CHECK;
-// The first record at or behind offset, or an error in its place, as of librdkafka's consumer: the reader's,
-// until it is closed. NULL: nothing came within timeout_ms, or a stop was asked for. Nobody polls meanwhile,
-// so the group's rebalances wait as well.
-const rd_kafka_message_t *reader_wait(struct reader *reader, int64_t timeout_ms);
+// callbacks: of the signs, for what a broker refuses (kafka_consumer_end); NULL is allowed. REJECTED: a Kafka
+// property is wrong.
+enum status reader_open(struct reader **reader, struct worker *worker,
+                        const struct kafka_callbacks *callbacks, struct error *err) MUST_CHECK;
+// What is on its way ends with the reader: one that gave nothing has to be closed. NULL is allowed.
 void reader_close(struct reader *reader);
+
+// Begins to read there; the reader is new, or has given what was begun before. REJECTED: librdkafka refuses
+// the place.
+enum status reader_begin(struct reader *reader, const struct reader_place *place,
+                         struct error *err) MUST_CHECK;
+// The first record at or behind the place, or an error in its stead, as of librdkafka's consumer. NULL:
+// nothing has come yet. The caller destroys it, which frees the batch it came in.
+rd_kafka_message_t *reader_poll(struct reader *reader);
+// The same, waiting. NULL: nothing came within timeout_ms, or a stop was asked for. Nobody polls meanwhile,
+// so the group's rebalances wait as well.
+rd_kafka_message_t *reader_wait(struct reader *reader, int64_t timeout_ms);
+
+// Whether the client says with this that it can't read a batch.
+bool reader_means_damaged(rd_kafka_resp_err_t code);
 
 #endif

@@ -1,4 +1,4 @@
-// unreadable.c: a list of damaged batches, each with the step it is at. One probe serves them all.
+// unreadable.c: a list of damaged batches, each with the step it is at. One reader serves them all.
 #include "worker/group/unreadable.h"
 
 #include <inttypes.h>
@@ -7,12 +7,13 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "worker/group/probe.h"
+#include "worker/group/reader.h"
 
 enum {
     AGAIN_FIRST_MS = 250, // then ever later, up to
     AGAIN_MOST_MS = 5000,
     RETRY_MS = 250,   // after the broker did not tell
+    LOOK_MS = 5000,   // that it is waited for
     ANSWERS_MS = 50,  // so often
     ANSWERS_MOST = 16 // so many: answering a long batch leaves room for other partitions' jobs
 };
@@ -29,15 +30,15 @@ struct damaged {
     enum job_topic topic;
     int32_t partition;
     enum step step;
-    int64_t base;     // its first offset, as the client tells
-    int64_t since_ms; // monotonic: when this process met it first
-    int64_t due_ms;   // monotonic: of the next thing to do
-    int64_t probed;   // the offset looked at
-    int64_t low;      // of the search: lies in the batch
-    int64_t high;     // lies behind it; 0: not known
-    int64_t stride;   // from low to the next look, while high is not known
-    int64_t end;      // behind the batch; 0: not known
-    int64_t next;     // the next offset to answer
+    int64_t base;      // its first offset, as the client tells
+    int64_t since_ms;  // monotonic: when this process met it first
+    int64_t due_ms;    // monotonic: of the next thing to do
+    int64_t looked_at; // the offset looked at
+    int64_t low;       // of the search: lies in the batch
+    int64_t high;      // lies behind it; 0: not known
+    int64_t stride;    // from low to the next look, while high is not known
+    int64_t end;       // behind the batch; 0: not known
+    int64_t next;      // the next offset to answer
     struct error reason;
 };
 
@@ -47,8 +48,9 @@ struct unreadable {
     int64_t after_ms; // 0: a person decides
     bool asks;
     struct damaged *list;
-    struct probe *probe;     // NULL: not needed yet
-    struct damaged *probing; // NULL: none
+    struct reader *reader;   // NULL: not needed yet
+    struct damaged *looking; // whose place is being looked at; NULL: none
+    int64_t look_until_ms;   // monotonic
 };
 
 struct unreadable *unreadable_new(struct worker *worker, struct intake *intake)
@@ -69,16 +71,21 @@ void unreadable_free(struct unreadable *unreadable)
         unreadable->list = damaged->following;
         free(damaged);
     }
-    probe_close(unreadable->probe);
+    reader_close(unreadable->reader);
     free(unreadable);
+}
+
+static void give_look_up(struct unreadable *unreadable)
+{
+    reader_close(unreadable->reader);
+    unreadable->reader = NULL;
+    unreadable->looking = NULL;
 }
 
 static void let_rest(struct unreadable *unreadable, struct damaged *damaged)
 {
-    if (damaged == unreadable->probing) {
-        probe_cancel(unreadable->probe);
-        unreadable->probing = NULL;
-    }
+    if (damaged == unreadable->looking)
+        give_look_up(unreadable);
     damaged->step = STEP_DORMANT;
 }
 
@@ -172,7 +179,7 @@ bool unreadable_takes(struct unreadable *unreadable, const rd_kafka_message_t *m
         unreadable->asks = true;
         return true;
     }
-    if (!probe_means_damaged(message->err))
+    if (!reader_means_damaged(message->err))
         return false;
     if (!worker->stopping && assignment_holds(&worker->assignment, topic, message->partition))
         meet(unreadable, topic, message);
@@ -191,7 +198,7 @@ static int64_t place_to_look_at(const struct unreadable *unreadable, const struc
 static void search_end(struct damaged *damaged)
 {
     damaged->step = STEP_SEARCH;
-    damaged->low = damaged->probed;
+    damaged->low = damaged->looked_at;
     damaged->high = 0;
     damaged->stride = 1;
 }
@@ -199,10 +206,10 @@ static void search_end(struct damaged *damaged)
 static void narrow(struct damaged *damaged, bool inside)
 {
     if (inside) {
-        damaged->low = damaged->probed;
+        damaged->low = damaged->looked_at;
         damaged->stride *= 2;
     } else {
-        damaged->high = damaged->probed;
+        damaged->high = damaged->looked_at;
     }
     if (damaged->high != damaged->low + 1)
         return;
@@ -213,10 +220,10 @@ static void narrow(struct damaged *damaged, bool inside)
 static void give_up(struct unreadable *unreadable, struct damaged *damaged)
 {
     LOG_ERROR("unreadable_answered", "topic=%s partition=%d from=%" PRId64 " to=%" PRId64,
-              job_topic_name(unreadable->worker, damaged->topic), damaged->partition, damaged->probed,
+              job_topic_name(unreadable->worker, damaged->topic), damaged->partition, damaged->looked_at,
               damaged->end - 1);
     damaged->step = STEP_ANSWER;
-    damaged->next = damaged->probed;
+    damaged->next = damaged->looked_at;
 }
 
 static void go_on(struct unreadable *unreadable, struct damaged *damaged)
@@ -246,32 +253,52 @@ static void conclude(struct unreadable *unreadable, struct damaged *damaged, boo
     }
 }
 
+// Whether the reader's answer tells what there is at the place: a record, the log's end, no place in the log,
+// or a damaged batch. librdkafka also tells of offsets that it made of damaged bytes and that are refused,
+// where that belongs to an earlier look too; then nothing may come of this one.
+static bool tells(const rd_kafka_message_t *message, int64_t looked_at)
+{
+    if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
+        return message->offset == looked_at;
+    return message->err == RD_KAFKA_RESP_ERR_NO_ERROR || message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF ||
+           reader_means_damaged(message->err);
+}
+
 static void look(struct unreadable *unreadable)
 {
-    struct damaged *damaged = unreadable->probing;
-    int64_t base;
-    enum probe_result result = probe_poll(unreadable->probe, &base);
-    if (result == PROBE_WAITING)
+    struct damaged *damaged = unreadable->looking;
+    rd_kafka_message_t *message = reader_poll(unreadable->reader);
+    if (!message && clock_monotonic_ms() < unreadable->look_until_ms)
         return;
-    unreadable->probing = NULL;
-    if (result == PROBE_FAILED)
+    if (message)
+        unreadable->looking = NULL;
+    else
+        give_look_up(unreadable);
+    if (!message || !tells(message, damaged->looked_at))
         damaged->due_ms = clock_monotonic_ms() + RETRY_MS;
     else
-        conclude(unreadable, damaged, result == PROBE_DAMAGED && base == damaged->base);
+        conclude(unreadable, damaged, reader_means_damaged(message->err) && message->offset == damaged->base);
+    if (message)
+        rd_kafka_message_destroy(message);
 }
 
 static void begin_look(struct unreadable *unreadable, struct damaged *damaged)
 {
     struct error err;
-    if (!unreadable->probe && probe_open(&unreadable->probe, unreadable->worker->config, &err) != STATUS_OK) {
-        LOG_WARN("probe_failed", "reason=\"%s\"", err.message);
+    enum status status = STATUS_OK;
+    if (!unreadable->reader)
+        status = reader_open(&unreadable->reader, unreadable->worker, NULL, &err);
+    damaged->looked_at = place_to_look_at(unreadable, damaged);
+    const struct reader_place place = {damaged->topic, damaged->partition, damaged->looked_at};
+    if (status == STATUS_OK)
+        status = reader_begin(unreadable->reader, &place, &err);
+    if (status != STATUS_OK) {
+        LOG_WARN("look_failed", "reason=\"%s\"", err.message);
         damaged->due_ms = clock_monotonic_ms() + RETRY_MS;
         return;
     }
-    damaged->probed = place_to_look_at(unreadable, damaged);
-    probe_begin(unreadable->probe, job_topic_name(unreadable->worker, damaged->topic), damaged->partition,
-                damaged->probed);
-    unreadable->probing = damaged;
+    unreadable->look_until_ms = clock_monotonic_ms() + LOOK_MS;
+    unreadable->looking = damaged;
 }
 
 // Nothing is known of the record but its place.
@@ -305,12 +332,12 @@ static void answer(struct unreadable *unreadable, struct damaged *damaged)
 
 static void advance(struct unreadable *unreadable, struct damaged *damaged)
 {
-    if (damaged->step == STEP_DORMANT || damaged == unreadable->probing ||
+    if (damaged->step == STEP_DORMANT || damaged == unreadable->looking ||
         clock_monotonic_ms() < damaged->due_ms)
         return;
     if (damaged->step == STEP_ANSWER)
         answer(unreadable, damaged);
-    else if (!unreadable->probing)
+    else if (!unreadable->looking)
         begin_look(unreadable, damaged);
 }
 
@@ -319,11 +346,11 @@ bool unreadable_step(struct unreadable *unreadable)
     bool soon = false;
     if (unreadable->worker->stopping)
         return false;
-    if (unreadable->probing)
+    if (unreadable->looking)
         look(unreadable);
     for (struct damaged *damaged = unreadable->list; damaged; damaged = damaged->following) {
         advance(unreadable, damaged);
         soon |= damaged->step == STEP_ANSWER;
     }
-    return soon || unreadable->probing;
+    return soon || unreadable->looking;
 }

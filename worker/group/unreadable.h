@@ -2,10 +2,10 @@
 //
 // Such a batch stops its own partition and nothing else. The partition is put into worker->blocked, which
 // takes it from the consumer: what that has delivered beyond the batch is dropped, since it would make the
-// batch look like a gap, answered. A probe reads the place again. Once it can be read, the consumer gets the
-// partition back. Where it can't for unreadable_after_s (0: for ever), the probe looks for the batch's end,
-// since the client tells only where it begins; each offset up to there becomes a job that has failed with
-// record_unreadable and is answered as every other; then the partition is read behind it.
+// batch look like a gap, answered. A reader of its own reads the place again. Once it can be read, the
+// consumer gets the partition back. Where it can't for unreadable_after_s (0: for ever), it looks for the
+// batch's end, since the client tells only where it begins; each offset up to there becomes a job that has
+// failed with record_unreadable and is answered as every other; then the partition is read behind it.
 //
 // How long a batch has been waited for outlives rebalances, as long as the process lives. Thread: consume.
 #ifndef SKINSIGHT_WORKER_GROUP_UNREADABLE_H

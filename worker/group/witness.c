@@ -4,7 +4,6 @@
 #include "common/base/clock.h"
 #include "common/base/digest.h"
 #include "common/base/log.h"
-#include "worker/group/probe.h"
 #include "worker/group/reader.h"
 
 uint64_t witness_digest(const rd_kafka_message_t *message)
@@ -24,7 +23,7 @@ uint64_t witness_digest(const rd_kafka_message_t *message)
 // The first record from witness->offset on, or an error in its place.
 static void compare(struct witness *witness, const rd_kafka_message_t *message)
 {
-    if (probe_means_damaged(message->err))
+    if (reader_means_damaged(message->err))
         witness->answer = WITNESS_DAMAGED;
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR)
         return;
@@ -35,29 +34,39 @@ static void compare(struct witness *witness, const rd_kafka_message_t *message)
     witness->answer = same ? WITNESS_SAME : WITNESS_OTHER;
 }
 
-static void read_one(struct worker *worker, struct witness *witness, int64_t timeout_ms)
+// False: it was not read, and no other will be with this reader.
+static bool read_one(struct reader *reader, struct witness *witness, int64_t timeout_ms)
 {
-    const struct reader_place place = {job_topic_name(worker, witness->topic), witness->partition,
-                                       witness->offset};
-    struct reader *reader;
+    const struct reader_place place = {witness->topic, witness->partition, witness->offset};
     struct error err;
-    if (reader_open(&reader, worker->config, NULL, &place, &err) != STATUS_OK) {
+    if (reader_begin(reader, &place, &err) != STATUS_OK) {
         LOG_WARN("witness_not_read", "reason=\"%s\"", err.message);
-        return;
+        return false;
     }
-    const rd_kafka_message_t *message = reader_wait(reader, timeout_ms);
-    if (message)
-        compare(witness, message);
-    reader_close(reader);
+    rd_kafka_message_t *message = reader_wait(reader, timeout_ms);
+    if (!message)
+        return false;
+    compare(witness, message);
+    rd_kafka_message_destroy(message);
+    return true;
 }
 
 // One after the other: a reader takes nothing behind the record that it wants, which may be one that kills.
 void witness_ask(struct worker *worker, struct witness *witnesses, int count, int64_t timeout_ms)
 {
     int64_t until_ms = clock_monotonic_ms() + timeout_ms;
+    struct reader *reader = NULL;
+    struct error err;
+    if (count == 0)
+        return;
+    if (reader_open(&reader, worker, NULL, &err) != STATUS_OK) {
+        LOG_WARN("witness_not_read", "reason=\"%s\"", err.message);
+        return;
+    }
     for (int i = 0; i < count; i++) {
         int64_t left_ms = until_ms - clock_monotonic_ms();
-        if (left_ms > 0)
-            read_one(worker, &witnesses[i], left_ms);
+        if (left_ms <= 0 || !read_one(reader, &witnesses[i], left_ms))
+            break;
     }
+    reader_close(reader);
 }

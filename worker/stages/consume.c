@@ -32,6 +32,7 @@ struct consume {
     struct intake *intake;
     struct unreadable *unreadable;
     bool paused[TOPIC_COUNT];
+    struct reader *reader;   // of a careful worker; NULL: not needed
     unsigned careful_turn;   // which partition is read next by a careful worker
     uint32_t unread_epoch;   // of the partition that could not be read last: passed over, for others' sake,
     int64_t unread_until_ms; // until then, monotonic
@@ -314,26 +315,42 @@ static void end_empty_read(struct consume *consume, const struct assigned *held,
         leave_out(consume, held->topic, held->partition);
 }
 
-// The reader is gone before the record runs: whatever kills then is that record.
+static void close_reader(struct consume *consume)
+{
+    reader_close(consume->reader);
+    consume->reader = NULL;
+}
+
+static enum status begin_reading(struct consume *consume, const struct assigned *held, struct error *err)
+{
+    struct worker *worker = consume->worker;
+    const struct reader_place place = {held->topic, held->partition, held->offsets.first};
+    enum status status = STATUS_OK;
+    if (!consume->reader)
+        status = reader_open(&consume->reader, worker, &worker->reader_callbacks, err);
+    return status == STATUS_OK ? reader_begin(consume->reader, &place, err) : status;
+}
+
+// Nothing else is on its way before the record runs: whatever kills then is that record.
 static void read_one(struct consume *consume, const struct assigned *held)
 {
     struct worker *worker = consume->worker;
-    struct reader *reader;
     struct error err;
     bool marks = offsets_marks_reading(&held->offsets);
     if ((marks || worker->marks_are_stale) && !marks_reading(worker, held, marks))
         return;
-    const struct reader_place place = {job_topic_name(worker, held->topic), held->partition,
-                                       held->offsets.first};
-    if (reader_open(&reader, worker->config, &worker->reader_callbacks, &place, &err) != STATUS_OK) {
+    if (begin_reading(consume, held, &err) != STATUS_OK) {
         worker_fail(worker, &err);
         return;
     }
-    const rd_kafka_message_t *message = reader_wait(reader, READ_ALONE_MS);
+    rd_kafka_message_t *message = reader_wait(consume->reader, READ_ALONE_MS);
     rd_kafka_resp_err_t code = message ? message->err : RD_KAFKA_RESP_ERR__TIMED_OUT;
     size_t size = message ? message->len : 0;
     struct job *job = code == RD_KAFKA_RESP_ERR_NO_ERROR ? arrival_job(worker, message) : NULL;
-    reader_close(reader);
+    if (message)
+        rd_kafka_message_destroy(message);
+    else
+        close_reader(consume);
     if (job)
         hold(consume, job);
     else if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -374,6 +391,8 @@ static void read_alone(struct consume *consume)
 {
     struct worker *worker = consume->worker;
     struct assigned held;
+    if (!worker->reads_alone)
+        close_reader(consume);
     if (!worker->reads_alone || worker->stopping || !intake_is_empty(consume->intake) ||
         atomic_load(&worker->unfinished) > 0)
         return;
@@ -444,6 +463,7 @@ void consume_close(struct consume *consume)
         return;
     member_close(consume->worker);
     unreadable_free(consume->unreadable);
+    close_reader(consume);
     intake_free(consume->intake);
     free(consume);
 }

@@ -48,7 +48,7 @@ static void plain_vertical(const struct resize_axis *axis, int index, const uint
     }
 }
 
-const struct resize_kernels resize_plain = {"plain", plain_horizontal, plain_vertical};
+const struct resize_kernels resize_plain = {"plain", plain_horizontal, plain_horizontal, plain_vertical};
 
 const struct resize_kernels *resize_kernels_at(int index)
 {
@@ -94,6 +94,14 @@ static uint8_t *whole_row(const struct resizer *resizer, int index)
     return resizer->whole_rows + (size_t)index * ((size_t)resizer->source->width * 3 + RESIZE_PADDING);
 }
 
+static void narrow(const struct resizer *resizer, const uint8_t *const rows[RESIZE_ROWS],
+                   uint8_t *const outputs[RESIZE_ROWS])
+{
+    bool pairs = resizer->across.most == RESIZE_PAIR;
+    (pairs ? resizer->kernels->horizontal_pairs : resizer->kernels->horizontal)(&resizer->across, rows,
+                                                                                outputs);
+}
+
 // Narrows the last rows of the picture: they are copied to where reading beyond their ends is allowed. Where
 // fewer than four are left, the last one is narrowed again into a row that nobody reads.
 static void narrow_last_rows(struct resizer *resizer)
@@ -112,7 +120,7 @@ static void narrow_last_rows(struct resizer *resizer)
         rows[i] = exists || i == 0 ? copy : rows[i - 1]; // the first one always exists
         outputs[i] = exists ? ring_row(resizer, y + i) : unused;
     }
-    resizer->kernels->horizontal(&resizer->across, rows, outputs);
+    narrow(resizer, rows, outputs);
     resizer->narrowed = y + RESIZE_ROWS;
 }
 
@@ -132,7 +140,7 @@ static void narrow_rows(struct resizer *resizer)
         rows[i] = source->pixels + (size_t)(y + i) * size;
         outputs[i] = ring_row(resizer, y + i);
     }
-    resizer->kernels->horizontal(&resizer->across, rows, outputs);
+    narrow(resizer, rows, outputs);
     resizer->narrowed = y + RESIZE_ROWS;
 }
 
@@ -186,7 +194,7 @@ static void shorten_then_narrow(struct resizer *resizer, uint8_t *view)
             rows[i] = whole_row(resizer, i);
             outputs[i] = ring_row(resizer, i);
         }
-        resizer->kernels->horizontal(&resizer->across, rows, outputs);
+        narrow(resizer, rows, outputs);
         for (int i = 0; i < RESIZE_ROWS && y + i < resizer->down.count; i++)
             memcpy(view + (size_t)(y + i) * size, outputs[i], size);
     }

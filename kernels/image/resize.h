@@ -17,6 +17,7 @@ enum {
     RESIZE_FRACTION_BITS = 22,
     RESIZE_SPLIT_BITS = 12, // weight = high << 12 | low: two factors that fit 16-bit multiplications
     RESIZE_ROWS = 4,        // rows narrowed per call
+    RESIZE_PAIR = 2,        // source points of an output where an axis grows
     RESIZE_PADDING = 64,    // bytes that a row given to the kernels may be read or written beyond its end
 };
 
@@ -24,7 +25,9 @@ enum {
 struct resize_axis {
     int count; // outputs
     int taps;  // weights stored for each output, a multiple of 4
-    int most; // the largest of used[], rounded up to a multiple of 4: what a loop without surprises runs over
+    // The largest of used[], where it is above RESIZE_PAIR rounded up to a multiple of 4: what a loop without
+    // surprises runs over.
+    int most;
     int *first; // source point of weight 0; first + most stays within the axis where the axis is that long
     int *used;
     int32_t *weight;
@@ -43,6 +46,9 @@ struct resize_kernels {
     // RESIZE_PADDING bytes beyond their ends.
     void (*horizontal)(const struct resize_axis *axis, const uint8_t *const rows[RESIZE_ROWS],
                        uint8_t *const outputs[RESIZE_ROWS]);
+    // The same for an axis with axis->most == RESIZE_PAIR.
+    void (*horizontal_pairs)(const struct resize_axis *axis, const uint8_t *const rows[RESIZE_ROWS],
+                             uint8_t *const outputs[RESIZE_ROWS]);
     // One output row of `size` bytes: output `index` of the axis. rows[t] belongs to weight t; there are
     // axis->taps of them. Rows and output must allow for `size` rounded up to a multiple of RESIZE_PADDING.
     void (*vertical)(const struct resize_axis *axis, int index, const uint8_t *const *rows, uint8_t *output,
@@ -50,6 +56,10 @@ struct resize_kernels {
 };
 
 extern const struct resize_kernels resize_plain, resize_avx2, resize_avx512;
+
+// resize_avx2's horizontal_pairs, which wider vectors do not make faster.
+void resize_avx2_pairs(const struct resize_axis *axis, const uint8_t *const rows[RESIZE_ROWS],
+                       uint8_t *const outputs[RESIZE_ROWS]);
 
 // The kernels this CPU can run, slowest first: index 0 is plain; NULL beyond the last.
 const struct resize_kernels *resize_kernels_at(int index);

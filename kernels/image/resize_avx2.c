@@ -90,6 +90,52 @@ static void avx2_horizontal(const struct resize_axis *axis, const uint8_t *const
     }
 }
 
+// Two RGB pixels of two rows as words r0r1 g0g1 b0b1 00, one row in the lower half, the other in the upper.
+static inline __m256i spread_pair(const uint8_t *upper, const uint8_t *lower)
+{
+    const __m256i places = _mm256_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1, 8, -1,
+                                            11, -1, 9, -1, 12, -1, 10, -1, 13, -1, -1, -1, -1, -1);
+    __m128i bytes = _mm_insert_epi64(_mm_loadl_epi64((const __m128i *)upper), (long long)load_u64(lower), 1);
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(bytes), places);
+}
+
+// Output x of two rows: r g b 0 as 32-bit integers of one row, then of the other.
+static inline __m256i pair_sums(const struct resize_axis *axis, int x, const uint8_t *upper,
+                                const uint8_t *lower)
+{
+    size_t begin = (size_t)axis->first[x] * 3, at = (size_t)x * (size_t)axis->taps;
+    __m256i pixels = spread_pair(upper + begin, lower + begin);
+    __m256i high = _mm256_madd_epi16(pixels, _mm256_set1_epi32((int)load_u32(axis->high + at)));
+    __m256i low = _mm256_madd_epi16(pixels, _mm256_set1_epi32((int)load_u32(axis->low + at)));
+    low = _mm256_add_epi32(low, _mm256_set1_epi32(1 << (RESIZE_FRACTION_BITS - 1)));
+    return _mm256_srli_epi32(_mm256_add_epi32(_mm256_slli_epi32(high, RESIZE_SPLIT_BITS), low),
+                             RESIZE_FRACTION_BITS);
+}
+
+// Two outputs of four rows at a time. Each row gets eight bytes, of which the last two are overwritten by the
+// next two pixels or lie in the padding, as a second output does behind the last one.
+void resize_avx2_pairs(const struct resize_axis *axis, const uint8_t *const rows[RESIZE_ROWS],
+                       uint8_t *const outputs[RESIZE_ROWS])
+{
+    // Packing leaves pixel 0 of one row and of another, then pixel 1 of both.
+    const __m256i gather =
+        _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 2, 8, 9, 10, -1, -1, 4, 5, 6, 12, 13, 14, -1, -1));
+    for (int x = 0; x < axis->count; x += 2) {
+        int next = x + 1 < axis->count ? x + 1 : x;
+        __m256i here =
+            _mm256_packus_epi32(pair_sums(axis, x, rows[0], rows[1]), pair_sums(axis, x, rows[2], rows[3]));
+        __m256i there = _mm256_packus_epi32(pair_sums(axis, next, rows[0], rows[1]),
+                                            pair_sums(axis, next, rows[2], rows[3]));
+        __m256i bytes = _mm256_shuffle_epi8(_mm256_packus_epi16(here, there), gather);
+        __m128i even = _mm256_castsi256_si128(bytes), odd = _mm256_extracti128_si256(bytes, 1);
+        size_t offset = (size_t)x * 3;
+        _mm_storel_epi64((__m128i *)(outputs[0] + offset), even);
+        _mm_storel_epi64((__m128i *)(outputs[1] + offset), odd);
+        _mm_storel_epi64((__m128i *)(outputs[2] + offset), _mm_unpackhi_epi64(even, even));
+        _mm_storel_epi64((__m128i *)(outputs[3] + offset), _mm_unpackhi_epi64(odd, odd));
+    }
+}
+
 // 32 columns: four vectors of eight sums, in the order that unpacking leaves and packing undoes.
 struct columns {
     __m256i high[4];
@@ -141,4 +187,4 @@ static void avx2_vertical(const struct resize_axis *axis, int index, const uint8
     }
 }
 
-const struct resize_kernels resize_avx2 = {"avx2", avx2_horizontal, avx2_vertical};
+const struct resize_kernels resize_avx2 = {"avx2", avx2_horizontal, resize_avx2_pairs, avx2_vertical};

@@ -145,4 +145,4 @@ static void avx512_vertical(const struct resize_axis *axis, int index, const uin
     }
 }
 
-const struct resize_kernels resize_avx512 = {"avx512", avx512_horizontal, avx512_vertical};
+const struct resize_kernels resize_avx512 = {"avx512", avx512_horizontal, resize_avx2_pairs, avx512_vertical};

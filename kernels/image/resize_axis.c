@@ -68,7 +68,7 @@ static void even_out(struct resize_axis *axis, int from)
     for (int i = 0; i < axis->count; i++)
         if (axis->most < axis->used[i])
             axis->most = axis->used[i];
-    axis->most = (axis->most + 3) / 4 * 4;
+    axis->most = axis->most <= RESIZE_PAIR ? RESIZE_PAIR : (axis->most + 3) / 4 * 4;
     for (int i = 0; i < axis->count; i++) {
         int shift = axis->first[i] + axis->most - from;
         if (shift > axis->first[i])

@@ -37,10 +37,10 @@ enum status train_blocks_init(struct cpu_training *cpu, struct cpu_device *devic
     }
     training->size = cpu->offsets[network->parameter_count];
     for (int i = 0; i < TRAINING_BLOCK_COUNT; i++) {
-        cpu->blocks[i] = memory_try_alloc((training->size + 1) * sizeof(float));
+        cpu->blocks[i] = memory_try_alloc((training->size + TRAIN_PADDING) * sizeof(float));
         if (!cpu->blocks[i])
             return error_set(err, STATUS_FATAL, "no memory for the parameters of %s", network->architecture);
-        memset(cpu->blocks[i], 0, training->size * sizeof(float));
+        memset(cpu->blocks[i], 0, (training->size + TRAIN_PADDING) * sizeof(float));
         training->memory_size += training->size * sizeof(float);
     }
     for (int i = 0; i < network->parameter_count; i++)

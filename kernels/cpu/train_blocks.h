@@ -9,7 +9,8 @@
 #include "kernels/cpu/executor.h"
 #include "kernels/training.h"
 
-enum { TRAIN_PIECE = 1 << 16 };
+// Floats behind a block that can be read: vectors take more than the last parameter has.
+enum { TRAIN_PIECE = 1 << 16, TRAIN_PADDING = 64 };
 
 struct cpu_training {
     struct training training; // first

@@ -1,0 +1,229 @@
+// test_train_transformer.c: the fast executor's gradients against the plain one's, for each instruction set
+// that is there and several shapes; the same bits for any number of threads.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "common/base/cpu_features.h"
+#include "kernels/cpu/plain.h"
+#include "tests/support/mini_train.h"
+
+enum { IMAGES = 6, MAX_SIDE = 96 };
+
+struct shape {
+    int side, patch, width, heads;
+};
+
+// As vit.c has it, with other numbers.
+static struct network *build(struct shape shape)
+{
+    struct network *network = memory_alloc(sizeof *network);
+    strcpy(network->architecture, "small_vit");
+    network->image_size = shape.side;
+    network->classes = TRAIN_CLASSES;
+    network->map_height = network->map_width = shape.side / shape.patch;
+    for (int i = 0; i < 3; i++)
+        network->std[i] = 1;
+    const struct convolution_shape patches = {.height = shape.side,
+                                              .width = shape.side,
+                                              .channels = shape.width,
+                                              .kernel = shape.patch,
+                                              .stride = shape.patch,
+                                              .groups = 1,
+                                              .bias = true};
+    int x = network_add_convolution(network, network_add_normalise(network), &patches, "patch_embed.proj");
+    x = network_add_dropout(network, network_add_tokens(network, x, "cls_token", "pos_embed"));
+    for (int i = 0; i < 3; i++)
+        x = train_block(network, x, shape.heads, i);
+    x = network_add_layernorm(network, network_add_first_row(network, x), 1e-6f, "norm");
+    network_add_head(network, x, "head");
+    return network;
+}
+
+struct result {
+    struct training_result loss;
+    float *gradients;
+    size_t size;
+    char executor[16];
+};
+
+static struct result run(struct network *network, const struct training_options *options, int threads)
+{
+    static float pixels[IMAGES][MAX_SIDE * MAX_SIDE * 3];
+    const float *images[IMAGES];
+    int labels[IMAGES];
+    uint64_t counters[IMAGES];
+    for (int i = 0; i < IMAGES; i++) {
+        images[i] = pixels[i];
+        labels[i] = i % TRAIN_CLASSES;
+        counters[i] = 1000 + (uint64_t)i;
+        for (int j = 0; j < network->image_size * network->image_size * 3; j++)
+            pixels[i][j] = train_unit((uint64_t)i, "image", (uint64_t)j);
+    }
+    struct training_batch batch = {.count = IMAGES, .images = images, .labels = labels, .counters = counters};
+    struct backend *backend = threads ? NULL : cpu_plain_backend_open();
+    struct weights *weights = weights_new();
+    struct training *training = NULL;
+    struct error err = {""};
+    struct result result = {.size = training_offset(network, network->parameter_count)};
+    random_weights_fill(weights, network, 1);
+    if ((threads && backend_open(&backend, "cpu", threads, &err) != STATUS_OK) ||
+        training_prepare(backend, network, weights, options, &training, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    strcpy(result.executor, training->executor);
+    assert_int_equal(training_gradients(training, &batch, &result.loss, &err), STATUS_OK);
+    result.gradients = memory_alloc(result.size * sizeof *result.gradients);
+    assert_int_equal(training_save(training, TRAINING_GRADIENTS, result.gradients, &err), STATUS_OK);
+    training_free(training);
+    weights_close(weights);
+    backend_close(backend);
+    return result;
+}
+
+// The keys' part of a bias has no gradient but what rounding leaves: it is made 0.
+static void forget_keys(const struct parameter *parameter, float *values)
+{
+    const char *end = strstr(parameter->name, "qkv.bias");
+    size_t width = (size_t)parameter->shape[0] / 3;
+    if (end)
+        memset(values + width, 0, width * sizeof *values);
+}
+
+static void compare(const struct network *network, struct result *result, struct result *wanted,
+                    double tolerance)
+{
+    if (!(fabs(result->loss.loss - wanted->loss.loss) <= tolerance * fabs(wanted->loss.loss)) ||
+        !(fabs(result->loss.diversity - wanted->loss.diversity) <= tolerance))
+        fail_msg("loss %.9g, diversity %.9g; plain %.9g, %.9g", result->loss.loss, result->loss.diversity,
+                 wanted->loss.loss, wanted->loss.diversity);
+    for (int i = 0; i < network->parameter_count; i++) {
+        const struct parameter *parameter = &network->parameters[i];
+        float *a = result->gradients + training_offset(network, i);
+        float *b = wanted->gradients + training_offset(network, i);
+        double square = 0, total = 0;
+        forget_keys(parameter, a);
+        forget_keys(parameter, b);
+        for (size_t j = 0; j < parameter_size(parameter); j++) {
+            square += (a[j] - b[j]) * (double)(a[j] - b[j]);
+            total += b[j] * (double)b[j];
+        }
+        if (!(sqrt(square) <= tolerance * sqrt(total)))
+            fail_msg("%s: relative difference %g", parameter->name, sqrt(square / total));
+    }
+}
+
+static const struct shape shapes[] = {
+    {48, 16, 48, 3}, // 10 tokens
+    {24, 8, 24, 2},  // widths that no tile divides
+    {84, 14, 64, 1}, // an odd number of tokens: 37
+    {96, 8, 40, 5},  // 145 tokens: more than one group of tiles
+};
+
+static void compare_all(enum precision precision, double tolerance)
+{
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+        for (int freeze = 0; freeze <= 3; freeze++) {
+            if (i > 0 && freeze > 0)
+                break;
+            struct training_options options = train_options();
+            options.max_batch = IMAGES;
+            options.freeze_blocks = freeze;
+            options.dropout = i == 1 ? 0 : 0.25;
+            struct network *network = build(shapes[i]);
+            struct result plain = run(network, &options, 0);
+            options.precision = precision;
+            struct result fast = run(network, &options, 2);
+            assert_string_equal(fast.executor, "transformer");
+            compare(network, &fast, &plain, tolerance);
+            free(plain.gradients);
+            free(fast.gradients);
+            network_free(network);
+        }
+}
+
+static void test_avx2(void **state)
+{
+    (void)state;
+    cpu_features_force(CPU_LEVEL_AVX2);
+    if (cpu_features_get().avx2)
+        compare_all(PRECISION_FP32, 1e-5);
+    cpu_features_force(CPU_LEVEL_BEST);
+}
+
+static void test_avx512(void **state)
+{
+    (void)state;
+    cpu_features_force(CPU_LEVEL_AVX512);
+    if (cpu_features_get().avx512)
+        compare_all(PRECISION_FP32, 1e-5);
+    cpu_features_force(CPU_LEVEL_BEST);
+}
+
+static void test_best(void **state)
+{
+    (void)state;
+    if (!cpu_features_get().avx2)
+        return;
+    compare_all(PRECISION_FP32, 1e-5);
+    if (cpu_features_get().avx512bf16)
+        compare_all(PRECISION_BF16, 6e-2); // operands have 8 bits
+}
+
+static void test_threads(void **state)
+{
+    (void)state;
+    if (!cpu_features_get().avx2)
+        return;
+    struct training_options options = train_options();
+    options.max_batch = IMAGES;
+    for (int precision = 0; precision < 2; precision++) {
+        if (precision == 1 && !cpu_features_get().avx512bf16)
+            break;
+        options.precision = precision ? PRECISION_BF16 : PRECISION_FP32;
+        struct network *network = build(shapes[3]);
+        struct result one = run(network, &options, 1);
+        for (int threads = 2; threads <= 3; threads++) {
+            struct result more = run(network, &options, threads);
+            assert_true(more.loss.loss == one.loss.loss);
+            assert_memory_equal(more.gradients, one.gradients, one.size * sizeof(float));
+            free(more.gradients);
+        }
+        free(one.gradients);
+        network_free(network);
+    }
+}
+
+// Networks that it lacks go to the plain executor.
+static void test_other_networks(void **state)
+{
+    (void)state;
+    if (!cpu_features_get().avx2)
+        return;
+    struct training_options options = train_options();
+    struct network *network = mini_train();
+    struct weights *weights = weights_new();
+    struct backend *backend = NULL;
+    struct training *training = NULL;
+    struct error err;
+    random_weights_fill(weights, network, 1);
+    assert_int_equal(backend_open(&backend, "cpu", 2, &err), STATUS_OK);
+    assert_int_equal(training_prepare(backend, network, weights, &options, &training, &err), STATUS_OK);
+    assert_string_equal(training->executor, "plain");
+    training_free(training);
+    weights_close(weights);
+    backend_close(backend);
+    network_free(network);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_avx2),    cmocka_unit_test(test_avx512),         cmocka_unit_test(test_best),
+        cmocka_unit_test(test_threads), cmocka_unit_test(test_other_networks),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -25,6 +25,7 @@ struct feed {
     pthread_mutex_t lock; // of all below
     pthread_cond_t changed;
     int epoch;
+    bool augment;
     size_t *samples, count;
     size_t next_place; // the next one to be taken by a thread
     size_t taken;      // batches that were given out, and one more that begins after it
@@ -53,8 +54,8 @@ static enum status make_picture(const struct feed *feed, size_t sample, uint64_t
     const struct feed_options *options = &feed->options;
     const struct random_stream stream = {options->seed, STREAM_AUGMENTATION};
     struct image picture = {0};
-    *draws = options->augment ? augmentation_draw(&stream, counter, options->size)
-                              : augmentation_none(options->size);
+    *draws =
+        feed->augment ? augmentation_draw(&stream, counter, options->size) : augmentation_none(options->size);
     enum status status = picture_cache_get(options->cache, sample, &picture, err);
     if (status == STATUS_OK)
         status = augmentation_view(&picture, draws, options->size, view, err);
@@ -165,21 +166,22 @@ static void clear_batch(struct ring_batch *batch)
     batch->status = STATUS_OK;
 }
 
-void feed_begin(struct feed *feed, int epoch, const size_t *samples, size_t count, size_t first_batch)
+void feed_begin(struct feed *feed, const struct feed_epoch *epoch)
 {
     pthread_mutex_lock(&feed->lock);
     feed->count = 0; // nothing more of the old epoch is taken
     while (feed->working > 0)
         pthread_cond_wait(&feed->changed, &feed->lock);
-    feed->samples = memory_realloc(feed->samples, (count + 1) * sizeof *feed->samples);
-    memcpy(feed->samples, samples, count * sizeof *samples);
+    feed->samples = memory_realloc(feed->samples, (epoch->count + 1) * sizeof *feed->samples);
+    memcpy(feed->samples, epoch->samples, epoch->count * sizeof *epoch->samples);
     for (int i = 0; i < FEED_BATCHES; i++)
         clear_batch(&feed->ring[i]);
-    feed->epoch = epoch;
-    feed->count = count;
-    feed->taken = first_batch;
+    feed->epoch = epoch->epoch;
+    feed->augment = epoch->augment;
+    feed->count = epoch->count;
+    feed->taken = epoch->first_batch;
     feed->held = false;
-    feed->next_place = first_batch * (size_t)feed->options.batch;
+    feed->next_place = epoch->first_batch * (size_t)feed->options.batch;
     pthread_cond_broadcast(&feed->changed);
     pthread_mutex_unlock(&feed->lock);
 }

@@ -17,9 +17,16 @@ struct feed_options {
     struct picture_cache *cache; // at size + AUGMENTATION_MARGIN; must outlive the feed
     int size;                    // of the views
     int batch;                   // images of a batch, but for an epoch's last one
-    bool augment;                // false: views as evaluation has them
     uint64_t seed;
     int threads; // > 0
+};
+
+struct feed_epoch {
+    int epoch;
+    const size_t *samples; // (count) of the dataset in their order; copied
+    size_t count;
+    size_t first_batch;
+    bool augment; // false: views as evaluation has them
 };
 
 struct feed_batch {
@@ -36,9 +43,8 @@ struct feed;
 enum status feed_new(struct feed **feed, const struct feed_options *options, struct error *err) MUST_CHECK;
 void feed_free(struct feed *feed); // NULL is allowed; waits for its threads
 
-// Begins an epoch at a batch; what was left of another one is dropped. samples: (count) of the dataset in the
-// epoch's order, copied.
-void feed_begin(struct feed *feed, int epoch, const size_t *samples, size_t count, size_t first_batch);
+// Begins an epoch; what was left of another one is dropped.
+void feed_begin(struct feed *feed, const struct feed_epoch *epoch);
 // The next batch, valid until the next call. count 0: the epoch is over. REJECTED or FATAL: a picture of it
 // can't be read; the sentence names its file.
 enum status feed_next(struct feed *feed, struct feed_batch *batch, struct error *err) MUST_CHECK;

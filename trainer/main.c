@@ -4,6 +4,7 @@
 #include "trainer/explore.h"
 #include "trainer/import.h"
 #include "trainer/quantise.h"
+#include "trainer/train.h"
 
 static const struct command commands[] = {
     {.name = "import",
@@ -34,12 +35,21 @@ static const struct command commands[] = {
      .options = "threads",
      .required = "data out",
      .run = explore_command},
+    {.name = "train",
+     .arguments = "",
+     .summary = "trains a model on labelled images, from nothing or from another model",
+     .example = "skinsight-trainer train --data images.csv --init models/vit-small --out models/lesions",
+     .flags = train_flags,
+     .options = "threads",
+     .required = "data out",
+     .check = train_check,
+     .run = train_command},
     {.name = NULL},
 };
 
 static const struct program program = {.name = "skinsight-trainer",
                                        .bit = PROGRAM_TRAINER,
-                                       .summary = "makes and calibrates model directories",
+                                       .summary = "trains, makes and calibrates model directories",
                                        .commands = commands};
 
 int main(int argc, char **argv)

@@ -63,10 +63,11 @@ static void run(const struct setting *setting, struct digest digests[BATCHES])
     struct feed *feed = NULL;
     struct feed_batch batch;
     struct picture_cache *cache = picture_cache_new(dataset, SIZE + AUGMENTATION_MARGIN, setting->cache);
-    const struct feed_options options = {dataset, cache, SIZE, BATCH, setting->augment, 9, setting->threads};
+    const struct feed_options options = {dataset, cache, SIZE, BATCH, 9, setting->threads};
     assert_int_equal(feed_new(&feed, &options, &err), STATUS_OK);
     for (int epoch = 0; epoch < setting->epochs; epoch++) {
-        feed_begin(feed, epoch, samples, IMAGES, setting->first_batch);
+        feed_begin(feed,
+                   &(struct feed_epoch){epoch, samples, IMAGES, setting->first_batch, setting->augment});
         for (size_t i = setting->first_batch; i < BATCHES; i++) {
             assert_int_equal(feed_next(feed, &batch, &err), STATUS_OK);
             assert_int_equal(batch.count, i + 1 < BATCHES ? BATCH : IMAGES % BATCH);
@@ -135,10 +136,10 @@ static void epochs_can_be_left_and_begun_again(void **state)
     struct feed *feed = NULL;
     struct feed_batch batch;
     struct picture_cache *cache = picture_cache_new(dataset, SIZE + AUGMENTATION_MARGIN, 0);
-    const struct feed_options options = {dataset, cache, SIZE, BATCH, true, 9, 3};
+    const struct feed_options options = {dataset, cache, SIZE, BATCH, 9, 3};
     assert_int_equal(feed_new(&feed, &options, &err), STATUS_OK);
     for (int i = 0; i < 20; i++) {
-        feed_begin(feed, i, samples, IMAGES, 0);
+        feed_begin(feed, &(struct feed_epoch){i, samples, IMAGES, 0, true});
         for (int k = 0; k < i % 4; k++) {
             assert_int_equal(feed_next(feed, &batch, &err), STATUS_OK);
             if (batch.count > 0)
@@ -155,11 +156,11 @@ static void a_file_that_vanished_is_named(void **state)
     struct feed *feed = NULL;
     struct feed_batch batch;
     struct picture_cache *cache = picture_cache_new(dataset, SIZE + AUGMENTATION_MARGIN, 0);
-    const struct feed_options options = {dataset, cache, SIZE, BATCH, true, 9, 2};
+    const struct feed_options options = {dataset, cache, SIZE, BATCH, 9, 2};
     char *path = dataset->samples[1].path, *moved = memory_format("%s.moved", path);
     assert_int_equal(rename(path, moved), 0);
     assert_int_equal(feed_new(&feed, &options, &err), STATUS_OK);
-    feed_begin(feed, 0, samples, IMAGES, 0);
+    feed_begin(feed, &(struct feed_epoch){0, samples, IMAGES, 0, true});
     assert_int_equal(feed_next(feed, &batch, &err), STATUS_OK);
     assert_int_not_equal(feed_next(feed, &batch, &err), STATUS_OK); // place 4 is sample 1
     assert_non_null(strstr(err.message, "i01.jpg"));

@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+"""test_train.py: a training from the command line: what it writes, that it can be killed, stopped and gone on with bit
+for bit, and that each bad input is a sentence with the way out. No services; pictures are made here.
+
+    test_train.py [--full] [TEST...]      --full kills the training five times instead of two
+"""
+import csv
+import hashlib
+import json
+import pathlib
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import chaos
+import harness
+from conditions import expect, expect_equal, wait_until
+
+FULL = "--full" in sys.argv
+KILLS = 5 if FULL else 2
+CODES = ["MEL", "NV", "BCC", "AK"]
+OPTIONS = ["--arch", "vit_tiny_patch16_224", "--image-size", "32", "--epochs", "3", "--warmup-epochs", "1", "--batch", "5",
+           "--lr", "3e-4", "--seed", "3", "--checkpoint-s", "0"]  # fmt: skip
+COLOURS = {"MEL": 0, "NV": 40, "BCC": 80, "AK": 120}
+
+
+def make_data(folder, per_class=7):
+    """Solid pictures, a colour for each class; four lesions of each in training, one in validation, two in test."""
+    folder.mkdir()
+    rows = []
+    for code in CODES:
+        for number in range(per_class):
+            name = f"{code}{number}.jpg"
+            split = "validation" if number == 0 else "test" if number < 3 else "train"
+            jpeg = chaos.solid_jpeg(chaos.colour(COLOURS[code] + 3 * number), size=40, comment=name.encode())
+            (folder / name).write_bytes(jpeg)
+            rows.append({"file": name, "label": code, "lesion_id": name, "split": split})
+    with open(folder / "data.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return rows
+
+
+def command(scratch, out, *more):
+    return [str(harness.BIN / "skinsight-trainer"), "train", "--data", str(scratch / "data/data.csv"), "--out",
+            str(scratch / out), *OPTIONS, *more]
+
+
+def train(scratch, out, *more, **options):
+    return subprocess.run(command(scratch, out, *more), capture_output=True, text=True, timeout=300,
+                          stdin=subprocess.DEVNULL, **options)
+
+
+def weights_of(scratch, out):
+    return hashlib.sha256((scratch / out / "model.safetensors").read_bytes()).hexdigest()
+
+
+def place(scratch, out):
+    """Epoch and batch of the checkpoint, (-1, 0) where there is none."""
+    try:
+        state = json.loads((scratch / out / "checkpoint/checkpoint.json").read_text())
+    except FileNotFoundError:
+        return -1, 0
+    return state["epoch"], state["batch"]
+
+
+def whole_run(scratch):
+    """The undisturbed training, made once."""
+    if not (scratch / "whole/manifest.json").exists():
+        done = train(scratch, "whole")
+        expect_equal(done.returncode, 0, done.stderr)
+    return weights_of(scratch, "whole")
+
+
+def test_a_training_makes_a_model(scratch):
+    whole_run(scratch)
+    out = scratch / "whole"
+    with open(out / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    expect_equal([list(row) for row in rows],
+                 [["epoch", "train_loss", "val_loss", "val_balanced_accuracy", "lr", "images_per_s"]] * 3, "history.csv")
+    rates = [float(row["lr"]) for row in rows]
+    for found, wanted in zip(rates, [3e-6, 3e-4, 1.5e-4]):
+        expect(abs(found / wanted - 1) < 1e-9, f"learning rates {rates}")
+    expect((out / "history.html").read_text().count("<svg") == 3, "history.html has no three charts")
+    with open(out / "split.csv", newline="") as file:
+        parts = [row["split"] for row in csv.DictReader(file)]
+    expect_equal([parts.count(part) for part in ("train", "validation", "test")], [16, 4, 8], "split.csv")
+    manifest = json.loads((out / "manifest.json").read_text())
+    best = max(range(3), key=lambda epoch: (float(rows[epoch]["val_balanced_accuracy"]), -epoch))
+    expect_equal(manifest["training"]["best_epoch"], best, "the best epoch")
+    expect_equal(manifest["training"]["recipe"]["lr"], "3e-4", "the recipe's rate")
+    expect(manifest["trained"], "a trained model says that it is not")
+    done = harness.run("worker", "classify", "--model", out, scratch / "data/MEL0.jpg", check=True)
+    expect_equal(json.loads(done.stdout)["model_version"], "vit-tiny-v0.1.0", "classify")
+
+
+def test_threads_and_cache_change_nothing(scratch):
+    done = train(scratch, "other", "--threads", "1", "--picture-cache", "0")
+    expect_equal(done.returncode, 0, done.stderr)
+    expect_equal(weights_of(scratch, "other"), whole_run(scratch), "weights with one thread")
+
+
+def test_killed_in_an_epoch(scratch):
+    for kill in range(KILLS):
+        wanted = divmod(2 + 3 * kill, 4)  # 16 images in batches of 5: batches 0 to 3
+        process = subprocess.Popen(command(scratch, "killed", *(["--resume"] if kill else [])), stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            wait_until(lambda: place(scratch, "killed") >= wanted or process.poll() is not None, f"batch {wanted}",
+                       timeout_s=120)
+            expect(process.poll() is None, f"ended by itself: {process.poll()}")
+        finally:
+            process.kill()
+            process.communicate()
+    expect(not (scratch / "killed/manifest.json").exists(), "a killed training left a model")
+    done = train(scratch, "killed", "--resume")
+    expect_equal(done.returncode, 0, done.stderr)
+    expect_equal(weights_of(scratch, "killed"), whole_run(scratch), f"weights after {KILLS} kills")
+
+
+def leave(scratch, out):
+    """A training that was stopped by SIGINT in its first epochs."""
+    process = subprocess.Popen(command(scratch, out), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: place(scratch, out) >= (0, 1) or process.poll() is not None, "a checkpoint", timeout_s=120)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    return process.returncode, said
+
+
+def limit_files():
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+
+def test_stopped_and_out_of_disk(scratch):
+    code, said = leave(scratch, "stopped")
+    expect(code == 1 and "stopped and saved" in said and "--resume goes on" in said, f"{code}: {said}")
+    before = place(scratch, "stopped")
+    done = train(scratch, "stopped", "--resume", preexec_fn=limit_files)
+    expect(done.returncode == 1 and "can't be written" in done.stderr and "the checkpoint before it holds" in done.stderr,
+           f"a full disk: {done.returncode}: {done.stderr}")
+    expect_equal(place(scratch, "stopped"), before, "the checkpoint after a full disk")
+    done = train(scratch, "stopped")
+    expect(done.returncode == 1 and "go on with --resume" in done.stderr, done.stderr)
+    for more, sentence in [(["--lr", "1e-3"], "made with lr=3e-4, this run has lr=1e-3"),
+                           (["--image-size", "48"], "images of 32 pixels a side, this run of 48"),
+                           (["--arch", "vit_small_patch16_224"], "is of vit_tiny_patch16_224"),
+                           (["--where", "label!=AK"], "another data set or split")]:
+        done = train(scratch, "stopped", "--resume", *more)
+        expect(done.returncode == 1 and sentence in done.stderr, f"{more}: {done.stderr}")
+    done = train(scratch, "stopped", "--resume")
+    expect_equal(done.returncode, 0, done.stderr)
+    expect_equal(weights_of(scratch, "stopped"), whole_run(scratch), "weights after a stop and a full disk")
+    done = train(scratch, "stopped", "--resume")
+    expect(done.returncode == 1 and "holds a model already" in done.stderr, done.stderr)
+
+
+def test_a_loss_that_is_no_number(scratch):
+    done = train(scratch, "wild", "--lr", "1e30", "--warmup-epochs", "0")
+    expect(done.returncode == 1 and re.search(r"epoch \d+, batch \d+, step \d+: the (loss|gradients' norm) is", done.stderr),
+           f"{done.returncode}: {done.stderr}")
+    expect(place(scratch, "wild") >= (0, 1), "no checkpoint is left")
+    expect(not (scratch / "wild/manifest.json").exists(), "a model is there")
+
+
+def test_a_start_from_a_model(scratch):
+    whole_run(scratch)
+    done = train(scratch, "tuned", "--arch", "", "--init", str(scratch / "whole"), "--image-size", "48", "--epochs", "1",
+                 "--warmup-epochs", "0", "--freeze-blocks", "11", "--head-lr", "1e-2", "--teacher-weight", "0.25")
+    expect_equal(done.returncode, 0, done.stderr)
+    manifest = json.loads((scratch / "tuned/manifest.json").read_text())
+    expect_equal(manifest["image_size"], 48, "image size")
+    done = train(scratch, "taught", "--teacher", str(scratch / "whole"), "--epochs", "1", "--warmup-epochs", "0")
+    expect_equal(done.returncode, 0, done.stderr)
+    done = train(scratch, "no", "--teacher", str(scratch / "tuned"))
+    expect(done.returncode == 1 and "48 pixels a side, the one it teaches at 32" in done.stderr, done.stderr)
+
+
+def test_bad_input(scratch):
+    for more, code, sentence in [
+        (["--arch", ""], 2, "give --arch to start from nothing, or --init"),
+        (["--epochs", "5", "--warmup-epochs", "5"], 2, "--epochs 5 is not above --warmup-epochs 5"),
+        (["--lr", "fast"], 2, "is no number above 0"),
+        (["--dropout", "1"], 2, "below 1"),
+        (["--arch", "vit_huge"], 1, "vit_huge"),
+        (["--image-size", "33"], 1, "33"),
+        (["--init", "/nowhere"], 1, "/nowhere"),
+        (["--resume"], 1, "holds no checkpoint"),
+        (["--any-build"], 2, "--any-build is of use with --resume only"),
+        (["--freeze-blocks", "13"], 1, "13 blocks can't be frozen"),
+        (["--split", "0.5,0.5"], 2, "is no split"),
+        (["--where", "label=XYZ"], 1, "has no rows with label=XYZ"),
+        (["--where", "split=test"], 1, "has no image in the part train"),
+        (["--data", "/nowhere.csv"], 1, "/nowhere.csv"),
+    ]:  # fmt: skip
+        done = train(scratch, "bad", *more)
+        expect(done.returncode == code and sentence in done.stderr, f"{more}: {done.returncode}, {done.stderr}")
+        expect(not (scratch / "bad").exists(), f"{more} left a folder")
+    (scratch / "full").mkdir()
+    (scratch / "full/something").write_text("")
+    done = train(scratch, "full")
+    expect(done.returncode == 1 and "is there and not empty" in done.stderr, done.stderr)
+
+
+TESTS = [test_bad_input, test_a_training_makes_a_model, test_threads_and_cache_change_nothing, test_killed_in_an_epoch,
+         test_stopped_and_out_of_disk, test_a_loss_that_is_no_number, test_a_start_from_a_model]
+
+
+def main():
+    chosen = [test for test in TESTS if test.__name__ in sys.argv[1:]] or TESTS
+    scratch = pathlib.Path(tempfile.mkdtemp(prefix="skinsight-train-"))
+    failures = 0
+    make_data(scratch / "data")
+    for test in chosen:
+        start = time.monotonic()
+        try:
+            test(scratch)
+            print(f"ok {test.__name__} {time.monotonic() - start:.1f} s", flush=True)
+        except Exception as failure:  # noqa: BLE001 (any of them is a failed test)
+            failures += 1
+            print(f"FAILED {test.__name__}: {type(failure).__name__}: {failure}", flush=True)
+    if failures:
+        sys.exit(f"{failures} of {len(chosen)} failed; everything is in {scratch}")
+    shutil.rmtree(scratch)
+
+
+if __name__ == "__main__":
+    main()

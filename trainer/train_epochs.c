@@ -1,0 +1,253 @@
+// train_epochs.c: the loop: batches, checkpoints, validation, history. Main thread.
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/memory.h"
+#include "kernels/image/preprocess.h"
+#include "trainer/train_private.h"
+#include "trainer/validate.h"
+
+static void show(struct trainer *trainer, double loss, int images)
+{
+    struct progress *progress = trainer->options->data.progress;
+    if (!progress)
+        return;
+    snprintf(trainer->verb, sizeof trainer->verb, "images, epoch %d of %d, loss %.4f",
+             trainer->checkpoint->epoch + 1, trainer->options->schedule.epochs, loss);
+    progress->verb = trainer->verb;
+    progress->sent += (size_t)images;
+    progress->done += (size_t)images;
+    progress_update(progress, clock_monotonic_us());
+}
+
+// Copies one block to a file of the checkpoint.
+static enum status save_block(struct trainer *trainer, enum training_block block, enum checkpoint_part part,
+                              struct error *err)
+{
+    enum status status = training_save(trainer->training, block, trainer->block, err);
+    if (status == STATUS_OK)
+        status = checkpoint_write_block(trainer->folder, trainer->checkpoint, part, trainer->block, err);
+    return status;
+}
+
+static enum status save_checkpoint(struct trainer *trainer, struct error *err)
+{
+    trainer->checkpoint->steps = (int64_t)trainer->training->steps;
+    enum status status = save_block(trainer, TRAINING_PARAMETERS, CHECKPOINT_PARAMETERS, err);
+    if (status == STATUS_OK)
+        status = save_block(trainer, TRAINING_FIRST_MOMENTS, CHECKPOINT_FIRST, err);
+    if (status == STATUS_OK)
+        status = save_block(trainer, TRAINING_SECOND_MOMENTS, CHECKPOINT_SECOND, err);
+    if (status == STATUS_OK)
+        status = checkpoint_write(trainer->folder, trainer->checkpoint, err);
+    if (status != STATUS_OK) {
+        size_t length = strlen(err->message);
+        snprintf(err->message + length, sizeof err->message - length,
+                 ": the checkpoint before it holds; make room and go on with --resume");
+    }
+    trainer->saved_us = clock_monotonic_us();
+    return status;
+}
+
+static enum status ask_teacher(struct trainer *trainer, const struct feed_batch *batch, struct error *err)
+{
+    if (!trainer->teacher_plan)
+        return STATUS_OK;
+    return run_views(trainer->teacher_plan, batch->views, batch->count, trainer->teacher_logits, err);
+}
+
+static enum status train_batch(struct trainer *trainer, const struct feed_batch *batch, double rate,
+                               struct training_result *result, struct error *err)
+{
+    int size = trainer->network->image_size;
+    size_t values = (size_t)size * (size_t)size * 3;
+    for (int i = 0; i < batch->count; i++) {
+        augmentation_normalise(batch->views[i], size, trainer->table, &batch->draws[i],
+                               trainer->images + (size_t)i * values);
+        trainer->batch_labels[i] = trainer->dataset->samples[batch->samples[i]].label;
+    }
+    enum status status = ask_teacher(trainer, batch, err);
+    if (status != STATUS_OK)
+        return status;
+    const struct training_batch step = {.count = batch->count,
+                                        .images = trainer->image_rows,
+                                        .labels = trainer->batch_labels,
+                                        .counters = batch->counters,
+                                        .teacher = trainer->teacher_plan ? trainer->teacher_logits : NULL};
+    return training_step(trainer->training, &step, rate, result, err);
+}
+
+static void begin_epoch(struct trainer *trainer)
+{
+    const struct checkpoint *at = trainer->checkpoint;
+    size_t count = trainer->counts[PART_TRAIN];
+    const struct sampler sampler = {trainer->options->sampler, trainer->options->seed, trainer->labels,
+                                    count};
+    sampler_epoch(&sampler, at->epoch, trainer->order);
+    for (size_t i = 0; i < count; i++)
+        trainer->order[i] = trainer->samples[PART_TRAIN][trainer->order[i]];
+    const struct feed_epoch epoch = {.epoch = at->epoch,
+                                     .samples = trainer->order,
+                                     .count = count,
+                                     .first_batch = (size_t)at->batch,
+                                     .augment = trainer->options->augment};
+    feed_begin(trainer->feed, &epoch);
+}
+
+// Whether a checkpoint is due after a batch that is not the epoch's last.
+static bool is_due(const struct trainer *trainer)
+{
+    int64_t wait_us = (int64_t)trainer->options->checkpoint_s * 1000000;
+    return clock_monotonic_us() - trainer->saved_us >= wait_us;
+}
+
+// The batches that are left of an epoch.
+static enum status train_epoch(struct trainer *trainer, double rate, bool *stopped, struct error *err)
+{
+    struct checkpoint *at = trainer->checkpoint;
+    struct feed_batch batch;
+    begin_epoch(trainer);
+    for (;;) {
+        struct training_result result;
+        int64_t start_us = clock_monotonic_us();
+        enum status status = feed_next(trainer->feed, &batch, err);
+        if (status != STATUS_OK || batch.count == 0)
+            return status;
+        status = train_batch(trainer, &batch, rate, &result, err);
+        if (status != STATUS_OK) {
+            error_prefix(err, "epoch %d, batch %lld, step %llu", at->epoch, (long long)at->batch,
+                         (unsigned long long)trainer->training->steps);
+            return status;
+        }
+        at->loss_sum += result.loss * batch.count;
+        at->seconds += (double)(clock_monotonic_us() - start_us) / 1e6;
+        at->batch++;
+        show(trainer, result.loss, batch.count);
+        *stopped = trainer->options->stop && trainer->options->stop();
+        if (*stopped || is_due(trainer)) {
+            status = save_checkpoint(trainer, err);
+            if (status != STATUS_OK || *stopped)
+                return status;
+        }
+    }
+}
+
+static enum status validate_epoch(struct trainer *trainer, struct history_row *row, struct error *err)
+{
+    struct weights *weights = NULL;
+    struct validation validation = {NAN, NAN};
+    enum status status = STATUS_OK;
+    if (trainer->counts[PART_VALIDATION] > 0) {
+        status = training_export(trainer->training, &weights, err);
+        const struct validation_options options = {.backend = trainer->backend,
+                                                   .network = trainer->network,
+                                                   .weights = weights,
+                                                   .feed = trainer->feed,
+                                                   .dataset = trainer->dataset,
+                                                   .samples = trainer->samples[PART_VALIDATION],
+                                                   .count = trainer->counts[PART_VALIDATION],
+                                                   .class_weights = trainer->class_weights};
+        if (status == STATUS_OK)
+            status = validate(&options, &validation, err);
+    }
+    row->validation_loss = validation.loss;
+    row->validation_balanced_accuracy = validation.balanced_accuracy;
+    weights_close(weights);
+    return status;
+}
+
+static bool is_better(const struct history *history, const struct history_row *row)
+{
+    if (history->best < 0 || isnan(row->validation_balanced_accuracy))
+        return true;
+    return row->validation_balanced_accuracy > history->rows[history->best].validation_balanced_accuracy;
+}
+
+static void tell_epoch(const struct trainer *trainer, const struct history_row *row)
+{
+    char *sentence;
+    if (isnan(row->validation_loss))
+        sentence = memory_format("epoch %d of %d: loss %.4f, learning rate %.3g, %.1f images/s",
+                                 trainer->checkpoint->history.epochs, trainer->options->schedule.epochs,
+                                 row->train_loss, row->rate, row->images_per_s);
+    else
+        sentence = memory_format(
+            "epoch %d of %d: loss %.4f, validation loss %.4f, balanced accuracy %.4f, learning rate %.3g, "
+            "%.1f images/s",
+            trainer->checkpoint->history.epochs, trainer->options->schedule.epochs, row->train_loss,
+            row->validation_loss, row->validation_balanced_accuracy, row->rate, row->images_per_s);
+    if (trainer->options->tell)
+        trainer->options->tell(trainer->options->tell_context, sentence);
+    free(sentence);
+}
+
+// Validates, keeps the parameters where they are the best so far, and makes the epoch's row and checkpoint.
+static enum status end_epoch(struct trainer *trainer, double rate, struct error *err)
+{
+    struct checkpoint *at = trainer->checkpoint;
+    struct history *history = &at->history;
+    struct history_row row = {.train_loss = at->loss_sum / (double)trainer->counts[PART_TRAIN],
+                              .rate = rate,
+                              .images_per_s = (double)trainer->counts[PART_TRAIN] / at->seconds};
+    enum status status = validate_epoch(trainer, &row, err);
+    if (status != STATUS_OK)
+        return status;
+    bool better = is_better(history, &row);
+    at->waiting = better ? 0 : at->waiting + 1;
+    if (better) {
+        at->steps = (int64_t)trainer->training->steps; // in the block's name
+        status = save_block(trainer, TRAINING_PARAMETERS, CHECKPOINT_BEST, err);
+        history->best = history->epochs;
+    }
+    history->rows[history->epochs++] = row;
+    at->epoch++;
+    at->batch = 0;
+    at->loss_sum = at->seconds = 0;
+    if (status == STATUS_OK)
+        status = save_checkpoint(trainer, err);
+    if (status == STATUS_OK)
+        status = history_write(history, trainer->options->directory, trainer->manifest.model_version, err);
+    if (status == STATUS_OK)
+        tell_epoch(trainer, &row);
+    return status;
+}
+
+static bool is_over(const struct trainer *trainer)
+{
+    int patience = trainer->options->patience;
+    return trainer->checkpoint->epoch >= trainer->options->schedule.epochs ||
+           (patience > 0 && trainer->checkpoint->waiting >= patience);
+}
+
+// Of the images that are left, so that the time left is of this run's speed.
+static void begin_progress(struct trainer *trainer)
+{
+    struct progress *progress = trainer->options->data.progress;
+    const struct checkpoint *at = trainer->checkpoint;
+    if (!progress)
+        return;
+    progress->total = (size_t)(trainer->options->schedule.epochs - at->epoch) * trainer->counts[PART_TRAIN] -
+                      (size_t)at->batch * (size_t)trainer->options->batch;
+    progress->sent = progress->done = 0;
+    progress->start_us = clock_monotonic_us();
+}
+
+enum status trainer_run(struct trainer *trainer, bool *stopped, struct error *err)
+{
+    struct checkpoint *at = trainer->checkpoint;
+    const struct train_options *options = trainer->options;
+    enum status status = STATUS_OK;
+    begin_progress(trainer);
+    trainer->saved_us = clock_monotonic_us();
+    *stopped = false;
+    while (status == STATUS_OK && !*stopped && !is_over(trainer)) {
+        double rate = schedule_rate(&options->schedule, at->epoch);
+        status = train_epoch(trainer, rate, stopped, err);
+        if (status == STATUS_OK && !*stopped)
+            status = end_epoch(trainer, rate, err);
+    }
+    return status;
+}

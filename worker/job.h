@@ -32,7 +32,6 @@ struct job {
     int32_t partition;
     int64_t offset;
     uint32_t epoch;              // of the partition's assignment when the record arrived
-    uint32_t generation;         // of the whole assignment when it was taken
     int attempt;                 // 1, and one more for each owner that died with it
     int64_t taken_us;            // monotonic
     struct served_model *served; // the model that answers it; NULL: it has no place in the pipeline yet

@@ -37,26 +37,8 @@ static void test_equal_images_ride(void **state)
     flights_release(&flights);
 }
 
-// After a rebalance the same record comes again while the stale job is still on the device.
-static void test_generations_do_not_mix(void **state)
-{
-    (void)state;
-    struct flights flights;
-    flights_init(&flights);
-    struct job *stale = job_of("a"), *again = job_of("a"), *rider = job_of("a");
-    again->generation = rider->generation = 1;
-    assert_false(flights_board(&flights, stale));
-    assert_false(flights_board(&flights, again));
-    assert_true(flights_board(&flights, rider));
-    assert_null(flights_land(&flights, stale));
-    assert_ptr_equal(flights_land(&flights, again), rider);
-    job_free(stale), job_free(again), job_free(rider);
-    flights_release(&flights);
-}
-
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_equal_images_ride),
-                                       cmocka_unit_test(test_generations_do_not_mix)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_equal_images_ride)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

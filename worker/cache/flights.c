@@ -19,17 +19,12 @@ static struct job **list_of(struct flights *flights, const struct job *job)
     return &flights->leaders[job->image_sha256.value[0] % FLIGHTS_LISTS];
 }
 
-static bool may_share(const struct job *leader, const struct job *job)
-{
-    return leader->generation == job->generation && digest_equal(&leader->image_sha256, &job->image_sha256);
-}
-
 bool flights_board(struct flights *flights, struct job *job)
 {
     struct job **list = list_of(flights, job);
     pthread_mutex_lock(&flights->lock);
     struct job *leader = *list;
-    while (leader && !may_share(leader, job))
+    while (leader && !digest_equal(&leader->image_sha256, &job->image_sha256))
         leader = leader->next_leader;
     if (leader) {
         job->next_rider = leader->next_rider;

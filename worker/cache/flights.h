@@ -3,9 +3,9 @@
 // them.
 //
 // A rider belongs to its leader: whoever ends or finishes the leader takes the riders off. A leader whose
-// partition was left out may have riders of partitions that are still ours, which would not come again: the
-// batch stage has one of them lead, and postprocess answers them from what the leader had computed. Every
-// assignment begins a new generation; a leader of an older one has no rider that is ours.
+// partition is not ours any more may have riders that are, even of the same record where that has come again.
+// They would not come another time: the batch stage has one of them lead, and postprocess answers them from
+// what the leader had computed.
 #ifndef SKINSIGHT_WORKER_CACHE_FLIGHTS_H
 #define SKINSIGHT_WORKER_CACHE_FLIGHTS_H
 

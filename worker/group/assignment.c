@@ -44,7 +44,6 @@ void assignment_clear(struct assignment *assignment)
 {
     pthread_mutex_lock(&assignment->lock);
     assignment->count = 0;
-    assignment->generation++;
     pthread_mutex_unlock(&assignment->lock);
 }
 
@@ -96,7 +95,6 @@ enum assignment_take assignment_take(struct assignment *assignment, struct job *
         case OFFSETS_NEW:
             entry->taken = job->offset;
             entry->taken_digest = job->record_digest;
-            job->generation = assignment->generation;
             job->attempt = 1 + (suspected ? entry->offsets.deaths : 0);
             job->careful = offsets_caution(&entry->offsets) == CAUTION_CAREFUL;
             job->convicted = suspected && offsets_is_convicted(&entry->offsets);

@@ -48,7 +48,6 @@ struct assignment {
     struct assigned *partitions; // guarded by lock
     int count;
     uint32_t last_epoch;
-    uint32_t generation; // counts assignment_clear: jobs of one generation become stale together
 };
 
 void assignment_init(struct assignment *assignment);
@@ -65,8 +64,8 @@ void assignment_clear(struct assignment *assignment); // eager protocol: all go 
 // Names the partition's present assignment, which a record that arrives now is of; 0: it is not ours.
 uint32_t assignment_epoch(struct assignment *assignment, enum job_topic topic, int32_t partition);
 enum assignment_take { TAKE_NEW, TAKE_ANSWERED, TAKE_NO_ROOM, TAKE_NOT_OURS };
-// NOT_OURS also where the assignment that job->epoch names is over. Fills in job->generation, attempt,
-// careful and convicted on TAKE_NEW.
+// NOT_OURS also where the assignment that job->epoch names is over. Fills in job->attempt, careful and
+// convicted on TAKE_NEW.
 enum assignment_take assignment_take(struct assignment *assignment, struct job *job);
 bool assignment_is_current(struct assignment *assignment, const struct job *job);
 // The job's answer is committed.

@@ -10,6 +10,11 @@
 
 enum { GIVE_UP_MS = 5000, POLL_MS = 10 };
 
+// How often a member asks for its topics, and so how late partitions that were added are heard of at most:
+// the first of the group that sees them is enough. Each answer has some 40 bytes a partition: of 10,000
+// workers with as many partitions that is 67 MB/s for all brokers together.
+#define METADATA_MS "60000"
+
 static enum status make_consumer(struct worker *worker, rd_kafka_t **made, struct error *err)
 {
     char session[24], heartbeat[24];
@@ -32,6 +37,7 @@ static enum status make_consumer(struct worker *worker, rd_kafka_t **made, struc
         {"fetch.wait.max.ms", "100"},
         {"queued.max.messages.kbytes", "32768"},
         {"allow.auto.create.topics", "false"},
+        {"topic.metadata.refresh.interval.ms", METADATA_MS},
         {"statistics.interval.ms", "1000"}, // worker/group/reading.h
         {"enable.partition.eof", "true"},   // an empty partition has nothing that kills
         {"group.instance.id", instance},    // last: left out for a dynamic member

@@ -5,7 +5,7 @@
 #   services.sh fetch-kafka | fetch-s3       bring the server into the cache folder (done already: no network) and
 #                                            print where it is
 #   services.sh archive-kafka                have Java keep the classes of Kafka as it loads them (some 15 s, once, 100 MB
-#                                            in the cache folder): each server then starts in half the time
+#                                            beside the jars): each server then starts in half the time
 #   services.sh start-kafka | start-redis | start-s3 DIR
 #                                            start it and wait until it answers; started again in the same
 #                                            folder it has the same port and the same data
@@ -35,7 +35,7 @@ set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 cache=${SKINSIGHT_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:?is not set; SKINSIGHT_CACHE_DIR can stand in}/.cache}/skinsight}
 kafka_libs=${SKINSIGHT_KAFKA_LIBS:-$cache/kafka-4.4.0}
-class_archives=$cache/kafka-4.4.0.classes-$(stat -Lc %Y "$(command -v java)" 2>/dev/null || :)
+class_archives=$kafka_libs.classes-$(stat -Lc %Y "$(command -v java)" 2>/dev/null || :)
 archiving= # the folder that archives are written to
 versitygw_version=$(sed -n 's,.*/versitygw \(v[0-9.]*\).*,\1,p' "$here/versitygw/go.mod")
 versitygw=${SKINSIGHT_VERSITYGW:-$cache/bin/versitygw-$versitygw_version}
@@ -237,7 +237,7 @@ archive_kafka() {
     fetch_kafka
     [ ! -d "$class_archives" ] || return 0
     echo "archiving Kafka's classes in $class_archives" >&2
-    archiving=$(mktemp -d "$cache/classes.XXXXXX")
+    archiving=$(mktemp -d "$kafka_libs.XXXXXX")
     trap '(stop_all "$archiving/run") || :; rm -rf "$archiving"' EXIT
     trap 'exit 143' INT TERM HUP
     patience_s=120 # an archive is written when the process ends

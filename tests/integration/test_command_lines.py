@@ -287,7 +287,7 @@ def test_peak_memory(stack):
 
 
 def doctor(stack, **options):
-    return run("worker", "doctor", *harness.flags({"model": stack.model(), "brokers": stack.brokers, **options}),
+    return run("worker", "doctor", *harness.flags({"model": stack.model(), "brokers": stack.brokers, "cache_timeout_ms": 5000, **options}),
                env=stack.program_env())
 
 

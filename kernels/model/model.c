@@ -319,7 +319,18 @@ static enum status check_dtype(const struct model *model, struct error *err)
                      model->manifest.weights_dtype);
 }
 
-// Shapes are checked here, the bytes by a thread until model_check.
+// A file that is not the manifest's is told of before its values are.
+static enum status check_digest(const struct model *model, struct error *err)
+{
+    struct digest digest = weights_check(model->weights);
+    if (digest_equal(&digest, &model->manifest.weights_sha256))
+        return STATUS_OK;
+    char expected[DIGEST_TEXT_SIZE], found[DIGEST_TEXT_SIZE];
+    digest_text(&model->manifest.weights_sha256, expected);
+    digest_text(&digest, found);
+    return error_set(err, STATUS_REJECTED, "SHA-256 is %s, the manifest says %s", found, expected);
+}
+
 static enum status open_weights(struct model *model, const char *path, struct error *err)
 {
     enum status status = weights_open(&model->weights, path, err);
@@ -327,11 +338,11 @@ static enum status open_weights(struct model *model, const char *path, struct er
         return status;
     status = check_dtype(model, err); // as they are in the file
     if (status == STATUS_OK)
+        status = check_digest(model, err);
+    if (status == STATUS_OK)
         status = network_fit_weights(model->network, model->weights, err);
-    if (status == STATUS_OK) {
-        weights_check_begin(model->weights);
+    if (status == STATUS_OK)
         status = network_check_weights(model->network, model->weights, err);
-    }
     if (status != STATUS_OK)
         error_prefix(err, "%s", path);
     return status;
@@ -349,7 +360,7 @@ static enum status open_known_answers(struct model *model, const char *directory
     return status;
 }
 
-enum status model_open_unchecked(struct model **result, const char *directory, struct error *err)
+enum status model_open(struct model **result, const char *directory, struct error *err)
 {
     struct model *model = memory_alloc(sizeof *model);
     char *manifest_path = memory_format("%s/%s", directory, MODEL_MANIFEST);
@@ -368,37 +379,6 @@ enum status model_open_unchecked(struct model **result, const char *directory, s
     }
     free(manifest_path);
     *result = model;
-    return status;
-}
-
-enum status model_check(struct model *model, struct error *err)
-{
-    struct digest digest = weights_check_end(model->weights);
-    enum status status = weights_check_unchanged(model->weights, err);
-    if (status != STATUS_OK)
-        return status;
-    if (!digest_equal(&digest, &model->manifest.weights_sha256)) {
-        char expected[DIGEST_TEXT_SIZE], found[DIGEST_TEXT_SIZE];
-        digest_text(&model->manifest.weights_sha256, expected);
-        digest_text(&digest, found);
-        return error_set(err, STATUS_REJECTED, "%s: SHA-256 is %s, the manifest says %s", model->weights_path,
-                         found, expected);
-    }
-    status = network_check_weights(model->network, model->weights, err);
-    if (status != STATUS_OK)
-        error_prefix(err, "%s", model->weights_path);
-    return status;
-}
-
-enum status model_open(struct model **result, const char *directory, struct error *err)
-{
-    enum status status = model_open_unchecked(result, directory, err);
-    if (status == STATUS_OK)
-        status = model_check(*result, err);
-    if (status != STATUS_OK) {
-        model_close(*result);
-        *result = NULL;
-    }
     return status;
 }
 

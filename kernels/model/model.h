@@ -47,10 +47,6 @@ struct model {
 // size than the manifest's are interpolated. REJECTED names the file and what is wrong;
 // FATAL: one that can't be read.
 enum status model_open(struct model **model, const char *directory, struct error *err) MUST_CHECK;
-// The same in two steps: while a thread still reads the file for digest and values, a backend may already
-// prepare a plan, and run it to warm up. No answer is taken from it before model_check says OK.
-enum status model_open_unchecked(struct model **model, const char *directory, struct error *err) MUST_CHECK;
-enum status model_check(struct model *model, struct error *err) MUST_CHECK;
 void model_close(struct model *model); // NULL is allowed
 
 // Writes a directory from manifest, weights and known answers (NULL: none): the manifest last, through a

@@ -145,8 +145,7 @@ static enum status save_weights(const char *directory, struct manifest *manifest
     if (status == STATUS_OK)
         status = weights_open(&saved, path, err);
     if (status == STATUS_OK) {
-        weights_check_begin(saved);
-        manifest->weights_sha256 = weights_check_end(saved);
+        manifest->weights_sha256 = weights_check(saved);
         strcpy(manifest->weights_dtype, weights_dtype(saved));
     }
     weights_close(saved);

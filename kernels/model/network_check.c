@@ -44,7 +44,7 @@ static enum status check_values(const struct weights *weights, const struct weig
     if (bad < weight->count)
         return error_set(err, STATUS_REJECTED, "tensor '%s' is not finite: value %zu is NaN or infinite",
                          weight->name, bad);
-    bad = is_variance && !weights_are_being_checked(weights) ? first_negative(weight) : weight->count;
+    bad = is_variance ? first_negative(weight) : weight->count;
     if (bad < weight->count)
         return error_set(err, STATUS_REJECTED, "tensor '%s' holds variances, but value %zu is negative",
                          weight->name, bad);

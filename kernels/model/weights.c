@@ -29,8 +29,6 @@ void weights_close(struct weights *weights)
 {
     if (!weights)
         return;
-    if (weights->check == CHECK_RUNNING)
-        weights_check_end(weights);
     for (size_t i = 0; i < weights->count; i++)
         free(weights->entries[i].owned);
     if (weights->map) {
@@ -45,7 +43,7 @@ void weights_close(struct weights *weights)
 
 struct weight *weights_append(struct weights *weights)
 {
-    assert(weights->count < WEIGHTS_MAX_TENSORS && weights->check != CHECK_RUNNING);
+    assert(weights->count < WEIGHTS_MAX_TENSORS);
     if (weights->count == weights->capacity) {
         weights->capacity = weights->capacity ? 2 * weights->capacity : 64;
         weights->entries = memory_realloc(weights->entries, weights->capacity * sizeof weights->entries[0]);
@@ -160,7 +158,7 @@ void weights_replace(struct weights *weights, const char *name, int rank, const 
     size_t i = 0;
     while (i < weights->count && strcmp(weights->entries[i].weight.name, name) != 0)
         i++;
-    assert(i < weights->count && weights->check != CHECK_RUNNING);
+    assert(i < weights->count);
     void *old = weights->entries[i].owned;
     weights->entries[i].owned = set_values(&weights->entries[i].weight, rank, shape, values);
     free(old);

@@ -69,16 +69,10 @@ void weight_to_float(const struct weight *weight, float *values);
 // again.
 void weights_discard_pages(const struct weights *weights, const struct weight *weight);
 
-// One pass over the file by a thread of its own, for weights that weights_open gave: SHA-256 of the whole
-// file and the values that are not finite. Others may read the weights meanwhile; the set must not change.
-// What is computed from the values may not be used before the check's end has been asked for, which waits for
-// it.
-void weights_check_begin(struct weights *weights);
-struct digest weights_check_end(struct weights *weights);
-// Index of a tensor's first value that is NaN or infinite, or its count. While a check runs, what lies in the
-// file counts as finite: whoever began the check asks again after its end.
+// One pass over the file of weights that weights_open gave: the SHA-256 of the whole file, which it gives,
+// and the values that are not finite, which weights_first_not_finite then knows.
+struct digest weights_check(struct weights *weights);
+// Index of a tensor's first value that is NaN or infinite, or its count.
 size_t weights_first_not_finite(const struct weights *weights, const struct weight *weight);
-// Between a check's begin and end: what else is wrong with a value is not worth a sentence yet.
-bool weights_are_being_checked(const struct weights *weights);
 
 #endif

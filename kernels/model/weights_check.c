@@ -1,7 +1,5 @@
 // weights_check.c: the one pass over a weights file that decides whether it may be used: its SHA-256, and for
-// every tensor its first value that is NaN or infinite. A thread of its own makes it, so that the caller
-// packs the weights meanwhile: SHA-256 can't be divided, and takes longer than all else that opening a model
-// does.
+// every tensor its first value that is NaN or infinite.
 #include "kernels/model/weights_private.h"
 
 #include <assert.h>
@@ -69,19 +67,26 @@ static size_t first_not_finite(enum dtype dtype, const uint8_t *data, size_t cou
     }
 }
 
-static void hash(struct weights *weights, size_t *done, size_t end)
+struct pass {
+    const struct weights *weights;
+    struct digest_stream *stream;
+    size_t done; // bytes of the file
+};
+
+static void hash(struct pass *pass, size_t end)
 {
-    while (*done < end) {
-        size_t piece = end - *done < PIECE_SIZE ? end - *done : PIECE_SIZE;
-        size_t before = *done / DISCARD_SIZE, after = (*done + piece) / DISCARD_SIZE;
-        digest_stream_add(weights->stream, weights->map + *done, piece);
-        *done += piece;
+    uint8_t *map = pass->weights->map;
+    while (pass->done < end) {
+        size_t piece = end - pass->done < PIECE_SIZE ? end - pass->done : PIECE_SIZE;
+        size_t before = pass->done / DISCARD_SIZE, after = (pass->done + piece) / DISCARD_SIZE;
+        digest_stream_add(pass->stream, map + pass->done, piece);
+        pass->done += piece;
         if (after > before)
-            madvise(weights->map + before * DISCARD_SIZE, (after - before) * DISCARD_SIZE, MADV_DONTNEED);
+            madvise(map + before * DISCARD_SIZE, (after - before) * DISCARD_SIZE, MADV_DONTNEED);
     }
 }
 
-static void look_at(struct weights *weights, struct weight_entry *entry, size_t *done)
+static void look_at(struct pass *pass, struct weight_entry *entry)
 {
     const struct weight *weight = &entry->weight;
     const uint8_t *data = weight->data;
@@ -92,56 +97,30 @@ static void look_at(struct weights *weights, struct weight_entry *entry, size_t 
         size_t bad = first_not_finite(weight->dtype, data + at * size, count);
         if (bad < count && entry->not_finite == weight->count)
             entry->not_finite = at + bad;
-        hash(weights, done, (size_t)(data - weights->map) + (at + count) * size);
+        hash(pass, (size_t)(data - pass->weights->map) + (at + count) * size);
     }
 }
 
-static void *make_pass(void *context)
+struct digest weights_check(struct weights *weights)
 {
-    struct weights *weights = context;
-    size_t done = 0;
-    weights->stream = digest_stream_new();
+    struct pass pass = {weights, digest_stream_new(), 0};
+    assert(weights->map);
     for (size_t i = 0; i < weights->count; i++) { // in the order of their data
         struct weight_entry *entry = &weights->entries[i];
         if (entry->owned)
             continue;
-        hash(weights, &done, (size_t)((const uint8_t *)entry->weight.data - weights->map));
-        look_at(weights, entry, &done);
+        hash(&pass, (size_t)((const uint8_t *)entry->weight.data - weights->map));
+        look_at(&pass, entry);
     }
-    hash(weights, &done, weights->map_size);
-    weights->digest = digest_stream_finish(weights->stream);
-    return NULL;
-}
-
-void weights_check_begin(struct weights *weights)
-{
-    assert(weights->map && weights->check == CHECK_NONE);
-    weights->check = CHECK_RUNNING;
-    weights->threaded = pthread_create(&weights->thread, NULL, make_pass, weights) == 0;
-    if (!weights->threaded)
-        make_pass(weights);
-}
-
-struct digest weights_check_end(struct weights *weights)
-{
-    if (weights->check == CHECK_RUNNING && weights->threaded)
-        pthread_join(weights->thread, NULL);
-    assert(weights->check != CHECK_NONE);
-    weights->check = CHECK_ENDED;
-    return weights->digest;
-}
-
-bool weights_are_being_checked(const struct weights *weights)
-{
-    return weights->check == CHECK_RUNNING;
+    hash(&pass, weights->map_size);
+    weights->checked = true;
+    return digest_stream_finish(pass.stream);
 }
 
 size_t weights_first_not_finite(const struct weights *weights, const struct weight *weight)
 {
     const struct weight_entry *entry = (const struct weight_entry *)weight; // its first member
-    if (!entry->owned && weights->check == CHECK_RUNNING)
-        return weight->count;
-    if (!entry->owned && weights->check == CHECK_ENDED)
+    if (!entry->owned && weights->checked)
         return entry->not_finite;
     size_t bad = first_not_finite(weight->dtype, weight->data, weight->count);
     weights_discard_pages(weights, weight); // all of a model's pages would stand beside a plan's weights

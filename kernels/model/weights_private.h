@@ -2,7 +2,6 @@
 #ifndef SKINSIGHT_KERNELS_MODEL_WEIGHTS_PRIVATE_H
 #define SKINSIGHT_KERNELS_MODEL_WEIGHTS_PRIVATE_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <sys/stat.h>
 
@@ -24,8 +23,6 @@ struct weight_entry {
     size_t not_finite; // after the check: index of the first NaN or infinity, or weight.count
 };
 
-enum check_state { CHECK_NONE, CHECK_RUNNING, CHECK_ENDED };
-
 struct weights {
     uint8_t *map; // the whole file; NULL for a set made in memory
     size_t map_size;
@@ -34,11 +31,7 @@ struct weights {
     struct stat opened;           // of the file before any of it was read
     struct weight_entry *entries; // in the order of their data
     size_t count, capacity;
-    enum check_state check; // running: the thread writes stream, digest and the entries' not_finite
-    pthread_t thread;
-    bool threaded;
-    struct digest_stream *stream;
-    struct digest digest;
+    bool checked; // the entries' not_finite are known
 };
 
 // A new zeroed tensor at the end; pointers to earlier ones become invalid.

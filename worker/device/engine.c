@@ -84,14 +84,14 @@ enum status engine_open(struct engine *engine, const struct config *config, int 
             err, STATUS_REJECTED,
             "no model: name its directory with --model DIR (skinsight-trainer import makes one)");
     struct plan_options options = {.max_batch = max_batch, .attention = explanation};
-    enum status status = model_open_unchecked(&engine->model, directory, err);
+    enum status status = model_open(&engine->model, directory, err);
     if (status == STATUS_OK)
         status = backend_open(&engine->backend, config_text(config, "backend"),
                               (int)config_integer(config, "threads"), err);
     if (status == STATUS_OK)
         status = open_plan(engine, config, &options, err);
     if (status == STATUS_OK)
-        status = model_check(engine->model, err);
+        status = weights_check_unchanged(engine->model->weights, err); // the plan is made of what was checked
     if (status == STATUS_OK && engine->plan->classes != 8)
         status = error_set(err, STATUS_REJECTED, "model '%s' has %d classes, 8 are needed", directory,
                            engine->plan->classes);

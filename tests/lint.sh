@@ -63,7 +63,7 @@ check_whitespace() {
     report < <(files "${text[@]}" | xargs -r grep -nE ' +$' /dev/null | sed 's/^\([^:]*:[0-9]*\):.*/\1: space at the end/')
 }
 
-# A folder is a layer, and knows those on its line alone. A longer path goes before a shorter one.
+# A folder is a layer, and knows those on its line alone, less what a "!" takes out. A longer path goes before a shorter one.
 layers() {
     cat <<END
 common/base         common/base
@@ -76,6 +76,10 @@ kernels/network     common/base kernels/network
 kernels/model       common/base common/records kernels/network kernels/image kernels/model
 kernels/image       common/base common/picture kernels/image
 kernels             common/base common/records kernels
+worker/device       common kernels worker !worker/cache !worker/group !worker/stages !worker/commands
+worker/cache        common kernels worker !worker/group !worker/stages !worker/commands
+worker/group        common kernels worker !worker/cache !worker/stages !worker/commands
+worker/stages       common kernels worker !worker/commands
 worker              common kernels worker
 producer            common kernels producer
 trainer             common kernels trainer
@@ -83,12 +87,14 @@ END
 }
 
 check_dependencies() {
-    local folder allowed seen=$'^$'
+    local folder allowed refused seen=$'^$'
     while read -r folder allowed; do
-        allowed=${allowed// /|}
+        refused=$(grep -oE '![^ ]+' <<<"$allowed" | tr -d '!' | paste -sd'|')
+        allowed=$(sed -E 's/ ![^ ]+//g; s/ /|/g' <<<"$allowed")
         report < <(files "$folder/*.c" "$folder/*.h" "$folder/*.cu" "$folder/*.cuh" "$folder/*.cpp" |
             grep -vE "$seen" | xargs -r grep -nE '^ *# *include "' /dev/null |
-            grep -vE "# *include \"($allowed)/" | sed "s,\$, -- $folder may only include from $allowed,")
+            awk -v allowed="\"($allowed)/" -v refused="\"(${refused:-!})/" '$0 !~ allowed || $0 ~ refused' |
+            sed "s,\$, -- $folder may only include from $allowed${refused:+ but not from $refused},")
         seen="$seen|^$folder/"
     done < <(layers | awk '{ print length($1), $0 }' | sort -rn | cut -d' ' -f2-)
 }

@@ -1,8 +1,6 @@
 // job.c: birth, marking and death of a job.
 #include "worker/job.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/base/clock.h"
@@ -38,13 +36,10 @@ void job_fail(struct job *job, enum job_code code, const char *format, ...)
 {
     if (job->code != JOB_OK)
         return;
-    char sentence[sizeof job->error.message];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(sentence, sizeof sentence, format, args);
-    va_end(args);
-    enum status class = error_set(&job->error, STATUS_REJECTED, "%s", sentence);
-    (void)class; // the code says it
+    va_list arguments;
+    va_start(arguments, format);
+    error_vset(&job->error, STATUS_REJECTED, format, arguments); // the code says which class
+    va_end(arguments);
     job->code = code;
 }
 

@@ -271,12 +271,15 @@ void worker_complain(struct worker *worker, const struct error *complaint, int64
     *told_ms = clock_monotonic_ms();
 }
 
-void worker_fail(struct worker *worker, const struct error *err)
+void worker_fail(struct worker *worker, const char *format, ...)
 {
     if (atomic_exchange(&worker->failing, true))
         return;
-    worker->failure = *err;
+    va_list arguments;
+    va_start(arguments, format);
+    error_vset(&worker->failure, STATUS_FATAL, format, arguments);
+    va_end(arguments);
     atomic_store(&worker->failed, true);
-    LOG_ERROR("worker_failed", "reason=\"%s\"", err->message);
+    LOG_ERROR("worker_failed", "reason=\"%s\"", worker->failure.message);
     shutdown_request();
 }

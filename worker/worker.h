@@ -165,6 +165,6 @@ void worker_end_job(struct worker *worker, struct job *job);
 // ago. told_ms: the caller's, 0 at first. Thread: consume; main's before that starts.
 void worker_complain(struct worker *worker, const struct error *complaint, int64_t *told_ms);
 // The process can't go on: remembers the first sentence and asks for the stop.
-void worker_fail(struct worker *worker, const struct error *err);
+void worker_fail(struct worker *worker, const char *format, ...) PRINTF_LIKE(2, 3);
 
 #endif

@@ -1,22 +1,27 @@
 // status.c: error sentences.
 #include "common/base/status.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "common/base/text.h"
 
-enum status error_set(struct error *err, enum status status, const char *format, ...)
+enum status error_vset(struct error *err, enum status status, const char *format, va_list arguments)
 {
     if (err) {
-        va_list args;
-        va_start(args, format);
         char raw[sizeof err->message];
-        vsnprintf(raw, sizeof raw, format, args);
-        va_end(args);
+        vsnprintf(raw, sizeof raw, format, arguments);
         text_clean(raw, err->message, sizeof err->message);
     }
+    return status;
+}
+
+enum status error_set(struct error *err, enum status status, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    error_vset(err, status, format, arguments);
+    va_end(arguments);
     return status;
 }
 

@@ -6,6 +6,8 @@
 #ifndef SKINSIGHT_COMMON_BASE_STATUS_H
 #define SKINSIGHT_COMMON_BASE_STATUS_H
 
+#include <stdarg.h>
+
 enum status {
     STATUS_OK = 0,
     STATUS_RETRY,    // the same call may succeed later: a service is away, a time-out passed
@@ -24,6 +26,7 @@ struct error {
 //     return error_set(err, STATUS_REJECTED, "tensor '%s' has %zu values, %zu are needed", ...);
 // Bytes from outside may be quoted: in the result, what is no UTF-8 and control characters become '?'.
 enum status error_set(struct error *err, enum status status, const char *format, ...) PRINTF_LIKE(3, 4);
+enum status error_vset(struct error *err, enum status status, const char *format, va_list arguments);
 
 // Puts "<context>: " in front of the sentence in *err, for a caller that knows which file or job it was.
 void error_prefix(struct error *err, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -253,6 +253,6 @@ enum status publisher_publish(struct publisher *publisher, enum commit_scope sco
 {
     enum status status = try_to_publish(publisher, scope, err);
     if (status != STATUS_OK && status != STATUS_RETRY)
-        worker_fail(publisher->worker, err);
+        worker_fail(publisher->worker, "%s", err->message);
     return status;
 }

@@ -4,7 +4,7 @@
 // record alone. The consumer and its connections are kept from one record to the next. Thread: consume.
 //
 // A careful worker reads so, and whoever looks what a client finds at one offset: for a damaged batch
-// (worker/group/unreadable.h), for the record that tells one log from another (worker/group/witness.h).
+// (worker/stages/unreadable.h), for the record that tells one log from another (worker/group/witness.h).
 #ifndef SKINSIGHT_WORKER_GROUP_READER_H
 #define SKINSIGHT_WORKER_GROUP_READER_H
 

@@ -19,14 +19,12 @@ enum {
 
 static void give_up_if_hopeless(struct worker *worker, const struct committed *place)
 {
-    struct error err;
-    if (offsets_is_hopeless(&place->offsets) &&
-        error_set(&err, STATUS_FATAL,
-                  "%d workers died one after another near %s partition %d offset %lld, at different records: "
-                  "this build or device is bad",
-                  place->offsets.deaths, job_topic_name(worker, place->topic), place->partition,
-                  (long long)place->offsets.first) != STATUS_OK)
-        worker_fail(worker, &err);
+    if (offsets_is_hopeless(&place->offsets))
+        worker_fail(worker,
+                    "%d workers died one after another near %s partition %d offset %lld, at different "
+                    "records: this build or device is bad",
+                    place->offsets.deaths, job_topic_name(worker, place->topic), place->partition,
+                    (long long)place->offsets.first);
 }
 
 static void take_in(struct worker *worker, struct committed *place)

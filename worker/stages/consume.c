@@ -3,7 +3,6 @@
 #include "worker/stages/consume.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,20 +10,18 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/shutdown.h"
-#include "worker/group/marks.h"
 #include "worker/group/member.h"
-#include "worker/group/reader.h"
 #include "worker/group/rebalance.h"
-#include "worker/group/unreadable.h"
 #include "worker/stages/arrival.h"
+#include "worker/stages/careful.h"
 #include "worker/stages/intake.h"
+#include "worker/stages/unreadable.h"
 
 enum {
     POLL_MS = 100,
     POLL_SOON_MS = 2,
     PING_MS = 2000,
     SEEK_TIMEOUT_MS = 1000,
-    READ_ALONE_MS = 5000, // of a careful worker for one record
 };
 
 struct consume {
@@ -32,10 +29,7 @@ struct consume {
     struct intake *intake;
     struct unreadable *unreadable;
     bool paused[TOPIC_COUNT];
-    struct reader *reader;   // of a careful worker; NULL: not needed
-    unsigned careful_turn;   // which partition is read next by a careful worker
-    uint32_t unread_epoch;   // of the partition that could not be read last: passed over, for others' sake,
-    int64_t unread_until_ms; // until then, monotonic
+    struct careful *careful;
 };
 
 static void switch_topic(struct consume *consume, enum job_topic topic, bool pause)
@@ -118,7 +112,6 @@ enum status consume_open(struct consume **consume, struct worker *worker, struct
 {
     struct consume *made = memory_alloc(sizeof *made);
     made->worker = worker;
-    made->careful_turn = worker->owner; // another one in each life
     worker->callbacks = (struct kafka_callbacks){.signs = &worker->signs,
                                                  .rebalanced = on_rebalance,
                                                  .statistics = reading_take_statistics,
@@ -132,6 +125,7 @@ enum status consume_open(struct consume **consume, struct worker *worker, struct
         return status;
     }
     made->intake = intake_new(worker);
+    made->careful = careful_new(worker, made->intake);
     made->unreadable = unreadable_new(worker, made->intake);
     worker->consume = *consume = made;
     return STATUS_OK;
@@ -181,19 +175,6 @@ bool consume_wait_for_topics(struct consume *consume)
     return !shutdown_requested();
 }
 
-// What would lose a record if this process went on.
-static void PRINTF_LIKE(2, 3) fail(struct worker *worker, const char *format, ...)
-{
-    struct error err;
-    char sentence[sizeof err.message];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(sentence, sizeof sentence, format, args);
-    va_end(args);
-    if (error_set(&err, STATUS_FATAL, "%s", sentence) != STATUS_OK)
-        worker_fail(worker, &err);
-}
-
 // The record will come again, once its partition is resumed.
 static void put_back(struct consume *consume, struct job *job)
 {
@@ -204,27 +185,21 @@ static void put_back(struct consume *consume, struct job *job)
     rd_kafka_error_t *error = rd_kafka_seek_partitions(consume->worker->consumer, list, SEEK_TIMEOUT_MS);
     bool current = assignment_holds(&consume->worker->assignment, job->topic, job->partition);
     if (current && (error || entry->err != RD_KAFKA_RESP_ERR_NO_ERROR))
-        fail(consume->worker, "record %" PRId64 " of %s partition %d can't be put back: %s", job->offset,
-             entry->topic, job->partition,
-             error ? rd_kafka_error_string(error) : rd_kafka_err2str(entry->err));
+        worker_fail(consume->worker, "record %" PRId64 " of %s partition %d can't be put back: %s",
+                    job->offset, entry->topic, job->partition,
+                    error ? rd_kafka_error_string(error) : rd_kafka_err2str(entry->err));
     rd_kafka_error_destroy(error);
     rd_kafka_topic_partition_list_destroy(list);
     job_free(job);
 }
 
-static void hold(struct consume *consume, struct job *job)
-{
-    if (!intake_hold(consume->intake, job)) // a rebalance undid the pause
-        put_back(consume, job);
-}
-
 static void take_record(struct consume *consume, const rd_kafka_message_t *message)
 {
     struct job *job = arrival_job(consume->worker, message);
-    if (job)
-        hold(consume, job);
-    else
-        fail(consume->worker, "no memory for a record of %zu bytes", message->len);
+    if (!job)
+        worker_fail(consume->worker, "no memory for a record of %zu bytes", message->len);
+    else if (!intake_hold(consume->intake, job)) // a rebalance undid the pause
+        put_back(consume, job);
 }
 
 // What it holds is dropped or published; then it joins again and asks anew where its partitions stand.
@@ -234,7 +209,7 @@ static void join_again(struct consume *consume, const char *reason)
     LOG_WARN("joins_again", "reason=\"%s\"", reason);
     forget(consume);
     if (member_renew(consume->worker, &err) != STATUS_OK)
-        worker_fail(consume->worker, &err);
+        worker_fail(consume->worker, "%s", err.message);
 }
 
 // Ends the worker where joining again can't help.
@@ -244,17 +219,11 @@ static void take_fatal_error(struct consume *consume)
     char reason[256];
     rd_kafka_fatal_error(worker->consumer, reason, sizeof reason);
     if (!member_fenced_by_outage(worker)) {
-        fail(worker, "Kafka ended this consumer: %s", reason);
+        worker_fail(worker, "Kafka ended this consumer: %s", reason);
         return;
     }
     metrics_add(METRIC_FENCES, 0, 1);
     join_again(consume, reason);
-}
-
-static void leave_out(struct consume *consume, enum job_topic topic, int32_t partition)
-{
-    rebalance_leave_out(consume->worker, topic, partition);
-    begin_without_left_out(consume);
 }
 
 static void take_error(struct consume *consume, const rd_kafka_message_t *message)
@@ -267,7 +236,8 @@ static void take_error(struct consume *consume, const rd_kafka_message_t *messag
         return;
     enum job_topic topic = job_topic_of(worker, rd_kafka_topic_name(message->rkt));
     if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
-        leave_out(consume, topic, message->partition);
+        rebalance_leave_out(worker, topic, message->partition);
+        begin_without_left_out(consume);
     } else if (message->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
                message->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
                message->err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION) {
@@ -291,119 +261,13 @@ static void take_message(struct consume *consume, rd_kafka_message_t *message)
     }
 }
 
-// What can't be decompressed was read all the same, and by a process that lives.
-static bool is_harmless(rd_kafka_resp_err_t code)
-{
-    return code == RD_KAFKA_RESP_ERR__PARTITION_EOF || code == RD_KAFKA_RESP_ERR__BAD_MSG ||
-           code == RD_KAFKA_RESP_ERR__BAD_COMPRESSION;
-}
-
-// The read gave no record.
-static void end_empty_read(struct consume *consume, const struct assigned *held, rd_kafka_resp_err_t code,
-                           bool marked)
-{
-    if (is_harmless(code)) {
-        intake_reach_end(consume->intake, held->topic, held->partition);
-    } else {
-        LOG_WARN("consume_error", "reason=\"%s\"", rd_kafka_err2str(code));
-        consume->unread_epoch = held->epoch;
-        consume->unread_until_ms = clock_monotonic_ms() + READ_ALONE_MS;
-    }
-    if (marked)
-        marks_reading(consume->worker, held, false); // the next death may be another partition's
-    if (code == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
-        leave_out(consume, held->topic, held->partition);
-}
-
-static void close_reader(struct consume *consume)
-{
-    reader_close(consume->reader);
-    consume->reader = NULL;
-}
-
-static enum status begin_reading(struct consume *consume, const struct assigned *held, struct error *err)
-{
-    struct worker *worker = consume->worker;
-    const struct reader_place place = {held->topic, held->partition, held->offsets.first};
-    enum status status = STATUS_OK;
-    if (!consume->reader)
-        status = reader_open(&consume->reader, worker, &worker->reader_callbacks, err);
-    return status == STATUS_OK ? reader_begin(consume->reader, &place, err) : status;
-}
-
-// Nothing else is on its way before the record runs: whatever kills then is that record.
-static void read_one(struct consume *consume, const struct assigned *held)
-{
-    struct worker *worker = consume->worker;
-    struct error err;
-    bool marks = offsets_marks_reading(&held->offsets);
-    if ((marks || worker->marks_are_stale) && !marks_reading(worker, held, marks))
-        return;
-    if (begin_reading(consume, held, &err) != STATUS_OK) {
-        worker_fail(worker, &err);
-        return;
-    }
-    rd_kafka_message_t *message = reader_wait(consume->reader, READ_ALONE_MS);
-    rd_kafka_resp_err_t code = message ? message->err : RD_KAFKA_RESP_ERR__TIMED_OUT;
-    size_t size = message ? message->len : 0;
-    struct job *job = code == RD_KAFKA_RESP_ERR_NO_ERROR ? arrival_job(worker, message) : NULL;
-    if (message)
-        rd_kafka_message_destroy(message);
-    else
-        close_reader(consume);
-    if (job)
-        hold(consume, job);
-    else if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
-        fail(worker, "no memory for a record of %zu bytes", size);
-    else
-        end_empty_read(consume, held, code, marks);
-}
-
-// False: there is nothing to read, or it is not its turn.
-static bool read_partition(struct consume *consume, const struct assigned *held)
-{
-    struct worker *worker = consume->worker;
-    int64_t low, high;
-    if (offsets_marks_reading(&held->offsets) && offsets_is_convicted(&held->offsets)) {
-        hold(consume, arrival_unread_job(held));
-        return true;
-    }
-    bool passed_over =
-        held->epoch == consume->unread_epoch && clock_monotonic_ms() < consume->unread_until_ms;
-    if (passed_over ||
-        rd_kafka_query_watermark_offsets(worker->consumer, job_topic_name(worker, held->topic),
-                                         held->partition, &low, &high, PING_MS) != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return false;
-    if (held->offsets.first > high) { // the log is not the one that was read
-        leave_out(consume, held->topic, held->partition);
-        return false;
-    }
-    if (held->offsets.first == high) {
-        intake_reach_end(consume->intake, held->topic, held->partition);
-        return false;
-    }
-    read_one(consume, held);
-    return true;
-}
-
-// A careful worker reads one record, of the partition whose turn it is, when the one before is answered.
+// A careful worker reads for itself.
 static void read_alone(struct consume *consume)
 {
-    struct worker *worker = consume->worker;
-    struct assigned held;
-    if (!worker->reads_alone)
-        close_reader(consume);
-    if (!worker->reads_alone || worker->stopping || !intake_is_empty(consume->intake) ||
-        atomic_load(&worker->unfinished) > 0)
-        return;
-    int count = assignment_count(&worker->assignment);
-    if (count == 0)
-        return; // the next assignment decides anew
-    for (int i = 0; i < count && assignment_caution(&worker->assignment) == CAUTION_CAREFUL; i++)
-        if (assignment_at(&worker->assignment, (int)(consume->careful_turn++ % (unsigned)count), &held) &&
-            read_partition(consume, &held))
-            return;
-    if (assignment_caution(&worker->assignment) != CAUTION_CAREFUL)
+    enum careful_step step = careful_step(consume->careful);
+    if (step == CAREFUL_LEFT_OUT)
+        begin_without_left_out(consume);
+    else if (step == CAREFUL_ENDED)
         read_anew(consume);
 }
 
@@ -436,7 +300,7 @@ void consume_run(struct consume *consume)
     struct error err;
     atomic_store(&worker->phase, PHASE_JOINING);
     if (member_subscribe(worker, &err) != STATUS_OK)
-        worker_fail(worker, &err);
+        worker_fail(worker, "%s", err.message);
     while (!atomic_load(&worker->pipeline_done)) {
         if (shutdown_requested() && !worker->stopping)
             begin_stop(consume);
@@ -463,7 +327,7 @@ void consume_close(struct consume *consume)
         return;
     member_close(consume->worker);
     unreadable_free(consume->unreadable);
-    close_reader(consume);
+    careful_free(consume->careful);
     intake_free(consume->intake);
     free(consume);
 }

@@ -51,7 +51,8 @@ static bool go_on(struct infer *infer, enum device_state state, const struct err
     if (state == DEVICE_WRONG && health->good_at > 0)
         LOG_ERROR("answers_suspect", "worker=%s since_unix_ms=%" PRId64 " batches=%" PRId64, worker->instance,
                   health->good_at, health->batches);
-    worker_fail(worker, err); // before what waits for Redis, where the watchdog may end the process
+    worker_fail(worker, "%s",
+                err->message); // before what waits for Redis, where the watchdog may end the process
     if (state == DEVICE_WRONG)
         cache_disprove(worker);
     return false;

@@ -8,8 +8,8 @@
 // failed with record_unreadable and is answered as every other; then the partition is read behind it.
 //
 // How long a batch has been waited for outlives rebalances, as long as the process lives. Thread: consume.
-#ifndef SKINSIGHT_WORKER_GROUP_UNREADABLE_H
-#define SKINSIGHT_WORKER_GROUP_UNREADABLE_H
+#ifndef SKINSIGHT_WORKER_STAGES_UNREADABLE_H
+#define SKINSIGHT_WORKER_STAGES_UNREADABLE_H
 
 #include <librdkafka/rdkafka.h>
 #include <stdbool.h>

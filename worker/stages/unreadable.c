@@ -1,5 +1,5 @@
 // unreadable.c: a list of damaged batches, each with the step it is at. One reader serves them all.
-#include "worker/group/unreadable.h"
+#include "worker/stages/unreadable.h"
 
 #include <inttypes.h>
 #include <stdio.h>

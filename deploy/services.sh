@@ -22,7 +22,7 @@
 # In DIR: env (NAME=value lines to read with `set -a; . DIR/env`), NAME.log, a folder NAME with the data, and
 # `processes`, one line "NAME PID START-TIME" per start. A process is only ever signalled when its start time is
 # still the one written down, so a pid that was given away again is safe. Each process is a session of its own:
-# a Ctrl-C in the terminal does not reach it, whoever started it has to call stop.
+# a Ctrl-C in the terminal does not reach it, and its user has to call stop.
 # The cache folder is $SKINSIGHT_CACHE_DIR, else ~/.cache/skinsight. $SKINSIGHT_KAFKA_LIBS (a folder of jars) and
 # $SKINSIGHT_VERSITYGW (a program) replace what would be fetched.
 # $KAFKA_PROXY_PORT: start-kafka gives the broker one more listener, KAFKA_PROXIED in env, which sends its clients

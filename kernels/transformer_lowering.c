@@ -12,7 +12,7 @@ struct builder {
     const struct network *network;
     const struct lowering_rules *rules;
     struct lowering *lowering;
-    int rows[NETWORK_MAX_TENSORS];     // that somebody needs
+    int rows[NETWORK_MAX_TENSORS];     // that are needed
     bool done[NETWORK_MAX_OPERATIONS]; // taken into an earlier step
 };
 

@@ -67,8 +67,8 @@ static bool is_error_code(const char *text)
     return false;
 }
 
-// A letter stays where it is when it has been sent again, and nothing says that it was: whoever replays has
-// to say from when on, so that the same letters don't go out, and get one answer more, each time.
+// A letter stays where it is when it has been sent again, and nothing says that it was. The
+// operator has to say from when on; else the same letters would go out each time and get one answer more.
 static enum status check_replay(const struct config *config, struct error *err)
 {
     bool all = config_switch(config, "all"), since = *config_text(config, "since") != '\0';
@@ -190,7 +190,7 @@ static void tell_left_out(struct dead_letters *run)
 {
     static const char *const sentences[LETTER_FATES] = {
         [LETTER_REPEATED] = "not sent: a later letter holds the same job",
-        [LETTER_KILLER] = "not sent: the job ended its worker; --force-killers sends it all the same",
+        [LETTER_KILLER] = "not sent: the job ended its worker; --force-killers sends it",
         [LETTER_NO_VALUE] = "can't be sent: the job's bytes were too large to be kept",
         [LETTER_FOREIGN] =
             "can't be sent: it comes from a topic that is neither jobs_topic nor urgent_jobs_topic",

@@ -1,4 +1,4 @@
-// picture_cache.c: a slot for each sample, filled once by whoever comes first.
+// picture_cache.c: a slot for each sample. The first thread that wants the sample fills it.
 #include "trainer/picture_cache.h"
 
 #include <stdatomic.h>

@@ -1,4 +1,4 @@
-// job.c: birth, marking and death of a job.
+// job.c: birth, failure and death of a job.
 #include "worker/job.h"
 
 #include <stdlib.h>

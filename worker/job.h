@@ -1,6 +1,6 @@
-// job.h: one record's journey through the worker. The stages fill their blocks in order; a stage that fails
-// marks the job (code, error) and it leaves by the same door as the others. One owner at a time: whoever
-// popped it from a queue.
+// job.h: one record's journey through the worker. The stages fill their blocks in order; a stage that
+// can't do its work fails the job (code, error), and it leaves by the same door as the others. One owner at a
+// time: the thread that popped it from a queue.
 #ifndef SKINSIGHT_WORKER_JOB_H
 #define SKINSIGHT_WORKER_JOB_H
 
@@ -34,7 +34,7 @@ struct job {
     uint32_t epoch;              // of the partition's assignment when the record arrived
     int attempt;                 // 1, and one more for each owner that died with it
     int64_t taken_us;            // monotonic
-    struct served_model *served; // the model that answers it; NULL: it has no place in the pipeline yet
+    struct served_model *served; // the model that answers it; NULL: it is not inside the pipeline yet
     struct buffer key;           // the record's, of at most a limit; empty where it is longer
     struct buffer value; // the record's, for the dead letters; released once the job can't fail any more
     bool null_key, null_value;
@@ -46,7 +46,7 @@ struct job {
     bool marked;    // the commit metadata say so
     bool convicted; // it has killed every worker that ran it alone
     bool taken;     // counted in the partition's offsets
-    bool has_place; // counted in worker->places
+    bool inside;    // counted in worker->inside
     bool ends_log;  // nothing lay behind it when it was held
     bool oversized; // too long for a job or for the dead letters, or not read: sent without its value
 
@@ -93,7 +93,7 @@ struct job {
 struct job *job_new(size_t key_size, size_t value_size);
 void job_free(struct job *job); // NULL is allowed
 
-// Marks the job as failed with a sentence; the first mark stays.
+// Fails the job with a sentence; the first failure stays.
 void job_fail(struct job *job, enum job_code code, const char *format, ...) PRINTF_LIKE(3, 4);
 void job_stamp(struct job *job, enum job_moment moment);
 

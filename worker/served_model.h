@@ -1,5 +1,5 @@
 // served_model.h: a model that answers jobs, and everything that this worker knows of its answers. Each job
-// points to the one that answers it, from the moment it has a place in the pipeline. One is served now; a
+// points to the one that answers it, from the moment it is inside the pipeline. One is served now; a
 // second of these serves another beside it, once batch.c keeps their jobs apart and infer.c checks both.
 #ifndef SKINSIGHT_WORKER_SERVED_MODEL_H
 #define SKINSIGHT_WORKER_SERVED_MODEL_H

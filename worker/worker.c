@@ -139,26 +139,26 @@ void worker_close(struct worker *worker)
 
 void worker_begin_job(struct worker *worker, struct job *job)
 {
-    job->taken = job->has_place = true;
+    job->taken = job->inside = true;
     job->served = &worker->served;
     atomic_fetch_add(&worker->unfinished, 1);
-    atomic_fetch_add(&worker->places[job->topic], 1);
+    atomic_fetch_add(&worker->inside[job->topic], 1);
     worker_count_bytes(worker, job);
     metrics_add(METRIC_JOBS_CONSUMED, job->topic, 1);
 }
 
-static void give_place_back(struct worker *worker, struct job *job)
+static void leave_inside(struct worker *worker, struct job *job)
 {
-    if (job->has_place)
-        atomic_fetch_sub(&worker->places[job->topic], 1);
-    job->has_place = false;
+    if (job->inside)
+        atomic_fetch_sub(&worker->inside[job->topic], 1);
+    job->inside = false;
 }
 
 // An answer that waits to be committed must not keep the next job from the device. The publisher has limits
 // of its own.
 static void leave_intake(struct worker *worker, struct job *job)
 {
-    give_place_back(worker, job);
+    leave_inside(worker, job);
     worker_count_bytes(worker, job); // what was kept for a dead letter is gone
 }
 
@@ -239,7 +239,7 @@ static void end_one(struct worker *worker, struct job *job)
 {
     worker_end_computing(worker, job);
     atomic_fetch_sub(&worker->unfinished, 1);
-    give_place_back(worker, job);
+    leave_inside(worker, job);
     count(&worker->record_bytes, &job->record_bytes, 0);
     count(&worker->image_bytes, &job->image_bytes, 0);
     count(&worker->picture_bytes, &job->picture_bytes, 0);

@@ -83,7 +83,7 @@ struct worker {
     struct blocked blocked;    // those that are not read for now
     struct kafka_signs signs;  // of the consumer, and of a careful worker's reader
     atomic_bool reads_again;   // records were given up that this worker has to read again
-    atomic_llong out_since_ms; // monotonic: since when it has no place in its group; 0: it has one
+    atomic_llong out_since_ms; // monotonic: since when it is no member of its group; 0: it is one
     // the group, for the consume thread alone
     struct consume *consume;
     struct kafka_callbacks callbacks, reader_callbacks; // what the consumer and the reader tell
@@ -96,7 +96,7 @@ struct worker {
     // the jobs inside
     struct queue inboxes[STAGE_COUNT];
     atomic_int unfinished;          // jobs taken and not yet answered or dropped
-    atomic_int places[TOPIC_COUNT]; // those that have no answer yet: these fill intake_limit_jobs
+    atomic_int inside[TOPIC_COUNT]; // those that have no answer yet: these fill intake_limit_jobs
     atomic_int computing;           // those from the batch that takes them to the publisher
     atomic_int device_batches;      // handed to infer and not yet done
     atomic_bool handing_over;       // a rebalance waits for those that compute: no new batch
@@ -135,10 +135,10 @@ enum status worker_check_topics(const struct config *config, struct error *err) 
 enum status worker_open(struct worker *worker, const struct config *config, struct error *err) MUST_CHECK;
 void worker_close(struct worker *worker);
 
-// A record becomes a job of the pipeline: it takes a place, its bytes count, and the model in service answers
-// it.
+// A record becomes a job of the pipeline: it counts as inside, so do its bytes, and the model in service
+// answers it.
 void worker_begin_job(struct worker *worker, struct job *job);
-// Gives a job to a stage, waiting for room. One that goes to publish has its answer and gives its place back.
+// Gives a job to a stage, waiting for room. One that goes to publish has its answer and is inside no more.
 // Thread: any stage's.
 void worker_pass(struct worker *worker, struct job *job, enum stage_id stage);
 // The same without waiting: QUEUE_OK, or QUEUE_FULL and it stays the caller's. Thread: consume, which has to

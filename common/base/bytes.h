@@ -8,7 +8,7 @@
 
 #include "common/base/status.h"
 
-// A borrowed range; whoever made it says how long it lives.
+// A borrowed range. The module that made it says how long it lives.
 struct bytes {
     const uint8_t *data;
     size_t size;

@@ -2,9 +2,9 @@
 // docs/FORMATS.md says what each field means.
 //
 // One table in prediction.c names every field once, with its place in the struct; writer and reader both walk
-// it. Texts are borrowed: by the writer from whoever fills the struct, by the reader from the document that
-// the struct keeps until prediction_release. What is absent: texts are NULL or empty, floats NaN, whole
-// numbers and truths -1. Any thread.
+// it. Texts are borrowed: by the writer from the caller, who fills the struct, by the reader from the
+// document that the struct keeps until prediction_release. What is absent: texts are NULL or empty, floats
+// NaN, whole numbers and truths -1. Any thread.
 #ifndef SKINSIGHT_COMMON_RECORDS_PREDICTION_H
 #define SKINSIGHT_COMMON_RECORDS_PREDICTION_H
 

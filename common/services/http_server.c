@@ -1,10 +1,10 @@
 // http_server.c: one thread runs libmicrohttpd and the clocks of its clients. The server owns itself and its
 // socket.
 //
-// A client that sends a byte now and then is never idle, and could keep its place for ever. So each request
-// has an absolute limit, and whoever comes is let in: where there are too many, the one that has waited
-// longest with its request unfinished goes. A probe, which sends its request at once, is answered before its
-// turn to go comes.
+// A client that sends a byte now and then is never idle, and could keep its connection for ever. So each
+// request has an absolute limit, and a new client is always let in: where there are too many, the one that
+// has waited longest with its request unfinished goes. A probe, which sends its request at once, is answered
+// before its turn to go comes.
 #include "common/services/http_server.h"
 
 #include <errno.h>

@@ -151,7 +151,7 @@ static void score_queries(const struct division *division, const char *queries, 
         call->ops->exponentials(scores, rows, layout->width, scale, call->tokens, inverse_sums);
 }
 
-// Softmax weights of the rows at hand to whoever asked for them. In bf16 their scores are still there.
+// The softmax weights of these rows, where the call wants them. In bf16 their scores are still there.
 static void give_weights(const struct division *division, int image_head, int first, int rows,
                          const float *inverse_sums, char *scratch)
 {

@@ -1,9 +1,9 @@
 // team.h: the threads of a CPU backend, which compute its plans, one at a time, and live as long as it.
 //
-// A phase is a function and a number of units. Whoever is free takes the next unit, so a core that is busy
-// with something else delays nobody by more than one unit. A unit always computes the same part of the result
-// in the same way: results depend neither on the number of threads nor on who took what. Units run with
-// denormals.h's arithmetic.
+// A phase is a function and a number of units. A free thread takes the next unit, so a core that is busy
+// with something else delays the others by one unit at most. A unit always computes the same part of the
+// result in the same way: results depend neither on the number of threads nor on who took what. Units run
+// with denormals.h's arithmetic.
 //
 // Thread: team_run is called by one thread at a time; it works too. Between phases the others spin for some
 // microseconds, then sleep.

@@ -17,7 +17,7 @@ struct row_scale {
     int32_t zero;
 };
 
-// What becomes of one tile of sums. Pointers stand at the tile's first row and column; strides are in bytes.
+// How one tile of sums is finished. Pointers stand at the tile's first row and column; strides are in bytes.
 struct epilogue {
     int rows, columns; // columns: 1..panel_columns
     int tile_stride; // of the sums, in values; a row's sums, bias and scales can be read up to panel_columns

@@ -197,7 +197,7 @@ enum status device_receive(struct device *device, void *pinned, const void *from
 
 enum status device_mark(struct device *device, int slot, struct error *err)
 {
-    return judge(device, cudaEventRecord(device->done[slot], device->compute), "marking an end", err);
+    return judge(device, cudaEventRecord(device->done[slot], device->compute), "recording an end", err);
 }
 
 enum status device_wait(struct device *device, int slot, struct error *err)

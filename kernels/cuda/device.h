@@ -55,7 +55,7 @@ enum status device_upload(struct device *device, void *to, const void *from, siz
                           struct error *err) MUST_CHECK;
 
 // One slice of a batch, in one of two slots: send (copy stream), then compute (it waits for the copy),
-// receive (compute stream), mark; and wait for the mark.
+// receive (compute stream), record the end; and wait for it.
 enum status device_send(struct device *device, int slot, void *to, const void *pinned, size_t size,
                         struct error *err) MUST_CHECK;
 enum status device_copy(struct device *device, void *to, const void *from, size_t size,

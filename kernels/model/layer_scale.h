@@ -2,8 +2,7 @@
 // attention and perceptron give by, before it is added: timm's blocks.N.ls1.gamma and blocks.N.ls2.gamma.
 //
 // The linear layer in front of it gives the same values when its rows and its bias are multiplied by the
-// vector. So our networks have no such operation, and whoever takes weights from elsewhere folds it away. No
-// state, any thread.
+// vector. Our networks have no such operation; import folds it away. No state, any thread.
 #ifndef SKINSIGHT_KERNELS_MODEL_LAYER_SCALE_H
 #define SKINSIGHT_KERNELS_MODEL_LAYER_SCALE_H
 

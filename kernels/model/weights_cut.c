@@ -1,5 +1,5 @@
-// weights_cut.c: a weights file that is cut short while it is mapped. Whoever reads a page that is gone gets
-// SIGBUS, in its own thread; a program that asked for it names the file then and ends with exit code 1.
+// weights_cut.c: a weights file that is cut short while it is mapped. A thread that reads a page that is
+// gone gets SIGBUS. A program that asked for it names the file then and ends with exit code 1.
 #include "kernels/model/weights_private.h"
 
 #include <signal.h>

@@ -128,9 +128,9 @@ size_t parameter_size(const struct parameter *parameter);
 struct network *network_fold(const struct network *network);
 
 // What backends ask of a folded network when they make steps of operations. The only operation that reads the
-// tensor; -1: none, several, or whoever wants the logits.
+// tensor; -1: none, several, or the tensor is the logits.
 int network_only_reader(const struct network *network, int tensor);
-// How many rows of each tensor anybody needs: all, or only the first (the class token's in the last block).
+// How many rows of each tensor are needed: all, or only the first (the class token's in the last block).
 void network_needed_rows(const struct network *network, int rows[NETWORK_MAX_TENSORS]);
 // Whether it begins with OP_NORMALISE, a convolution over patches that don't overlap, and OP_TOKENS.
 bool network_has_patches(const struct network *network);
@@ -141,7 +141,8 @@ struct product_tail {
     int second; // of the sum; -1: none
     int output; // tensor after all of it
 };
-// index: of the product's operation. Marks what the tail takes in `done`, where what runs earlier is marked.
+// index: of the product's operation. Sets `done` of what the tail takes, where that of earlier operations is
+// set.
 struct product_tail network_take_tail(const struct network *network, int index,
                                       bool done[NETWORK_MAX_OPERATIONS]);
 

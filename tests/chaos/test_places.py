@@ -45,7 +45,7 @@ class Written:
 
 
 def restart_one_by_one(herd, written, rounds):
-    """Others are answered after each restart, by whoever is there; gives the longest time that took."""
+    """Others are answered after each restart, by any worker; gives the longest time that took."""
     slowest = 0
     for turn in range(rounds):
         number = turn % len(herd.workers)

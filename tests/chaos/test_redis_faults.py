@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """test_redis_faults.py: a Redis that hangs, dies, resets in the middle of a reply, crawls, is full, is a replica, holds
 values of a wrong type, cut short, or forged. No job fails for it, no answer is another image's, and an answer takes at
-most a few of the cache's time-outs longer. Whoever writes to Redis, but does not know the workers' secret, decides no
+most a few of the cache's time-outs longer. A writer to Redis that does not know the workers' secret decides no
 answer.
 """
 import hashlib

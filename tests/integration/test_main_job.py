@@ -2,7 +2,7 @@
 """test_main_job.py: the main job end to end: 500 jobs, four partitions, two workers, a real Redis and S3.
 
 Every job record has one terminal record and a sound attention map; the same images again are answered from the
-cache without inference; and the numbers of an image are the same whoever computed them: two workers or one, in
+cache without inference; and the numbers of an image do not depend on who computed them: two workers or one, in
 whatever batch, with and without cache, on s3:// and file://, or `classify` without Kafka.
 """
 import hashlib

@@ -222,7 +222,7 @@ static struct backend *open_cpu(void)
     return backend;
 }
 
-// Whoever wants to see rows and is shown none would smooth nothing. A network without LayerNorms has none.
+// An observer that is shown no rows would smooth nothing. A network without LayerNorms has none.
 static void rows_that_no_one_would_show_are_refused(void **state)
 {
     (void)state;

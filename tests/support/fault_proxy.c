@@ -67,7 +67,7 @@ static bool read_rules(const char *path)
     return sound;
 }
 
-// One connection after the other; each line is answered, so that whoever writes it knows that it holds.
+// One connection after the other; each line is answered, so that its writer knows that it holds.
 static void *run_control(void *context)
 {
     char line[RULE_TEXT_SIZE];

@@ -1,7 +1,7 @@
 // preload_faults.c: a library for LD_PRELOAD that makes a worker's machine misbehave.
 //
 //   PRELOAD_CLOCK=FILE     8 bytes, a number in host order: so many seconds are added to the wall clock.
-//                          Whoever writes the file makes the clock jump at once. Waits of C11 condition
+//                          A write to the file makes the clock jump at once. Waits of C11 condition
 //                          variables, librdkafka's, which are until a time of the wall clock, see it too:
 //                          they end early, or last the hour longer, as they would with clock_settime.
 //   PRELOAD_MALLOC=SIZE,N  the Nth allocation of at least SIZE bytes fails, and only that one. Those of

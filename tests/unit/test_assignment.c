@@ -41,7 +41,7 @@ static void test_offsets_behind_what_is_known(void **state)
     assignment_init(&assignment);
     struct committed known = committed(3, 10, (const int64_t[]){12, 15}, 2);
     assignment_remember(&assignment, &known);
-    assignment_clear(&assignment); // whoever holds it now
+    assignment_clear(&assignment); // another worker holds it now
     struct committed same = committed(3, 10, (const int64_t[]){12, 15}, 2);
     struct committed further = committed(3, 13, (const int64_t[]){15}, 1);
     struct committed past = committed(3, 40, NULL, 0);

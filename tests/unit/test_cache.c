@@ -1,5 +1,5 @@
 // test_cache.c: values of the cache: what is stored comes back whole; what differs in a bit, is about
-// something else, or holds what no computation gives is refused, whoever sealed it.
+// something else, or holds what no computation gives is refused, also with a right seal.
 #include "worker/cache/cache_value.h"
 
 #include <math.h>

@@ -157,7 +157,7 @@ static void test_timeout_is_kept(void **state)
     queue_release(&queue);
 }
 
-// A thread that makes one call and says what came of it.
+// A thread that makes one call and keeps its result.
 struct caller {
     struct queue *queue;
     bool push; // else pop

@@ -2,7 +2,7 @@
 // leads; equal ones that reach the batch stage before its results are out ride along and are answered from
 // them.
 //
-// A rider belongs to its leader: whoever ends or finishes the leader takes the riders off. A leader whose
+// A rider belongs to its leader: the stage that ends the leader takes the riders off. A leader whose
 // partition is not ours any more may have riders that are, even of the same record where that has come again.
 // They would not come another time: the batch stage has one of them lead, and postprocess answers them from
 // what the leader had computed.

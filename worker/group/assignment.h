@@ -26,7 +26,7 @@ struct assigned {
     bool disowned; // assignment_disown
 };
 
-// What is known to be committed of a partition, whoever holds it now.
+// What is known to be committed of a partition, held by this worker or not.
 struct committed {
     enum job_topic topic;
     int32_t partition;
@@ -71,9 +71,9 @@ bool assignment_is_current(struct assignment *assignment, const struct job *job)
 // The job's answer is committed.
 void assignment_finish(struct assignment *assignment, const struct job *job);
 
-// A broker that comes back may give away committed offsets before it has read all of them again; whoever
-// began there would answer once more what has been answered. What this process has read or committed itself
-// is remembered, and nothing behind that is believed.
+// A broker that comes back may give away committed offsets before it has read all of them again. A worker
+// that began there would answer a second time what has been answered. What this process has read or committed
+// itself is remembered, and nothing behind that is believed.
 void assignment_remember(struct assignment *assignment, const struct committed *committed);
 // The same where the log is another one and is begun anew: replaced is of the log before.
 void assignment_begin_anew(struct assignment *assignment, const struct committed *committed,

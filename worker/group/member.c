@@ -128,7 +128,7 @@ bool member_is_out(struct worker *worker, char *reason, size_t size)
     int64_t session_ms = config_integer(worker->config, "session_timeout_ms");
     char error[128] = "no error was told";
     kafka_error_lately(error, sizeof error);
-    snprintf(reason, size, "%s: %s; waiting for a place in group '%s' (%s)",
+    snprintf(reason, size, "%s: %s; waiting to be a member of group '%s' (%s)",
              config_text(worker->config, "brokers"),
              session_out ? "no broker answered for a whole session"
                          : "no broker answers, or another member holds the group up",

@@ -21,9 +21,9 @@ enum status member_renew(struct worker *worker, struct error *err) MUST_CHECK;
 bool member_fenced_by_outage(const struct worker *worker);
 // The group has just given this member partitions: it is back from whatever outage was before.
 void member_is_assigned(struct worker *worker);
-// The group has taken them, all of them: a rebalance has begun, or the place in the group is lost.
+// The group has taken them, all of them: a rebalance has begun, or this worker is no member any more.
 void member_is_revoked(struct worker *worker);
-// Whether this worker has been without a broker, or without a place in its group, for a whole session;
+// Whether this worker has been without a broker, or no member of its group, for a whole session;
 // reason says which. Any thread, while the consume thread may wait for a broker.
 bool member_is_out(struct worker *worker, char *reason, size_t size);
 

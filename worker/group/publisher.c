@@ -1,4 +1,4 @@
-// publisher.c: the group of answers that goes next, and what becomes of it when an outcome is unknown.
+// publisher.c: the group of answers that goes next, and how it is settled when an outcome is unknown.
 #include "worker/group/publisher.h"
 
 #include <stdlib.h>

@@ -1,10 +1,10 @@
 // reader.c: librdkafka's simple consumer, started at each place anew, with a queue of one message.
 //
 // The client asks for records while its queue is shorter than queued.min.messages. What lies there first
-// after a start is a mark of the start itself (RD_KAFKA_OP_BARRIER, librdkafka 1.9 to 2.15), which only
-// taking removes. So the queue's limit is the mark and a message, and nothing is taken before both are there.
-// With a limit of 1 the client asked for nothing until the mark was gone, and noticed that only a second
-// later.
+// after a start is a barrier (RD_KAFKA_OP_BARRIER, librdkafka 1.9 to 2.15), which only
+// taking removes. So the queue's limit is the barrier and a message, and nothing is taken before both are
+// there. With a limit of 1 the client asked for nothing until the barrier was gone, and noticed that only a
+// second later.
 //
 // Taking the message makes room, and before the stop is done the client might ask for the next batch, which
 // may be one that kills: it did in 3 to 9 reads of 100. So the queue is kept full of something else
@@ -17,7 +17,7 @@
 #include "common/base/clock.h"
 #include "common/base/shutdown.h"
 
-enum { POLL_MS = 1, MARK_AND_MESSAGE = 2 };
+enum { POLL_MS = 1, BARRIER_AND_MESSAGE = 2 };
 
 struct reader {
     rd_kafka_t *consumer;
@@ -37,7 +37,7 @@ enum status reader_open(struct reader **reader, struct worker *worker,
         {"debug", "topic"}, // kafka_signs: refused_fetches
         {"fetch.wait.max.ms", "10"},
         {"fetch.message.max.bytes", "1"}, // brokers give one whole batch all the same
-        {"queued.min.messages", "2"},     // MARK_AND_MESSAGE
+        {"queued.min.messages", "2"},     // BARRIER_AND_MESSAGE
         {"allow.auto.create.topics", "false"},
         {"enable.partition.eof", "true"},
     };
@@ -94,16 +94,16 @@ enum status reader_begin(struct reader *reader, const struct reader_place *place
     return STATUS_OK;
 }
 
-// Behind the mark and the message: the results of calls that are refused at once, with no broker asked.
+// Behind the barrier and the message: the results of calls that are refused at once, with no broker asked.
 static void keep_full(struct reader *reader)
 {
-    for (int i = 0; i < MARK_AND_MESSAGE; i++)
+    for (int i = 0; i < BARRIER_AND_MESSAGE; i++)
         rd_kafka_DeleteConsumerGroupOffsets(reader->consumer, NULL, 0, NULL, reader->queue);
 }
 
 rd_kafka_message_t *reader_poll(struct reader *reader)
 {
-    if (!reader->queue || rd_kafka_queue_length(reader->queue) < MARK_AND_MESSAGE)
+    if (!reader->queue || rd_kafka_queue_length(reader->queue) < BARRIER_AND_MESSAGE)
         return NULL;
     keep_full(reader);
     rd_kafka_message_t *message =

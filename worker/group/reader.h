@@ -1,10 +1,10 @@
-// reader.h: reads single records of partitions with a consumer of its own, which joins no group: whatever it
-// meets disturbs no other reading. It fetches one batch, of the record that is wanted, and nothing behind it;
+// reader.h: reads single records of partitions with a consumer of its own, which joins no group: its errors
+// disturb no other reading. It fetches one batch, of the record that is wanted, and nothing behind it;
 // when it has given that record nothing is on its way, and what the process does next it does with that
 // record alone. The consumer and its connections are kept from one record to the next. Thread: consume.
 //
-// A careful worker reads so, and whoever looks what a client finds at one offset: for a damaged batch
-// (worker/stages/unreadable.h), for the record that tells one log from another (worker/group/witness.h).
+// Three read so: a careful worker, worker/stages/unreadable.h for a damaged batch, worker/group/witness.h for
+// the record that tells one log from another.
 #ifndef SKINSIGHT_WORKER_GROUP_READER_H
 #define SKINSIGHT_WORKER_GROUP_READER_H
 

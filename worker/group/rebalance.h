@@ -27,7 +27,7 @@ void rebalance_read_again(struct worker *worker);
 // Publishes what is ready and clears the mark; where the assignment was lost, drops everything instead.
 void rebalance_revoke(struct worker *worker, rd_kafka_t *consumer);
 // The consumer is closed, after a fatal error without a revoke. What it held may be another's by now, so it
-// is dropped before the publisher can see the place in the group of the next one, which worker->consumer is
+// is dropped before the publisher can see the membership of the next one, which worker->consumer is
 // from now on; NULL: none.
 void rebalance_change_member(struct worker *worker, rd_kafka_t *next);
 

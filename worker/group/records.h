@@ -1,5 +1,5 @@
 // records.h: what a job's answer is on Kafka: a prediction or an error, and with an error a dead letter that
-// holds the record's own bytes. Thread: whoever publishes.
+// holds the record's own bytes. Thread: the one that publishes.
 #ifndef SKINSIGHT_WORKER_GROUP_RECORDS_H
 #define SKINSIGHT_WORKER_GROUP_RECORDS_H
 

@@ -8,8 +8,8 @@
 #include "worker/group/marks.h"
 
 enum {
-    ALL_TURNS = 100,  // percent
-    URGENT_PLACES = 8 // one in so many is kept for urgent jobs
+    ALL_TURNS = 100, // percent
+    URGENT_PART = 8  // one in so many is kept for urgent jobs
 };
 
 // A partition's records keep their order: a later offset that is taken first makes the earlier one answered.
@@ -121,17 +121,17 @@ void intake_forget_left_out(struct intake *intake)
 }
 
 // How many jobs may wait for their answer, and how many bytes. After deaths few jobs may be in the process,
-// and then one alone. Routine jobs leave places free: those that wait for an object store which is away may
+// and then one alone. Routine jobs leave room: those that wait for an object store which is away may
 // be many.
 static bool has_room(struct worker *worker, enum job_topic topic)
 {
     const int cautious[] = {INT32_MAX, OFFSETS_WARY_JOBS, 1};
-    int routine = atomic_load(&worker->places[TOPIC_ROUTINE]);
-    int urgent = atomic_load(&worker->places[TOPIC_URGENT]);
+    int routine = atomic_load(&worker->inside[TOPIC_ROUTINE]);
+    int urgent = atomic_load(&worker->inside[TOPIC_URGENT]);
     int unfinished = atomic_load(&worker->unfinished), limit = worker->intake_limit_jobs;
     return (unfinished == 0 || worker_has_bytes(worker)) &&
            unfinished < cautious[assignment_caution(&worker->assignment)] && routine + urgent < limit &&
-           (topic == TOPIC_URGENT || routine < limit - limit / URGENT_PLACES);
+           (topic == TOPIC_URGENT || routine < limit - limit / URGENT_PART);
 }
 
 // It will be answered unseen: even reading it may be what kills.

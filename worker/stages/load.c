@@ -65,7 +65,7 @@ static void load_object(struct worker *worker, struct job *job)
         return;
     }
     job_fail(job, code_of(status, job), "image_uri: %s", err.message);
-    buffer_release(&job->object); // what came of it
+    buffer_release(&job->object); // the part that was read
 }
 
 enum stage_id load_step(struct worker *worker, struct job *job)

@@ -11,7 +11,7 @@ enum stage_id load_step(struct worker *worker, struct job *job);  // the same, w
 enum stage_id decode_step(struct worker *worker, struct job *job);      // image bytes -> view and features
 enum stage_id postprocess_step(struct worker *worker, struct job *job); // logits -> probabilities, stored map
 
-// How fetch and load end: the image is there or the job is marked. Digest, cache.
+// How fetch and load end: the image is there or the job has failed. Digest, cache.
 enum stage_id fetch_conclude(struct worker *worker, struct job *job);
 
 // Loops of one thread; they end when their inbox is closed and empty.

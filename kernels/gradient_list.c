@@ -45,6 +45,7 @@ static void keep_what_is_read(struct walk *walk, const struct operation *operati
         keep(walk, operation->input, input);
         break;
     case OP_RELU:
+    case OP_RELU6:
     case OP_SIGMOID:
         keep(walk, operation->output, input);
         break;

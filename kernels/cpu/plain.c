@@ -174,7 +174,7 @@ static void relu6(const struct plain_call *call)
 {
     size_t count = (size_t)call->output_shape.rows * call->output_shape.columns;
     for (size_t i = 0; i < count; i++) {
-        float x = call->input[i];
+        plain_value x = call->input[i];
         call->output[i] = x <= 0 ? 0 : x >= 6 ? 6 : x; // NaN stays
     }
 }

@@ -235,10 +235,11 @@ static void single_values(const struct slope_call *call)
     enum op_kind kind = call->operation->kind;
     for (size_t i = 0; i < count && call->input_slope; i++) {
         double dy = call->dy[i], y = call->output[i];
-        double dx = kind == OP_GELU   ? dy * gelu_slope(call->input[i])
-                    : kind == OP_SILU ? dy * silu_slope(call->input[i])
-                    : kind == OP_RELU ? (y <= 0 ? 0 : dy) // NaN goes on
-                                      : dy * y * (1 - y); // sigmoid
+        double dx = kind == OP_GELU    ? dy * gelu_slope(call->input[i])
+                    : kind == OP_SILU  ? dy * silu_slope(call->input[i])
+                    : kind == OP_RELU  ? (y <= 0 ? 0 : dy) // NaN goes on
+                    : kind == OP_RELU6 ? (y <= 0 || y >= 6 ? 0 : dy)
+                                       : dy * y * (1 - y); // sigmoid
         put(call->input_slope, i, call->input_adds, dx);
     }
 }
@@ -318,21 +319,14 @@ static void max_pool(const struct slope_call *call)
 }
 
 static void (*const functions[OP_KIND_COUNT])(const struct slope_call *) = {
-    [OP_CONVOLUTION] = convolution,
-    [OP_DROPOUT] = dropout,
-    [OP_TOKENS] = tokens,
-    [OP_LAYERNORM] = layernorm,
-    [OP_LINEAR] = linear,
-    [OP_ATTENTION] = attention,
-    [OP_GELU] = single_values,
-    [OP_ADD] = add,
-    [OP_FIRST_ROW] = first_row,
-    [OP_RELU] = single_values,
-    [OP_SILU] = single_values,
-    [OP_SIGMOID] = single_values,
-    [OP_MAX_POOL] = max_pool,
-    [OP_MEAN_ROWS] = mean_rows,
-    [OP_SCALE] = scale,
+    [OP_CONVOLUTION] = convolution, [OP_DROPOUT] = dropout,
+    [OP_TOKENS] = tokens,           [OP_LAYERNORM] = layernorm,
+    [OP_LINEAR] = linear,           [OP_ATTENTION] = attention,
+    [OP_GELU] = single_values,      [OP_ADD] = add,
+    [OP_FIRST_ROW] = first_row,     [OP_RELU] = single_values,
+    [OP_RELU6] = single_values,     [OP_SILU] = single_values,
+    [OP_SIGMOID] = single_values,   [OP_MAX_POOL] = max_pool,
+    [OP_MEAN_ROWS] = mean_rows,     [OP_SCALE] = scale,
 };
 
 // As for the first image.

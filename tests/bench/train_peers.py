@@ -91,6 +91,9 @@ class Theirs:
         if "vit" in name:
             more["img_size"] = size
         self.model = timm.create_model(name, pretrained=False, num_classes=CLASSES, drop_rate=dropout, **more)
+        for block in getattr(self.model, "blocks", []):
+            if hasattr(block, "ls1"):  # LayerScale is folded where weights are imported
+                block.ls1 = block.ls2 = torch.nn.Identity()
         random_weights.fill(self.model, 1)
         self.model.train()
         if dtype:
@@ -206,7 +209,7 @@ def gradients(options, arch):
         error, own = ((g - reference).norm() / norm).item(), ((theirs - reference).norm() / norm).item()
         limit = max(1e-4, 2 * own)
         bad += error > limit
-        if error > limit:
+        if error > limit and bad <= 5:
             print(f"  {name}: {error:.2e}, PyTorch {own:.2e}, limit {limit:.2e}")
         worst = max(worst, (error, name, own))
     assert at == len(flat), (at, len(flat))

@@ -145,7 +145,7 @@ class Network:
         pooled = F.max_pool2d(x, 3, 1, 1)
         self.operation += 2
         x = F.silu(self.norm(self.conv(pooled, "wide.conv", 1), "wide.norm"))
-        x = F.silu(self.norm(self.conv(x, "depth.conv", 3, 1, 16), "depth.norm"))
+        x = F.relu6(self.norm(self.conv(x, "depth.conv", 3, 1, 16), "depth.norm"))
         gate = x.mean((2, 3), keepdim=True)
         gate = self.conv(F.silu(self.conv(gate, "gate.reduce", 1)), "gate.expand", 1)
         x = x * gate.sigmoid()

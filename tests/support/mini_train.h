@@ -67,7 +67,8 @@ static inline struct network *mini_train(void)
     int pooled = network_add_max_pool(network, network_add_relu(network, x), &pool);
     x = network_add_silu(network,
                          train_convolution(network, pooled, 6, 16, 1, 1, 1, "wide.conv", "wide.norm"));
-    x = network_add_silu(network, train_convolution(network, x, 6, 16, 3, 1, 16, "depth.conv", "depth.norm"));
+    x = network_add_relu6(network,
+                          train_convolution(network, x, 6, 16, 3, 1, 16, "depth.conv", "depth.norm"));
     int gate = network_add_mean_rows(network, x);
     gate = network_add_silu(network, train_convolution(network, gate, 1, 4, 1, 1, 1, "gate.reduce", NULL));
     gate = train_convolution(network, gate, 1, 16, 1, 1, 1, "gate.expand", NULL);

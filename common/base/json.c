@@ -147,9 +147,27 @@ static bool scan_escape(struct scanner *scanner)
     return unit >= 0;
 }
 
+// Passes characters that a string may hold as they are, sixteen at a time: an image in base64 is most of a
+// record.
+static void pass_plain_characters(struct scanner *scanner)
+{
+    typedef int8_t characters __attribute__((vector_size(16)));
+    characters next;
+    uint64_t halves[2];
+    while (scanner->end - scanner->at >= (ptrdiff_t)sizeof next) {
+        memcpy(&next, scanner->at, sizeof next);
+        next = (next < 0x20) | (next == '"') | (next == '\\'); // bytes from 0x80 on are negative here
+        memcpy(halves, &next, sizeof next);
+        if (halves[0] | halves[1])
+            return;
+        scanner->at += sizeof next;
+    }
+}
+
 static bool scan_string(struct scanner *scanner)
 {
     scanner->at++;
+    pass_plain_characters(scanner);
     while (peek(scanner) != '"') {
         int byte = peek(scanner);
         if (byte < 0)

@@ -20,13 +20,18 @@
 
 static const struct json_limits limits = {1000, 100, 8};
 
-static enum status parse(const char *text, struct error *err)
+static enum status parse_bytes(const char *text, size_t size, struct error *err)
 {
     cJSON *json;
-    enum status status = json_parse((struct bytes){(const uint8_t *)text, strlen(text)}, &limits, &json, err);
+    enum status status = json_parse((struct bytes){(const uint8_t *)text, size}, &limits, &json, err);
     assert_int_equal(status == STATUS_OK, json != NULL);
     cJSON_Delete(json);
     return status;
+}
+
+static enum status parse(const char *text, struct error *err)
+{
+    return parse_bytes(text, strlen(text), err);
 }
 
 static void test_surrogates_come_in_pairs(void **state)
@@ -46,6 +51,36 @@ static void test_surrogates_come_in_pairs(void **state)
     }
     assert_int_equal(parse("\"\\ud800\\u00", &err), STATUS_REJECTED);
     assert_int_equal(parse("\"\\ud800\\u00zz\"", &err), STATUS_REJECTED);
+}
+
+// Each text fills its memory, so that sanitizers see a byte read too many.
+static void test_every_byte_at_every_place_of_a_string(void **state)
+{
+    (void)state;
+    enum { LENGTH = 50 };
+    for (int place = 1; place <= LENGTH; place++)
+        for (int byte = 1; byte < 256; byte++) {
+            char *text = malloc(LENGTH + 2);
+            assert_non_null(text);
+            memset(text, 'x', LENGTH + 2);
+            text[0] = text[LENGTH + 1] = '"';
+            text[place] = (char)byte;
+            bool plain = byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
+            struct error err;
+            if (parse_bytes(text, LENGTH + 2, &err) != (plain ? STATUS_OK : STATUS_REJECTED))
+                fail_msg("byte 0x%02x at place %d: %s", byte, place, plain ? err.message : "accepted");
+            free(text);
+        }
+    for (int length = 1; length < LENGTH; length++) {
+        char *text = malloc((size_t)length);
+        assert_non_null(text);
+        memset(text, 'x', (size_t)length);
+        text[0] = '"';
+        struct error err;
+        assert_int_equal(parse_bytes(text, (size_t)length, &err), STATUS_REJECTED);
+        assert_non_null(strstr(err.message, "unfinished string"));
+        free(text);
+    }
 }
 
 static void test_limits_are_kept_to_the_edge(void **state)
@@ -199,6 +234,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_surrogates_come_in_pairs),
+        cmocka_unit_test(test_every_byte_at_every_place_of_a_string),
         cmocka_unit_test(test_limits_are_kept_to_the_edge),
         cmocka_unit_test(test_long_numbers),
         cmocka_unit_test(test_no_memory_is_no_fault_of_the_text),

@@ -45,6 +45,15 @@ enum worker_phase {
     PHASE_STOPPING
 };
 
+// Brokers that did not answer when they were asked for the ends of their logs: none of them is asked again
+// before until_ms (monotonic). More than the table holds are asked each time.
+enum { SILENT_LEADERS = 8 };
+struct silent_leaders {
+    int32_t brokers[SILENT_LEADERS];
+    int count;
+    int64_t until_ms;
+};
+
 struct worker {
     const struct config *config;
     char instance[JOB_WORKER_SIZE]; // names this worker in records and logs
@@ -92,6 +101,7 @@ struct worker {
     bool marks_are_stale;  // that a partition runs here, or a record of it is read, is committed otherwise
     unsigned refused_seen; // of signs.refused_fetches
     int64_t look_next_ms;  // monotonic: when to look again for unknown places
+    struct silent_leaders silent;
 
     // the jobs inside
     struct queue inboxes[STAGE_COUNT];

@@ -9,7 +9,7 @@
 #include "worker/group/committed.h"
 
 enum {
-    ASK_MS = 1000,
+    SILENCE_SHARE = 9, // a silent leader is asked again after so many times what all of them took
     WITNESS_MS = 2000, // with a connection to be made
     SLACK_MS = 5000,   // between two clocks, and between a topic's end and our hearing of it
     FRESH_MS = 300000  // a topic was unknown that long before its partition first came to this process
@@ -38,10 +38,10 @@ static rd_kafka_topic_partition_list_t *list_of(const struct worker *worker, str
     return list;
 }
 
-static void ask_committed(struct worker *worker, struct place *const *asked, int count)
+static void ask_committed(struct worker *worker, struct place *const *asked, int count, int64_t ask_ms)
 {
     rd_kafka_topic_partition_list_t *list = list_of(worker, asked, count, RD_KAFKA_OFFSET_INVALID);
-    rd_kafka_resp_err_t result = rd_kafka_committed(worker->consumer, list, ASK_MS);
+    rd_kafka_resp_err_t result = rd_kafka_committed(worker->consumer, list, (int)ask_ms);
     for (int i = 0; i < count; i++) {
         struct place *place = asked[i];
         if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -61,12 +61,14 @@ static int32_t leader_in(const struct rd_kafka_metadata *metadata, int32_t parti
 }
 
 // Without this a question about a partition that has no leader would wait for one.
-static void ask_leaders(struct worker *worker, enum job_topic topic, struct place *places, int count)
+static void ask_leaders(struct worker *worker, enum job_topic topic, struct place *places, int count,
+                        int64_t ask_ms)
 {
     const struct rd_kafka_metadata *metadata = NULL;
     rd_kafka_topic_t *handle = rd_kafka_topic_new(worker->consumer, job_topic_name(worker, topic), NULL);
-    rd_kafka_resp_err_t result =
-        handle ? rd_kafka_metadata(worker->consumer, 0, handle, &metadata, ASK_MS) : rd_kafka_last_error();
+    rd_kafka_resp_err_t result = handle
+                                     ? rd_kafka_metadata(worker->consumer, 0, handle, &metadata, (int)ask_ms)
+                                     : rd_kafka_last_error();
     if (result == RD_KAFKA_RESP_ERR_NO_ERROR && metadata->topic_cnt > 0)
         result = metadata->topics->err;
     if (result == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
@@ -85,13 +87,14 @@ static void ask_leaders(struct worker *worker, enum job_topic topic, struct plac
         rd_kafka_topic_destroy(handle);
 }
 
-static rd_kafka_resp_err_t ask_ends(struct worker *worker, struct place *const *asked, int count)
+static rd_kafka_resp_err_t ask_ends(struct worker *worker, struct place *const *asked, int count,
+                                    int64_t ask_ms)
 {
     rd_kafka_topic_partition_list_t *low = list_of(worker, asked, count, RD_KAFKA_OFFSET_BEGINNING);
     rd_kafka_topic_partition_list_t *high = list_of(worker, asked, count, RD_KAFKA_OFFSET_END);
-    rd_kafka_resp_err_t result = rd_kafka_offsets_for_times(worker->consumer, low, ASK_MS);
+    rd_kafka_resp_err_t result = rd_kafka_offsets_for_times(worker->consumer, low, (int)ask_ms);
     if (result == RD_KAFKA_RESP_ERR_NO_ERROR)
-        result = rd_kafka_offsets_for_times(worker->consumer, high, ASK_MS);
+        result = rd_kafka_offsets_for_times(worker->consumer, high, (int)ask_ms);
     for (int i = 0; result == RD_KAFKA_RESP_ERR_NO_ERROR && i < count; i++) {
         asked[i]->low = low->elems[i].offset;
         asked[i]->high = high->elems[i].offset;
@@ -101,19 +104,42 @@ static rd_kafka_resp_err_t ask_ends(struct worker *worker, struct place *const *
     return result;
 }
 
+// A leader that has fallen silent takes ask_ms of a thread that others wait for.
+static bool is_silent(const struct silent_leaders *silent, int32_t leader)
+{
+    for (int i = 0; i < silent->count; i++)
+        if (silent->brokers[i] == leader)
+            return true;
+    return false;
+}
+
+static void note_silent(struct silent_leaders *silent, int32_t leader, int64_t took_ms)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    int64_t from_ms = silent->until_ms > now_ms ? silent->until_ms : now_ms;
+    silent->until_ms = from_ms + SILENCE_SHARE * took_ms;
+    if (silent->count < SILENT_LEADERS)
+        silent->brokers[silent->count++] = leader;
+}
+
 // One refused partition fails the request for all: then each is asked for alone. A silent leader is not
 // waited for again.
-static void ask_leader(struct worker *worker, struct place *const *asked, int count)
+static void ask_leader(struct worker *worker, struct place *const *asked, int count, int64_t ask_ms)
 {
-    rd_kafka_resp_err_t result = ask_ends(worker, asked, count);
+    bool silent = is_silent(&worker->silent, asked[0]->leader);
+    int64_t begun_ms = clock_monotonic_ms();
+    rd_kafka_resp_err_t result =
+        silent ? RD_KAFKA_RESP_ERR__TIMED_OUT : ask_ends(worker, asked, count, ask_ms);
     bool apart = result != RD_KAFKA_RESP_ERR_NO_ERROR && result != RD_KAFKA_RESP_ERR__TIMED_OUT && count > 1;
     for (int i = 0; i < count; i++) {
         if (apart)
-            result = ask_ends(worker, &asked[i], 1);
+            result = ask_ends(worker, &asked[i], 1, ask_ms);
         if (result != RD_KAFKA_RESP_ERR_NO_ERROR)
             refuse(worker, asked[i], "first and last offset", result);
         apart &= result != RD_KAFKA_RESP_ERR__TIMED_OUT;
     }
+    if (!silent && result == RD_KAFKA_RESP_ERR__TIMED_OUT)
+        note_silent(&worker->silent, asked[0]->leader, clock_monotonic_ms() - begun_ms);
 }
 
 // What must be in the log, if it is still the one that was answered: what this process has seen committed,
@@ -271,8 +297,11 @@ static bool concerns(const struct place *places, int count, enum job_topic topic
 }
 
 // Those that have the same leader are asked for together.
-static void ask_all_ends(struct worker *worker, struct place *places, int count, struct place **asked)
+static void ask_all_ends(struct worker *worker, struct place *places, int count, struct place **asked,
+                         int64_t ask_ms)
 {
+    if (clock_monotonic_ms() >= worker->silent.until_ms)
+        worker->silent.count = 0;
     bool *done = memory_alloc((size_t)count * sizeof *done);
     for (int i = 0; i < count; i++) {
         int together = 0;
@@ -283,17 +312,18 @@ static void ask_all_ends(struct worker *worker, struct place *places, int count,
             done[k] = true;
         }
         if (together > 0)
-            ask_leader(worker, asked, together);
+            ask_leader(worker, asked, together, ask_ms);
     }
     free(done);
 }
 
-static void ask_logs(struct worker *worker, struct place *places, int count, struct place **asked)
+static void ask_logs(struct worker *worker, struct place *places, int count, struct place **asked,
+                     int64_t ask_ms)
 {
     for (int topic = 0; topic < TOPIC_COUNT; topic++)
         if (concerns(places, count, (enum job_topic)topic))
-            ask_leaders(worker, (enum job_topic)topic, places, count);
-    ask_all_ends(worker, places, count, asked);
+            ask_leaders(worker, (enum job_topic)topic, places, count, ask_ms);
+    ask_all_ends(worker, places, count, asked, ask_ms);
     ask_witnesses(worker, places, count);
 }
 
@@ -305,7 +335,7 @@ static void note_first_look(struct worker *worker, const struct place *place, in
         assignment_saw_log(&worker->assignment, topic, partition, now_ms - FRESH_MS);
 }
 
-void places_find(struct worker *worker, struct place *places, int count)
+void places_find(struct worker *worker, struct place *places, int count, int64_t ask_ms)
 {
     if (count == 0)
         return;
@@ -315,8 +345,8 @@ void places_find(struct worker *worker, struct place *places, int count)
         asked[i] = &places[i];
         note_first_look(worker, &places[i], begun_ms);
     }
-    ask_committed(worker, asked, count);
-    ask_logs(worker, places, count, asked);
+    ask_committed(worker, asked, count, ask_ms);
+    ask_logs(worker, places, count, asked, ask_ms);
     for (int i = 0; i < count; i++)
         if (places[i].status == STATUS_OK)
             fit_to_log(worker, &places[i], begun_ms);
@@ -329,7 +359,7 @@ void places_verify(struct worker *worker, struct place *places, int count)
         return;
     struct place **asked = memory_alloc((size_t)count * sizeof *asked);
     int64_t begun_ms = clock_wall_ms();
-    ask_logs(worker, places, count, asked);
+    ask_logs(worker, places, count, asked, PLACES_ASK_MS);
     for (struct place *place = places; place < places + count; place++) {
         if (place->status != STATUS_OK || compare_witness(worker, place) != STATUS_OK)
             continue;

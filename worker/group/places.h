@@ -20,8 +20,10 @@ struct place {
 
 // Finds out about all of them; each has its own status. RETRY: not known now; REJECTED: what is
 // committed can't be believed; reason says why. What was read from the group is remembered
-// (assignment_remember).
-void places_find(struct worker *worker, struct place *places, int count);
+// (assignment_remember). Each answer is waited for ask_ms at most; for that of a leader that did not answer
+// lately, not at all.
+enum { PLACES_ASK_MS = 1000 };
+void places_find(struct worker *worker, struct place *places, int count, int64_t ask_ms);
 // Whether the logs are still those that committed.offsets tells of; RETRY where not, or where it is not
 // known.
 void places_verify(struct worker *worker, struct place *places, int count);

@@ -14,7 +14,8 @@ enum {
     HANDOVER_POLL_MS = 1,
     LOOK_MS = 500,  // between two looks for the places of partitions,
     LOOK_SHARE = 9, // or so many times what the last look took, for records wait meanwhile,
-    LOOK_MOST_MS = 5000
+    LOOK_MOST_MS = 20000,
+    LOOK_ASK_MS = 500 // for each answer
 };
 
 static void give_up_if_hopeless(struct worker *worker, const struct committed *place)
@@ -109,7 +110,8 @@ void rebalance_assign(struct worker *worker, rd_kafka_t *consumer,
     }
     pthread_mutex_lock(&assignment->membership);
     forget_partitions(worker);
-    places_find(worker, places, count);
+    places_find(worker, places, count, PLACES_ASK_MS);
+    worker->look_next_ms = 0;
     take_in_known(worker, places, count);
     if (!worker->stopping)
         atomic_store(&worker->phase, PHASE_RUNNING);
@@ -133,7 +135,7 @@ static bool look_again(struct worker *worker)
     }
     if (count == 0)
         return false;
-    places_find(worker, places, count);
+    places_find(worker, places, count, LOOK_ASK_MS);
     pthread_mutex_lock(&worker->assignment.membership);
     // A lost assignment must not be taken for held again: rd_kafka_assign would forget that it is lost.
     bool taken = !rd_kafka_assignment_lost(worker->consumer) && take_in_known(worker, places, count) > 0;

@@ -66,7 +66,7 @@ def killed_before_publishing(stack, fleet, environment):
 def stopped_past_the_session(stack, fleet, environment):
     """A worker with jobs in hand is stopped until another has answered them, and goes on."""
     jobs = 12
-    herd = chaos.Herd(fleet, 2, simulated_us="0,700000", batch_max=1, session_timeout_ms=SESSION_MS, commit_interval_ms=1,
+    herd = chaos.Herd(fleet, 2, simulated_us="0,300000", batch_max=1, session_timeout_ms=SESSION_MS, commit_interval_ms=1,
                       environment=environment).wait_ready()
     first = herd.workers[0]  # the partition goes to the first by name, before and after
     both = re.compile(f"group {fleet.name} generation [0-9]+ with 2 members")

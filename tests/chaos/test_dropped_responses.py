@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """test_dropped_responses.py: the broker applies a request, and its reply is lost with the connection: Produce,
 AddPartitionsToTxn, AddOffsetsToTxn, TxnOffsetCommit, EndTxn, InitProducerId, at the nth occurrence. Nothing is lost or
-doubled.
+doubled. Each kind of request has a worker of its own; they run side by side, since recovering is mostly waiting.
 
 The long form: each request at each occurrence from 1 to 20; the short one: at five of them.
 """
+import concurrent.futures
 import pathlib
 import sys
 
@@ -16,48 +17,59 @@ REQUESTS = ("Produce", "AddPartitionsToTxn", "AddOffsetsToTxn", "TxnOffsetCommit
 PARTITIONS, JOBS, ROUNDS, LAST = 2, 24, 5, 20
 
 
-def drop_one(stack, fleet, herd, request, nth, written):
-    """Writes jobs until the nth request's reply was dropped; a busy machine puts several jobs into a transaction."""
-    before = len(stack.proxy.done("dropped"))
-    stack.proxy.tell("clear", f"{request} {nth} w drop-response")
-    for _ in range(ROUNDS):
-        chaos.write_pictures(fleet, JOBS, PARTITIONS, start=written)
-        written += JOBS
-        chaos.wait_all(fleet, herd, written, 60)
-        if len(stack.proxy.done("dropped")) > before:
-            break
-    return len(stack.proxy.done("dropped")) - before, written
+class Dropper:
+    """A fleet of one worker, which loses replies to one kind of request."""
+
+    def __init__(self, stack, fleet, request):
+        self.stack, self.fleet, self.request, self.client = stack, fleet, request, request.lower()
+        # Slow enough that each batch of one is a transaction of its own.
+        self.herd = chaos.Herd(fleet, 1, simulated_us="25000,0", batch_max=1, commit_interval_ms=1, brokers=stack.proxied,
+                               **{"kafka.client.id": self.client}).wait_ready()
+        self.written = 0
+
+    def dropped(self):
+        return sum(line["client"] == self.client for line in self.stack.proxy.done("dropped"))
+
+    def answer_more(self):
+        chaos.write_pictures(self.fleet, JOBS, PARTITIONS, start=self.written)
+        self.written += JOBS
+        chaos.wait_all(self.fleet, self.herd, self.written, 60)
+
+    def drop(self, rules, count):
+        """Writes jobs until so many replies were dropped; a busy machine puts several jobs into a transaction."""
+        before = self.dropped()
+        self.stack.proxy.tell(*rules)
+        for _ in range(ROUNDS):
+            self.answer_more()
+            if self.dropped() == before + count:
+                return
+        expect_equal(self.dropped() - before, count, f"replies dropped by {rules}")
+
+    def check(self):
+        answers = chaos.check(self.fleet, self.written, chaos.wanted_logits(range(self.written)))
+        expect_equal(chaos.error_codes(answers), {}, "jobs answered with an error")
+        expect_equal(self.herd.starts, 1, "starts of the worker, which has to live through it")
+        print(f"{self.request}: {self.dropped()} replies dropped, {self.written} jobs, "
+              f"{self.herd.workers[0].metric('skinsight_producer_renewals_total'):.0f} producers renewed", flush=True)
 
 
 def run_request(stack, request, occurrences):
     with stack.fleet(f"drop-{request.lower()}", partitions=PARTITIONS) as fleet:
-        # Slow enough that each batch of one is a transaction of its own.
-        herd = chaos.Herd(fleet, 1, simulated_us="25000,0", batch_max=1, commit_interval_ms=1, brokers=stack.proxied,
-                          **{"kafka.client.id": "w"}).wait_ready()
-        written = dropped = 0
-        for nth in occurrences:
-            count, written = drop_one(stack, fleet, herd, request, nth, written)
-            dropped += count
+        dropper = Dropper(stack, fleet, request)
         if request == "InitProducerId":  # only a new producer sends one, and only a lost EndTxn makes a new producer
-            before = len(stack.proxy.done("dropped"))
-            stack.proxy.tell("clear", "EndTxn 2 w drop-response", f"{request} 1 w drop-response")
-            chaos.write_pictures(fleet, JOBS, PARTITIONS, start=written)
-            written += JOBS
-            chaos.wait_all(fleet, herd, written, 60)
-            expect_equal(len(stack.proxy.done("dropped")) - before, 2, "replies dropped: of EndTxn and InitProducerId")
-        stack.proxy.tell("clear")
-        answers = chaos.check(fleet, written, chaos.wanted_logits(range(written)))
-        expect_equal(chaos.error_codes(answers), {}, "jobs answered with an error")
-        expect_equal(herd.starts, 1, "starts of the worker, which has to live through it")
-        expect_equal(dropped, len(occurrences), "replies dropped")
-        print(f"{request}: {dropped} replies dropped, {written} jobs, "
-              f"{herd.workers[0].metric('skinsight_producer_renewals_total'):.0f} producers renewed", flush=True)
+            dropper.drop([f"EndTxn 2 {dropper.client} drop-response", f"{request} 1 {dropper.client} drop-response"], 2)
+        else:
+            for nth in occurrences:
+                dropper.drop([f"{request} {nth} {dropper.client} drop-response"], 1)
+        dropper.check()
 
 
 def test_dropped_responses(stack):
     occurrences = list(range(1, LAST + 1)) if stack.full else [1, 2, 3, 7, 20]
-    for request in REQUESTS:
-        run_request(stack, request, occurrences if request != "InitProducerId" else [])
+    stack.model()  # one for all
+    with concurrent.futures.ThreadPoolExecutor(len(REQUESTS)) as pool:
+        for done in [pool.submit(run_request, stack, request, occurrences) for request in REQUESTS]:
+            done.result()
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ class Late:
     def __init__(self, stack, fleet, environment=None):
         self.stack, self.fleet, self.proxy = stack, fleet, stack.proxy
         self.herd = chaos.Herd(fleet, 1, simulated_us="1000,0", batch_max=1, commit_interval_ms=1, instance="",
-                               environment=environment, brokers=stack.proxied,
-                               **{"kafka.client.id": CLIENT}).wait_ready()
+                               session_timeout_ms=2000, transaction_timeout_ms=5000, environment=environment,
+                               brokers=stack.proxied, **{"kafka.client.id": CLIENT}).wait_ready()
         self.written = 0
         self.before = len(self.proxy.done("late-reply"))
         self.write()

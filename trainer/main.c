@@ -1,6 +1,8 @@
 // main.c: the subcommands of skinsight-trainer.
 #include "common/program/config.h"
 #include "kernels/model/weights.h"
+#include "trainer/compare.h"
+#include "trainer/evaluate.h"
 #include "trainer/explore.h"
 #include "trainer/import.h"
 #include "trainer/quantise.h"
@@ -44,6 +46,23 @@ static const struct command commands[] = {
      .required = "data out",
      .check = train_check,
      .run = train_command},
+    {.name = "evaluate",
+     .arguments = "",
+     .summary =
+         "judges a model on labelled images that it has not learnt from, each figure with its interval",
+     .example = "skinsight-trainer evaluate --model models/vit-base --data images.csv --out evaluation",
+     .flags = evaluate_flags,
+     .options = "threads",
+     .required = "model data out",
+     .run = evaluate_command},
+    {.name = "compare",
+     .arguments = "",
+     .summary = "says whether one model may take another's place, from their evaluations on the same images",
+     .example = "skinsight-trainer compare --a evaluation-resnet --b evaluation-vit --out comparison",
+     .flags = compare_flags,
+     .options = "",
+     .required = "a b out",
+     .run = compare_command},
     {.name = NULL},
 };
 

@@ -186,6 +186,15 @@ void json_add_float(struct json_writer *writer, const char *name, float value)
         json_add_null(writer, name);
 }
 
+void json_add_double(struct json_writer *writer, const char *name, double value)
+{
+    char text[32];
+    if (isfinite(value))
+        add(writer, name, text, (size_t)snprintf(text, sizeof text, "%.17g", value));
+    else
+        json_add_null(writer, name);
+}
+
 void json_add_floats(struct json_writer *writer, const char *name, const float *values, int count)
 {
     json_add_array(writer, name);

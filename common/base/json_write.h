@@ -45,6 +45,8 @@ void json_add_bool(struct json_writer *writer, const char *name, bool value);
 void json_add_null(struct json_writer *writer, const char *name);
 // Nine significant digits, from which the same float is read back; null where it is not finite.
 void json_add_float(struct json_writer *writer, const char *name, float value);
+// 17 significant digits, from which the same double is read back; null where it is not finite.
+void json_add_double(struct json_writer *writer, const char *name, double value);
 void json_add_floats(struct json_writer *writer, const char *name, const float *values, int count);
 // A document that json_parse has accepted; its line breaks become spaces.
 void json_add_document(struct json_writer *writer, const char *name, struct bytes document);

@@ -29,9 +29,9 @@ static struct outcome *sorted_outcomes(const double *confidence, const bool *rig
 
 // One past the last outcome of a bin; outcomes are sorted.
 static size_t bin_end(const struct outcome *outcomes, size_t count, int bin,
-                      const struct calibration *calibration, enum calibration_binning binning)
+                      const struct reliability *reliability, enum calibration_binning binning)
 {
-    size_t bins = (size_t)calibration->bin_count, at = (size_t)bin + 1, end = 0;
+    size_t bins = (size_t)reliability->bin_count, at = (size_t)bin + 1, end = 0;
     if (binning == CALIBRATION_MASS) {
         size_t longer = count % bins;
         return at * (count / bins) + (at < longer ? at : longer);
@@ -54,36 +54,36 @@ static void fill_bin(struct calibration_bin *bin, const struct outcome *outcomes
 }
 
 static void measure(const struct outcome *outcomes, size_t count, enum calibration_binning binning,
-                    struct calibration *calibration)
+                    struct reliability *reliability)
 {
     size_t first = 0;
-    calibration->ece = count ? 0 : NAN;
-    calibration->mce = 0;
-    for (int i = 0; i < calibration->bin_count; i++) {
-        struct calibration_bin *bin = &calibration->bins[i];
-        size_t end = bin_end(outcomes, count, i, calibration, binning);
+    reliability->ece = count ? 0 : NAN;
+    reliability->mce = 0;
+    for (int i = 0; i < reliability->bin_count; i++) {
+        struct calibration_bin *bin = &reliability->bins[i];
+        size_t end = bin_end(outcomes, count, i, reliability, binning);
         fill_bin(bin, outcomes + first, end - first);
         bool by_width = binning == CALIBRATION_WIDTH, empty = end == first;
-        bin->low = by_width ? (double)i / calibration->bin_count : empty ? NAN : outcomes[first].confidence;
-        bin->high = by_width ? (double)(i + 1) / calibration->bin_count
+        bin->low = by_width ? (double)i / reliability->bin_count : empty ? NAN : outcomes[first].confidence;
+        bin->high = by_width ? (double)(i + 1) / reliability->bin_count
                     : empty  ? NAN
                              : outcomes[end - 1].confidence;
         if (!empty) {
             double gap = fabs(bin->confidence - bin->accuracy);
-            calibration->ece += gap * (double)bin->count / (double)count;
-            calibration->mce = fmax(calibration->mce, gap);
+            reliability->ece += gap * (double)bin->count / (double)count;
+            reliability->mce = fmax(reliability->mce, gap);
         }
         first = end;
     }
 }
 
 void calibration_measure(const double *confidence, const bool *right, size_t count, int bin_count,
-                         enum calibration_binning binning, struct calibration *calibration)
+                         enum calibration_binning binning, struct reliability *reliability)
 {
     assert(bin_count >= 1 && bin_count <= CALIBRATION_MOST_BINS);
     struct outcome *outcomes = sorted_outcomes(confidence, right, count);
-    *calibration = (struct calibration){.bin_count = bin_count};
-    measure(outcomes, count, binning, calibration);
+    *reliability = (struct reliability){.bin_count = bin_count};
+    measure(outcomes, count, binning, reliability);
     free(outcomes);
 }
 
@@ -91,14 +91,14 @@ double calibration_null_mean(const double *confidence, size_t count, int bin_cou
                              const struct random_stream *stream)
 {
     struct outcome *outcomes = sorted_outcomes(confidence, NULL, count);
-    struct calibration calibration = {.bin_count = bin_count};
+    struct reliability reliability = {.bin_count = bin_count};
     double sum = 0;
     for (int draw = 0; draw < draws; draw++) {
         for (size_t i = 0; i < count; i++)
             outcomes[i].right =
                 counter_random_uniform(stream, (uint64_t)draw * count + i) < outcomes[i].confidence;
-        measure(outcomes, count, CALIBRATION_MASS, &calibration);
-        sum += calibration.ece;
+        measure(outcomes, count, CALIBRATION_MASS, &reliability);
+        sum += reliability.ece;
     }
     free(outcomes);
     return sum / draws;

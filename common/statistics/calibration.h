@@ -16,7 +16,7 @@ struct calibration_bin {
     size_t count;
 };
 
-struct calibration {
+struct reliability {
     double
         ece; // expected calibration error: mean over the predictions of |confidence - accuracy| of their bin
     double mce; // the greatest of a bin
@@ -32,7 +32,7 @@ enum calibration_binning {
 // confidence: (count) in 0 to 1; right: (count). 1 <= bin_count <= CALIBRATION_MOST_BINS. Without predictions
 // ece is NaN.
 void calibration_measure(const double *confidence, const bool *right, size_t count, int bin_count,
-                         enum calibration_binning binning, struct calibration *calibration);
+                         enum calibration_binning binning, struct reliability *reliability);
 // What the error would be on average if the confidences were true, since it is never 0 in a sample: outcomes
 // are drawn from them `draws` times. Mass bins.
 double calibration_null_mean(const double *confidence, size_t count, int bin_count, int draws,

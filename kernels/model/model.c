@@ -245,6 +245,36 @@ static enum status read_manifest(const cJSON *json, struct manifest *manifest, s
     return STATUS_OK;
 }
 
+static enum status read_share(const cJSON *object, const char *name, double *value, struct error *err)
+{
+    const cJSON *json = member(object, name);
+    if (!cJSON_IsNumber(json) || !(json->valuedouble >= 0 && json->valuedouble <= 1))
+        return bad_field(name, "a number from 0 to 1", err);
+    *value = json->valuedouble;
+    return STATUS_OK;
+}
+
+// Absent where no evaluation has left one.
+static enum status read_proposal(const cJSON *json, struct melanoma_proposal *proposal, struct error *err)
+{
+    if (!json)
+        return STATUS_OK;
+    if (!cJSON_IsObject(json))
+        return bad_field("operating_point", "an object", err);
+    const cJSON *of = member(json, "class");
+    if (!cJSON_IsString(of) || strcmp(of->valuestring, lesion_codes[LESION_MEL]) != 0)
+        return bad_field("operating_point", "of the class MEL", err);
+    enum status status = read_share(json, "threshold", &proposal->threshold, err);
+    if (status == STATUS_OK)
+        status = read_share(json, "sensitivity", &proposal->sensitivity, err);
+    if (status == STATUS_OK)
+        status = read_share(json, "specificity", &proposal->specificity, err);
+    if (status != STATUS_OK)
+        error_prefix(err, "operating_point");
+    proposal->given = status == STATUS_OK;
+    return status;
+}
+
 // Taken out of the manifest's JSON: nothing here reads it, but a directory made of this one shall have it.
 static enum status take_training(cJSON *json, struct manifest *manifest, struct error *err)
 {
@@ -266,6 +296,8 @@ enum status manifest_parse(struct bytes text, struct manifest *manifest, struct 
     else if (status == STATUS_OK)
         status = cJSON_IsObject(json) ? read_manifest(json, manifest, err)
                                       : error_set(err, STATUS_REJECTED, "it is not a JSON object");
+    if (status == STATUS_OK)
+        status = read_proposal(member(json, "operating_point"), &manifest->proposal, err);
     if (status == STATUS_OK)
         status = take_training(json, manifest, err);
     if (status != STATUS_OK)

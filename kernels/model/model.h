@@ -16,6 +16,13 @@
 
 enum { MODEL_TEXT_SIZE = 65 };
 
+// The probability from which an image might be called melanoma, as an evaluation found it on validation
+// images. Nothing uses it: a policy's thresholds are a person's to write.
+struct melanoma_proposal {
+    bool given;
+    double threshold, sensitivity, specificity; // 0 to 1
+};
+
 struct manifest {
     char name[MODEL_TEXT_SIZE];          // "vit-base"
     char version[MODEL_TEXT_SIZE];       // "2.1.0"
@@ -32,6 +39,7 @@ struct manifest {
     struct calibration calibration; // images 0: none
     bool trained;                   // false: the diagnoses mean nothing, and every screen says so
     char licence[MODEL_TEXT_SIZE];
+    struct melanoma_proposal proposal;
     struct cJSON *training; // the record of the training, for people; NULL: none
 };
 
@@ -54,6 +62,10 @@ void model_close(struct model *model); // NULL is allowed
 // FATAL when it can't be written; REJECTED when the directory already has a manifest.
 enum status model_save(const char *directory, struct manifest *manifest, const struct weights *weights,
                        const struct known_answers *known, struct error *err) MUST_CHECK;
+// Puts another manifest in the place of a directory's, for the same weights and known answers. FATAL: it
+// can't be written, and the old one stays.
+enum status manifest_replace(const char *directory, const struct manifest *manifest,
+                             struct error *err) MUST_CHECK;
 // The manifest alone, for those who need no weights. REJECTED names the file and what is wrong; FATAL: it
 // can't be read.
 enum status manifest_read(const char *directory, struct manifest *manifest, struct error *err) MUST_CHECK;

@@ -78,7 +78,19 @@ static void add_known_answers(cJSON *json, const struct manifest *manifest)
     cJSON_AddStringToObject(object, "sha256", digest);
 }
 
-static enum status write_manifest(const char *directory, const struct manifest *manifest, struct error *err)
+static void add_proposal(cJSON *json, const struct melanoma_proposal *proposal)
+{
+    if (!proposal->given)
+        return;
+    cJSON *object = cJSON_AddObjectToObject(json, "operating_point");
+    cJSON_AddStringToObject(object, "class", lesion_codes[LESION_MEL]);
+    cJSON_AddNumberToObject(object, "threshold", proposal->threshold);
+    cJSON_AddNumberToObject(object, "sensitivity", proposal->sensitivity);
+    cJSON_AddNumberToObject(object, "specificity", proposal->specificity);
+    cJSON_AddStringToObject(object, "chosen_on", "validation");
+}
+
+enum status manifest_replace(const char *directory, const struct manifest *manifest, struct error *err)
 {
     cJSON *json = cJSON_CreateObject();
     cJSON_AddStringToObject(json, "schema", MODEL_SCHEMA);
@@ -94,6 +106,7 @@ static enum status write_manifest(const char *directory, const struct manifest *
     add_weights(json, manifest);
     add_known_answers(json, manifest);
     calibration_write(&manifest->calibration, json);
+    add_proposal(json, &manifest->proposal);
     cJSON_AddBoolToObject(json, "trained", manifest->trained);
     if (manifest->training)
         cJSON_AddItemReferenceToObject(json, "training", manifest->training);
@@ -119,13 +132,11 @@ static enum status write_card(const char *directory, const struct manifest *mani
         "# %s\n\n"
         "- Architecture: %s, images of %d x %d, 8 classes (MEL, NV, BCC, AK, BKL, DF, VASC, SCC)\n"
         "- Preprocessing: %s, resized to %d, centre crop of %d\n"
-        "- Temperature: %g\n"
         "- Weights: %s, %s, SHA-256 %s\n"
         "- Licence: %s\n\n%s\n",
         manifest->model_version, manifest->architecture, manifest->image_size, manifest->image_size,
         manifest->preprocessing.version, manifest->preprocessing.resize, manifest->preprocessing.crop,
-        (double)manifest->temperature, manifest->weights_file, manifest->weights_dtype, digest,
-        manifest->licence,
+        manifest->weights_file, manifest->weights_dtype, digest, manifest->licence,
         manifest->trained ? "The head was trained for these classes."
                           : "**Not trained for these classes: the diagnoses mean nothing.**");
     enum status status = write_text(directory, "card.md", card, err);
@@ -203,7 +214,7 @@ enum status model_save(const char *directory, struct manifest *manifest, const s
     if (status == STATUS_OK)
         status = write_card(directory, manifest, err);
     if (status == STATUS_OK)
-        status = write_manifest(directory, manifest, err);
+        status = manifest_replace(directory, manifest, err);
     if (status == STATUS_OK)
         sync_directory(directory);
     else if (made)

@@ -136,7 +136,7 @@ static void test_calibration(void **state)
     (void)state;
     static const double p[] = {.95, .92, .85, .81, .77, .66, .62, .55, .45, .35};
     static const bool right[] = {1, 1, 1, 0, 1, 1, 0, 1, 0, 0};
-    struct calibration found;
+    struct reliability found;
     calibration_measure(p, right, 10, 10, CALIBRATION_WIDTH, &found);
     near("10 width bins", found.ece, 0.255, 1e-9);
     near("the worst of them", found.mce, 0.45, 1e-9);

@@ -1,0 +1,244 @@
+#!/usr/bin/env python3
+"""make_evaluation.py: writes tests/golden/evaluation with scikit-learn and SciPy: two models' predictions of the same
+images, what a report of the first must say, and what a comparison of the two must say.
+
+    python3 tests/golden/make_evaluation.py
+
+a/predictions.csv, b/predictions.csv: 240 images of seven classes (no VASC, seven DF) and 190 lesions, some images
+without one; probabilities in thousandths, so that scores tie, but each image's greatest one differs from all others.
+report.json, comparison.json: the closed forms alone; a bootstrap's interval depends on the draws. The operating point
+is chosen on b. DeLong by its definition, pair by pair.
+"""
+import csv
+import hashlib
+import json
+import os
+
+import numpy as np
+from scipy import stats
+from sklearn import metrics
+
+CLASSES = ["MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC"]
+COUNTS = [40, 90, 35, 20, 30, 7, 0, 18]
+BENIGN = [1, 4, 5, 6]
+FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "evaluation")
+LEAST_POSITIVES, BINS, WANTED = 10, 15, 0.92
+
+
+# ---- predictions ----
+
+def probabilities(rng, labels, skill):
+    scores = rng.gumbel(size=(len(labels), 8)) + skill * np.eye(8)[labels]
+    shares = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    thousandths = np.maximum(1, np.floor(shares * 1000)).astype(int)
+    for i, row in enumerate(thousandths):
+        row[row.argmax()] += 1000 - row.sum()
+        others = np.argsort(row)
+        if row[others[-1]] == row[others[-2]]:
+            row[others[-1]] += 1
+            row[others[-2]] -= 1
+    result = thousandths / 1000
+    for i, row in enumerate(result):
+        top, second = np.argsort(row)[::-1][:2]
+        row[top] = round(row[top] + i * 1e-6, 6)
+        row[second] = round(row[second] - i * 1e-6, 6)
+    return result
+
+
+def write(name, labels, lesions, atypical, p):
+    os.makedirs(os.path.join(FOLDER, name), exist_ok=True)
+    with open(os.path.join(FOLDER, name, "predictions.csv"), "w", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["file", "sha256", "lesion_id", "label"] + [f"p_{code}" for code in CLASSES] + ["atypical"])
+        for i, label in enumerate(labels):
+            table.writerow([f"image {i}, of {CLASSES[label]}.jpg", hashlib.sha256(str(i).encode()).hexdigest(),
+                            lesions[i], CLASSES[label]] + [repr(float(value)) for value in p[i]] + [atypical[i]])
+
+
+# ---- figures ----
+
+def share(right, n):
+    if n == 0:
+        return {"estimate": None, "n": 0}
+    interval = stats.binomtest(int(right), int(n)).proportion_ci(0.95, "wilson")
+    return {"estimate": right / n, "low": interval.low, "high": interval.high, "n": int(n), "method": "Wilson"}
+
+
+def components(scores, positive):
+    """DeLong's components: for each positive the share of negatives below it, and the other way round."""
+    wins = (scores[positive][:, None] > scores[~positive][None, :]) + 0.5 * (
+        scores[positive][:, None] == scores[~positive][None, :])
+    return wins.mean(1), wins.mean(0)
+
+
+def area(scores, positive):
+    v10, v01 = components(scores, positive)
+    estimate = metrics.roc_auc_score(positive, scores)
+    assert abs(estimate - v10.mean()) < 1e-12
+    variance = v10.var(ddof=1) / len(v10) + v01.var(ddof=1) / len(v01)
+    return estimate, variance, v10, v01
+
+
+def area_estimate(scores, positive):
+    estimate, variance, _, _ = area(scores, positive)
+    half = stats.norm.ppf(0.975) * np.sqrt(variance) / (estimate * (1 - estimate))
+    logit = np.log(estimate / (1 - estimate))
+    return {"estimate": estimate, "low": 1 / (1 + np.exp(half - logit)), "high": 1 / (1 + np.exp(-half - logit)),
+            "n": len(scores)}
+
+
+def classes_of(labels, said, p):
+    result = []
+    for c, code in enumerate(CLASSES):
+        truth, called = labels == c, said == c
+        right = int((truth & called).sum())
+        entry = {"class": code, "n": int(truth.sum()), "sensitivity": share(right, truth.sum()),
+                 "specificity": share(int((~truth & ~called).sum()), (~truth).sum()),
+                 "precision": share(right, called.sum())}
+        if truth.any():
+            assert entry["sensitivity"]["estimate"] == metrics.recall_score(truth, called)
+            entry["f1"] = {"estimate": metrics.f1_score(truth, called)}
+        else:
+            entry["f1"] = {"estimate": None}
+        entry["auroc"] = area_estimate(p[:, c], truth) if truth.sum() >= LEAST_POSITIVES else {"estimate": None}
+        result.append(entry)
+    return result
+
+
+def bins_of(confidence, right):
+    result = []
+    for rows in np.array_split(np.argsort(confidence), BINS):
+        result.append({"low": confidence[rows].min(), "high": confidence[rows].max(), "n": len(rows),
+                       "confidence": confidence[rows].mean(), "accuracy": right[rows].mean()})
+    return result
+
+
+def operating_point(labels, p, on_labels, on_p):
+    _, rate, thresholds = metrics.roc_curve(on_labels == 0, on_p[:, 0], drop_intermediate=False)
+    threshold = thresholds[np.argmax(rate >= WANTED)]
+    called, truth = p[:, 0] >= threshold, labels == 0
+    return {"threshold": threshold, "sensitivity": share(int((called & truth).sum()), truth.sum()),
+            "specificity": share(int((~called & ~truth).sum()), (~truth).sum()), "chosen_on": "validation"}
+
+
+def errors_of(labels, said, confidence):
+    wrong = labels != said
+    confusion = metrics.confusion_matrix(labels, said, labels=range(8))
+    pairs = sorted(((-confusion[t, s], t, s) for t in range(8) for s in range(8) if t != s and confusion[t, s]))
+    return {"high": int((wrong & (confidence > 0.8)).sum()),
+            "medium": int((wrong & (confidence >= 0.5) & (confidence <= 0.8)).sum()),
+            "low": int((wrong & (confidence < 0.5)).sum()),
+            "pairs": [{"truth": CLASSES[t], "said": CLASSES[s], "n": int(-n)} for n, t, s in pairs]}
+
+
+def group(labels, said):
+    melanoma = labels == 0
+    return {"n": len(labels), "balanced_accuracy": {"estimate": metrics.balanced_accuracy_score(labels, said)},
+            "melanoma_sensitivity": share(int((said[melanoma] == 0).sum()), melanoma.sum())}
+
+
+def report(labels, lesions, atypical, p, other):
+    said, confidence = p.argmax(1), p.max(1)
+    right = said == labels
+    classes = classes_of(labels, said, p)
+    bins = bins_of(confidence, right)
+    benign, called_benign = np.isin(labels, BENIGN), np.isin(said, BENIGN)
+    areas = [entry["auroc"]["estimate"] for entry in classes if entry["auroc"]["estimate"] is not None]
+    named = [lesion for lesion in lesions if lesion]
+    return {
+        "schema": "skinsight.evaluation.v1",
+        "data": {"images": len(labels), "lesions": len(set(named)) + len(lesions) - len(named)},
+        "metrics": {
+            "accuracy": share(int(right.sum()), len(labels)),
+            "balanced_accuracy": {"estimate": metrics.balanced_accuracy_score(labels, said), "n": len(labels)},
+            "macro_auroc": {"estimate": np.mean(areas)},
+            "melanoma_sensitivity": classes[0]["sensitivity"], "melanoma_specificity": classes[0]["specificity"],
+            "specificity": share(int((benign & called_benign).sum()), benign.sum()),
+            "ece": {"estimate": sum(abs(b["confidence"] - b["accuracy"]) * b["n"] for b in bins) / len(labels)},
+            "brier": np.mean(((p - np.eye(8)[labels]) ** 2).sum(1)),
+            "nll": metrics.log_loss(labels, p, labels=range(8))},
+        "operating_point": operating_point(labels, p, labels, other),
+        "classes": classes,
+        "confusion": metrics.confusion_matrix(labels, said, labels=range(8)).tolist(),
+        "calibration": {"bins": bins},
+        "atypical": group(labels[atypical == 1], said[atypical == 1]),
+        "errors": errors_of(labels, said, confidence)}
+
+
+# ---- comparison ----
+
+def delong(labels, a, b):
+    result = []
+    for c, code in enumerate(CLASSES):
+        truth = labels == c
+        if truth.sum() < LEAST_POSITIVES:
+            continue
+        area_a, variance_a, a10, a01 = area(a[:, c], truth)
+        area_b, variance_b, b10, b01 = area(b[:, c], truth)
+        covariance = np.cov(a10, b10)[0, 1] / len(a10) + np.cov(a01, b01)[0, 1] / len(a01)
+        z = (area_a - area_b) / np.sqrt(variance_a + variance_b - 2 * covariance)
+        result.append({"class": code, "auroc_a": area_a, "auroc_b": area_b, "z": z, "p": 2 * stats.norm.sf(abs(z))})
+    return result
+
+
+def mcnemar(right_a, right_b):
+    b, c = int((right_a & ~right_b).sum()), int((~right_a & right_b).sum())
+    return {"b": b, "c": c, "p": stats.binomtest(b, b + c).pvalue}
+
+
+def comparison(labels, atypical, a, b):
+    said_a, said_b = a.argmax(1), b.argmax(1)
+    rare = atypical == 1
+    classes = []
+    for c, code in enumerate(CLASSES):
+        truth = labels == c
+        entry = {"class": code, "n": int(truth.sum()), "sensitivity_a": None, "sensitivity_b": None,
+                 "change_percent": None}
+        if truth.any():
+            one, two = (said_a[truth] == c).mean(), (said_b[truth] == c).mean()
+            entry.update(sensitivity_a=one, sensitivity_b=two, change_percent=100 * (two - one) / one if one else None)
+        classes.append(entry)
+
+    def difference(rows):
+        return (metrics.balanced_accuracy_score(labels[rows], said_b[rows]) -
+                metrics.balanced_accuracy_score(labels[rows], said_a[rows]))
+
+    return {"schema": "skinsight.comparison.v1", "n": len(labels),
+            "mcnemar": mcnemar(said_a == labels, said_b == labels), "delong": delong(labels, a, b), "classes": classes,
+            "non_inferiority": {"metric": "balanced_accuracy", "difference": {"estimate": difference(labels >= 0)}},
+            "superiority_atypical": {"metric": "balanced_accuracy", "n": int(rare.sum()),
+                                     "difference": {"estimate": difference(rare)},
+                                     "mcnemar": mcnemar((said_a == labels)[rare], (said_b == labels)[rare])}}
+
+
+def plain(value):
+    """NumPy's numbers as Python's."""
+    if isinstance(value, dict):
+        return {key: plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(entry) for entry in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def save(name, value):
+    with open(os.path.join(FOLDER, name), "w") as file:
+        json.dump(plain(value), file, indent=1)
+        file.write("\n")
+
+
+def main():
+    rng = np.random.default_rng(11)
+    labels = rng.permutation(np.repeat(np.arange(8), COUNTS))
+    lesions = ["" if i % 17 == 0 else f"L{i // 2 if i % 5 == 0 else 1000 + i}" for i in range(len(labels))]
+    lesions = [lesions[i - 1] if i % 6 == 1 and lesions[i - 1] and labels[i] == labels[i - 1] else lesions[i]
+               for i in range(len(labels))]
+    atypical = np.array([int(i % 3 == 0) for i in range(len(labels))])
+    a, b = probabilities(rng, labels, 1.6), probabilities(rng, labels, 2.2)
+    write("a", labels, lesions, atypical, a)
+    write("b", labels, lesions, atypical, b)
+    save("report.json", report(labels, lesions, atypical, a, b))
+    save("comparison.json", comparison(labels, atypical, a, b))
+
+
+if __name__ == "__main__":
+    main()

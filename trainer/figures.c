@@ -1,0 +1,364 @@
+// figures.c: counts, areas and bins of predictions, and their intervals.
+#include "trainer/figures.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "common/base/memory.h"
+#include "common/statistics/auroc.h"
+#include "common/statistics/bootstrap.h"
+
+static const char by_lesion[] = "bootstrap by lesion";
+
+// ---- the bootstrap ----
+
+struct drawing {
+    const struct lesion_bootstrap *bootstrap;
+    size_t *rows; // of the predictions, room for a replicate's
+    size_t capacity;
+};
+
+static double figure_of_replicate(void *context, const size_t *drawn, size_t count)
+{
+    struct drawing *drawing = context;
+    const struct lesion_bootstrap *bootstrap = drawing->bootstrap;
+    if (count > drawing->capacity) {
+        drawing->capacity = 2 * count;
+        drawing->rows = memory_realloc(drawing->rows, drawing->capacity * sizeof *drawing->rows);
+    }
+    for (size_t i = 0; i < count; i++)
+        drawing->rows[i] = bootstrap->list.rows[drawn[i]];
+    return bootstrap->figure(bootstrap->context, (struct row_list){drawing->rows, count});
+}
+
+struct interval lesion_bootstrap(const struct lesion_bootstrap *bootstrap,
+                                 const struct figures_options *options)
+{
+    size_t count = bootstrap->list.count;
+    uint32_t *clusters = memory_alloc((count + 1) * sizeof *clusters);
+    struct drawing drawing = {.bootstrap = bootstrap};
+    const struct bootstrap drawn = {
+        .clusters = clusters,
+        .count = count,
+        .cluster_count = predictions_lesions(bootstrap->predictions, bootstrap->list.rows, count, clusters),
+        .replicates = options->replicates,
+        .level = bootstrap->level,
+        .seed = options->seed,
+        .figure = figure_of_replicate,
+        .context = &drawing};
+    struct interval interval = {NAN, NAN};
+    if (count > 0)
+        interval = bootstrap_interval(&drawn);
+    free(drawing.rows);
+    free(clusters);
+    return interval;
+}
+
+// ---- counts ----
+
+struct counts {
+    size_t truth[LESION_CLASSES], said[LESION_CLASSES], right[LESION_CLASSES], all_right;
+};
+
+static void count_rows(const struct predictions *predictions, struct row_list list, struct counts *counts)
+{
+    *counts = (struct counts){0};
+    for (size_t i = 0; i < list.count; i++) {
+        const struct prediction_row *row = &predictions->rows[list.rows[i]];
+        int said = prediction_said(row);
+        counts->truth[row->label]++;
+        counts->said[said]++;
+        if (said == row->label) {
+            counts->right[said]++;
+            counts->all_right++;
+        }
+    }
+}
+
+double balanced_accuracy_of(const struct predictions *predictions, struct row_list list)
+{
+    struct counts counts;
+    double sum = 0, classes = 0;
+    count_rows(predictions, list, &counts);
+    for (int i = 0; i < LESION_CLASSES; i++)
+        if (counts.truth[i] > 0) {
+            sum += (double)counts.right[i] / (double)counts.truth[i];
+            classes++;
+        }
+    return sum / classes;
+}
+
+static double balanced_figure(void *predictions, struct row_list list)
+{
+    return balanced_accuracy_of(predictions, list);
+}
+
+// Those of a class, for a figure of the bootstrap.
+struct class_of {
+    const struct predictions *predictions;
+    int label;
+};
+
+static double f1_figure(void *context, struct row_list list)
+{
+    const struct class_of *of = context;
+    struct counts counts;
+    count_rows(of->predictions, list, &counts);
+    return 2 * (double)counts.right[of->label] / (double)(counts.truth[of->label] + counts.said[of->label]);
+}
+
+// ---- areas ----
+
+// Of a class against the others.
+static struct auroc area_of(const struct predictions *predictions, struct row_list list, int label)
+{
+    double *scores = memory_alloc((list.count + 1) * sizeof *scores);
+    bool *positive = memory_alloc((list.count + 1) * sizeof *positive);
+    for (size_t i = 0; i < list.count; i++) {
+        scores[i] = predictions->rows[list.rows[i]].p[label];
+        positive[i] = predictions->rows[list.rows[i]].label == label;
+    }
+    struct auroc auroc = auroc_of(scores, positive, list.count);
+    free(scores);
+    free(positive);
+    return auroc;
+}
+
+struct macro {
+    const struct predictions *predictions;
+    bool eligible[LESION_CLASSES];
+};
+
+static double macro_figure(void *context, struct row_list list)
+{
+    const struct macro *macro = context;
+    double sum = 0, classes = 0;
+    for (int i = 0; i < LESION_CLASSES; i++)
+        if (macro->eligible[i]) {
+            sum += area_of(macro->predictions, list, i).estimate;
+            classes++;
+        }
+    return sum / classes;
+}
+
+// ---- calibration ----
+
+static void measure_bins(const struct predictions *predictions, struct row_list list,
+                         struct reliability *calibration, double *null_mean)
+{
+    const struct random_stream stream = {0, 0x65636530}; // "ece0"
+    double *confidence = memory_alloc((list.count + 1) * sizeof *confidence);
+    bool *right = memory_alloc((list.count + 1) * sizeof *right);
+    for (size_t i = 0; i < list.count; i++) {
+        const struct prediction_row *row = &predictions->rows[list.rows[i]];
+        int said = prediction_said(row);
+        confidence[i] = row->p[said];
+        right[i] = said == row->label;
+    }
+    calibration_measure(confidence, right, list.count, FIGURES_BINS, CALIBRATION_MASS, calibration);
+    if (null_mean)
+        *null_mean = calibration_null_mean(confidence, list.count, FIGURES_BINS, FIGURES_NULL_DRAWS, &stream);
+    free(confidence);
+    free(right);
+}
+
+static double ece_figure(void *predictions, struct row_list list)
+{
+    struct reliability calibration;
+    measure_bins(predictions, list, &calibration, NULL);
+    return calibration.ece;
+}
+
+static void measure_probabilities(const struct predictions *predictions, struct figures *figures)
+{
+    double brier = 0, nll = 0;
+    for (size_t i = 0; i < predictions->count; i++) {
+        const struct prediction_row *row = &predictions->rows[i];
+        nll -= log(row->p[row->label]);
+        for (int c = 0; c < LESION_CLASSES; c++)
+            brier += (row->p[c] - (c == row->label)) * (row->p[c] - (c == row->label));
+    }
+    figures->brier = brier / (double)predictions->count;
+    figures->nll = nll / (double)predictions->count;
+}
+
+// ---- errors ----
+
+static int by_frequency(const void *left, const void *right)
+{
+    const struct confused_pair *a = left, *b = right;
+    if (a->n != b->n)
+        return a->n < b->n ? 1 : -1;
+    return a->truth != b->truth ? a->truth - b->truth : a->said - b->said;
+}
+
+static void count_errors(const struct predictions *predictions, struct figures *figures)
+{
+    for (size_t i = 0; i < predictions->count; i++) {
+        const struct prediction_row *row = &predictions->rows[i];
+        int said = prediction_said(row);
+        figures->confusion[row->label][said]++;
+        if (said == row->label)
+            continue;
+        figures->high += row->p[said] > 0.8;
+        figures->medium += row->p[said] >= 0.5 && row->p[said] <= 0.8;
+        figures->low += row->p[said] < 0.5;
+    }
+    for (int truth = 0; truth < LESION_CLASSES; truth++)
+        for (int said = 0; said < LESION_CLASSES; said++)
+            if (truth != said && figures->confusion[truth][said] > 0)
+                figures->pairs[figures->pair_count++] =
+                    (struct confused_pair){truth, said, figures->confusion[truth][said]};
+    qsort(figures->pairs, figures->pair_count, sizeof figures->pairs[0], by_frequency);
+}
+
+// ---- all of them ----
+
+struct computing {
+    const struct predictions *predictions;
+    const struct figures_options *options;
+    struct row_list all;
+};
+
+static struct estimate bootstrapped(const struct computing *computing,
+                                    double (*figure)(void *context, struct row_list list), void *context)
+{
+    const struct lesion_bootstrap bootstrap = {computing->predictions, computing->all, ESTIMATE_LEVEL, figure,
+                                               context};
+    double value = figure(context, computing->all);
+    if (isnan(value))
+        return estimate_none(computing->all.count, "there are no images for it");
+    return estimate_of(value, lesion_bootstrap(&bootstrap, computing->options), computing->all.count,
+                       by_lesion);
+}
+
+static void compute_class(const struct computing *computing, const struct counts *counts, int label,
+                          struct class_figures *figures)
+{
+    const struct class_of of = {computing->predictions, label};
+    size_t n = counts->truth[label], others = computing->all.count - n;
+    size_t wrong = counts->said[label] - counts->right[label];
+    figures->n = n;
+    figures->sensitivity = estimate_share(counts->right[label], n);
+    figures->specificity = estimate_share(others - wrong, others);
+    figures->precision = estimate_share(counts->right[label], counts->said[label]);
+    figures->f1 = n > 0 ? bootstrapped(computing, f1_figure, (void *)&of)
+                        : estimate_none(0, "there are no images for it");
+    if (n < FIGURES_LEAST_POSITIVES || others < FIGURES_LEAST_POSITIVES) {
+        figures->auroc = estimate_none(n, "fewer than 10 images of the class, or of others");
+        return;
+    }
+    struct auroc auroc = area_of(computing->predictions, computing->all, label);
+    figures->auroc = estimate_of(auroc.estimate, auroc_interval(&auroc, ESTIMATE_LEVEL), computing->all.count,
+                                 "DeLong, logit");
+}
+
+static struct estimate compute_macro(const struct computing *computing, const struct figures *figures)
+{
+    struct macro macro = {.predictions = computing->predictions};
+    int eligible = 0;
+    for (int i = 0; i < LESION_CLASSES; i++)
+        eligible += macro.eligible[i] = !figures->classes[i].auroc.reason;
+    if (eligible == 0)
+        return estimate_none(computing->all.count, "no class has 10 images");
+    return bootstrapped(computing, macro_figure, &macro);
+}
+
+// Of benign images that are called benign.
+static struct estimate compute_specificity(const struct predictions *predictions)
+{
+    size_t benign = 0, right = 0;
+    for (size_t i = 0; i < predictions->count; i++) {
+        const struct prediction_row *row = &predictions->rows[i];
+        if (lesion_is_malignant(row->label))
+            continue;
+        benign++;
+        right += !lesion_is_malignant(prediction_said(row));
+    }
+    return estimate_share(right, benign);
+}
+
+static size_t *all_rows(size_t count)
+{
+    size_t *rows = memory_alloc((count + 1) * sizeof *rows);
+    for (size_t i = 0; i < count; i++)
+        rows[i] = i;
+    return rows;
+}
+
+void figures_compute(const struct predictions *predictions, const struct figures_options *options,
+                     struct figures *figures)
+{
+    size_t *rows = all_rows(predictions->count);
+    const struct computing computing = {predictions, options, {rows, predictions->count}};
+    struct counts counts;
+    *figures = (struct figures){0};
+    count_rows(predictions, computing.all, &counts);
+    for (int i = 0; i < LESION_CLASSES; i++)
+        compute_class(&computing, &counts, i, &figures->classes[i]);
+    figures->accuracy = estimate_share(counts.all_right, predictions->count);
+    figures->balanced_accuracy = bootstrapped(&computing, balanced_figure, (void *)predictions);
+    figures->macro_auroc = compute_macro(&computing, figures);
+    figures->melanoma_sensitivity = figures->classes[LESION_MEL].sensitivity;
+    figures->melanoma_specificity = figures->classes[LESION_MEL].specificity;
+    figures->specificity = compute_specificity(predictions);
+    measure_bins(predictions, computing.all, &figures->calibration, &figures->ece_null);
+    figures->ece = bootstrapped(&computing, ece_figure, (void *)predictions);
+    measure_probabilities(predictions, figures);
+    count_errors(predictions, figures);
+    free(rows);
+}
+
+void figures_of_group(const struct predictions *predictions, struct row_list list,
+                      const struct figures_options *options, struct group_figures *figures)
+{
+    const struct computing computing = {predictions, options, list};
+    struct counts counts;
+    count_rows(predictions, list, &counts);
+    figures->n = list.count;
+    figures->balanced_accuracy = list.count < FIGURES_LEAST_IMAGES
+                                     ? estimate_none(list.count, "fewer than 50 images")
+                                     : bootstrapped(&computing, balanced_figure, (void *)predictions);
+    size_t melanomas = counts.truth[LESION_MEL];
+    figures->melanoma_sensitivity = melanomas < FIGURES_LEAST_POSITIVES
+                                        ? estimate_none(melanomas, "fewer than 10 melanomas")
+                                        : estimate_share(counts.right[LESION_MEL], melanomas);
+}
+
+// ---- melanoma's operating point ----
+
+static int by_falling_value(const void *left, const void *right)
+{
+    double a = *(const double *)left, b = *(const double *)right;
+    return (a < b) - (a > b);
+}
+
+bool threshold_choose(const struct predictions *predictions, double sensitivity, double *threshold)
+{
+    size_t melanomas = 0;
+    double *scores = memory_alloc((predictions->count + 1) * sizeof *scores);
+    for (size_t i = 0; i < predictions->count; i++)
+        if (predictions->rows[i].label == LESION_MEL)
+            scores[melanomas++] = predictions->rows[i].p[LESION_MEL];
+    qsort(scores, melanomas, sizeof *scores, by_falling_value);
+    size_t wanted = 0; // the fewest whose share is enough, as a program that divides sees it
+    while (wanted < melanomas && (double)wanted / (double)melanomas < sensitivity)
+        wanted++;
+    if (melanomas > 0)
+        *threshold = scores[wanted > 0 ? wanted - 1 : 0];
+    free(scores);
+    return melanomas > 0;
+}
+
+void threshold_measure(const struct predictions *predictions, double threshold, struct estimate *sensitivity,
+                       struct estimate *specificity)
+{
+    size_t count[2] = {0, 0}, called[2] = {0, 0}; // others, melanomas
+    for (size_t i = 0; i < predictions->count; i++) {
+        bool melanoma = predictions->rows[i].label == LESION_MEL;
+        count[melanoma]++;
+        called[melanoma] += predictions->rows[i].p[LESION_MEL] >= threshold;
+    }
+    *sensitivity = estimate_share(called[1], count[1]);
+    *specificity = estimate_share(count[0] - called[0], count[0]);
+}

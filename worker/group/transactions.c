@@ -24,7 +24,7 @@ void transactions_init(struct transactions *transactions, struct worker *worker,
              worker->instance);
 }
 
-static void discard_producer(struct transactions *transactions)
+void transactions_release(struct transactions *transactions)
 {
     if (!transactions->producer)
         return;
@@ -33,11 +33,6 @@ static void discard_producer(struct transactions *transactions)
     transactions->producer = NULL;
     transactions->spoiled = false;
     metrics_add(METRIC_PRODUCER_RENEWALS, 0, 1);
-}
-
-void transactions_release(struct transactions *transactions)
-{
-    discard_producer(transactions);
 }
 
 static int64_t call_timeout_ms(const struct transactions *transactions)
@@ -173,7 +168,7 @@ static enum status make_producer(struct transactions *transactions, struct error
     if (status == STATUS_OK)
         status = call_producer(transactions, TXN_INIT, NULL, timeout_ms, err);
     if (status != STATUS_OK)
-        discard_producer(transactions);
+        transactions_release(transactions);
     atomic_store(&transactions->signs.trouble, 0);
     return status;
 }
@@ -182,7 +177,7 @@ enum status transactions_make_ready(struct transactions *transactions, struct er
 {
     bool doubtful = transactions->unknown || atomic_load(&transactions->signs.trouble) > 0;
     if (doubtful && !fault_is_on(FAULT_NO_RENEWAL))
-        discard_producer(transactions);
+        transactions_release(transactions);
     return transactions->producer ? STATUS_OK : make_producer(transactions, err);
 }
 

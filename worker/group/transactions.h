@@ -34,7 +34,7 @@ struct transactions {
 // Offsets go to the group of worker->consumer. Connects when first made ready.
 void transactions_init(struct transactions *transactions, struct worker *worker,
                        transactions_delivered *delivered);
-void transactions_release(struct transactions *transactions);
+void transactions_release(struct transactions *transactions); // ends the producer; it can be made anew
 
 // There is a producer that may begin one; after trouble a new one. REJECTED: a Kafka property is wrong.
 enum status transactions_make_ready(struct transactions *transactions, struct error *err) MUST_CHECK;

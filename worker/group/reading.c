@@ -99,7 +99,7 @@ static void explain(const struct worker *worker, const struct reading_partition 
     struct error said = worker->reading.topics[partition->topic].reason;
     if (partition->cause == READING_REFUSED && !*said.message &&
         !kafka_error_lately(said.message, sizeof said.message))
-        snprintf(said.message, sizeof said.message, "it has no leader");
+        snprintf(said.message, sizeof said.message, "it has no leader, or its leader refuses it");
     if (partition->cause == READING_REFUSED)
         snprintf(text, size, "%s partition %d can't be read: %s", topic, partition->partition, said.message);
     else

@@ -5,15 +5,15 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "worker/thread_counts.h"
+
 // One broker takes about 30, each other one 6 more, and there are the listener's connections. A thread that
 // fetches, loads or stores holds a connection to Redis, and three files or a connection to the object store.
 enum { BASE = 64, PER_THREAD = 4 };
 
 long descriptors_needed(const struct config *config)
 {
-    int64_t threads =
-        2 * config_integer(config, "fetch_threads") + config_integer(config, "postprocess_threads");
-    return (long)(BASE + PER_THREAD * threads);
+    return BASE + PER_THREAD * (long)thread_count_at_services(config);
 }
 
 enum status descriptors_claim(const struct config *config, struct error *err)

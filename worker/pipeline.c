@@ -7,8 +7,8 @@
 #include <stdlib.h>
 
 #include "common/base/clock.h"
-#include "common/base/processors.h"
 #include "worker/stages/stages.h"
+#include "worker/thread_counts.h"
 #include "worker/watchdog.h"
 
 // Whether the watchdog looks at a stage's steps, and whether one may try the object store again and again.
@@ -120,16 +120,6 @@ static void *run_thread(void *context)
     return NULL;
 }
 
-static int thread_count(const struct worker *worker, enum stage_id id)
-{
-    if (!stages[id].threads)
-        return 1;
-    int count = (int)config_integer(worker->config, stages[id].threads);
-    if (count == 0)
-        count = processors_usable() / 2;
-    return count < 1 ? 1 : count > STAGE_MAX_THREADS ? STAGE_MAX_THREADS : count;
-}
-
 struct pipeline *pipeline_start(struct worker *worker)
 {
     struct pipeline *pipeline = memory_alloc(sizeof *pipeline);
@@ -137,7 +127,7 @@ struct pipeline *pipeline_start(struct worker *worker)
     for (int id = 0; id < STAGE_COUNT; id++) {
         struct stage_threads *own = &pipeline->stages[id];
         *own = (struct stage_threads){.worker = worker, .id = (enum stage_id)id};
-        own->count = thread_count(worker, (enum stage_id)id);
+        own->count = stages[id].threads ? thread_count(worker->config, stages[id].threads) : 1;
         for (int i = 0; i < own->count; i++)
             if (pthread_create(&own->threads[i], NULL, run_thread, own) != 0)
                 abort(); // as for any small allocation

@@ -10,15 +10,14 @@
 #include "common/base/log.h"
 #include "worker/cache/cache_value.h"
 #include "worker/faults.h"
+#include "worker/thread_counts.h"
 
 enum { REDIS_KEY_SIZE = DIGEST_TEXT_SIZE + 16, DELETE_TIMEOUT_MS = 3000, DELETE_PAUSE_MS = 50 };
 
 enum status cache_open(struct redis **cache, const struct config *config, struct error *err)
 {
     const char *url = config_text(config, "cache");
-    int connections =
-        1 + // infer's, when it deletes
-        (int)(2 * config_integer(config, "fetch_threads") + config_integer(config, "postprocess_threads"));
+    int connections = 1 + thread_count_at_services(config); // one is infer's, when it deletes
     if (strcmp(url, "none") == 0)
         return STATUS_OK;
     enum status status = cache_check(config, err);

@@ -68,14 +68,33 @@ static void fill(const struct network *network, int index, uint64_t seed, float 
         }
 }
 
+static void add(struct weights *weights, const struct network *network, int index, uint64_t seed,
+                bool replace)
+{
+    const struct parameter *parameter = &network->parameters[index];
+    size_t count = parameter_size(parameter);
+    float *values = memory_alloc(count * sizeof *values);
+    fill(network, index, seed, values, count);
+    if (replace)
+        weights_replace(weights, parameter->name, parameter->rank, parameter->shape, values);
+    else
+        weights_add(weights, parameter->name, parameter->rank, parameter->shape, values);
+    free(values);
+}
+
 void initial_weights_fill(struct weights *weights, const struct network *network, uint64_t seed)
 {
-    for (int i = 0; i < network->parameter_count; i++) {
-        const struct parameter *parameter = &network->parameters[i];
-        size_t count = parameter_size(parameter);
-        float *values = memory_alloc(count * sizeof *values);
-        fill(network, i, seed, values, count);
-        weights_add(weights, parameter->name, parameter->rank, parameter->shape, values);
-        free(values);
+    for (int i = 0; i < network->parameter_count; i++)
+        add(weights, network, i, seed, false);
+}
+
+void initial_weights_replace_head(struct weights *weights, const struct network *network, uint64_t seed)
+{
+    for (int i = 0; i < network->operation_count; i++) {
+        const struct operation *operation = &network->operations[i];
+        if (operation->output != network->logits)
+            continue;
+        add(weights, network, operation->weight, seed, true);
+        add(weights, network, operation->bias, seed, true);
     }
 }

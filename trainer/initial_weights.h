@@ -10,5 +10,7 @@
 // Adds all parameters of the network. Deviation of weights: 0.02, cut at two deviations, in networks of
 // tokens; sqrt(2 / fan out) for convolutions elsewhere (He et al. 2015).
 void initial_weights_fill(struct weights *weights, const struct network *network, uint64_t seed);
+// Gives the layer that makes the logits these values in weights that have all parameters.
+void initial_weights_replace_head(struct weights *weights, const struct network *network, uint64_t seed);
 
 #endif

@@ -14,6 +14,7 @@
 #include "common/base/processors.h"
 #include "common/base/version.h"
 #include "kernels/compute_known.h"
+#include "trainer/initial_weights.h"
 #include "trainer/output.h"
 #include "trainer/train_private.h"
 
@@ -60,6 +61,10 @@ static enum status prepare_training(struct trainer *trainer, struct error *err)
     step.max_batch = trainer->options->batch;
     if (!trainer->teacher_plan)
         step.teacher_weight = 0;
+    if (!trainer->start) {
+        trainer->start = weights_new();
+        initial_weights_fill(trainer->start, trainer->network, trainer->options->seed);
+    }
     enum status status =
         training_prepare(trainer->backend, trainer->network, trainer->start, &step, &trainer->training, err);
     weights_close(trainer->start);

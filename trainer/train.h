@@ -17,11 +17,11 @@
 #include "trainer/schedule.h"
 
 struct train_options {
-    struct dataset_options data;      // its complaints and progress are the training's too
-    const char *directory;            // to make; with resume, one that was left
-    const char *architecture;         // NULL or empty: that of init
-    const char *init;                 // NULL or empty, or a model directory to start from
-    const char *teacher;              // NULL or empty, or a model directory whose answers are learnt too
+    struct dataset_options data; // its complaints and progress are the training's too
+    const char *directory;       // to make; with resume, one that was left
+    const char *architecture;    // NULL or empty: that of init
+    const char *init;    // NULL or empty, or a model directory to start from; an untrained head is made anew
+    const char *teacher; // NULL or empty, or a model directory whose answers are learnt too
     const char *name, *model_version; // new_manifest.h
     int image_size;                   // 0: that of init, else 224
     struct schedule schedule;

@@ -14,7 +14,7 @@ struct trainer {
     int *labels; // of the training part
     struct manifest manifest;
     struct network *network; // as it is trained
-    struct weights *start;   // weights that it starts from; NULL once the training has them
+    struct weights *start;   // weights of --init that it starts from; NULL: none, or the training has them
     struct model *teacher;
     struct plan *teacher_plan;
     struct backend *backend;

@@ -55,6 +55,9 @@ static enum status start_from_model(struct trainer *trainer, struct error *err)
         strcpy(trainer->manifest.licence, manifest->licence);
         status = copy_weights(trainer, model->weights, err);
     }
+    // A head that import made is as wide as its inputs allow: its first answers would be sure and wrong.
+    if (status == STATUS_OK && !manifest->trained)
+        initial_weights_replace_head(trainer->start, trainer->network, options->seed);
     model_close(model);
     return status;
 }
@@ -68,8 +71,6 @@ static enum status start_from_nothing(struct trainer *trainer, struct error *err
     if (status != STATUS_OK)
         return status;
     strcpy(trainer->manifest.licence, "not stated");
-    trainer->start = weights_new();
-    initial_weights_fill(trainer->start, trainer->network, options->seed);
     return STATUS_OK;
 }
 

@@ -185,6 +185,22 @@ def test_a_start_from_a_model(scratch):
     expect(done.returncode == 1 and "48 pixels a side, the one it teaches at 32" in done.stderr, done.stderr)
 
 
+def test_a_data_set_is_explored(scratch):
+    out = scratch / "exploration"
+    done = harness.run("trainer", "explore", "--data", scratch / "data/data.csv", "--out", out, check=True)
+    expect("no example of BKL, DF, VASC, SCC in the part train" in done.stderr, done.stderr)
+    found = json.loads((out / "explore.json").read_text())
+    expect_equal(found["data"]["images"], 28, "images")
+    counts = {row["class"]: (row["images"], row["train"], row["malignant"]) for row in found["classes"]}
+    expect_equal(counts, {code: (7 * (code in CODES), 4 * (code in CODES), code in ("MEL", "BCC", "AK", "SCC"))
+                          for code in ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC")}, "classes")  # fmt: skip
+    page = (out / "explore.html").read_text()
+    expect_equal(page.count("data:image/jpeg;base64,"), 28, "pictures on the page")
+    expect("<script" not in page and not re.search(r"(src|href)=.?https?:", page), "the page needs something beside it")
+    done = harness.run("trainer", "explore", "--data", scratch / "data/data.csv", "--out", out)
+    expect(done.returncode == 1 and "is there and not empty" in done.stderr, done.stderr)
+
+
 def test_bad_input(scratch):
     for more, code, sentence in [
         (["--arch", ""], 2, "give --arch to start from nothing, or --init"),
@@ -211,8 +227,9 @@ def test_bad_input(scratch):
     expect(done.returncode == 1 and "is there and not empty" in done.stderr, done.stderr)
 
 
-TESTS = [test_bad_input, test_a_training_makes_a_model, test_threads_and_cache_change_nothing, test_killed_in_an_epoch,
-         test_stopped_and_out_of_disk, test_a_loss_that_is_no_number, test_a_start_from_a_model]
+TESTS = [test_a_data_set_is_explored, test_bad_input, test_a_training_makes_a_model,
+         test_threads_and_cache_change_nothing, test_killed_in_an_epoch, test_stopped_and_out_of_disk,
+         test_a_loss_that_is_no_number, test_a_start_from_a_model]
 
 
 def main():

@@ -75,6 +75,24 @@ static struct weights *begin(const char *architecture, uint64_t seed)
     return weights;
 }
 
+static void a_head_is_made_anew(void **state)
+{
+    (void)state;
+    struct network *network = NULL;
+    struct error err;
+    struct weights *first = begin("vit_tiny_patch16_224", 1), *second = begin("vit_tiny_patch16_224", 2);
+    assert_int_equal(network_build_sized(&network, "vit_tiny_patch16_224", 32, LESION_CLASSES, &err),
+                     STATUS_OK);
+    initial_weights_replace_head(first, network, 2);
+    assert_memory_equal(weights_find(first, "head.weight")->data, weights_find(second, "head.weight")->data,
+                        64);
+    assert_memory_not_equal(weights_find(first, "blocks.0.attn.proj.weight")->data,
+                            weights_find(second, "blocks.0.attn.proj.weight")->data, 64);
+    network_free(network);
+    weights_close(first);
+    weights_close(second);
+}
+
 static void networks_begin_as_in_timm(void **state)
 {
     (void)state;
@@ -102,10 +120,9 @@ static void networks_begin_as_in_timm(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(even_logits_lose_ln_8),
-        cmocka_unit_test(classes_count_alike),
-        cmocka_unit_test(large_logits_stay_finite),
-        cmocka_unit_test(networks_begin_as_in_timm),
+        cmocka_unit_test(even_logits_lose_ln_8),    cmocka_unit_test(classes_count_alike),
+        cmocka_unit_test(large_logits_stay_finite), cmocka_unit_test(networks_begin_as_in_timm),
+        cmocka_unit_test(a_head_is_made_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

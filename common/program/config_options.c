@@ -59,7 +59,7 @@ const struct option config_options[] = {
      .help = "threads that compute on the CPU; 0: every core that mask and quota leave"},
 
     {"cache", TEXT(1), .initial = "none", .programs = W, .value = "URL", .check = check_cache,
-     .help = "redis://[user:password@]host[:port][/database], or none"},
+     .help = "redis://[user:password@]host[:port][/database], unix://[user:password@]/path, or none"},
     {"cache_secret", TEXT(0), .initial = "", .programs = W, .value = "FILE",
      .help = "file with the secret, 16 to 1024 bytes, by which all workers seal cached answers"},
     {"cache_ttl_s", INTEGER(1, YEAR_S), .initial = "2592000", .programs = W, .value = "S",

@@ -110,7 +110,8 @@ static enum status parse_url(const char *url, struct redis_address *address, str
             "proxy on this machine");
     if (!redis_address_parse(url, address)) // the URL may hold a password: it is not quoted
         return error_set(err, STATUS_REJECTED,
-                         "the URL of Redis must be redis://[user:password@]host[:port][/database]");
+                         "the URL of Redis must be redis://[user:password@]host[:port][/database] or "
+                         "unix://[user:password@]/path");
     return STATUS_OK;
 }
 
@@ -184,16 +185,16 @@ static struct timeval left_time(int64_t deadline_ms)
 
 static enum status fail_timed_out(const struct redis *redis, struct error *err)
 {
-    return error_set(err, STATUS_RETRY, "Redis at %s:%d did not answer within %lld ms", redis->address.host,
-                     redis->address.port, (long long)redis->timeout_ms);
+    return error_set(err, STATUS_RETRY, "Redis at %s did not answer within %lld ms", redis->address.name,
+                     (long long)redis->timeout_ms);
 }
 
 static enum status fail_broken(const struct redis *redis, const redisContext *context, struct error *err)
 {
     if (context->err == REDIS_ERR_IO && (errno == EAGAIN || errno == ETIMEDOUT))
         return fail_timed_out(redis, err);
-    return error_set(err, STATUS_RETRY, "no connection to Redis at %s:%d: %s", redis->address.host,
-                     redis->address.port, context->errstr);
+    return error_set(err, STATUS_RETRY, "no connection to Redis at %s: %s", redis->address.name,
+                     context->errstr);
 }
 
 static bool send_command(redisContext *context, const struct command *command, int64_t deadline_ms)
@@ -227,8 +228,8 @@ static enum outcome receive_reply(const struct redis *redis, redisContext *conte
         if (whole)
             return OUTCOME_DONE;
         if (context->reader->len > limit) {
-            (void)error_set(err, STATUS_REJECTED, "Redis at %s:%d holds a value larger than the allowed size",
-                            redis->address.host, redis->address.port);
+            (void)error_set(err, STATUS_REJECTED, "Redis at %s holds a value larger than the allowed size",
+                            redis->address.name);
             return OUTCOME_OVERSIZE;
         }
         struct pollfd socket = {.fd = context->fd, .events = POLLIN};
@@ -258,9 +259,8 @@ static enum outcome exchange(const struct redis *redis, redisContext *context, c
     if (outcome != OUTCOME_DONE || (*reply)->type != REDIS_REPLY_ERROR)
         return outcome;
     bool wrong_type = strncmp((*reply)->str, "WRONGTYPE", 9) == 0;
-    (void)error_set(err, wrong_type ? STATUS_REJECTED : STATUS_RETRY, "Redis at %s:%d answered %.*s to %s",
-                    redis->address.host, redis->address.port, (int)strcspn((*reply)->str, " "), (*reply)->str,
-                    command->words[0]);
+    (void)error_set(err, wrong_type ? STATUS_REJECTED : STATUS_RETRY, "Redis at %s answered %.*s to %s",
+                    redis->address.name, (int)strcspn((*reply)->str, " "), (*reply)->str, command->words[0]);
     freeReplyObject(*reply);
     *reply = NULL;
     return wrong_type ? OUTCOME_DECLINED : OUTCOME_FAILED;
@@ -279,8 +279,10 @@ static bool greet(const struct redis *redis, redisContext *context, const struct
 
 static redisContext *connect_slot(struct redis *redis, int64_t deadline_ms, struct error *err)
 {
-    redisContext *context =
-        redisConnectWithTimeout(redis->address.host, redis->address.port, left_time(deadline_ms));
+    const struct redis_address *address = &redis->address;
+    struct timeval left = left_time(deadline_ms);
+    redisContext *context = address->path[0] ? redisConnectUnixWithTimeout(address->path, left)
+                                             : redisConnectWithTimeout(address->host, address->port, left);
     bool good = context && !context->err;
     if (!context)
         (void)error_set(err, STATUS_RETRY, "no memory for a connection to Redis");
@@ -288,14 +290,14 @@ static redisContext *connect_slot(struct redis *redis, int64_t deadline_ms, stru
         (void)fail_broken(redis, context, err);
     if (good)
         context->reader->fn = &redis->functions;
-    if (good && redis->address.password[0]) {
-        struct command auth = command_of("AUTH", redis->address.user[0] ? redis->address.user : NULL);
-        add_word(&auth, redis->address.password, strlen(redis->address.password));
+    if (good && address->password[0]) {
+        struct command auth = command_of("AUTH", address->user[0] ? address->user : NULL);
+        add_word(&auth, address->password, strlen(address->password));
         good = greet(redis, context, &auth, deadline_ms, err);
     }
-    if (good && redis->address.database > 0) {
+    if (good && address->database > 0) {
         char number[16];
-        snprintf(number, sizeof number, "%d", redis->address.database);
+        snprintf(number, sizeof number, "%d", address->database);
         struct command choice = command_of("SELECT", number);
         good = greet(redis, context, &choice, deadline_ms, err);
     }
@@ -331,8 +333,8 @@ static struct redis_slot *take_slot(struct redis *redis, struct error *err)
     if (!slot)
         (void)error_set(err, STATUS_RETRY, "all %d connections to Redis are in use", redis->slot_count);
     else if ((slot->pass = circuit_enter(&redis->circuit)) == CIRCUIT_REFUSED) {
-        (void)error_set(err, STATUS_RETRY, "Redis at %s:%d is left alone for a while after %d failures",
-                        redis->address.host, redis->address.port, circuit_failures(&redis->circuit));
+        (void)error_set(err, STATUS_RETRY, "Redis at %s is left alone for a while after %d failures",
+                        redis->address.name, circuit_failures(&redis->circuit));
         slot = NULL;
     } else {
         slot->busy = true;
@@ -381,8 +383,8 @@ static enum status run_command(struct redis *redis, const struct command *comman
 
 static enum status fail_unexpected(const struct redis *redis, struct error *err)
 {
-    return error_set(err, STATUS_RETRY, "Redis at %s:%d gave an answer of an unexpected kind",
-                     redis->address.host, redis->address.port);
+    return error_set(err, STATUS_RETRY, "Redis at %s gave an answer of an unexpected kind",
+                     redis->address.name);
 }
 
 static enum status run_for_status(struct redis *redis, const struct command *command, const char *expected,
@@ -398,10 +400,10 @@ static enum status run_for_status(struct redis *redis, const struct command *com
     return status;
 }
 
-bool redis_url_is_loopback(const char *url)
+bool redis_url_is_local(const char *url)
 {
     struct redis_address address;
-    return redis_address_parse(url, &address) && redis_address_is_loopback(&address);
+    return redis_address_parse(url, &address) && redis_address_is_local(&address);
 }
 
 enum status redis_ping(struct redis *redis, struct error *err)
@@ -424,8 +426,8 @@ enum status redis_get(struct redis *redis, const char *key, struct buffer *out, 
     if (reply->type == REDIS_REPLY_STRING) {
         status = buffer_append(out, reply->str, (size_t)reply->len, err);
         if (status == STATUS_REJECTED)
-            (void)error_set(err, status, "Redis at %s:%d holds a value larger than the allowed size",
-                            redis->address.host, redis->address.port);
+            (void)error_set(err, status, "Redis at %s holds a value larger than the allowed size",
+                            redis->address.name);
         *found = status == STATUS_OK;
     } else if (reply->type != REDIS_REPLY_NIL) {
         status = fail_unexpected(redis, err);

@@ -14,11 +14,11 @@
 struct redis;
 struct circuit_watch; // circuit.h
 
-// REJECTED unless url is redis://[user:password@]host[:port][/database]; rediss:// says that TLS is not
-// supported.
+// REJECTED unless url is redis://[user:password@]host[:port][/database] or unix://[user:password@]/path;
+// rediss:// says that TLS is not supported.
 enum status redis_url_check(const char *url, struct error *err) MUST_CHECK;
-// A URL of this form whose host is localhost, 127.0.0.0/8 or ::1.
-bool redis_url_is_loopback(const char *url);
+// A URL of this form that names a socket, or whose host is localhost, 127.0.0.0/8 or ::1.
+bool redis_url_is_local(const char *url);
 // REJECTED as by redis_url_check. Does not connect. connections: how many threads may be inside a call at
 // once; a further one gets RETRY.
 enum status redis_open(struct redis **redis, const char *url, int64_t timeout_ms, int connections,

@@ -1,8 +1,9 @@
-// redis_address.c: takes a redis:// URL apart. Any thread.
+// redis_address.c: takes a redis:// or unix:// URL apart. Any thread.
 #include "common/services/redis_address.h"
 
 #include <arpa/inet.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -78,29 +79,50 @@ static bool parse_host(struct redis_address *address, const char *text, const ch
     return address->port > 0 && address->port <= UINT16_MAX;
 }
 
-bool redis_address_parse(const char *url, struct redis_address *address)
+static bool parse_path(struct redis_address *address, const char *text)
 {
-    static const char scheme[] = "redis://";
-    *address = (struct redis_address){0};
-    if (strncmp(url, scheme, sizeof scheme - 1) != 0)
+    size_t length = strlen(text);
+    if (length < 2 || length >= sizeof address->path || text[length - 1] == '/' || strchr(text, '?'))
         return false;
-    url += sizeof scheme - 1;
-    const char *end = url + strcspn(url, "/");
-    const char *at = memrchr(url, '@', (size_t)(end - url));
-    if (at && !parse_credentials(address, url, at))
-        return false;
-    if (!parse_host(address, at ? at + 1 : url, end))
-        return false;
+    for (const char *c = text; *c; c++)
+        if (*c <= ' ' || *c > '~')
+            return false;
+    memcpy(address->path, text, length + 1);
+    memcpy(address->name, text, length + 1);
+    return true;
+}
+
+// host[:port] up to end, and the database behind it.
+static bool parse_server(struct redis_address *address, const char *text, const char *end)
+{
     const char *database = *end == '/' ? end + 1 : end;
+    if (!parse_host(address, text, end))
+        return false;
+    snprintf(address->name, sizeof address->name, "%s:%d", address->host, address->port);
     address->database = *database ? decode_number(database, database + strlen(database)) : 0;
     return address->database >= 0;
 }
 
-bool redis_address_is_loopback(const struct redis_address *address)
+bool redis_address_parse(const char *url, struct redis_address *address)
+{
+    bool is_socket = strncmp(url, "unix://", 7) == 0;
+    *address = (struct redis_address){0};
+    if (!is_socket && strncmp(url, "redis://", 8) != 0)
+        return false;
+    url += is_socket ? 7 : 8;
+    const char *end = url + strcspn(url, "/");
+    const char *at = memrchr(url, '@', (size_t)(end - url));
+    if (at && !parse_credentials(address, url, at))
+        return false;
+    url = at ? at + 1 : url;
+    return is_socket ? url == end && parse_path(address, end) : parse_server(address, url, end);
+}
+
+bool redis_address_is_local(const struct redis_address *address)
 {
     struct in_addr ipv4;
     struct in6_addr ipv6;
-    if (strcasecmp(address->host, "localhost") == 0)
+    if (address->path[0] || strcasecmp(address->host, "localhost") == 0)
         return true;
     if (inet_pton(AF_INET, address->host, &ipv4) == 1)
         return ntohl(ipv4.s_addr) >> 24 == IN_LOOPBACKNET;

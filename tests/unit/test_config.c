@@ -366,7 +366,8 @@ static void test_kafka_properties(void **state)
 // Whatever the command, and wherever it comes from.
 static void test_addresses(void **state)
 {
-    static const char redis[] = "the URL of Redis must be redis://[user:password@]host[:port][/database]";
+    static const char redis[] = "the URL of Redis must be redis://[user:password@]host[:port][/database] or "
+                                "unix://[user:password@]/path";
     char sentence[256];
     (void)state;
     expect_usage("run --cache redis://", redis);

@@ -10,7 +10,6 @@
 #include <hiredis/hiredis.h>
 
 #include "common/services/redis.h"
-#include "common/services/redis_address.h"
 #include "tests/support/scripted_server.h"
 
 enum { TIMEOUT_MS = 300, START_MS = 20000, VALUE_MOST = 1000 };
@@ -29,7 +28,8 @@ static void start_server(const char *password)
     snprintf(log, sizeof log, "%s/log", server.scratch);
     const char *const argv[] = {
         "redis-server", "--port", port,    "--bind",       "127.0.0.1",     "--save", "",
-        "--appendonly", "no",     "--dir", server.scratch, "--requirepass", password, NULL};
+        "--appendonly", "no",     "--dir", server.scratch, "--requirepass", password, "--unixsocket",
+        "redis.sock",   NULL};
     server.pid = process_spawn(argv, NULL, log);
     if (!process_wait_port(server.pid, server.port, START_MS))
         fail_msg("redis-server did not start");
@@ -402,53 +402,30 @@ static void test_password_and_database(void **state)
     start_server("");
 }
 
-static void test_urls(void **state)
+static void test_socket(void **state)
 {
     (void)state;
-    static const char *const bad[] = {
-        "",
-        "redis://",
-        "redis:///1",
-        "http://host",
-        "host:6379",
-        "redis://host:",
-        "redis://h:0",
-        "redis://h:65536",
-        "redis://h:6379x",
-        "redis://h/x",
-        "redis://h/1/2",
-        "redis://u@h",
-        "redis://u:@h",
-        "redis://:p%4@h",
-        "redis://:p%zz@h",
-        "redis://:p%00@h",
-        "redis://[::1",
-        "redis://[::1]x",
-        "redis://h h",
-        "rediss://h",
-        "redis://h?a=b",
-        "redis://h:1:2",
-    };
-    struct redis *redis;
     struct error err;
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        if (redis_open(&redis, bad[i], TIMEOUT_MS, 1, &err) != STATUS_REJECTED)
-            fail_msg("%s was accepted", bad[i]);
-        assert_null(redis);
-    }
-    assert_int_equal(redis_open(&redis, "rediss://h", TIMEOUT_MS, 1, &err), STATUS_REJECTED);
-    assert_non_null(strstr(err.message, "TLS"));
-
-    struct redis_address address;
-    assert_true(redis_address_parse("redis://me:a%3ab@[::1]:7000/15", &address));
-    assert_string_equal(address.host, "::1");
-    assert_string_equal(address.user, "me");
-    assert_string_equal(address.password, "a:b");
-    assert_int_equal(address.port, 7000);
-    assert_int_equal(address.database, 15);
-    assert_true(redis_address_parse("redis://cache.example.org/", &address));
-    assert_int_equal(address.port, 6379);
-    assert_string_equal(address.password, "");
+    struct redis *redis;
+    char url[SCRATCH_SIZE + 32];
+    snprintf(url, sizeof url, "unix://%s/redis.sock", server.scratch);
+    assert_true(redis_url_is_local(url));
+    assert_int_equal(redis_open(&redis, url, TIMEOUT_MS, 1, &err), STATUS_OK);
+    set(redis, "by socket", text_bytes("the same server"), 60000);
+    redis_close(redis);
+    redis = open_at(server.port, 1);
+    struct buffer out;
+    bool found = false;
+    buffer_init(&out, VALUE_MOST);
+    assert_int_equal(get(redis, "by socket", &out, &found, &err), STATUS_OK);
+    assert_true(found);
+    buffer_release(&out);
+    redis_close(redis);
+    snprintf(url, sizeof url, "unix://%s/none.sock", server.scratch);
+    assert_int_equal(redis_open(&redis, url, TIMEOUT_MS, 1, &err), STATUS_OK);
+    assert_int_equal(redis_ping(redis, &err), STATUS_RETRY);
+    assert_non_null(strstr(err.message, "/none.sock: "));
+    redis_close(redis);
 }
 
 int main(void)
@@ -466,7 +443,7 @@ int main(void)
         cmocka_unit_test(test_surplus_answer_is_not_taken_for_the_next),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_password_and_database),
-        cmocka_unit_test(test_urls),
+        cmocka_unit_test(test_socket),
     };
     if (system("redis-server --version >/dev/null 2>&1") != 0) {
         fputs("skipped: redis-server is not installed\n", stderr);

@@ -35,11 +35,11 @@ static void name_secret(const struct cache_terms *terms, char name[17])
 enum status cache_check(const struct config *config, struct error *err)
 {
     const char *cache = config_text(config, "cache");
-    if (strcmp(cache, "none") == 0 || *config_text(config, "cache_secret") || redis_url_is_loopback(cache))
+    if (strcmp(cache, "none") == 0 || *config_text(config, "cache_secret") || redis_url_is_local(cache))
         return STATUS_OK;
     return error_set(err, STATUS_REJECTED,
                      "a Redis on another machine decides no diagnoses: give every worker the same "
-                     "cache_secret, or use a Redis on the loopback interface");
+                     "cache_secret, or use a Redis on the loopback interface or a local socket");
 }
 
 enum status cache_read_secret(struct cache_terms *terms, const struct config *config, struct error *err)

@@ -88,7 +88,7 @@ static enum status write_page(const struct history *history, const char *title, 
     html_begin(&page, out, title, err);
     if (history->best >= 0)
         html_element(&page, "p",
-                     "The model kept is that of epoch %d, with a balanced accuracy of %.4f on the "
+                     "The model kept is that of epoch %d (from 0), with a balanced accuracy of %.4f on the "
                      "validation part.",
                      history->best, history->rows[history->best].validation_balanced_accuracy);
     draw_curves(&page, history);

@@ -230,7 +230,11 @@ static cJSON *record_training(const struct trainer *trainer)
     cJSON *record = cJSON_CreateObject();
     digest_text(&trainer->dataset->sha256, digest);
     cJSON_AddStringToObject(record, "data_sha256", digest);
-    cJSON_AddNumberToObject(record, "split_seed", (double)trainer->options->data.split_seed);
+    if (!trainer->dataset->split_given) {
+        cJSON_AddItemToObject(record, "split",
+                              cJSON_CreateDoubleArray(trainer->options->data.split, DATASET_PARTS));
+        cJSON_AddNumberToObject(record, "split_seed", (double)trainer->options->data.split_seed);
+    }
     cJSON_AddNumberToObject(record, "seed", (double)trainer->options->seed);
     cJSON_AddNumberToObject(record, "epochs", at->history.epochs);
     cJSON_AddNumberToObject(record, "best_epoch", at->history.best);

@@ -26,7 +26,8 @@ FULL = "--full" in sys.argv
 KILLS = 5 if FULL else 2
 CODES = ["MEL", "NV", "BCC", "AK"]
 OPTIONS = ["--arch", "vit_tiny_patch16_224", "--image-size", "32", "--epochs", "3", "--warmup-epochs", "1", "--batch", "5",
-           "--lr", "3e-4", "--seed", "3", "--checkpoint-s", "0"]  # fmt: skip
+           "--lr", "3e-4", "--seed", "3"]  # fmt: skip
+EACH_BATCH = ["--checkpoint-s", "0"]
 COLOURS = {"MEL": 0, "NV": 40, "BCC": 80, "AK": 120}
 
 
@@ -111,7 +112,7 @@ def test_threads_and_cache_change_nothing(scratch):
 def test_killed_in_an_epoch(scratch):
     for kill in range(KILLS):
         wanted = divmod(2 + 3 * kill, 4)  # 16 images in batches of 5: batches 0 to 3
-        process = subprocess.Popen(command(scratch, "killed", *(["--resume"] if kill else [])), stdin=subprocess.DEVNULL,
+        process = subprocess.Popen(command(scratch, "killed", *EACH_BATCH, *(["--resume"] if kill else [])), stdin=subprocess.DEVNULL,
                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:
             wait_until(lambda: place(scratch, "killed") >= wanted or process.poll() is not None, f"batch {wanted}",
@@ -128,7 +129,7 @@ def test_killed_in_an_epoch(scratch):
 
 def leave(scratch, out):
     """A training that was stopped by SIGINT in its first epochs."""
-    process = subprocess.Popen(command(scratch, out), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    process = subprocess.Popen(command(scratch, out, *EACH_BATCH), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True)
     wait_until(lambda: place(scratch, out) >= (0, 1) or process.poll() is not None, "a checkpoint", timeout_s=120)
     process.send_signal(signal.SIGINT)
@@ -145,7 +146,7 @@ def test_stopped_and_out_of_disk(scratch):
     code, said = leave(scratch, "stopped")
     expect(code == 1 and "stopped and saved" in said and "--resume goes on" in said, f"{code}: {said}")
     before = place(scratch, "stopped")
-    done = train(scratch, "stopped", "--resume", preexec_fn=limit_files)
+    done = train(scratch, "stopped", *EACH_BATCH, "--resume", preexec_fn=limit_files)
     expect(done.returncode == 1 and "can't be written" in done.stderr and "the checkpoint before it holds" in done.stderr,
            f"a full disk: {done.returncode}: {done.stderr}")
     expect_equal(place(scratch, "stopped"), before, "the checkpoint after a full disk")
@@ -165,11 +166,23 @@ def test_stopped_and_out_of_disk(scratch):
 
 
 def test_a_loss_that_is_no_number(scratch):
-    done = train(scratch, "wild", "--lr", "1e30", "--warmup-epochs", "0")
+    done = train(scratch, "wild", "--lr", "1e30", "--warmup-epochs", "0", *EACH_BATCH)
     expect(done.returncode == 1 and re.search(r"epoch \d+, batch \d+, step \d+: the (loss|gradients' norm) is", done.stderr),
            f"{done.returncode}: {done.stderr}")
     expect(place(scratch, "wild") >= (0, 1), "no checkpoint is left")
     expect(not (scratch / "wild/manifest.json").exists(), "a model is there")
+
+
+def test_other_recipes(scratch):
+    done = train(scratch, "early", "--epochs", "9", "--warmup-epochs", "0", "--lr", "1e-12", "--patience", "1",
+                 "--sampler", "shuffle", "--class-weights", "inverse", "--augment", "none", "--decay", "all",
+                 "--label-smoothing", "0.1", "--dropout", "0", "--diversity", "0")  # fmt: skip
+    expect_equal(done.returncode, 0, done.stderr)
+    rows = (scratch / "early/history.csv").read_text().splitlines()[1:]
+    expect_equal(len(rows), 2, "epochs of a training that doesn't get better, with a patience of one")
+    expect("model vit-tiny-v0.1.0 of epoch 1" in done.stdout, done.stdout)
+    done = train(scratch, "alone", "--where", "split=train", "--split", "1,0,0", "--epochs", "1", "--warmup-epochs", "0")
+    expect(done.returncode == 0 and "no validation part judged it" in done.stdout, done.stdout + done.stderr)
 
 
 def test_a_start_from_a_model(scratch):
@@ -229,7 +242,7 @@ def test_bad_input(scratch):
 
 TESTS = [test_a_data_set_is_explored, test_bad_input, test_a_training_makes_a_model,
          test_threads_and_cache_change_nothing, test_killed_in_an_epoch, test_stopped_and_out_of_disk,
-         test_a_loss_that_is_no_number, test_a_start_from_a_model]
+         test_a_loss_that_is_no_number, test_other_recipes, test_a_start_from_a_model]
 
 
 def main():

@@ -35,7 +35,8 @@ static void rows_become_a_table_and_curves(void **state)
     snprintf(path, sizeof path, "%s/history.html", folder);
     assert_int_equal(file_read(path, &text, &err), STATUS_OK);
     assert_int_equal(buffer_append(&text, "", 1, &err), STATUS_OK);
-    assert_non_null(strstr((const char *)text.data, "that of epoch 0, with a balanced accuracy of 0.2500"));
+    assert_non_null(
+        strstr((const char *)text.data, "that of epoch 0 (from 0), with a balanced accuracy of 0.2500"));
     assert_non_null(strstr((const char *)text.data, "<polyline"));
     buffer_release(&text);
     scratch_remove(folder);

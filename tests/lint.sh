@@ -53,7 +53,7 @@ check_functions() {
 }
 
 check_file_lengths() {
-    report < <(files '*.c' '*.h' '*.cu' '*.cuh' | xargs -r wc -l | awk -v limit="$max_file_lines" '
+    report < <(files '*.c' '*.h' '*.cu' '*.cuh' '*.cpp' '*.py' '*.sh' | xargs -r wc -l | awk -v limit="$max_file_lines" '
         $2 != "total" && $1 > limit { print $2 ": " $1 " lines, the limit is " limit }')
 }
 

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # run.sh: the whole test run on a fresh machine: installs and fetches what is missing, builds, runs every test.
 #
+# As most tests wait most of their time, two run at once for each processor (tests/CMakeLists.txt says what each takes).
+#
 # Two builds: `dev` (address and undefined-behaviour sanitizers) runs the unit and kernel tests, `release` runs
 # all of them, the integration tests included. Both stand in one ctest run, so that its summary counts everything;
 # behind it stand the parts of tests that were skipped, and why. The exit code is ctest's. Arguments go to ctest:

@@ -56,7 +56,8 @@ def test_stop_goes_on(stack):
     folder = stack.folder / "stubborn"
     folder.mkdir()
     script = shutil.copy(harness.SERVICES, folder)
-    shutil.copytree(harness.SERVICES.parent / "versitygw", folder / "versitygw")
+    for part in ("kafka", "versitygw"):
+        shutil.copytree(harness.SERVICES.parent / part, folder / part)
     write_program(folder / "sleep", "")  # so that it gives up soon
     mortal = subprocess.Popen(["sleep", "600"], user=NOBODY)
     immortal = subprocess.Popen(["sleep", "600"])

@@ -2,13 +2,14 @@
 """Times PyTorch, ONNX Runtime and OpenVINO against our own bench_vit on one architecture.
 
     tests/bench/peers.py BENCH_VIT [--arch vit_base_patch16_224[:SIZE]] [--batch 1,8] [--threads 2] [--rounds 10]
-                         [--only fp32,bf16,int8] [--json FILE]
+                         [--only fp32,bf16,int8] [--avx2] [--json FILE]
 
 One round runs every engine once, in turn, so that a busy machine is busy for all of them; the figure of an engine is
 its best round, the ratio is ours against each peer, and the median of the rounds' ratios stands beside it. Peers run in
 one Python process with the threads given; ours is a child that runs one batch for each line it reads.
 
 Needs torch, timm, numpy; onnx and onnxruntime, openvino, nncf where there are (what is missing is said and left out).
+--avx2 keeps ours to AVX2; the peers ask the processor themselves what it has, and have to be told by other means.
 int8: OpenVINO through NNCF (transformer preset, bf16 between where the processor has it), ONNX Runtime dynamic.
 """
 import argparse
@@ -112,7 +113,8 @@ def engines_of(precision, model, images, path, arguments):
     """Functions that make the engines of a precision, by name."""
     threads = arguments.threads
     batch = images.shape[0]
-    found = {"ours": lambda: Ours(arguments.binary, arguments.arch, precision, batch, threads)}
+    level = ":avx2" if arguments.avx2 else ""
+    found = {"ours": lambda: Ours(arguments.binary, arguments.arch, precision + level, batch, threads)}
     if precision != "int8":
         found["torch"] = lambda: torch_engine(model, images, precision == "bf16")
     if precision != "bf16":
@@ -159,6 +161,7 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--only", default="fp32,bf16,int8")
+    parser.add_argument("--avx2", action="store_true")
     parser.add_argument("--json")
     arguments = parser.parse_args()
     import timm

@@ -2,8 +2,9 @@
 // instruction set: the end of a tile of a product, convolutions channel by channel, Winograd, pooling.
 //
 // A row is one place of a feature map with its channels side by side. Each function's result for a place
-// depends on that place and the size of the map only: not on how the work is split. conv_ops_plain.c is the
-// formula. Every pointer is the caller's; strides are in bytes. Any thread.
+// depends on that place and the size of the map only: not on how the work is split.
+// tests/support/conv_ops_plain.c is the formula. Every pointer is the caller's; strides are in bytes. Any
+// thread.
 #ifndef SKINSIGHT_KERNELS_CPU_CONV_OPS_H
 #define SKINSIGHT_KERNELS_CPU_CONV_OPS_H
 
@@ -75,6 +76,6 @@ struct conv_ops {
     void (*scale_rows)(const float *in, const float *factors, int rows, int count, float *out);
 };
 
-extern const struct conv_ops conv_ops_avx512, conv_ops_avx2, conv_ops_plain;
+extern const struct conv_ops conv_ops_avx512, conv_ops_avx2;
 
 #endif

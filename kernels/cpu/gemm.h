@@ -87,7 +87,5 @@ void gemm_run(struct team *team, const struct gemm_call *call);
 
 extern const struct gemm_kernel gemm_fp32_avx512, gemm_fp32_avx2, gemm_bf16_avx512bf16, gemm_int8_avx512vnni,
     gemm_int8_avx2;
-// Scalar references for the tests.
-extern const struct gemm_kernel gemm_fp32_plain, gemm_bf16_plain, gemm_int8_plain;
 
 #endif

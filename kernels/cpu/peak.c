@@ -23,8 +23,6 @@ double cpu_peak_gflops(enum precision precision, int threads)
 {
     struct cpu_kernels kernels = cpu_kernels_get();
     struct measurement measurement = {.kernel = kernels.gemm[precision]};
-    if (!measurement.kernel && precision == PRECISION_FP32)
-        measurement.kernel = &gemm_fp32_plain;
     struct team *team = NULL;
     if (!measurement.kernel || team_new(&team, threads, NULL) != STATUS_OK)
         return 0.0;

@@ -1,7 +1,7 @@
 // vector_ops.h: what the executor of transformers does beside matrix products, per instruction set:
 // the end of a product's tile, LayerNorm, GELU, quantisation, the exponentials of a softmax, rearranging.
-// Each function's result for a row depends on that row only. vector_ops_plain.c is the definition. Any
-// thread.
+// Each function's result for a row depends on that row only. tests/support/vector_ops_plain.c is the
+// definition. Any thread.
 #ifndef SKINSIGHT_KERNELS_CPU_VECTOR_OPS_H
 #define SKINSIGHT_KERNELS_CPU_VECTOR_OPS_H
 
@@ -84,6 +84,6 @@ struct vector_ops {
     void (*interleave)(const uint16_t *even, const uint16_t *odd, int count, uint16_t *out);
 };
 
-extern const struct vector_ops vector_ops_avx512bf16, vector_ops_avx512, vector_ops_avx2, vector_ops_plain;
+extern const struct vector_ops vector_ops_avx512bf16, vector_ops_avx512, vector_ops_avx2;
 
 #endif

@@ -1,5 +1,5 @@
 // winograd_simd.h: the vectorised transforms of conv_ops.h's Winograd tiles; a part of conv_ops_simd.h. The
-// matrices stand in conv_ops_plain.c.
+// matrices stand in tests/support/conv_ops_plain.c.
 
 // One line of 6 places into points.
 SIMD_INLINE void winograd_points(const simd d[WINOGRAD_SIDE], simd t[WINOGRAD_SIDE])

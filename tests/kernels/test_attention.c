@@ -17,6 +17,7 @@
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/fused_attention.h"
 #include "tests/support/draw.h"
+#include "tests/support/plain_kernels.h"
 #include "tests/support/skip.h"
 
 enum { IMAGES = 2 };

@@ -22,6 +22,7 @@
 #include "kernels/cpu/plain.h"
 #include "kernels/model/random_weights.h"
 #include "kernels/network/network_build.h"
+#include "tests/support/plain_kernels.h"
 #include "tests/support/skip.h"
 #include "tests/support/value_range.h"
 

@@ -19,6 +19,7 @@
 #include "common/base/memory.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "tests/support/draw.h"
+#include "tests/support/plain_kernels.h"
 #include "tests/support/skip.h"
 
 enum { PADDING = 64, IMAGES = 2 };

@@ -14,6 +14,7 @@
 #include "common/base/cpu_features.h"
 #include "kernels/cpu/vector_ops.h"
 #include "tests/support/draw.h"
+#include "tests/support/plain_kernels.h"
 #include "tests/support/skip.h"
 
 enum { MOST = 3072, GUARD = 40 };

@@ -13,6 +13,7 @@
 #include "common/base/cpu_features.h"
 #include "kernels/cpu/conv_ops.h"
 #include "kernels/model/random_weights.h"
+#include "tests/support/plain_kernels.h"
 #include "tests/support/skip.h"
 
 enum { HEIGHT = 9, WIDTH = 10, IN = 31, OUT = 17, LOUD = 300 };

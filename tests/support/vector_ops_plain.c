@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/base/memory.h"
-#include "kernels/cpu/vector_ops.h"
+#include "tests/support/plain_kernels.h"
 
 static uint16_t bf16_of(float value)
 {

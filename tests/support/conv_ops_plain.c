@@ -2,7 +2,7 @@
 // vectorised ones to it.
 #include <math.h>
 
-#include "kernels/cpu/conv_ops.h"
+#include "tests/support/plain_kernels.h"
 
 static const float *at(const float *base, size_t stride, int row)
 {

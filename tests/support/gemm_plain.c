@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/cpu/gemm.h"
+#include "tests/support/plain_kernels.h"
 
 enum { PLAIN_ROWS = 4, PLAIN_COLUMNS = 16 };
 
@@ -81,19 +81,7 @@ static void tile_int8(int rows, const void *a, size_t a_stride, const void *pane
         .element_size = size,                                                                                \
         .value_size = size,                                                                                  \
         .cores = {NULL, core_##type##_1, core_##type##_2, core_##type##_3, core_##type##_4},                 \
-        .multiply_adds = multiply_adds,                                                                      \
     };
-
-static double multiply_adds(long rounds)
-{
-    volatile float one = 1.0f;
-    float sums[8] = {0}, factor = one;
-    for (long round = 0; round < rounds; round++)
-        for (int i = 0; i < 8; i++)
-            sums[i] = sums[i] * factor + one;
-    one = sums[0];
-    return 8.0 * (double)rounds;
-}
 
 DEFINE_KERNEL(fp32, FP32, 1, 4)
 DEFINE_KERNEL(bf16, BF16, 2, 2)

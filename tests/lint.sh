@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # lint.sh [CHECK...]: the rules of CONTRIBUTING.md that a program can check. One line per violation; exit 1 if there is any.
 #
-# A CHECK is one of: format functions file_lengths whitespace dependencies circles scripts generated_pages; none means all.
+# A CHECK is one of: format functions file_lengths whitespace dependencies circles scripts
+# names generated_pages; none means all.
 # Looks at the files of the working tree that git knows or would add. The generated pages are compared with what
 # skinsight-worker in $SKINSIGHT_BIN (default build/release/bin) prints.
 set -uo pipefail
@@ -26,6 +27,18 @@ files() { # files matching the patterns that exist, one a line
     git ls-files --cached --others --exclude-standard -- "$@" | while IFS= read -r path; do
         [ ! -f "$path" ] || echo "$path"
     done
+}
+
+# A page that names a metric or a file of the past sends its reader astray.
+check_names() {
+    report < <(files '*.md' | xargs -r grep -noE 'skinsight_[a-z]+_[a-z0-9_]+' /dev/null |
+        sed -E 's/_(bucket|sum|count)$//' | while IFS=: read -r path line name; do
+        grep -q "^| \`$name\`" docs/METRICS.md || echo "$path:$line: there is no metric $name"
+    done)
+    report < <(files '*.md' | xargs -r grep -noE '`[a-z]+/[A-Za-z0-9_./-]+`' /dev/null | tr -d '\`' |
+        while IFS=: read -r path line name; do
+            [ ! -d "${name%%/*}" ] || [ -e "$name" ] || echo "$path:$line: there is no $name"
+        done)
 }
 
 need() {
@@ -143,7 +156,7 @@ if [ $# -eq 0 ]; then
     need clang-format
     need pmccabe
     need shellcheck
-    set -- format functions file_lengths whitespace dependencies circles scripts generated_pages
+    set -- format functions file_lengths whitespace dependencies circles scripts names generated_pages
 fi
 for check; do
     declare -F "check_$check" >/dev/null || {

@@ -113,7 +113,7 @@ const struct option config_options[] = {
     {"metadata_format", CHOICE("ss2|ss1"), .initial = "ss2", .programs = W,
      .help = "of commit metadata; ss1: while builds from before ss2 share the group"},
     {"fetch_threads", INTEGER(1, 64), .initial = "4", .programs = W, .value = "N",
-     .help = "threads that read records, and as many that load images; 1: no single flight"},
+     .help = "threads that read records, and as many that load images"},
     {"decode_threads", INTEGER(0, 64), .initial = "0", .programs = W, .value = "N",
      .help = "threads that decode images; 0: half of the cores, at least 1"},
     {"postprocess_threads", INTEGER(0, 64), .initial = "0", .programs = W, .value = "N",

@@ -225,7 +225,12 @@ static void warn(const struct evaluator *evaluator)
     if (options->part == PART_TRAIN)
         options->warn(options->warn_context,
                       "these are the images it was trained on: the figures say how well it remembers");
-    else if (cJSON_IsString(seen) && strcmp(seen->valuestring, digest) != 0)
+    else if (options->part == PART_VALIDATION)
+        options->warn(
+            options->warn_context,
+            "temperature and threshold are chosen on these images, and perhaps the epoch: the figures are "
+            "better than those of new images");
+    if (options->part != PART_TRAIN && cJSON_IsString(seen) && strcmp(seen->valuestring, digest) != 0)
         options->warn(options->warn_context,
                       "the model was trained on other data or another split of them: it may have seen these "
                       "images (give the --split and --split-seed of the training)");

@@ -14,13 +14,16 @@ static void draw_origin(struct html *page, const struct evaluation *evaluation)
     html_element(page, "p", "Model %s (%s, %s), weights %.12s. %zu images of %zu lesions, part %s.",
                  evaluation->model_version, evaluation->architecture, evaluation->precision, digest,
                  evaluation->predictions.count, evaluation->lesions, dataset_part_names[evaluation->part]);
-    html_element(page, "p",
-                 "In brackets: 95 %% intervals (Wilson for shares, DeLong for the area of one class, else a "
-                 "bootstrap of whole lesions).");
+    html_element(
+        page, "p",
+        "In brackets: 95 %% intervals (Wilson for shares and F1, DeLong for the area of one class, else a "
+        "bootstrap of whole lesions).");
     if (!evaluation->trained)
         html_warning(page, "The model is not trained for these classes: the figures mean nothing.");
     if (evaluation->part == PART_TRAIN)
         html_warning(page, "These are the images it was trained on: the figures say how well it remembers.");
+    if (evaluation->part == PART_VALIDATION)
+        html_warning(page, "Temperature and threshold are chosen on these images, and perhaps the epoch.");
     html_warning(page, "Not for clinical use.");
 }
 

@@ -93,20 +93,6 @@ static double balanced_figure(void *predictions, struct row_list list)
     return balanced_accuracy_of(predictions, list);
 }
 
-// Those of a class, for a figure of the bootstrap.
-struct class_of {
-    const struct predictions *predictions;
-    int label;
-};
-
-static double f1_figure(void *context, struct row_list list)
-{
-    const struct class_of *of = context;
-    struct counts counts;
-    count_rows(of->predictions, list, &counts);
-    return 2 * (double)counts.right[of->label] / (double)(counts.truth[of->label] + counts.said[of->label]);
-}
-
 // ---- areas ----
 
 // Of a class against the others.
@@ -228,29 +214,59 @@ static struct estimate bootstrapped(const struct computing *computing,
     double value = figure(context, computing->all);
     if (isnan(value))
         return estimate_none(computing->all.count, "there are no images for it");
-    return estimate_of(value, lesion_bootstrap(&bootstrap, computing->options), computing->all.count,
-                       by_lesion);
+    struct interval interval = lesion_bootstrap(&bootstrap, computing->options);
+    if (interval.low == interval.high)
+        return estimate_none(computing->all.count, "every draw is the same: too few images for an interval");
+    return estimate_of(value, interval, computing->all.count, by_lesion);
+}
+
+// F1 = 2 J / (1 + J), where J is the share that is right of the images that are of the class or called it: so
+// its interval follows from J's.
+static double f1_of_share(double share)
+{
+    return 2 * share / (1 + share);
+}
+
+static struct estimate estimate_f1(const struct counts *counts, int label)
+{
+    size_t right = counts->right[label], either = counts->truth[label] + counts->said[label] - right;
+    struct estimate f1 = estimate_share(right, either);
+    if (counts->truth[label] == 0)
+        return estimate_none(0, "there are no images for it");
+    f1.value = 2 * (double)right / (double)(counts->truth[label] + counts->said[label]);
+    f1.low = f1_of_share(f1.low);
+    f1.high = f1_of_share(f1.high);
+    return f1;
+}
+
+// Where no negative is above a positive DeLong's variance is 0; then as if the fewer of them were trials, all
+// of them won.
+static struct estimate estimate_area(const struct auroc *auroc, size_t n)
+{
+    size_t fewer = auroc->positives < auroc->negatives ? auroc->positives : auroc->negatives;
+    const struct share share = {auroc->estimate > 0.5 ? (int64_t)fewer : 0, (int64_t)fewer};
+    if (auroc->estimate > 0 && auroc->estimate < 1)
+        return estimate_of(auroc->estimate, auroc_interval(auroc, ESTIMATE_LEVEL), n, "DeLong, logit");
+    return estimate_of(auroc->estimate, interval_clopper_pearson(share, ESTIMATE_LEVEL), n,
+                       "Clopper-Pearson");
 }
 
 static void compute_class(const struct computing *computing, const struct counts *counts, int label,
                           struct class_figures *figures)
 {
-    const struct class_of of = {computing->predictions, label};
     size_t n = counts->truth[label], others = computing->all.count - n;
     size_t wrong = counts->said[label] - counts->right[label];
     figures->n = n;
     figures->sensitivity = estimate_share(counts->right[label], n);
     figures->specificity = estimate_share(others - wrong, others);
     figures->precision = estimate_share(counts->right[label], counts->said[label]);
-    figures->f1 = n > 0 ? bootstrapped(computing, f1_figure, (void *)&of)
-                        : estimate_none(0, "there are no images for it");
+    figures->f1 = estimate_f1(counts, label);
     if (n < FIGURES_LEAST_POSITIVES || others < FIGURES_LEAST_POSITIVES) {
         figures->auroc = estimate_none(n, "fewer than 10 images of the class, or of others");
         return;
     }
     struct auroc auroc = area_of(computing->predictions, computing->all, label);
-    figures->auroc = estimate_of(auroc.estimate, auroc_interval(&auroc, ESTIMATE_LEVEL), computing->all.count,
-                                 "DeLong, logit");
+    figures->auroc = estimate_area(&auroc, computing->all.count);
 }
 
 static struct estimate compute_macro(const struct computing *computing, const struct figures *figures)

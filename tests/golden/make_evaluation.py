@@ -97,7 +97,10 @@ def classes_of(labels, said, p):
                  "precision": share(right, called.sum())}
         if truth.any():
             assert entry["sensitivity"]["estimate"] == metrics.recall_score(truth, called)
-            entry["f1"] = {"estimate": metrics.f1_score(truth, called)}
+            either = share(right, (truth | called).sum())
+            entry["f1"] = {"estimate": metrics.f1_score(truth, called),
+                           "low": 2 * either["low"] / (1 + either["low"]),
+                           "high": 2 * either["high"] / (1 + either["high"]), "n": either["n"]}
         else:
             entry["f1"] = {"estimate": None}
         entry["auroc"] = area_estimate(p[:, c], truth) if truth.sum() >= LEAST_POSITIVES else {"estimate": None}

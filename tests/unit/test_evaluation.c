@@ -65,7 +65,6 @@ static void bootstraps_hold_their_estimates(void **state)
     judge_golden(&one);
     judge_golden(&two);
     const struct estimate *estimates[] = {&one.figures.balanced_accuracy, &one.figures.macro_auroc,
-                                          &one.figures.classes[LESION_NV].f1,
                                           &one.atypical.balanced_accuracy};
     for (size_t i = 0; i < sizeof estimates / sizeof estimates[0]; i++) {
         assert_null(estimates[i]->reason);
@@ -101,6 +100,24 @@ static void thresholds_are_chosen_on_the_greatest_share(void **state)
     struct evaluation evaluation = {.predictions = all};
     evaluation_choose_threshold(&evaluation, &benign, 0.9);
     assert_string_equal(evaluation.operating_point.reason, "the validation part has no melanoma");
+}
+
+// 12 melanomas above 40 others: the lower end is (0.05 / 2) to the power of 1 / 12.
+static void a_perfect_area_has_an_interval(void **state)
+{
+    (void)state;
+    struct prediction_row rows[52];
+    const struct predictions predictions = {rows, 52};
+    struct figures figures;
+    for (int i = 0; i < 52; i++) {
+        rows[i] = (struct prediction_row){.lesion = "", .label = i < 12 ? LESION_MEL : LESION_NV};
+        rows[i].p[LESION_MEL] = i < 12 ? 0.9 : 0.1;
+        rows[i].p[LESION_NV] = 1 - rows[i].p[LESION_MEL];
+    }
+    figures_compute(&predictions, &options, &figures);
+    const struct estimate *area = &figures.classes[LESION_MEL].auroc;
+    assert_true(area->value == 1 && area->high == 1 && fabs(area->low - pow(0.025, 1.0 / 12)) < 1e-12);
+    assert_string_equal(area->method, "Clopper-Pearson");
 }
 
 static void a_temperature_divides_the_logits(void **state)
@@ -347,6 +364,7 @@ int main(void)
         cmocka_unit_test(figures_are_those_of_scikit_learn),
         cmocka_unit_test(bootstraps_hold_their_estimates),
         cmocka_unit_test(thresholds_are_chosen_on_the_greatest_share),
+        cmocka_unit_test(a_perfect_area_has_an_interval),
         cmocka_unit_test(a_temperature_divides_the_logits),
         cmocka_unit_test(tests_are_those_of_scipy),
         cmocka_unit_test(one_verdict_needs_both),

@@ -18,6 +18,8 @@ struct reader {
     struct error *err;
 };
 
+_Static_assert(CSV_MOST_COLUMNS == 256, "as the sentence says");
+
 static enum status refuse(const struct reader *reader, const char *what)
 {
     return error_set(reader->err, STATUS_REJECTED, "line %d: %s", reader->line, what);
@@ -63,7 +65,7 @@ static enum status read_plain(struct reader *reader, char **last)
 static enum status read_field(struct reader *reader, bool *more)
 {
     if (reader->count == CSV_MOST_COLUMNS)
-        return refuse(reader, "more columns than are read");
+        return refuse(reader, "more than 256 columns");
     char *last = NULL;
     bool quoted = reader->at < reader->end && *reader->at == '"';
     reader->fields[reader->count++] = reader->at;

@@ -160,12 +160,25 @@ static void judge_copies(struct dataset *dataset, const struct dataset_options *
             dataset->copies, across, contradictions);
 }
 
+// sorted: by lesion, those without one first. Where some have one, the others should.
+static void tell_nameless(const struct dataset *dataset, const struct dataset_options *options,
+                          struct sample **sorted)
+{
+    size_t nameless = 0;
+    while (nameless < dataset->count && !sorted[nameless]->lesion[0])
+        nameless++;
+    if (nameless > 0 && nameless < dataset->count)
+        dataset_tell(options, "%zu of %zu images have no lesion_id and may show one lesion unseen", nameless,
+                     dataset->count);
+}
+
 static void judge_lesions(struct dataset *dataset, const struct dataset_options *options,
                           struct sample **sorted)
 {
     size_t labels = 0;
     bool divided = false, contradicts = false;
     qsort(sorted, dataset->count, sizeof *sorted, by_lesion);
+    tell_nameless(dataset, options, sorted);
     for (size_t i = 1; i < dataset->count; i++) {
         const struct sample *first = sorted[i - 1], *second = sorted[i];
         if (!second->lesion[0] || strcmp(first->lesion, second->lesion) != 0) {

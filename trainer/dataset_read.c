@@ -38,6 +38,7 @@ struct table_reader {
     size_t *extra_rows;            // sorted by that name
     struct condition conditions[MOST_CONDITIONS];
     int condition_count;
+    size_t unjoined;  // rows that the metadata don't know
     size_t strangers; // rows whose label is none of ours
     struct error *err;
 };
@@ -305,6 +306,8 @@ static enum status take_row(struct table_reader *reader, size_t row)
     size_t extra = find_extra(reader, sample->image_id);
     if (extra < reader->metadata.rows)
         take_fields(sample, &reader->metadata, &reader->extra, extra);
+    else
+        reader->unjoined += reader->extra_rows != NULL;
     return take_split(reader, sample, row);
 }
 
@@ -343,7 +346,12 @@ static enum status read_table(struct table_reader *reader)
         status = read_conditions(reader);
     if (status == STATUS_OK)
         status = read_metadata(reader);
-    return status == STATUS_OK ? take_rows(reader) : status;
+    if (status == STATUS_OK)
+        status = take_rows(reader);
+    if (status == STATUS_OK && reader->unjoined > 0)
+        dataset_tell(reader->options, "%zu images are not in %s: their lesions are not known",
+                     reader->unjoined, reader->options->metadata);
+    return status;
 }
 
 static enum status add_class_folder(struct dataset *dataset, const struct dataset_options *options,

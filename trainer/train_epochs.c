@@ -33,6 +33,16 @@ static enum status save_block(struct trainer *trainer, enum training_block block
     return status;
 }
 
+// What the user of a disk that is full wants to know.
+static enum status explain_unsaved(enum status status, struct error *err)
+{
+    size_t length = strlen(err->message);
+    if (status != STATUS_OK)
+        snprintf(err->message + length, sizeof err->message - length,
+                 ": the checkpoint before it holds; make room and go on with --resume");
+    return status;
+}
+
 static enum status save_checkpoint(struct trainer *trainer, struct error *err)
 {
     trainer->checkpoint->steps = (int64_t)trainer->training->steps;
@@ -43,13 +53,8 @@ static enum status save_checkpoint(struct trainer *trainer, struct error *err)
         status = save_block(trainer, TRAINING_SECOND_MOMENTS, CHECKPOINT_SECOND, err);
     if (status == STATUS_OK)
         status = checkpoint_write(trainer->folder, trainer->checkpoint, err);
-    if (status != STATUS_OK) {
-        size_t length = strlen(err->message);
-        snprintf(err->message + length, sizeof err->message - length,
-                 ": the checkpoint before it holds; make room and go on with --resume");
-    }
     trainer->saved_us = clock_monotonic_us();
-    return status;
+    return explain_unsaved(status, err);
 }
 
 static enum status ask_teacher(struct trainer *trainer, const struct feed_batch *batch, struct error *err)
@@ -199,15 +204,16 @@ static enum status end_epoch(struct trainer *trainer, double rate, struct error 
     at->waiting = better ? 0 : at->waiting + 1;
     if (better) {
         at->steps = (int64_t)trainer->training->steps; // in the block's name
-        status = save_block(trainer, TRAINING_PARAMETERS, CHECKPOINT_BEST, err);
+        status = explain_unsaved(save_block(trainer, TRAINING_PARAMETERS, CHECKPOINT_BEST, err), err);
+        if (status != STATUS_OK)
+            return status;
         history->best = history->epochs;
     }
     history->rows[history->epochs++] = row;
     at->epoch++;
     at->batch = 0;
     at->loss_sum = at->seconds = 0;
-    if (status == STATUS_OK)
-        status = save_checkpoint(trainer, err);
+    status = save_checkpoint(trainer, err);
     if (status == STATUS_OK)
         status = history_write(history, trainer->options->directory, trainer->manifest.model_version, err);
     if (status == STATUS_OK)

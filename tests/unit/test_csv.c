@@ -93,7 +93,7 @@ static void bad_tables_are_refused_by_the_line(void **state)
     char wide[2 * CSV_MOST_COLUMNS + 2];
     memset(wide, ',', sizeof wide - 1);
     wide[sizeof wide - 1] = '\0';
-    check_refused(wide, "more columns");
+    check_refused(wide, "more than 256 columns");
     csv_release(&csv);
 }
 

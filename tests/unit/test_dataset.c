@@ -196,6 +196,8 @@ static void isic_and_ham_tables(void **state)
     assert_true(dataset->samples[0].age == 30);
     assert_string_equal(dataset->samples[2].lesion, "");
     assert_string_equal(dataset->samples[2].image_id, "i02");
+    check_told("2 images are not in ");
+    check_told("2 of 4 images have no lesion_id");
     check_refused_with(&wanted,
                        "image,MEL,NV,BCC,AK,BKL,DF,VASC,SCC,UNK\n"
                        "i03,0.0,0.0,0.0,0.0,0.0,0.0,0.0,0.0,1.0\n",

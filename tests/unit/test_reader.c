@@ -60,7 +60,7 @@ static void test_each_record_alone(void **state)
         assert_int_equal(*(const char *)message->payload, 'a' + record);
         rd_kafka_message_destroy(message);
     }
-    assert_in_range(clock_monotonic_ms() - begun_ms, 0, 2 * RECORDS * PARTITIONS * 250);
+    assert_in_range(clock_monotonic_ms() - begun_ms, 0, 2 * RECORDS * PARTITIONS * 500);
     reader_close(reader);
 }
 

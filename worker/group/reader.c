@@ -40,13 +40,11 @@ enum status reader_open(struct reader **reader, struct worker *worker,
         {"queued.min.messages", "2"},     // BARRIER_AND_MESSAGE
         {"allow.auto.create.topics", "false"},
         {"enable.partition.eof", "true"},
-        {"fetch.queue.backoff.ms", "10"}, // after the queue was full; 1 s otherwise
     };
-    size_t count = sizeof settings / sizeof *settings;
-    if (rd_kafka_version() < 0x02020000) // which brought the last one
-        count--;
-    const struct kafka_client_options options = {
-        .type = RD_KAFKA_CONSUMER, .settings = settings, .setting_count = count, .callbacks = callbacks};
+    const struct kafka_client_options options = {.type = RD_KAFKA_CONSUMER,
+                                                 .settings = settings,
+                                                 .setting_count = sizeof settings / sizeof *settings,
+                                                 .callbacks = callbacks};
     rd_kafka_t *consumer;
     enum status status = kafka_client_open(&consumer, config_kafka(worker->config), &options, err);
     if (status != STATUS_OK)

@@ -18,6 +18,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import chaos
 import harness
 from conditions import expect, expect_equal
+from schema import Schema
 
 CODES = ["MEL", "NV", "BCC", "AK"]
 PARTS = {"train": 2, "validation": 15, "test": 15}
@@ -71,6 +72,9 @@ def test_a_report_is_written(scratch):
     report = made(scratch, "a")
     rows = list(csv.DictReader(open(scratch / "a/predictions.csv", newline="")))
     expect_equal(len(rows), 4 * PARTS["test"], "rows of the part")
+    expect_equal(Schema("evaluation").complaints(report), [], "the schema")
+    for wrong in ({"atypical": {"n": 1}}, {"operating_point": {"threshold": None}}, {"more": 1}):
+        expect(Schema("evaluation").complaints({**report, **wrong}), f"a report with {wrong} passes")
     expect_equal(report["data"]["images"], len(rows), "images")
     said = [max(CODES + ["BKL", "DF", "VASC", "SCC"], key=lambda code: float(row[f"p_{code}"])) for row in rows]
     right = sum(row["label"] == code for row, code in zip(rows, said))
@@ -116,6 +120,8 @@ def test_two_models_are_compared(scratch):
     done = run("compare", "--a", scratch / "a", "--b", scratch / "b", "--out", scratch / "ab")
     expect_equal(done.returncode, 0, done.stderr)
     comparison = json.loads((scratch / "ab/comparison.json").read_text())
+    expect_equal(Schema("comparison").complaints(comparison), [], "the schema")
+    expect(Schema("comparison").complaints({**comparison, "verdict": "perhaps"}), "another verdict passes")
     expect_equal(comparison["n"], 4 * PARTS["test"], "images of both")
     expect(comparison["verdict"] in ("holds", "fails", "not_enough"), "one verdict")
     expect_equal(comparison["superiority_atypical"]["verdict"], "not_enough", "28 atypical images are too few")

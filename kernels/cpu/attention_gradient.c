@@ -108,11 +108,11 @@ static void pack_head(const struct unit *unit, const struct panels *panels, cons
                       int rows)
 {
     const struct attention_gradient_call *call = unit->division->call;
-    const struct train_rows source = {from, stride, 0, rows, 1};
+    const struct train_rows source = {from, stride, rows};
     int columns = call->kernel->panel_columns;
     char *to = unit->scratch + panels->at;
     for (int first = 0; first < panels->columns; first += columns, to += panels->size)
-        train_pack_columns(call->kernel, call->ops, &source, first,
+        train_pack_columns(call->kernel, call->train_ops, &source, first,
                            panels->columns - first < columns ? panels->columns - first : columns, to);
 }
 

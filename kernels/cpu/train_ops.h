@@ -61,6 +61,9 @@ struct train_ops {
     // out = in * factors as an operand; factors NULL: 1
     void (*scale)(const float *in, const float *factors, int count, void *out, bool half);
     float (*sum)(const void *in, int count, bool half); // of an operand
+    // Of rows of halves, pairs one after the other: out[row / 2][column][row % 2], 0 behind an odd last row.
+    // Strides in bytes.
+    void (*pair_rows)(const void *in, size_t stride, int rows, int count, void *out, size_t out_stride);
 };
 
 extern const struct train_ops train_ops_avx512bf16, train_ops_avx512, train_ops_avx2;

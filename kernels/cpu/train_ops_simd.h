@@ -107,6 +107,36 @@ static void dropout_row(const struct dropout *dropout, uint64_t counter, uint32_
     }
 }
 
+SIMD_INLINE void pair(const uint16_t *even, const uint16_t *odd, int count, uint16_t *out)
+{
+    int i = 0;
+#ifdef __AVX512F__
+    for (; i + 16 <= count; i += 16) {
+        __m512i low = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(even + i)));
+        __m512i high = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(odd + i)));
+        _mm512_storeu_si512(out + 2 * i, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+    }
+#endif
+    for (; i < count; i++) {
+        out[2 * i] = even[i];
+        out[2 * i + 1] = odd[i];
+    }
+}
+
+static void pair_rows(const void *in, size_t stride, int rows, int count, void *out, size_t out_stride)
+{
+    static const uint16_t zeros[64];
+    const char *from = in;
+    char *to = out;
+    for (int row = 0; row < rows; row += 2, from += 2 * stride, to += out_stride) {
+        const uint16_t *odd = row + 1 < rows ? (const uint16_t *)(from + stride) : zeros;
+        if (count == 32) // as in most panels
+            pair((const uint16_t *)from, odd, 32, (uint16_t *)to);
+        else
+            pair((const uint16_t *)from, odd, count, (uint16_t *)to);
+    }
+}
+
 SIMD_INLINE simd load_operand(const void *from, int i, int count, bool half)
 {
     return half ? simd_load_bf16((const uint16_t *)from + i, count) : load((const float *)from + i, count);
@@ -316,4 +346,5 @@ const struct train_ops TRAIN_OPS_TABLE = {
     .softmax_gradient = softmax_gradient,
     .scale = scale,
     .sum = sum,
+    .pair_rows = pair_rows,
 };

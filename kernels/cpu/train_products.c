@@ -83,24 +83,19 @@ static inline void copy_floats(char *to, const char *from, int count)
         memcpy(to, from, (size_t)count * sizeof(float));
 }
 
-void train_pack_columns(const struct gemm_kernel *kernel, const struct vector_ops *ops,
+void train_pack_columns(const struct gemm_kernel *kernel, const struct train_ops *train_ops,
                         const struct train_rows *rows, int first, int count, char *panel)
 {
-    int columns = kernel->panel_columns, depth = rows->rows * rows->images;
+    int columns = kernel->panel_columns;
     size_t step = (size_t)(columns * kernel->group * kernel->element_size);
-    size_t offset = (size_t)first * (size_t)kernel->element_size;
-    static const uint16_t zeros[GEMM_MAX_PANEL_COLUMNS];
-    for (int row = 0; row < depth; row += kernel->group, panel += step) {
-        const char *from = train_row(rows, row) + offset;
-        if (count < columns)
-            memset(panel, 0, step);
-        if (kernel->group == 1)
-            copy_floats(panel, from, count);
-        else
-            ops->interleave((const uint16_t *)from,
-                            row + 1 < depth ? (const uint16_t *)(train_row(rows, row + 1) + offset) : zeros,
-                            count, (uint16_t *)panel);
-    }
+    const char *from = rows->first + (size_t)first * (size_t)kernel->element_size;
+    if (count < columns)
+        memset(panel, 0, panel_size_of(kernel, rows->count));
+    if (kernel->group == 2)
+        train_ops->pair_rows(from, rows->stride, rows->count, count, panel, step);
+    else
+        for (int row = 0; row < rows->count; row++)
+            copy_floats(panel + (size_t)row * step, from + (size_t)row * rows->stride, count);
 }
 
 // Columns of W as float: panel[n / group][column][n % group].
@@ -113,10 +108,9 @@ static void pack_columns_unit(void *context, int panel, int thread)
     int columns = kernel->panel_columns, first = panel * columns;
     int count = packing->k - first < columns ? packing->k - first : columns;
     char *to = packing->panels + (size_t)panel * packing->panel_size;
-    struct train_rows rows = {(const char *)packing->weight, (size_t)packing->k * sizeof(float), 0,
-                              packing->n, 1};
+    struct train_rows rows = {(const char *)packing->weight, (size_t)packing->k * sizeof(float), packing->n};
     if (!packing->products->half) {
-        train_pack_columns(kernel, ops, &rows, first, count, to);
+        train_pack_columns(kernel, packing->products->train_ops, &rows, first, count, to);
         return;
     }
     uint16_t pair[2][GEMM_MAX_PANEL_COLUMNS] = {{0}};
@@ -164,19 +158,16 @@ void train_linear_pack(const struct train_products *products, struct train_linea
 static void product(const struct train_products *products, const struct gemm_weights *weights,
                     const struct train_rows *a, void *c, size_t c_stride, enum gemm_output output)
 {
-    bool joined = a->rows == 1 || a->image_stride == a->row_stride * (size_t)a->rows;
     struct gemm_call call = {
         .ops = products->ops,
         .weights = weights,
         .panel_count = weights->panels,
-        .images = joined ? 1 : a->images,
-        .rows = joined ? a->rows * a->images : a->rows,
+        .images = 1,
+        .rows = a->count,
         .a = a->first,
-        .a_stride = a->rows == 1 ? a->image_stride : a->row_stride,
-        .a_image_stride = a->image_stride,
+        .a_stride = a->stride,
         .c = c,
         .c_stride = c_stride,
-        .c_image_stride = c_stride * (size_t)a->rows,
         .output = output,
     };
     gemm_run(products->team, &call);
@@ -204,35 +195,18 @@ struct turning {
     size_t panel_size; // of x's panels
 };
 
-static void transpose_floats(const struct turning *turning, size_t offset, int count, uint32_t *to,
-                             int to_stride)
-{
-    const struct train_rows *dy = turning->dy;
-    bool single = dy->rows == 1; // rows of all images as those of one
-    int rows = single ? dy->images : dy->rows;
-    size_t stride = single ? dy->image_stride : dy->row_stride;
-    for (int image = 0; image < (single ? 1 : dy->images); image++)
-        turning->products->ops->transpose(
-            (const uint32_t *)(dy->first + (size_t)image * dy->image_stride + offset),
-            (int)(stride / sizeof(uint32_t)), rows, count, to + (size_t)image * (size_t)rows, to_stride);
-}
-
 // Pairs of rows become words, whose transpose has them one behind the other.
-static void transpose_halves(const struct turning *turning, size_t offset, int count, uint32_t *to,
+static void transpose_halves(const struct turning *turning, const char *from, int count, uint32_t *to,
                              int to_stride)
 {
-    const struct vector_ops *ops = turning->products->ops;
-    int depth = turning->dy->rows * turning->dy->images;
+    const struct train_products *products = turning->products;
+    const struct train_rows *dy = turning->dy;
     _Alignas(ALIGNMENT) uint32_t words[COLUMNS_PER_UNIT * COLUMNS_PER_UNIT];
-    static const uint16_t zeros[COLUMNS_PER_UNIT];
-    for (int row = 0; row < depth; row += 2 * COLUMNS_PER_UNIT) {
-        int height = 0;
-        for (int r = row; r < depth && height < COLUMNS_PER_UNIT; r += 2, height++) {
-            const char *odd = r + 1 < depth ? train_row(turning->dy, r + 1) + offset : (const char *)zeros;
-            ops->interleave((const uint16_t *)(train_row(turning->dy, r) + offset), (const uint16_t *)odd,
-                            count, (uint16_t *)(words + height * COLUMNS_PER_UNIT));
-        }
-        ops->transpose(words, COLUMNS_PER_UNIT, height, count, to + row / 2, to_stride);
+    for (int row = 0; row < dy->count; row += 2 * COLUMNS_PER_UNIT) {
+        int rows = dy->count - row < 2 * COLUMNS_PER_UNIT ? dy->count - row : 2 * COLUMNS_PER_UNIT;
+        products->train_ops->pair_rows(from + (size_t)row * dy->stride, dy->stride, rows, count, words,
+                                       COLUMNS_PER_UNIT * sizeof *words);
+        products->ops->transpose(words, COLUMNS_PER_UNIT, (rows + 1) / 2, count, to + row / 2, to_stride);
     }
 }
 
@@ -240,16 +214,20 @@ static void transpose_halves(const struct turning *turning, size_t offset, int c
 static void transpose_columns(const struct turning *turning, int block)
 {
     const struct train_products *products = turning->products;
-    int first = block * COLUMNS_PER_UNIT, depth = turning->dy->rows * turning->dy->images;
+    const struct train_rows *dy = turning->dy;
+    int first = block * COLUMNS_PER_UNIT, to_stride = (int)(turning->stride / sizeof(uint32_t));
     int count = turning->linear->n - first < COLUMNS_PER_UNIT ? turning->linear->n - first : COLUMNS_PER_UNIT;
+    const char *from = dy->first + (size_t)first * (size_t)products->kernel->element_size;
     char *to = products->transposed + (size_t)first * turning->stride;
-    (products->half ? transpose_halves
-                    : transpose_floats)(turning, (size_t)first * (size_t)products->kernel->element_size,
-                                        count, (uint32_t *)to, (int)(turning->stride / sizeof(uint32_t)));
+    if (products->half)
+        transpose_halves(turning, from, count, (uint32_t *)to, to_stride);
+    else
+        products->ops->transpose((const uint32_t *)from, (int)(dy->stride / sizeof(float)), dy->count, count,
+                                 (uint32_t *)to, to_stride);
     if (turning->linear->bias_gradient)
         for (int i = 0; i < count; i++)
             turning->linear->bias_gradient[first + i] +=
-                products->train_ops->sum(to + (size_t)i * turning->stride, depth, products->half);
+                products->train_ops->sum(to + (size_t)i * turning->stride, dy->count, products->half);
 }
 
 static void turn_unit(void *context, int unit, int thread)
@@ -263,14 +241,14 @@ static void turn_unit(void *context, int unit, int thread)
     }
     int panel = unit - turning->blocks, columns = products->kernel->panel_columns, first = panel * columns;
     int count = turning->linear->k - first < columns ? turning->linear->k - first : columns;
-    train_pack_columns(products->kernel, products->ops, turning->x, first, count,
+    train_pack_columns(products->kernel, products->train_ops, turning->x, first, count,
                        products->panels + (size_t)panel * turning->panel_size);
 }
 
 void train_linear_weight_gradient(const struct train_products *products, const struct train_linear *linear,
                                   const struct train_rows *dy, const struct train_rows *x)
 {
-    int depth = dy->rows * dy->images;
+    int depth = dy->count;
     struct gemm_weights weights = weights_of(products, linear->k, depth, products->panels);
     struct turning turning = {
         .products = products,

@@ -30,18 +30,12 @@ struct train_products {
     char *panels;       // of x: gemm_packed_size of the widest
 };
 
-// Rows of an operand, in memory of its own or as part of another: row r of image i.
+// Rows of an operand, `stride` bytes apart.
 struct train_rows {
     const char *first;
-    size_t row_stride, image_stride; // bytes
-    int rows, images;
+    size_t stride;
+    int count;
 };
-
-static inline const char *train_row(const struct train_rows *rows, int row)
-{
-    return rows->first + (size_t)(row / rows->rows) * rows->image_stride +
-           (size_t)(row % rows->rows) * rows->row_stride;
-}
 
 // Bytes of panels for a layer's forward or backward product; 64-byte aligned.
 size_t train_panels_size(const struct gemm_kernel *kernel, int columns, int depth);
@@ -60,9 +54,9 @@ void train_linear_input_gradient(const struct train_products *products, const st
 void train_linear_weight_gradient(const struct train_products *products, const struct train_linear *linear,
                                   const struct train_rows *dy, const struct train_rows *x);
 
-// Panels over the columns of an operand's rows, and its transpose, for one thread. columns: first .. first +
-// count - 1 of it; count <= panel_columns.
-void train_pack_columns(const struct gemm_kernel *kernel, const struct vector_ops *ops,
+// A panel over columns first .. first + count - 1 of an operand's rows, by one thread; count <=
+// panel_columns.
+void train_pack_columns(const struct gemm_kernel *kernel, const struct train_ops *train_ops,
                         const struct train_rows *rows, int first, int count, char *panel);
 
 #endif

@@ -104,19 +104,17 @@ static void gelu_unit(void *context, int unit, int thread)
 }
 
 static struct train_rows rows_of(const struct train_transformer *training, const char *operand, int columns,
-                                 int rows, int images)
+                                 int rows)
 {
-    size_t size = (size_t)columns * training->element;
-    return (struct train_rows){operand, size, size * (size_t)rows, rows, images};
+    return (struct train_rows){operand, (size_t)columns * training->element, rows};
 }
 
 // Both gradients of a layer: to its parameters from dy and x, and dy W to `to`.
 static void layer_backward(const struct train_transformer *training, const struct train_linear *linear,
-                           const char *dy, const char *x, int rows, int images, void *to,
-                           enum gemm_output output)
+                           const char *dy, const char *x, int rows, void *to, enum gemm_output output)
 {
-    struct train_rows dy_rows = rows_of(training, dy, linear->n, rows, images);
-    struct train_rows x_rows = rows_of(training, x, linear->k, rows, images);
+    struct train_rows dy_rows = rows_of(training, dy, linear->n, rows);
+    struct train_rows x_rows = rows_of(training, x, linear->k, rows);
     size_t size = output == GEMM_OUTPUT_BF16 ? sizeof(uint16_t) : sizeof(float);
     train_linear_weight_gradient(&training->products, linear, &dy_rows, &x_rows);
     train_linear_input_gradient(&training->products, linear, &dy_rows, to, (size_t)linear->k * size, output);
@@ -177,10 +175,11 @@ static void block_backward(struct train_chunk *chunk, int block)
         work.dropout = train_dropout(training, parameters->fc2_dropout, block);
         team_run(training->products.team, scale_unit, &work, units_of(work.rows));
     }
-    layer_backward(training, &kept->layers[3], training->dy, kept->g, tail, images, training->dgelu, operand);
+    layer_backward(training, &kept->layers[3], training->dy, kept->g, images * tail, training->dgelu,
+                   operand);
     work.dropout = train_dropout(training, parameters->gelu_dropout, block);
     team_run(training->products.team, gelu_unit, &work, units_of(work.rows));
-    layer_backward(training, &kept->layers[2], training->dhidden, kept->n2, tail, images, training->dn,
+    layer_backward(training, &kept->layers[2], training->dhidden, kept->n2, images * tail, training->dn,
                    GEMM_OUTPUT_FP32);
     work.norm = &parameters->norm2;
     work.x = kept->x1;
@@ -188,10 +187,10 @@ static void block_backward(struct train_chunk *chunk, int block)
     work.dropout = train_dropout(training, parameters->proj_dropout, block);
     norm_backward(&work);
     // The hidden layer's gradient is done with, so its memory takes the one by what was attended to.
-    layer_backward(training, &kept->layers[1], training->dy, kept->attended, tail, images, training->dhidden,
+    layer_backward(training, &kept->layers[1], training->dy, kept->attended, images * tail, training->dhidden,
                    operand);
     attention_backward(chunk, block);
-    layer_backward(training, &kept->layers[0], training->dqkv, kept->n1, shape->tokens, images, training->dn,
+    layer_backward(training, &kept->layers[0], training->dqkv, kept->n1, images * shape->tokens, training->dn,
                    GEMM_OUTPUT_FP32);
     if (tail == 1)
         spread_class_token(chunk);
@@ -240,8 +239,8 @@ static void embed_backward(struct train_chunk *chunk)
     const struct train_shape *shape = &training->shape;
     int patches = shape->tokens - 1;
     team_run(training->products.team, tokens_unit, chunk, shape->tokens);
-    struct train_rows dy = rows_of(training, training->dy, shape->width, patches, chunk->images);
-    struct train_rows pixels = rows_of(training, training->pixels, shape->patches.k, patches, chunk->images);
+    struct train_rows dy = rows_of(training, training->dy, shape->width, chunk->images * patches);
+    struct train_rows pixels = rows_of(training, training->pixels, shape->patches.k, chunk->images * patches);
     train_linear_weight_gradient(&training->products, &training->patches, &dy, &pixels);
 }
 

@@ -110,9 +110,9 @@ static void embed(struct train_chunk *chunk)
     struct train_transformer *training = chunk->training;
     const struct train_shape *shape = &training->shape;
     int across = shape->side / shape->patch, patches = across * across;
-    size_t width = (size_t)shape->width, pixel_size = (size_t)shape->patches.k * training->element;
-    struct train_rows pixels = {training->pixels, pixel_size, pixel_size * (size_t)patches, patches,
-                                chunk->images};
+    size_t width = (size_t)shape->width;
+    struct train_rows pixels = {training->pixels, (size_t)shape->patches.k * training->element,
+                                chunk->images * patches};
     team_run(training->products.team, pixels_unit, chunk, chunk->images * across);
     train_linear_forward(&training->products, &training->patches, &pixels, training->y, width * sizeof(float),
                          GEMM_OUTPUT_FP32);
@@ -173,10 +173,9 @@ static void attend(struct train_chunk *chunk, int block)
 }
 
 static struct train_rows rows_of(const struct train_transformer *training, const char *operand, int columns,
-                                 int rows, int images)
+                                 int rows)
 {
-    size_t size = (size_t)columns * training->element;
-    return (struct train_rows){operand, size, size * (size_t)rows, rows, images};
+    return (struct train_rows){operand, (size_t)columns * training->element, rows};
 }
 
 static void run_block(struct train_chunk *chunk, int block)
@@ -189,10 +188,10 @@ static void run_block(struct train_chunk *chunk, int block)
     enum gemm_output operand = training->half ? GEMM_OUTPUT_BF16 : GEMM_OUTPUT_FP32;
     int tail = train_tail_rows(training, block), images = chunk->images;
     size_t width = (size_t)shape->width, row = width * sizeof(float);
-    struct train_rows n1 = rows_of(training, kept->n1, shape->width, shape->tokens, images);
-    struct train_rows attended = rows_of(training, kept->attended, shape->width, tail, images);
-    struct train_rows n2 = rows_of(training, kept->n2, shape->width, tail, images);
-    struct train_rows g = rows_of(training, kept->g, shape->hidden, tail, images);
+    struct train_rows n1 = rows_of(training, kept->n1, shape->width, images * shape->tokens);
+    struct train_rows attended = rows_of(training, kept->attended, shape->width, images * tail);
+    struct train_rows n2 = rows_of(training, kept->n2, shape->width, images * tail);
+    struct train_rows g = rows_of(training, kept->g, shape->hidden, images * tail);
     train_linear_forward(products, &kept->layers[0], &n1, kept->qkv, 3 * width * training->element, operand);
     attend(chunk, block);
     train_linear_forward(products, &kept->layers[1], &attended, training->y, row, GEMM_OUTPUT_FP32);

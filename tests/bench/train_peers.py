@@ -5,6 +5,7 @@
                                [--rounds 5] [--level avx2|avx512|best] [--dropout 0] [--no-compile]
     tests/bench/train_peers.py BENCH_TRAIN gradients [--arch ...] [--batch 4] [--precision fp32|bf16]
     tests/bench/train_peers.py BENCH_TRAIN steps [--arch ...] [--batch 8]
+    tests/bench/train_peers.py BENCH_TRAIN memory [--arch ...] [--batch 16] [--precision fp32|bf16]
 
 speed: one round makes one step with every engine in turn, so that a busy machine is busy for all of them; PyTorch in
 fp32 and in bf16 (autocast), eager and compiled. The ratio is ours against the best of PyTorch's, from the best rounds;
@@ -12,11 +13,13 @@ the median of the rounds' ratios stands beside it. --cpu-time takes processor ti
 use, with --threads 1: waiting threads spin. --level avx2 holds PyTorch to AVX2 too.
 gradients: per tensor |g - g64| / |g64| against PyTorch in float64, and PyTorch's own in fp32 (or bf16) beside it.
 steps: the losses of 50 steps of AdamW, relative difference.
+memory: the largest resident size of a process that makes two steps, eager; the Python process's with what it imports.
 
 Needs torch, timm, numpy. Weights and images are derived on both sides (tests/golden/random_weights.py).
 """
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -29,7 +32,7 @@ CLASSES = 8
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("binary")
-    parser.add_argument("what", choices=("speed", "gradients", "steps"))
+    parser.add_argument("what", choices=("speed", "gradients", "steps", "memory", "peer"))
     parser.add_argument("--arch", default="vit_tiny_patch16_224,vit_small_patch16_224")
     parser.add_argument("--batch", type=int)
     parser.add_argument("--threads", type=int, default=2)
@@ -231,6 +234,28 @@ def steps(options, arch):
     return worst > 1e-3
 
 
+def peer(options, arch):
+    theirs = Theirs(arch, options.batch, options.dropout, autocast=options.precision == "bf16")
+    theirs.step()
+    theirs.step()
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def memory(options, arch):
+    batch = options.batch or 16
+    ours = Ours(options, arch, options.precision, batch)
+    ours.step()
+    ours.step()
+    with open(f"/proc/{ours.child.pid}/status", encoding="ascii") as status:
+        kib = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+    ours.close()
+    again = [sys.executable, os.path.abspath(__file__), options.binary, "peer", "--arch", arch, "--batch", str(batch),
+             "--precision", options.precision, "--threads", str(options.threads), "--dropout", str(options.dropout)]
+    other = int(subprocess.run(again, stdout=subprocess.PIPE, check=True, text=True).stdout)
+    print(f"{arch} batch {batch} {options.precision}: ours {kib >> 10} MiB, PyTorch {other >> 10} MiB, "
+          f"{kib / other:.2f}")
+
+
 def main():
     options = arguments()
     if options.level == "avx2":
@@ -240,7 +265,8 @@ def main():
     import torch
 
     torch.set_num_threads(options.threads)
-    run = {"speed": speed, "gradients": gradients, "steps": steps}[options.what]
+    run = {"speed": speed, "gradients": gradients, "steps": steps, "memory": memory,
+           "peer": peer}[options.what]
     return 1 if sum(run(options, arch) or 0 for arch in options.arch.split(",")) else 0
 
 

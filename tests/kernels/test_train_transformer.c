@@ -51,6 +51,8 @@ struct result {
     char executor[16];
 };
 
+static float bad_pixel; // what the last value of the last image is, unless 0
+
 static struct result run(struct network *network, const struct training_options *options, int threads)
 {
     static float pixels[IMAGES][MAX_SIDE * MAX_SIDE * 3];
@@ -64,6 +66,8 @@ static struct result run(struct network *network, const struct training_options 
         for (int j = 0; j < network->image_size * network->image_size * 3; j++)
             pixels[i][j] = train_unit((uint64_t)i, "image", (uint64_t)j);
     }
+    if (bad_pixel != 0)
+        pixels[IMAGES - 1][network->image_size * network->image_size * 3 - 1] = bad_pixel;
     struct training_batch batch = {.count = IMAGES, .images = images, .labels = labels, .counters = counters};
     struct backend *backend = threads ? NULL : cpu_plain_backend_open();
     struct weights *weights = weights_new();
@@ -197,6 +201,33 @@ static void test_threads(void **state)
     }
 }
 
+// What is not finite is not hidden on its way: not by a softmax's maximum, nor by GELU's bounds.
+static void test_not_finite(void **state)
+{
+    (void)state;
+    if (!cpu_features_get().avx2)
+        return;
+    struct training_options options = train_options();
+    options.max_batch = IMAGES;
+    struct network *network = build(shapes[0]);
+    for (int precision = 0; precision < (cpu_features_get().avx512bf16 ? 2 : 1); precision++)
+        for (int level = CPU_LEVEL_AVX2; level <= CPU_LEVEL_BEST; level++) {
+            if (precision && level != CPU_LEVEL_BEST)
+                continue;
+            options.precision = precision ? PRECISION_BF16 : PRECISION_FP32;
+            cpu_features_force((enum cpu_level)level);
+            bad_pixel = NAN;
+            struct result result = run(network, &options, 2);
+            bad_pixel = 0;
+            cpu_features_force(CPU_LEVEL_BEST);
+            assert_true(isnan(result.loss.loss));
+            int qkv = network_find_parameter(network, "blocks.0.attn.qkv.weight");
+            assert_true(isnan(result.gradients[training_offset(network, qkv)]));
+            free(result.gradients);
+        }
+    network_free(network);
+}
+
 // Networks that it lacks go to the plain executor.
 static void test_other_networks(void **state)
 {
@@ -222,8 +253,9 @@ static void test_other_networks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_avx2),    cmocka_unit_test(test_avx512),         cmocka_unit_test(test_best),
-        cmocka_unit_test(test_threads), cmocka_unit_test(test_other_networks),
+        cmocka_unit_test(test_avx2),       cmocka_unit_test(test_avx512),
+        cmocka_unit_test(test_best),       cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_not_finite), cmocka_unit_test(test_other_networks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

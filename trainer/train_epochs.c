@@ -10,6 +10,8 @@
 #include "trainer/train_private.h"
 #include "trainer/validate.h"
 
+#define MOST_WAITING 0.1 // of an epoch's time
+
 static void show(struct trainer *trainer, double loss, int images)
 {
     struct progress *progress = trainer->options->data.progress;
@@ -121,6 +123,7 @@ static enum status train_epoch(struct trainer *trainer, double rate, bool *stopp
         enum status status = feed_next(trainer->feed, &batch, err);
         if (status != STATUS_OK || batch.count == 0)
             return status;
+        trainer->waited_us += clock_monotonic_us() - start_us;
         status = train_batch(trainer, &batch, rate, &result, err);
         if (status != STATUS_OK) {
             error_prefix(err, "epoch %d, batch %lld, step %llu", at->epoch, (long long)at->batch,
@@ -129,6 +132,7 @@ static enum status train_epoch(struct trainer *trainer, double rate, bool *stopp
         }
         at->loss_sum += result.loss * batch.count;
         at->seconds += (double)(clock_monotonic_us() - start_us) / 1e6;
+        trainer->worked_us += clock_monotonic_us() - start_us;
         at->batch++;
         show(trainer, result.loss, batch.count);
         *stopped = trainer->options->stop && trainer->options->stop();
@@ -189,6 +193,22 @@ static void tell_epoch(const struct trainer *trainer, const struct history_row *
     free(sentence);
 }
 
+// The first batch of an epoch is always waited for; a share above this has another reason.
+static void tell_waiting(struct trainer *trainer)
+{
+    const struct collect_complaints *complaints = &trainer->options->data.complaints;
+    double share = (double)trainer->waited_us / (double)trainer->worked_us;
+    if (share > MOST_WAITING && trainer->checkpoint->epoch > 1 && complaints->complain) {
+        char *sentence =
+            memory_format("%.0f %% of the epoch's time was spent waiting for pictures: smaller files or "
+                          "a larger --picture-cache would help",
+                          100 * share);
+        complaints->complain(complaints->context, sentence);
+        free(sentence);
+    }
+    trainer->waited_us = trainer->worked_us = 0;
+}
+
 // Validates, keeps the parameters where they are the best so far, and makes the epoch's row and checkpoint.
 static enum status end_epoch(struct trainer *trainer, double rate, struct error *err)
 {
@@ -216,8 +236,10 @@ static enum status end_epoch(struct trainer *trainer, double rate, struct error 
     status = save_checkpoint(trainer, err);
     if (status == STATUS_OK)
         status = history_write(history, trainer->options->directory, trainer->manifest.model_version, err);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
         tell_epoch(trainer, &row);
+        tell_waiting(trainer);
+    }
     return status;
 }
 

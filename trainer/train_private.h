@@ -32,6 +32,7 @@ struct trainer {
     float *teacher_logits;         // (batch, LESION_CLASSES)
     int *batch_labels;             // (batch)
     int64_t saved_us;              // when the last checkpoint was written
+    int64_t waited_us, worked_us;  // of the epoch in this process: for pictures, and all of it
     char verb[96];                 // for the progress line
 };
 

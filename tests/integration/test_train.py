@@ -200,6 +200,12 @@ def test_a_start_from_a_model(scratch):
     expect_equal(done.returncode, 0, done.stderr)
     done = train(scratch, "no", "--teacher", str(scratch / "tuned"))
     expect(done.returncode == 1 and "48 pixels a side, the one it teaches at 32" in done.stderr, done.stderr)
+    done = train(scratch, "no", "--init", str(scratch / "whole"), "--arch", "resnet18")
+    expect(done.returncode == 1 and "is a vit_tiny_patch16_224, not a resnet18: leave --arch out" in done.stderr, done.stderr)
+    harness.run("trainer", "import", "--arch", "vit_tiny_patch16_224", "--random", "7", "--image-size", "32", "--out",
+                scratch / "raw", check=True)
+    done = train(scratch, "no", "--teacher", str(scratch / "raw"))
+    expect(done.returncode == 1 and "was never trained itself" in done.stderr, done.stderr)
 
 
 def test_a_data_set_is_explored(scratch):

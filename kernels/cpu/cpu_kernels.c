@@ -14,6 +14,7 @@ struct cpu_kernels cpu_kernels_get(void)
     }
     if (features.avx512) {
         kernels.gemm[PRECISION_FP32] = &gemm_fp32_avx512;
+        kernels.gemm[PRECISION_INT8] = &gemm_int8_avx512;
         kernels.ops = &vector_ops_avx512;
     }
     if (features.avx512bf16) {

@@ -86,6 +86,6 @@ void gemm_pack(struct gemm_weights *packed, const struct gemm_kernel *kernel, st
 void gemm_run(struct team *team, const struct gemm_call *call);
 
 extern const struct gemm_kernel gemm_fp32_avx512, gemm_fp32_avx2, gemm_bf16_avx512bf16, gemm_int8_avx512vnni,
-    gemm_int8_avx2;
+    gemm_int8_avx512, gemm_int8_avx2;
 
 #endif

@@ -1,10 +1,10 @@
 // bench_vit.c: times one network with random weights on the CPU backend.
 //
-//     bench_vit ARCHITECTURE[:SIZE] PRECISION[:avx2] BATCH THREADS [RUNS]
+//     bench_vit ARCHITECTURE[:SIZE] PRECISION[:avx2|:avx512] BATCH THREADS [RUNS]
 //
-// avx2 forbids what came after it. With RUNS it prints the best and the median time and the memory. Without,
-// it prints one line when it is ready and then, for every line it reads, runs one batch and prints its
-// milliseconds: peers.py alternates with it so.
+// avx2 forbids what came after it, avx512 its VNNI and BF16. With RUNS it prints the best and the median time
+// and the memory. Without, it prints one line when it is ready and then, for every line it reads, runs one
+// batch and prints its milliseconds: peers.py alternates with it so.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,9 +140,11 @@ int main(int argc, char **argv)
     int runs = argc > 5 ? atoi(argv[5]) : 0;
     if (argc > 2 && cut(argv[2], ":avx2"))
         cpu_features_force(CPU_LEVEL_AVX2);
+    if (argc > 2 && cut(argv[2], ":avx512"))
+        cpu_features_force(CPU_LEVEL_AVX512);
     if (argc < 5 || !precision_parse(argv[2], &precision) || bench.batch < 1 || runs < 0 ||
         runs > MOST_RUNS) {
-        fputs("usage: bench_vit ARCHITECTURE[:SIZE] PRECISION[:avx2] BATCH THREADS [RUNS]\n", stderr);
+        fputs("usage: bench_vit ARCHITECTURE[:SIZE] PRECISION[:avx2|:avx512] BATCH THREADS [RUNS]\n", stderr);
         return 2;
     }
     struct network *network = build_network(argv[1]);

@@ -121,7 +121,7 @@ static float *multiply(const struct problem *problem, const struct gemm_kernel *
         c[i] = untouched;
     size_t element = options->bf16_output ? sizeof *halves : sizeof *c;
     int skipped = options->first_panel * (32 / kernel->panel_columns);
-    bool words = kernel == &gemm_int8_avx2;
+    bool words = kernel->precision == PRECISION_INT8 && kernel->value_size == sizeof *problem->words;
     size_t a_stride = words ? (size_t)sizes.k * sizeof *problem->words : problem->a_stride;
     struct gemm_call call = {
         .ops = ops_of(kernel),
@@ -254,6 +254,14 @@ static void int8_avx512vnni_has_the_bits_of_plain(void **unused)
     check_greatest(&gemm_int8_avx512vnni);
 }
 
+static void int8_avx512_has_the_bits_of_plain(void **unused)
+{
+    (void)unused;
+    skip_without(cpu_features_get().avx512, "AVX-512");
+    check_kernel(&gemm_int8_avx512, &gemm_int8_plain, 0.0f);
+    check_greatest(&gemm_int8_avx512);
+}
+
 static void int8_avx2_has_the_bits_of_plain(void **unused)
 {
     (void)unused;
@@ -325,6 +333,7 @@ int main(void)
         cmocka_unit_test(fp32_avx2_has_the_bits_of_plain),
         cmocka_unit_test(bf16_is_near_plain),
         cmocka_unit_test(int8_avx512vnni_has_the_bits_of_plain),
+        cmocka_unit_test(int8_avx512_has_the_bits_of_plain),
         cmocka_unit_test(int8_avx2_has_the_bits_of_plain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,7 +5,9 @@
     tests/bench/accuracy.py BIN DATA precisions [--arch vit_base_patch16_224] [--images 400] [--json FILE]
 
 BIN: folder of skinsight-worker and skinsight-trainer. DATA: a folder with images.csv (file, image_id, lesion_id,
-label) and the dermoscopic images it names. Weights: random (random_weights.py) and structured (structured_weights.py).
+label) and the dermoscopic images it names. Weights (--weights random,structured): random (random_weights.py),
+structured (structured_weights.py), and pretrained (deploy/pretrained.sh, with a head that is fitted; for the two networks
+that it knows).
 
 timm: of each image the greatest difference of a logit as a share of the range of that image's own logits; over the
 images its median and its greatest, and the same of PyTorch's and our float32 from PyTorch's float64; images whose first
@@ -41,7 +43,8 @@ import structured_weights  # noqa: E402
 CLASSES = ["MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC"]
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 ARCHITECTURES = ("vit_tiny_patch16_224,vit_small_patch16_224,vit_base_patch16_224,resnet18,efficientnet_b4:224,"
-                 "efficientnet_b4:320,efficientnet_b4:380")
+                 "efficientnet_b4:320,efficientnet_b4:380,vit_small_patch14_dinov2,efficientnet_lite0")
+PRETRAINED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "deploy", "pretrained.sh")
 SEED, MARGIN, CALIBRATION = 7, 0.02, 128
 
 
@@ -69,11 +72,27 @@ def labels_of(rows):
     return torch.tensor([CLASSES.index(row["label"]) for row in rows])
 
 
-def make_model(options, architecture, kind, images, labels):
+def load_pretrained(model, architecture):
+    path = subprocess.run(["sh", PRETRAINED, architecture], check=True, capture_output=True, text=True).stdout.strip()
+    state = safetensors.torch.load_file(path)
+    if "pos_embed" in state:
+        state["pos_embed"] = timm.layers.resample_abs_pos_embed(state["pos_embed"], list(model.patch_embed.grid_size))
+    state = {name: value for name, value in state.items() if not name.startswith(("classifier.", "head."))}
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    assert not unexpected and all(name.startswith(("classifier.", "head.")) or name.endswith("num_batches_tracked")
+                                  for name in missing), (missing, unexpected)
+
+
+def make_model(options, architecture, size, kind, images, labels):
     torch.manual_seed(SEED)
-    model = timm.create_model(architecture, num_classes=len(CLASSES)).eval()
+    sized = {"img_size": size} if architecture.startswith("vit") else {}
+    model = timm.create_model(architecture, num_classes=len(CLASSES), **sized).eval()
     if kind == "random":
         random_weights.fill(model, SEED)
+    elif kind == "pretrained":
+        load_pretrained(model, architecture)
+        structured_weights.fit_head(model.get_classifier(), structured_weights.features_of(model, images), labels,
+                                    options.components)
     else:
         accuracy = structured_weights.fill(model, images, labels, SEED, options.components)
         print(f"# {architecture}: the fitted head is right on {100 * accuracy:.0f} % of the images left out", flush=True)
@@ -112,8 +131,8 @@ def distance(found, expected, spreads):
 def compare_with_timm(options, architecture, size, kind):
     rows = choose(options.data, ("ham200", "ham224", "ham600_orig"), options.images + options.fit)
     fit, rows = rows[options.images:], rows[:options.images]
-    fit_images = load(options.data, fit, size) if kind == "structured" else None
-    model = make_model(options, architecture, kind, fit_images, labels_of(fit))
+    fit_images = load(options.data, fit, size) if kind != "random" else None
+    model = make_model(options, architecture, size, kind, fit_images, labels_of(fit))
     images = load(options.data, rows, size)
     with tempfile.TemporaryDirectory() as folder:
         directory = import_model(options.binaries, architecture, size, model, folder)
@@ -168,7 +187,7 @@ def compare_precisions(options, architecture, size, kind):
     fit, rows = rows[options.images:], rows[:options.images]
     files = [os.path.join(options.data, row["file"]) for row in rows]
     fit_images = load(options.data, fit, size)
-    model = make_model(options, architecture, kind, fit_images, labels_of(fit))
+    model = make_model(options, architecture, size, kind, fit_images, labels_of(fit))
     if kind == "random":  # a random head has no margins
         structured_weights.fit_head(model.get_classifier(), structured_weights.features_of(model, fit_images),
                                     labels_of(fit), options.components)

@@ -276,6 +276,8 @@ enum status trainer_run(struct trainer *trainer, bool *stopped, struct error *er
         status = train_epoch(trainer, rate, stopped, err);
         if (status == STATUS_OK && !*stopped)
             status = end_epoch(trainer, rate, err);
+        // The epoch's checkpoint is there: nothing more has to be computed to leave.
+        *stopped = *stopped || (!is_over(trainer) && options->stop && options->stop());
     }
     return status;
 }

@@ -21,6 +21,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import chaos
 import harness
 from conditions import expect, expect_equal, wait_until
+from schema import Schema
 
 FULL = "--full" in sys.argv
 KILLS = 5 if FULL else 2
@@ -76,6 +77,11 @@ def place(scratch, out):
     return state["epoch"], state["batch"]
 
 
+def expect_fits(schema, path):
+    complaints = Schema(schema).complaints(json.loads(path.read_text()))
+    expect(not complaints, f"{path.name} is not what {schema}.json says:\n  " + "\n  ".join(complaints))
+
+
 def whole_run(scratch):
     """The undisturbed training, made once."""
     if not (scratch / "whole/manifest.json").exists():
@@ -98,6 +104,8 @@ def test_a_training_makes_a_model(scratch):
     with open(out / "split.csv", newline="") as file:
         parts = [row["split"] for row in csv.DictReader(file)]
     expect_equal([parts.count(part) for part in ("train", "validation", "test")], [16, 4, 8], "split.csv")
+    expect_fits("checkpoint", out / "checkpoint/checkpoint.json")
+    expect_fits("manifest", out / "manifest.json")
     manifest = json.loads((out / "manifest.json").read_text())
     best = max(range(3), key=lambda epoch: (float(rows[epoch]["val_balanced_accuracy"]), -epoch))
     expect_equal(manifest["training"]["best_epoch"], best, "the best epoch")
@@ -212,6 +220,7 @@ def test_a_data_set_is_explored(scratch):
     out = scratch / "exploration"
     done = harness.run("trainer", "explore", "--data", scratch / "data/data.csv", "--out", out, check=True)
     expect("no example of BKL, DF, VASC, SCC in the part train" in done.stderr, done.stderr)
+    expect_fits("exploration", out / "explore.json")
     found = json.loads((out / "explore.json").read_text())
     expect_equal(found["data"]["images"], 28, "images")
     counts = {row["class"]: (row["images"], row["train"], row["malignant"]) for row in found["classes"]}

@@ -8,7 +8,7 @@
 
 #include <stddef.h>
 
-enum { MEMORY_PLACES_MAX = 32 };
+enum { MEMORY_PLACES_MAX = 1024 }; // training keeps most of its values
 
 struct memory_value {
     size_t size;

@@ -112,7 +112,7 @@ struct training {
     size_t size;          // values of each block
     uint64_t steps;       // updates made so far; who loads the blocks of a checkpoint sets it
     uint64_t memory_size; // bytes of blocks, activations and workspace
-    char executor[16];    // "transformer", "plain"
+    char executor[16];    // "transformer", "convnet", "plain"
 };
 
 // weights: what training starts from, every parameter of the network; may be closed afterwards. The network

@@ -15,8 +15,8 @@
 #include "kernels/model/network_weights.h"
 
 static const struct executor *const executors[] = {&convnet_executor, &transformer_executor, &plain_executor};
-static const struct train_executor *const train_executors[] = {&train_transformer_executor,
-                                                               &train_plain_executor};
+static const struct train_executor *const train_executors[] = {
+    &train_transformer_executor, &train_convnet_executor, &train_plain_executor};
 
 static int usable_cores(void)
 {

@@ -31,6 +31,7 @@ struct train_executor {
 };
 
 extern const struct train_executor train_transformer_executor; // vision transformers (train_transformer.h)
+extern const struct train_executor train_convnet_executor;     // convolutional networks (train_convnet.h)
 extern const struct train_executor train_plain_executor;       // loops as in the formulas (train_plain.h)
 
 // Fills a zeroed cpu_training but for ops and executor: copies network, options and weights. FATAL: no

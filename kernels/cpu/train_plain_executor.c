@@ -45,10 +45,8 @@ static enum status prepare(struct cpu_device *device, const struct network *netw
                            struct training **training, struct error *err)
 {
     if (options->precision != PRECISION_FP32)
-        return error_set(err, STATUS_REJECTED,
-                         "this processor or network has only the plain executor, which can't train in %s; "
-                         "use fp32",
-                         precision_names[options->precision]);
+        return error_set(err, STATUS_REJECTED, "%s can't be trained in %s on this processor; use fp32",
+                         network->architecture, precision_names[options->precision]);
     struct plain_training *made = memory_alloc(sizeof *made);
     struct training *base = &made->cpu.training;
     base->ops = &ops;

@@ -1,0 +1,120 @@
+// test_train_convnet.c: the gradients of the fast executor of convolutional networks against the plain one's,
+// for each instruction set that is there; the same bits for any number of threads.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "common/base/cpu_features.h"
+#include "tests/support/mini_cnn.h"
+#include "tests/support/train_compare.h"
+
+// What the other two lack: a bias on a whole map, dropout, strides that leave places out, 7 x 7 channel by
+// channel, a sum of a tensor with itself.
+static struct network *mini_rest(void)
+{
+    struct network *network = mini_network("mini_rest");
+    struct mini_map x = {network_add_normalise(network), MINI_SIDE, 3};
+    x = mini_convolution(network, x, (struct mini_layer){40, 3, 1, false, true});
+    x.tensor = network_add_relu6(network, x.tensor);
+    x = mini_convolution(network, x, (struct mini_layer){40, 7, 2, true, false});
+    x.tensor = network_add_silu(network, x.tensor);
+    struct mini_map side = mini_convolution(network, x, (struct mini_layer){20, 1, 3, false, false});
+    x = mini_convolution(network, x, (struct mini_layer){20, 5, 3, false, false});
+    x.tensor = network_add_dropout(network, network_add_sum(network, x.tensor, side.tensor));
+    x.tensor = network_add_sum(network, x.tensor, x.tensor);
+    return mini_head(network, x);
+}
+
+static struct network *(*const builders[])(void) = {mini_resnet, mini_efficientnet, mini_rest};
+enum { NETWORKS = sizeof builders / sizeof builders[0] };
+
+static struct training_options options_of(void)
+{
+    struct training_options options = train_options();
+    options.max_batch = IMAGES;
+    for (int i = 0; i < MINI_CLASSES; i++)
+        options.class_weights[i] = 0.5 + i;
+    return options;
+}
+
+static void compare_all(double tolerance)
+{
+    for (int i = 0; i < NETWORKS; i++) {
+        struct training_options options = options_of();
+        struct network *network = builders[i]();
+        struct result plain = run(network, &options, 0), fast = run(network, &options, 2);
+        assert_string_equal(fast.executor, "convnet");
+        compare(network, &fast, &plain, tolerance);
+        free(plain.gradients);
+        free(fast.gradients);
+        network_free(network);
+    }
+}
+
+static void test_avx2(void **state)
+{
+    (void)state;
+    cpu_features_force(CPU_LEVEL_AVX2);
+    if (cpu_features_get().avx2)
+        compare_all(2e-5);
+    cpu_features_force(CPU_LEVEL_BEST);
+}
+
+static void test_best(void **state)
+{
+    (void)state;
+    if (cpu_features_get().avx512)
+        compare_all(2e-5);
+}
+
+static void test_threads(void **state)
+{
+    (void)state;
+    if (!cpu_features_get().avx2)
+        return;
+    struct training_options options = options_of();
+    for (int i = 0; i < NETWORKS; i++) {
+        struct network *network = builders[i]();
+        struct result one = run(network, &options, 1), more = run(network, &options, 3);
+        assert_true(more.loss.loss == one.loss.loss);
+        assert_memory_equal(more.gradients, one.gradients, one.size * sizeof(float));
+        free(one.gradients);
+        free(more.gradients);
+        network_free(network);
+    }
+}
+
+// A NaN goes through activations and pooling, forward and back.
+static void test_nan(void **state)
+{
+    (void)state;
+    if (!cpu_features_get().avx2)
+        return;
+    struct training_options options = options_of();
+    for (int i = 0; i < NETWORKS; i++)
+        for (int level = CPU_LEVEL_AVX2; level <= CPU_LEVEL_BEST; level++) {
+            struct network *network = builders[i]();
+            cpu_features_force((enum cpu_level)level);
+            bad_pixel = NAN;
+            struct result result = run(network, &options, 2);
+            bad_pixel = 0;
+            cpu_features_force(CPU_LEVEL_BEST);
+            assert_true(isnan(result.loss.loss));
+            assert_true(isnan(result.gradients[0]));
+            free(result.gradients);
+            network_free(network);
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_avx2),
+        cmocka_unit_test(test_best),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_nan),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

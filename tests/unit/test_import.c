@@ -143,8 +143,10 @@ static void write_dinov2(int scales, int rows)
 
 static enum status import_dinov2(struct import_result *result, struct error *err)
 {
-    struct import_options options = {
-        .architecture = "vit_small_patch14_dinov2", .weights = source_path, .directory = model_path};
+    struct import_options options = {.architecture = "vit_small_patch14_dinov2",
+                                     .image_size = 28, // a network whose known answers cost nothing
+                                     .weights = source_path,
+                                     .directory = model_path};
     remove_model();
     return import_model(&options, result, err);
 }
@@ -173,7 +175,7 @@ static void layer_scale_is_multiplied_in(void **state)
     if (import_dinov2(&result, &err) != STATUS_OK)
         fail_msg("%s", err.message);
     struct model *model = open_model();
-    assert_int_equal(weights_find(model->weights, "pos_embed")->shape[1], 257);
+    assert_int_equal(weights_find(model->weights, "pos_embed")->shape[1], 5);
     assert_int_equal(weights_count(model->weights), 152);
     check_scaled(model, "blocks.0.attn.proj.weight");
     check_scaled(model, "blocks.3.attn.proj.bias");

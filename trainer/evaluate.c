@@ -3,6 +3,7 @@
 #include "trainer/evaluate.h"
 
 #include <cjson/cJSON.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -167,6 +168,11 @@ static void fit_temperature(struct evaluator *evaluator)
     const struct labelled_logits rows = {logits, labels, part->count, LESION_CLASSES};
     evaluation->temperature = (double)(float)temperature_fit(&rows); // as a manifest holds it
     evaluation->temperature_images = part->count;
+    if (fabs(log(evaluation->temperature)) > 2.999) // temperature_fit looks from exp(-3) to exp(3)
+        evaluator->options->warn(
+            evaluator->options->warn_context,
+            "the fitted temperature lies at the end of what is searched (0.05 to 20.1): the "
+            "probabilities say next to nothing about these images");
     free(logits);
     free(labels);
 }

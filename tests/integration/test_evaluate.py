@@ -7,6 +7,7 @@ pictures are made here.
 """
 import csv
 import json
+import math
 import pathlib
 import shutil
 import subprocess
@@ -87,7 +88,12 @@ def test_a_report_is_written(scratch):
 
 
 def test_a_report_without_pictures(scratch):
-    report = made(scratch, "plain", "--no-pictures")
+    done = evaluate(scratch, "plain", "--no-pictures")
+    expect_equal(done.returncode, 0, done.stderr)
+    report = made(scratch, "plain")
+    expect("not trained" in done.stderr, f"an untrained model is told of: {done.stderr!r}")
+    at_end = abs(math.log(report["calibration"]["temperature"])) > 2.999
+    expect_equal("end of what is searched" in done.stderr, at_end, f"the temperature's end: {done.stderr!r}")
     page = (scratch / "plain/report.html").read_text()
     expect("<img" not in page and ".jpg" not in page, "a page that may be published names and shows no image")
     expect_equal(report["metrics"], made(scratch, "a")["metrics"], "the same figures")

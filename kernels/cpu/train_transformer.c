@@ -234,7 +234,7 @@ static enum status choose_kernels(struct train_transformer *training, struct err
 static bool fits(const struct train_shape *shape)
 {
     return shape->width % DROPOUT_GROUP == 0 && shape->hidden % DROPOUT_GROUP == 0 &&
-           shape->width / shape->heads % 2 == 0;
+           shape->width / shape->heads % 2 == 0 && shape->patches.k <= TRAIN_MAX_PATCH;
 }
 
 static enum status prepare(struct cpu_device *device, const struct network *network,

@@ -18,7 +18,12 @@
 #include "kernels/cpu/train_products.h"
 #include "kernels/loss.h"
 
-enum { TRAIN_CHUNK = 4, TRAIN_MAX_BLOCKS = 64, TRAIN_ROWS = 32 }; // rows: of one unit of row by row work
+enum {
+    TRAIN_CHUNK = 4,
+    TRAIN_MAX_BLOCKS = 64,
+    TRAIN_ROWS = 32,        // of one unit of row by row work
+    TRAIN_MAX_PATCH = 4096, // values of one: 36 x 36 pixels
+};
 
 // Parameters by their indices; dropouts by their operations, -1: none.
 struct train_norm {

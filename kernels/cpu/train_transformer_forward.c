@@ -76,7 +76,7 @@ static void pixels_unit(void *context, int unit, int thread)
     int patch = training->shape.patch, side = training->shape.side, across = side / patch;
     int image = unit / across, patch_row = unit % across, count = training->shape.patches.k;
     const float *pixels = chunk->batch->images[chunk->first + image];
-    float row[4096];
+    float row[TRAIN_MAX_PATCH];
     for (int column = 0; column < across; column++) {
         char *to = training->pixels + (size_t)(image * across * across + patch_row * across + column) *
                                           (size_t)count * training->element;

@@ -3,7 +3,7 @@
 //     bench_train ARCHITECTURE[:SIZE] fp32|bf16 BATCH THREADS DROPOUT avx2|avx512|best [GRADIENTS-FILE]
 //
 // Prints one line when it is ready: executor, instruction set, memory in MiB. Then, for every line it reads,
-// it makes one step of AdamW (learning rate 1e-4, weight decay 0.05, clip 1) on the same batch and prints its
+// it makes one step of AdamW (learning rate 1e-4, weight decay 0.05, clip 1) on a new batch and prints its
 // milliseconds, those of processor time, and the loss: train_peers.py alternates with it so. With a file, it
 // writes the gradients of the first batch there instead, as floats in the order of the network's parameters,
 // and loss, names and sizes to the output.
@@ -34,22 +34,40 @@ static void must(enum status status, const struct error *err)
     }
 }
 
-// Value j of image i: the bits of random_weights for (i, "image", j), uniform in [-1, 1).
-static struct training_batch make_batch(const struct network *network, int count)
+struct images {
+    float **pixels;
+    int *labels;
+    uint64_t *counters;
+    struct training_batch batch;
+};
+
+// The batch of a step: image i is number step * count + i. Value j of it: the bits of random_weights for
+// (number, "image", j), uniform in [-1, 1).
+static void fill_batch(struct images *images, const struct network *network, int step)
 {
     size_t values = (size_t)network->image_size * (size_t)network->image_size * 3;
-    const float **images = memory_alloc((size_t)count * sizeof *images);
-    int *labels = memory_alloc((size_t)count * sizeof *labels);
-    uint64_t *counters = memory_alloc((size_t)count * sizeof *counters);
-    for (int i = 0; i < count; i++) {
-        float *pixels = memory_alloc(values * sizeof *pixels);
+    for (int i = 0; i < images->batch.count; i++) {
+        uint64_t number = (uint64_t)step * (uint64_t)images->batch.count + (uint64_t)i;
         for (size_t j = 0; j < values; j++)
-            pixels[j] = (float)(random_weights_bits((uint64_t)i, "image", j) >> 40) * 0x1p-23f - 1.0f;
-        images[i] = pixels;
-        labels[i] = i % CLASSES;
-        counters[i] = (uint64_t)i;
+            images->pixels[i][j] = (float)(random_weights_bits(number, "image", j) >> 40) * 0x1p-23f - 1.0f;
+        images->labels[i] = (int)(number % CLASSES);
+        images->counters[i] = number;
     }
-    return (struct training_batch){.count = count, .images = images, .labels = labels, .counters = counters};
+}
+
+static struct images make_images(const struct network *network, int count)
+{
+    size_t values = (size_t)network->image_size * (size_t)network->image_size * 3;
+    struct images images = {.pixels = memory_alloc((size_t)count * sizeof *images.pixels),
+                            .labels = memory_alloc((size_t)count * sizeof *images.labels),
+                            .counters = memory_alloc((size_t)count * sizeof *images.counters)};
+    for (int i = 0; i < count; i++)
+        images.pixels[i] = memory_alloc(values * sizeof(float));
+    images.batch = (struct training_batch){.count = count,
+                                           .images = (const float *const *)images.pixels,
+                                           .labels = images.labels,
+                                           .counters = images.counters};
+    return images;
 }
 
 static void write_gradients(struct training *training, const struct training_batch *batch, const char *path)
@@ -69,14 +87,15 @@ static void write_gradients(struct training *training, const struct training_bat
                parameter_size(&training->network->parameters[i]));
 }
 
-static void run_steps(struct training *training, const struct training_batch *batch)
+static void run_steps(struct training *training, struct images *images)
 {
     char line[16];
     struct error err;
-    while (fgets(line, sizeof line, stdin)) {
+    for (int step = 0; fgets(line, sizeof line, stdin); step++) {
         struct training_result result;
+        fill_batch(images, training->network, step);
         double begin = now_ms(CLOCK_MONOTONIC), cpu = now_ms(CLOCK_PROCESS_CPUTIME_ID);
-        must(training_step(training, batch, 1e-4, &result, &err), &err);
+        must(training_step(training, &images->batch, 1e-4, &result, &err), &err);
         printf("%.3f %.3f %.9g\n", now_ms(CLOCK_MONOTONIC) - begin, now_ms(CLOCK_PROCESS_CPUTIME_ID) - cpu,
                result.loss);
         fflush(stdout);
@@ -111,14 +130,15 @@ int main(int argc, char **argv)
     options.dropout = atof(argv[5]);
     must(training_prepare(backend, network, weights, &options, &training, &err), &err);
     weights_close(weights);
-    struct training_batch batch = make_batch(network, options.max_batch);
+    struct images images = make_images(network, options.max_batch);
+    fill_batch(&images, network, 0);
     printf("ready %s %s %.0f\n", training->executor, cpu_features_class(),
            (double)training->memory_size / (1 << 20));
     fflush(stdout);
     if (argc > 7)
-        write_gradients(training, &batch, argv[7]);
+        write_gradients(training, &images.batch, argv[7]);
     else
-        run_steps(training, &batch);
+        run_steps(training, &images);
     training_free(training);
     backend_close(backend);
     network_free(network);

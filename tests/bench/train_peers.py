@@ -68,14 +68,14 @@ class Ours:
         return rest
 
 
-def images_of(count, size):
+def images_of(count, size, step=0):
     import numpy as np
     import torch
 
     import random_weights
 
-    images = [random_weights.unit(i, "image", size * size * 3).reshape(size, size, 3) for i in range(count)]
-    labels = torch.arange(count) % CLASSES
+    images = [random_weights.unit(i, "image", size * size * 3).reshape(size, size, 3) for i in range(step * count, (step + 1) * count)]
+    labels = torch.arange(step * count, (step + 1) * count) % CLASSES
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(), labels
 
 
@@ -101,14 +101,19 @@ class Theirs:
         self.model.train()
         if dtype:
             self.model.to(dtype)
-        self.images, self.labels = images_of(batch, size)
-        self.images = self.images.to(dtype) if dtype else self.images
+        self.batch, self.size, self.dtype, self.steps = batch, size, dtype, 0
+        self.take_batch()
         self.autocast, self.cpu = autocast, cpu
         self.run = torch.compile(self.model) if compiled else self.model
         matrices = [p for n, p in self.model.named_parameters() if p.dim() > 1 and n not in ("cls_token", "pos_embed")]
         others = [p for n, p in self.model.named_parameters() if not any(p is m for m in matrices)]
         self.optimiser = torch.optim.AdamW([{"params": matrices, "weight_decay": 0.05},
                                             {"params": others, "weight_decay": 0}], lr=1e-4)
+
+    def take_batch(self):
+        self.images, self.labels = images_of(self.batch, self.size, self.steps)
+        self.images = self.images.to(self.dtype) if self.dtype else self.images
+        self.steps += 1
 
     def gradients(self):
         import torch
@@ -129,7 +134,9 @@ class Theirs:
         loss = self.gradients()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimiser.step()
-        return clock() - begin, loss
+        took = clock() - begin
+        self.take_batch()
+        return took, loss
 
     def close(self):
         self.model = self.run = self.optimiser = None

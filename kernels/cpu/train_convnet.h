@@ -51,10 +51,10 @@ struct convnet_batch {
     int images;
 };
 
-// Rows of a block of row by row work: depends on the width alone.
+// Rows of a block of row by row work: depends on the width alone. Few: their sums are floats.
 static inline int convnet_block_rows(int columns)
 {
-    return columns < 32768 ? 32768 / columns : 1;
+    return columns < 128 ? 256 : columns < 32768 ? 32768 / columns : 1;
 }
 static inline float *convnet_parameter(const struct train_convnet *training, int parameter)
 {
@@ -79,6 +79,13 @@ static inline size_t convnet_size(const struct train_convnet *training, int tens
     return (size_t)shape.rows * (size_t)shape.columns;
 }
 
+// A convolution, or a linear layer as one of 1 x 1 over a map of one line.
+struct convnet_filter {
+    int height, width, channels; // input
+    int output_height, output_width, outputs;
+    int kernel, stride, padding;
+};
+
 // train_convnet_product.c: convolutions that are not depthwise, and OP_LINEAR.
 struct convnet_need { // of workspace, in values
     size_t panels, scratch, padded, sums;
@@ -86,7 +93,11 @@ struct convnet_need { // of workspace, in values
 // Raises need to what the operation asks of it.
 void train_convnet_product_need(const struct train_convnet *training, int index, struct convnet_need *need);
 void train_convnet_product(const struct convnet_batch *batch, int index);
+struct convnet_filter train_convnet_filter(const struct train_convnet *training, int index);
 void train_convnet_product_backward(const struct convnet_batch *batch, const struct gradient_step *step);
+// train_convnet_weight.c: adds to the block of gradients.
+void train_convnet_weight_gradient(const struct convnet_batch *batch, int index,
+                                   const struct convnet_filter *filter);
 
 // train_convnet_norm.c. FATAL: the exchange is lost.
 enum status train_convnet_norm(const struct convnet_batch *batch, int index, struct error *err) MUST_CHECK;

@@ -1,35 +1,28 @@
-// train_convnet_product.c: the three products of a convolution in training. See train_convnet.h.
+// train_convnet_product.c: a convolution's product forward, and that of its input's gradient. See
+// train_convnet.h.
 //
-// Forward and the input's gradient are the same product over windows. The gradient's windows lie in dy; where
-// the stride is s, places of the input that differ by s see the same taps of the filter, so they make s * s
-// products, each with its part of the filter. The filter's gradient is made tap row by tap row: dy's columns
-// times a padded input's, which lie side by side for a row of taps.
+// Both are the same product over windows. The gradient's windows lie in dy; where the stride is s, places of
+// the input that differ by s see the same taps of the filter, so they make s * s products, each with its part
+// of the filter.
 #include <string.h>
 
 #include "kernels/cpu/train_convnet.h"
 
-enum { BLOCK_VALUES = 1 << 17, BLOCK_MAX_ROWS = 96, OUTER_PLACES = 128, OUTER_GROUPS = 48 };
+enum { PART_DEPTH = 192, BLOCK_VALUES = 1 << 17, BLOCK_MAX_ROWS = 96 };
 
-// A convolution, or a linear layer as one of 1 x 1 over a map of one line.
-struct filter {
-    int height, width, channels; // input
-    int output_height, output_width, outputs;
-    int kernel, stride, padding;
-};
-
-static struct filter filter_of(const struct train_convnet *training, int index)
+struct convnet_filter train_convnet_filter(const struct train_convnet *training, int index)
 {
     const struct operation *operation = convnet_operation(training, index);
     struct tensor input = convnet_shape(training, operation->input);
     struct tensor output = convnet_shape(training, operation->output);
-    struct filter filter = {.height = 1,
-                            .width = input.rows,
-                            .channels = input.columns,
-                            .output_height = 1,
-                            .output_width = output.rows,
-                            .outputs = output.columns,
-                            .kernel = 1,
-                            .stride = 1};
+    struct convnet_filter filter = {.height = 1,
+                                    .width = input.rows,
+                                    .channels = input.columns,
+                                    .output_height = 1,
+                                    .output_width = output.rows,
+                                    .outputs = output.columns,
+                                    .kernel = 1,
+                                    .stride = 1};
     if (operation->kind == OP_CONVOLUTION) {
         filter.height = operation->height;
         filter.width = operation->width;
@@ -64,7 +57,7 @@ struct window_product {
     bool direct; // rows lie as they are
     // Of packing
     const float *weight; // (outputs, channels, kernel, kernel)
-    const struct filter *filter;
+    const struct convnet_filter *filter;
     bool backward;
 };
 
@@ -73,13 +66,13 @@ static int divide_down(int a, int b)
     return a >= 0 ? a / b : -((-a + b - 1) / b);
 }
 
-static struct taps taps_forward(const struct filter *filter)
+static struct taps taps_forward(const struct convnet_filter *filter)
 {
     return (struct taps){-filter->padding, filter->kernel, 0, 1};
 }
 
 // Of input places that are `phase` more than a multiple of the stride.
-static struct taps taps_backward(const struct filter *filter, int phase)
+static struct taps taps_backward(const struct convnet_filter *filter, int phase)
 {
     int stride = filter->stride, least = (phase + filter->padding) % stride;
     int count = least < filter->kernel ? (filter->kernel - least + stride - 1) / stride : 0;
@@ -98,7 +91,7 @@ static void pack_unit(void *context, int unit, int thread)
 {
     (void)thread;
     const struct window_product *p = context;
-    const struct filter *filter = p->filter;
+    const struct convnet_filter *filter = p->filter;
     int columns = p->training->kernel->panel_columns, first = unit * columns;
     int count = p->out_columns - first < columns ? p->out_columns - first : columns;
     size_t area = (size_t)filter->kernel * (size_t)filter->kernel;
@@ -178,6 +171,25 @@ static int first_row(const struct window_product *p, int tile)
     return (int)(rows * tile / p->tiles);
 }
 
+// The sums of a tile, part by part of the depth: an error of rounding grows with what has been added up, and
+// one that turns a ReLU's sign is felt in all gradients before it.
+static void sum_tile(const struct window_product *p, const float *a, const float *w, int rows,
+                     struct gemm_ahead ahead, float *sums)
+{
+    const struct gemm_kernel *kernel = p->training->kernel;
+    int parts = (p->depth + PART_DEPTH - 1) / PART_DEPTH;
+    _Alignas(64) float part[GEMM_MAX_TILE_ROWS * GEMM_MAX_PANEL_COLUMNS];
+    for (int i = 0; i < parts; i++) {
+        int from = (int)((int64_t)p->depth * i / parts), to = (int)((int64_t)p->depth * (i + 1) / parts);
+        kernel->cores[rows](a + from, (size_t)p->depth * sizeof *a,
+                            w + (size_t)from * (size_t)kernel->panel_columns, to - from, i ? part : sums,
+                            kernel->panel_columns, ahead);
+        ahead.at = (const char *)ahead.at + (size_t)(to - from) * ahead.step;
+        if (i)
+            p->training->ops->add(sums, part, rows * kernel->panel_columns, sums);
+    }
+}
+
 static void product_unit(void *context, int unit, int thread)
 {
     const struct window_product *p = context;
@@ -200,8 +212,7 @@ static void product_unit(void *context, int unit, int thread)
         struct gemm_ahead ahead = {panel + 1 < panels ? w + panel_values : w, (size + steps - 1) / steps};
         for (int tile = begin; tile < end; tile++) {
             int row = first_row(p, tile), rows = first_row(p, tile + 1) - row;
-            kernel->cores[rows](a + (size_t)(row - first) * depth, depth * sizeof *a, w, p->depth, sums,
-                                kernel->panel_columns, ahead);
+            sum_tile(p, a + (size_t)(row - first) * depth, w, rows, ahead, sums);
             ahead.at = (const char *)ahead.at + size / (size_t)(end - begin);
             finish(p, row, rows, panel, sums);
         }
@@ -232,7 +243,7 @@ void train_convnet_product(const struct convnet_batch *batch, int index)
 {
     const struct train_convnet *training = batch->training;
     const struct operation *operation = convnet_operation(training, index);
-    struct filter filter = filter_of(training, index);
+    struct convnet_filter filter = train_convnet_filter(training, index);
     run_product(&(struct window_product){
         .training = training,
         .in = training->values[operation->input],
@@ -258,7 +269,7 @@ void train_convnet_product(const struct convnet_batch *batch, int index)
 
 // One product for each way in which places of the input lie in the stride.
 static void input_gradient(const struct convnet_batch *batch, const struct gradient_step *step,
-                           const struct filter *filter)
+                           const struct convnet_filter *filter)
 {
     const struct train_convnet *training = batch->training;
     const struct operation *operation = convnet_operation(training, step->operation);
@@ -295,145 +306,6 @@ static void input_gradient(const struct convnet_batch *batch, const struct gradi
         }
 }
 
-// The filter's gradient of a chunk of images.
-struct weight_work {
-    const struct train_convnet *training;
-    const struct filter *filter;
-    const float *x, *dy; // the chunk's
-    const float *padded; // x with its padding, or x
-    int images, padded_height, padded_width;
-    int lines, groups; // of outputs
-};
-
-static bool needs_padding(const struct filter *filter)
-{
-    return filter->padding > 0;
-}
-
-// One line of the padded input.
-static void pad_unit(void *context, int unit, int thread)
-{
-    (void)thread;
-    const struct weight_work *work = context;
-    const struct filter *filter = work->filter;
-    size_t channels = (size_t)filter->channels, line = (size_t)work->padded_width * channels;
-    size_t side = (size_t)filter->padding * channels, inner = (size_t)filter->width * channels;
-    int image = unit / work->padded_height, y = unit % work->padded_height - filter->padding;
-    float *to = (float *)work->padded + (size_t)unit * line;
-    if (y < 0 || y >= filter->height) {
-        memset(to, 0, line * sizeof *to);
-        return;
-    }
-    memset(to, 0, side * sizeof *to);
-    memcpy(to + side, work->x + ((size_t)image * (size_t)filter->height + (size_t)y) * inner,
-           inner * sizeof *to);
-    memset(to + side + inner, 0, side * sizeof *to);
-}
-
-static int column_groups(const struct filter *filter)
-{
-    return (filter->kernel * filter->channels + OUTER_COLUMNS - 1) / OUTER_COLUMNS;
-}
-
-// Some lines of one image: a row of taps and 32 of its columns by some of the outputs.
-static void outer_lines(const struct weight_work *work, struct outer_product *product, int begin, int end,
-                        float *sums)
-{
-    int most = work->training->ops->outer_rows;
-    const float *dy = product->a;
-    for (int n = begin; n < end; n += most) {
-        product->rows = end - n < most ? end - n : most;
-        product->a = dy + n;
-        product->sums = sums + (size_t)n * product->sums_stride;
-        work->training->ops->outer(product);
-    }
-}
-
-static void weight_unit(void *context, int unit, int thread)
-{
-    (void)thread;
-    const struct weight_work *work = context;
-    const struct filter *filter = work->filter;
-    int column_count = column_groups(filter), group = unit % work->groups, at = unit / work->groups;
-    int ky = at / column_count, column = at % column_count * OUTER_COLUMNS;
-    int width = filter->kernel * filter->channels, stride = filter->stride;
-    size_t outputs = (size_t)filter->outputs, channels = (size_t)filter->channels;
-    size_t padded_line = (size_t)work->padded_width * channels;
-    float *sums = work->training->sums + (size_t)ky * (size_t)width + (size_t)column;
-    struct outer_product product = {
-        .columns = width - column < OUTER_COLUMNS ? width - column : OUTER_COLUMNS,
-        .places = filter->output_width,
-        .a_place = outputs,
-        .a_line = (size_t)filter->output_width * outputs,
-        .b_place = (size_t)stride * channels,
-        .b_line = (size_t)stride * padded_line,
-        .sums_stride = (size_t)filter->kernel * (size_t)width,
-    };
-    int begin = filter->outputs * group / work->groups, end = filter->outputs * (group + 1) / work->groups;
-    for (int image = 0; image < work->images; image++)
-        for (int line = 0; line < filter->output_height; line += work->lines) {
-            int left = filter->output_height - line;
-            product.lines = left < work->lines ? left : work->lines;
-            product.a =
-                work->dy + ((size_t)image * (size_t)filter->output_height + (size_t)line) * product.a_line;
-            product.b =
-                work->padded +
-                ((size_t)image * (size_t)work->padded_height + (size_t)(line * stride + ky)) * padded_line +
-                column;
-            outer_lines(work, &product, begin, end, sums);
-        }
-}
-
-// Groups of outputs so that there are units for many threads; whole tiles as far as that goes.
-static int groups_of(const struct train_convnet *training, const struct filter *filter)
-{
-    int units = filter->kernel * column_groups(filter), tiles = filter->outputs / training->ops->outer_rows;
-    int groups = (OUTER_GROUPS + units - 1) / units;
-    groups = groups < tiles ? groups : tiles;
-    return groups > 1 ? groups : 1;
-}
-
-// From (outputs, taps, channels) to the parameter's (outputs, channels, taps).
-static void put_weight_gradient(const struct train_convnet *training, const struct filter *filter,
-                                float *gradient)
-{
-    int area = filter->kernel * filter->kernel;
-    const float *sums = training->sums;
-    for (int n = 0; n < filter->outputs; n++, gradient += (size_t)area * (size_t)filter->channels)
-        for (int tap = 0; tap < area; tap++)
-            for (int c = 0; c < filter->channels; c++)
-                gradient[(size_t)c * (size_t)area + (size_t)tap] += *sums++;
-}
-
-static void weight_gradient(const struct convnet_batch *batch, int index, const struct filter *filter)
-{
-    const struct train_convnet *training = batch->training;
-    const struct operation *operation = convnet_operation(training, index);
-    size_t area = (size_t)filter->kernel * (size_t)filter->kernel,
-           in = convnet_size(training, operation->input);
-    struct weight_work work = {
-        .training = training,
-        .filter = filter,
-        .padded_height = filter->height + 2 * filter->padding,
-        .padded_width = filter->width + 2 * filter->padding,
-        .lines = filter->output_width < OUTER_PLACES ? OUTER_PLACES / filter->output_width : 1,
-        .groups = groups_of(training, filter),
-    };
-    memset(training->sums, 0, area * (size_t)filter->outputs * (size_t)filter->channels * sizeof(float));
-    for (int first = 0; first < batch->images; first += CONVNET_CHUNK) {
-        work.images = batch->images - first < CONVNET_CHUNK ? batch->images - first : CONVNET_CHUNK;
-        work.x = training->values[operation->input] + (size_t)first * in;
-        work.dy =
-            training->slopes[operation->output] + (size_t)first * convnet_size(training, operation->output);
-        work.padded = needs_padding(filter) ? training->padded : work.x;
-        if (needs_padding(filter))
-            train_run(training->cpu.device, pad_unit, &work, work.images * work.padded_height);
-        train_run(training->cpu.device, weight_unit, &work,
-                  filter->kernel * column_groups(filter) * work.groups);
-    }
-    put_weight_gradient(training, filter, convnet_gradient(training, operation->weight));
-}
-
 static void bias_gradient(const struct convnet_batch *batch, int index)
 {
     const struct train_convnet *training = batch->training;
@@ -451,9 +323,9 @@ static void bias_gradient(const struct convnet_batch *batch, int index)
 
 void train_convnet_product_backward(const struct convnet_batch *batch, const struct gradient_step *step)
 {
-    struct filter filter = filter_of(batch->training, step->operation);
+    struct convnet_filter filter = train_convnet_filter(batch->training, step->operation);
     if (step->parameters) {
-        weight_gradient(batch, step->operation, &filter);
+        train_convnet_weight_gradient(batch, step->operation, &filter);
         if (convnet_operation(batch->training, step->operation)->bias >= 0)
             bias_gradient(batch, step->operation);
     }
@@ -468,7 +340,7 @@ static void raise(size_t *need, size_t value)
 
 void train_convnet_product_need(const struct train_convnet *training, int index, struct convnet_need *need)
 {
-    struct filter filter = filter_of(training, index);
+    struct convnet_filter filter = train_convnet_filter(training, index);
     const struct gemm_kernel *kernel = training->kernel;
     size_t area = (size_t)filter.kernel * (size_t)filter.kernel, columns = (size_t)kernel->panel_columns;
     size_t outputs = (size_t)filter.outputs, channels = (size_t)filter.channels;
@@ -485,7 +357,7 @@ void train_convnet_product_need(const struct train_convnet *training, int index,
     // A phase of the stride has fewer taps, and more rows in its block.
     raise(&need->scratch, BLOCK_VALUES);
     raise(&need->scratch, (size_t)(forward > backward ? forward : backward) * (size_t)kernel->tile_rows);
-    if (needs_padding(&filter))
+    if (filter.padding > 0)
         raise(&need->padded, (size_t)CONVNET_CHUNK * (size_t)(filter.height + 2 * filter.padding) *
                                  (size_t)(filter.width + 2 * filter.padding) * channels);
 }

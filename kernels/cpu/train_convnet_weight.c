@@ -1,0 +1,142 @@
+// train_convnet_weight.c: the gradient of a convolution's filter: dy's columns times the input's, a row of
+// taps at a time: its columns lie side by side in the padded input. See train_convnet.h.
+#include <string.h>
+
+#include "kernels/cpu/train_convnet.h"
+
+enum { OUTER_PLACES = 128, OUTER_GROUPS = 48 };
+
+// The filter's gradient of a chunk of images.
+struct weight_work {
+    const struct train_convnet *training;
+    const struct convnet_filter *filter;
+    const float *x, *dy; // the chunk's
+    const float *padded; // x with its padding, or x
+    int images, padded_height, padded_width;
+    int lines, groups; // of outputs
+};
+
+// One line of the padded input.
+static void pad_unit(void *context, int unit, int thread)
+{
+    (void)thread;
+    const struct weight_work *work = context;
+    const struct convnet_filter *filter = work->filter;
+    size_t channels = (size_t)filter->channels, line = (size_t)work->padded_width * channels;
+    size_t side = (size_t)filter->padding * channels, inner = (size_t)filter->width * channels;
+    int image = unit / work->padded_height, y = unit % work->padded_height - filter->padding;
+    float *to = (float *)work->padded + (size_t)unit * line;
+    if (y < 0 || y >= filter->height) {
+        memset(to, 0, line * sizeof *to);
+        return;
+    }
+    memset(to, 0, side * sizeof *to);
+    memcpy(to + side, work->x + ((size_t)image * (size_t)filter->height + (size_t)y) * inner,
+           inner * sizeof *to);
+    memset(to + side + inner, 0, side * sizeof *to);
+}
+
+static int column_groups(const struct convnet_filter *filter)
+{
+    return (filter->kernel * filter->channels + OUTER_COLUMNS - 1) / OUTER_COLUMNS;
+}
+
+// Some lines of one image: a row of taps and 32 of its columns by some of the outputs.
+static void outer_lines(const struct weight_work *work, struct outer_product *product, int begin, int end,
+                        float *sums)
+{
+    int most = work->training->ops->outer_rows;
+    const float *dy = product->a;
+    for (int n = begin; n < end; n += most) {
+        product->rows = end - n < most ? end - n : most;
+        product->a = dy + n;
+        product->sums = sums + (size_t)n * product->sums_stride;
+        work->training->ops->outer(product);
+    }
+}
+
+static void weight_unit(void *context, int unit, int thread)
+{
+    (void)thread;
+    const struct weight_work *work = context;
+    const struct convnet_filter *filter = work->filter;
+    int column_count = column_groups(filter), group = unit % work->groups, at = unit / work->groups;
+    int ky = at / column_count, column = at % column_count * OUTER_COLUMNS;
+    int width = filter->kernel * filter->channels, stride = filter->stride;
+    size_t outputs = (size_t)filter->outputs, channels = (size_t)filter->channels;
+    size_t padded_line = (size_t)work->padded_width * channels;
+    float *sums = work->training->sums + (size_t)ky * (size_t)width + (size_t)column;
+    struct outer_product product = {
+        .columns = width - column < OUTER_COLUMNS ? width - column : OUTER_COLUMNS,
+        .places = filter->output_width,
+        .a_place = outputs,
+        .a_line = (size_t)filter->output_width * outputs,
+        .b_place = (size_t)stride * channels,
+        .b_line = (size_t)stride * padded_line,
+        .sums_stride = (size_t)filter->kernel * (size_t)width,
+    };
+    int begin = filter->outputs * group / work->groups, end = filter->outputs * (group + 1) / work->groups;
+    for (int image = 0; image < work->images; image++)
+        for (int line = 0; line < filter->output_height; line += work->lines) {
+            int left = filter->output_height - line;
+            product.lines = left < work->lines ? left : work->lines;
+            product.a =
+                work->dy + ((size_t)image * (size_t)filter->output_height + (size_t)line) * product.a_line;
+            product.b =
+                work->padded +
+                ((size_t)image * (size_t)work->padded_height + (size_t)(line * stride + ky)) * padded_line +
+                column;
+            outer_lines(work, &product, begin, end, sums);
+        }
+}
+
+// Groups of outputs so that there are units for many threads; whole tiles as far as that goes.
+static int groups_of(const struct train_convnet *training, const struct convnet_filter *filter)
+{
+    int units = filter->kernel * column_groups(filter), tiles = filter->outputs / training->ops->outer_rows;
+    int groups = (OUTER_GROUPS + units - 1) / units;
+    groups = groups < tiles ? groups : tiles;
+    return groups > 1 ? groups : 1;
+}
+
+// From (outputs, taps, channels) to the parameter's (outputs, channels, taps).
+static void put_weight_gradient(const struct train_convnet *training, const struct convnet_filter *filter,
+                                float *gradient)
+{
+    int area = filter->kernel * filter->kernel;
+    const float *sums = training->sums;
+    for (int n = 0; n < filter->outputs; n++, gradient += (size_t)area * (size_t)filter->channels)
+        for (int tap = 0; tap < area; tap++)
+            for (int c = 0; c < filter->channels; c++)
+                gradient[(size_t)c * (size_t)area + (size_t)tap] += *sums++;
+}
+
+void train_convnet_weight_gradient(const struct convnet_batch *batch, int index,
+                                   const struct convnet_filter *filter)
+{
+    const struct train_convnet *training = batch->training;
+    const struct operation *operation = convnet_operation(training, index);
+    size_t area = (size_t)filter->kernel * (size_t)filter->kernel,
+           in = convnet_size(training, operation->input);
+    struct weight_work work = {
+        .training = training,
+        .filter = filter,
+        .padded_height = filter->height + 2 * filter->padding,
+        .padded_width = filter->width + 2 * filter->padding,
+        .lines = filter->output_width < OUTER_PLACES ? OUTER_PLACES / filter->output_width : 1,
+        .groups = groups_of(training, filter),
+    };
+    memset(training->sums, 0, area * (size_t)filter->outputs * (size_t)filter->channels * sizeof(float));
+    for (int first = 0; first < batch->images; first += CONVNET_CHUNK) {
+        work.images = batch->images - first < CONVNET_CHUNK ? batch->images - first : CONVNET_CHUNK;
+        work.x = training->values[operation->input] + (size_t)first * in;
+        work.dy =
+            training->slopes[operation->output] + (size_t)first * convnet_size(training, operation->output);
+        work.padded = filter->padding > 0 ? training->padded : work.x;
+        if (filter->padding > 0)
+            train_run(training->cpu.device, pad_unit, &work, work.images * work.padded_height);
+        train_run(training->cpu.device, weight_unit, &work,
+                  filter->kernel * column_groups(filter) * work.groups);
+    }
+    put_weight_gradient(training, filter, convnet_gradient(training, operation->weight));
+}

@@ -139,6 +139,7 @@ def main():
             medians = [report(f"{pictures.name}, {folder}", rounds[folder], arguments.table) for folder in folders]
             if len(medians) > 1:
                 print(f"{pictures.name}: last over first {medians[-1] / medians[0]:.3f}", flush=True)
+    shutil.rmtree(stack.folder)
 
 
 if __name__ == "__main__":

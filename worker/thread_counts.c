@@ -1,6 +1,7 @@
-// thread_counts.c: what 0 means. Decoding is at most half of what a job costs the host, so half of the
-// processors are enough for it. Drawing maps is the other half, but those threads also wait for the object
-// store, and a thread more on two processors costs nothing, twelve more a tenth of all (docs/PERFORMANCE.md).
+// thread_counts.c: what 0 means. Decoding is a third of what a job with a small image costs the host and
+// three quarters with a large one, so it may take every processor; a thread too many costs nothing. Those
+// that draw maps also wait for the object store: four on two processors cost nothing, sixteen a tenth of all
+// (docs/PERFORMANCE.md).
 #include "worker/thread_counts.h"
 
 #include <string.h>
@@ -14,9 +15,8 @@ int thread_count(const struct config *config, const char *option)
     int count = (int)config_integer(config, option);
     if (count > 0)
         return count;
-    bool stores = strcmp(option, "postprocess_threads") == 0;
-    int least = stores ? POSTPROCESS_LEAST : 1;
-    count = stores ? processors_usable() : processors_usable() / 2;
+    int least = strcmp(option, "postprocess_threads") == 0 ? POSTPROCESS_LEAST : 1;
+    count = processors_usable();
     return count < least ? least : count > MOST ? MOST : count;
 }
 

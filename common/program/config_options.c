@@ -115,7 +115,7 @@ const struct option config_options[] = {
     {"fetch_threads", INTEGER(1, 64), .initial = "4", .programs = W, .value = "N",
      .help = "threads that read records, and as many that load images"},
     {"decode_threads", INTEGER(0, 64), .initial = "0", .programs = W, .value = "N",
-     .help = "threads that decode images; 0: half of the cores, at least 1"},
+     .help = "threads that decode images; 0: as many as cores"},
     {"postprocess_threads", INTEGER(0, 64), .initial = "0", .programs = W, .value = "N",
      .help = "threads that draw and store attention maps; 0: as many as cores, at least 4"},
     {"queue_jobs", INTEGER(1, 4096), .initial = "64", .programs = W, .value = "N",

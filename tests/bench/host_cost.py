@@ -93,7 +93,7 @@ def first_to_saturate(cpu):
     """What each number of processors could do with the worker's defaults, were every step at full speed: jobs/s."""
     whole = sum(ms for name, ms in cpu.items() if name not in ("infer", SWITCHES))
     for processors in (2, 4, 8, 16):
-        threads = {"decode": processors // 2, "postprocess": processors, "fetch": min(processors, 4)}
+        threads = {"decode": processors, "postprocess": processors, "fetch": min(processors, 4)}
         limits = {name: 1000 * threads.get(name, 1) / ms for name, ms in cpu.items()
                   if name in ("fetch", "decode", "batch", "postprocess", "publish", "consume", "kafka") and ms > 0}
         limits = {"processors": 1000 * processors / whole, "device": 1000 * 64 / 7, **limits}

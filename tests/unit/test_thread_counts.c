@@ -24,7 +24,7 @@ static void check(const char *option, const char *setting, int expected)
 static void check_all(void)
 {
     int processors = processors_usable();
-    check("decode_threads", "0", processors < 2 ? 1 : processors < 128 ? processors / 2 : 64);
+    check("decode_threads", "0", processors < 64 ? processors : 64);
     check("postprocess_threads", "0", processors < 4 ? 4 : processors < 64 ? processors : 64);
     check("decode_threads", "7", 7);
     check("postprocess_threads", "2", 2);

@@ -106,6 +106,7 @@ struct adamw {
     float clip;              // factor of the gradients
     float keep;              // 1 - learning rate * weight decay
     float beta1, beta2;      // of the moments
+    float rest1, rest2;      // 1 - them, rounded once: 1 - 0.999f is off by 1e-5
     float step;              // learning rate / (1 - beta1 ^ t)
     float inverse_deviation; // 1 / sqrt(1 - beta2 ^ t)
     float epsilon;
@@ -119,8 +120,8 @@ static void adamw_unit(void *context, int unit, int thread)
     end = end < adamw->size ? end : adamw->size;
     for (size_t i = first; i < end; i++) {
         float g = adamw->gradients[i] * adamw->clip;
-        float m = adamw->first[i] = adamw->beta1 * adamw->first[i] + (1 - adamw->beta1) * g;
-        float v = adamw->second[i] = adamw->beta2 * adamw->second[i] + (1 - adamw->beta2) * (g * g);
+        float m = adamw->first[i] = adamw->beta1 * adamw->first[i] + adamw->rest1 * g;
+        float v = adamw->second[i] = adamw->beta2 * adamw->second[i] + adamw->rest2 * (g * g);
         float deviation = sqrtf(v) * adamw->inverse_deviation + adamw->epsilon;
         adamw->parameters[i] = adamw->parameters[i] * adamw->keep - adamw->step * (m / deviation);
     }
@@ -150,6 +151,8 @@ enum status train_blocks_update(struct training *training, double learning_rate,
             .keep = (float)(1 - (cpu->decays[i] ? rate * numbers->weight_decay : 0)),
             .beta1 = (float)numbers->beta1,
             .beta2 = (float)numbers->beta2,
+            .rest1 = (float)(1 - numbers->beta1),
+            .rest2 = (float)(1 - numbers->beta2),
             .step = (float)(rate / (1 - pow(numbers->beta1, t))),
             .inverse_deviation = (float)(1 / sqrt(1 - pow(numbers->beta2, t))),
             .epsilon = (float)numbers->epsilon,

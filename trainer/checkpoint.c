@@ -44,7 +44,7 @@ enum status checkpoint_write_block(const char *folder, struct checkpoint *checkp
     snprintf(name, CHECKPOINT_NAME_SIZE, "%s-%lld.bin", checkpoint_part_names[part],
              (long long)checkpoint->steps);
     char *path = memory_format("%s/%s", folder, name);
-    enum status status = file_replace(path, write_block, &block, err);
+    enum status status = file_replace_private(path, write_block, &block, err);
     checkpoint->parts[part].sha256 = digest_of(values, (size_t)checkpoint->values * sizeof *values);
     free(path);
     return status;
@@ -94,7 +94,7 @@ enum status checkpoint_write(const char *folder, const struct checkpoint *checkp
     if (status == STATUS_OK)
         status = flush_folder(folder, err);
     if (status == STATUS_OK)
-        status = file_replace(path, write_text, &text, err);
+        status = file_replace_private(path, write_text, &text, err);
     if (status == STATUS_OK)
         status = flush_folder(folder, err);
     if (status == STATUS_OK)

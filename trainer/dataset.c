@@ -189,7 +189,7 @@ static bool write_split(FILE *file, const void *context)
 
 enum status dataset_write_split(const struct dataset *dataset, const char *path, struct error *err)
 {
-    return file_replace(path, write_split, dataset, err);
+    return file_replace_private(path, write_split, dataset, err);
 }
 
 enum status dataset_parse_split(const char *text, double split[DATASET_PARTS], struct error *err)

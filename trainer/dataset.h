@@ -87,7 +87,7 @@ void dataset_count(const struct dataset *dataset, enum dataset_part part, size_t
 // Indices of a part's samples in order, *count of them; the caller frees them.
 size_t *dataset_part_samples(const struct dataset *dataset, enum dataset_part part, size_t *count);
 
-// Writes which image is in which part, as a CSV that --data reads with --images. FATAL.
+// Writes which image is in which part, as a CSV that --data reads with --images, closed to others. FATAL.
 enum status dataset_write_split(const struct dataset *dataset, const char *path,
                                 struct error *err) MUST_CHECK;
 

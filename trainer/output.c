@@ -28,17 +28,16 @@ enum status output_make(const char *folder, struct error *err)
     char *path = memory_strdup(folder);
     for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
-        mkdir(path, 0777); // where it fails, the last one does too
+        mkdir(path, OUTPUT_FOLDER_MODE); // where it fails, the last one does too
         *slash = '/';
     }
-    if (mkdir(path, 0777) != 0 && errno == EEXIST)
-        status = is_empty(folder) ? STATUS_OK
-                                  : error_set(err, STATUS_REJECTED,
-                                              "%s is there and not empty: name another folder with --out, or "
-                                              "remove it",
-                                              folder);
-    else if (!is_empty(folder))
-        status = error_set(err, STATUS_FATAL, "%s can't be made: %s", folder, strerror(errno));
+    bool made = mkdir(path, OUTPUT_FOLDER_MODE) == 0;
+    int reason = made ? 0 : errno;
+    if (reason == EEXIST && !is_empty(folder))
+        status = error_set(err, STATUS_REJECTED,
+                           "%s is there and not empty: name another folder with --out, or remove it", folder);
+    else if (reason && reason != EEXIST)
+        status = error_set(err, STATUS_FATAL, "%s can't be made: %s", folder, strerror(reason));
     free(path);
     return status;
 }
@@ -52,7 +51,7 @@ static bool write_bytes(FILE *file, const void *context)
 enum status output_write(const char *folder, const char *name, struct bytes data, struct error *err)
 {
     char *path = memory_format("%s/%s", folder, name);
-    enum status status = file_replace(path, write_bytes, &data, err);
+    enum status status = file_replace_private(path, write_bytes, &data, err);
     free(path);
     return status;
 }

@@ -6,11 +6,12 @@
 #include "common/base/bytes.h"
 #include "common/base/status.h"
 
-enum { OUTPUT_MOST_BYTES = 256 << 20 }; // of a report
+enum { OUTPUT_MOST_BYTES = 256 << 20, OUTPUT_FOLDER_MODE = 0750 }; // of a report; whatever the umask
 
-// Makes the folder, and those above it. REJECTED: it is there and not empty. FATAL: it can't be made.
+// Makes the folder, and those above it, closed to others: reports hold pictures and names of lesions.
+// REJECTED: it is there and not empty. FATAL: it can't be made.
 enum status output_make(const char *folder, struct error *err) MUST_CHECK;
-// A file of it in one piece (file_replace). FATAL.
+// A file of it in one piece (file_replace_private). FATAL.
 enum status output_write(const char *folder, const char *name, struct bytes data,
                          struct error *err) MUST_CHECK;
 

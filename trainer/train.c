@@ -154,7 +154,7 @@ static enum status go_on(struct trainer *trainer, struct error *err)
 static enum status make_folders(struct trainer *trainer, struct error *err)
 {
     enum status status = output_make(trainer->options->directory, err);
-    if (status == STATUS_OK && mkdir(trainer->folder, 0777) != 0)
+    if (status == STATUS_OK && mkdir(trainer->folder, OUTPUT_FOLDER_MODE) != 0)
         status = error_set(err, STATUS_FATAL, "%s can't be made: %s", trainer->folder, strerror(errno));
     if (status == STATUS_OK) {
         char *path = memory_format("%s/split.csv", trainer->options->directory);

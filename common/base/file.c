@@ -84,12 +84,12 @@ FILE *file_open_private(const char *path)
     return fdopen(file, "wb");
 }
 
-enum status file_replace(const char *path, bool (*write)(FILE *file, const void *context),
-                         const void *context, struct error *err)
+static enum status replace(const char *path, bool private, bool (*write)(FILE *file, const void *context),
+                           const void *context, struct error *err)
 {
     enum status status = STATUS_OK;
     char *temporary = memory_format("%s.partial", path);
-    FILE *file = fopen(temporary, "wbe");
+    FILE *file = private ? file_open_private(temporary) : fopen(temporary, "wbe");
     bool good = file && write(file, context) && fflush(file) == 0 && fsync(fileno(file)) == 0;
     int reason = errno;
     if (file && fclose(file) != 0 && good) {
@@ -106,4 +106,16 @@ enum status file_replace(const char *path, bool (*write)(FILE *file, const void 
     }
     free(temporary);
     return status;
+}
+
+enum status file_replace(const char *path, bool (*write)(FILE *file, const void *context),
+                         const void *context, struct error *err)
+{
+    return replace(path, false, write, context, err);
+}
+
+enum status file_replace_private(const char *path, bool (*write)(FILE *file, const void *context),
+                                 const void *context, struct error *err)
+{
+    return replace(path, true, write, context, err);
 }

@@ -25,5 +25,8 @@ FILE *file_open_private(const char *path);
 // changed; the sentence names the path.
 enum status file_replace(const char *path, bool (*write)(FILE *file, const void *context),
                          const void *context, struct error *err) MUST_CHECK;
+// The same, for what says something of patients: the file is as file_open_private makes it.
+enum status file_replace_private(const char *path, bool (*write)(FILE *file, const void *context),
+                                 const void *context, struct error *err) MUST_CHECK;
 
 #endif

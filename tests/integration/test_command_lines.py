@@ -16,6 +16,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import harness
+from conditions import open_paths
 from harness import DATA, expect, expect_equal, run, wait_until
 from invariants import png_complaint
 
@@ -372,11 +373,6 @@ def test_configuration(stack):
 
 
 OPEN_UMASK = ("sh", "-c", 'umask 0; exec "$@"', "sh")
-
-
-def open_paths(folder):
-    """What lies in it that others may read, or others or the group may write."""
-    return [str(path) for path in [folder, *folder.rglob("*")] if path.stat().st_mode & 0o027]
 
 
 def test_files_are_closed_to_others(stack):

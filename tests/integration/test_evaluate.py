@@ -18,7 +18,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import chaos
 import harness
-from conditions import expect, expect_equal
+from conditions import expect, expect_equal, open_paths
 from schema import Schema
 
 CODES = ["MEL", "NV", "BCC", "AK"]
@@ -44,8 +44,9 @@ def make_data(folder):
 
 
 def run(*arguments):
+    """With a umask that leaves everything open: what says something of patients is closed all the same."""
     return subprocess.run([str(harness.BIN / "skinsight-trainer"), *map(str, arguments)], capture_output=True, text=True,
-                          timeout=300, stdin=subprocess.DEVNULL)
+                          timeout=300, stdin=subprocess.DEVNULL, umask=0)
 
 
 def make_model(scratch, seed):
@@ -83,6 +84,7 @@ def test_a_report_is_written(scratch):
     expect_equal([entry["n"] for entry in report["classes"]], [15] * 4 + [0] * 4, "images of each class")
     expect(report["operating_point"]["chosen_on"] == "validation", "the operating point")
     expect_equal(report["atypical"]["n"], 4 * 7, "atypical lesions")
+    expect_equal(open_paths(scratch / "a"), [], "open to others")
     page = (scratch / "a/report.html").read_text()
     expect("<img" in page and "Gallery" in page and "not trained" in page, "the page")
 
@@ -132,6 +134,7 @@ def test_two_models_are_compared(scratch):
     expect(comparison["verdict"] in ("holds", "fails", "not_enough"), "one verdict")
     expect_equal(comparison["superiority_atypical"]["verdict"], "not_enough", "28 atypical images are too few")
     expect((scratch / "ab/comparison.html").stat().st_size > 4000, "the page")
+    expect_equal(open_paths(scratch / "ab"), [], "open to others")
 
 
 def test_bad_input(scratch):

@@ -20,7 +20,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import chaos
 import harness
-from conditions import expect, expect_equal, wait_until
+from conditions import expect, expect_equal, open_paths, wait_until
 from schema import Schema
 
 FULL = "--full" in sys.argv
@@ -57,7 +57,7 @@ def command(scratch, out, *more):
 
 def train(scratch, out, *more, **options):
     return subprocess.run(command(scratch, out, *more), capture_output=True, text=True, timeout=300,
-                          stdin=subprocess.DEVNULL, **options)
+                          stdin=subprocess.DEVNULL, umask=0, **options)
 
 
 def weights_of(scratch, out):
@@ -111,6 +111,8 @@ def test_a_training_makes_a_model(scratch):
     expect_equal(manifest["training"]["best_epoch"], best, "the best epoch")
     expect_equal(manifest["training"]["recipe"]["lr"], "3e-4", "the recipe's rate")
     expect(manifest["trained"], "a trained model says that it is not")
+    model = {"manifest.json", "model.safetensors", "known_answers.json", "card.md"}  # they say nothing of patients
+    expect_equal([path for path in open_paths(out) if pathlib.Path(path).name not in model], [], "open to others")
     done = harness.run("worker", "classify", "--model", out, scratch / "data/MEL0.jpg", check=True)
     expect_equal(json.loads(done.stdout)["model_version"], "vit-tiny-v0.1.0", "classify")
 
@@ -218,8 +220,9 @@ def test_a_start_from_a_model(scratch):
 
 def test_a_data_set_is_explored(scratch):
     out = scratch / "exploration"
-    done = harness.run("trainer", "explore", "--data", scratch / "data/data.csv", "--out", out, check=True)
+    done = harness.run("trainer", "explore", "--data", scratch / "data/data.csv", "--out", out, check=True, umask=0)
     expect("no example of BKL, DF, VASC, SCC in the part train" in done.stderr, done.stderr)
+    expect_equal(open_paths(out), [], "open to others")
     expect_fits("exploration", out / "explore.json")
     found = json.loads((out / "explore.json").read_text())
     expect_equal(found["data"]["images"], 28, "images")

@@ -32,3 +32,8 @@ def wait_until(condition, what, timeout_s=WAIT_S):
             return value
         expect(time.monotonic() < deadline, f"not within {timeout_s} s: {what}")
         time.sleep(0.05)  # between two looks
+
+
+def open_paths(folder):
+    """The folder and what lies in it, where others may read it, or others or the group may write it."""
+    return [str(path) for path in [folder, *folder.rglob("*")] if path.stat().st_mode & 0o027]

@@ -48,11 +48,11 @@ def flags(options):
                          ("--" + name.replace("_", "-"), str(value)))]
 
 
-def run(program, *arguments, env=None, timeout_s=WAIT_S, check=False):
+def run(program, *arguments, env=None, timeout_s=WAIT_S, check=False, umask=-1):
     """One run of skinsight-<program>; its texts and exit code."""
     command = [str(BIN / f"skinsight-{program}"), *map(str, arguments)]
     done = subprocess.run(command, env=env or clean_environment(), capture_output=True, text=True,
-                          stdin=subprocess.DEVNULL, timeout=timeout_s)
+                          stdin=subprocess.DEVNULL, timeout=timeout_s, umask=umask)
     if check:
         expect(done.returncode == 0, f"{' '.join(command)} gave {done.returncode}:\n{done.stdout}{done.stderr}")
     return done

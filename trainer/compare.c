@@ -119,7 +119,8 @@ static enum verdict judge(const struct estimate *difference, double floor)
 static void compare_group(const struct paired_predictions *paired, struct row_list list, double level,
                           const struct figures_options *options, struct group_comparison *group)
 {
-    const struct lesion_bootstrap bootstrap = {&paired->one, list, level, difference_figure, (void *)paired};
+    const struct lesion_bootstrap bootstrap = {&paired->one,      list,           level,
+                                               difference_figure, (void *)paired, NULL};
     *group = (struct group_comparison){.n = list.count, .a = NAN, .b = NAN};
     group->mcnemar = compare_right(paired, list);
     if (list.count < FIGURES_LEAST_IMAGES) {

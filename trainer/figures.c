@@ -9,6 +9,7 @@
 #include "common/statistics/bootstrap.h"
 
 static const char by_lesion[] = "bootstrap by lesion";
+static const char same_draws[] = "every draw is the same: too few images for an interval";
 
 // ---- the bootstrap ----
 
@@ -45,7 +46,8 @@ struct interval lesion_bootstrap(const struct lesion_bootstrap *bootstrap,
         .level = bootstrap->level,
         .seed = options->seed,
         .figure = figure_of_replicate,
-        .context = &drawing};
+        .context = &drawing,
+        .estimate = bootstrap->estimate};
     struct interval interval = {NAN, NAN};
     if (count > 0)
         interval = bootstrap_interval(&drawn);
@@ -209,15 +211,31 @@ struct computing {
 static struct estimate bootstrapped(const struct computing *computing,
                                     double (*figure)(void *context, struct row_list list), void *context)
 {
-    const struct lesion_bootstrap bootstrap = {computing->predictions, computing->all, ESTIMATE_LEVEL, figure,
-                                               context};
+    const struct lesion_bootstrap bootstrap = {
+        computing->predictions, computing->all, ESTIMATE_LEVEL, figure, context, NULL};
     double value = figure(context, computing->all);
     if (isnan(value))
         return estimate_none(computing->all.count, "there are no images for it");
     struct interval interval = lesion_bootstrap(&bootstrap, computing->options);
     if (interval.low == interval.high)
-        return estimate_none(computing->all.count, "every draw is the same: too few images for an interval");
+        return estimate_none(computing->all.count, same_draws);
     return estimate_of(value, interval, computing->all.count, by_lesion);
+}
+
+// Drawing the same images again makes bins more uneven: replicates lie above the estimate.
+static struct estimate estimate_ece(const struct computing *computing, double ece)
+{
+    const struct lesion_bootstrap bootstrap = {computing->predictions,
+                                               computing->all,
+                                               ESTIMATE_LEVEL,
+                                               ece_figure,
+                                               (void *)computing->predictions,
+                                               &ece};
+    struct interval interval = lesion_bootstrap(&bootstrap, computing->options);
+    if (interval.low == interval.high)
+        return estimate_none(computing->all.count, same_draws);
+    interval.low = fmax(0, interval.low);
+    return estimate_of(ece, interval, computing->all.count, "bootstrap by lesion, moved to the estimate");
 }
 
 // F1 = 2 J / (1 + J), where J is the share that is right of the images that are of the class or called it: so
@@ -319,7 +337,7 @@ void figures_compute(const struct predictions *predictions, const struct figures
     figures->melanoma_specificity = figures->classes[LESION_MEL].specificity;
     figures->specificity = compute_specificity(predictions);
     measure_bins(predictions, computing.all, &figures->calibration, &figures->ece_null);
-    figures->ece = bootstrapped(&computing, ece_figure, (void *)predictions);
+    figures->ece = estimate_ece(&computing, figures->calibration.ece);
     measure_probabilities(predictions, figures);
     count_errors(predictions, figures);
     free(rows);

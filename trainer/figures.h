@@ -77,6 +77,7 @@ struct lesion_bootstrap {
     double level;
     double (*figure)(void *context, struct row_list list);
     void *context;
+    const double *estimate; // of bootstrap.h
 };
 struct interval lesion_bootstrap(const struct lesion_bootstrap *bootstrap,
                                  const struct figures_options *options);

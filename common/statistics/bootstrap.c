@@ -77,17 +77,21 @@ struct interval bootstrap_interval(const struct bootstrap *bootstrap)
     struct grouped grouped = group_rows(bootstrap);
     struct sample sample = {0};
     double *figures = memory_alloc((size_t)bootstrap->replicates * sizeof *figures);
+    double sum = 0;
     size_t found = 0;
     for (int i = 0; i < bootstrap->replicates; i++) {
         double figure = replicate(bootstrap, &grouped, i, &sample);
-        if (!isnan(figure))
-            figures[found++] = figure;
+        if (isnan(figure))
+            continue;
+        figures[found++] = figure;
+        sum += figure;
     }
     struct interval interval = {NAN, NAN};
     if (2 * found >= (size_t)bootstrap->replicates) {
+        double shift = bootstrap->estimate ? *bootstrap->estimate - sum / (double)found : 0;
         qsort(figures, found, sizeof *figures, by_value);
-        interval = (struct interval){quantile_of_sorted(figures, found, (1 - bootstrap->level) / 2),
-                                     quantile_of_sorted(figures, found, (1 + bootstrap->level) / 2)};
+        interval = (struct interval){quantile_of_sorted(figures, found, (1 - bootstrap->level) / 2) + shift,
+                                     quantile_of_sorted(figures, found, (1 + bootstrap->level) / 2) + shift};
     }
     free(figures);
     free(sample.rows);

@@ -1,6 +1,6 @@
 // bootstrap.h: intervals of any figure by drawing the data again (Efron 1979), whole clusters at a time:
-// images of one lesion or patient are not independent. Percentile intervals, seeded. Pure but for the
-// callback.
+// images of one lesion or patient are not independent. Percentile intervals, seeded; moved, where the figure
+// is biased. Pure but for the callback.
 #ifndef SKINSIGHT_COMMON_STATISTICS_BOOTSTRAP_H
 #define SKINSIGHT_COMMON_STATISTICS_BOOTSTRAP_H
 
@@ -19,6 +19,9 @@ struct bootstrap {
     // out.
     double (*figure)(void *context, const size_t *rows, size_t row_count);
     void *context;
+    // NULL, or the figure of the data itself: the interval is moved by what the replicates' mean is off it.
+    // For a figure that drawing again makes greater, as a calibration error: it would lie above its estimate.
+    const double *estimate;
 };
 
 // NaN to NaN where fewer than half of the replicates have the figure.

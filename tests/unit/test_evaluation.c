@@ -65,7 +65,7 @@ static void bootstraps_hold_their_estimates(void **state)
     judge_golden(&one);
     judge_golden(&two);
     const struct estimate *estimates[] = {&one.figures.balanced_accuracy, &one.figures.macro_auroc,
-                                          &one.atypical.balanced_accuracy};
+                                          &one.atypical.balanced_accuracy, &one.figures.ece};
     for (size_t i = 0; i < sizeof estimates / sizeof estimates[0]; i++) {
         assert_null(estimates[i]->reason);
         assert_true(estimates[i]->low < estimates[i]->value && estimates[i]->value < estimates[i]->high);
@@ -118,6 +118,29 @@ static void a_perfect_area_has_an_interval(void **state)
     const struct estimate *area = &figures.classes[LESION_MEL].auroc;
     assert_true(area->value == 1 && area->high == 1 && fabs(area->low - pow(0.025, 1.0 / 12)) < 1e-12);
     assert_string_equal(area->method, "Clopper-Pearson");
+}
+
+// 15 bins of 20 images, of each as many right as its confidence says: an error near 0, and above it in each
+// draw.
+static void a_calibration_error_lies_in_its_interval(void **state)
+{
+    (void)state;
+    enum { BIN = 20, COUNT = FIGURES_BINS * BIN };
+    static struct prediction_row rows[COUNT];
+    const struct predictions predictions = {rows, COUNT};
+    struct figures figures;
+    for (int i = 0; i < COUNT; i++) {
+        double confidence = 0.55 + 0.03 * (i / BIN) + 1e-6 * i;
+        rows[i] = (struct prediction_row){.lesion = ""};
+        rows[i].label = i % BIN < lround(BIN * confidence) ? LESION_MEL : LESION_NV;
+        rows[i].p[LESION_MEL] = confidence;
+        rows[i].p[LESION_NV] = 1 - confidence;
+    }
+    figures_compute(&predictions, &options, &figures);
+    const struct estimate *ece = &figures.ece;
+    assert_true(ece->value < 0.02 && ece->low >= 0);
+    if (!(ece->low <= ece->value && ece->value <= ece->high))
+        fail_msg("%.4f is not in %.4f to %.4f", ece->value, ece->low, ece->high);
 }
 
 static void a_temperature_divides_the_logits(void **state)
@@ -365,6 +388,7 @@ int main(void)
         cmocka_unit_test(bootstraps_hold_their_estimates),
         cmocka_unit_test(thresholds_are_chosen_on_the_greatest_share),
         cmocka_unit_test(a_perfect_area_has_an_interval),
+        cmocka_unit_test(a_calibration_error_lies_in_its_interval),
         cmocka_unit_test(a_temperature_divides_the_logits),
         cmocka_unit_test(tests_are_those_of_scipy),
         cmocka_unit_test(one_verdict_needs_both),

@@ -189,6 +189,11 @@ static double mean_of_rows(void *context, const size_t *rows, size_t row_count)
     return sum / (double)row_count;
 }
 
+static double mean_and_two(void *context, const size_t *rows, size_t row_count)
+{
+    return mean_of_rows(context, rows, row_count) + 2;
+}
+
 static double no_figure(void *context, const size_t *rows, size_t row_count)
 {
     (void)context;
@@ -208,7 +213,7 @@ static void test_bootstrap(void **state)
         clusters[i] = i % CLUSTERS; // a cluster's rows lie apart
         values[i] = clusters[i] % 2;
     }
-    struct bootstrap bootstrap = {clusters, ROWS, CLUSTERS, 2000, 0.95, 5, mean_of_rows, values};
+    struct bootstrap bootstrap = {clusters, ROWS, CLUSTERS, 2000, 0.95, 5, mean_of_rows, values, NULL};
     struct interval found = bootstrap_interval(&bootstrap);
     double half = 1.959964 * 0.5 / sqrt(CLUSTERS);
     if (fabs(found.low - (0.5 - half)) > 0.006 ||
@@ -216,6 +221,15 @@ static void test_bootstrap(void **state)
         fail_msg("%.4f to %.4f, expected about %.4f to %.4f", found.low, found.high, 0.5 - half, 0.5 + half);
     struct interval again = bootstrap_interval(&bootstrap);
     assert_true(again.low == found.low && again.high == found.high);
+    // A figure that each draw makes greater by 2: moved to its estimate it has the interval of the other one.
+    const double half_of_all = 0.5;
+    bootstrap.estimate = &half_of_all;
+    struct interval unbiased = bootstrap_interval(&bootstrap);
+    bootstrap.figure = mean_and_two;
+    struct interval biased = bootstrap_interval(&bootstrap);
+    near("low end", biased.low, unbiased.low, 1e-12);
+    near("high end", biased.high, unbiased.high, 1e-12);
+    near("width", unbiased.high - unbiased.low, found.high - found.low, 1e-12);
     bootstrap.figure = no_figure;
     assert_true(isnan(bootstrap_interval(&bootstrap).low));
     double hundred[100];

@@ -93,17 +93,47 @@ static double difference_figure(void *context, struct row_list list)
     return balanced_accuracy_of(&paired->two, list) - balanced_accuracy_of(&paired->one, list);
 }
 
+// Images of one lesion are one trial: of a model that is right about more of them. With an image for each
+// lesion it is McNemar's test as ever.
 static struct mcnemar compare_right(const struct paired_predictions *paired, struct row_list list)
 {
     int64_t only[2] = {0, 0};
+    uint32_t *lesions = memory_alloc((list.count + 1) * sizeof *lesions);
+    int *ahead =
+        memory_alloc((list.count + 1) * sizeof *ahead); // images that a alone is right about, less b's
+    size_t count = predictions_lesions(&paired->one, list.rows, list.count, lesions);
     for (size_t i = 0; i < list.count; i++) {
         const struct prediction_row *one = &paired->one.rows[list.rows[i]],
                                     *two = &paired->two.rows[list.rows[i]];
-        bool right_a = prediction_said(one) == one->label, right_b = prediction_said(two) == two->label;
-        only[0] += right_a && !right_b;
-        only[1] += right_b && !right_a;
+        ahead[lesions[i]] += prediction_said(one) == one->label;
+        ahead[lesions[i]] -= prediction_said(two) == two->label;
     }
+    for (size_t i = 0; i < count; i++) {
+        only[0] += ahead[i] > 0;
+        only[1] += ahead[i] < 0;
+    }
+    free(lesions);
+    free(ahead);
     return mcnemar_test(only[0], only[1]);
+}
+
+// Which classes have images, but of few lesions.
+static void find_few(const struct predictions *predictions, struct row_list list, bool few[LESION_CLASSES])
+{
+    uint32_t *lesions = memory_alloc((list.count + 1) * sizeof *lesions);
+    bool *seen = memory_alloc((list.count + 1) * LESION_CLASSES);
+    size_t counts[LESION_CLASSES] = {0};
+    predictions_lesions(predictions, list.rows, list.count, lesions);
+    for (size_t i = 0; i < list.count; i++) {
+        int label = predictions->rows[list.rows[i]].label;
+        bool *of = &seen[(size_t)lesions[i] * LESION_CLASSES + (size_t)label];
+        counts[label] += !*of;
+        *of = true;
+    }
+    for (int i = 0; i < LESION_CLASSES; i++)
+        few[i] = counts[i] > 0 && counts[i] < FIGURES_LEAST_POSITIVES;
+    free(lesions);
+    free(seen);
 }
 
 // Above the floor as a whole, below it as a whole, or neither.
@@ -121,7 +151,8 @@ static void compare_group(const struct paired_predictions *paired, struct row_li
 {
     const struct lesion_bootstrap bootstrap = {&paired->one,      list,           level,
                                                difference_figure, (void *)paired, NULL};
-    *group = (struct group_comparison){.n = list.count, .a = NAN, .b = NAN};
+    group->n = list.count;
+    group->a = group->b = NAN;
     group->mcnemar = compare_right(paired, list);
     if (list.count < FIGURES_LEAST_IMAGES) {
         group->difference = estimate_none(list.count, "fewer than 50 images");
@@ -134,11 +165,13 @@ static void compare_group(const struct paired_predictions *paired, struct row_li
     group->difference.level = level;
 }
 
-static void compare_class(const struct paired_predictions *paired, int label, struct class_comparison *of)
+static void compare_class(const struct paired_predictions *paired, const uint32_t *lesions, int label,
+                          struct class_comparison *of)
 {
     size_t count = paired->one.count, right[2] = {0, 0};
     double *a = memory_alloc((count + 1) * sizeof *a), *b = memory_alloc((count + 1) * sizeof *b);
     bool *positive = memory_alloc((count + 1) * sizeof *positive);
+    const struct scored_images images = {positive, lesions, count};
     *of = (struct class_comparison){.sensitivity_a = NAN, .sensitivity_b = NAN, .change_percent = NAN};
     for (size_t i = 0; i < count; i++) {
         const struct prediction_row *one = &paired->one.rows[i], *two = &paired->two.rows[i];
@@ -151,7 +184,7 @@ static void compare_class(const struct paired_predictions *paired, int label, st
     }
     of->has_auroc = of->n >= FIGURES_LEAST_POSITIVES && count - of->n >= FIGURES_LEAST_POSITIVES;
     if (of->has_auroc)
-        of->auroc = auroc_compare(a, b, positive, count);
+        of->auroc = auroc_compare(&images, a, b);
     if (of->n > 0) {
         of->sensitivity_a = (double)right[0] / (double)of->n;
         of->sensitivity_b = (double)right[1] / (double)of->n;
@@ -163,31 +196,55 @@ static void compare_class(const struct paired_predictions *paired, int label, st
     free(positive);
 }
 
+static void compare_classes(const struct paired_predictions *paired, struct row_list all,
+                            struct comparison *comparison)
+{
+    uint32_t *lesions = memory_alloc((all.count + 1) * sizeof *lesions);
+    predictions_lesions(&paired->one, all.rows, all.count, lesions);
+    for (int i = 0; i < LESION_CLASSES; i++)
+        compare_class(paired, lesions, i, &comparison->classes[i]);
+    free(lesions);
+}
+
+// The atypical lesions, less the classes that have few of them.
+static void compare_atypical(const struct paired_predictions *paired, const struct figures_options *options,
+                             struct group_comparison *group)
+{
+    const struct predictions *predictions = &paired->one;
+    size_t *rows = memory_alloc((predictions->count + 1) * sizeof *rows), count = 0, kept = 0;
+    for (size_t i = 0; i < predictions->count; i++)
+        if (predictions->rows[i].atypical == 1)
+            rows[count++] = i;
+    find_few(predictions, (struct row_list){rows, count}, group->few);
+    for (size_t i = 0; i < count; i++)
+        if (!group->few[predictions->rows[rows[i]].label])
+            rows[kept++] = rows[i];
+    compare_group(paired, (struct row_list){rows, kept}, ESTIMATE_LEVEL, options, group);
+    free(rows);
+}
+
 void comparison_judge(const struct paired_predictions *paired, double margin,
                       const struct figures_options *options, struct comparison *comparison)
 {
-    size_t count = paired->one.count, atypical = 0;
-    size_t *all = memory_alloc((count + 1) * sizeof *all), *rare = memory_alloc((count + 1) * sizeof *rare);
-    for (size_t i = 0; i < count; i++) {
+    size_t count = paired->one.count;
+    size_t *all = memory_alloc((count + 1) * sizeof *all);
+    for (size_t i = 0; i < count; i++)
         all[i] = i;
-        if (paired->one.rows[i].atypical == 1)
-            rare[atypical++] = i;
-    }
     comparison->n = count;
     comparison->only_a = paired->only_a;
     comparison->only_b = paired->only_b;
     comparison->margin = margin;
-    for (int i = 0; i < LESION_CLASSES; i++)
-        compare_class(paired, i, &comparison->classes[i]);
+    comparison->overall = comparison->atypical = (struct group_comparison){0};
+    compare_classes(paired, (struct row_list){all, count}, comparison);
+    find_few(&paired->one, (struct row_list){all, count}, comparison->overall.few);
     compare_group(paired, (struct row_list){all, count}, one_sided_level, options, &comparison->overall);
-    compare_group(paired, (struct row_list){rare, atypical}, ESTIMATE_LEVEL, options, &comparison->atypical);
+    compare_atypical(paired, options, &comparison->atypical);
     enum verdict overall = comparison->overall.verdict = judge(&comparison->overall.difference, -margin);
     enum verdict better = comparison->atypical.verdict = judge(&comparison->atypical.difference, 0);
     comparison->verdict = overall == VERDICT_FAILS || better == VERDICT_FAILS   ? VERDICT_FAILS
                           : overall == VERDICT_HOLDS && better == VERDICT_HOLDS ? VERDICT_HOLDS
                                                                                 : VERDICT_NOT_ENOUGH;
     free(all);
-    free(rare);
 }
 
 // ---- comparison.json ----
@@ -242,6 +299,11 @@ static void write_group(struct json_writer *json, const char *name, const struct
     json_add_object(json, name);
     json_add_text(json, "metric", "balanced_accuracy");
     json_add_integer(json, "n", (int64_t)group->n);
+    json_add_array(json, "few_lesions");
+    for (int i = 0; i < LESION_CLASSES; i++)
+        if (group->few[i])
+            json_add_text(json, NULL, lesion_codes[i]);
+    json_end_array(json);
     json_add_double(json, "margin", margin);
     json_add_double(json, "a", group->a);
     json_add_double(json, "b", group->b);

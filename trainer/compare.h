@@ -3,7 +3,8 @@
 // The verdict is the bar for approval: no worse overall, and better on the atypical lesions. Both are judged
 // by the difference of the balanced accuracies and its bootstrap by lesion: no worse, where the lower end of
 // the 90 % interval (one-sided 95 %) is above minus the margin; better, where that of the 95 % interval is
-// above 0.
+// above 0. A class with few lesions hardly varies when they are drawn again, so it doesn't count on the
+// atypical lesions, for neither model; overall it does, and is named.
 #ifndef SKINSIGHT_TRAINER_COMPARE_H
 #define SKINSIGHT_TRAINER_COMPARE_H
 
@@ -24,9 +25,10 @@ struct class_comparison {
 
 struct group_comparison {
     size_t n;
+    bool few[LESION_CLASSES];   // classes with images of fewer than FIGURES_LEAST_POSITIVES lesions
     double a, b;                // balanced accuracies
     struct estimate difference; // of b - a
-    struct mcnemar mcnemar;
+    struct mcnemar mcnemar;     // of lesions: those that one model is right about more often
     enum verdict verdict;
 };
 

@@ -23,6 +23,33 @@ static void draw_number(struct html *page, double value)
     html_number(page, "%s", text);
 }
 
+// "AK, SCC", "" where there is none.
+enum { CODES_SIZE = 64 };
+
+static const char *few_text(const struct group_comparison *group, char text[CODES_SIZE])
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (int i = 0; i < LESION_CLASSES; i++)
+        if (group->few[i])
+            used +=
+                (size_t)snprintf(text + used, CODES_SIZE - used, "%s%s", used ? ", " : "", lesion_codes[i]);
+    return text;
+}
+
+static void draw_few(struct html *page, const struct comparison *comparison)
+{
+    char text[CODES_SIZE];
+    if (*few_text(&comparison->atypical, text))
+        html_warning(page, "%s: fewer than %d atypical lesions, left out there for both models.", text,
+                     FIGURES_LEAST_POSITIVES);
+    if (*few_text(&comparison->overall, text))
+        html_warning(page,
+                     "%s: fewer than %d lesions. They count overall, but how sure their figures are can't be "
+                     "known from so few.",
+                     text, FIGURES_LEAST_POSITIVES);
+}
+
 static void draw_verdict(struct html *page, const struct comparison *comparison)
 {
     static const char *const headings[] = {
@@ -52,7 +79,8 @@ static void draw_verdict(struct html *page, const struct comparison *comparison)
     html_element(
         page, "p",
         "The difference's interval is a bootstrap of whole lesions: 90 %% (one-sided 95 %%) overall, 95 %% "
-        "on atypical lesions. McNemar: images that A alone is right about, and B alone; exact, two-sided.");
+        "on atypical lesions. McNemar: lesions that A is right about more often, and B; exact, two-sided.");
+    draw_few(page, comparison);
 }
 
 enum { CHANGE_SIZE = 32 };
@@ -90,7 +118,7 @@ static void draw_classes(struct html *page, const struct comparison *comparison)
 {
     static const char *const headings[] = {
         "Class", "Images", "Sensitivity A", "B", "Change", "AUROC A", "AUROC B", "z", "p", NULL};
-    html_table_begin(page, "DeLong's test of the areas, paired, two-sided", headings);
+    html_table_begin(page, "DeLong's test of the areas, paired, by lesion, two-sided", headings);
     for (int i = 0; i < LESION_CLASSES; i++) {
         const struct class_comparison *of = &comparison->classes[i];
         char change[CHANGE_SIZE];

@@ -18,11 +18,16 @@ struct estimate estimate_of(double value, struct interval interval, size_t n, co
     return (struct estimate){value, interval.low, interval.high, ESTIMATE_LEVEL, n, method, NULL};
 }
 
-struct estimate estimate_share(size_t successes, size_t trials)
+struct estimate estimate_share(const struct share *lesions, size_t count)
 {
-    const struct share share = {(int64_t)successes, (int64_t)trials};
-    return estimate_of((double)successes / (double)trials, interval_wilson(share, ESTIMATE_LEVEL), trials,
-                       "Wilson");
+    struct share all = {0};
+    for (size_t i = 0; i < count; i++) {
+        all.successes += lesions[i].successes;
+        all.trials += lesions[i].trials;
+    }
+    return estimate_of((double)all.successes / (double)all.trials,
+                       interval_wilson_clustered(lesions, count, ESTIMATE_LEVEL), (size_t)all.trials,
+                       design_effect(lesions, count) == 1 ? "Wilson" : "Wilson, design effect of lesions");
 }
 
 void estimate_write(struct json_writer *json, const char *name, const struct estimate *estimate)

@@ -5,7 +5,7 @@
 
 #include "common/base/json_write.h"
 #include "common/picture/html.h"
-#include "common/statistics/interval.h"
+#include "common/statistics/clustered.h"
 
 #define ESTIMATE_LEVEL 0.95
 
@@ -17,8 +17,9 @@ struct estimate {
     const char *reason; // not NULL: not enough evidence, and there are no values
 };
 
-// Wilson's interval; without trials there is none.
-struct estimate estimate_share(size_t successes, size_t trials);
+// Wilson's interval; with several images of one lesion that of fewer trials (clustered.h). Without trials
+// there is none. lesions: (count).
+struct estimate estimate_share(const struct share *lesions, size_t count);
 struct estimate estimate_of(double value, struct interval interval, size_t n, const char *method);
 struct estimate estimate_none(size_t n, const char *reason);
 

@@ -16,8 +16,8 @@ static void draw_origin(struct html *page, const struct evaluation *evaluation)
                  evaluation->predictions.count, evaluation->lesions, dataset_part_names[evaluation->part]);
     html_element(
         page, "p",
-        "In brackets: 95 %% intervals (Wilson for shares and F1, DeLong for the area of one class, else a "
-        "bootstrap of whole lesions).");
+        "In brackets: 95 %% intervals (Wilson for shares and F1, DeLong for the area of one class, both with "
+        "fewer trials where lesions have several images; else a bootstrap of whole lesions).");
     if (!evaluation->trained)
         html_warning(page, "The model is not trained for these classes: the figures mean nothing.");
     if (evaluation->part == PART_TRAIN)

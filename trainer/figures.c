@@ -59,7 +59,7 @@ struct interval lesion_bootstrap(const struct lesion_bootstrap *bootstrap,
 // ---- counts ----
 
 struct counts {
-    size_t truth[LESION_CLASSES], said[LESION_CLASSES], right[LESION_CLASSES], all_right;
+    size_t truth[LESION_CLASSES], said[LESION_CLASSES], right[LESION_CLASSES];
 };
 
 static void count_rows(const struct predictions *predictions, struct row_list list, struct counts *counts)
@@ -70,10 +70,7 @@ static void count_rows(const struct predictions *predictions, struct row_list li
         int said = prediction_said(row);
         counts->truth[row->label]++;
         counts->said[said]++;
-        if (said == row->label) {
-            counts->right[said]++;
-            counts->all_right++;
-        }
+        counts->right[said] += said == row->label;
     }
 }
 
@@ -98,7 +95,8 @@ static double balanced_figure(void *predictions, struct row_list list)
 // ---- areas ----
 
 // Of a class against the others.
-static struct auroc area_of(const struct predictions *predictions, struct row_list list, int label)
+static struct auroc area_of(const struct predictions *predictions, struct row_list list,
+                            const uint32_t *lesions, int label)
 {
     double *scores = memory_alloc((list.count + 1) * sizeof *scores);
     bool *positive = memory_alloc((list.count + 1) * sizeof *positive);
@@ -106,7 +104,8 @@ static struct auroc area_of(const struct predictions *predictions, struct row_li
         scores[i] = predictions->rows[list.rows[i]].p[label];
         positive[i] = predictions->rows[list.rows[i]].label == label;
     }
-    struct auroc auroc = auroc_of(scores, positive, list.count);
+    const struct scored_images images = {positive, lesions, list.count};
+    struct auroc auroc = auroc_of(&images, scores);
     free(scores);
     free(positive);
     return auroc;
@@ -123,7 +122,7 @@ static double macro_figure(void *context, struct row_list list)
     double sum = 0, classes = 0;
     for (int i = 0; i < LESION_CLASSES; i++)
         if (macro->eligible[i]) {
-            sum += area_of(macro->predictions, list, i).estimate;
+            sum += area_of(macro->predictions, list, NULL, i).estimate;
             classes++;
         }
     return sum / classes;
@@ -206,7 +205,85 @@ struct computing {
     const struct predictions *predictions;
     const struct figures_options *options;
     struct row_list all;
+    uint32_t *lesions; // (all.count)
+    size_t lesion_count;
 };
+
+static void computing_init(struct computing *computing, const struct predictions *predictions,
+                           struct row_list list, const struct figures_options *options)
+{
+    *computing = (struct computing){predictions, options, list, NULL, 0};
+    computing->lesions = memory_alloc((list.count + 1) * sizeof *computing->lesions);
+    computing->lesion_count = predictions_lesions(predictions, list.rows, list.count, computing->lesions);
+}
+
+// What a row is to a share: no trial of it, or how the trial ended.
+enum trial { TRIAL_NONE, TRIAL_LOST, TRIAL_WON };
+typedef enum trial trial_of(const struct prediction_row *row, double parameter);
+
+static enum trial ended(bool won)
+{
+    return won ? TRIAL_WON : TRIAL_LOST;
+}
+
+static enum trial is_right(const struct prediction_row *row, double parameter)
+{
+    (void)parameter;
+    return ended(prediction_said(row) == row->label);
+}
+
+static enum trial is_found(const struct prediction_row *row, double label)
+{
+    return row->label == (int)label ? ended(prediction_said(row) == row->label) : TRIAL_NONE;
+}
+
+static enum trial is_left_alone(const struct prediction_row *row, double label)
+{
+    return row->label == (int)label ? TRIAL_NONE : ended(prediction_said(row) != (int)label);
+}
+
+static enum trial is_called_rightly(const struct prediction_row *row, double label)
+{
+    return prediction_said(row) == (int)label ? ended(row->label == (int)label) : TRIAL_NONE;
+}
+
+// Of those that are of the class or called it.
+static enum trial is_both(const struct prediction_row *row, double label)
+{
+    int said = prediction_said(row);
+    return row->label == (int)label || said == (int)label ? ended(row->label == said) : TRIAL_NONE;
+}
+
+// Benign images that are called benign.
+static enum trial is_benign(const struct prediction_row *row, double parameter)
+{
+    (void)parameter;
+    return lesion_is_malignant(row->label) ? TRIAL_NONE : ended(!lesion_is_malignant(prediction_said(row)));
+}
+
+static enum trial reaches(const struct prediction_row *row, double threshold)
+{
+    return row->label == LESION_MEL ? ended(row->p[LESION_MEL] >= threshold) : TRIAL_NONE;
+}
+
+static enum trial stays_below(const struct prediction_row *row, double threshold)
+{
+    return row->label == LESION_MEL ? TRIAL_NONE : ended(row->p[LESION_MEL] < threshold);
+}
+
+static struct estimate share_of(const struct computing *computing, trial_of *trial, double parameter)
+{
+    struct share *lesions = memory_alloc((computing->lesion_count + 1) * sizeof *lesions);
+    for (size_t i = 0; i < computing->all.count; i++) {
+        struct share *lesion = &lesions[computing->lesions[i]];
+        enum trial end = trial(&computing->predictions->rows[computing->all.rows[i]], parameter);
+        lesion->trials += end != TRIAL_NONE;
+        lesion->successes += end == TRIAL_WON;
+    }
+    struct estimate estimate = estimate_share(lesions, computing->lesion_count);
+    free(lesions);
+    return estimate;
+}
 
 static struct estimate bootstrapped(const struct computing *computing,
                                     double (*figure)(void *context, struct row_list list), void *context)
@@ -245,10 +322,10 @@ static double f1_of_share(double share)
     return 2 * share / (1 + share);
 }
 
-static struct estimate estimate_f1(const struct counts *counts, int label)
+static struct estimate estimate_f1(const struct computing *computing, const struct counts *counts, int label)
 {
-    size_t right = counts->right[label], either = counts->truth[label] + counts->said[label] - right;
-    struct estimate f1 = estimate_share(right, either);
+    size_t right = counts->right[label];
+    struct estimate f1 = share_of(computing, is_both, label);
     if (counts->truth[label] == 0)
         return estimate_none(0, "there are no images for it");
     f1.value = 2 * (double)right / (double)(counts->truth[label] + counts->said[label]);
@@ -257,14 +334,16 @@ static struct estimate estimate_f1(const struct counts *counts, int label)
     return f1;
 }
 
-// Where no negative is above a positive DeLong's variance is 0; then as if the fewer of them were trials, all
-// of them won.
-static struct estimate estimate_area(const struct auroc *auroc, size_t n)
+// Where no negative is above a positive DeLong's variance is 0; then as if the fewer of them were trials, a
+// lesion each, all of them won.
+static struct estimate estimate_area(const struct auroc *auroc, size_t n, bool repeated)
 {
-    size_t fewer = auroc->positives < auroc->negatives ? auroc->positives : auroc->negatives;
+    size_t fewer = auroc->positive_clusters < auroc->negative_clusters ? auroc->positive_clusters
+                                                                       : auroc->negative_clusters;
     const struct share share = {auroc->estimate > 0.5 ? (int64_t)fewer : 0, (int64_t)fewer};
     if (auroc->estimate > 0 && auroc->estimate < 1)
-        return estimate_of(auroc->estimate, auroc_interval(auroc, ESTIMATE_LEVEL), n, "DeLong, logit");
+        return estimate_of(auroc->estimate, auroc_interval(auroc, ESTIMATE_LEVEL), n,
+                           repeated ? "DeLong by lesion (Obuchowski), logit" : "DeLong, logit");
     return estimate_of(auroc->estimate, interval_clopper_pearson(share, ESTIMATE_LEVEL), n,
                        "Clopper-Pearson");
 }
@@ -273,18 +352,18 @@ static void compute_class(const struct computing *computing, const struct counts
                           struct class_figures *figures)
 {
     size_t n = counts->truth[label], others = computing->all.count - n;
-    size_t wrong = counts->said[label] - counts->right[label];
     figures->n = n;
-    figures->sensitivity = estimate_share(counts->right[label], n);
-    figures->specificity = estimate_share(others - wrong, others);
-    figures->precision = estimate_share(counts->right[label], counts->said[label]);
-    figures->f1 = estimate_f1(counts, label);
+    figures->sensitivity = share_of(computing, is_found, label);
+    figures->specificity = share_of(computing, is_left_alone, label);
+    figures->precision = share_of(computing, is_called_rightly, label);
+    figures->f1 = estimate_f1(computing, counts, label);
     if (n < FIGURES_LEAST_POSITIVES || others < FIGURES_LEAST_POSITIVES) {
         figures->auroc = estimate_none(n, "fewer than 10 images of the class, or of others");
         return;
     }
-    struct auroc auroc = area_of(computing->predictions, computing->all, label);
-    figures->auroc = estimate_area(&auroc, computing->all.count);
+    struct auroc auroc = area_of(computing->predictions, computing->all, computing->lesions, label);
+    figures->auroc =
+        estimate_area(&auroc, computing->all.count, computing->lesion_count < computing->all.count);
 }
 
 static struct estimate compute_macro(const struct computing *computing, const struct figures *figures)
@@ -296,20 +375,6 @@ static struct estimate compute_macro(const struct computing *computing, const st
     if (eligible == 0)
         return estimate_none(computing->all.count, "no class has 10 images");
     return bootstrapped(computing, macro_figure, &macro);
-}
-
-// Of benign images that are called benign.
-static struct estimate compute_specificity(const struct predictions *predictions)
-{
-    size_t benign = 0, right = 0;
-    for (size_t i = 0; i < predictions->count; i++) {
-        const struct prediction_row *row = &predictions->rows[i];
-        if (lesion_is_malignant(row->label))
-            continue;
-        benign++;
-        right += !lesion_is_malignant(prediction_said(row));
-    }
-    return estimate_share(right, benign);
 }
 
 static size_t *all_rows(size_t count)
@@ -324,30 +389,33 @@ void figures_compute(const struct predictions *predictions, const struct figures
                      struct figures *figures)
 {
     size_t *rows = all_rows(predictions->count);
-    const struct computing computing = {predictions, options, {rows, predictions->count}};
+    struct computing computing;
     struct counts counts;
     *figures = (struct figures){0};
+    computing_init(&computing, predictions, (struct row_list){rows, predictions->count}, options);
     count_rows(predictions, computing.all, &counts);
     for (int i = 0; i < LESION_CLASSES; i++)
         compute_class(&computing, &counts, i, &figures->classes[i]);
-    figures->accuracy = estimate_share(counts.all_right, predictions->count);
+    figures->accuracy = share_of(&computing, is_right, 0);
     figures->balanced_accuracy = bootstrapped(&computing, balanced_figure, (void *)predictions);
     figures->macro_auroc = compute_macro(&computing, figures);
     figures->melanoma_sensitivity = figures->classes[LESION_MEL].sensitivity;
     figures->melanoma_specificity = figures->classes[LESION_MEL].specificity;
-    figures->specificity = compute_specificity(predictions);
+    figures->specificity = share_of(&computing, is_benign, 0);
     measure_bins(predictions, computing.all, &figures->calibration, &figures->ece_null);
     figures->ece = estimate_ece(&computing, figures->calibration.ece);
     measure_probabilities(predictions, figures);
     count_errors(predictions, figures);
+    free(computing.lesions);
     free(rows);
 }
 
 void figures_of_group(const struct predictions *predictions, struct row_list list,
                       const struct figures_options *options, struct group_figures *figures)
 {
-    const struct computing computing = {predictions, options, list};
+    struct computing computing;
     struct counts counts;
+    computing_init(&computing, predictions, list, options);
     count_rows(predictions, list, &counts);
     figures->n = list.count;
     figures->balanced_accuracy = list.count < FIGURES_LEAST_IMAGES
@@ -356,7 +424,8 @@ void figures_of_group(const struct predictions *predictions, struct row_list lis
     size_t melanomas = counts.truth[LESION_MEL];
     figures->melanoma_sensitivity = melanomas < FIGURES_LEAST_POSITIVES
                                         ? estimate_none(melanomas, "fewer than 10 melanomas")
-                                        : estimate_share(counts.right[LESION_MEL], melanomas);
+                                        : share_of(&computing, is_found, LESION_MEL);
+    free(computing.lesions);
 }
 
 // ---- melanoma's operating point ----
@@ -387,12 +456,11 @@ bool threshold_choose(const struct predictions *predictions, double sensitivity,
 void threshold_measure(const struct predictions *predictions, double threshold, struct estimate *sensitivity,
                        struct estimate *specificity)
 {
-    size_t count[2] = {0, 0}, called[2] = {0, 0}; // others, melanomas
-    for (size_t i = 0; i < predictions->count; i++) {
-        bool melanoma = predictions->rows[i].label == LESION_MEL;
-        count[melanoma]++;
-        called[melanoma] += predictions->rows[i].p[LESION_MEL] >= threshold;
-    }
-    *sensitivity = estimate_share(called[1], count[1]);
-    *specificity = estimate_share(count[0] - called[0], count[0]);
+    size_t *rows = all_rows(predictions->count);
+    struct computing computing;
+    computing_init(&computing, predictions, (struct row_list){rows, predictions->count}, NULL);
+    *sensitivity = share_of(&computing, reaches, threshold);
+    *specificity = share_of(&computing, stays_below, threshold);
+    free(computing.lesions);
+    free(rows);
 }

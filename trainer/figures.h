@@ -1,6 +1,7 @@
 // figures.h: how good a model is, from what it said of labelled images. Every figure comes with an interval:
 // Wilson's for shares, DeLong's on the logit scale for the area of one class, a bootstrap of whole lesions
-// for what is put together from several classes. Pure functions.
+// for what is put together from several classes. Where lesions have several images all of them say so:
+// Wilson's by its design effect, DeLong's as Obuchowski's. Pure functions.
 #ifndef SKINSIGHT_TRAINER_FIGURES_H
 #define SKINSIGHT_TRAINER_FIGURES_H
 

@@ -1,5 +1,6 @@
 // auroc.c: areas, and DeLong's components. A component is, for a positive, the share of negatives below it,
-// for a negative the share of positives above it; the area is their mean, the variance comes from theirs.
+// for a negative the share of positives above it; the area is their mean, the variance comes from theirs,
+// summed over each cluster.
 #include "common/statistics/auroc.h"
 
 #include <math.h>
@@ -54,43 +55,89 @@ static double mean_of(const double *values, const bool *is_positive, bool wanted
     return sum / n;
 }
 
-// DeLong's covariance of the areas that two sets of components belong to; of one with itself the variance.
-static double covariance(const double *a, const double *b, const bool *is_positive, size_t count)
+// Of one cluster, [0] negatives and [1] positives: how many, and the sums of two models' components less
+// their means.
+struct cluster {
+    double n[2], a[2], b[2];
+};
+
+static struct cluster *sum_clusters(const struct scored_images *images, const double *a, const double *b)
 {
-    double total = 0;
-    for (int wanted = 0; wanted < 2; wanted++) {
-        double mean_a = mean_of(a, is_positive, wanted, count),
-               mean_b = mean_of(b, is_positive, wanted, count);
-        double sum = 0, n = 0;
-        for (size_t i = 0; i < count; i++)
-            if (is_positive[i] == (bool)wanted) {
-                sum += (a[i] - mean_a) * (b[i] - mean_b);
-                n++;
-            }
-        total += sum / (n - 1) / n;
+    struct cluster *clusters = memory_alloc((images->count + 1) * sizeof *clusters);
+    for (int kind = 0; kind < 2; kind++) {
+        double mean_a = mean_of(a, images->is_positive, kind, images->count);
+        double mean_b = mean_of(b, images->is_positive, kind, images->count);
+        for (size_t i = 0; i < images->count; i++) {
+            if (images->is_positive[i] != (bool)kind)
+                continue;
+            struct cluster *cluster = &clusters[images->clusters ? images->clusters[i] : i];
+            cluster->n[kind]++;
+            cluster->a[kind] += a[i] - mean_a;
+            cluster->b[kind] += b[i] - mean_b;
+        }
     }
-    return total;
+    return clusters;
 }
 
-static struct auroc from_components(const double *components, const bool *is_positive, size_t count)
+// Obuchowski's covariance of the areas that two sets of components belong to; of one with itself the
+// variance. A cluster with positives and negatives adds the product of both sums: they move together.
+static double covariance(const struct scored_images *images, const double *a, const double *b)
+{
+    struct cluster *clusters = sum_clusters(images, a, b);
+    double n[2] = {0, 0}, have[2] = {0, 0}, products[2] = {0, 0}, crossed = 0, all = 0;
+    for (size_t c = 0; c < images->count; c++) {
+        const struct cluster *of = &clusters[c];
+        for (int kind = 0; kind < 2; kind++) {
+            n[kind] += of->n[kind];
+            have[kind] += of->n[kind] > 0;
+            products[kind] += of->a[kind] * of->b[kind];
+        }
+        crossed += of->a[0] * of->b[1] + of->a[1] * of->b[0];
+        all += of->n[0] + of->n[1] > 0;
+    }
+    free(clusters);
+    if (have[0] < 2 || have[1] < 2)
+        return NAN;
+    return have[0] / (have[0] - 1) * products[0] / (n[0] * n[0]) +
+           have[1] / (have[1] - 1) * products[1] / (n[1] * n[1]) + all / (all - 1) * crossed / (n[0] * n[1]);
+}
+
+// How many clusters have a positive, or a negative.
+static size_t count_clusters(const struct scored_images *images, bool wanted)
+{
+    bool *seen = memory_alloc(images->count + 1);
+    size_t found = 0;
+    for (size_t i = 0; i < images->count; i++) {
+        size_t cluster = images->clusters ? images->clusters[i] : i;
+        if (images->is_positive[i] == wanted && !seen[cluster]) {
+            seen[cluster] = true;
+            found++;
+        }
+    }
+    free(seen);
+    return found;
+}
+
+static struct auroc from_components(const struct scored_images *images, const double *components)
 {
     struct auroc auroc = {.estimate = NAN, .variance = NAN};
-    for (size_t i = 0; i < count; i++)
-        auroc.positives += is_positive[i];
-    auroc.negatives = count - auroc.positives;
+    for (size_t i = 0; i < images->count; i++)
+        auroc.positives += images->is_positive[i];
+    auroc.negatives = images->count - auroc.positives;
     if (auroc.positives == 0 || auroc.negatives == 0)
         return auroc;
-    auroc.estimate = mean_of(components, is_positive, true, count);
-    if (auroc.positives > 1 && auroc.negatives > 1)
-        auroc.variance = covariance(components, components, is_positive, count);
+    auroc.estimate = mean_of(components, images->is_positive, true, images->count);
+    auroc.variance = covariance(images, components, components);
+    auroc.positive_clusters = count_clusters(images, true);
+    auroc.negative_clusters = count_clusters(images, false);
     return auroc;
 }
 
-struct auroc auroc_of(const double *scores, const bool *is_positive, size_t count)
+struct auroc auroc_of(const struct scored_images *images, const double *scores)
 {
-    double *components = memory_alloc((count + 1) * sizeof *components);
-    components_of(scores, is_positive, count, components);
-    struct auroc auroc = from_components(components, is_positive, count);
+    double *components = memory_alloc((images->count + 1) * sizeof *components);
+    components_of(scores, images->is_positive, images->count, components);
+    struct auroc auroc = from_components(images, components);
     free(components);
     return auroc;
 }
@@ -105,18 +152,17 @@ struct interval auroc_interval(const struct auroc *auroc, double level)
     return (struct interval){1 / (1 + exp(half - logit)), 1 / (1 + exp(-half - logit))};
 }
 
-struct auroc_comparison auroc_compare(const double *scores_a, const double *scores_b, const bool *is_positive,
-                                      size_t count)
+struct auroc_comparison auroc_compare(const struct scored_images *images, const double *scores_a,
+                                      const double *scores_b)
 {
+    size_t count = images->count;
     double *a = memory_alloc((count + 1) * sizeof *a), *b = memory_alloc((count + 1) * sizeof *b);
-    components_of(scores_a, is_positive, count, a);
-    components_of(scores_b, is_positive, count, b);
-    struct auroc_comparison result = {.a = from_components(a, is_positive, count),
-                                      .b = from_components(b, is_positive, count),
-                                      .covariance = NAN,
-                                      .p = 1};
+    components_of(scores_a, images->is_positive, count, a);
+    components_of(scores_b, images->is_positive, count, b);
+    struct auroc_comparison result = {
+        .a = from_components(images, a), .b = from_components(images, b), .covariance = NAN, .p = 1};
     if (result.a.variance >= 0) {
-        result.covariance = covariance(a, b, is_positive, count);
+        result.covariance = covariance(images, a, b);
         double variance = result.a.variance + result.b.variance - 2 * result.covariance;
         if (variance > 0) {
             result.z = (result.a.estimate - result.b.estimate) / sqrt(variance);

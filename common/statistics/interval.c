@@ -10,16 +10,21 @@ static double estimate(struct share share)
     return (double)share.successes / (double)share.trials;
 }
 
-struct interval interval_wilson(struct share share, double level)
+struct interval interval_wilson_of(double successes, double trials, double level)
 {
-    if (share.trials == 0)
+    if (trials == 0)
         return (struct interval){0, 1};
-    double n = (double)share.trials, p = estimate(share), z = special_normal_quantile((1 + level) / 2);
+    double n = trials, p = successes / trials, z = special_normal_quantile((1 + level) / 2);
     double centre = p + z * z / (2 * n), half = z * sqrt(p * (1 - p) / n + z * z / (4 * n * n));
     double scale = 1 + z * z / n;
     // Where the estimate is an end of the scale, so is the bound; rounding must not say otherwise.
-    return (struct interval){share.successes == 0 ? 0 : (centre - half) / scale,
-                             share.successes == share.trials ? 1 : (centre + half) / scale};
+    return (struct interval){successes == 0 ? 0 : (centre - half) / scale,
+                             successes == trials ? 1 : (centre + half) / scale};
+}
+
+struct interval interval_wilson(struct share share, double level)
+{
+    return interval_wilson_of((double)share.successes, (double)share.trials, level);
 }
 
 // Tails of level/2 outside, from the beta distribution.

@@ -13,7 +13,9 @@ struct share {
     int64_t successes, trials; // 0 <= successes <= trials
 };
 
-struct interval interval_wilson(struct share share, double level);          // Wilson 1927, for showing
+struct interval interval_wilson(struct share share, double level); // Wilson 1927, for showing
+// The same of fewer trials than were made, because they depend on each other (clustered.h).
+struct interval interval_wilson_of(double successes, double trials, double level);
 struct interval interval_clopper_pearson(struct share share, double level); // exact (1934), for gates
 struct interval interval_jeffreys(struct share share, double level);        // Brown, Cai and DasGupta 2001
 // Of a - b from independent trials: Newcombe 1998, method 10 (from Wilson's).

@@ -57,11 +57,45 @@ def write(name, labels, lesions, atypical, p):
 
 # ---- figures ----
 
-def share(right, n):
+def keys_of(lesions):
+    """A number for each lesion; an image without one is a lesion of its own."""
+    names = [lesion or f"image {i}" for i, lesion in enumerate(lesions)]
+    return np.unique(names, return_inverse=True)[1]
+
+
+
+def design_effect(won, keys):
+    """Kish's, with the correlation within lesions from a one-way analysis of variance (Donner 1986)."""
+    groups = [won[keys == key].astype(float) for key in np.unique(keys)]
+    n, k = len(won), len(groups)
+    sizes = np.array([len(group) for group in groups])
+    mean_size = (sizes**2).sum() / n
+    if n == k:
+        return 1.0
+    if k == 1 or won.all() or not won.any():
+        return mean_size
+    between = sum(len(group) * (group.mean() - won.mean())**2 for group in groups) / (k - 1)
+    within = sum(((group - group.mean())**2).sum() for group in groups) / (n - k)
+    size = (n - (sizes**2).sum() / n) / (k - 1)
+    return 1 + (mean_size - 1) * np.clip((between - within) / (between + (size - 1) * within), 0, 1)
+
+
+def share(won, among, keys):
+    """Of the images `among`, those that are `won`: SciPy's Wilson where each is of a lesion of its own."""
+    won, keys = won[among], keys[among]
+    n, right = len(won), int(won.sum())
     if n == 0:
         return {"estimate": None, "n": 0}
-    interval = stats.binomtest(int(right), int(n)).proportion_ci(0.95, "wilson")
-    return {"estimate": right / n, "low": interval.low, "high": interval.high, "n": int(n), "method": "Wilson"}
+    effect = design_effect(won, keys)
+    p, trials, z = right / n, n / effect, stats.norm.ppf(0.975)
+    centre, half = p + z * z / (2 * trials), z * np.sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials))
+    low, high = (centre - half) / (1 + z * z / trials), (centre + half) / (1 + z * z / trials)
+    if effect == 1:
+        interval = stats.binomtest(right, n).proportion_ci(0.95, "wilson")
+        assert abs(low - interval.low) < 1e-12 and abs(high - interval.high) < 1e-12
+        low, high = interval.low, interval.high
+    return {"estimate": p, "low": low if right else 0.0, "high": high if right < n else 1.0, "n": n,
+            "method": "Wilson" if effect == 1 else "Wilson, design effect of lesions"}
 
 
 def components(scores, positive):
@@ -75,35 +109,49 @@ def area(scores, positive):
     v10, v01 = components(scores, positive)
     estimate = metrics.roc_auc_score(positive, scores)
     assert abs(estimate - v10.mean()) < 1e-12
-    variance = v10.var(ddof=1) / len(v10) + v01.var(ddof=1) / len(v01)
-    return estimate, variance, v10, v01
+    return estimate, v10, v01
 
 
-def area_estimate(scores, positive):
-    estimate, variance, _, _ = area(scores, positive)
+def covariance(a, b, positive, keys):
+    """Obuchowski 1997: of the areas a and b, by their sums over each lesion."""
+    (theta_a, a10, a01), (theta_b, b10, b01) = a, b
+    m, n, lesions = len(a10), len(a01), np.unique(keys)
+    of, off = keys[positive], keys[~positive]
+    x, y = ([(v[of == key] - theta).sum() for key in lesions] for v, theta in ((a10, theta_a), (b10, theta_b)))
+    u, v = ([(w[off == key] - theta).sum() for key in lesions] for w, theta in ((a01, theta_a), (b01, theta_b)))
+    i10, i01, i = len(np.unique(of)), len(np.unique(off)), len(lesions)
+    result = (i10 / (i10 - 1) * np.dot(x, y) / m**2 + i01 / (i01 - 1) * np.dot(u, v) / n**2 +
+              i / (i - 1) * (np.dot(x, v) + np.dot(y, u)) / (m * n))
+    if i == len(keys):
+        assert abs(result - np.cov(a10, b10)[0, 1] / m - np.cov(a01, b01)[0, 1] / n) < 1e-12  # DeLong's
+    return result
+
+
+def area_estimate(scores, positive, keys):
+    found = area(scores, positive)
+    estimate, variance = found[0], covariance(found, found, positive, keys)
     half = stats.norm.ppf(0.975) * np.sqrt(variance) / (estimate * (1 - estimate))
     logit = np.log(estimate / (1 - estimate))
     return {"estimate": estimate, "low": 1 / (1 + np.exp(half - logit)), "high": 1 / (1 + np.exp(-half - logit)),
             "n": len(scores)}
 
 
-def classes_of(labels, said, p):
+def classes_of(labels, said, p, keys):
     result = []
     for c, code in enumerate(CLASSES):
         truth, called = labels == c, said == c
-        right = int((truth & called).sum())
-        entry = {"class": code, "n": int(truth.sum()), "sensitivity": share(right, truth.sum()),
-                 "specificity": share(int((~truth & ~called).sum()), (~truth).sum()),
-                 "precision": share(right, called.sum())}
+        entry = {"class": code, "n": int(truth.sum()), "sensitivity": share(said == c, truth, keys),
+                 "specificity": share(~called, ~truth, keys),
+                 "precision": share(truth, called, keys)}
         if truth.any():
             assert entry["sensitivity"]["estimate"] == metrics.recall_score(truth, called)
-            either = share(right, (truth | called).sum())
+            either = share(truth & called, truth | called, keys)
             entry["f1"] = {"estimate": metrics.f1_score(truth, called),
                            "low": 2 * either["low"] / (1 + either["low"]),
                            "high": 2 * either["high"] / (1 + either["high"]), "n": either["n"]}
         else:
             entry["f1"] = {"estimate": None}
-        entry["auroc"] = area_estimate(p[:, c], truth) if truth.sum() >= LEAST_POSITIVES else {"estimate": None}
+        entry["auroc"] = area_estimate(p[:, c], truth, keys) if truth.sum() >= LEAST_POSITIVES else {"estimate": None}
         result.append(entry)
     return result
 
@@ -116,12 +164,12 @@ def bins_of(confidence, right):
     return result
 
 
-def operating_point(labels, p, on_labels, on_p):
+def operating_point(labels, p, on_labels, on_p, keys):
     _, rate, thresholds = metrics.roc_curve(on_labels == 0, on_p[:, 0], drop_intermediate=False)
     threshold = thresholds[np.argmax(rate >= WANTED)]
     called, truth = p[:, 0] >= threshold, labels == 0
-    return {"threshold": threshold, "sensitivity": share(int((called & truth).sum()), truth.sum()),
-            "specificity": share(int((~called & ~truth).sum()), (~truth).sum()), "chosen_on": "validation"}
+    return {"threshold": threshold, "sensitivity": share(called, truth, keys),
+            "specificity": share(~called, ~truth, keys), "chosen_on": "validation"}
 
 
 def errors_of(labels, said, confidence):
@@ -134,16 +182,17 @@ def errors_of(labels, said, confidence):
             "pairs": [{"truth": CLASSES[t], "said": CLASSES[s], "n": int(-n)} for n, t, s in pairs]}
 
 
-def group(labels, said):
+def group(labels, said, keys):
     melanoma = labels == 0
     return {"n": len(labels), "balanced_accuracy": {"estimate": metrics.balanced_accuracy_score(labels, said)},
-            "melanoma_sensitivity": share(int((said[melanoma] == 0).sum()), melanoma.sum())}
+            "melanoma_sensitivity": share(said == 0, melanoma, keys)}
 
 
 def report(labels, lesions, atypical, p, other):
     said, confidence = p.argmax(1), p.max(1)
     right = said == labels
-    classes = classes_of(labels, said, p)
+    keys = keys_of(lesions)
+    classes = classes_of(labels, said, p, keys)
     bins = bins_of(confidence, right)
     benign, called_benign = np.isin(labels, BENIGN), np.isin(said, BENIGN)
     areas = [entry["auroc"]["estimate"] for entry in classes if entry["auroc"]["estimate"] is not None]
@@ -152,46 +201,54 @@ def report(labels, lesions, atypical, p, other):
         "schema": "skinsight.evaluation.v1",
         "data": {"images": len(labels), "lesions": len(set(named)) + len(lesions) - len(named)},
         "metrics": {
-            "accuracy": share(int(right.sum()), len(labels)),
+            "accuracy": share(right, labels >= 0, keys),
             "balanced_accuracy": {"estimate": metrics.balanced_accuracy_score(labels, said), "n": len(labels)},
             "macro_auroc": {"estimate": np.mean(areas)},
             "melanoma_sensitivity": classes[0]["sensitivity"], "melanoma_specificity": classes[0]["specificity"],
-            "specificity": share(int((benign & called_benign).sum()), benign.sum()),
+            "specificity": share(called_benign, benign, keys),
             "ece": {"estimate": sum(abs(b["confidence"] - b["accuracy"]) * b["n"] for b in bins) / len(labels)},
             "brier": np.mean(((p - np.eye(8)[labels]) ** 2).sum(1)),
             "nll": metrics.log_loss(labels, p, labels=range(8))},
-        "operating_point": operating_point(labels, p, labels, other),
+        "operating_point": operating_point(labels, p, labels, other, keys),
         "classes": classes,
         "confusion": metrics.confusion_matrix(labels, said, labels=range(8)).tolist(),
         "calibration": {"bins": bins},
-        "atypical": group(labels[atypical == 1], said[atypical == 1]),
+        "atypical": group(labels[atypical == 1], said[atypical == 1], keys[atypical == 1]),
         "errors": errors_of(labels, said, confidence)}
 
 
 # ---- comparison ----
 
-def delong(labels, a, b):
+def delong(labels, a, b, keys):
     result = []
     for c, code in enumerate(CLASSES):
         truth = labels == c
         if truth.sum() < LEAST_POSITIVES:
             continue
-        area_a, variance_a, a10, a01 = area(a[:, c], truth)
-        area_b, variance_b, b10, b01 = area(b[:, c], truth)
-        covariance = np.cov(a10, b10)[0, 1] / len(a10) + np.cov(a01, b01)[0, 1] / len(a01)
-        z = (area_a - area_b) / np.sqrt(variance_a + variance_b - 2 * covariance)
-        result.append({"class": code, "auroc_a": area_a, "auroc_b": area_b, "z": z, "p": 2 * stats.norm.sf(abs(z))})
+        one, two = area(a[:, c], truth), area(b[:, c], truth)
+        variance = (covariance(one, one, truth, keys) + covariance(two, two, truth, keys) -
+                    2 * covariance(one, two, truth, keys))
+        z = (one[0] - two[0]) / np.sqrt(variance)
+        result.append({"class": code, "auroc_a": one[0], "auroc_b": two[0], "z": z, "p": 2 * stats.norm.sf(abs(z))})
     return result
 
 
-def mcnemar(right_a, right_b):
-    b, c = int((right_a & ~right_b).sum()), int((~right_a & right_b).sum())
+def mcnemar(right_a, right_b, keys):
+    """Of lesions: which model is right about more of its images."""
+    ahead = [(right_a[keys == key].astype(int) - right_b[keys == key]).sum() for key in np.unique(keys)]
+    b, c = int((np.array(ahead) > 0).sum()), int((np.array(ahead) < 0).sum())
     return {"b": b, "c": c, "p": stats.binomtest(b, b + c).pvalue}
 
 
-def comparison(labels, atypical, a, b):
+def few_lesions(labels, keys):
+    return [code for c, code in enumerate(CLASSES) if 0 < len(np.unique(keys[labels == c])) < LEAST_POSITIVES]
+
+
+def comparison(labels, lesions, atypical, a, b):
     said_a, said_b = a.argmax(1), b.argmax(1)
-    rare = atypical == 1
+    keys = keys_of(lesions)
+    few = few_lesions(labels[atypical == 1], keys[atypical == 1])
+    rare = (atypical == 1) & ~np.isin(np.array(CLASSES)[labels], few)
     classes = []
     for c, code in enumerate(CLASSES):
         truth = labels == c
@@ -207,11 +264,11 @@ def comparison(labels, atypical, a, b):
                 metrics.balanced_accuracy_score(labels[rows], said_a[rows]))
 
     return {"schema": "skinsight.comparison.v1", "n": len(labels),
-            "mcnemar": mcnemar(said_a == labels, said_b == labels), "delong": delong(labels, a, b), "classes": classes,
-            "non_inferiority": {"metric": "balanced_accuracy", "difference": {"estimate": difference(labels >= 0)}},
-            "superiority_atypical": {"metric": "balanced_accuracy", "n": int(rare.sum()),
+            "mcnemar": mcnemar(said_a == labels, said_b == labels, keys), "delong": delong(labels, a, b, keys), "classes": classes,
+            "non_inferiority": {"metric": "balanced_accuracy", "few_lesions": few_lesions(labels, keys), "difference": {"estimate": difference(labels >= 0)}},
+            "superiority_atypical": {"metric": "balanced_accuracy", "n": int(rare.sum()), "few_lesions": few,
                                      "difference": {"estimate": difference(rare)},
-                                     "mcnemar": mcnemar((said_a == labels)[rare], (said_b == labels)[rare])}}
+                                     "mcnemar": mcnemar((said_a == labels)[rare], (said_b == labels)[rare], keys[rare])}}
 
 
 def plain(value):
@@ -240,7 +297,7 @@ def main():
     write("a", labels, lesions, atypical, a)
     write("b", labels, lesions, atypical, b)
     save("report.json", report(labels, lesions, atypical, a, b))
-    save("comparison.json", comparison(labels, atypical, a, b))
+    save("comparison.json", comparison(labels, lesions, atypical, a, b))
 
 
 if __name__ == "__main__":

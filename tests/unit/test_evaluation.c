@@ -86,6 +86,8 @@ static void thresholds_are_chosen_on_the_greatest_share(void **state)
         {.label = LESION_MEL, .p = {0.5}}, {.label = LESION_MEL, .p = {0.1}},
         {.label = LESION_NV, .p = {0.6}},  {.label = LESION_NV, .p = {0.2}},
     };
+    for (int i = 0; i < 6; i++)
+        rows[i].lesion = "";
     const struct predictions all = {rows, 6}, benign = {rows + 4, 2};
     static const double cases[][2] = {{1, 0.1}, {0.76, 0.1}, {0.75, 0.5}, {0.5, 0.7}, {0.01, 0.9}};
     double threshold;
@@ -226,6 +228,34 @@ static void one_verdict_needs_both(void **state)
     assert_int_equal(comparison.atypical.verdict, VERDICT_NOT_ENOUGH);
     assert_int_equal(verdict_of(10, 40, 49, &comparison), VERDICT_NOT_ENOUGH);
     assert_non_null(comparison.overall.difference.reason);
+}
+
+// 60 melanomas of 60 lesions, of which A finds 20 and B 50; 9 naevi of 9 lesions that only A knows.
+static void a_class_of_few_lesions_says_nothing_of_superiority(void **state)
+{
+    (void)state;
+    enum { MELANOMAS = 60, ALL = 69 };
+    struct prediction_row rows[2][ALL];
+    const struct predictions a = {rows[0], ALL}, b = {rows[1], ALL};
+    struct paired_predictions paired;
+    struct comparison comparison;
+    struct error err = {""};
+    fill_rows(rows[0], ALL, 20, true);
+    fill_rows(rows[1], ALL, 50, true);
+    for (int i = MELANOMAS; i < ALL; i++) {
+        rows[0][i].label = rows[1][i].label = LESION_NV;
+        rows[1][i].p[LESION_NV] = 0;
+        rows[1][i].p[LESION_AK] = 1;
+    }
+    assert_int_equal(predictions_pair(&a, &b, &paired, &err), STATUS_OK);
+    comparison_judge(&paired, 0.05, &options, &comparison);
+    assert_true(comparison.atypical.few[LESION_NV] && !comparison.atypical.few[LESION_MEL]);
+    assert_int_equal(comparison.atypical.n, MELANOMAS);
+    assert_true(fabs(comparison.atypical.difference.value - 0.5) < 1e-12); // 50 / 60 - 20 / 60
+    assert_int_equal(comparison.atypical.verdict, VERDICT_HOLDS);
+    assert_true(comparison.overall.few[LESION_NV] && comparison.overall.n == ALL); // it counts overall
+    assert_int_equal(comparison.overall.verdict, VERDICT_FAILS);
+    paired_predictions_release(&paired);
 }
 
 static void images_are_paired_by_their_digests(void **state)
@@ -392,6 +422,7 @@ int main(void)
         cmocka_unit_test(a_temperature_divides_the_logits),
         cmocka_unit_test(tests_are_those_of_scipy),
         cmocka_unit_test(one_verdict_needs_both),
+        cmocka_unit_test(a_class_of_few_lesions_says_nothing_of_superiority),
         cmocka_unit_test(images_are_paired_by_their_digests),
         cmocka_unit_test(bad_tables_are_refused_with_the_line),
         cmocka_unit_test(a_table_comes_back_as_it_was),

@@ -13,6 +13,7 @@
 #include "common/statistics/auroc.h"
 #include "common/statistics/bootstrap.h"
 #include "common/statistics/calibration.h"
+#include "common/statistics/clustered.h"
 #include "common/statistics/interval.h"
 #include "common/statistics/paired.h"
 #include "common/statistics/special.h"
@@ -115,7 +116,8 @@ static const double tiny_b[TINY] = {.3, .3, .2, .6, .4, .4, .6, .8, .7, .35, .5,
 static void test_auroc(void **state)
 {
     (void)state;
-    struct auroc_comparison found = auroc_compare(tiny_a, tiny_b, tiny_positive, TINY);
+    const struct scored_images tiny = {tiny_positive, NULL, TINY};
+    struct auroc_comparison found = auroc_compare(&tiny, tiny_a, tiny_b);
     near("AUROC", found.a.estimate, 0.819444444444, 1e-9);
     near("variance", found.a.variance, 0.0161265432099, 1e-9);
     near("AUROC", found.b.estimate, 0.694444444444, 1e-9);
@@ -124,11 +126,52 @@ static void test_auroc(void **state)
     near("z", found.z, 1.01904933073, 1e-9);
     near("p", found.p, 0.308179547467, 1e-9);
     check_interval("on the logit scale", auroc_interval(&found.a, 0.95), 0.457688065201, 0.960639243992);
-    struct auroc_comparison same = auroc_compare(tiny_a, tiny_a, tiny_positive, TINY);
+    struct auroc_comparison same = auroc_compare(&tiny, tiny_a, tiny_a);
     near("a model with itself", same.p, 1, 0);
-    struct auroc no_positive = auroc_of(tiny_a, (const bool[]){0, 0}, 2);
+    struct auroc no_positive = auroc_of(&(struct scored_images){(const bool[]){0, 0}, NULL, 2}, tiny_a);
     assert_true(isnan(no_positive.estimate));
     assert_true(auroc_interval(&no_positive, 0.95).high == 1);
+}
+
+// Each image twice, as two of one lesion: nothing is known that was not known before.
+static void test_auroc_of_lesions(void **state)
+{
+    (void)state;
+    bool positive[2 * TINY];
+    double a[2 * TINY], b[2 * TINY];
+    uint32_t lesions[2 * TINY];
+    for (uint32_t i = 0; i < 2 * TINY; i++) {
+        lesions[i] = i % TINY;
+        positive[i] = tiny_positive[i % TINY];
+        a[i] = tiny_a[i % TINY];
+        b[i] = tiny_b[i % TINY];
+    }
+    const struct scored_images twice = {positive, lesions, 2 * TINY};
+    struct auroc_comparison found = auroc_compare(&twice, a, b);
+    near("variance", found.a.variance, 0.0161265432099, 1e-9);
+    near("covariance", found.covariance, 0.0156635802469, 1e-9);
+    near("p", found.p, 0.308179547467, 1e-9);
+    assert_true(found.a.positives == 12 && found.a.positive_clusters == 6);
+}
+
+static void test_design_effect(void **state)
+{
+    (void)state;
+    static const struct share alike[] = {{2, 2}, {0, 2}, {1, 1}, {0, 1}, {0, 0}}, mixed[] = {{1, 2}, {1, 2}};
+    static const struct share some[] = {{2, 2}, {1, 2}, {0, 2}}, won[] = {{3, 3}, {1, 1}};
+    static const struct share apart[] = {{1, 1}, {0, 1}, {0, 0}, {1, 1}};
+    near("no difference within", design_effect(alike, 5), 10.0 / 6, 1e-12);
+    near("no difference between", design_effect(mixed, 2), 1, 1e-12);
+    near("mean squares 1/2 and 1/6", design_effect(some, 3), 1.5, 1e-12);
+    near("all won", design_effect(won, 2), 2.5, 1e-12);
+    near("one trial each", design_effect(apart, 4), 1, 0);
+    const struct interval whole = interval_wilson((struct share){2, 3}, 0.95),
+                          clustered = interval_wilson_clustered(apart, 4, 0.95),
+                          half = interval_wilson((struct share){2, 4}, 0.95),
+                          effect = interval_wilson_clustered(some, 3, 0.95); // 3 of 6: 2 of 4
+    assert_true(clustered.low == whole.low && clustered.high == whole.high);
+    near("fewer trials", effect.low, half.low, 1e-12);
+    near("fewer trials", effect.high, half.high, 1e-12);
 }
 
 static void test_calibration(void **state)
@@ -276,6 +319,8 @@ int main(void)
         cmocka_unit_test(test_gates),
         cmocka_unit_test(test_special),
         cmocka_unit_test(test_mcnemar),
+        cmocka_unit_test(test_auroc_of_lesions),
+        cmocka_unit_test(test_design_effect),
         cmocka_unit_test(test_auroc),
         cmocka_unit_test(test_calibration),
         cmocka_unit_test(test_null_of_calibration),

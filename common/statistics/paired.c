@@ -13,7 +13,7 @@ struct mcnemar mcnemar_test(int64_t b, int64_t c)
         return result;
     double tail = special_beta_cdf(0.5, n - least, least + 1), point = special_binomial_pmf(least, n, 0.5);
     result.p = fmin(1, 2 * tail);
-    result.mid_p = b == c ? 1 - point : 2 * tail - point;
+    result.mid_p = b == c ? 1 - point / 2 : 2 * tail - point;
     result.chi_square = apart * apart / n;
     result.chi_square_corrected = apart == 0 ? 0 : (apart - 1) * (apart - 1) / n;
     return result;

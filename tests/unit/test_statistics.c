@@ -106,6 +106,9 @@ static void test_mcnemar(void **state)
     near("the other way round", mcnemar_test(9, 3).p, few.p, 0);
     near("as many on both sides", mcnemar_test(4, 4).p, 1, 0);
     near("no pair", none.p, 1, 0);
+    near("no pair", none.mid_p, 1, 0);
+    near("as many on both sides, once", mcnemar_test(1, 1).mid_p, 0.75, 1e-12); // 1 - f(1) / 2, f(1) = 1/2
+    near("mid-p of equal sides", mcnemar_test(4, 4).mid_p, 1 - 70.0 / 256 / 2, 1e-12);
 }
 
 enum { TINY = 12 };

@@ -7,17 +7,22 @@
 // second later.
 //
 // Taking the message makes room, and before the stop is done the client might ask for the next batch, which
-// may be one that kills: it did in 3 to 9 reads of 100. So the queue is kept full of something else
-// meanwhile.
+// may be one that kills: it did in 3 to 9 reads of 100. So fillers lie behind the message when it is taken:
+// results of calls that are refused at once, with no broker asked. Everything is taken as an event:
+// rd_kafka_consume aborts the process where it meets anything but a message.
+//
+// A marker of a transaction counts as a message, and taking passes over it. A filler comes instead, and the
+// reading begins anew behind the marker.
 #include "worker/group/reader.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
 #include "common/base/clock.h"
+#include "common/base/log.h"
 #include "common/base/shutdown.h"
 
-enum { POLL_MS = 1, BARRIER_AND_MESSAGE = 2 };
+enum { POLL_MS = 1, BARRIER_AND_MESSAGE = 2, FILLERS = BARRIER_AND_MESSAGE };
 
 struct reader {
     rd_kafka_t *consumer;
@@ -80,45 +85,98 @@ void reader_close(struct reader *reader)
     free(reader);
 }
 
-enum status reader_begin(struct reader *reader, const struct reader_place *place, struct error *err)
+static bool start(struct reader *reader, const struct reader_place *place)
 {
     rd_kafka_topic_t *topic = reader->topics[place->topic];
     assert(!reader->queue);
     if (rd_kafka_consume_start(topic, place->partition, place->offset) != 0)
-        return error_set(err, STATUS_REJECTED, "'%s' partition %d can't be read: %s",
-                         rd_kafka_topic_name(topic), place->partition,
-                         rd_kafka_err2str(rd_kafka_last_error()));
+        return false;
     reader->place = *place;
     reader->queue =
         rd_kafka_queue_get_partition(reader->consumer, rd_kafka_topic_name(topic), place->partition);
+    return true;
+}
+
+enum status reader_begin(struct reader *reader, const struct reader_place *place, struct error *err)
+{
+    if (!start(reader, place))
+        return error_set(err, STATUS_REJECTED, "'%s' partition %d can't be read: %s",
+                         rd_kafka_topic_name(reader->topics[place->topic]), place->partition,
+                         rd_kafka_err2str(rd_kafka_last_error()));
     return STATUS_OK;
 }
 
-// Behind the barrier and the message: the results of calls that are refused at once, with no broker asked.
-static void keep_full(struct reader *reader)
+// NULL: what counted was a marker.
+static rd_kafka_event_t *take(struct reader *reader)
 {
-    for (int i = 0; i < BARRIER_AND_MESSAGE; i++)
+    for (int i = 0; i < FILLERS; i++)
         rd_kafka_DeleteConsumerGroupOffsets(reader->consumer, NULL, 0, NULL, reader->queue);
+    rd_kafka_event_t *event = rd_kafka_queue_poll(reader->queue, 0);
+    if (rd_kafka_event_type(event) != RD_KAFKA_EVENT_DELETECONSUMERGROUPOFFSETS_RESULT)
+        return event;
+    rd_kafka_event_destroy(event);
+    return NULL;
 }
 
-rd_kafka_message_t *reader_poll(struct reader *reader)
+static void start_behind_marker(struct reader *reader)
 {
-    if (!reader->queue || rd_kafka_queue_length(reader->queue) < BARRIER_AND_MESSAGE)
-        return NULL;
-    keep_full(reader);
-    rd_kafka_message_t *message =
-        rd_kafka_consume(reader->topics[reader->place.topic], reader->place.partition, 0);
+    struct reader_place place = reader->place;
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_t *where = rd_kafka_topic_partition_list_add(
+        list, rd_kafka_topic_name(reader->topics[place.topic]), place.partition);
+    if (rd_kafka_position(reader->consumer, list) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+        where->offset > place.offset)
+        place.offset = where->offset;
+    rd_kafka_topic_partition_list_destroy(list);
     stop(reader);
-    return message;
+    if (!start(reader, &place))
+        LOG_WARN("read_failed", "reason=\"%s\"", rd_kafka_err2str(rd_kafka_last_error()));
 }
 
-rd_kafka_message_t *reader_wait(struct reader *reader, int64_t timeout_ms)
+static void fill_in(struct reader_answer *answer, rd_kafka_event_t *event)
+{
+    *answer = (struct reader_answer){.record = rd_kafka_event_message_next(event), .event = event};
+    if (answer->record) {
+        answer->code = answer->record->err;
+        answer->offset = answer->record->offset;
+        return;
+    }
+    rd_kafka_topic_partition_t *where = rd_kafka_event_topic_partition(event);
+    answer->code = rd_kafka_event_error(event);
+    answer->offset = where ? where->offset : RD_KAFKA_OFFSET_INVALID;
+    if (where)
+        rd_kafka_topic_partition_destroy(where);
+}
+
+bool reader_poll(struct reader *reader, struct reader_answer *answer)
+{
+    *answer = (struct reader_answer){0};
+    if (!reader->queue || rd_kafka_queue_length(reader->queue) < BARRIER_AND_MESSAGE)
+        return false;
+    rd_kafka_event_t *event = take(reader);
+    if (!event) {
+        start_behind_marker(reader);
+        return false;
+    }
+    fill_in(answer, event);
+    stop(reader);
+    return true;
+}
+
+bool reader_wait(struct reader *reader, int64_t timeout_ms, struct reader_answer *answer)
 {
     int64_t until_ms = clock_monotonic_ms() + timeout_ms;
-    rd_kafka_message_t *message;
-    while (!(message = reader_poll(reader)) && clock_monotonic_ms() < until_ms && !shutdown_requested())
+    bool came;
+    while (!(came = reader_poll(reader, answer)) && clock_monotonic_ms() < until_ms && !shutdown_requested())
         clock_sleep_ms(POLL_MS);
-    return message;
+    return came;
+}
+
+void reader_answer_release(struct reader_answer *answer)
+{
+    if (answer->event)
+        rd_kafka_event_destroy(answer->event);
+    *answer = (struct reader_answer){0};
 }
 
 bool reader_means_damaged(rd_kafka_resp_err_t code)

@@ -18,6 +18,13 @@ struct reader_place {
     int64_t offset;
 };
 
+struct reader_answer {
+    const rd_kafka_message_t *record; // NULL: code says why
+    rd_kafka_resp_err_t code;
+    int64_t offset;          // of the record, of the damaged batch, or that is not in the log
+    rd_kafka_event_t *event; // owns the record; NULL: no answer
+};
+
 // callbacks: of the signs, for what a broker refuses (kafka_consumer_end); NULL is allowed. REJECTED: a Kafka
 // property is wrong.
 enum status reader_open(struct reader **reader, struct worker *worker,
@@ -29,12 +36,14 @@ void reader_close(struct reader *reader);
 // the place.
 enum status reader_begin(struct reader *reader, const struct reader_place *place,
                          struct error *err) MUST_CHECK;
-// The first record at or behind the place, or an error in its stead, as of librdkafka's consumer. NULL:
-// nothing has come yet. The caller destroys it, which frees the batch it came in.
-rd_kafka_message_t *reader_poll(struct reader *reader);
-// The same, waiting. NULL: nothing came within timeout_ms, or a stop was asked for. Nobody polls meanwhile,
+// The first record at or behind the place, or an error in its stead; markers of transactions are passed over.
+// False: nothing has come yet. Release the answer before the reader is closed.
+bool reader_poll(struct reader *reader, struct reader_answer *answer) MUST_CHECK;
+// The same, waiting. False: nothing came within timeout_ms, or a stop was asked for. Nobody polls meanwhile,
 // so the group's rebalances wait as well.
-rd_kafka_message_t *reader_wait(struct reader *reader, int64_t timeout_ms);
+bool reader_wait(struct reader *reader, int64_t timeout_ms, struct reader_answer *answer) MUST_CHECK;
+// Frees the batch that the record came in. Nothing happens to one that is zeroed.
+void reader_answer_release(struct reader_answer *answer);
 
 // Whether the client says with this that it can't read a batch.
 bool reader_means_damaged(rd_kafka_resp_err_t code);

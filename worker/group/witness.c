@@ -21,16 +21,16 @@ uint64_t witness_digest(const rd_kafka_message_t *message)
 }
 
 // The first record from witness->offset on, or an error in its place.
-static void compare(struct witness *witness, const rd_kafka_message_t *message)
+static void compare(struct witness *witness, const struct reader_answer *answer)
 {
-    if (reader_means_damaged(message->err))
+    if (reader_means_damaged(answer->code))
         witness->answer = WITNESS_DAMAGED;
-    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+    if (answer->code != RD_KAFKA_RESP_ERR_NO_ERROR)
         return;
     rd_kafka_timestamp_type_t type;
-    int64_t stamp_ms = rd_kafka_message_timestamp(message, &type);
+    int64_t stamp_ms = rd_kafka_message_timestamp(answer->record, &type);
     witness->time_ms = type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME ? stamp_ms : 0;
-    bool same = message->offset == witness->offset && witness_digest(message) == witness->digest;
+    bool same = answer->offset == witness->offset && witness_digest(answer->record) == witness->digest;
     witness->answer = same ? WITNESS_SAME : WITNESS_OTHER;
 }
 
@@ -43,11 +43,11 @@ static bool read_one(struct reader *reader, struct witness *witness, int64_t tim
         LOG_WARN("witness_not_read", "reason=\"%s\"", err.message);
         return false;
     }
-    rd_kafka_message_t *message = reader_wait(reader, timeout_ms);
-    if (!message)
+    struct reader_answer answer;
+    if (!reader_wait(reader, timeout_ms, &answer))
         return false;
-    compare(witness, message);
-    rd_kafka_message_destroy(message);
+    compare(witness, &answer);
+    reader_answer_release(&answer);
     return true;
 }
 

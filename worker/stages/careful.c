@@ -101,14 +101,15 @@ static enum outcome read_one(struct careful *careful, const struct assigned *hel
         worker_fail(worker, "%s", err.message);
         return TRIED;
     }
-    rd_kafka_message_t *message = reader_wait(careful->reader, READ_MS);
-    rd_kafka_resp_err_t code = message ? message->err : RD_KAFKA_RESP_ERR__TIMED_OUT;
-    size_t size = message ? message->len : 0;
-    struct job *job = code == RD_KAFKA_RESP_ERR_NO_ERROR ? arrival_job(worker, message) : NULL;
-    if (message)
-        rd_kafka_message_destroy(message);
-    else
+    struct reader_answer answer;
+    if (!reader_wait(careful->reader, READ_MS, &answer)) {
         close_reader(careful);
+        return end_empty_read(careful, held, RD_KAFKA_RESP_ERR__TIMED_OUT, marks);
+    }
+    rd_kafka_resp_err_t code = answer.code;
+    size_t size = answer.record ? answer.record->len : 0;
+    struct job *job = code == RD_KAFKA_RESP_ERR_NO_ERROR ? arrival_job(worker, answer.record) : NULL;
+    reader_answer_release(&answer);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         return end_empty_read(careful, held, code, marks);
     if (job)

@@ -256,30 +256,30 @@ static void conclude(struct unreadable *unreadable, struct damaged *damaged, boo
 // Whether the reader's answer tells what there is at the place: a record, the log's end, no place in the log,
 // or a damaged batch. librdkafka also tells of offsets that it made of damaged bytes and that are refused,
 // where that belongs to an earlier look too; then nothing may come of this one.
-static bool tells(const rd_kafka_message_t *message, int64_t looked_at)
+static bool tells(const struct reader_answer *answer, int64_t looked_at)
 {
-    if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
-        return message->offset == looked_at;
-    return message->err == RD_KAFKA_RESP_ERR_NO_ERROR || message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF ||
-           reader_means_damaged(message->err);
+    if (answer->code == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
+        return answer->offset == looked_at;
+    return answer->code == RD_KAFKA_RESP_ERR_NO_ERROR || answer->code == RD_KAFKA_RESP_ERR__PARTITION_EOF ||
+           reader_means_damaged(answer->code);
 }
 
 static void look(struct unreadable *unreadable)
 {
     struct damaged *damaged = unreadable->looking;
-    rd_kafka_message_t *message = reader_poll(unreadable->reader);
-    if (!message && clock_monotonic_ms() < unreadable->look_until_ms)
+    struct reader_answer answer;
+    bool came = reader_poll(unreadable->reader, &answer);
+    if (!came && clock_monotonic_ms() < unreadable->look_until_ms)
         return;
-    if (message)
+    if (came)
         unreadable->looking = NULL;
     else
         give_look_up(unreadable);
-    if (!message || !tells(message, damaged->looked_at))
+    if (!came || !tells(&answer, damaged->looked_at))
         damaged->due_ms = clock_monotonic_ms() + RETRY_MS;
     else
-        conclude(unreadable, damaged, reader_means_damaged(message->err) && message->offset == damaged->base);
-    if (message)
-        rd_kafka_message_destroy(message);
+        conclude(unreadable, damaged, reader_means_damaged(answer.code) && answer.offset == damaged->base);
+    reader_answer_release(&answer);
 }
 
 static void begin_look(struct unreadable *unreadable, struct damaged *damaged)

@@ -47,6 +47,12 @@ static enum status join(const struct prediction_row **a, size_t a_count, const s
                     "an image (%.64s) is %s in one evaluation and %s in the other: judge both models "
                     "on the same data",
                     a[i]->file, lesion_codes[a[i]->label], lesion_codes[b[j]->label]);
+            if (a[i]->atypical != b[j]->atypical || strcmp(a[i]->lesion, b[j]->lesion) != 0)
+                return error_set(
+                    err, STATUS_REJECTED,
+                    "an image (%.64s) has another lesion or another mark of atypical ones in one "
+                    "evaluation than in the other: judge both models on the same data",
+                    a[i]->file);
             paired->one.rows[count] = *a[i];
             paired->two.rows[count++] = *b[j];
         }

@@ -33,7 +33,7 @@ struct group_comparison {
 };
 
 struct comparison {
-    char name_a[256], name_b[256]; // folders, or the models' versions
+    char name_a[256], name_b[256]; // the models' versions and the folders
     size_t n, only_a, only_b;      // images of both, of one alone
     struct class_comparison classes[LESION_CLASSES];
     struct group_comparison overall, atypical;
@@ -42,7 +42,8 @@ struct comparison {
 };
 
 // The images of both by their digests, in the order of a: one.rows[i] and two.rows[i] are the same image. Of
-// copies of a file the first one counts. REJECTED: none is in both, or the labels of one differ.
+// copies of a file the first one counts. REJECTED: none is in both, or the labels, lesions or marks of
+// atypical ones of an image differ.
 struct paired_predictions {
     struct predictions one, two; // rows alone are ours; their texts belong to a and b
     size_t only_a, only_b;

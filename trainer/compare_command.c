@@ -3,11 +3,13 @@
 #include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/file.h"
 #include "common/base/json.h"
 #include "common/base/memory.h"
 #include "trainer/compare.h"
+#include "trainer/dataset.h"
 #include "trainer/output.h"
 
 enum { REPLICATES = 2000, REPORT_BYTES = 4 << 20, REPORT_VALUES = 100000, REPORT_DEPTH = 8 };
@@ -47,34 +49,59 @@ const struct option compare_flags[] = {
     {.name = NULL},
 };
 
-// The model's version, where the folder's report says it; else the folder.
-static void name_model(const char *folder, char *name, size_t size)
+// The report beside the predictions names the model, and says which part was judged: on another one than the
+// test part something was chosen, or learnt.
+static enum status check_report(const cJSON *json, const char *folder, char *name, size_t size,
+                                struct error *err)
+{
+    const cJSON *part =
+        cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(json, "data"), "part");
+    const cJSON *version =
+        cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(json, "model"), "model_version");
+    if (!cJSON_IsString(part) || !cJSON_IsString(version))
+        return error_set(err, STATUS_REJECTED, "it does not say model and part: it is no report of evaluate");
+    if (strcmp(part->valuestring, dataset_part_names[PART_TEST]) != 0)
+        return error_set(
+            err, STATUS_REJECTED,
+            "it is of the part '%.16s', where the models were chosen: compare evaluations of the "
+            "part test",
+            part->valuestring);
+    snprintf(name, size, "%.64s (%s)", version->valuestring, folder);
+    return STATUS_OK;
+}
+
+static enum status read_report(const char *folder, char *name, size_t size, struct error *err)
 {
     const struct json_limits limits = {REPORT_BYTES, REPORT_VALUES, REPORT_DEPTH};
     struct buffer text;
-    struct error err;
     cJSON *json = NULL;
     char *path = memory_format("%s/report.json", folder);
     buffer_init(&text, REPORT_BYTES);
-    snprintf(name, size, "%s", folder);
-    if (file_read(path, &text, &err) == STATUS_OK &&
-        json_parse(buffer_bytes(&text), &limits, &json, &err) == STATUS_OK) {
-        const cJSON *model = cJSON_GetObjectItemCaseSensitive(json, "model");
-        const cJSON *version = cJSON_GetObjectItemCaseSensitive(model, "model_version");
-        if (cJSON_IsString(version))
-            snprintf(name, size, "%s (%s)", version->valuestring, folder);
+    enum status status = file_read(path, &text, err);
+    if (status == STATUS_OK) {
+        status = json_parse(buffer_bytes(&text), &limits, &json, err);
+        if (status == STATUS_OK)
+            status = check_report(json, folder, name, size, err);
+        if (status != STATUS_OK)
+            error_prefix(err, "%s", path);
     }
     cJSON_Delete(json);
     buffer_release(&text);
     free(path);
+    return status;
 }
 
 static enum status read_pairs(const struct config *config, struct predictions *a, struct predictions *b,
-                              struct paired_predictions *paired, struct error *err)
+                              struct paired_predictions *paired, struct comparison *comparison,
+                              struct error *err)
 {
     enum status status = predictions_read(config_text(config, "a"), a, err);
     if (status == STATUS_OK)
         status = predictions_read(config_text(config, "b"), b, err);
+    if (status == STATUS_OK)
+        status = read_report(config_text(config, "a"), comparison->name_a, sizeof comparison->name_a, err);
+    if (status == STATUS_OK)
+        status = read_report(config_text(config, "b"), comparison->name_b, sizeof comparison->name_b, err);
     if (status == STATUS_OK)
         status = predictions_pair(a, b, paired, err);
     return status;
@@ -116,10 +143,8 @@ enum status compare_command(struct config *config, struct error *err)
     struct comparison *comparison = memory_alloc(sizeof *comparison);
     double margin = 0;
     parse_margin(config_text(config, "margin"), &margin);
-    enum status status = read_pairs(config, &a, &b, &paired, err);
+    enum status status = read_pairs(config, &a, &b, &paired, comparison, err);
     if (status == STATUS_OK) {
-        name_model(config_text(config, "a"), comparison->name_a, sizeof comparison->name_a);
-        name_model(config_text(config, "b"), comparison->name_b, sizeof comparison->name_b);
         comparison_judge(&paired, margin, &options, comparison);
         status = write_files(comparison, config_text(config, "out"), err);
     }

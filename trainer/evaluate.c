@@ -34,6 +34,11 @@ struct evaluator {
 static enum status open_all(struct evaluator *evaluator, struct error *err)
 {
     const struct evaluate_options *options = evaluator->options;
+    if (options->store && options->part != PART_TEST)
+        return error_set(
+            err, STATUS_REJECTED,
+            "a model's directory keeps a report of images that nothing was chosen on: leave --store "
+            "out, or give --part test");
     enum status status = model_open(&evaluator->model, options->model, err);
     if (status == STATUS_OK)
         status = backend_open(&evaluator->backend, "cpu", options->threads, err);
@@ -254,7 +259,8 @@ static enum status write_page(const struct evaluator *evaluator, bool pictures, 
     return evaluation_write_page(evaluator->evaluation, pictures ? &gallery : NULL, out, err);
 }
 
-// The model's own temperature and proposal, and its report without pictures.
+// The model's own temperature and proposal, where the validation part gave them, and its report without
+// pictures.
 static enum status store(const struct evaluator *evaluator, struct bytes json, struct error *err)
 {
     const char *directory = evaluator->options->model;
@@ -263,9 +269,9 @@ static enum status store(const struct evaluator *evaluator, struct bytes json, s
     struct manifest manifest = evaluator->model->manifest;
     struct buffer page;
     buffer_init(&page, OUTPUT_MOST_BYTES);
-    manifest.temperature = (float)evaluation->temperature;
-    manifest.proposal.given = !point->reason;
-    if (manifest.proposal.given)
+    if (evaluation->temperature_images > 0)
+        manifest.temperature = (float)evaluation->temperature;
+    if (!point->reason)
         manifest.proposal = (struct melanoma_proposal){
             true, point->threshold, point->chosen_sensitivity.value, point->chosen_specificity.value};
     enum status status = write_page(evaluator, false, &page, err);

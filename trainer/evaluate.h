@@ -79,7 +79,7 @@ struct evaluate_options {
     enum precision precision;
     int threads;
     bool pictures; // in report.html
-    bool store;    // temperature, operating point and report into the model directory
+    bool store;    // temperature, operating point and report into the model directory; of the test part alone
     struct figures_options figures;
     void (*warn)(void *context, const char *sentence);
     void *warn_context;

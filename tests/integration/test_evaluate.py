@@ -118,6 +118,11 @@ def test_a_model_keeps_what_was_found(scratch):
     expect_equal(manifest["operating_point"]["chosen_on"], "validation", "where it was chosen")
     expect_equal(json.loads((scratch / "model2/evaluation.json").read_text()), report, "evaluation.json")
     expect("<img" not in (scratch / "model2/evaluation.html").read_text(), "no picture in a model's directory")
+    done = evaluate(scratch, "unchosen", "--where", "split!=validation", "--store", seed=2)
+    expect_equal(done.returncode, 0, done.stderr)
+    after = json.loads((scratch / "model2/manifest.json").read_text())
+    for field in ("temperature", "operating_point"):
+        expect_equal(after[field], manifest[field], f"{field} where nothing was chosen")
     again = made(scratch, "again", seed=2)  # the model still opens, and its new temperature changes nothing
     expect_equal(again["metrics"], report["metrics"], "the same figures")
 
@@ -141,12 +146,19 @@ def test_bad_input(scratch):
     made(scratch, "a")
     (scratch / "damaged").mkdir()
     (scratch / "damaged/predictions.csv").write_text("file,label\nx,MEL\n")
+    made(scratch, "chosen", "--part", "validation")
+    (scratch / "nameless").mkdir()
+    shutil.copy(scratch / "a/predictions.csv", scratch / "nameless")
     cases = [
         (run("compare", "--a", scratch / "a", "--b", scratch / "none", "--out", scratch / "c1"), 1, "predictions.csv"),
         (run("compare", "--a", scratch / "a", "--b", scratch / "damaged", "--out", scratch / "c2"), 1, "no column p_MEL"),
         (run("compare", "--a", scratch / "a", "--b", scratch / "a", "--out", scratch / "a"), 1, "is there and not empty"),
         (run("compare", "--a", scratch / "a", "--b", scratch / "a", "--margin", "x", "--out", scratch / "c3"), 2,
          "a number from 0"),
+        (run("compare", "--a", scratch / "a", "--b", scratch / "chosen", "--out", scratch / "c4"), 1,
+         "chosen/report.json: it is of the part 'validation'"),
+        (run("compare", "--a", scratch / "nameless", "--b", scratch / "a", "--out", scratch / "c5"), 1, "nameless/report.json"),
+        (evaluate(scratch, "b6", "--part", "validation", "--store"), 1, "give --part test"),
         (evaluate(scratch, "a"), 1, "is there and not empty"),
         (evaluate(scratch, "b1", "--where", "split=train"), 1, "no image in the part 'test': --part names another"),
         (evaluate(scratch, "b2", "--operating-point", "0.92"), 2, "sensitivity=SHARE"),

@@ -274,6 +274,13 @@ static void images_are_paired_by_their_digests(void **state)
     for (size_t i = 0; i < 2; i++)
         assert_memory_equal(&paired.one.rows[i].sha256, &paired.two.rows[i].sha256, DIGEST_SIZE);
     paired_predictions_release(&paired);
+    rows[1][1].atypical = 1;
+    assert_int_equal(predictions_pair(&a, &b, &paired, &err), STATUS_REJECTED);
+    assert_non_null(strstr(err.message, "another mark of atypical ones"));
+    rows[1][1].atypical = 0;
+    rows[1][1].lesion = "L1";
+    assert_int_equal(predictions_pair(&a, &b, &paired, &err), STATUS_REJECTED);
+    assert_non_null(strstr(err.message, "has another lesion"));
     rows[1][1].label = LESION_AK;
     assert_int_equal(predictions_pair(&a, &b, &paired, &err), STATUS_REJECTED);
     assert_non_null(strstr(err.message, "is MEL in one evaluation and AK in the other"));

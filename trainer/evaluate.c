@@ -2,7 +2,6 @@
 // writes what came of it. Main thread; the backend has a team of its own.
 #include "trainer/evaluate.h"
 
-#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "kernels/backend.h"
+#include "trainer/lineage.h"
 #include "trainer/output.h"
 
 enum { BATCH = 8, FIT_LEAST_IMAGES = 50 };
@@ -229,10 +229,6 @@ static void judge(struct evaluator *evaluator)
 static void warn(const struct evaluator *evaluator)
 {
     const struct evaluate_options *options = evaluator->options;
-    const struct cJSON *seen =
-        cJSON_GetObjectItemCaseSensitive(evaluator->model->manifest.training, "data_sha256");
-    char digest[DIGEST_TEXT_SIZE];
-    digest_text(&evaluator->dataset->sha256, digest);
     if (options->part == PART_TRAIN)
         options->warn(options->warn_context,
                       "these are the images it was trained on: the figures say how well it remembers");
@@ -241,10 +237,13 @@ static void warn(const struct evaluator *evaluator)
             options->warn_context,
             "temperature and threshold are chosen on these images, and perhaps the epoch: the figures are "
             "better than those of new images");
-    if (options->part != PART_TRAIN && cJSON_IsString(seen) && strcmp(seen->valuestring, digest) != 0)
-        options->warn(options->warn_context,
-                      "the model was trained on other data or another split of them: it may have seen these "
-                      "images (give the --split and --split-seed of the training)");
+    if (options->part != PART_TRAIN &&
+        lineage_names_others(evaluator->model->manifest.training, &evaluator->dataset->sha256))
+        options->warn(
+            options->warn_context,
+            "the model, or one that it started or learnt from, was trained on other data or another "
+            "split of them: it may have seen these images (give the --split and --split-seed of the "
+            "training)");
     if (!evaluator->model->manifest.trained)
         options->warn(options->warn_context, "the model is not trained for these classes");
 }

@@ -18,6 +18,21 @@
 #include "trainer/output.h"
 #include "trainer/train_private.h"
 
+// What the model before this one has learnt may lie in this one's validation and test part.
+static void tell_lineage(const struct trainer *trainer)
+{
+    const struct collect_complaints *complaints = &trainer->options->data.complaints;
+    const struct origin *origins[] = {&trainer->init_origin, &trainer->teacher_origin};
+    static const char *const sentences[] = {
+        "--init was trained on other data or another split of them: it may have seen images of this run's "
+        "parts validation and test, whose figures will then look better than they are",
+        "--teacher was trained on other data or another split of them: it may have seen images of this run's "
+        "parts validation and test, whose figures will then look better than they are"};
+    for (int i = 0; i < 2; i++)
+        if (complaints->complain && lineage_names_others(origins[i]->record, &trainer->dataset->sha256))
+            complaints->complain(complaints->context, sentences[i]);
+}
+
 static enum status open_data(struct trainer *trainer, struct error *err)
 {
     enum status status = dataset_open(&trainer->dataset, &trainer->options->data, err);
@@ -26,6 +41,7 @@ static enum status open_data(struct trainer *trainer, struct error *err)
     for (int part = 0; part < DATASET_PARTS; part++)
         trainer->samples[part] =
             dataset_part_samples(trainer->dataset, (enum dataset_part)part, &trainer->counts[part]);
+    tell_lineage(trainer);
     size_t count = trainer->counts[PART_TRAIN];
     if (count == 0)
         return error_set(
@@ -109,7 +125,9 @@ static void describe(const struct trainer *trainer, struct checkpoint *checkpoin
 {
     snprintf(checkpoint->build, sizeof checkpoint->build, "%s", skinsight_build);
     snprintf(checkpoint->architecture, sizeof checkpoint->architecture, "%s", trainer->network->architecture);
-    snprintf(checkpoint->recipe, sizeof checkpoint->recipe, "%s", trainer->options->recipe);
+    snprintf(checkpoint->recipe, sizeof checkpoint->recipe, "init=%s\nteacher=%s\n%s",
+             trainer->init_origin.weights_sha256, trainer->teacher_origin.weights_sha256,
+             trainer->options->recipe);
     checkpoint->image_size = trainer->network->image_size;
     checkpoint->data = trainer->dataset->sha256;
     checkpoint->values = (int64_t)trainer->training->size;
@@ -243,7 +261,9 @@ static cJSON *record_training(const struct trainer *trainer)
         cJSON_AddNumberToObject(images, dataset_part_names[part], (double)trainer->counts[part]);
     if (isfinite(best->validation_balanced_accuracy))
         cJSON_AddNumberToObject(record, "validation_balanced_accuracy", best->validation_balanced_accuracy);
-    cJSON_AddItemToObject(record, "recipe", record_recipe(trainer->options->recipe));
+    cJSON_AddItemToObject(record, "recipe", record_recipe(at->recipe));
+    lineage_add(record, "init", &trainer->init_origin);
+    lineage_add(record, "teacher", &trainer->teacher_origin);
     return record;
 }
 
@@ -275,6 +295,8 @@ static void close_all(struct trainer *trainer)
     model_close(trainer->teacher);
     weights_close(trainer->start);
     network_free(trainer->network);
+    origin_release(&trainer->init_origin);
+    origin_release(&trainer->teacher_origin);
     manifest_release(&trainer->manifest);
     for (int part = 0; part < DATASET_PARTS; part++)
         free(trainer->samples[part]);

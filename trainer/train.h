@@ -36,8 +36,8 @@ struct train_options {
     int threads;
     size_t picture_cache; // bytes
     bool resume, any_build;
-    const char *recipe;                                // lines "name=value": what decides the result
-    bool (*stop)(void);                                // asked between batches: save and leave
+    const char *recipe; // lines "name=value": what decides the result, but for init and teacher
+    bool (*stop)(void); // asked between batches: save and leave
     void (*tell)(void *context, const char *sentence); // of each epoch
     void *tell_context;
 };

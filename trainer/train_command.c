@@ -99,9 +99,10 @@ const struct option train_flags[] = {
     {.name = NULL},
 };
 
-// What decides the result, as it stands in checkpoint and manifest.
+// What decides the result, as it stands in checkpoint and manifest; in front of it the digests of the weights of
+// --init and --teacher, which are not what they were when their folders hold others.
 static const char *const recipe_flags[] = {
-    "init", "teacher", "teacher_weight", "teacher_temperature", "epochs", "warmup_epochs", "batch", "lr", "head_lr",
+    "teacher_weight", "teacher_temperature", "epochs", "warmup_epochs", "batch", "lr", "head_lr",
     "layer_decay", "freeze_blocks", "weight_decay", "decay", "clip", "diversity", "dropout", "label_smoothing",
     "augment", "sampler", "class_weights", "seed", "precision", "patience", NULL};
 // clang-format on

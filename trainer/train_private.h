@@ -5,6 +5,7 @@
 #include "kernels/model/model.h"
 #include "trainer/checkpoint.h"
 #include "trainer/feed.h"
+#include "trainer/lineage.h"
 #include "trainer/train.h"
 
 struct trainer {
@@ -16,6 +17,7 @@ struct trainer {
     struct network *network; // as it is trained
     struct weights *start;   // weights of --init that it starts from; NULL: none, or the training has them
     struct model *teacher;
+    struct origin init_origin, teacher_origin;
     struct plan *teacher_plan;
     struct backend *backend;
     struct training *training;

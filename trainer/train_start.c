@@ -53,6 +53,7 @@ static enum status start_from_model(struct trainer *trainer, struct error *err)
         memcpy(trainer->network->mean, manifest->preprocessing.mean, sizeof trainer->network->mean);
         memcpy(trainer->network->std, manifest->preprocessing.std, sizeof trainer->network->std);
         strcpy(trainer->manifest.licence, manifest->licence);
+        origin_take(&trainer->init_origin, manifest);
         status = copy_weights(trainer, model->weights, err);
     }
     // A head that import made is as wide as its inputs allow: its first answers would be sure and wrong.
@@ -91,6 +92,7 @@ static enum status open_teacher(struct trainer *trainer, struct error *err)
         status = error_set(err, STATUS_REJECTED, "the teacher %s was never trained itself", options->teacher);
     if (status != STATUS_OK)
         return status;
+    origin_take(&trainer->teacher_origin, &trainer->teacher->manifest);
     struct network *folded = network_fold(trainer->teacher->network);
     const struct plan_options plan = {.precision = PRECISION_FP32, .max_batch = 8};
     status = backend_prepare(trainer->backend, folded, trainer->teacher->weights, &plan,

@@ -206,6 +206,25 @@ def test_a_start_from_a_model(scratch):
     expect_equal(done.returncode, 0, done.stderr)
     manifest = json.loads((scratch / "tuned/manifest.json").read_text())
     expect_equal(manifest["image_size"], 48, "image size")
+    whole = json.loads((scratch / "whole/manifest.json").read_text())
+    training = manifest["training"]
+    expect_equal(training["recipe"]["init"], whole["weights"]["sha256"], "the recipe names weights, no path")
+    expect(str(scratch) not in json.dumps(manifest), "a path in the manifest")
+    expect_equal(training["init"], {**whole["training"], "weights_sha256": whole["weights"]["sha256"],
+                                    "model_version": whole["model_version"]}, "the record of --init")
+    expect_equal(training["learnt_from"], [whole["training"]["data_sha256"]], "data that --init has learnt from")
+    expect("--init was trained on other data" not in done.stderr, f"of the same data: {done.stderr}")
+    expect_fits("manifest", scratch / "tuned/manifest.json")
+    done = train(scratch, "moved", "--arch", "", "--init", str(scratch / "tuned"), "--epochs", "1", "--warmup-epochs", "0",
+                 "--where", "label!=AK")
+    expect("--init was trained on other data" in done.stderr and done.returncode == 0, f"other data: {done.stderr}")
+    moved = json.loads((scratch / "moved/manifest.json").read_text())["training"]
+    expect_equal(moved["learnt_from"], [whole["training"]["data_sha256"]], "data of the line")
+    expect("init" not in moved["init"], "an ancestor's ancestor is nested")
+    for model, told in (("tuned", False), ("moved", True)):  # moved is judged on its own data, its ancestor had more
+        done = harness.run("trainer", "evaluate", "--model", scratch / model, "--data", scratch / "data/data.csv",
+                           "--where", "label!=AK" if told else "", "--out", scratch / f"judged-{model}", check=True)
+        expect_equal("or one that it started or learnt from" in done.stderr, told, f"{model}: {done.stderr}")
     done = train(scratch, "taught", "--teacher", str(scratch / "whole"), "--epochs", "1", "--warmup-epochs", "0")
     expect_equal(done.returncode, 0, done.stderr)
     done = train(scratch, "no", "--teacher", str(scratch / "tuned"))

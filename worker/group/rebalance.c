@@ -167,26 +167,24 @@ void rebalance_read_again(struct worker *worker)
         read_assignment(worker, worker->consumer);
 }
 
-// A publisher that could not publish for a while is full already. What it can't publish now the next owner
-// does.
-static void make_room(struct worker *worker)
+// A publisher that could not publish for a while is full already. False: it stays so; what it holds is kept,
+// for partitions that stay.
+static bool make_room(struct worker *worker)
 {
     struct error err;
     if (!publisher_has_room(worker->publisher) &&
-        publisher_publish(worker->publisher, COMMIT_ANSWERED, &err) != STATUS_OK) {
+        publisher_publish(worker->publisher, COMMIT_ANSWERED, &err) != STATUS_OK)
         LOG_WARN("revoke_publish_failed", "reason=\"%s\"", err.message);
-        publisher_drop(worker->publisher);
-    }
+    return publisher_has_room(worker->publisher);
 }
 
-// Moves every finished answer that is on its way to the publisher into it.
+// Moves every finished answer that is on its way to the publisher into it, as far as there is room. The
+// publish stage gets the others: it drops those of partitions that went.
 static void take_ready_answers(struct worker *worker)
 {
     void *job;
-    make_room(worker);
-    while (queue_pop(&worker->inboxes[STAGE_PUBLISH], &job, 0) == QUEUE_OK)
-        if (!publisher_add(worker->publisher, job))
-            make_room(worker);
+    while (make_room(worker) && queue_pop(&worker->inboxes[STAGE_PUBLISH], &job, 0) == QUEUE_OK)
+        publisher_add(worker->publisher, job);
 }
 
 // What the device has begun is finished and published before its partition goes: the next owner would compute

@@ -56,11 +56,10 @@ static enum outcome leave_out(struct careful *careful, const struct assigned *he
     return LEFT_OUT;
 }
 
-// What can't be decompressed was read all the same, and by a process that lives.
+// What can't be decoded was read all the same, and by a process that lives.
 static bool is_harmless(rd_kafka_resp_err_t code)
 {
-    return code == RD_KAFKA_RESP_ERR__PARTITION_EOF || code == RD_KAFKA_RESP_ERR__BAD_MSG ||
-           code == RD_KAFKA_RESP_ERR__BAD_COMPRESSION;
+    return code == RD_KAFKA_RESP_ERR__PARTITION_EOF || reader_means_damaged(code);
 }
 
 // The read gave no record.

@@ -1,4 +1,5 @@
-// test_publisher.c: when a group of answers is closed: by their number, and by what they are on Kafka.
+// test_publisher.c: when a group of answers is closed: by their number, and by what they are on Kafka; and
+// which refused deadlines have their records read again.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "common/base/clock.h"
 #include "common/program/config.h"
 #include "worker/group/publisher.h"
 
@@ -83,12 +85,50 @@ static void test_answers_close_a_group_by_number(void **state)
     assert_int_equal(fill(fixture, RECORD_MOST, false), 512);
 }
 
+// A job whose deadline was refused, and then the clock is found wrong. True: its record is to be read again.
+static bool is_read_again(struct fixture *fixture, uint32_t epoch)
+{
+    struct worker *worker = &fixture->worker;
+    struct error err;
+    struct job *job = job_new(0, 0);
+    job->served = &worker->served;
+    job->topic = TOPIC_ROUTINE;
+    job->epoch = epoch;
+    job_fail(job, JOB_DEADLINE_EXCEEDED, "too late");
+    atomic_fetch_add(&worker->unfinished, 1);
+    publisher_add(fixture->publisher, job);
+    assert_int_equal(publisher_publish(fixture->publisher, COMMIT_ANSWERED, &err), STATUS_OK);
+    assert_int_equal(atomic_load(&worker->unfinished), 0);
+    return atomic_exchange(&worker->reads_again, false);
+}
+
+// Those of an assignment that is over come again without that.
+static void test_refused_wrongly(void **state)
+{
+    struct fixture *fixture = *state;
+    struct worker *worker = &fixture->worker;
+    struct offsets offsets;
+    enum { TOLERANCE_MS = 60000 };
+    assignment_init(&worker->assignment);
+    offsets_init(&offsets, 0, 64);
+    assignment_add(&worker->assignment, TOPIC_ROUTINE, 0, &offsets);
+    broker_clock_init(&worker->broker_clock, TOLERANCE_MS);
+    broker_clock_take(&worker->broker_clock, clock_wall_ms(), clock_wall_ms() + 10 * TOLERANCE_MS);
+    uint32_t epoch = assignment_epoch(&worker->assignment, TOPIC_ROUTINE, 0);
+    assert_true(is_read_again(fixture, epoch));
+    assert_false(is_read_again(fixture, epoch + 1));
+    assignment_clear(&worker->assignment);
+    assert_false(is_read_again(fixture, epoch));
+    assignment_release(&worker->assignment);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_dead_letters_close_a_group, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_job_always_fits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_answers_close_a_group_by_number, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_refused_wrongly, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -103,15 +103,16 @@ static bool must_not_go_out(struct worker *worker, const struct job *job)
     return is_refused_wrongly(worker, job) || worker_suspects(worker, job);
 }
 
-// Those that are refused wrongly are read again: their records stay open.
+// Those that are refused wrongly are read again: their records stay open. Stale ones are anyway.
 static void remove_stale(struct publisher *publisher)
 {
     struct worker *worker = publisher->worker;
     for (int i = publisher->count - 1; i >= 0; i--) {
         const struct job *job = publisher->jobs[i];
-        if (is_refused_wrongly(worker, job))
+        bool current = assignment_is_current(&worker->assignment, job);
+        if (current && is_refused_wrongly(worker, job))
             atomic_store(&worker->reads_again, true);
-        if (must_not_go_out(worker, job) || !assignment_is_current(&worker->assignment, job))
+        if (!current || must_not_go_out(worker, job))
             remove_job(publisher, i);
     }
 }

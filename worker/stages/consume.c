@@ -210,6 +210,7 @@ static void join_again(struct consume *consume, const char *reason)
     forget(consume);
     if (member_renew(consume->worker, &err) != STATUS_OK)
         worker_fail(consume->worker, "%s", err.message);
+    atomic_store(&consume->worker->reads_again, false); // what asked for it meanwhile went with the member
 }
 
 // Ends the worker where joining again can't help.

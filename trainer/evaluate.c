@@ -1,5 +1,5 @@
 // evaluate.c: runs a model over two parts of the data, fits the temperature on one, judges the other, and
-// writes what came of it. Main thread; the backend has a team of its own.
+// writes the figures. Main thread; the backend has a team of its own.
 #include "trainer/evaluate.h"
 
 #include <math.h>

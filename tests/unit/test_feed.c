@@ -88,7 +88,7 @@ static void run(const struct setting *setting, struct digest digests[BATCHES])
     picture_cache_free(cache);
 }
 
-static void the_same_whoever_makes_it(void **state)
+static void the_same_for_any_number_of_makers(void **state)
 {
     (void)state;
     static const struct setting settings[] = {
@@ -173,7 +173,7 @@ static void a_file_that_vanished_is_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_same_whoever_makes_it),
+        cmocka_unit_test(the_same_for_any_number_of_makers),
         cmocka_unit_test(without_augmentation_as_in_evaluation),
         cmocka_unit_test(epochs_can_be_left_and_begun_again),
         cmocka_unit_test(a_file_that_vanished_is_named),

@@ -1,8 +1,8 @@
 // infer.c: stage 5. Runs batches on the device, which health.h judges: before the first job, after each
 // batch, and while it has nothing to do. A device that fails is never used again: the worker takes no further
-// job, publishes no prediction that is not out yet, deletes what it cached since the last good check and ends
-// with exit code 1. What was published since then can't be recalled; the log says since when. Thread: one for
-// each device.
+// job and ends with exit code 1. Of one that gave a wrong answer it also publishes no prediction that is not
+// out yet, and deletes what it cached since the last good check. What was published since then can't be
+// recalled; the log says since when. Thread: one for each device.
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,8 +39,9 @@ static void deal_out(const struct infer *infer, struct job *job, int slot)
     memcpy(job->maps, infer->maps + (size_t)slot * infer->map_size, infer->map_size * sizeof(float));
 }
 
-// What follows from a verdict of health. False: the device is never used again. What it computed and is not
-// out yet stays in: the publish stage asks for worker->device before each transaction.
+// What follows from a verdict of health. False: the device is never used again. What a wrong one computed and
+// is not out yet stays in: the publish stage asks for worker->device before each transaction. What a lost one
+// gave before was looked at after its batch, and goes out.
 static bool go_on(struct infer *infer, enum device_state state, const struct error *err)
 {
     struct worker *worker = infer->worker;

@@ -59,7 +59,7 @@ const struct option config_options[] = {
      .help = "threads that compute on the CPU; 0: every core that mask and quota leave"},
 
     {"cache", TEXT(1), .initial = "none", .programs = W, .value = "URL", .check = check_cache,
-     .help = "redis://[user:password@]host[:port][/database], unix://[user:password@]/path, or none"},
+     .help = "redis://[user:password@]host[:port][/database], unix://[...@]/path, or none"},
     {"cache_secret", TEXT(0), .initial = "", .programs = W, .value = "FILE",
      .help = "file with the secret, 16 to 1024 bytes, by which all workers seal cached answers"},
     {"cache_ttl_s", INTEGER(1, YEAR_S), .initial = "2592000", .programs = W, .value = "S",
@@ -117,7 +117,7 @@ const struct option config_options[] = {
     {"decode_threads", INTEGER(0, 64), .initial = "0", .programs = W, .value = "N",
      .help = "threads that decode images; 0: as many as cores"},
     {"postprocess_threads", INTEGER(0, 64), .initial = "0", .programs = W, .value = "N",
-     .help = "threads that draw and store attention maps; 0: as many as cores, at least 4"},
+     .help = "threads that draw and store maps; 0: as many as cores, at least 4"},
     {"queue_jobs", INTEGER(1, 4096), .initial = "64", .programs = W, .value = "N",
      .help = "jobs waiting in front of a stage at most"},
     {"intake_limit_jobs", INTEGER(1, 65536), .initial = "512", .programs = W, .value = "N",

@@ -131,18 +131,18 @@ def test_classify(stack):
 
 
 def test_classify_large_map(stack):
-    """A noisy map of 800 x 800 pixels, far larger than those of today's networks, is written. One that can't be is
+    """A noisy map of 896 x 896 pixels, far larger than those of today's networks, is written. One that can't be is
     told of, and costs no prediction."""
     model, maps, noise = stack.folder / "large-model", stack.folder / "large-maps", stack.folder / "noise.jpg"
-    run("trainer", "import", "--arch", "resnet18", "--random", "1", "--image-size", "800", "--out", model, check=True)
+    run("trainer", "import", "--arch", "resnet18", "--random", "1", "--image-size", "896", "--out", model, check=True)
     picture = GOOD[0].read_bytes()
     scan = picture.index(b"\xff\xda") + 14
     noise.write_bytes(picture[:scan] + random.Random(1).randbytes(400_000).replace(b"\xff", b"") + b"\xff\xd9")
     classify = ["worker", "classify", "--model", model, "--attention", maps]
     run(*classify, noise, check=True)
     written = (maps / "noise.png").read_bytes()
-    expect(png_complaint(written, 800) is None and len(written) > 1 << 20,
-           f"a map of {len(written)} bytes: {png_complaint(written, 800)}")
+    expect(png_complaint(written, 896) is None and len(written) > 1 << 20,
+           f"a map of {len(written)} bytes: {png_complaint(written, 896)}")
     (maps / "noise.png").unlink()
     (maps / "noise.png").mkdir()
     done = run(*classify, noise)

@@ -213,19 +213,26 @@ static void leave_out_unknown(struct worker *worker, const struct place *places,
     pthread_mutex_unlock(&worker->assignment.membership);
 }
 
-// Records that were taken and have expired since can't be taken again: what is computed is published. Nobody
+// Nothing is taken meanwhile: this thread would have to. Without the membership lock, as above.
+static void finish_taken(struct worker *worker)
+{
+    int64_t until_ms = clock_monotonic_ms() + HANDOVER_MS;
+    while (atomic_load(&worker->unfinished) > 0 && clock_monotonic_ms() < until_ms)
+        clock_sleep_ms(HANDOVER_POLL_MS);
+}
+
+// Records that were taken and have expired since can't be taken again: what can still be answered is. Nobody
 // runs the partition from then on; a revoke does not list it any more.
 static void publish_last(struct worker *worker, enum job_topic topic, int32_t partition)
 {
     struct error err;
-    finish_computing(worker);
+    finish_taken(worker);
     pthread_mutex_lock(&worker->assignment.membership);
     take_ready_answers(worker);
     assignment_disown(&worker->assignment, topic, partition);
     if (publisher_publish(worker->publisher, COMMIT_RUNNING, &err) != STATUS_OK)
         LOG_WARN("revoke_publish_failed", "reason=\"%s\"", err.message);
     pthread_mutex_unlock(&worker->assignment.membership);
-    atomic_store(&worker->handing_over, false);
 }
 
 void rebalance_leave_out(struct worker *worker, enum job_topic topic, int32_t partition)

@@ -4,9 +4,9 @@
 // sex, lesion_location or site, skin_type, ita, atypical, split where they are there), a folder with a folder
 // for each class, ISIC's ground truth (image and a column for each class), and HAM10000's metadata (image_id,
 // dx). Without a column split each image gets its part here: images of one lesion (else of one patient, else
-// with one image_id, else the file alone) and copies of one file stay together; the groups of each class are
-// put in an order that the seed draws from their names, so neither the order of rows nor other classes change
-// it.
+// with one image_id, else the file alone), those with one image_id and copies of one file stay together. The
+// seed draws each group's place from its name, and the shares cut there: neither the order of rows nor which
+// other rows are taken changes it, but where a class would have nothing in a part.
 //
 // dataset_open reads every image once: what can't be decoded, copies, pictures that nearly are copies of one
 // in another part, lesions in two parts, classes without examples: all of it is told before an hour is spent.
@@ -57,6 +57,7 @@ struct dataset {
     size_t copies;          // files with the bytes of an earlier one
     size_t near_copies;     // pairs in different parts that look nearly alike
     size_t divided_lesions; // lesions with images in several parts
+    size_t divided_patients;
 };
 
 struct dataset_options {

@@ -202,6 +202,34 @@ static void judge_lesions(struct dataset *dataset, const struct dataset_options 
         dataset_tell(options, "%zu lesions have images with different labels", labels);
 }
 
+static int by_patient(const void *a, const void *b)
+{
+    const struct sample *const *one = a, *const *other = b;
+    int order = strcmp((*one)->patient, (*other)->patient);
+    return order ? order : (*one > *other) - (*one < *other);
+}
+
+// A lesion goes before a patient, so a patient with several of them may be in several parts. Not told by
+// name.
+static void judge_patients(struct dataset *dataset, const struct dataset_options *options,
+                           struct sample **sorted)
+{
+    bool divided = false;
+    qsort(sorted, dataset->count, sizeof *sorted, by_patient);
+    for (size_t i = 1; i < dataset->count; i++) {
+        const struct sample *first = sorted[i - 1], *second = sorted[i];
+        bool same = second->patient[0] && strcmp(first->patient, second->patient) == 0;
+        dataset->divided_patients += same && !divided && first->part != second->part;
+        divided = same && (divided || first->part != second->part);
+    }
+    if (dataset->divided_patients > 0)
+        dataset_tell(
+            options,
+            "%zu patients have images in more than one part: what is measured may look better than it "
+            "is; leave the column lesion_id out to split by patient",
+            dataset->divided_patients);
+}
+
 static int bits_apart(const struct sample *a, const struct sample *b)
 {
     int bits = 0;
@@ -265,6 +293,7 @@ void dataset_judge(struct dataset *dataset, const struct dataset_options *option
         sorted[i] = &dataset->samples[i];
     judge_copies(dataset, options, sorted);
     judge_lesions(dataset, options, sorted);
+    judge_patients(dataset, options, sorted);
     judge_near_copies(dataset, options);
     judge_classes(dataset, options);
     free(sorted);

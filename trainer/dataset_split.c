@@ -1,10 +1,11 @@
 // dataset_split.c: which part each image belongs to, where the data don't say it. Main thread.
 //
 // Images that belong together make a group: one lesion (else one patient, else one image_id, else one file),
-// and what shares a file's bytes with it. A group's place is a digest of the seed and its least key, so it
-// depends on nothing else in the data; each class, that of the group's first image, is cut by its shares on
-// its own.
-#include <math.h>
+// and what shares an image_id or a file's bytes with it. A group's place from 0 to 1 is a digest of the seed
+// and its least key, and the shares of the split cut there: a group's part depends on nothing else in the
+// data, so two selections of rows agree on it. Only where a class, that of the group's first image, would
+// have no group in a part, the nearest one goes there.
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,6 +60,13 @@ static int by_key(const void *a, const void *b, void *context)
     return strcmp(sorting->members[*(const size_t *)a].key, sorting->members[*(const size_t *)b].key);
 }
 
+// Those that have none lie together, and belong to nobody.
+static int by_image(const void *a, const void *b, void *context)
+{
+    const struct sample *samples = ((const struct sorting *)context)->dataset->samples;
+    return strcmp(samples[*(const size_t *)a].image_id, samples[*(const size_t *)b].image_id);
+}
+
 static int by_file(const void *a, const void *b, void *context)
 {
     const struct sample *samples = ((const struct sorting *)context)->dataset->samples;
@@ -82,9 +90,11 @@ static void join_equal(struct sorting *sorting, struct member *members, size_t *
                        int (*compare)(const void *, const void *, void *))
 {
     size_t count = sorting->dataset->count;
+    const struct sample *samples = sorting->dataset->samples;
     qsort_r(order, count, sizeof *order, compare, sorting);
     for (size_t i = 1; i < count; i++)
-        if (compare(&order[i - 1], &order[i], sorting) == 0)
+        if (compare(&order[i - 1], &order[i], sorting) == 0 &&
+            (compare != by_image || samples[order[i]].image_id[0]))
             join(members, order[i - 1], order[i]);
 }
 
@@ -106,25 +116,48 @@ static void find_places(struct sorting *sorting, struct member *members, size_t 
     free(seen);
 }
 
-// Cuts the groups of one class, heads[0 .. count - 1] in the order of their places: validation and test take
-// their shares, rounded, at least one each where there are enough, the rest is for training.
-static void cut_class(struct dataset *dataset, const size_t *heads, size_t count,
-                      const double split[DATASET_PARTS])
+// From 0 to below 1: the first 53 bits.
+static double place_of(const struct digest *digest)
 {
-    size_t taken = 0;
-    for (int part = DATASET_PARTS - 1; part > PART_TRAIN; part--) {
-        size_t wanted = (size_t)llround(split[part] * (double)count);
-        if (wanted == 0 && split[part] > 0)
-            wanted = 1;
-        for (size_t i = 0; i < wanted && taken + 1 < count; i++)
-            dataset->samples[heads[taken++]].part = (enum dataset_part)part;
-    }
-    while (taken < count)
-        dataset->samples[heads[taken++]].part = PART_TRAIN;
+    uint64_t bits = 0;
+    for (int i = 0; i < 8; i++)
+        bits = bits << 8 | digest->value[i];
+    return (double)(bits >> 11) * 0x1p-53;
 }
 
-static enum status cut_classes(struct dataset *dataset, const struct dataset_options *options,
-                               const size_t *heads, size_t count, struct error *err)
+// How many of the first groups have a place below the end, at least one where the share is above 0.
+static size_t count_below(const struct sorting *sorting, const size_t *heads, size_t count, double share,
+                          double end)
+{
+    size_t below = 0;
+    while (below < count && place_of(&sorting->members[heads[below]].place) < end)
+        below++;
+    return below == 0 && share > 0 && count > 0 ? 1 : below;
+}
+
+// Cuts the groups of one class, heads[0 .. count - 1] in the order of their places: the first ones for the
+// test, the next for validation, the rest, at least one, for training.
+static void cut_class(struct dataset *dataset, const struct sorting *sorting, const size_t *heads,
+                      size_t count, const double split[DATASET_PARTS])
+{
+    double test_end = split[PART_TEST];
+    size_t test = count_below(sorting, heads, count, test_end, test_end);
+    size_t validation = count_below(sorting, heads + test, count - test, split[PART_VALIDATION],
+                                    test_end + split[PART_VALIDATION]);
+    while (count > 0 && test + validation >= count) {
+        bool last_test = validation == 0 || (validation == 1 && test > 1);
+        test -= last_test;
+        validation -= !last_test;
+    }
+    for (size_t i = 0; i < count; i++)
+        dataset->samples[heads[i]].part = i < test                ? PART_TEST
+                                          : i < test + validation ? PART_VALIDATION
+                                                                  : PART_TRAIN;
+}
+
+static enum status cut_classes(struct dataset *dataset, const struct sorting *sorting,
+                               const struct dataset_options *options, const size_t *heads, size_t count,
+                               struct error *err)
 {
     for (size_t first = 0, last; first < count; first = last) {
         int label = dataset->samples[heads[first]].label;
@@ -139,7 +172,7 @@ static enum status cut_classes(struct dataset *dataset, const struct dataset_opt
                 lesion_codes[label]);
         if (lone)
             dataset_tell(options, "%s has one lesion, too few to train and test with", lesion_codes[label]);
-        cut_class(dataset, heads + first, last - first, options->split);
+        cut_class(dataset, sorting, heads + first, last - first, options->split);
     }
     return STATUS_OK;
 }
@@ -154,13 +187,14 @@ enum status dataset_split(struct dataset *dataset, const struct dataset_options 
         order[i] = i;
     }
     join_equal(&sorting, members, order, by_key);
+    join_equal(&sorting, members, order, by_image);
     join_equal(&sorting, members, order, by_file);
     find_places(&sorting, members, order, options->split_seed);
     for (size_t i = 0; i < dataset->count; i++)
         if (find_group(members, i) == i)
             order[heads++] = i;
     qsort_r(order, heads, sizeof *order, by_place, &sorting);
-    enum status status = cut_classes(dataset, options, order, heads, err);
+    enum status status = cut_classes(dataset, &sorting, options, order, heads, err);
     for (size_t i = 0; i < dataset->count; i++) {
         dataset->samples[i].part = dataset->samples[find_group(members, i)].part;
         free(members[i].key);

@@ -95,6 +95,7 @@ static enum status write_json(const struct dataset *dataset, const struct explor
     json_add_integer(&json, "copies", (int64_t)dataset->copies);
     json_add_integer(&json, "near_copies", (int64_t)dataset->near_copies);
     json_add_integer(&json, "divided_lesions", (int64_t)dataset->divided_lesions);
+    json_add_integer(&json, "divided_patients", (int64_t)dataset->divided_patients);
     json_add_array(&json, "sentences");
     for (size_t i = 0; i < findings->count; i++)
         json_add_text(&json, NULL, findings->sentences[i]);

@@ -247,10 +247,11 @@ static void a_lesion_stays_in_one_part(void **state)
     assert_int_equal(dataset->count, 40);
     for (size_t i = 0; i < 40; i += 2)
         assert_int_equal(dataset->samples[i].part, dataset->samples[i + 1].part);
-    for (int part = 0; part < DATASET_PARTS; part++) { // of ten lesions each: 1.5 rounded twice, the rest
+    for (int part = 0; part < DATASET_PARTS; part++) {
+        static const size_t melanomas[] = {14, 4, 2}, naevi[] = {12, 2, 6}; // by the places below
         dataset_count(dataset, (enum dataset_part)part, counts);
-        assert_int_equal(counts[LESION_MEL], part == PART_TRAIN ? 12 : 4);
-        assert_int_equal(counts[LESION_NV], part == PART_TRAIN ? 12 : 4);
+        assert_int_equal(counts[LESION_MEL], melanomas[part]);
+        assert_int_equal(counts[LESION_NV], naevi[part]);
         size_t *samples = dataset_part_samples(dataset, (enum dataset_part)part, &sums[part]);
         for (size_t i = 0; i < sums[part]; i++)
             assert_int_equal(dataset->samples[samples[i]].part, part);
@@ -258,6 +259,51 @@ static void a_lesion_stays_in_one_part(void **state)
     }
     assert_int_equal(sums[0] + sums[1] + sums[2], 40);
     assert_int_equal(dataset->divided_lesions, 0);
+}
+
+// int(hashlib.sha256(b"0 lesion L3").hexdigest()[:16], 16) / 2**64 in Python is 0.1439: for the test. Below
+// 0.15 are L3, L13, L18, L19, below 0.3 L1, L7; no naevus (L10 and on) is from 0.15 to 0.3, so the next one,
+// L10 with 0.3056, validates.
+static enum dataset_part part_by_place(int lesion)
+{
+    bool test = lesion == 3 || lesion == 13 || lesion == 18 || lesion == 19;
+    bool validation = lesion == 1 || lesion == 7 || lesion == 10;
+    return test ? PART_TEST : validation ? PART_VALIDATION : PART_TRAIN;
+}
+
+static void a_selection_of_rows_has_the_same_parts(void **state)
+{
+    (void)state;
+    static char text[4096];
+    struct dataset_options wanted = options();
+    static const char *const selections[] = {"", "lesion_id!=L19,lesion_id!=L0,file!=images/i06.jpg",
+                                             "label=MEL"};
+    many_rows(text, sizeof text, 40, true);
+    write_text(folder, "data.csv", text);
+    for (int i = 0; i < 3; i++) {
+        wanted.where = selections[i];
+        assert_int_equal(open_with(&wanted), STATUS_OK);
+        for (size_t k = 0; k < dataset->count; k++)
+            assert_int_equal(dataset->samples[k].part, part_by_place(atoi(dataset->samples[k].lesion + 1)));
+    }
+}
+
+// L3 is for the test, L0 for training; the picture i01 is of both, so it takes L3 to L0's place, the least
+// key.
+static void pictures_with_one_image_id_stay_together(void **state)
+{
+    (void)state;
+    open_table(
+        "file,label,lesion_id,image_id,patient_id\nimages/i00.jpg,MEL,L0,a,P1\nimages/i01.jpg,MEL,L0,b,P1\n"
+        "images/i02.jpg,MEL,L3,b,P1\nimages/i03.jpg,MEL,L3,,P2\nimages/i04.jpg,MEL,L13,,P1\n"
+        "images/i05.jpg,MEL,L7,,P1\nimages/i06.jpg,MEL,L2,,\nimages/i07.jpg,MEL,L4,,\n");
+    static const enum dataset_part parts[] = {PART_TRAIN, PART_TRAIN,      PART_TRAIN, PART_TRAIN,
+                                              PART_TEST,  PART_VALIDATION, PART_TRAIN, PART_TRAIN};
+    for (size_t i = 0; i < 8; i++)
+        assert_int_equal(dataset->samples[i].part, parts[i]);
+    assert_int_equal(dataset->divided_patients, 1);
+    check_told("1 patients have images in more than one part");
+    assert_null(strstr(told, "P1"));
 }
 
 static void the_seed_decides_and_not_the_order(void **state)
@@ -404,6 +450,8 @@ int main(void)
         cmocka_unit_test(isic_and_ham_tables),
         cmocka_unit_test(rows_are_chosen),
         cmocka_unit_test(a_lesion_stays_in_one_part),
+        cmocka_unit_test(a_selection_of_rows_has_the_same_parts),
+        cmocka_unit_test(pictures_with_one_image_id_stay_together),
         cmocka_unit_test(the_seed_decides_and_not_the_order),
         cmocka_unit_test(a_split_is_written_down),
         cmocka_unit_test(bad_data_are_told),

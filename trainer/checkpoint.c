@@ -70,12 +70,24 @@ static bool is_named(const struct checkpoint *checkpoint, const char *name)
     return false;
 }
 
+// A block, whole or, where the process was killed while it wrote, in part.
+static bool is_block(const char *name)
+{
+    static const char *const endings[] = {".bin", ".bin.partial"};
+    size_t length = strlen(name);
+    for (int i = 0; i < 2; i++) {
+        size_t ending = strlen(endings[i]);
+        if (length > ending && strcmp(name + length - ending, endings[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void remove_others(const char *folder, const struct checkpoint *checkpoint)
 {
     DIR *entries = opendir(folder);
     for (struct dirent *entry; entries && (entry = readdir(entries));) {
-        const char *ending = strrchr(entry->d_name, '.');
-        if (!ending || strcmp(ending, ".bin") != 0 || is_named(checkpoint, entry->d_name))
+        if (!is_block(entry->d_name) || is_named(checkpoint, entry->d_name))
             continue;
         char *path = memory_format("%s/%s", folder, entry->d_name);
         unlink(path);

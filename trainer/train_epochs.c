@@ -257,8 +257,9 @@ static void begin_progress(struct trainer *trainer)
     const struct checkpoint *at = trainer->checkpoint;
     if (!progress)
         return;
-    progress->total = (size_t)(trainer->options->schedule.epochs - at->epoch) * trainer->counts[PART_TRAIN] -
-                      (size_t)at->batch * (size_t)trainer->options->batch;
+    size_t left = (size_t)(trainer->options->schedule.epochs - at->epoch) * trainer->counts[PART_TRAIN];
+    size_t done = (size_t)at->batch * (size_t)trainer->options->batch; // a last batch may be smaller
+    progress->total = left > done ? left - done : 0;
     progress->sent = progress->done = 0;
     progress->start_us = clock_monotonic_us();
 }

@@ -75,12 +75,25 @@ static void check_block(enum checkpoint_part part, int64_t steps)
         assert_true(back[i] == (float)(steps * 10 + (int)part) + (float)i / VALUES);
 }
 
+static int files_of_folder(void)
+{
+    int count = 0;
+    char command[SCRATCH_SIZE + 32];
+    snprintf(command, sizeof command, "ls %s | wc -l", folder);
+    FILE *list = popen(command, "r");
+    assert_int_equal(fscanf(list, "%d", &count), 1);
+    pclose(list);
+    return count;
+}
+
 static void it_comes_back_exactly(void **state)
 {
     (void)state;
     assert_false(checkpoint_exists(folder));
+    write_file(folder, "parameters-50.bin.partial", "SSBLOCK1", 8); // of a process that was killed
     write_all(100);
     assert_true(checkpoint_exists(folder));
+    assert_int_equal(files_of_folder(), CHECKPOINT_PARTS + 1);
     if (checkpoint_read(folder, &other, &err) != STATUS_OK)
         fail_msg("%s", err.message);
     assert_true(memcmp(&one.history.rows[1].train_loss, &other.history.rows[1].train_loss, sizeof(double)) ==
@@ -93,17 +106,6 @@ static void it_comes_back_exactly(void **state)
     for (int part = 0; part < CHECKPOINT_PARTS; part++)
         check_block((enum checkpoint_part)part, 100);
     assert_int_equal(checkpoint_check(&other, &one, false, &err), STATUS_OK);
-}
-
-static int files_of_folder(void)
-{
-    int count = 0;
-    char command[SCRATCH_SIZE + 32];
-    snprintf(command, sizeof command, "ls %s | wc -l", folder);
-    FILE *list = popen(command, "r");
-    assert_int_equal(fscanf(list, "%d", &count), 1);
-    pclose(list);
-    return count;
 }
 
 // A death after each block, and the next checkpoint over what it left.

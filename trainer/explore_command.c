@@ -284,7 +284,9 @@ enum status explore_command(struct config *config, struct error *err)
     options.lone_lesions = true;
     options.progress = &findings.progress;
     options.complaints = (struct collect_complaints){complain, &findings};
-    enum status status = dataset_open(&dataset, &options, err);
+    enum status status = output_check(config_text(config, "out"), err);
+    if (status == STATUS_OK)
+        status = dataset_open(&dataset, &options, err);
     progress_clear(&findings.progress);
     if (status == STATUS_OK)
         status = write_reports(dataset, &findings, config_text(config, "out"), err);

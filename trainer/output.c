@@ -22,24 +22,28 @@ static bool is_empty(const char *folder)
     return empty;
 }
 
+enum status output_check(const char *folder, struct error *err)
+{
+    struct stat about;
+    if (stat(folder, &about) != 0 || is_empty(folder))
+        return STATUS_OK;
+    return error_set(err, STATUS_REJECTED,
+                     "%s is there and not empty: name another folder with --out, or remove it", folder);
+}
+
 enum status output_make(const char *folder, struct error *err)
 {
-    enum status status = STATUS_OK;
     char *path = memory_strdup(folder);
     for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
         mkdir(path, OUTPUT_FOLDER_MODE); // where it fails, the last one does too
         *slash = '/';
     }
-    bool made = mkdir(path, OUTPUT_FOLDER_MODE) == 0;
-    int reason = made ? 0 : errno;
-    if (reason == EEXIST && !is_empty(folder))
-        status = error_set(err, STATUS_REJECTED,
-                           "%s is there and not empty: name another folder with --out, or remove it", folder);
-    else if (reason && reason != EEXIST)
-        status = error_set(err, STATUS_FATAL, "%s can't be made: %s", folder, strerror(reason));
+    int reason = mkdir(path, OUTPUT_FOLDER_MODE) == 0 ? 0 : errno;
     free(path);
-    return status;
+    if (reason && reason != EEXIST)
+        return error_set(err, STATUS_FATAL, "%s can't be made: %s", folder, strerror(reason));
+    return output_check(folder, err);
 }
 
 static bool write_bytes(FILE *file, const void *context)

@@ -8,6 +8,8 @@
 
 enum { OUTPUT_MOST_BYTES = 256 << 20, OUTPUT_FOLDER_MODE = 0750 }; // of a report; whatever the umask
 
+// REJECTED where the folder is there and not empty, before hours of work for it.
+enum status output_check(const char *folder, struct error *err) MUST_CHECK;
 // Makes the folder, and those above it, closed to others: reports hold pictures and names of lesions.
 // REJECTED: it is there and not empty. FATAL: it can't be made.
 enum status output_make(const char *folder, struct error *err) MUST_CHECK;

@@ -187,19 +187,19 @@ static enum status check_folder(const struct trainer *trainer, struct error *err
 {
     const char *folder = trainer->options->directory;
     char *manifest = memory_format("%s/manifest.json", folder);
-    bool finished = access(manifest, F_OK) == 0, there = access(folder, F_OK) == 0;
+    bool finished = access(manifest, F_OK) == 0;
     free(manifest);
     if (finished)
         return error_set(err, STATUS_REJECTED, "%s holds a model already: name another folder with --out",
                          folder);
     if (trainer->options->resume && !checkpoint_exists(trainer->folder))
         return error_set(err, STATUS_REJECTED, "%s holds no checkpoint: leave --resume out to begin", folder);
-    if (!trainer->options->resume && there && checkpoint_exists(trainer->folder))
+    if (!trainer->options->resume && checkpoint_exists(trainer->folder))
         return error_set(
             err, STATUS_REJECTED,
             "%s holds a training that was left: go on with --resume, or name another folder with --out",
             folder);
-    return STATUS_OK;
+    return trainer->options->resume ? STATUS_OK : output_check(folder, err);
 }
 
 static enum status open_all(struct trainer *trainer, struct error *err)

@@ -277,7 +277,7 @@ def test_bad_input(scratch):
         expect(not (scratch / "bad").exists(), f"{more} left a folder")
     (scratch / "full").mkdir()
     (scratch / "full/something").write_text("")
-    done = train(scratch, "full")
+    done = train(scratch, "full", "--data", "/nowhere.csv")  # before the data are read
     expect(done.returncode == 1 and "is there and not empty" in done.stderr, done.stderr)
 
 

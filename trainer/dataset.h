@@ -83,6 +83,9 @@ void dataset_free(struct dataset *dataset); // NULL is allowed
 enum status dataset_picture(const struct dataset *dataset, size_t sample, struct image *image,
                             struct error *err) MUST_CHECK;
 
+// What images a sample belongs to in the split: "lesion L1", else "patient P1", "image I1", "file N". The
+// caller frees it.
+char *sample_group(const struct sample *sample);
 // How many images of each class a part has.
 void dataset_count(const struct dataset *dataset, enum dataset_part part, size_t counts[LESION_CLASSES]);
 // Indices of a part's samples in order, *count of them; the caller frees them.

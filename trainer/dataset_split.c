@@ -18,7 +18,7 @@ struct member {
     struct digest place; // of its group
 };
 
-static char *key_of(const struct sample *sample)
+char *sample_group(const struct sample *sample)
 {
     if (sample->lesion[0])
         return memory_format("lesion %s", sample->lesion);
@@ -183,7 +183,7 @@ enum status dataset_split(struct dataset *dataset, const struct dataset_options 
     size_t *order = memory_alloc(dataset->count * sizeof *order), heads = 0;
     struct sorting sorting = {dataset, members};
     for (size_t i = 0; i < dataset->count; i++) {
-        members[i] = (struct member){.key = key_of(&dataset->samples[i]), .group = i};
+        members[i] = (struct member){.key = sample_group(&dataset->samples[i]), .group = i};
         order[i] = i;
     }
     join_equal(&sorting, members, order, by_key);

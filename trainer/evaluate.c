@@ -182,6 +182,14 @@ static void fit_temperature(struct evaluator *evaluator)
     free(labels);
 }
 
+// The table's lesion_id; without one the images of a patient, or with one image_id, are not independent
+// either.
+static char *lesion_of(const struct sample *sample)
+{
+    bool grouped = sample->patient[0] || sample->image_id[0];
+    return sample->lesion[0] || !grouped ? memory_strdup(sample->lesion) : sample_group(sample);
+}
+
 static void fill_predictions(const struct evaluator *evaluator, enum dataset_part which,
                              struct predictions *predictions)
 {
@@ -191,7 +199,7 @@ static void fill_predictions(const struct evaluator *evaluator, enum dataset_par
         const struct sample *sample = &evaluator->dataset->samples[part->samples[i]];
         struct prediction_row *row = &predictions->rows[i];
         row->file = memory_strdup(sample->file);
-        row->lesion = memory_strdup(sample->lesion);
+        row->lesion = lesion_of(sample);
         row->sha256 = sample->sha256;
         row->label = sample->label;
         row->atypical = sample->atypical;

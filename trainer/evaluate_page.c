@@ -45,8 +45,9 @@ static const char *verdict(const struct target *target)
 }
 
 // The targets are the clinic's, at the most probable class.
-static void draw_metrics(struct html *page, const struct figures *figures)
+static void draw_metrics(struct html *page, const struct evaluation *evaluation)
 {
+    const struct figures *figures = &evaluation->figures;
     static const char *const headings[] = {"Figure", "Estimate", "Images", "Target", "Verdict", NULL};
     const struct target targets[] = {{"accuracy", &figures->accuracy, NAN},
                                      {"balanced accuracy", &figures->balanced_accuracy, 0.82},
@@ -54,6 +55,8 @@ static void draw_metrics(struct html *page, const struct figures *figures)
                                      {"melanoma sensitivity", &figures->melanoma_sensitivity, 0.92},
                                      {"melanoma specificity", &figures->melanoma_specificity, NAN},
                                      {"specificity (benign called benign)", &figures->specificity, 0.85},
+                                     {"sensitivity on atypical lesions (mean of the classes)",
+                                      &evaluation->atypical.balanced_accuracy, 0.80},
                                      {"expected calibration error", &figures->ece, NAN}};
     html_element(page, "h2", "Figures");
     html_table_begin(page, "At the most probable class; a target is met when the whole interval is above it",
@@ -84,7 +87,7 @@ static void draw_operating_point(struct html *page, const struct operating_point
     }
     html_element(
         page, "p",
-        "Called melanoma from a probability of %.4f on: the greatest threshold that finds %.0f %% of "
+        "Called melanoma from a probability of %.17g on: the greatest threshold that finds %.0f %% of "
         "the melanomas of the validation part. On the part reported here: sensitivity %s, "
         "specificity %s. A proposal: a person writes thresholds into the policy.",
         point->threshold, 100 * point->wanted, estimate_text(&point->sensitivity, sensitivity),
@@ -353,7 +356,7 @@ enum status evaluation_write_page(const struct evaluation *evaluation, const str
     struct html page;
     html_begin(&page, out, "Evaluation of a model", err);
     draw_origin(&page, evaluation);
-    draw_metrics(&page, &evaluation->figures);
+    draw_metrics(&page, evaluation);
     draw_operating_point(&page, &evaluation->operating_point);
     draw_classes(&page, &evaluation->figures);
     draw_confusion(&page, &evaluation->figures);

@@ -73,6 +73,11 @@ struct grouped_row {
     size_t row;
 };
 
+struct grouped_rows {
+    const struct grouped_row *rows;
+    size_t count;
+};
+
 static int by_group(const void *left, const void *right)
 {
     const struct grouped_row *a = left, *b = right;
@@ -83,9 +88,11 @@ static int by_group(const void *left, const void *right)
     return order ? order : (a->row > b->row) - (a->row < b->row);
 }
 
-static void add_group(struct evaluation *evaluation, const char *by, const struct grouped_row *rows,
-                      size_t count, const struct figures_options *options)
+static void add_group(struct evaluation *evaluation, const char *by, const char *value,
+                      struct grouped_rows of, const struct figures_options *options)
 {
+    const struct grouped_row *rows = of.rows;
+    size_t count = of.count;
     size_t *list = memory_alloc((count + 1) * sizeof *list);
     evaluation->subgroups = memory_realloc(evaluation->subgroups,
                                            (evaluation->subgroup_count + 1) * sizeof *evaluation->subgroups);
@@ -93,9 +100,17 @@ static void add_group(struct evaluation *evaluation, const char *by, const struc
     for (size_t i = 0; i < count; i++)
         list[i] = rows[i].row;
     group->by = by;
-    snprintf(group->value, sizeof group->value, "%s", rows[0].text[0] ? rows[0].text : "unknown");
+    snprintf(group->value, sizeof group->value, "%s", value);
     figures_of_group(&evaluation->predictions, (struct row_list){list, count}, options, &group->figures);
     free(list);
+}
+
+static size_t end_of_value(const struct grouped_row *rows, size_t first, size_t count)
+{
+    size_t end = first;
+    while (end < count && strcmp(rows[end].text, rows[first].text) == 0)
+        end++;
+    return end;
 }
 
 static void add_groups(struct evaluation *evaluation, const char *by, group_namer *name,
@@ -103,17 +118,24 @@ static void add_groups(struct evaluation *evaluation, const char *by, group_name
 {
     size_t count = evaluation->predictions.count;
     int values = 0;
+    char other[SUBGROUP_TEXT];
     struct grouped_row *rows = memory_alloc((count + 1) * sizeof *rows);
     for (size_t i = 0; i < count; i++) {
         rows[i].place = name(samples[i], rows[i].text);
         rows[i].row = i;
     }
     qsort(rows, count, sizeof *rows, by_group);
-    for (size_t first = 0, end; first < count && rows[0].text[0] && values < SUBGROUP_VALUES; first = end) {
-        for (end = first; end < count && strcmp(rows[end].text, rows[first].text) == 0;)
-            end++;
-        add_group(evaluation, by, rows + first, end - first, options);
-        values++;
+    for (size_t first = 0, end; first < count && rows[0].text[0]; first = end) {
+        const char *value = rows[first].text[0] ? rows[first].text : "unknown";
+        end = end_of_value(rows, first, count);
+        if (rows[first].text[0] && ++values > SUBGROUP_VALUES) {
+            int joined = 1; // the known values that are left
+            for (; end < count && rows[end].text[0]; joined++)
+                end = end_of_value(rows, end, count);
+            snprintf(other, sizeof other, "other (%d values)", joined);
+            value = other;
+        }
+        add_group(evaluation, by, value, (struct grouped_rows){rows + first, end - first}, options);
     }
     free(rows);
 }

@@ -52,14 +52,21 @@ void prediction_set(struct prediction_row *row, const float logits[LESION_CLASSE
 // ---- lesions ----
 
 struct placed {
-    const char *lesion;
+    const struct prediction_row *row;
     size_t index;
 };
+
+// A row without a lesion is of the same one as its copies.
+static int compare_lesions(const struct prediction_row *a, const struct prediction_row *b)
+{
+    int order = strcmp(a->lesion, b->lesion);
+    return order || a->lesion[0] ? order : memcmp(a->sha256.value, b->sha256.value, DIGEST_SIZE);
+}
 
 static int by_lesion(const void *left, const void *right)
 {
     const struct placed *a = left, *b = right;
-    int order = strcmp(a->lesion, b->lesion);
+    int order = compare_lesions(a->row, b->row);
     return order ? order : (a->index > b->index) - (a->index < b->index);
 }
 
@@ -69,11 +76,10 @@ size_t predictions_lesions(const struct predictions *predictions, const size_t *
     uint32_t found = 0;
     struct placed *sorted = memory_alloc((count + 1) * sizeof *sorted);
     for (size_t i = 0; i < count; i++)
-        sorted[i] = (struct placed){predictions->rows[subset[i]].lesion, i};
+        sorted[i] = (struct placed){&predictions->rows[subset[i]], i};
     qsort(sorted, count, sizeof *sorted, by_lesion);
     for (size_t i = 0; i < count; i++) {
-        bool same = i > 0 && sorted[i].lesion[0] && strcmp(sorted[i].lesion, sorted[i - 1].lesion) == 0;
-        found += !same;
+        found += i == 0 || compare_lesions(sorted[i].row, sorted[i - 1].row) != 0;
         clusters[sorted[i].index] = found - 1;
     }
     free(sorted);

@@ -37,7 +37,7 @@ int prediction_said(const struct prediction_row *row);
 void prediction_set(struct prediction_row *row, const float logits[LESION_CLASSES], double temperature);
 
 // Numbers the lesions of rows[subset[i]]: clusters[i] gets 0 .. result - 1. A row without a lesion is one of
-// its own.
+// its own, with copies of its file.
 size_t predictions_lesions(const struct predictions *predictions, const size_t *subset, size_t count,
                            uint32_t *clusters);
 

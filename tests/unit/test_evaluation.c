@@ -86,8 +86,10 @@ static void thresholds_are_chosen_on_the_greatest_share(void **state)
         {.label = LESION_MEL, .p = {0.5}}, {.label = LESION_MEL, .p = {0.1}},
         {.label = LESION_NV, .p = {0.6}},  {.label = LESION_NV, .p = {0.2}},
     };
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < 6; i++) {
         rows[i].lesion = "";
+        rows[i].sha256 = digest_of(&i, sizeof i);
+    }
     const struct predictions all = {rows, 6}, benign = {rows + 4, 2};
     static const double cases[][2] = {{1, 0.1}, {0.76, 0.1}, {0.75, 0.5}, {0.5, 0.7}, {0.01, 0.9}};
     double threshold;
@@ -113,6 +115,7 @@ static void a_perfect_area_has_an_interval(void **state)
     struct figures figures;
     for (int i = 0; i < 52; i++) {
         rows[i] = (struct prediction_row){.lesion = "", .label = i < 12 ? LESION_MEL : LESION_NV};
+        rows[i].sha256 = digest_of(&i, sizeof i);
         rows[i].p[LESION_MEL] = i < 12 ? 0.9 : 0.1;
         rows[i].p[LESION_NV] = 1 - rows[i].p[LESION_MEL];
     }
@@ -133,7 +136,7 @@ static void a_calibration_error_lies_in_its_interval(void **state)
     struct figures figures;
     for (int i = 0; i < COUNT; i++) {
         double confidence = 0.55 + 0.03 * (i / BIN) + 1e-6 * i;
-        rows[i] = (struct prediction_row){.lesion = ""};
+        rows[i] = (struct prediction_row){.lesion = "", .sha256 = digest_of(&i, sizeof i)};
         rows[i].label = i % BIN < lround(BIN * confidence) ? LESION_MEL : LESION_NV;
         rows[i].p[LESION_MEL] = confidence;
         rows[i].p[LESION_NV] = 1 - confidence;
@@ -392,6 +395,48 @@ static void subgroups_say_where_evidence_is_thin(void **state)
     evaluation_release(&evaluation);
 }
 
+// 25 sites, the last one's images not known: 20 of them stand alone.
+static void many_values_are_one_group(void **state)
+{
+    (void)state;
+    struct evaluation evaluation;
+    char sites[240][16];
+    judge_golden(&evaluation);
+    size_t count = evaluation.predictions.count;
+    struct sample *samples = memory_alloc(count * sizeof *samples);
+    const struct sample **list = memory_alloc(count * sizeof *list);
+    for (size_t i = 0; i < count; i++) {
+        snprintf(sites[i], sizeof sites[i], i % 25 == 24 ? "" : "site %02zu", i % 25);
+        samples[i] =
+            (struct sample){.sex = "", .location = sites[i], .skin_type = "", .age = NAN, .ita = NAN};
+        list[i] = &samples[i];
+    }
+    evaluation_add_subgroups(&evaluation, list, &options);
+    assert_int_equal(evaluation.subgroup_count, 22);
+    assert_string_equal(evaluation.subgroups[20].value, "other (4 values)");
+    assert_int_equal(evaluation.subgroups[20].figures.n, 4 * 9); // 240 = 9 * 25 + 15: sites 20 to 23
+    assert_string_equal(evaluation.subgroups[21].value, "unknown");
+    size_t all = 0;
+    for (size_t i = 0; i < 22; i++)
+        all += evaluation.subgroups[i].figures.n;
+    assert_int_equal(all, count);
+    free(list);
+    free(samples);
+    evaluation_release(&evaluation);
+}
+
+static void copies_without_a_lesion_are_of_one(void **state)
+{
+    (void)state;
+    struct prediction_row rows[4] = {{.lesion = ""}, {.lesion = "L1"}, {.lesion = ""}, {.lesion = ""}};
+    const struct predictions predictions = {rows, 4};
+    static const size_t all[] = {0, 1, 2, 3};
+    uint32_t lesions[4];
+    rows[2].sha256 = digest_of("x", 1);
+    assert_int_equal(predictions_lesions(&predictions, all, 4, lesions), 3);
+    assert_true(lesions[0] == lesions[3] && lesions[0] != lesions[2]);
+}
+
 static bool holds(const struct buffer *page, const char *text)
 {
     return memmem(page->data, page->size, text, strlen(text)) != NULL;
@@ -400,8 +445,9 @@ static bool holds(const struct buffer *page, const char *text)
 static void the_page_needs_nothing_beside_it(void **state)
 {
     (void)state;
-    static const char *const parts[] = {"Not for clinical use", "Confusion", "ROC",
-                                        "Calibration",          "<svg",      "not enough evidence"};
+    static const char *const parts[] = {
+        "Not for clinical use", "Confusion", "ROC", "sensitivity on atypical lesions", "Calibration", "<svg",
+        "not enough evidence"};
     struct evaluation evaluation;
     struct buffer page;
     struct error err = {""};
@@ -434,6 +480,8 @@ int main(void)
         cmocka_unit_test(bad_tables_are_refused_with_the_line),
         cmocka_unit_test(a_table_comes_back_as_it_was),
         cmocka_unit_test(subgroups_say_where_evidence_is_thin),
+        cmocka_unit_test(many_values_are_one_group),
+        cmocka_unit_test(copies_without_a_lesion_are_of_one),
         cmocka_unit_test(the_page_needs_nothing_beside_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -246,12 +246,12 @@ static void warn(const struct evaluator *evaluator)
             "temperature and threshold are chosen on these images, and perhaps the epoch: the figures are "
             "better than those of new images");
     if (options->part != PART_TRAIN &&
-        lineage_names_others(evaluator->model->manifest.training, &evaluator->dataset->sha256))
+        lineage_has_others(&evaluator->model->manifest, &evaluator->dataset->sha256))
         options->warn(
             options->warn_context,
             "the model, or one that it started or learnt from, was trained on other data or another "
-            "split of them: it may have seen these images (give the --split and --split-seed of the "
-            "training)");
+            "split of them, or does not say on what: it may have seen these images (give the --split "
+            "and --split-seed of the training)");
     if (!evaluator->model->manifest.trained)
         options->warn(options->warn_context, "the model is not trained for these classes");
 }

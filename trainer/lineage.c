@@ -12,6 +12,8 @@ void origin_take(struct origin *origin, const struct manifest *manifest)
     origin->record = manifest->training ? cJSON_Duplicate(manifest->training, true) : cJSON_CreateObject();
     cJSON_DeleteItemFromObjectCaseSensitive(origin->record, "init");
     cJSON_DeleteItemFromObjectCaseSensitive(origin->record, "teacher");
+    if (manifest->trained && !cJSON_GetObjectItemCaseSensitive(origin->record, own_data))
+        cJSON_AddStringToObject(origin->record, own_data, "unknown"); // an import's
     cJSON_AddStringToObject(origin->record, "weights_sha256", origin->weights_sha256);
     cJSON_AddStringToObject(origin->record, "model_version", manifest->model_version);
 }
@@ -46,6 +48,12 @@ void lineage_add(cJSON *training, const char *name, const struct origin *origin)
     cJSON_ArrayForEach(item, before) add_data(list, item);
     cJSON_Delete(before);
     cJSON_AddItemToObject(training, name, copy);
+}
+
+bool lineage_has_others(const struct manifest *manifest, const struct digest *data)
+{
+    const cJSON *own = cJSON_GetObjectItemCaseSensitive(manifest->training, own_data);
+    return (manifest->trained && !own) || lineage_names_others(manifest->training, data);
 }
 
 bool lineage_names_others(const cJSON *training, const struct digest *data)

@@ -4,7 +4,7 @@
 //
 // In a manifest's `training`: `init` and `teacher`, the record of that model with its `weights_sha256` and
 // `model_version`, without its own ancestors; and `learnt_from`, the data_sha256 of all of them, so that a
-// long line of trainings stays short.
+// long line of trainings stays short; "unknown" of a trained one that has no record.
 #ifndef SKINSIGHT_TRAINER_LINEAGE_H
 #define SKINSIGHT_TRAINER_LINEAGE_H
 
@@ -23,5 +23,7 @@ void origin_release(struct origin *origin);
 void lineage_add(struct cJSON *training, const char *name, const struct origin *origin);
 // Whether the record (NULL is allowed) names other data, or another split of them, than those of the digest.
 bool lineage_names_others(const struct cJSON *training, const struct digest *data);
+// The same of a model, which also may be trained and not say on what.
+bool lineage_has_others(const struct manifest *manifest, const struct digest *data);
 
 #endif

@@ -24,10 +24,12 @@ static void tell_lineage(const struct trainer *trainer)
     const struct collect_complaints *complaints = &trainer->options->data.complaints;
     const struct origin *origins[] = {&trainer->init_origin, &trainer->teacher_origin};
     static const char *const sentences[] = {
-        "--init was trained on other data or another split of them: it may have seen images of this run's "
-        "parts validation and test, whose figures will then look better than they are",
-        "--teacher was trained on other data or another split of them: it may have seen images of this run's "
-        "parts validation and test, whose figures will then look better than they are"};
+        "--init was trained on other data or another split of them, or does not say on what: it may have "
+        "seen "
+        "images of this run's parts validation and test, whose figures will then look better than they are",
+        "--teacher was trained on other data or another split of them, or does not say on what: it may have "
+        "seen images of this run's parts validation and test, whose figures will then look better than they "
+        "are"};
     for (int i = 0; i < 2; i++)
         if (complaints->complain && lineage_names_others(origins[i]->record, &trainer->dataset->sha256))
             complaints->complain(complaints->context, sentences[i]);

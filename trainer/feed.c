@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/memory.h"
+#include "kernels/exchange.h"
 #include "trainer/streams.h"
 
 struct ring_batch {
@@ -26,6 +27,7 @@ struct feed {
     pthread_cond_t changed;
     int epoch;
     bool augment;
+    int rank, processes;
     size_t *samples, count;
     size_t next_place; // the next one to be taken by a thread
     size_t taken;      // batches that were given out, and one more that begins after it
@@ -41,9 +43,38 @@ static size_t batch_of(const struct feed *feed, size_t place)
     return place / (size_t)feed->options.batch;
 }
 
-// Whether the ring has room for the batch of the next place.
-static bool may_take(const struct feed *feed)
+// Images of a batch in all processes; this one's are at places *begin .. *end - 1 of the epoch.
+static int find_share(const struct feed *feed, size_t batch, size_t *begin, size_t *end)
 {
+    size_t size = (size_t)feed->options.batch, first = batch * size;
+    int from, to, whole = 0;
+    if (first < feed->count)
+        whole = (int)(feed->count - first < size ? feed->count - first : size);
+    exchange_share(feed->rank, feed->processes, whole, &from, &to);
+    *begin = first + (size_t)from;
+    *end = first + (size_t)to;
+    return whole;
+}
+
+// Leaves out the places of other processes.
+static void skip_others(struct feed *feed)
+{
+    size_t begin, end;
+    while (feed->next_place < feed->count) {
+        size_t batch = batch_of(feed, feed->next_place);
+        find_share(feed, batch, &begin, &end);
+        if (feed->next_place < begin)
+            feed->next_place = begin;
+        if (feed->next_place < end)
+            return;
+        feed->next_place = (batch + 1) * (size_t)feed->options.batch;
+    }
+}
+
+// Whether there is a next place of this process, and the ring has room for its batch.
+static bool may_take(struct feed *feed)
+{
+    skip_others(feed);
     return feed->next_place < feed->count &&
            batch_of(feed, feed->next_place) < feed->taken - feed->held + FEED_BATCHES;
 }
@@ -68,7 +99,9 @@ static void fill_place(struct feed *feed, size_t place)
 {
     struct error err = {""};
     struct ring_batch *batch = &feed->ring[batch_of(feed, place) % FEED_BATCHES];
-    size_t slot = place % (size_t)feed->options.batch, sample = feed->samples[place];
+    size_t begin, end, sample = feed->samples[place];
+    find_share(feed, batch_of(feed, place), &begin, &end);
+    size_t slot = place - begin;
     uint64_t counter = image_counter(feed->epoch, place);
     feed->working++;
     pthread_mutex_unlock(&feed->lock);
@@ -120,6 +153,7 @@ enum status feed_new(struct feed **feed, const struct feed_options *options, str
 {
     struct feed *made = memory_alloc(sizeof *made);
     made->options = *options;
+    made->processes = 1;
     pthread_mutex_init(&made->lock, NULL);
     pthread_cond_init(&made->changed, NULL);
     made->threads = memory_alloc((size_t)options->threads * sizeof *made->threads);
@@ -178,6 +212,8 @@ void feed_begin(struct feed *feed, const struct feed_epoch *epoch)
         clear_batch(&feed->ring[i]);
     feed->epoch = epoch->epoch;
     feed->augment = epoch->augment;
+    feed->rank = epoch->rank;
+    feed->processes = epoch->processes > 0 ? epoch->processes : 1;
     feed->count = epoch->count;
     feed->taken = epoch->first_batch;
     feed->held = false;
@@ -198,23 +234,23 @@ static void give_back(struct feed *feed)
 
 enum status feed_next(struct feed *feed, struct feed_batch *batch, struct error *err)
 {
-    size_t size = (size_t)feed->options.batch;
+    size_t begin, end;
     enum status status = STATUS_OK;
     *batch = (struct feed_batch){0};
     pthread_mutex_lock(&feed->lock);
     give_back(feed);
-    size_t first = feed->taken * size;
-    if (first < feed->count) {
+    int whole = find_share(feed, feed->taken, &begin, &end);
+    if (whole > 0) {
         struct ring_batch *ready = &feed->ring[feed->taken % FEED_BATCHES];
-        int count = (int)(feed->count - first < size ? feed->count - first : size);
+        int count = (int)(end - begin);
         while (ready->done < count)
             pthread_cond_wait(&feed->changed, &feed->lock);
         feed->taken++;
         feed->held = true;
         status = ready->status;
         if (status == STATUS_OK)
-            *batch = (struct feed_batch){count, ready->views, ready->draws, feed->samples + first,
-                                         ready->counters};
+            *batch = (struct feed_batch){
+                whole, count, begin, ready->views, ready->draws, feed->samples + begin, ready->counters};
         else if (err)
             *err = ready->err;
     }

@@ -16,7 +16,7 @@ struct feed_options {
     const struct dataset *dataset;
     struct picture_cache *cache; // at size + AUGMENTATION_MARGIN; must outlive the feed
     int size;                    // of the views
-    int batch;                   // images of a batch, but for an epoch's last one
+    int batch;                   // images of a batch in all processes, but for an epoch's last one
     uint64_t seed;
     int threads; // > 0
 };
@@ -26,11 +26,14 @@ struct feed_epoch {
     const size_t *samples; // (count) of the dataset in their order; copied
     size_t count;
     size_t first_batch;
-    bool augment; // false: views as evaluation has them
+    bool augment;        // false: views as evaluation has them
+    int rank, processes; // whose share of each batch this feed makes (exchange_share); 0, 0: all of it
 };
 
 struct feed_batch {
-    int count;
+    int whole; // images of the batch in all processes; 0: the epoch is over
+    int count; // of this process's share, whose first one stands at `place` of the epoch
+    size_t place;
     uint8_t **views;                  // (count) of size * size * 3 bytes
     const struct augmentation *draws; // (count)
     const size_t *samples;            // (count) of the dataset
@@ -45,7 +48,7 @@ void feed_free(struct feed *feed); // NULL is allowed; waits for its threads
 
 // Begins an epoch; what was left of another one is dropped.
 void feed_begin(struct feed *feed, const struct feed_epoch *epoch);
-// The next batch, valid until the next call. count 0: the epoch is over. REJECTED or FATAL: a picture of it
+// The next batch, valid until the next call. REJECTED or FATAL: a picture of it
 // can't be read; the sentence names its file.
 enum status feed_next(struct feed *feed, struct feed_batch *batch, struct error *err) MUST_CHECK;
 

@@ -3,6 +3,7 @@
 #include "kernels/model/weights.h"
 #include "trainer/compare.h"
 #include "trainer/evaluate.h"
+#include "trainer/exchange_mpi.h"
 #include "trainer/explore.h"
 #include "trainer/import.h"
 #include "trainer/quantise.h"
@@ -66,13 +67,13 @@ static const struct command commands[] = {
     {.name = NULL},
 };
 
-static const struct program program = {.name = "skinsight-trainer",
-                                       .bit = PROGRAM_TRAINER,
-                                       .summary = "trains, makes and calibrates model directories",
-                                       .commands = commands};
-
 int main(int argc, char **argv)
 {
+    const struct program program = {.name = "skinsight-trainer",
+                                    .bit = PROGRAM_TRAINER,
+                                    .summary = "trains, makes and calibrates model directories",
+                                    .commands = commands,
+                                    .note = exchange_mpi_note};
     weights_explain_sigbus();
     return config_main(&program, argc, argv);
 }

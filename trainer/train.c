@@ -76,7 +76,8 @@ static enum status prepare_training(struct trainer *trainer, struct error *err)
     weigh_classes(trainer);
     memcpy(step.class_weights, trainer->class_weights, sizeof trainer->class_weights);
     step.seed = trainer->options->seed;
-    step.max_batch = trainer->options->batch;
+    step.max_batch = trainer->share;
+    step.exchange = trainer->options->exchange;
     if (!trainer->teacher_plan)
         step.teacher_weight = 0;
     if (!trainer->start) {
@@ -92,7 +93,7 @@ static enum status prepare_training(struct trainer *trainer, struct error *err)
 
 static enum status allocate(struct trainer *trainer, struct error *err)
 {
-    size_t batch = (size_t)trainer->options->batch;
+    size_t batch = (size_t)trainer->share;
     size_t size = (size_t)trainer->network->image_size, values = size * size * 3;
     trainer->images = memory_try_alloc(batch * values * sizeof *trainer->images);
     trainer->block = memory_try_alloc(trainer->training->size * sizeof *trainer->block);
@@ -173,6 +174,8 @@ static enum status go_on(struct trainer *trainer, struct error *err)
 
 static enum status make_folders(struct trainer *trainer, struct error *err)
 {
+    if (!trainer->leads)
+        return STATUS_OK;
     enum status status = output_make(trainer->options->directory, err);
     if (status == STATUS_OK && mkdir(trainer->folder, OUTPUT_FOLDER_MODE) != 0)
         status = error_set(err, STATUS_FATAL, "%s can't be made: %s", trainer->folder, strerror(errno));
@@ -204,8 +207,38 @@ static enum status check_folder(const struct trainer *trainer, struct error *err
     return trainer->options->resume ? STATUS_OK : output_check(folder, err);
 }
 
-static enum status open_all(struct trainer *trainer, struct error *err)
+// Processes with other data or options would train nothing together.
+static enum status compare_processes(struct trainer *trainer, struct error *err)
 {
+    const struct checkpoint *at = trainer->checkpoint;
+    struct digest_stream *stream = digest_stream_new();
+    bool same;
+    digest_stream_add(stream, at->build, strlen(at->build));
+    digest_stream_add(stream, at->architecture, strlen(at->architecture));
+    digest_stream_add(stream, at->recipe, strlen(at->recipe));
+    digest_stream_add(stream, &at->image_size, sizeof at->image_size);
+    digest_stream_add(stream, &at->data, sizeof at->data);
+    digest_stream_add(stream, &at->steps, sizeof at->steps);
+    struct digest digest = digest_stream_finish(stream);
+    enum status status = exchange_compare(trainer->options->exchange, &digest, &same, err);
+    if (status == STATUS_OK && !same)
+        status =
+            error_set(err, STATUS_REJECTED,
+                      "the processes differ in build, options, data or checkpoint: give each machine the "
+                      "same program and the same files");
+    return status;
+}
+
+// What each process does by itself, and may fail at alone.
+static enum status open_own(struct trainer *trainer, struct error *err)
+{
+    int size = exchange_size(trainer->options->exchange), batch = trainer->options->batch;
+    trainer->share = (batch + size - 1) / size;
+    if (batch < size)
+        return error_set(
+            err, STATUS_REJECTED,
+            "%d processes can't share a batch of %d images: give a larger --batch, or start fewer", size,
+            batch);
     enum status status = check_folder(trainer, err);
     if (status == STATUS_OK)
         status = backend_open(&trainer->backend, "cpu", trainer->options->threads, err);
@@ -224,7 +257,19 @@ static enum status open_all(struct trainer *trainer, struct error *err)
     if (trainer->options->resume)
         return go_on(trainer, err);
     describe(trainer, trainer->checkpoint);
-    return make_folders(trainer, err);
+    return STATUS_OK;
+}
+
+static enum status open_all(struct trainer *trainer, struct error *err)
+{
+    struct exchange *exchange = trainer->options->exchange;
+    trainer->leads = exchange_rank(exchange) == 0;
+    enum status status = exchange_agree(exchange, open_own(trainer, err), err);
+    if (status == STATUS_OK)
+        status = compare_processes(trainer, err);
+    if (status == STATUS_OK && !trainer->options->resume)
+        status = exchange_agree(exchange, make_folders(trainer, err), err);
+    return status;
 }
 
 static cJSON *record_recipe(const char *recipe)
@@ -269,7 +314,7 @@ static cJSON *record_training(const struct trainer *trainer)
     return record;
 }
 
-enum status trainer_finish(struct trainer *trainer, struct error *err)
+static enum status save_model(struct trainer *trainer, struct error *err)
 {
     struct weights *weights = NULL;
     struct known_answers known;
@@ -285,6 +330,12 @@ enum status trainer_finish(struct trainer *trainer, struct error *err)
     }
     weights_close(weights);
     return status;
+}
+
+enum status trainer_finish(struct trainer *trainer, struct error *err)
+{
+    return exchange_agree(trainer->options->exchange, trainer->leads ? save_model(trainer, err) : STATUS_OK,
+                          err);
 }
 
 static void close_all(struct trainer *trainer)

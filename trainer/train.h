@@ -5,8 +5,11 @@
 // epoch with the best balanced accuracy on the validation part (the last epoch's where there is none; the
 // first of equals).
 //
-// Same bits: parameters depend on options, data and build alone, neither on threads, nor on the cache, nor on
-// how often the training was left and gone on with.
+// With an exchange each process computes its share of every batch and of the validation part, and all hold
+// the same parameters. Rank 0 alone writes and speaks; what one process can't do ends all with its sentence.
+//
+// Same bits: parameters depend on options, data, build and number of processes alone, neither on threads, nor
+// on the cache, nor on how often the training was left and gone on with.
 #ifndef SKINSIGHT_TRAINER_TRAIN_H
 #define SKINSIGHT_TRAINER_TRAIN_H
 
@@ -36,8 +39,9 @@ struct train_options {
     int threads;
     size_t picture_cache; // bytes
     bool resume, any_build;
-    const char *recipe; // lines "name=value": what decides the result, but for init and teacher
-    bool (*stop)(void); // asked between batches: save and leave
+    struct exchange *exchange; // NULL: one process. Must outlive the training
+    const char *recipe;        // lines "name=value": what decides the result, but for init and teacher
+    bool (*stop)(void);        // asked between batches: save and leave
     void (*tell)(void *context, const char *sentence); // of each epoch
     void *tell_context;
 };

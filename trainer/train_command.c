@@ -9,6 +9,7 @@
 #include "common/base/shutdown.h"
 #include "trainer/checkpoint.h"
 #include "trainer/dataset_flags.h"
+#include "trainer/exchange_mpi.h"
 #include "trainer/train.h"
 
 enum { MOST_SIZE = 4096, NAME_MAX_LENGTH = 64, MOST_CHECKPOINT_S = 86400 };
@@ -132,11 +133,14 @@ enum status train_check(const struct config *config, struct error *err)
     return STATUS_OK;
 }
 
-static void make_recipe(const struct config *config, char *recipe, size_t size)
+// One process is no line, so that a checkpoint says what it always said.
+static void make_recipe(const struct config *config, int processes, char *recipe, size_t size)
 {
     size_t used = 0;
     for (const char *const *name = recipe_flags; *name && used < size; name++)
         used += (size_t)snprintf(recipe + used, size - used, "%s=%s\n", *name, config_text(config, *name));
+    if (processes > 1 && used < size)
+        snprintf(recipe + used, size - used, "processes=%d\n", processes);
 }
 
 static struct training_options step_options(const struct config *config)
@@ -221,16 +225,25 @@ enum status train_command(struct config *config, struct error *err)
     struct progress progress;
     struct train_result result;
     struct train_options options = train_options_of(config);
-    make_recipe(config, recipe, sizeof recipe);
+    shutdown_install();
+    enum status status = exchange_mpi_launched() > 1 ? exchange_mpi_open(&options.exchange, err) : STATUS_OK;
+    if (status != STATUS_OK)
+        return status;
+    bool leads = exchange_rank(options.exchange) == 0;
+    make_recipe(config, exchange_size(options.exchange), recipe, sizeof recipe);
     progress_init(&progress, stderr, true, 0);
     progress.verb = "read";
     options.recipe = recipe;
-    options.data.progress = &progress;
-    options.data.complaints = (struct collect_complaints){complain, &progress};
-    options.tell = tell;
-    options.tell_context = &progress;
-    shutdown_install();
-    enum status status = train_model(&options, &result, err);
+    if (leads) {
+        options.data.progress = &progress;
+        options.data.complaints = (struct collect_complaints){complain, &progress};
+        options.tell = tell;
+        options.tell_context = &progress;
+    }
+    status = train_model(&options, &result, err);
+    exchange_mpi_close(options.exchange);
     progress_clear(&progress);
-    return status == STATUS_OK ? print_result(&options, &result, err) : status;
+    if (status == STATUS_OK && (leads || result.stopped))
+        status = print_result(&options, &result, err);
+    return status == STATUS_OK || leads ? status : error_said(err);
 }

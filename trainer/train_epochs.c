@@ -45,7 +45,7 @@ static enum status explain_unsaved(enum status status, struct error *err)
     return status;
 }
 
-static enum status save_checkpoint(struct trainer *trainer, struct error *err)
+static enum status write_checkpoint(struct trainer *trainer, struct error *err)
 {
     trainer->checkpoint->steps = (int64_t)trainer->training->steps;
     enum status status = save_block(trainer, TRAINING_PARAMETERS, CHECKPOINT_PARAMETERS, err);
@@ -59,11 +59,28 @@ static enum status save_checkpoint(struct trainer *trainer, struct error *err)
     return explain_unsaved(status, err);
 }
 
+static enum status save_checkpoint(struct trainer *trainer, struct error *err)
+{
+    enum status status = trainer->leads ? write_checkpoint(trainer, err) : STATUS_OK;
+    return exchange_agree(trainer->options->exchange, status, err);
+}
+
 static enum status ask_teacher(struct trainer *trainer, const struct feed_batch *batch, struct error *err)
 {
     if (!trainer->teacher_plan)
         return STATUS_OK;
     return run_views(trainer->teacher_plan, batch->views, batch->count, trainer->teacher_logits, err);
+}
+
+// This process's share of the next batch, once all have theirs.
+static enum status next_batch(struct trainer *trainer, struct feed_batch *batch, struct error *err)
+{
+    int64_t start_us = clock_monotonic_us();
+    enum status status = feed_next(trainer->feed, batch, err);
+    trainer->waited_us += clock_monotonic_us() - start_us;
+    if (status == STATUS_OK)
+        status = ask_teacher(trainer, batch, err);
+    return exchange_agree(trainer->options->exchange, status, err);
 }
 
 static enum status train_batch(struct trainer *trainer, const struct feed_batch *batch, double rate,
@@ -76,9 +93,6 @@ static enum status train_batch(struct trainer *trainer, const struct feed_batch 
                                trainer->images + (size_t)i * values);
         trainer->batch_labels[i] = trainer->dataset->samples[batch->samples[i]].label;
     }
-    enum status status = ask_teacher(trainer, batch, err);
-    if (status != STATUS_OK)
-        return status;
     const struct training_batch step = {.count = batch->count,
                                         .images = trainer->image_rows,
                                         .labels = trainer->batch_labels,
@@ -100,7 +114,9 @@ static void begin_epoch(struct trainer *trainer)
                                      .samples = trainer->order,
                                      .count = count,
                                      .first_batch = (size_t)at->batch,
-                                     .augment = trainer->options->augment};
+                                     .augment = trainer->options->augment,
+                                     .rank = exchange_rank(trainer->options->exchange),
+                                     .processes = exchange_size(trainer->options->exchange)};
     feed_begin(trainer->feed, &epoch);
 }
 
@@ -111,6 +127,17 @@ static bool is_due(const struct trainer *trainer)
     return clock_monotonic_us() - trainer->saved_us >= wait_us;
 }
 
+// What comes before the next batch: any process's wish to leave is everybody's, the clock is rank 0's.
+static enum status decide(const struct trainer *trainer, bool *leave, bool *save, struct error *err)
+{
+    const struct train_options *options = trainer->options;
+    double wishes[2] = {options->stop && options->stop(), trainer->leads && is_due(trainer)};
+    enum status status = exchange_sum_doubles(options->exchange, wishes, 2, err);
+    *leave = wishes[0] > 0;
+    *save = *leave || wishes[1] > 0;
+    return status;
+}
+
 // The batches that are left of an epoch.
 static enum status train_epoch(struct trainer *trainer, double rate, bool *stopped, struct error *err)
 {
@@ -119,28 +146,27 @@ static enum status train_epoch(struct trainer *trainer, double rate, bool *stopp
     begin_epoch(trainer);
     for (;;) {
         struct training_result result;
+        bool save;
         int64_t start_us = clock_monotonic_us();
-        enum status status = feed_next(trainer->feed, &batch, err);
-        if (status != STATUS_OK || batch.count == 0)
+        enum status status = next_batch(trainer, &batch, err);
+        if (status != STATUS_OK || batch.whole == 0)
             return status;
-        trainer->waited_us += clock_monotonic_us() - start_us;
         status = train_batch(trainer, &batch, rate, &result, err);
         if (status != STATUS_OK) {
             error_prefix(err, "epoch %d, batch %lld, step %llu", at->epoch, (long long)at->batch,
                          (unsigned long long)trainer->training->steps);
             return status;
         }
-        at->loss_sum += result.loss * batch.count;
+        at->loss_sum += result.loss * batch.whole;
         at->seconds += (double)(clock_monotonic_us() - start_us) / 1e6;
         trainer->worked_us += clock_monotonic_us() - start_us;
         at->batch++;
-        show(trainer, result.loss, batch.count);
-        *stopped = trainer->options->stop && trainer->options->stop();
-        if (*stopped || is_due(trainer)) {
+        show(trainer, result.loss, batch.whole);
+        status = decide(trainer, stopped, &save, err);
+        if (status == STATUS_OK && save)
             status = save_checkpoint(trainer, err);
-            if (status != STATUS_OK || *stopped)
-                return status;
-        }
+        if (status != STATUS_OK || *stopped)
+            return status;
     }
 }
 
@@ -150,7 +176,8 @@ static enum status validate_epoch(struct trainer *trainer, struct history_row *r
     struct validation validation = {NAN, NAN};
     enum status status = STATUS_OK;
     if (trainer->counts[PART_VALIDATION] > 0) {
-        status = training_export(trainer->training, &weights, err);
+        status = exchange_agree(trainer->options->exchange, training_export(trainer->training, &weights, err),
+                                err);
         const struct validation_options options = {.backend = trainer->backend,
                                                    .network = trainer->network,
                                                    .weights = weights,
@@ -158,7 +185,8 @@ static enum status validate_epoch(struct trainer *trainer, struct history_row *r
                                                    .dataset = trainer->dataset,
                                                    .samples = trainer->samples[PART_VALIDATION],
                                                    .count = trainer->counts[PART_VALIDATION],
-                                                   .class_weights = trainer->class_weights};
+                                                   .class_weights = trainer->class_weights,
+                                                   .exchange = trainer->options->exchange};
         if (status == STATUS_OK)
             status = validate(&options, &validation, err);
     }
@@ -209,7 +237,26 @@ static void tell_waiting(struct trainer *trainer)
     trainer->waited_us = trainer->worked_us = 0;
 }
 
+static enum status save_best(struct trainer *trainer, struct error *err)
+{
+    enum status status = STATUS_OK;
+    trainer->checkpoint->steps = (int64_t)trainer->training->steps; // in the block's name
+    if (trainer->leads)
+        status = explain_unsaved(save_block(trainer, TRAINING_PARAMETERS, CHECKPOINT_BEST, err), err);
+    return exchange_agree(trainer->options->exchange, status, err);
+}
+
+static enum status save_history(const struct trainer *trainer, struct error *err)
+{
+    enum status status = STATUS_OK;
+    if (trainer->leads)
+        status = history_write(&trainer->checkpoint->history, trainer->options->directory,
+                               trainer->manifest.model_version, err);
+    return exchange_agree(trainer->options->exchange, status, err);
+}
+
 // Validates, keeps the parameters where they are the best so far, and makes the epoch's row and checkpoint.
+// Every process comes to the same row, but for its own speed.
 static enum status end_epoch(struct trainer *trainer, double rate, struct error *err)
 {
     struct checkpoint *at = trainer->checkpoint;
@@ -223,8 +270,7 @@ static enum status end_epoch(struct trainer *trainer, double rate, struct error 
     bool better = is_better(history, &row);
     at->waiting = better ? 0 : at->waiting + 1;
     if (better) {
-        at->steps = (int64_t)trainer->training->steps; // in the block's name
-        status = explain_unsaved(save_block(trainer, TRAINING_PARAMETERS, CHECKPOINT_BEST, err), err);
+        status = save_best(trainer, err);
         if (status != STATUS_OK)
             return status;
         history->best = history->epochs;
@@ -235,7 +281,7 @@ static enum status end_epoch(struct trainer *trainer, double rate, struct error 
     at->loss_sum = at->seconds = 0;
     status = save_checkpoint(trainer, err);
     if (status == STATUS_OK)
-        status = history_write(history, trainer->options->directory, trainer->manifest.model_version, err);
+        status = save_history(trainer, err);
     if (status == STATUS_OK) {
         tell_epoch(trainer, &row);
         tell_waiting(trainer);
@@ -278,7 +324,9 @@ enum status trainer_run(struct trainer *trainer, bool *stopped, struct error *er
         if (status == STATUS_OK && !*stopped)
             status = end_epoch(trainer, rate, err);
         // The epoch's checkpoint is there: nothing more has to be computed to leave.
-        *stopped = *stopped || (!is_over(trainer) && options->stop && options->stop());
+        bool save;
+        if (status == STATUS_OK && !*stopped && !is_over(trainer))
+            status = decide(trainer, stopped, &save, err);
     }
     return status;
 }

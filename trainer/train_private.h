@@ -10,6 +10,8 @@
 
 struct trainer {
     const struct train_options *options;
+    int share;  // images of a batch that are this process's at most
+    bool leads; // rank 0: it alone writes and speaks
     struct dataset *dataset;
     size_t *samples[DATASET_PARTS], counts[DATASET_PARTS];
     int *labels; // of the training part
@@ -29,10 +31,10 @@ struct trainer {
     struct checkpoint *checkpoint; // where the training stands; its parts are the last written
     float *block;                  // training->size floats, for checkpoints
     size_t *order;                 // of the epoch: indices of the training part, then of the dataset
-    float *images;                 // (batch, size * size, 3)
-    const float **image_rows;      // (batch)
-    float *teacher_logits;         // (batch, LESION_CLASSES)
-    int *batch_labels;             // (batch)
+    float *images;                 // (share, size * size, 3)
+    const float **image_rows;      // (share)
+    float *teacher_logits;         // (share, LESION_CLASSES)
+    int *batch_labels;             // (share)
     int64_t saved_us;              // when the last checkpoint was written
     int64_t waited_us, worked_us;  // of the epoch in this process: for pictures, and all of it
     char verb[96];                 // for the progress line

@@ -59,22 +59,23 @@ enum status run_views(struct plan *plan, uint8_t *const *views, int count, float
     return status;
 }
 
-static enum status run_part(const struct validation_options *options, struct plan *plan, float *logits,
-                            int *labels, struct error *err)
+// This process's rows of the logits; the others stay zero.
+static enum status run_share(const struct validation_options *options, struct plan *plan, float *logits,
+                             struct error *err)
 {
-    const struct feed_epoch epoch = {.samples = options->samples, .count = options->count};
+    const struct feed_epoch epoch = {.samples = options->samples,
+                                     .count = options->count,
+                                     .rank = exchange_rank(options->exchange),
+                                     .processes = exchange_size(options->exchange)};
     struct feed_batch batch;
-    size_t done = 0;
     feed_begin(options->feed, &epoch);
     for (;;) {
         enum status status = feed_next(options->feed, &batch, err);
-        if (status != STATUS_OK || batch.count == 0)
+        if (status != STATUS_OK || batch.whole == 0)
             return status;
-        status = run_views(plan, batch.views, batch.count, logits + done * LESION_CLASSES, err);
+        status = run_views(plan, batch.views, batch.count, logits + batch.place * LESION_CLASSES, err);
         if (status != STATUS_OK)
             return status;
-        for (int i = 0; i < batch.count; i++)
-            labels[done++] = options->dataset->samples[batch.samples[i]].label;
     }
 }
 
@@ -89,7 +90,12 @@ enum status validate(const struct validation_options *options, struct validation
     enum status status =
         backend_prepare(options->backend, folded, options->weights, &plan_options, &plan, err);
     if (status == STATUS_OK)
-        status = run_part(options, plan, logits, labels, err);
+        status = run_share(options, plan, logits, err);
+    status = exchange_agree(options->exchange, status, err);
+    if (status == STATUS_OK) // nothing but zeros is added to an image's logits
+        status = exchange_sum_floats(options->exchange, logits, options->count * LESION_CLASSES, err);
+    for (size_t i = 0; i < options->count; i++)
+        labels[i] = options->dataset->samples[options->samples[i]].label;
     if (status == STATUS_OK)
         *validation = validation_of(logits, labels, options->count, options->class_weights);
     plan_free(plan);

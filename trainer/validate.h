@@ -4,6 +4,7 @@
 #define SKINSIGHT_TRAINER_VALIDATE_H
 
 #include "kernels/backend.h"
+#include "kernels/exchange.h"
 #include "trainer/feed.h"
 
 struct validation {
@@ -20,9 +21,10 @@ struct validation_options {
     const size_t *samples; // (count), count > 0
     size_t count;
     const double *class_weights; // (LESION_CLASSES)
+    struct exchange *exchange;   // each process answers for its share of the images; NULL: one process
 };
 
-// REJECTED or FATAL as backend and feed.
+// The same in every process. REJECTED or FATAL as backend and feed, of any process.
 enum status validate(const struct validation_options *options, struct validation *validation,
                      struct error *err) MUST_CHECK;
 

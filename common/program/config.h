@@ -71,6 +71,7 @@ struct program {
     const char *summary;
     const struct command *commands;
     const struct metric_table *metrics; // NULL: it measures nothing
+    const char *note;                   // what --version and --help say of this build, or NULL
 };
 
 extern const struct option config_options[]; // the shared table, ends with a NULL name

@@ -105,6 +105,8 @@ void config_print_usage(const struct program *program, const struct command *com
             "  --print-config     every option, its value and where that came from\n"
             "  --version          which build this is\n",
             program->name);
+    if (program->note)
+        fprintf(stream, "\n%s\n", program->note);
 }
 
 // A URL's user information: from behind "://" and the user's ':' up to the last '@'. A file name has none.

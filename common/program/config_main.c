@@ -69,6 +69,8 @@ static int act(struct config *config)
         return EXIT_DONE;
     case DO_VERSION:
         printf("%s %s\n", config->program->name, skinsight_build);
+        if (config->program->note)
+            printf("%s\n", config->program->note);
         return EXIT_DONE;
     case DO_PRINT_CONFIG:
         config_print_values(config);

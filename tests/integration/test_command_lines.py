@@ -36,7 +36,7 @@ def test_help_and_version(stack):
             expect("example:" in text and f"skinsight-{program} {command}" in text.split("example:")[1],
                    f"{program} {command} --help has no example")
         version = run(program, "--version", check=True).stdout
-        expect(re.fullmatch(rf"skinsight-{program} \d+\.\d+\.\d+\S*\n", version), f"--version said {version!r}")
+        expect(re.fullmatch(rf"skinsight-{program} \d+\.\d+\.\d+\S*\n(built without .*\n)?", version), f"--version said {version!r}")
     submit = run("producer", "submit", "--help").stdout
     expect("--objects" in submit and "--control-topic" not in submit, f"options submit does not read: {submit}")
 

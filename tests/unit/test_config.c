@@ -98,8 +98,8 @@ static const struct command commands[] = {
      "model out", NULL},
     {0},
 };
-static const struct program worker = {"skinsight-worker", PROGRAM_WORKER, "Answers analysis jobs.", commands,
-                                      NULL};
+static const struct program worker = {"skinsight-worker", PROGRAM_WORKER, "Answers analysis jobs.",
+                                      commands,           NULL,           NULL};
 
 static struct capture out, err;
 

@@ -42,9 +42,10 @@ static const struct command commands[] = {
      NULL},
     {0},
 };
-static const struct program worker = {"skinsight-worker", PROGRAM_WORKER, "Answers analysis jobs.", commands,
-                                      &worker_metrics};
-static const struct program trainer = {"skinsight-trainer", PROGRAM_TRAINER, "Trains.", commands, NULL};
+static const struct program worker = {"skinsight-worker", PROGRAM_WORKER,  "Answers analysis jobs.",
+                                      commands,           &worker_metrics, NULL};
+static const struct program trainer = {"skinsight-trainer",      PROGRAM_TRAINER, "Trains.", commands, NULL,
+                                       "built without a library"};
 
 static struct capture out, err;
 
@@ -143,6 +144,10 @@ static void test_help(void **state)
     assert_int_equal(runs, 0);
     assert_int_equal(run("--version"), 0);
     expect_text(out.text, "skinsight-worker 0.");
+    assert_int_equal(capture_program(&trainer, "--version", &out, &err), 0);
+    expect_text(out.text, "\nbuilt without a library\n");
+    assert_int_equal(capture_program(&trainer, "--help", &out, &err), 0);
+    expect_text(out.text, "\n\nbuilt without a library\n");
 }
 
 static void test_documentation(void **state)

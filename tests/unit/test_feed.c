@@ -66,8 +66,8 @@ static void run(const struct setting *setting, struct digest digests[BATCHES])
     const struct feed_options options = {dataset, cache, SIZE, BATCH, 9, setting->threads};
     assert_int_equal(feed_new(&feed, &options, &err), STATUS_OK);
     for (int epoch = 0; epoch < setting->epochs; epoch++) {
-        feed_begin(feed,
-                   &(struct feed_epoch){epoch, samples, IMAGES, setting->first_batch, setting->augment});
+        feed_begin(
+            feed, &(struct feed_epoch){epoch, samples, IMAGES, setting->first_batch, setting->augment, 0, 1});
         for (size_t i = setting->first_batch; i < BATCHES; i++) {
             assert_int_equal(feed_next(feed, &batch, &err), STATUS_OK);
             assert_int_equal(batch.count, i + 1 < BATCHES ? BATCH : IMAGES % BATCH);
@@ -106,6 +106,43 @@ static void the_same_for_any_number_of_makers(void **state)
     assert_false(digest_equal(&first[0], &other[0])); // another epoch, other pictures
 }
 
+// Places, pictures and draws of a batch's shares are those of the whole batch. The last batch has 3 images.
+static void several_processes_share_a_batch(void **state)
+{
+    (void)state;
+    enum { PROCESSES = 4 };
+    struct feed *whole = NULL, *feeds[PROCESSES] = {NULL};
+    struct feed_batch all, share;
+    struct picture_cache *cache = picture_cache_new(dataset, SIZE + AUGMENTATION_MARGIN, 0);
+    const struct feed_options options = {dataset, cache, SIZE, BATCH, 9, 2};
+    assert_int_equal(feed_new(&whole, &options, &err), STATUS_OK);
+    feed_begin(whole, &(struct feed_epoch){0, samples, IMAGES, 1, true, 0, 1});
+    for (int rank = 0; rank < PROCESSES; rank++) {
+        assert_int_equal(feed_new(&feeds[rank], &options, &err), STATUS_OK);
+        feed_begin(feeds[rank], &(struct feed_epoch){0, samples, IMAGES, 1, true, rank, PROCESSES});
+    }
+    for (int batch = 1; batch <= BATCHES; batch++) {
+        int place = 0;
+        assert_int_equal(feed_next(whole, &all, &err), STATUS_OK);
+        for (int rank = 0; rank < PROCESSES; rank++) {
+            assert_int_equal(feed_next(feeds[rank], &share, &err), STATUS_OK);
+            assert_int_equal(share.whole, all.whole);
+            for (int k = 0; k < share.count; k++, place++) {
+                assert_int_equal(share.place + (size_t)k, all.place + (size_t)place);
+                assert_int_equal(share.samples[k], all.samples[place]);
+                assert_int_equal(share.counters[k], all.counters[place]);
+                assert_memory_equal(share.views[k], all.views[place], VIEW);
+            }
+        }
+        assert_int_equal(place, all.count);
+    }
+    assert_int_equal(all.whole, 0);
+    for (int rank = 0; rank < PROCESSES; rank++)
+        feed_free(feeds[rank]);
+    feed_free(whole);
+    picture_cache_free(cache);
+}
+
 static void without_augmentation_as_in_evaluation(void **state)
 {
     (void)state;
@@ -139,7 +176,7 @@ static void epochs_can_be_left_and_begun_again(void **state)
     const struct feed_options options = {dataset, cache, SIZE, BATCH, 9, 3};
     assert_int_equal(feed_new(&feed, &options, &err), STATUS_OK);
     for (int i = 0; i < 20; i++) {
-        feed_begin(feed, &(struct feed_epoch){i, samples, IMAGES, 0, true});
+        feed_begin(feed, &(struct feed_epoch){i, samples, IMAGES, 0, true, 0, 1});
         for (int k = 0; k < i % 4; k++) {
             assert_int_equal(feed_next(feed, &batch, &err), STATUS_OK);
             if (batch.count > 0)
@@ -160,7 +197,7 @@ static void a_file_that_vanished_is_named(void **state)
     char *path = dataset->samples[1].path, *moved = memory_format("%s.moved", path);
     assert_int_equal(rename(path, moved), 0);
     assert_int_equal(feed_new(&feed, &options, &err), STATUS_OK);
-    feed_begin(feed, &(struct feed_epoch){0, samples, IMAGES, 0, true});
+    feed_begin(feed, &(struct feed_epoch){0, samples, IMAGES, 0, true, 0, 1});
     assert_int_equal(feed_next(feed, &batch, &err), STATUS_OK);
     assert_int_not_equal(feed_next(feed, &batch, &err), STATUS_OK); // place 4 is sample 1
     assert_non_null(strstr(err.message, "i01.jpg"));
@@ -174,6 +211,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_for_any_number_of_makers),
+        cmocka_unit_test(several_processes_share_a_batch),
         cmocka_unit_test(without_augmentation_as_in_evaluation),
         cmocka_unit_test(epochs_can_be_left_and_begun_again),
         cmocka_unit_test(a_file_that_vanished_is_named),

@@ -97,7 +97,7 @@ struct worker {
     struct consume *consume;
     struct kafka_callbacks callbacks, reader_callbacks; // what the consumer and the reader tell
     bool
-        reads_alone; // a careful partition is held: the consumer reads nothing, a reader one record at a time
+        reads_alone; // a careful partition is, or was, held: the consumer reads nothing, a reader each record
     bool marks_are_stale;  // that a partition runs here, or a record of it is read, is committed otherwise
     unsigned refused_seen; // of signs.refused_fetches
     int64_t look_next_ms;  // monotonic: when to look again for unknown places

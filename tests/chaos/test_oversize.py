@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """test_oversize.py: records of 90, 120 and 280 MB, which their client has compressed to a thousandth, in front of a
 worker that may have 256 MB. The two smaller ones are answered image_too_large without ever being copied. The largest
-ends each process that reads it: within 10 lives it is convicted, and nobody else. Every other job is answered, those of
-the other partition while the worker still dies.
+ends each process that reads it, also one that only fetches ahead, 90 records in front of it: within 12 lives it is
+convicted, and nobody else. Every other job is answered, those of the other partition while the worker still dies.
 
 The limit is a cgroup's, which kills. The long form, and the short one where no cgroup can be made, also sets it on the
 address space, where an allocation fails.
@@ -16,7 +16,7 @@ import harness
 import invariants
 from harness import expect, expect_equal
 
-MIB, LIVES = 1 << 20, 10
+MIB, LIVES = 1 << 20, 12
 LIMIT = 256 * MIB
 KILLER, LARGE = 280 * MIB, (90 * MIB, 120 * MIB)
 # Stacks of 8 MB and an arena of malloc's for each thread would be most of the address space, unused.
@@ -91,7 +91,7 @@ def run_giants(stack, name, wrapper):
         harness.create_topic(stack.brokers, fleet.topics["jobs_topic"], compression_type="producer")
         fleet.create_topics(1)
         writer = Writer(fleet)
-        writer.small(2)
+        writer.small(90)
         writer.giant(KILLER, killer=True)
         for size in LARGE:
             writer.small(1)

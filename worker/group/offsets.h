@@ -58,7 +58,8 @@ bool offsets_is_finished(const struct offsets *offsets, int64_t offset);
 // A record that kills its worker is found by elimination. After one death the worker is wary: it takes few
 // jobs at once, so that the killer is soon among them; after two it is careful: one job alone in the whole
 // process. The record that killed is one of the first that were open at the death, as many as were in the
-// process: once so many are answered, the deaths are forgiven.
+// process: once so many are answered, the deaths are forgiven. Where it killed while it was fetched ahead it
+// may lie behind those; that is for worker/stages/careful.h.
 enum offsets_caution { CAUTION_NONE, CAUTION_WARY, CAUTION_CAREFUL };
 enum { OFFSETS_WARY_JOBS = 8, OFFSETS_WARY_SPAN = 256, OFFSETS_CONVICTION = 3, OFFSETS_DEATHS_LIMIT = 16 };
 enum offsets_caution offsets_caution(const struct offsets *offsets);

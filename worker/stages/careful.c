@@ -10,13 +10,18 @@
 #include "worker/group/rebalance.h"
 #include "worker/stages/arrival.h"
 
-enum { PING_MS = 2000, READ_MS = 5000 };
+// The record that killed may have been fetched ahead, far behind those that careful lives clear of suspicion:
+// given back to the consumer at once, it would end two lives for every 8 records in front of it. So when no
+// partition asks for care any more, this many records are still read one by one, as many as the consumer
+// fetches ahead of 64 KiB each, while so few jobs are in the process that the next careful life reaches it.
+enum { PING_MS = 2000, READ_MS = 5000, READS_ON = 512, JOBS_MOST = OFFSETS_WARY_JOBS - 1 };
 
 struct careful {
     struct worker *worker;
     struct intake *intake;
     struct reader *reader;   // NULL: not needed
     unsigned turn;           // which partition is read next
+    int reads_on;            // of READS_ON, those that are left
     uint32_t unread_epoch;   // of the partition that could not be read last: passed over, for others' sake,
     int64_t unread_until_ms; // until then, monotonic
 };
@@ -66,6 +71,8 @@ static bool is_harmless(rd_kafka_resp_err_t code)
 static enum outcome end_empty_read(struct careful *careful, const struct assigned *held,
                                    rd_kafka_resp_err_t code, bool marked)
 {
+    if (reader_means_damaged(code))
+        careful->reads_on = 0; // the consumer finds it and has it answered
     if (is_harmless(code)) {
         intake_reach_end(careful->intake, held->topic, held->partition);
     } else {
@@ -78,10 +85,16 @@ static enum outcome end_empty_read(struct careful *careful, const struct assigne
     return code == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ? leave_out(careful, held) : TRIED;
 }
 
+static int64_t next_of(const struct assigned *held)
+{
+    const struct offsets *offsets = &held->offsets;
+    return offsets->first > offsets->seen ? offsets->first : offsets->seen;
+}
+
 static enum status begin_reading(struct careful *careful, const struct assigned *held, struct error *err)
 {
     struct worker *worker = careful->worker;
-    const struct reader_place place = {held->topic, held->partition, held->offsets.first};
+    const struct reader_place place = {held->topic, held->partition, next_of(held)};
     enum status status = STATUS_OK;
     if (!careful->reader)
         status = reader_open(&careful->reader, worker, &worker->reader_callbacks, err);
@@ -132,13 +145,20 @@ static enum outcome read_partition(struct careful *careful, const struct assigne
         rd_kafka_query_watermark_offsets(worker->consumer, job_topic_name(worker, held->topic),
                                          held->partition, &low, &high, PING_MS) != RD_KAFKA_RESP_ERR_NO_ERROR)
         return NOTHING_READ_OF_IT;
-    if (held->offsets.first > high) // the log is not the one that was read
+    if (next_of(held) > high) // the log is not the one that was read
         return leave_out(careful, held);
-    if (held->offsets.first == high) {
+    if (next_of(held) == high) {
         intake_reach_end(careful->intake, held->topic, held->partition);
         return NOTHING_READ_OF_IT;
     }
     return read_one(careful, held);
+}
+
+static bool is_ready(const struct careful *careful, bool alone)
+{
+    struct worker *worker = careful->worker;
+    return worker->reads_alone && !worker->stopping && intake_is_empty(careful->intake) &&
+           atomic_load(&worker->unfinished) < (alone ? 1 : JOBS_MOST);
 }
 
 enum careful_step careful_step(struct careful *careful)
@@ -148,14 +168,17 @@ enum careful_step careful_step(struct careful *careful)
     if (!worker->reads_alone)
         close_reader(careful);
     int count = assignment_count(&worker->assignment);
-    if (!worker->reads_alone || worker->stopping || !intake_is_empty(careful->intake) ||
-        atomic_load(&worker->unfinished) > 0 || count == 0)
+    bool alone = assignment_caution(&worker->assignment) == CAUTION_CAREFUL;
+    if (alone)
+        careful->reads_on = READS_ON;
+    if (!is_ready(careful, alone) || count == 0)
         return CAREFUL_GOES_ON; // with no partition the next assignment decides anew
-    for (int i = 0; i < count && assignment_caution(&worker->assignment) == CAUTION_CAREFUL; i++) {
+    for (int i = 0; i < count && careful->reads_on > 0; i++) {
         int turn = (int)(careful->turn++ % (unsigned)count);
         enum outcome outcome = assignment_at(&worker->assignment, turn, &held)
                                    ? read_partition(careful, &held)
                                    : NOTHING_READ_OF_IT;
+        careful->reads_on -= outcome == TRIED && careful->reads_on > 0;
         if (outcome != NOTHING_READ_OF_IT)
             return outcome == LEFT_OUT ? CAREFUL_LEFT_OUT : CAREFUL_GOES_ON;
     }

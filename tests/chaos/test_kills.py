@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """test_kills.py: workers killed by SIGKILL at random moments. Every job is answered once, rightly, and in at most twice
-the time of an undisturbed run; no innocent job is convicted of killing its worker.
+the time of an undisturbed run; no innocent job is convicted of killing its worker. With 20 kills chance may add half of
+that time: where the last of them falls, and whether its partition waits for a session to end. Six short runs took 1.3 to
+1.9 times, the long form 1.5.
 
 The long form: 200 kills over 4 workers, 10,000 jobs.
 """
@@ -51,7 +53,8 @@ def test_kills(stack):
     jobs, kills = stack.size(1500, 10000), stack.size(20, 200)
     undisturbed_s = run_jobs(stack, "undisturbed", jobs, 0)
     disturbed_s = run_jobs(stack, "killed", jobs, kills, undisturbed_s)
-    expect(disturbed_s <= 2 * undisturbed_s, f"{disturbed_s:.1f} s with kills, {undisturbed_s:.1f} s without")
+    expect(disturbed_s <= (2 if stack.full else 2.5) * undisturbed_s,
+           f"{disturbed_s:.1f} s with kills, {undisturbed_s:.1f} s without")
 
 
 if __name__ == "__main__":

@@ -12,13 +12,12 @@ import pathlib
 import shutil
 import subprocess
 import sys
-import tempfile
-import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import chaos
 import harness
 from conditions import expect, expect_equal, open_paths
+from program_tests import run_tests
 from schema import Schema
 
 CODES = ["MEL", "NV", "BCC", "AK"]
@@ -176,23 +175,5 @@ TESTS = [test_a_report_is_written, test_two_models_are_compared, test_a_report_w
          test_a_model_keeps_what_was_found, test_bad_input]
 
 
-def main():
-    chosen = [test for test in TESTS if test.__name__ in sys.argv[1:]] or TESTS
-    scratch = pathlib.Path(tempfile.mkdtemp(prefix="skinsight-evaluate-"))
-    failures = 0
-    make_data(scratch / "data")
-    for test in chosen:
-        start = time.monotonic()
-        try:
-            test(scratch)
-            print(f"ok {test.__name__} {time.monotonic() - start:.1f} s", flush=True)
-        except Exception as failure:  # noqa: BLE001 (any of them is a failed test)
-            failures += 1
-            print(f"FAILED {test.__name__}: {type(failure).__name__}: {failure}", flush=True)
-    if failures:
-        sys.exit(f"{failures} of {len(chosen)} failed; everything is in {scratch}")
-    shutil.rmtree(scratch)
-
-
 if __name__ == "__main__":
-    main()
+    run_tests(TESTS, "evaluate", make_data)

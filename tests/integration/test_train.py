@@ -10,17 +10,15 @@ import json
 import pathlib
 import re
 import resource
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import chaos
 import harness
 from conditions import expect, expect_equal, open_paths, wait_until
+from program_tests import run_tests
 from schema import Schema
 
 FULL = "--full" in sys.argv
@@ -292,23 +290,5 @@ TESTS = [test_a_data_set_is_explored, test_bad_input, test_a_training_makes_a_mo
          test_a_loss_that_is_no_number, test_other_recipes, test_a_start_from_a_model]
 
 
-def main():
-    chosen = [test for test in TESTS if test.__name__ in sys.argv[1:]] or TESTS
-    scratch = pathlib.Path(tempfile.mkdtemp(prefix="skinsight-train-"))
-    failures = 0
-    make_data(scratch / "data")
-    for test in chosen:
-        start = time.monotonic()
-        try:
-            test(scratch)
-            print(f"ok {test.__name__} {time.monotonic() - start:.1f} s", flush=True)
-        except Exception as failure:  # noqa: BLE001 (any of them is a failed test)
-            failures += 1
-            print(f"FAILED {test.__name__}: {type(failure).__name__}: {failure}", flush=True)
-    if failures:
-        sys.exit(f"{failures} of {len(chosen)} failed; everything is in {scratch}")
-    shutil.rmtree(scratch)
-
-
 if __name__ == "__main__":
-    main()
+    run_tests(TESTS, "train", make_data)

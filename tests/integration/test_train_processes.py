@@ -12,12 +12,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import harness
 from conditions import expect, expect_equal, wait_until
+from program_tests import run_tests
 from test_train import command, make_data, place, train, weights_of
 
 FULL = "--full" in sys.argv
@@ -143,21 +142,7 @@ def main():
     if not shutil.which("mpirun") or not BESIDE_ONE.exists():
         print("skipped: Open MPI is missing here, or was when this was built: deploy/install.sh --mpi installs it", file=sys.stderr)
         sys.exit(harness.SKIPPED)
-    chosen = [test for test in TESTS if test.__name__ in sys.argv[1:]] or TESTS
-    scratch = pathlib.Path(tempfile.mkdtemp(prefix="skinsight-processes-"))
-    failures = 0
-    make_data(scratch / "data")
-    for test in chosen:
-        start = time.monotonic()
-        try:
-            test(scratch)
-            print(f"ok {test.__name__} {time.monotonic() - start:.1f} s", flush=True)
-        except Exception as failure:  # noqa: BLE001 (any of them is a failed test)
-            failures += 1
-            print(f"FAILED {test.__name__}: {type(failure).__name__}: {failure}", flush=True)
-    if failures:
-        sys.exit(f"{failures} of {len(chosen)} failed; everything is in {scratch}")
-    shutil.rmtree(scratch)
+    run_tests(TESTS, "processes", make_data)
 
 
 if __name__ == "__main__":

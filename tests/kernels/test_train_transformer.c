@@ -108,14 +108,7 @@ static void test_threads(void **state)
             break;
         options.precision = precision ? PRECISION_BF16 : PRECISION_FP32;
         struct network *network = build(shapes[3]);
-        struct result one = run(network, &options, 1);
-        for (int threads = 2; threads <= 3; threads++) {
-            struct result more = run(network, &options, threads);
-            assert_true(more.loss.loss == one.loss.loss);
-            assert_memory_equal(more.gradients, one.gradients, one.size * sizeof(float));
-            free(more.gradients);
-        }
-        free(one.gradients);
+        check_threads(network, &options);
         network_free(network);
     }
 }

@@ -56,6 +56,19 @@ static inline struct result run(struct network *network, const struct training_o
     return result;
 }
 
+// The threads' number changes no bit.
+static inline void check_threads(struct network *network, const struct training_options *options)
+{
+    struct result one = run(network, options, 1);
+    for (int threads = 2; threads <= 3; threads++) {
+        struct result more = run(network, options, threads);
+        assert_true(more.loss.loss == one.loss.loss);
+        assert_memory_equal(more.gradients, one.gradients, one.size * sizeof(float));
+        free(more.gradients);
+    }
+    free(one.gradients);
+}
+
 // The keys' part of a bias has no gradient but what rounding leaves: it is made 0.
 static inline void forget_keys(const struct parameter *parameter, float *values)
 {

@@ -2,6 +2,7 @@
 #include "common/program/config.h"
 #include "kernels/model/weights.h"
 #include "trainer/compare.h"
+#include "trainer/convert.h"
 #include "trainer/evaluate.h"
 #include "trainer/exchange_mpi.h"
 #include "trainer/explore.h"
@@ -30,6 +31,15 @@ static const struct command commands[] = {
      .options = "threads",
      .required = "model calibrate out",
      .run = quantise_command},
+    {.name = "convert",
+     .arguments = "",
+     .summary = "makes a model directory of half the size: weights in bf16",
+     .example = "skinsight-trainer convert --model models/lesions --out models/lesions-bf16",
+     .flags = convert_flags,
+     .options = "",
+     .required = "model out",
+     .check = convert_check,
+     .run = convert_command},
     {.name = "explore",
      .arguments = "",
      .summary = "shows what a set of labelled images holds, and what is wrong with it",

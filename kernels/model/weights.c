@@ -152,16 +152,48 @@ void weights_add(struct weights *weights, const char *name, int rank, const int6
     weights->entries[weights->count - 1].owned = set_values(weight, rank, shape, values);
 }
 
-void weights_replace(struct weights *weights, const char *name, int rank, const int64_t *shape,
-                     const float *values)
+static struct weight_entry *find_entry(struct weights *weights, const char *name)
 {
     size_t i = 0;
     while (i < weights->count && strcmp(weights->entries[i].weight.name, name) != 0)
         i++;
     assert(i < weights->count);
-    void *old = weights->entries[i].owned;
-    weights->entries[i].owned = set_values(&weights->entries[i].weight, rank, shape, values);
+    return &weights->entries[i];
+}
+
+void weights_replace(struct weights *weights, const char *name, int rank, const int64_t *shape,
+                     const float *values)
+{
+    struct weight_entry *entry = find_entry(weights, name);
+    void *old = entry->owned;
+    entry->owned = set_values(&entry->weight, rank, shape, values);
     free(old);
+}
+
+static uint16_t bf16_from_float(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if (value != value)
+        return (uint16_t)(bits >> 16 | 0x40); // quiet: the bits that are dropped may be all that made it one
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+void weights_round_to_bf16(struct weights *weights, const char *name)
+{
+    struct weight_entry *entry = find_entry(weights, name);
+    struct weight *weight = &entry->weight;
+    float *values = memory_alloc(weight->count * sizeof *values);
+    uint16_t *rounded = memory_alloc(weight->count * sizeof *rounded);
+    weight_to_float(weight, values);
+    for (size_t i = 0; i < weight->count; i++)
+        rounded[i] = bf16_from_float(values[i]);
+    free(values);
+    free(entry->owned);
+    entry->owned = rounded;
+    weight->data = rounded;
+    weight->dtype = DTYPE_BF16;
+    weight->size = weight->count * sizeof *rounded;
 }
 
 size_t weights_count(const struct weights *weights)

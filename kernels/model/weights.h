@@ -45,6 +45,9 @@ void weights_add(struct weights *weights, const char *name, int rank, const int6
 // gave of it before becomes invalid.
 void weights_replace(struct weights *weights, const char *name, int rank, const int64_t *shape,
                      const float *values);
+// Makes BF16 of a tensor of floats, rounded to nearest, ties to even; NaN stays NaN. What weights_at and
+// weights_find gave of it before becomes invalid.
+void weights_round_to_bf16(struct weights *weights, const char *name);
 // Through a temporary name, flushed and renamed. FATAL when it can't be written.
 enum status weights_save(const struct weights *weights, const char *path, struct error *err) MUST_CHECK;
 

@@ -118,6 +118,38 @@ static void what_is_saved_is_read_back(void **state)
     weights_close(made);
 }
 
+// Seven bits of fraction stay: at 1 the steps are 2^-7.
+static void bf16_is_the_nearest_and_the_even_one_of_two(void **state)
+{
+    (void)state;
+    static const float values[] = {
+        1,         1 + 0x1p-8f, 1 + 0x1.8p-7f, 1 + 0x1p-8f + 0x1p-20f, -1 - 0x1p-8f, -0.0f,
+        0x1p-133f, 0x1.8p-133f, 3e38f};
+    static const float rounded[] = {1,     1,         1 + 0x1p-6f, 1 + 0x1p-7f, -1,
+                                    -0.0f, 0x1p-133f, 0x1p-132f,   0x1.c4p127f};
+    enum { COUNT = sizeof values / sizeof values[0] };
+    static const uint32_t least_nan = 0x7f800001; // only bits that bf16 has not make it a NaN
+    float read[COUNT], nan;
+    memcpy(&nan, &least_nan, sizeof nan);
+    struct error err = {""};
+    struct weights *made = weights_new(), *weights = NULL;
+    weights_add(made, "values", 1, (int64_t[]){COUNT}, values);
+    weights_add(made, "nan", 1, (int64_t[]){1}, &nan);
+    weights_round_to_bf16(made, "values");
+    weights_round_to_bf16(made, "nan");
+    assert_int_equal(weights_save(made, path, &err), STATUS_OK);
+    if (weights_open(&weights, path, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    assert_string_equal(weights_dtype(weights), "BF16");
+    assert_int_equal(weights_find(weights, "values")->size, 2 * COUNT);
+    weight_to_float(weights_find(weights, "values"), read);
+    assert_memory_equal(read, rounded, sizeof read);
+    weight_to_float(weights_find(weights, "nan"), &nan);
+    assert_true(isnan(nan));
+    weights_close(weights);
+    weights_close(made);
+}
+
 // A tensor that took the place of a mapped one lives in memory: giving pages back must not touch it.
 static void a_replaced_tensor_keeps_its_values(void **state)
 {
@@ -382,6 +414,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_is_read_as_the_format_says),
         cmocka_unit_test(what_is_saved_is_read_back),
+        cmocka_unit_test(bf16_is_the_nearest_and_the_even_one_of_two),
         cmocka_unit_test(a_replaced_tensor_keeps_its_values),
         cmocka_unit_test(halves_become_floats),
         cmocka_unit_test(the_first_value_that_is_no_number_is_found),

@@ -89,7 +89,7 @@ static void fill_computation(const struct worker *worker, const struct job *job,
     digest_text(&worker->policy.sha256, provenance->policy.sha256);
     provenance->temperature = engine->model->manifest.temperature;
     memcpy(provenance->logits, job->logits, sizeof job->logits);
-    provenance->ood.energy = policy_energy(job->logits);
+    provenance->ood = job->ood;
     provenance->features = job->features;
     if (!job->cache_hit) {
         provenance->batch.id = job->batch_id;

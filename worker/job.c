@@ -1,6 +1,7 @@
 // job.c: birth, failure and death of a job.
 #include "worker/job.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "common/base/clock.h"
@@ -14,6 +15,7 @@ struct job *job_new(size_t key_size, size_t value_size)
     job->attempt = 1;
     job->taken_us = clock_monotonic_us();
     job_metadata_init(&job->record.metadata);
+    job->ood.energy = job->ood.distance = job->ood.quantile = NAN;
     job->record.submitted_at = job->record.deadline_at = -1;
     return job;
 }

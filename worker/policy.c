@@ -138,16 +138,6 @@ void policy_probabilities(const float logits[LESION_CLASSES], float temperature,
         probabilities[i] = (float)(powers[i] / sum);
 }
 
-float policy_energy(const float logits[LESION_CLASSES])
-{
-    double largest = logits[0], sum = 0;
-    for (int i = 1; i < LESION_CLASSES; i++)
-        largest = fmax(largest, logits[i]);
-    for (int i = 0; i < LESION_CLASSES; i++)
-        sum += exp(logits[i] - largest);
-    return (float)-(largest + log(sum));
-}
-
 static void rank(const float probabilities[LESION_CLASSES], enum lesion_class order[LESION_CLASSES])
 {
     for (int i = 0; i < LESION_CLASSES; i++) {

@@ -43,7 +43,4 @@ void policy_decide(const struct policy *policy, const float probabilities[LESION
 void policy_probabilities(const float logits[LESION_CLASSES], float temperature,
                           float probabilities[LESION_CLASSES]);
 
-// -log sum exp(logits), in double: the higher, the less the image is like those that the network knows.
-float policy_energy(const float logits[LESION_CLASSES]);
-
 #endif

@@ -43,6 +43,14 @@ struct features {
     float histogram_b[FEATURES_BINS];
 };
 
+// How far an answer lies from what its model has learnt (kernels/model/ood.h). Floats, as the cache holds
+// them: a policy decides by the same numbers, computed or cached.
+struct ood_values {
+    float energy;   // -log sum exp of the logits: the higher, the less the model knows the image
+    float distance; // Mahalanobis distance of the embedding to the nearest class mean
+    float quantile; // where the distance lies among those of the validation part, 0 to 1
+};
+
 enum { ABSTAIN_REASONS_MOST = 3 }; // low_confidence, out_of_distribution, image_quality
 
 struct prediction_result {
@@ -85,10 +93,7 @@ struct prediction_provenance {
     } policy;
     float temperature;
     float logits[LESION_CLASSES];
-    struct {
-        float energy; // -log sum exp of the logits
-        float distance, quantile;
-    } ood;
+    struct ood_values ood;
     struct features features;
     struct {
         const char *id;

@@ -142,14 +142,6 @@ static void test_an_answer_without_confidence_abstains(void **state)
     assert_true(decision.low_confidence && decision.action == ACTION_URGENT_REFERRAL);
 }
 
-static void test_energy(void **state)
-{
-    (void)state;
-    const float equal[LESION_CLASSES] = {0}, far[LESION_CLASSES] = {-2000, 1000, -2000, 0, 0, 0, 0, 0};
-    assert_true(fabsf(policy_energy(equal) + 2.07944154f) < 1e-6f); // log 8
-    assert_true(policy_energy(far) == -1000);
-}
-
 static void test_of_equals_the_first_leads(void **state)
 {
     (void)state;
@@ -218,7 +210,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_thresholds_of_the_built_in_policy),
         cmocka_unit_test(test_an_answer_without_confidence_abstains),
-        cmocka_unit_test(test_energy),
         cmocka_unit_test(test_of_equals_the_first_leads),
         cmocka_unit_test(test_probabilities_are_the_softmax),
         cmocka_unit_test(test_a_policy_is_read),

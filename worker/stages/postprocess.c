@@ -8,6 +8,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/services/backoff.h"
+#include "kernels/model/ood.h"
 #include "worker/cache/cache.h"
 #include "worker/stages/stages.h"
 #include "worker/watchdog.h"
@@ -74,6 +75,7 @@ static void store_map(struct worker *worker, struct job *job)
 static void decide(struct job *job)
 {
     policy_probabilities(job->logits, job->served->engine.model->manifest.temperature, job->probabilities);
+    job->ood.energy = ood_energy(job->logits);
     job->features.entropy_nats = entropy_nats(job->probabilities);
     buffer_release(&job->value); // it can't fail any more: no dead letter
 }
@@ -86,6 +88,7 @@ static void answer_riders(struct worker *worker, struct job *leader)
         struct job *next = rider->next_rider;
         rider->next_rider = NULL;
         memcpy(rider->logits, leader->logits, sizeof rider->logits);
+        rider->ood = leader->ood;
         rider->features = leader->features;
         memcpy(rider->attention_key, leader->attention_key, sizeof rider->attention_key);
         rider->attention_sha256 = leader->attention_sha256;

@@ -83,7 +83,7 @@ struct job {
 
     // postprocess
     float probabilities[LESION_CLASSES];
-    struct ood_values ood; // distance and quantile NaN: the model has no reference
+    struct ood_values ood;               // distance and quantile NaN: the model has no reference
     char attention_key[OBJECT_KEY_SIZE]; // empty: no map was stored
     struct digest attention_sha256;
     struct error attention_error; // why there is none

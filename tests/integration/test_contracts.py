@@ -126,6 +126,8 @@ def test_the_readers_records(stack):
     for name in ("every_field", "error_without_request"):
         expect_fits("prediction", corpus("answer", name), name)
     expect_fits("job", corpus("job", "every_field"), "every_field")
+    for name in ("every_field", "least"):
+        expect_fits("feedback", corpus("feedback", name), name)
 
 
 def test_the_schemas_refuse(stack):
@@ -142,6 +144,15 @@ def test_the_schemas_refuse(stack):
                   {"submitted_at": -1}, {"schema": "skinsight.job.v2"},
                   {"site": "St. Anna"}, {"subject": "patient-17"}, {"urgent": True}, {"model_version": ""}):
         expect(Schema("job").complaints({**job, **wrong}), f"a job with {wrong} passes")
+    feedback = corpus("feedback", "every_field")
+    for wrong in ({"feedback_id": "17"}, {"label": "melanoma"}, {"certainty": "guess"}, {"reviewed_at": 1.5},
+                  {"reviewed_by": ""}, {"reviewed_by": "a\tb"}, {"lesion_id": "x" * 65}, {"subject": "patient-17"},
+                  {"atypical": 1}, {"supersedes": None}, {"image_sha256": "AB"}, {"schema": "skinsight.feedback.v2"}):
+        expect(Schema("feedback").complaints({**feedback, **wrong}), f"feedback with {wrong} passes")
+    least = corpus("feedback", "least")
+    for field in least:
+        expect(Schema("feedback").complaints({name: least[name] for name in least if name != field}),
+               f"feedback without {field} passes")
     policy = json.loads(built_in_policy())
     for wrong in ({"urgent": {"malignant": 0.5}}, {"routine": {"MEL": 2}}, {"abstain": {}}, {"version": ""}):
         expect(Schema("policy").complaints({**policy, **wrong}), f"a policy with {wrong} passes")

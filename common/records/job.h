@@ -46,6 +46,8 @@ struct job_metadata {
     char capture_device[JOB_TOKEN_SIZE];
 };
 
+struct cJSON;
+
 struct job_record {
     char request_id[JOB_REQUEST_ID_SIZE]; // lower case; empty when none could be read
     char model_version[JOB_TOKEN_SIZE];   // empty: the model in service
@@ -78,7 +80,11 @@ enum status job_record_write(const struct job_record *record, struct buffer *out
 // Reads a metadata object ("--metadata FILE.json"). REJECTED names the field.
 enum status job_metadata_parse(struct bytes json, struct job_metadata *metadata,
                                struct error *err) MUST_CHECK;
+// The same of an object that has been parsed; what it does not name stays as it was.
+enum status job_metadata_read(const struct cJSON *object, struct job_metadata *metadata,
+                              struct error *err) MUST_CHECK;
 void job_metadata_init(struct job_metadata *metadata); // everything absent
+bool job_name_valid(const char *text);                 // 1 to 64 of [A-Za-z0-9_.-]: site, model_version
 
 void job_request_id_new(char text[JOB_REQUEST_ID_SIZE]); // random UUID version 4
 bool job_request_id_valid(const char *text);             // any RFC 4122 UUID, either case

@@ -26,7 +26,7 @@ bool job_text_token(const char *text)
     return strnlen(text, JOB_TOKEN_SIZE) < JOB_TOKEN_SIZE && consists_of(text, "_.-");
 }
 
-bool job_text_name(const char *text)
+bool job_name_valid(const char *text)
 {
     return text[0] && job_text_token(text);
 }

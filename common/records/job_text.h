@@ -14,7 +14,6 @@
 enum { JOB_AGE_MOST = 130, JOB_FITZPATRICK_LEAST = 1, JOB_FITZPATRICK_MOST = 6 };
 
 bool job_text_token(const char *text);       // up to 64 of [A-Za-z0-9_.-], or empty
-bool job_text_name(const char *text);        // a token that is not empty
 bool job_text_subject(const char *text);     // 64 lower-case hexadecimal digits
 bool job_text_uri(const char *text);         // 1..1023 characters that RFC 3986 allows in a URI
 bool job_text_traceparent(const char *text); // W3C Trace Context, level 1

@@ -60,8 +60,8 @@ static enum status check_record(const struct job_record *record, struct error *e
         const char *name, *text;
         bool (*valid)(const char *text);
     } texts[] = {
-        {"model_version", record->model_version, job_text_name},
-        {"site", record->site, job_text_name},
+        {"model_version", record->model_version, job_name_valid},
+        {"site", record->site, job_name_valid},
         {"subject", record->subject, job_text_subject},
         {"image_uri", record->image_uri, job_text_uri},
         {"traceparent", record->traceparent, job_text_traceparent},

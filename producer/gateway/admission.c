@@ -1,0 +1,84 @@
+// admission.c: the rate of answers while there was something to answer, and the verdict on a newcomer.
+#include "producer/gateway/admission.h"
+
+#include <stddef.h>
+
+enum {
+    RATE_UNKNOWN = -1,
+    RETRY_LEAST_S = 1,
+    RETRY_MOST_S = 60,
+    BUSY_LEAST_MS = 100,
+    STALLED_MS = 30000, // told where no answer comes at all
+};
+
+void admission_init(struct admission *admission, int64_t limit, int64_t in_time_ms)
+{
+    *admission = (struct admission){.limit = limit, .in_time_ms = in_time_ms, .per_1000_s = RATE_UNKNOWN};
+}
+
+static int64_t drain_ms(int64_t waiting, int64_t per_1000_s)
+{
+    if (per_1000_s == RATE_UNKNOWN || waiting == 0)
+        return 0;
+    return per_1000_s > 0 ? waiting * 1000000 / per_1000_s : STALLED_MS;
+}
+
+int64_t admission_drain_ms(const struct admission *admission)
+{
+    return drain_ms(atomic_load(&admission->waiting), atomic_load(&admission->per_1000_s));
+}
+
+static int within(int64_t value, int least, int most)
+{
+    return value < least ? least : value > most ? most : (int)value;
+}
+
+bool admission_enter(struct admission *admission, int *retry_after_s)
+{
+    int64_t waiting = atomic_fetch_add(&admission->waiting, 1) + 1;
+    int64_t wait_ms = drain_ms(waiting, atomic_load(&admission->per_1000_s));
+    bool too_many = waiting > admission->limit;
+    bool too_late = waiting > ADMISSION_FEW && wait_ms > admission->in_time_ms;
+    if (!too_many && !too_late)
+        return true;
+    admission_leave(admission);
+    int64_t over_ms = wait_ms - admission->in_time_ms / 2; // then half of the time is free again
+    *retry_after_s = within((over_ms + 999) / 1000, RETRY_LEAST_S, RETRY_MOST_S);
+    return false;
+}
+
+void admission_leave(struct admission *admission)
+{
+    atomic_fetch_sub(&admission->waiting, 1);
+}
+
+static void end_slice(struct admission *admission, int64_t now_ms)
+{
+    if (admission->slice_busy_ms >= BUSY_LEAST_MS) {
+        admission->rates[admission->next_rate] =
+            admission->slice_answers * 1000000 / admission->slice_busy_ms;
+        admission->next_rate = (admission->next_rate + 1) % ADMISSION_SLICES;
+        int64_t best = 0;
+        for (size_t i = 0; i < ADMISSION_SLICES; i++)
+            best = admission->rates[i] > best ? admission->rates[i] : best;
+        atomic_store(&admission->per_1000_s, best);
+        admission->slice_busy_ms = admission->slice_answers = 0;
+    }
+    admission->slice_start_ms = now_ms;
+}
+
+void admission_tick(struct admission *admission, int64_t now_ms)
+{
+    if (admission->busy_since_ms > 0)
+        admission->slice_busy_ms += now_ms - admission->busy_since_ms;
+    admission->busy_since_ms = atomic_load(&admission->waiting) > 0 ? now_ms : 0;
+    if (now_ms - admission->slice_start_ms >= ADMISSION_SLICE_MS)
+        end_slice(admission, now_ms);
+}
+
+void admission_answered(struct admission *admission, int64_t now_ms)
+{
+    admission_tick(admission, now_ms);
+    admission->slice_answers++;
+    admission_leave(admission);
+}

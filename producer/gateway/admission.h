@@ -1,0 +1,40 @@
+// admission.h: what would not be answered in time is refused at the door.
+//
+// The time that a newcomer waits is told from how many wait already and from how fast answers came while any
+// were waited for. The rate is the best of the last seconds: a fleet that had little to do has not shown how
+// fast it is, so the first FEW requests are let in whatever the rate. One thread counts; any thread asks.
+#ifndef SKINSIGHT_PRODUCER_GATEWAY_ADMISSION_H
+#define SKINSIGHT_PRODUCER_GATEWAY_ADMISSION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { ADMISSION_SLICES = 8, ADMISSION_SLICE_MS = 1000, ADMISSION_FEW = 16 };
+
+struct admission {
+    int64_t limit;           // requests waiting at most
+    int64_t in_time_ms;      // a longer wait is too long
+    atomic_llong waiting;    // requests let in and not answered by the fleet yet
+    atomic_llong per_1000_s; // answers in 1000 s, by the rate; -1: not known yet
+    // Of the counting thread.
+    int64_t slice_start_ms, busy_since_ms; // busy_since_ms 0: nobody waits
+    int64_t slice_busy_ms, slice_answers;
+    int64_t rates[ADMISSION_SLICES]; // per 1000 s, of the last slices in which there was something to do
+    int next_rate;
+};
+
+void admission_init(struct admission *admission, int64_t limit, int64_t in_time_ms);
+
+// Lets one in (true) and counts it, or says after how many seconds another try makes sense. Any thread.
+bool admission_enter(struct admission *admission, int *retry_after_s);
+// One that was let in is gone without an answer of the fleet. Any thread.
+void admission_leave(struct admission *admission);
+// The fleet has answered one that was let in. Counting thread.
+void admission_answered(struct admission *admission, int64_t now_ms);
+// At least once a slice, whether or not there were answers. Counting thread.
+void admission_tick(struct admission *admission, int64_t now_ms);
+// How long those who wait now will have to; 0: not known. Any thread.
+int64_t admission_drain_ms(const struct admission *admission);
+
+#endif

@@ -1,0 +1,112 @@
+// test_admission.c: who is let in. The fleet is a number of answers a second; the arithmetic is the test's
+// own.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "producer/gateway/admission.h"
+
+enum { LIMIT = 1000, IN_TIME_MS = 6500 };
+
+static int let_in(struct admission *admission, int tries, int *retry_after_s)
+{
+    int count = 0;
+    for (int i = 0; i < tries; i++)
+        count += admission_enter(admission, retry_after_s);
+    return count;
+}
+
+// per_s answers a second for so long, in steps of 10 ms; time starts at *now_ms.
+static void run_fleet(struct admission *admission, int per_s, int seconds, int64_t *now_ms)
+{
+    int retry_after_s;
+    double owed = 0;
+    for (int64_t end_ms = *now_ms + seconds * 1000; *now_ms < end_ms; *now_ms += 10) {
+        for (owed += per_s / 100.0; owed >= 1; owed--) {
+            if (atomic_load(&admission->waiting) == 0)
+                assert_true(admission_enter(admission, &retry_after_s));
+            admission_answered(admission, *now_ms);
+        }
+        admission_tick(admission, *now_ms);
+    }
+}
+
+static void test_limit(void **state)
+{
+    (void)state;
+    struct admission admission;
+    int retry_after_s = 0;
+    admission_init(&admission, LIMIT, IN_TIME_MS);
+    assert_int_equal(let_in(&admission, LIMIT + 5, &retry_after_s), LIMIT);
+    assert_in_range(retry_after_s, 1, 60);
+    admission_leave(&admission);
+    assert_int_equal(let_in(&admission, 2, &retry_after_s), 1);
+}
+
+// 100 answers a second: 650 are answered in 6.5 s, and of more the last would wait longer.
+static void test_drain_time(void **state)
+{
+    (void)state;
+    struct admission admission;
+    int retry_after_s = 0;
+    int64_t now_ms = 1000;
+    admission_init(&admission, LIMIT, IN_TIME_MS);
+    assert_int_equal(let_in(&admission, 400, &retry_after_s), 400);
+    run_fleet(&admission, 100, 3, &now_ms);
+    assert_in_range(atomic_load(&admission.waiting), 99, 101);
+    assert_in_range(let_in(&admission, LIMIT, &retry_after_s), 520, 580);
+    assert_in_range(atomic_load(&admission.waiting), 620, 680);
+    assert_in_range(admission_drain_ms(&admission), 6200, 6600);
+    assert_in_range(retry_after_s, 3, 4); // half of the time, from 6.5 to 3.25 s
+}
+
+// One request a minute says nothing of how fast the fleet is.
+static void test_little_to_do(void **state)
+{
+    (void)state;
+    struct admission admission;
+    int retry_after_s = 0;
+    int64_t now_ms = 1000;
+    admission_init(&admission, LIMIT, IN_TIME_MS);
+    for (int i = 0; i < 20; i++) {
+        assert_true(admission_enter(&admission, &retry_after_s));
+        admission_tick(&admission, now_ms);
+        now_ms += 150;
+        admission_answered(&admission, now_ms);
+        for (int64_t end_ms = now_ms + 60000; now_ms < end_ms; now_ms += 1000)
+            admission_tick(&admission, now_ms);
+    }
+    // 1 answer in 150 ms of work, not in a minute; rounded down
+    assert_in_range(atomic_load(&admission.per_1000_s), 6000, 7000);
+}
+
+// A fleet that stands still is found out by its silence: those who wait fill the limit, and nobody is let in
+// for the sake of an old rate.
+static void test_silence(void **state)
+{
+    (void)state;
+    struct admission admission;
+    int retry_after_s = 0;
+    int64_t now_ms = 1000;
+    admission_init(&admission, LIMIT, IN_TIME_MS);
+    (void)let_in(&admission, 400, &retry_after_s);
+    run_fleet(&admission, 100, 3, &now_ms);
+    for (int64_t end_ms = now_ms + 20000; now_ms < end_ms; now_ms += 100)
+        admission_tick(&admission, now_ms);
+    assert_int_equal(let_in(&admission, LIMIT, &retry_after_s), 0);
+    assert_true(retry_after_s > 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_drain_time),
+        cmocka_unit_test(test_little_to_do),
+        cmocka_unit_test(test_silence),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

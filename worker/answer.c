@@ -15,21 +15,38 @@ struct texts {
     char disclaimer[POLICY_TEXT_SIZE + 64];
 };
 
+static void fill_reasons(const bool *given, const char *const *names, int count,
+                         struct prediction_reasons *reasons)
+{
+    reasons->count = 0;
+    for (int i = 0; i < count; i++)
+        if (given[i])
+            reasons->names[reasons->count++] = names[i];
+}
+
+static void fill_decision(const struct decision *decision, struct prediction_result *result)
+{
+    result->primary_diagnosis = lesion_names[decision->primary];
+    result->confidence = decision->confidence;
+    result->risk_score = decision->risk_score;
+    result->recommended_action = action_names[decision->action];
+    result->abstained = decision->abstained;
+    fill_reasons(decision->abstains, abstain_reason_names, ABSTAIN_REASON_COUNT, &result->abstain_reasons);
+    if (decision->review_within_h > 0) {
+        result->review.within_h = decision->review_within_h;
+        fill_reasons(decision->review, review_reason_names, REVIEW_REASON_COUNT, &result->review.reasons);
+    }
+}
+
 static void fill_result(const struct worker *worker, const struct job *job, struct texts *texts,
                         struct prediction_result *result)
 {
-    struct decision decision;
-    policy_decide(&worker->policy, job->probabilities, &decision);
-    result->primary_diagnosis = lesion_names[decision.primary];
-    result->confidence = decision.confidence;
+    fill_decision(&job->decision, result);
     for (int i = 0; i < LESION_CLASSES; i++) {
-        result->differential[i].class = lesion_names[decision.order[i]];
-        result->differential[i].probability = job->probabilities[decision.order[i]];
+        enum lesion_class lesion = job->decision.order[i];
+        result->differential[i].class = lesion_names[lesion];
+        result->differential[i].probability = job->probabilities[lesion];
     }
-    result->risk_score = decision.risk_score;
-    result->recommended_action = action_names[decision.action];
-    result->abstained = decision.low_confidence;
-    result->abstain_reasons[0] = decision.low_confidence ? "low_confidence" : NULL;
     if (*job->attention_key) {
         object_store_uri(worker->objects, job->attention_key, texts->map_uri);
         result->attention_map_url = texts->map_uri;

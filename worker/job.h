@@ -15,6 +15,7 @@
 #include "common/records/prediction.h"
 #include "common/services/object_store.h"
 #include "worker/metrics_rows.h"
+#include "worker/policy.h"
 
 struct served_model;
 
@@ -83,6 +84,7 @@ struct job {
 
     // postprocess
     float probabilities[LESION_CLASSES];
+    struct decision decision;
     struct ood_values ood;               // distance and quantile NaN: the model has no reference
     char attention_key[OBJECT_KEY_SIZE]; // empty: no map was stored
     struct digest attention_sha256;

@@ -151,6 +151,11 @@ static const struct metric_row rows[METRIC_COUNT] = {
                             "Predictions by primary diagnosis.", LABEL("class", lesion_names)},
     [METRIC_ACTIONS] = {"skinsight_recommended_actions_total", METRIC_COUNTER, "predictions",
                         "Predictions by recommended action.", LABEL("action", action_names)},
+    [METRIC_ABSTENTIONS] = {"skinsight_abstentions_total", METRIC_COUNTER, "predictions",
+                            "Predictions that abstain, by reason; one may have several.",
+                            LABEL("reason", abstain_reason_names)},
+    [METRIC_REVIEWS] = {"skinsight_reviews_total", METRIC_COUNTER, "predictions",
+                        "Predictions that ask for a dermatologist's look.", NO_LABEL},
 };
 
 const struct metric_table worker_metrics = {rows, METRIC_COUNT, "worker/metrics_rows.c"};

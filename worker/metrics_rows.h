@@ -50,12 +50,14 @@ enum metric {
     METRIC_CONFIDENCE,        // histogram of the primary diagnosis' probability
     METRIC_PREDICTIONS,       // counter, label class: enum lesion_class
     METRIC_ACTIONS,           // counter, label action: enum lesion_action
+    METRIC_ABSTENTIONS,       // counter, label reason: enum abstain_reason
+    METRIC_REVIEWS,           // counter
     METRIC_COUNT
 };
 
 // The labels' values. Where an enum says something else as well it stands elsewhere: enum job_topic in
-// worker/job.h, enum stage_id in worker/worker.h, enum cache_result in worker/cache/cache.h, enum job_code
-// and enum lesion_action in common/records.
+// worker/job.h, enum stage_id in worker/worker.h, enum cache_result in worker/cache/cache.h, enum
+// abstain_reason in worker/policy.h, enum job_code and enum lesion_action in common/records.
 enum answered { ANSWERED_PREDICTION, ANSWERED_ERROR };
 enum object_call { OBJECT_READ, OBJECT_WRITE };
 enum transaction_outcome { TXN_COMMITTED, TXN_ABORTED, TXN_UNKNOWN };

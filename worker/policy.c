@@ -13,10 +13,18 @@
 
 enum { POLICY_FILE_LIMIT = 64 * 1024 };
 
+_Static_assert((int)ABSTAIN_REASON_COUNT <= REASONS_MOST && (int)REVIEW_REASON_COUNT <= REASONS_MOST,
+               "a record has room for all reasons");
+const char *const abstain_reason_names[ABSTAIN_REASON_COUNT] = {"low_confidence", "out_of_distribution",
+                                                                "image_quality"};
+const char *const review_reason_names[REVIEW_REASON_COUNT] = {"low_confidence", "abstained"};
+
 static const char built_in[] =
-    "{\"schema\": \"skinsight.policy.v1\", \"version\": \"1.0.0\", "
+    "{\"schema\": \"skinsight.policy.v2\", \"version\": \"2.0.0\", "
     "\"urgent\": {\"MEL\": 0.30, \"SCC\": 0.50}, \"routine\": {\"malignant\": 0.20, \"AK\": 0.30}, "
-    "\"abstain\": {\"confidence_below\": 0.50}, \"fda_clearance\": \"none\", "
+    "\"abstain\": {\"confidence_below\": 0.50, \"ood_quantile_above\": 0.99}, "
+    "\"review\": {\"within_h\": 48, \"confidence_below\": 0.60, \"abstained\": true}, "
+    "\"fda_clearance\": \"none\", "
     "\"disclaimer\": \"Decision support for physicians; not a diagnosis. "
     "The treating physician decides.\"}";
 
@@ -65,29 +73,141 @@ static enum status read_text(const cJSON *root, const char *name, char *text, si
     return STATUS_OK;
 }
 
-static enum status read_policy(struct policy *policy, const cJSON *root, struct error *err)
+// A number of an object of version 2: from 0 to the most that it can be.
+struct limit {
+    const char *name;
+    double most;
+    float *value;
+};
+
+static enum status read_limit(const cJSON *item, const char *object, const struct limit *limits, int count,
+                              struct error *err)
 {
-    char schema[32];
-    enum status status = read_text(root, "schema", schema, sizeof schema, err);
-    if (status == STATUS_OK && strcmp(schema, "skinsight.policy.v1") != 0)
-        status = error_set(err, STATUS_REJECTED, "policy: schema '%s' is not skinsight.policy.v1", schema);
-    if (status == STATUS_OK)
-        status = read_text(root, "version", policy->version, sizeof policy->version, err);
+    for (int i = 0; i < count; i++) {
+        if (strcmp(item->string, limits[i].name) != 0)
+            continue;
+        if (!cJSON_IsNumber(item) || !(item->valuedouble >= 0 && item->valuedouble <= limits[i].most))
+            return error_set(err, STATUS_REJECTED, "policy: '%s' in '%s' must be a number from 0 to %g",
+                             item->string, object, limits[i].most);
+        *limits[i].value = (float)item->valuedouble;
+        return STATUS_OK;
+    }
+    return error_set(err, STATUS_REJECTED, "policy: '%s' in '%s' is not known", item->string, object);
+}
+
+static enum status read_brightness(const cJSON *range, struct policy *policy, struct error *err)
+{
+    const cJSON *low = cJSON_GetArrayItem(range, 0), *high = cJSON_GetArrayItem(range, 1);
+    if (!cJSON_IsArray(range) || cJSON_GetArraySize(range) != 2 || !cJSON_IsNumber(low) ||
+        !cJSON_IsNumber(high) ||
+        !(low->valuedouble >= 0 && low->valuedouble <= high->valuedouble && high->valuedouble <= 1))
+        return error_set(err, STATUS_REJECTED,
+                         "policy: 'brightness' must be two numbers from 0 to 1, the lower one first");
+    policy->abstain.brightness_low = (float)low->valuedouble;
+    policy->abstain.brightness_high = (float)high->valuedouble;
+    return STATUS_OK;
+}
+
+// Sharpness is 16 at most and contrast 1/2, as luma lies between 0 and 1.
+static enum status read_abstention(const cJSON *abstain, struct policy *policy, struct error *err)
+{
+    const struct limit limits[] = {{"confidence_below", 1, &policy->abstain.confidence_below},
+                                   {"ood_quantile_above", 1, &policy->abstain.ood_quantile_above},
+                                   {"sharpness_below", 16, &policy->abstain.sharpness_below},
+                                   {"contrast_below", 0.5, &policy->abstain.contrast_below}};
+    if (!cJSON_IsObject(abstain))
+        return error_set(err, STATUS_REJECTED, "policy: 'abstain' must be an object");
+    enum status status = STATUS_OK;
+    const cJSON *item;
+    cJSON_ArrayForEach(item, abstain)
+    {
+        status = strcmp(item->string, "brightness") == 0
+                     ? read_brightness(item, policy, err)
+                     : read_limit(item, "abstain", limits, sizeof limits / sizeof *limits, err);
+        if (status != STATUS_OK)
+            break;
+    }
+    return status;
+}
+
+static enum status read_abstention_v1(const cJSON *abstain, struct policy *policy, struct error *err)
+{
+    const cJSON *below = cJSON_GetObjectItemCaseSensitive(abstain, "confidence_below");
+    if (!below)
+        return error_set(err, STATUS_REJECTED, "policy: 'abstain' must hold 'confidence_below'");
+    return read_threshold(below, &policy->abstain.confidence_below, err);
+}
+
+static enum status read_review(const cJSON *review, struct policy *policy, struct error *err)
+{
+    const struct limit confidence = {"confidence_below", 1, &policy->review.confidence_below};
+    double within_h = 0;
+    enum status status = STATUS_OK;
+    if (!review)
+        return STATUS_OK;
+    if (!cJSON_IsObject(review) ||
+        !json_integer(cJSON_GetObjectItemCaseSensitive(review, "within_h"), 1, REVIEW_HOURS_MOST, &within_h))
+        return error_set(err, STATUS_REJECTED,
+                         "policy: 'review' must hold 'within_h', a whole number of hours from 1 to %d",
+                         REVIEW_HOURS_MOST);
+    policy->review.within_h = (int)within_h;
+    const cJSON *item;
+    cJSON_ArrayForEach(item, review)
+    {
+        if (strcmp(item->string, "within_h") == 0)
+            continue;
+        if (strcmp(item->string, "abstained") == 0 && cJSON_IsBool(item))
+            policy->review.abstained = cJSON_IsTrue(item);
+        else if (strcmp(item->string, "abstained") == 0)
+            status = error_set(err, STATUS_REJECTED, "policy: 'abstained' must be true or false");
+        else
+            status = read_limit(item, "review", &confidence, 1, err);
+        if (status != STATUS_OK)
+            return status;
+    }
+    if (!policy->review.abstained && policy->review.confidence_below == 0)
+        return error_set(err, STATUS_REJECTED,
+                         "policy: 'review' must hold 'confidence_below' above 0 or 'abstained' as true");
+    return STATUS_OK;
+}
+
+// Before anything is read: what is absent never takes effect.
+static void clear_limits(struct policy *policy)
+{
+    memset(policy, 0, sizeof *policy);
+    policy->routine_malignant = 2;
+    policy->abstain.ood_quantile_above = policy->abstain.brightness_high = 1;
+}
+
+static enum status read_texts(const cJSON *root, struct policy *policy, struct error *err)
+{
+    enum status status = read_text(root, "version", policy->version, sizeof policy->version, err);
     if (status == STATUS_OK)
         status = read_text(root, "fda_clearance", policy->fda_clearance, sizeof policy->fda_clearance, err);
     if (status == STATUS_OK)
         status = read_text(root, "disclaimer", policy->disclaimer, sizeof policy->disclaimer, err);
-    policy->routine_malignant = 2;
+    return status;
+}
+
+static enum status read_policy(struct policy *policy, const cJSON *root, struct error *err)
+{
+    char schema[32];
+    const cJSON *abstain = cJSON_GetObjectItemCaseSensitive(root, "abstain");
+    enum status status = read_text(root, "schema", schema, sizeof schema, err);
+    bool v1 = status == STATUS_OK && strcmp(schema, "skinsight.policy.v1") == 0;
+    if (status == STATUS_OK && !v1 && strcmp(schema, "skinsight.policy.v2") != 0)
+        status =
+            error_set(err, STATUS_REJECTED, "policy: schema '%s' is not skinsight.policy.v1 or v2", schema);
+    if (status == STATUS_OK)
+        status = read_texts(root, policy, err);
     if (status == STATUS_OK)
         status = read_thresholds(root, "urgent", policy->urgent, NULL, err);
     if (status == STATUS_OK)
         status = read_thresholds(root, "routine", policy->routine, &policy->routine_malignant, err);
-    const cJSON *abstain = cJSON_GetObjectItemCaseSensitive(root, "abstain");
-    const cJSON *below = cJSON_GetObjectItemCaseSensitive(abstain, "confidence_below");
-    if (status == STATUS_OK && !below)
-        status = error_set(err, STATUS_REJECTED, "policy: 'abstain' must hold 'confidence_below'");
     if (status == STATUS_OK)
-        status = read_threshold(below, &policy->abstain_below, err);
+        status = v1 ? read_abstention_v1(abstain, policy, err) : read_abstention(abstain, policy, err);
+    if (status == STATUS_OK && !v1)
+        status = read_review(cJSON_GetObjectItemCaseSensitive(root, "review"), policy, err);
     return status;
 }
 
@@ -95,7 +215,7 @@ enum status policy_parse(struct policy *policy, const char *json, size_t size, s
 {
     static const struct json_limits limits = {POLICY_FILE_LIMIT, 1000, 8};
     cJSON *root;
-    memset(policy, 0, sizeof *policy);
+    clear_limits(policy);
     enum status status = json_parse((struct bytes){(const uint8_t *)json, size}, &limits, &root, err);
     const char *repeated = root ? json_repeated_name(root) : NULL;
     if (status != STATUS_OK)
@@ -150,17 +270,42 @@ static void rank(const float probabilities[LESION_CLASSES], enum lesion_class or
     }
 }
 
-void policy_decide(const struct policy *policy, const float probabilities[LESION_CLASSES],
-                   struct decision *decision)
+static void judge_abstention(const struct policy *policy, const struct evidence *evidence,
+                             struct decision *decision)
 {
+    const struct features *features = evidence->features;
+    decision->abstains[ABSTAIN_LOW_CONFIDENCE] = decision->confidence < policy->abstain.confidence_below;
+    decision->abstains[ABSTAIN_OUT_OF_DISTRIBUTION] =
+        evidence->ood_quantile > policy->abstain.ood_quantile_above; // not so for NaN
+    decision->abstains[ABSTAIN_IMAGE_QUALITY] = features->sharpness < policy->abstain.sharpness_below ||
+                                                features->contrast < policy->abstain.contrast_below ||
+                                                features->brightness < policy->abstain.brightness_low ||
+                                                features->brightness > policy->abstain.brightness_high;
+    decision->abstained = false;
+    for (int i = 0; i < ABSTAIN_REASON_COUNT; i++)
+        decision->abstained |= decision->abstains[i];
+}
+
+static void judge_review(const struct policy *policy, struct decision *decision)
+{
+    decision->review[REVIEW_LOW_CONFIDENCE] = decision->confidence < policy->review.confidence_below;
+    decision->review[REVIEW_ABSTAINED] = decision->abstained && policy->review.abstained;
+    bool asked = decision->review[REVIEW_LOW_CONFIDENCE] || decision->review[REVIEW_ABSTAINED];
+    decision->review_within_h = asked ? policy->review.within_h : 0;
+}
+
+void policy_decide(const struct policy *policy, const struct evidence *evidence, struct decision *decision)
+{
+    const float *probabilities = evidence->probabilities;
     rank(probabilities, decision->order);
     decision->primary = decision->order[0];
     decision->confidence = probabilities[decision->primary];
     decision->malignant = probabilities[LESION_MEL] + probabilities[LESION_BCC] + probabilities[LESION_SCC];
     decision->risk_score = (int)lround(100.0 * fmin(decision->malignant, 1.0));
-    decision->low_confidence = decision->confidence < policy->abstain_below;
+    judge_abstention(policy, evidence, decision);
+    judge_review(policy, decision);
     bool urgent = false;
-    bool routine = decision->malignant >= policy->routine_malignant || decision->low_confidence;
+    bool routine = decision->malignant >= policy->routine_malignant || decision->abstained;
     for (int i = 0; i < LESION_CLASSES; i++) {
         urgent |= probabilities[i] >= policy->urgent[i];
         routine |= probabilities[i] >= policy->routine[i];

@@ -50,7 +50,7 @@ const struct option config_options[] = {
     {"model", TEXT(0), .initial = "", .programs = W, .value = "DIR",
      .help = "directory of the model, as skinsight-trainer import makes one"},
     {"policy", TEXT(0), .initial = "", .programs = W, .value = "FILE",
-     .help = "decision policy as JSON; empty: the built-in 1.0.0"},
+     .help = "decision policy as JSON; empty: the built-in 2.0.0"},
     {"backend", CHOICE("auto|cpu|cuda|simulated"), .initial = "auto", .programs = W,
      .help = "device; auto: cuda where there is one; simulated: computes nothing"},
     {"precision", CHOICE("auto|fp32|fp16|bf16|int8"), .initial = "fp32", .programs = W,

@@ -22,7 +22,7 @@ enum kind {
     INTEGER,      // int64_t
     TRUTH,        // int: 0, 1
     DIFFERENTIAL, // result.differential
-    REASONS,      // result.abstain_reasons, written where abstained is
+    REASONS,      // struct prediction_reasons
 };
 
 struct field {
@@ -38,6 +38,12 @@ struct field {
 
 #define AT(member) .at = offsetof(struct prediction, member)
 
+static const struct field review_fields[] = {
+    {"within_h", INTEGER, AT(result.review.within_h), .needed = true, .low = 1, .high = 8760},
+    {"reasons", REASONS, AT(result.review.reasons), .needed = true},
+    {.name = NULL},
+};
+
 static const struct field result_fields[] = {
     {"primary_diagnosis", TEXT, AT(result.primary_diagnosis), .needed = true},
     {"confidence", FLOAT, AT(result.confidence), .needed = true, .high = 1},
@@ -46,6 +52,7 @@ static const struct field result_fields[] = {
     {"recommended_action", TEXT, AT(result.recommended_action), .needed = true},
     {"abstained", TRUTH, AT(result.abstained)},
     {"abstain_reasons", REASONS, AT(result.abstain_reasons)},
+    {"review", OBJECT, .fields = review_fields},
     {"attention_map_url", TEXT, AT(result.attention_map_url), .null = true},
     {"attention_map_sha256", HEX, AT(result.attention_map_sha256)},
     {"attention_map_error", TEXT, AT(result.attention_map_error)},
@@ -182,6 +189,8 @@ static void clear_fields(const struct field *field, struct prediction *predictio
             *(int64_t *)at = -1;
         else if (field->kind == TRUTH)
             *(int *)at = -1;
+        else if (field->kind == REASONS)
+            ((struct prediction_reasons *)at)->count = -1;
     }
 }
 
@@ -214,7 +223,7 @@ static bool is_given(const struct field *field, const struct prediction *predict
     case DIFFERENTIAL:
         return prediction->result.differential[0].class != NULL;
     case REASONS:
-        return prediction->result.abstained >= 0;
+        return ((const struct prediction_reasons *)at)->count >= 0;
     }
     return false;
 }
@@ -232,11 +241,12 @@ static void add_differential(struct json_writer *writer, const char *name,
     json_end_array(writer);
 }
 
-static void add_reasons(struct json_writer *writer, const char *name, const struct prediction_result *result)
+static void add_reasons(struct json_writer *writer, const char *name,
+                        const struct prediction_reasons *reasons)
 {
     json_add_array(writer, name);
-    for (int i = 0; i < ABSTAIN_REASONS_MOST && result->abstain_reasons[i]; i++)
-        json_add_text(writer, NULL, result->abstain_reasons[i]);
+    for (int i = 0; i < reasons->count; i++)
+        json_add_text(writer, NULL, reasons->names[i]);
     json_end_array(writer);
 }
 
@@ -275,7 +285,7 @@ static void add_field(struct json_writer *writer, const struct field *field,
         add_differential(writer, field->name, &prediction->result);
         break;
     case REASONS:
-        add_reasons(writer, field->name, &prediction->result);
+        add_reasons(writer, field->name, at);
         break;
     }
 }
@@ -358,13 +368,13 @@ static bool read_differential(const cJSON *json, struct prediction_result *resul
     return true;
 }
 
-static bool read_reasons(const cJSON *json, struct prediction_result *result)
+static bool read_reasons(const cJSON *json, struct prediction_reasons *reasons)
 {
-    if (!cJSON_IsArray(json) || cJSON_GetArraySize(json) > ABSTAIN_REASONS_MOST)
+    if (!cJSON_IsArray(json) || cJSON_GetArraySize(json) > REASONS_MOST)
         return false;
-    int i = 0;
+    reasons->count = 0;
     for (const cJSON *item = json->child; item; item = item->next)
-        if (!read_text(item, &result->abstain_reasons[i++]))
+        if (!read_text(item, &reasons->names[reasons->count++]))
             return false;
     return true;
 }
@@ -391,7 +401,7 @@ static bool read_value(const cJSON *json, const struct field *field, struct pred
     case DIFFERENTIAL:
         return read_differential(json, &prediction->result);
     case REASONS:
-        return read_reasons(json, &prediction->result);
+        return read_reasons(json, at);
     }
     return false;
 }

@@ -51,7 +51,12 @@ struct ood_values {
     float quantile; // where the distance lies among those of the validation part, 0 to 1
 };
 
-enum { ABSTAIN_REASONS_MOST = 3 }; // low_confidence, out_of_distribution, image_quality
+// Names of a closed list, in its order; docs/FORMATS.md has the lists.
+enum { REASONS_MOST = 3 };
+struct prediction_reasons {
+    int count; // -1: absent
+    const char *names[REASONS_MOST];
+};
 
 struct prediction_result {
     const char *primary_diagnosis;
@@ -63,7 +68,11 @@ struct prediction_result {
     int64_t risk_score;
     const char *recommended_action;
     int abstained;
-    const char *abstain_reasons[ABSTAIN_REASONS_MOST]; // NULL behind the last
+    struct prediction_reasons abstain_reasons;
+    struct {
+        int64_t within_h; // absent: nobody is asked to look
+        struct prediction_reasons reasons;
+    } review;
     const char *attention_map_url;
     char attention_map_sha256[DIGEST_TEXT_SIZE];
     const char *attention_map_error;

@@ -44,6 +44,10 @@ def abstain(answer):
     answer["prediction"].update(abstained=True, abstain_reasons=[])
 
 
+def ask_without_a_reason(answer):
+    answer["prediction"]["review"] = {"within_h": 48, "reasons": []}
+
+
 def give_up_reading(answer):
     answer["error"]["code"] = "record_unreadable"
 
@@ -66,6 +70,7 @@ def spoiled_runs(jobs, answers, letters):
     yield "another diagnosis", "primary", jobs, [changed_answer(good, rename_class), bad, *others], letters
     yield "another patient", "context", jobs, [changed_answer(good, swap_patient), bad, *others], letters
     yield "no reason to abstain", "abstains", jobs, [changed_answer(good, abstain), bad, *others], letters
+    yield "no reason for a look", "review", jobs, [changed_answer(good, ask_without_a_reason), bad, *others], letters
     yield "another digest", "digest", jobs, [changed_answer(good, spoil_digest), bad, *others], letters
     yield "no map, no reason", "no reason", jobs, [changed_answer(good, drop_map), bad, *others], letters
     yield "an unknown code", "contract", jobs, [good, changed_answer(bad, invent_code), *others], letters

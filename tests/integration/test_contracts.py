@@ -37,7 +37,7 @@ def built_in_policy():
 
 def documented_policy():
     text = (harness.ROOT / "docs/FORMATS.md").read_text()
-    return json.loads(re.search(r'\{"schema": "skinsight\.policy\.v1".*?\}\n', text, re.S)[0])
+    return json.loads(re.search(r'\{"schema": "skinsight\.policy\.v2".*?"\}\n', text, re.S)[0])
 
 
 def expect_energy(provenance):
@@ -48,9 +48,12 @@ def expect_energy(provenance):
 
 
 def expect_abstention(prediction):
-    unsure = prediction["confidence"] < json.loads(built_in_policy())["abstain"]["confidence_below"]
+    policy, confidence = json.loads(built_in_policy()), prediction["confidence"]
+    unsure = confidence < policy["abstain"]["confidence_below"]
     expect_equal((prediction["abstained"], prediction["abstain_reasons"]),
                  (unsure, ["low_confidence"] if unsure else []), "whether it abstains")
+    reasons = ["low_confidence"] * (confidence < policy["review"]["confidence_below"]) + ["abstained"] * unsure
+    expect_equal(prediction.get("review"), {"within_h": 48, "reasons": reasons} if reasons else None, "the review")
 
 
 def test_job_and_answer(stack):
@@ -154,8 +157,12 @@ def test_the_schemas_refuse(stack):
         expect(Schema("feedback").complaints({name: least[name] for name in least if name != field}),
                f"feedback without {field} passes")
     policy = json.loads(built_in_policy())
-    for wrong in ({"urgent": {"malignant": 0.5}}, {"routine": {"MEL": 2}}, {"abstain": {}}, {"version": ""}):
+    for wrong in ({"urgent": {"malignant": 0.5}}, {"routine": {"MEL": 2}}, {"version": ""}, {"abstain": {"confidence": 1}},
+                  {"abstain": {"brightness": [0.5]}}, {"review": {"abstained": True}},
+                  {"schema": "skinsight.policy.v1", "abstain": {}}, {"schema": "skinsight.policy.v3"}):
         expect(Schema("policy").complaints({**policy, **wrong}), f"a policy with {wrong} passes")
+    expect_fits("policy", {**policy, "schema": "skinsight.policy.v1"}, "a policy of version 1")
+    expect_fits("policy", {**policy, "abstain": {}}, "a policy that never abstains")
 
 
 if __name__ == "__main__":

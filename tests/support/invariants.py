@@ -15,6 +15,7 @@ CODES = {"invalid_json", "unsupported_schema", "invalid_field", "image_too_large
          "record_unreadable", "internal"}
 UNREADABLE = "record_unreadable"
 ACTIONS = {"monitor", "routine_referral", "urgent_referral"}
+REVIEW_REASONS = {"low_confidence", "abstained"}
 REASONS = {"low_confidence", "out_of_distribution", "image_quality"}
 MAP_SIZE = 224
 
@@ -62,6 +63,9 @@ def prediction_complaints(prediction):
     abstained, reasons = prediction.get("abstained", False), prediction.get("abstain_reasons", [])  # of later builds
     if abstained != bool(reasons) or not set(reasons) <= REASONS:
         yield f"it abstains: {abstained}, for the reasons {reasons}"
+    review = prediction.get("review", {"within_h": 1, "reasons": ["abstained"]})
+    if review["within_h"] < 1 or not review["reasons"] or not set(review["reasons"]) <= REVIEW_REASONS:
+        yield f"its review is {review}"
     if abstained and prediction["recommended_action"] == "monitor":
         yield "it abstains and asks for nobody's look"
     if prediction["recommended_action"] not in ACTIONS or not 0 <= prediction["risk_score"] <= 100:

@@ -45,8 +45,11 @@ static void test_every_field_is_read(void **state)
     assert_int_equal(result->risk_score, 53);
     assert_string_equal(result->recommended_action, "urgent_referral");
     assert_int_equal(result->abstained, 1);
-    assert_string_equal(result->abstain_reasons[0], "low_confidence");
-    assert_null(result->abstain_reasons[1]);
+    assert_int_equal(result->abstain_reasons.count, 1);
+    assert_string_equal(result->abstain_reasons.names[0], "low_confidence");
+    assert_int_equal(result->review.within_h, 48);
+    assert_int_equal(result->review.reasons.count, 2);
+    assert_string_equal(result->review.reasons.names[1], "abstained");
     assert_string_equal(result->attention_map_url, "s3://maps/attention/a.png");
     assert_null(result->attention_map_error);
     assert_int_equal(record.model_info.trained, 1);
@@ -113,6 +116,8 @@ static void test_what_an_error_lacks_is_absent(void **state)
     assert_null(record.result.primary_diagnosis);
     assert_true(isnan(record.result.confidence) && isnan(record.provenance.temperature));
     assert_int_equal(record.result.abstained, -1);
+    assert_int_equal(record.result.abstain_reasons.count, -1);
+    assert_int_equal(record.result.review.within_h, -1);
     assert_null(record.context.subject);
     assert_int_equal(record.context.fitzpatrick_type, -1);
     assert_int_equal(record.context.age_decade, 90);
@@ -156,6 +161,9 @@ static void test_a_field_of_another_kind_is_refused(void **state)
         {"\"risk_score\":53", "\"risk_score\":101"},
         {"\"abstained\":true", "\"abstained\":1"},
         {"[\"low_confidence\"]", "\"low_confidence\""},
+        {"\"within_h\":48", "\"within_h\":0"},
+        {"\"within_h\":48,", ""},
+        {"[\"low_confidence\",\"abstained\"]", "null"},
         {"[\"low_confidence\"]", "[\"a\",\"b\",\"c\",\"d\"]"},
         {"\"probability\":0.25", "\"probability\":-0.25"},
         {"{\"class\":\"melanoma\",", "{\"class\":\"melanoma\",\"probability\":1},{\"class\":\"x\","}, // nine

@@ -117,20 +117,23 @@ static void remove_stale(struct publisher *publisher)
     }
 }
 
-static void account_prediction(const struct worker *worker, const struct job *job)
+static void account_prediction(const struct decision *decision)
 {
-    struct decision decision;
-    policy_decide(&worker->policy, job->probabilities, &decision);
-    metrics_add(METRIC_PREDICTIONS, decision.primary, 1);
-    metrics_add(METRIC_ACTIONS, decision.action, 1);
-    metrics_observe(METRIC_CONFIDENCE, 0, decision.confidence);
+    metrics_add(METRIC_PREDICTIONS, decision->primary, 1);
+    metrics_add(METRIC_ACTIONS, decision->action, 1);
+    metrics_observe(METRIC_CONFIDENCE, 0, decision->confidence);
+    for (int i = 0; i < ABSTAIN_REASON_COUNT; i++)
+        if (decision->abstains[i])
+            metrics_add(METRIC_ABSTENTIONS, i, 1);
+    if (decision->review_within_h > 0)
+        metrics_add(METRIC_REVIEWS, 0, 1);
 }
 
-static void account(const struct worker *worker, const struct job *job)
+static void account(const struct job *job)
 {
     bool failed = job->code != JOB_OK;
     if (!failed)
-        account_prediction(worker, job);
+        account_prediction(&job->decision);
     metrics_add(METRIC_JOBS_ANSWERED, failed ? ANSWERED_ERROR : ANSWERED_PREDICTION, 1);
     metrics_observe(METRIC_STAGE_SECONDS, STAGE_TOTAL, (double)(clock_monotonic_us() - job->taken_us) / 1e6);
     if (failed) {
@@ -142,7 +145,7 @@ static void account(const struct worker *worker, const struct job *job)
 static void finish_job(struct publisher *publisher, int index)
 {
     assignment_finish(&publisher->worker->assignment, publisher->jobs[index]);
-    account(publisher->worker, publisher->jobs[index]);
+    account(publisher->jobs[index]);
     remove_job(publisher, index);
 }
 

@@ -72,11 +72,13 @@ static void store_map(struct worker *worker, struct job *job)
     buffer_release(&png);
 }
 
-static void decide(struct job *job)
+static void decide(const struct worker *worker, struct job *job)
 {
     policy_probabilities(job->logits, job->served->engine.model->manifest.temperature, job->probabilities);
     job->ood.energy = ood_energy(job->logits);
     job->features.entropy_nats = entropy_nats(job->probabilities);
+    const struct evidence evidence = {job->probabilities, job->ood.quantile, &job->features};
+    policy_decide(&worker->policy, &evidence, &job->decision);
     buffer_release(&job->value); // it can't fail any more: no dead letter
 }
 
@@ -95,7 +97,7 @@ static void answer_riders(struct worker *worker, struct job *leader)
         rider->attention_error = leader->attention_error;
         rider->cache_hit = true;
         if (leader->code == JOB_OK)
-            decide(rider);
+            decide(worker, rider);
         else
             job_fail(rider, leader->code, "%s", leader->error.message);
         job_stamp(rider, MOMENT_POSTPROCESSED);
@@ -109,7 +111,7 @@ static void answer_riders(struct worker *worker, struct job *leader)
 enum stage_id postprocess_step(struct worker *worker, struct job *job)
 {
     if (job->code == JOB_OK) {
-        decide(job);
+        decide(worker, job);
         if (job->maps)
             store_map(worker, job);
         else if (!job->cache_hit)

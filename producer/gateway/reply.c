@@ -13,6 +13,15 @@ static void add_text(struct json_writer *writer, const char *name, const char *t
         json_add_text(writer, name, text);
 }
 
+static void add_reasons(struct json_writer *writer, const char *name,
+                        const struct prediction_reasons *reasons)
+{
+    json_add_array(writer, name);
+    for (int i = 0; i < reasons->count; i++)
+        json_add_text(writer, NULL, reasons->names[i]);
+    json_end_array(writer);
+}
+
 static void add_result(struct json_writer *writer, const struct prediction_result *result)
 {
     json_add_object(writer, "prediction");
@@ -30,10 +39,13 @@ static void add_result(struct json_writer *writer, const struct prediction_resul
     json_add_text(writer, "recommended_action", result->recommended_action);
     json_add_null(writer, MAP_FIELD);
     json_add_bool(writer, "abstained", result->abstained > 0);
-    json_add_array(writer, "abstain_reasons");
-    for (int i = 0; i < ABSTAIN_REASONS_MOST && result->abstain_reasons[i]; i++)
-        json_add_text(writer, NULL, result->abstain_reasons[i]);
-    json_end_array(writer);
+    add_reasons(writer, "abstain_reasons", &result->abstain_reasons);
+    if (result->review.within_h > 0) {
+        json_add_object(writer, "review");
+        json_add_integer(writer, "within_h", result->review.within_h);
+        add_reasons(writer, "reasons", &result->review.reasons);
+        json_end_object(writer);
+    }
     json_end_object(writer);
 }
 

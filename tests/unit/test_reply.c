@@ -21,7 +21,8 @@ static const char record[] =
     "\"dermatofibroma\",\"probability\":0.005},{\"class\":\"vascular_lesion\",\"probability\":0.003},"
     "{\"class\":\"squamous_cell_carcinoma\",\"probability\":0.002}],\"risk_score\":92,"
     "\"recommended_action\":\"urgent_referral\",\"abstained\":true,\"abstain_reasons\":["
-    "\"out_of_distribution\"],\"attention_map_url\":\"s3://bucket/attention/x.png\"},"
+    "\"out_of_distribution\"],\"review\":{\"within_h\":48,\"reasons\":[\"abstained\"]},"
+    "\"attention_map_url\":\"s3://bucket/attention/x.png\"},"
     "\"model_info\":{\"model_version\":\"vit-base-v2.1.0\",\"trained\":false,\"inference_time_ms\":118,"
     "\"preprocessing_time_ms\":45},\"context\":{\"site\":\"clinic-7\",\"subject\":\"marker\"},"
     "\"regulatory\":{\"disclaimer\":\"\\\"attention_map_url\\\":null\",\"fda_clearance\":\"K1\"},"
@@ -38,7 +39,8 @@ static const char record[] =
     "{\"class\":\"squamous_cell_carcinoma\",\"probability\":0.00200000009}],\"risk_score\":92,"              \
     "\"recommended_action\":\"urgent_referral\",\"attention_map_url\":"
 #define BEHIND                                                                                               \
-    ",\"abstained\":true,\"abstain_reasons\":[\"out_of_distribution\"]},\"model_info\":{\"model_version\":"  \
+    ",\"abstained\":true,\"abstain_reasons\":[\"out_of_distribution\"],\"review\":{\"within_h\":48,"         \
+    "\"reasons\":[\"abstained\"]}},\"model_info\":{\"model_version\":"                                       \
     "\"vit-base-v2.1.0\",\"trained\":false,\"inference_time_ms\":118,\"preprocessing_time_ms\":45},"         \
     "\"regulatory\":{\"disclaimer\":\"\\\"attention_map_url\\\":null\",\"fda_clearance\":\"K1\"}}"
 

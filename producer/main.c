@@ -4,6 +4,7 @@
 
 #include "common/program/config.h"
 #include "producer/dead_letters.h"
+#include "producer/identity/keys.h"
 #include "producer/submit.h"
 #include "producer/topics.h"
 
@@ -42,6 +43,20 @@ static const struct command commands[] = {
         .options = "brokers jobs_topic urgent_jobs_topic dead_letters_topic",
         .check = dead_letters_check,
         .run = dead_letters_run,
+    },
+    {
+        .name = "keys",
+        .arguments = "add|list|revoke [KEY-ID]",
+        .arguments_min = 1,
+        .arguments_max = 2,
+        .summary = "makes, lists and revokes the API keys of the gateway; a key is shown once",
+        .example =
+            "skinsight-producer keys add --actor dr-lee --site north --role analyst --api-keys keys.json",
+        .flags = keys_flags,
+        .options = "api_keys",
+        .required = "api_keys",
+        .check = keys_check,
+        .run = keys_run,
     },
     {0},
 };

@@ -126,6 +126,9 @@ const struct option config_options[] = {
      .value = "BYTES", .help = "most bytes of records, images and decoded pictures in the pipeline"},
     {"urgent_share", INTEGER(50, 99), .initial = "80", .programs = W, .value = "PERCENT",
      .help = "share of the intake that urgent jobs may take while routine ones wait, percent"},
+    {"api_keys", TEXT(0), .initial = "", .programs = P, .value = "FILE",
+     .help = "hashes of the gateway's API keys, as the command keys makes them"},
+
     {"log_level", CHOICE("debug|info|warn|error"), .initial = "warn", .programs = P | W | T,
      .help = "lowest level that is logged"},
     {0},

@@ -5,6 +5,7 @@
 #include "common/program/config.h"
 #include "producer/dead_letters.h"
 #include "producer/identity/keys.h"
+#include "producer/send_feedback.h"
 #include "producer/submit.h"
 #include "producer/topics.h"
 
@@ -18,7 +19,7 @@ static const struct command commands[] = {
         .example = "skinsight-producer submit --wait --urgent lesion.jpg photographs/",
         .flags = submit_flags,
         .options = "brokers jobs_topic urgent_jobs_topic predictions_topic objects s3_endpoint s3_region "
-                   "object_timeout_ms inline_limit_bytes max_image_bytes",
+                   "object_timeout_ms inline_limit_bytes keep_images max_image_bytes",
         .run = submit_run,
     },
     {
@@ -57,6 +58,17 @@ static const struct command commands[] = {
         .required = "api_keys",
         .check = keys_check,
         .run = keys_run,
+    },
+    {
+        .name = "feedback",
+        .arguments = "FILE.csv",
+        .arguments_min = 1,
+        .arguments_max = 1,
+        .summary = "sends diagnoses that were confirmed later; the columns are named as the record's fields",
+        .example = "skinsight-producer feedback labels.csv",
+        .flags = send_feedback_flags,
+        .options = "brokers feedback_topic",
+        .run = send_feedback_run,
     },
     {0},
 };

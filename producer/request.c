@@ -41,6 +41,7 @@ enum status request_options_read(struct request_options *options, const struct c
         .subject = config_text(config, "subject"),
         .deadline_ms = config_integer(config, "deadline_ms"),
         .inline_limit_bytes = config_integer(config, "inline_limit_bytes"),
+        .keep_images = config_switch(config, "keep_images"),
         .max_image_bytes = config_integer(config, "max_image_bytes"),
         .store_timeout_ms = config_integer(config, "timeout_ms"),
         .store = {.root = config_objects_root(config),
@@ -67,14 +68,18 @@ void request_maker_release(struct request_maker *maker)
     *maker = (struct request_maker){0};
 }
 
+static enum status put_once(struct request_maker *maker, const char *key, struct error *err)
+{
+    return object_store_put(maker->store, key, buffer_bytes(&maker->image), "image/jpeg", err);
+}
+
 static enum status put_image(struct request_maker *maker, const char *key, struct error *err)
 {
     struct backoff backoff;
     backoff_init(&backoff, 100, 2000, (uint64_t)clock_monotonic_us());
     int64_t deadline_ms = clock_monotonic_ms() + maker->options.store_timeout_ms;
     for (bool told = false;; told = true) {
-        enum status status =
-            object_store_put(maker->store, key, buffer_bytes(&maker->image), "image/jpeg", err);
+        enum status status = put_once(maker, key, err);
         int64_t wait_ms = backoff_next_ms(&backoff);
         if (status != STATUS_RETRY || clock_monotonic_ms() + wait_ms >= deadline_ms)
             return status;
@@ -86,18 +91,36 @@ static enum status put_image(struct request_maker *maker, const char *key, struc
     }
 }
 
+static enum status open_store(struct request_maker *maker, const struct job_record *job,
+                              char key[OBJECT_KEY_SIZE], struct error *err)
+{
+    char digest[DIGEST_TEXT_SIZE];
+    digest_text(&job->image_sha256, digest);
+    snprintf(key, OBJECT_KEY_SIZE, "images/%s.jpg", digest);
+    return maker->store ? STATUS_OK : object_store_open(&maker->store, &maker->options.store, err);
+}
+
+// One try: a job does not wait for what only a later training needs.
+static void keep_image(struct request_maker *maker, const struct job_record *job)
+{
+    struct error err;
+    char key[OBJECT_KEY_SIZE];
+    enum status status = open_store(maker, job, key, &err);
+    if (status == STATUS_OK)
+        status = put_once(maker, key, &err);
+    if (status != STATUS_OK && !maker->loss_told) {
+        LOG_WARN("image_not_kept", "reason=\"%s\"", err.message);
+        maker->loss_told = true;
+    }
+}
+
 // The claim check: the object is in the store before the job that names it is sent.
 static enum status store_image(struct request_maker *maker, struct job_record *job, struct error *err)
 {
-    enum status status = STATUS_OK;
-    if (!maker->store)
-        status = object_store_open(&maker->store, &maker->options.store, err);
-    if (status != STATUS_OK)
-        return status;
-    char digest[DIGEST_TEXT_SIZE], key[OBJECT_KEY_SIZE];
-    digest_text(&job->image_sha256, digest);
-    snprintf(key, sizeof key, "images/%s.jpg", digest);
-    status = put_image(maker, key, err);
+    char key[OBJECT_KEY_SIZE];
+    enum status status = open_store(maker, job, key, err);
+    if (status == STATUS_OK)
+        status = put_image(maker, key, err);
     if (status == STATUS_OK)
         object_store_uri(maker->store, key, job->image_uri);
     return status;
@@ -124,6 +147,8 @@ enum status request_make(struct request_maker *maker, const char *path, const ch
         job.image = buffer_bytes(&maker->image);
     else
         status = store_image(maker, &job, err);
+    if (job.image.size > 0 && options->keep_images)
+        keep_image(maker, &job);
     if (status == STATUS_OK) {
         buffer_clear(&maker->record);
         status = job_record_write(&job, &maker->record, err);

@@ -1,5 +1,7 @@
 // request.h: one file becomes the value of one job record: read within the limit, digested, and carried
-// inline or, when it is large, put into the object store first (claim check). Used by one thread.
+// inline or, when it is large, put into the object store first (claim check). With keep_images an inline one
+// is put there too, for whoever learns from it later; the job is sent whether or not that works. Used by one
+// thread.
 #ifndef SKINSIGHT_PRODUCER_REQUEST_H
 #define SKINSIGHT_PRODUCER_REQUEST_H
 
@@ -19,6 +21,7 @@ struct request_options {
     struct job_metadata metadata;
     int64_t deadline_ms; // from the moment the record is made; 0: none
     int64_t inline_limit_bytes;
+    bool keep_images; // those in records are put into the object store too
     int64_t max_image_bytes;
     int64_t store_timeout_ms; // for storing one large image, retries included
     struct object_store_options store;
@@ -26,7 +29,8 @@ struct request_options {
 
 struct request_maker {
     struct request_options options;
-    struct object_store *store; // opened when the first large image comes
+    struct object_store *store; // opened when the first image is to be stored
+    bool loss_told;             // that an image could not be kept
     struct buffer image;
     struct buffer record;
 };

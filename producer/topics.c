@@ -26,6 +26,7 @@ const struct option topics_flags[] = {
 
 #define SEVEN_DAYS_MS  "604800000"
 #define THIRTY_DAYS_MS "2592000000"
+#define NINETY_DAYS_MS "7776000000" // confirmed diagnoses come weeks later, and are matched with answers
 #define FOR_EVER_MS    "-1"
 #define LARGEST_RECORD "max.message.bytes", "10485760"
 // The broker unpacks what comes in compressed, so a batch that no client could unpack gets no further.
@@ -43,9 +44,9 @@ static const struct row {
      "urgent jobs",
      0,
      {LARGEST_RECORD, "retention.ms", SEVEN_DAYS_MS, UNPACKED, BROKER_TIME}},
-    {"predictions_topic", "answers", 0, {LARGEST_RECORD, "retention.ms", SEVEN_DAYS_MS, BROKER_TIME}},
+    {"predictions_topic", "answers", 0, {LARGEST_RECORD, "retention.ms", NINETY_DAYS_MS, BROKER_TIME}},
     {"dead_letters_topic", "jobs that failed", 0, {LARGEST_RECORD, "retention.ms", THIRTY_DAYS_MS}},
-    {"feedback_topic", "confirmed labels", 0, {LARGEST_RECORD, "retention.ms", FOR_EVER_MS}},
+    {"feedback_topic", "confirmed labels", 0, {LARGEST_RECORD, "retention.ms", FOR_EVER_MS, BROKER_TIME}},
     {"control_topic", "model in service", 1, {LARGEST_RECORD, "cleanup.policy", "compact"}},
 };
 

@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/csv.h"
 #include "common/base/memory.h"
-#include "trainer/csv.h"
 #include "trainer/dataset_private.h"
 #include "trainer/label.h"
 

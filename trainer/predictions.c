@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/csv.h"
 #include "common/base/memory.h"
-#include "trainer/csv.h"
 
 static const double most_off = 1e-3; // of the sum of probabilities that were written with few digits
 

@@ -25,7 +25,7 @@ static void print_option(const struct option *option, int width, FILE *stream)
     char label[LABEL_SIZE];
     make_label(option, label);
     fprintf(stream, "  %-*s  %s", width, label, option->help);
-    if (option->initial && *option->initial && option->type != OPTION_SWITCH)
+    if (option->initial && *option->initial && strcmp(option->initial, "false") != 0)
         fprintf(stream, " (%s)", option->initial);
     fputc('\n', stream);
 }

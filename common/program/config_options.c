@@ -39,7 +39,7 @@ const struct option config_options[] = {
     {"dead_letters_topic", TOPIC, .initial = "skinsight.dead_letters", .programs = P | W,
      .help = "the bytes of jobs that failed"},
     {"feedback_topic", TOPIC, .initial = "skinsight.feedback", .programs = P,
-     .help = "diagnoses confirmed later; made by topics, used by nothing else"},
+     .help = "diagnoses confirmed later"},
     {"control_topic", TOPIC, .initial = "skinsight.control", .programs = P | W,
      .help = "which model is in service; made by topics, used by nothing else"},
     {"group", TEXT(1), .initial = "skinsight-workers", .programs = W, .value = "NAME",
@@ -79,6 +79,8 @@ const struct option config_options[] = {
 
     {"inline_limit_bytes", INTEGER(0, 6 * MIB), .initial = "262144", .programs = P, .value = "BYTES",
      .help = "larger images go to the object store, not into the record, bytes"},
+    {"keep_images", OPTION_SWITCH, .initial = "true", .programs = P,
+     .help = "images in records go to the object store too, to be learnt from later"},
     {"max_image_bytes", INTEGER(1, 256 * MIB), .initial = "20971520", .programs = P | W, .value = "BYTES",
      .help = "largest image file, bytes"},
     {"max_image_pixels", INTEGER(1, 1000000000), .initial = "40000000", .programs = W, .value = "N",

@@ -8,8 +8,6 @@
 #include "common/base/json_write.h"
 #include "common/base/text.h"
 
-#define SCHEMA "skinsight.feedback.v1"
-
 static const double time_most = 9007199254740991.0; // exact in every JSON reader
 
 const char *const feedback_label_names[FEEDBACK_LABELS] = {
@@ -157,8 +155,8 @@ enum status feedback_read(const cJSON *json, int64_t received_at, struct feedbac
     if (twice)
         return error_set(err, STATUS_REJECTED, "field '%s' stands there twice", twice);
     const char *schema = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "schema"));
-    if (!schema || strcmp(schema, SCHEMA) != 0)
-        return error_set(err, STATUS_REJECTED, "field 'schema' must be \"" SCHEMA "\"");
+    if (!schema || strcmp(schema, FEEDBACK_SCHEMA) != 0)
+        return error_set(err, STATUS_REJECTED, "field 'schema' must be \"" FEEDBACK_SCHEMA "\"");
     for (int i = 0; i < FIELDS; i++) {
         const struct field *field = &fields[i];
         const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, field->name);
@@ -267,12 +265,20 @@ enum status feedback_write(const struct feedback *feedback, struct buffer *out, 
         return status;
     json_write_begin(&writer, out, err);
     json_add_object(&writer, NULL);
-    json_add_text(&writer, "schema", SCHEMA);
+    json_add_text(&writer, "schema", FEEDBACK_SCHEMA);
     for (int i = 0; i < FIELDS; i++)
         if (is_given(&fields[i], feedback))
             add_field(&writer, &fields[i], feedback);
     json_end_object(&writer);
     return json_write_end(&writer);
+}
+
+bool feedback_has_field(const char *name)
+{
+    for (int i = 0; i < FIELDS; i++)
+        if (strcmp(fields[i].name, name) == 0)
+            return true;
+    return strcmp(name, "schema") == 0;
 }
 
 const char *feedback_key(const struct feedback *feedback)

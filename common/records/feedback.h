@@ -7,6 +7,7 @@
 #define SKINSIGHT_COMMON_RECORDS_FEEDBACK_H
 
 #include <cjson/cJSON.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/base/bytes.h"
@@ -14,6 +15,8 @@
 #include "common/base/status.h"
 #include "common/records/job.h"
 #include "common/records/lesion.h"
+
+#define FEEDBACK_SCHEMA "skinsight.feedback.v1"
 
 // Behind the eight classes: a diagnosis outside of them, and a picture that nobody can judge.
 enum feedback_label { FEEDBACK_OTHER = LESION_CLASSES, FEEDBACK_UNGRADABLE, FEEDBACK_LABELS };
@@ -63,6 +66,8 @@ enum status feedback_read(const cJSON *json, int64_t received_at, struct feedbac
 
 // Appends the record. REJECTED: it is outside the rules, or over the buffer's limit.
 enum status feedback_write(const struct feedback *feedback, struct buffer *out, struct error *err) MUST_CHECK;
+
+bool feedback_has_field(const char *name); // "schema" too
 
 // The key of its record in the topic: the request, or the image where no request is named. A part of it.
 const char *feedback_key(const struct feedback *feedback);

@@ -107,7 +107,7 @@ def test_settings_of_the_broker(stack):
     """One that refuses long commit metadata is no place to serve at; one that forgets offsets before the jobs is named. The
     last test: the broker stays so."""
     with stack.fleet("settings", partitions=1) as fleet:
-        options = {name: value for name, value in fleet.producer_options.items() if name != "feedback_topic"}
+        options = {name: value for name, value in fleet.producer_options.items() if name not in ("feedback_topic", "keep_images")}
         def doctor():
             return harness.run("worker", "doctor", "--model", stack.model(), "--backend", "simulated", *harness.flags(options))
         sound = doctor()

@@ -65,7 +65,7 @@ def test_job_and_answer(stack):
     with stack.fleet("contracts", partitions=1) as fleet:
         fleet.start("worker")
         lines = fleet.submit("--wait", "--urgent", *IMAGES, metadata=metadata, deadline_ms=DEADLINE_MS,
-                             model_version=manifest["model_version"], site=SITE, subject=SUBJECT)
+                             model_version=manifest["model_version"], site=SITE, subject=SUBJECT, keep_images=True)
         expect_equal(fleet.read("jobs_topic"), [], "jobs that are not urgent")
         jobs = {record.key.decode(): json.loads(record.value) for record in fleet.read("urgent_jobs_topic")}
         expect_equal(len(jobs), len(IMAGES), "urgent jobs")
@@ -82,6 +82,7 @@ def test_job_and_answer(stack):
             expect_abstention(answer["prediction"])
             expect_equal(("image" in job, job["image_sha256"]),
                          (line["file"] == str(IMAGES[0]), hashlib.sha256(image).hexdigest()), "the image")
+            expect_equal(fleet.read_object(f"{fleet.objects}/images/{job['image_sha256']}.jpg"), image, "the kept image")
             expect_equal(answer["provenance"]["timestamps"]["submitted"], job["submitted_at"], "submitted")
             expect_equal(answer["model_info"]["model_version"], manifest["model_version"], "the model that answered")
             expect_equal(answer["provenance"]["policy"]["sha256"],

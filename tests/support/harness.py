@@ -42,9 +42,10 @@ def clean_environment(**more):
 
 
 def flags(options):
-    """{"http_address": ":0"} -> ["--http-address", ":0"]; properties of librdkafka go by --set."""
+    """{"http_address": ":0"} -> ["--http-address", ":0"]; properties of librdkafka and switches go by --set."""
     return [text for name, value in options.items()
-            for text in (("--set", f"{name}={value}") if name.startswith("kafka.") else
+            for text in (("--set", f"{name}={str(value).lower() if isinstance(value, bool) else value}")
+                         if name.startswith("kafka.") or isinstance(value, bool) else
                          ("--" + name.replace("_", "-"), str(value)))]
 
 
@@ -160,7 +161,8 @@ class Fleet:
                        ("jobs_topic", "urgent_jobs_topic", "predictions_topic", "dead_letters_topic",
                         "feedback_topic", "control_topic")}
         self.objects = objects or f"file://{stack.folder}/{name}-objects"
-        self.producer_options = {"brokers": stack.brokers, "objects": self.objects, **self.topics}
+        # What nobody learns from is not kept: a store on a disk costs a flush for each image.
+        self.producer_options = {"brokers": stack.brokers, "objects": self.objects, "keep_images": False, **self.topics}
         if self.objects.startswith("s3:"):
             self.producer_options["s3_endpoint"] = stack.env["S3_ENDPOINT"]
         self.workers = []

@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
+#include "common/base/csv.h"
 #include "common/base/memory.h"
-#include "trainer/csv.h"
 
 static struct csv csv;
 static struct error err;

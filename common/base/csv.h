@@ -3,8 +3,8 @@
 // Quoted fields may hold commas, line breaks and doubled quotes. Lines end with LF or CRLF; a byte order mark
 // and empty lines are passed over. The table owns all texts; it doesn't change after csv_parse, so any thread
 // may read it.
-#ifndef SKINSIGHT_TRAINER_CSV_H
-#define SKINSIGHT_TRAINER_CSV_H
+#ifndef SKINSIGHT_COMMON_BASE_CSV_H
+#define SKINSIGHT_COMMON_BASE_CSV_H
 
 #include <stddef.h>
 

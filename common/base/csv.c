@@ -1,5 +1,5 @@
 // csv.c: one pass over a copy of the text; fields are unquoted and ended where they stand.
-#include "trainer/csv.h"
+#include "common/base/csv.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -52,12 +52,13 @@ struct plan_ops {
     void (*free)(struct plan *plan);
 };
 
-// One image's results lie at [i * classes] and [i * heads * map_height * map_width]. The memory is the
-// caller's.
+// One image's results lie at [i * classes], [i * heads * map_height * map_width] and [i * embedding_width].
+// The memory is the caller's.
 struct inference {
     float *logits;    // (count, classes)
     float *attention; // (count, heads, map_height, map_width): of the attentions softmax weights without the
                       // class token's own; NULL when the plan was prepared without
+    float *embedding; // (count, embedding_width): what the head turns into logits; NULL: not wanted
 };
 
 // What a caller may know of a plan; backends put it first in their own struct.
@@ -68,9 +69,10 @@ struct plan {
     int classes;
     int view_size;                    // bytes of one input: image_size * image_size * 3
     int heads, map_height, map_width; // of the attention output; heads 0: none; 1: one map
-    double flops;                     // of one image
-    uint64_t weight_size;             // bytes the plan holds for weights
-    uint64_t memory_size;             // bytes of activations and workspace
+    int embedding_width;
+    double flops;         // of one image
+    uint64_t weight_size; // bytes the plan holds for weights
+    uint64_t memory_size; // bytes of activations and workspace
     enum precision precision;
     bool observed; // the observer is shown its rows
     // Where run adds what each part of the network took, in milliseconds, by enum network_part; NULL, as
@@ -81,7 +83,7 @@ struct plan {
 
 // Of what a program shares with the CUDA backend's library: one more whenever a struct here, in network.h or
 // in weights.h changes.
-enum { BACKEND_INTERFACE_VERSION = 6 };
+enum { BACKEND_INTERFACE_VERSION = 7 };
 
 // What a device tells of itself; -1: it does not.
 struct device_figures {
@@ -139,6 +141,8 @@ double backend_peak_gflops(struct backend *backend, enum precision precision);
 // For backends: a plan's figures as far as network and options decide them; sizes of memory 0.
 struct plan plan_describe(struct backend *backend, const struct plan_ops *ops, const struct network *network,
                           const struct plan_options *options);
+// The places of the results from image `first` on; attention NULL where the plan gives none.
+struct inference inference_from(const struct plan *plan, const struct inference *result, int first);
 // The slots of a device that can't train, that can't be lost, that tells nothing of itself, and whose peak is
 // not measured.
 enum status backend_no_training(struct backend *backend, const struct network *network,

@@ -1,4 +1,4 @@
-// plan.c: what backends have in common: what a caller may know of a plan, the
+// plan.c: what backends have in common: what a caller may know of a plan, where an image's results lie, the
 // slots of a device that has nothing to say there. Apart from backend.c, so that the CUDA backend's library
 // can have it without every other backend.
 #include "kernels/backend.h"
@@ -17,8 +17,19 @@ struct plan plan_describe(struct backend *backend, const struct plan_ops *ops, c
                          .heads = heads,
                          .map_height = heads ? network->map_height : 0,
                          .map_width = heads ? network->map_width : 0,
+                         .embedding_width = network->tensors[network->embedding].columns,
                          .flops = network_flops(network),
                          .precision = options->precision};
+}
+
+struct inference inference_from(const struct plan *plan, const struct inference *result, int first)
+{
+    size_t image = (size_t)first;
+    size_t map_size = (size_t)plan->heads * (size_t)plan->map_height * (size_t)plan->map_width;
+    return (struct inference){
+        .logits = result->logits + image * (size_t)plan->classes,
+        .attention = plan->heads && result->attention ? result->attention + image * map_size : NULL,
+        .embedding = result->embedding ? result->embedding + image * (size_t)plan->embedding_width : NULL};
 }
 
 enum status backend_no_training(struct backend *backend, const struct network *network,

@@ -20,13 +20,15 @@ static float unit(uint8_t byte)
     return (float)byte / 255.0f;
 }
 
-static void answer(const struct plan *plan, const uint8_t *view, float *logits, float *map)
+static void answer(const struct plan *plan, const uint8_t *view, const struct inference *result)
 {
     struct digest digest = digest_of(view, (size_t)plan->view_size);
     for (int i = 0; i < plan->classes; i++)
-        logits[i] = 4 * unit(digest.value[i % DIGEST_SIZE]) - 2;
-    for (int i = 0; map && i < plan->map_height * plan->map_width; i++)
-        map[i] = unit(digest.value[i % DIGEST_SIZE]);
+        result->logits[i] = 4 * unit(digest.value[i % DIGEST_SIZE]) - 2;
+    for (int i = 0; result->attention && i < plan->map_height * plan->map_width; i++)
+        result->attention[i] = unit(digest.value[i % DIGEST_SIZE]);
+    for (int i = 0; result->embedding && i < plan->embedding_width; i++)
+        result->embedding[i] = 4 * unit(digest.value[i % DIGEST_SIZE]) - 2;
 }
 
 static enum status run(struct plan *plan, const uint8_t *const *views, int count,
@@ -35,10 +37,10 @@ static enum status run(struct plan *plan, const uint8_t *const *views, int count
     (void)err; // a device without faults
     const struct simulated_backend *own = (const struct simulated_backend *)plan->backend;
     int64_t until_us = clock_monotonic_us() + own->base_us + count * own->per_image_us;
-    int map_size = plan->map_height * plan->map_width;
-    for (int i = 0; i < count; i++)
-        answer(plan, views[i], result->logits + i * plan->classes,
-               result->attention && plan->heads ? result->attention + i * map_size : NULL);
+    for (int i = 0; i < count; i++) {
+        const struct inference of_image = inference_from(plan, result, i);
+        answer(plan, views[i], &of_image);
+    }
     int64_t left_us = until_us - clock_monotonic_us();
     struct timespec pause = {left_us / 1000000, left_us % 1000000 * 1000};
     if (left_us > 0)

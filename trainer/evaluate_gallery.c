@@ -80,7 +80,7 @@ static enum status draw_map(struct html *page, struct plan *plan, const uint8_t 
     float *maps = memory_alloc(((size_t)plan->heads + 1) * places * sizeof *maps);
     float *map = maps + (size_t)plan->heads * places;
     struct image overlay = {0};
-    const struct inference inference = {logits, maps};
+    const struct inference inference = {.logits = logits, .attention = maps};
     enum status status = plan_run(plan, &view, 1, &inference, err);
     if (status == STATUS_OK) {
         mean_of_heads(plan, maps, map);

@@ -109,7 +109,7 @@ static inline float *convnet_row(const struct convnet_plan *plan, int tensor, in
 void convnet_run_product(const struct convnet_run *run, const struct convnet_step *step);
 
 // Runs one chunk: views and results of its images; attention NULL: no map.
-void convnet_run_chunk(struct convnet_plan *plan, const uint8_t *const *views, int images, float *logits,
-                       float *attention);
+void convnet_run_chunk(struct convnet_plan *plan, const uint8_t *const *views, int images,
+                       const struct inference *result);
 
 #endif

@@ -241,6 +241,7 @@ static void find_last_steps(struct convnet_plan *plan)
                 plan->tensors[used[j]].memory.last_step = i;
     }
     plan->tensors[plan->network->logits].memory.last_step = plan->step_count;
+    plan->tensors[plan->network->embedding].memory.last_step = plan->step_count;
     if (plan->feature_map >= 0)
         plan->tensors[plan->feature_map].memory.last_step = plan->step_count;
 }

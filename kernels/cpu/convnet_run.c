@@ -126,8 +126,16 @@ static void map_image(const struct convnet_plan *plan, int image, const float *l
                                one_place, plan->map_weight, logits, plan->plan.classes, &map[place]);
 }
 
-void convnet_run_chunk(struct convnet_plan *plan, const uint8_t *const *views, int images, float *logits,
-                       float *attention)
+// The rows of a tensor of one row, one after the other.
+static void copy_rows(const struct convnet_plan *plan, int tensor, int images, float *values)
+{
+    size_t columns = (size_t)plan->tensors[tensor].columns;
+    for (int image = 0; image < images; image++)
+        memcpy(values + (size_t)image * columns, convnet_row(plan, tensor, image), columns * sizeof *values);
+}
+
+void convnet_run_chunk(struct convnet_plan *plan, const uint8_t *const *views, int images,
+                       const struct inference *result)
 {
     static void (*const runs[CONVNET_STEP_KIND_COUNT])(const struct convnet_run *,
                                                        const struct convnet_step *) = {
@@ -147,10 +155,10 @@ void convnet_run_chunk(struct convnet_plan *plan, const uint8_t *const *views, i
                                                (int)(step->operation - plan->network->operations))] +=
                 (double)(clock_monotonic_us() - begun_us) / 1e3;
     }
-    for (int image = 0; image < images; image++) {
-        float *own = logits + (size_t)image * classes;
-        memcpy(own, convnet_row(plan, plan->network->logits, image), classes * sizeof *own);
-        if (attention)
-            map_image(plan, image, own, attention + image * plan->plan.map_height * plan->plan.map_width);
-    }
+    copy_rows(plan, plan->network->logits, images, result->logits);
+    if (result->embedding)
+        copy_rows(plan, plan->network->embedding, images, result->embedding);
+    for (int image = 0; result->attention && image < images; image++)
+        map_image(plan, image, result->logits + (size_t)image * classes,
+                  result->attention + image * plan->plan.map_height * plan->plan.map_width);
 }

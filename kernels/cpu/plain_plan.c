@@ -40,7 +40,8 @@ struct plain_plan {
 static int last_use(const struct plain_plan *plain, int tensor)
 {
     const struct network *network = plain->network;
-    bool read_after_all = tensor == network->logits || tensor == plain->feature_map;
+    bool read_after_all =
+        tensor == network->logits || tensor == network->embedding || tensor == plain->feature_map;
     int last = read_after_all ? network->operation_count : -1;
     for (int i = 0; i < network->operation_count; i++)
         if (network->operations[i].input == tensor || network->operations[i].second == tensor)
@@ -195,9 +196,10 @@ static void start_rollout(const struct rollout *rollout)
         rollout->total[i] = i % (tokens + 1) == 0; // the identity
 }
 
-static void run_image(const struct plain_plan *plain, const uint8_t *view, float *logits, float *attention)
+static void run_image(const struct plain_plan *plain, const uint8_t *view, const struct inference *result)
 {
     const struct network *network = plain->network;
+    float *logits = result->logits, *attention = result->attention;
     start_rollout(&plain->rollout);
     for (int i = 0; i < network->operation_count; i++) {
         double *part_ms = plain->plan.part_ms;
@@ -207,6 +209,9 @@ static void run_image(const struct plain_plan *plain, const uint8_t *view, float
             part_ms[network_part_of(network, i)] += (double)(clock_monotonic_us() - begun_us) / 1e3;
     }
     memcpy(logits, tensor_values(plain, network->logits), (size_t)network->classes * sizeof(float));
+    if (result->embedding)
+        memcpy(result->embedding, tensor_values(plain, network->embedding),
+               (size_t)plain->plan.embedding_width * sizeof(float));
     for (int i = 1; i < plain->rollout.tokens; i++) // the class token's row without itself
         attention[i - 1] = (float)plain->rollout.total[i];
     if (plain->feature_map >= 0)
@@ -218,11 +223,11 @@ static enum status plain_run(struct plan *plan, const uint8_t *const *views, int
                              const struct inference *result, struct error *err)
 {
     (void)err; // nothing can fail
-    size_t map_size = (size_t)plan->heads * plan->map_height * plan->map_width;
     unsigned before = denormals_to_zero();
-    for (int i = 0; i < count; i++)
-        run_image((struct plain_plan *)plan, views[i], result->logits + (size_t)i * plan->classes,
-                  plan->heads ? result->attention + i * map_size : NULL);
+    for (int i = 0; i < count; i++) {
+        const struct inference of_image = inference_from(plan, result, i);
+        run_image((struct plain_plan *)plan, views[i], &of_image);
+    }
     denormals_restore(before);
     return STATUS_OK;
 }

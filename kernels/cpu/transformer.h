@@ -74,6 +74,6 @@ enum status transformer_pack_weights(struct transformer_plan *plan, const struct
 
 // Runs one chunk: views and results of its images.
 void transformer_run_chunk(struct transformer_plan *plan, const uint8_t *const *views, int images,
-                           float *logits, float *attention);
+                           const struct inference *result);
 
 #endif

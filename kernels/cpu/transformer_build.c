@@ -74,6 +74,7 @@ static void place_tensors(struct transformer_plan *plan)
                 memory_of(plan, used[j])->last_step = i;
     }
     memory_of(plan, plan->network->logits)->last_step = plan->step_count;
+    memory_of(plan, plan->network->embedding)->last_step = plan->step_count;
     for (int i = 0; i < plan->step_count; i++) {
         const struct step *step = &plan->steps[i];
         memory_plan_place(&plan->places, memory_of(plan, step->output), i,

@@ -57,12 +57,10 @@ static enum status run(struct plan *base, const uint8_t *const *views, int count
 {
     (void)err; // nothing can fail
     struct transformer_plan *plan = (struct transformer_plan *)base;
-    size_t map_size = (size_t)base->heads * (size_t)base->map_height * (size_t)base->map_width;
     for (int first = 0; first < count; first += plan->chunk) {
         int images = count - first < plan->chunk ? count - first : plan->chunk;
-        transformer_run_chunk(plan, views + first, images,
-                              result->logits + (size_t)first * (size_t)base->classes,
-                              base->heads ? result->attention + (size_t)first * map_size : NULL);
+        const struct inference of_chunk = inference_from(base, result, first);
+        transformer_run_chunk(plan, views + first, images, &of_chunk);
     }
     return STATUS_OK;
 }

@@ -239,8 +239,16 @@ static void show_rows(const struct run *run, const struct step *step)
                                 plan->tensors[step->output].columns);
 }
 
+// The rows of a tensor of one row, float, one after the other.
+static void copy_rows(const struct transformer_plan *plan, int tensor, int images, float *values)
+{
+    size_t columns = (size_t)plan->tensors[tensor].columns;
+    for (int image = 0; image < images; image++)
+        memcpy(values + (size_t)image * columns, row_of(plan, tensor, image, 0), columns * sizeof *values);
+}
+
 void transformer_run_chunk(struct transformer_plan *plan, const uint8_t *const *views, int images,
-                           float *logits, float *attention)
+                           const struct inference *result)
 {
     static void (*const runs[LOWERED_KIND_COUNT])(const struct run *, const struct step *) = {
         [LOWERED_PATCHES] = run_patches,     [LOWERED_PRODUCT] = run_gemm, [LOWERED_TOKENS] = run_class_row,
@@ -248,7 +256,7 @@ void transformer_run_chunk(struct transformer_plan *plan, const uint8_t *const *
         [LOWERED_ATTENTION] = run_attention, [LOWERED_CONVERT] = run_rows,
     };
     assert(images >= 1 && images <= plan->chunk);
-    struct run run = {plan, views, images, attention};
+    struct run run = {plan, views, images, result->attention};
     double *part_ms = plan->plan.part_ms;
     for (int part = 0, i = 0; part < PART_COUNT; part++) {
         int64_t begun_us = part_ms ? clock_monotonic_us() : 0;
@@ -261,8 +269,8 @@ void transformer_run_chunk(struct transformer_plan *plan, const uint8_t *const *
             part_ms[part] += (double)(clock_monotonic_us() - begun_us) / 1e3;
     }
     if (plan->rollout.blocks)
-        rollout_finish(plan->device->team, &plan->rollout, images, attention);
-    for (int image = 0; image < images; image++)
-        memcpy(logits + (size_t)image * (size_t)plan->plan.classes,
-               row_of(plan, plan->network->logits, image, 0), (size_t)plan->plan.classes * sizeof(float));
+        rollout_finish(plan->device->team, &plan->rollout, images, result->attention);
+    copy_rows(plan, plan->network->logits, images, result->logits);
+    if (result->embedding)
+        copy_rows(plan, plan->network->embedding, images, result->embedding);
 }

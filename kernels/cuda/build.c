@@ -68,6 +68,7 @@ static void place_activations(struct cuda_plan *plan)
                 memory_of(plan, used[j])->last_step = i;
     }
     memory_of(plan, plan->network->logits)->last_step = plan->step_count;
+    memory_of(plan, plan->network->embedding)->last_step = plan->step_count;
     for (int i = 0; i < plan->step_count; i++) {
         const struct step *step = &plan->steps[i];
         // Each of its values is read before the same one is written.

@@ -96,10 +96,10 @@ struct cuda_plan {
     size_t weights_size;
     float *table;                        // normalised values of a byte
     uint8_t *views, *sent[DEVICE_SLOTS]; // of a slice; the graphs read views
-    float *logits, *map;
+    float *logits, *map, *embedding;
     // Of the host, pinned: what is sent and received
     uint8_t *staged[DEVICE_SLOTS];
-    float *logits_out[DEVICE_SLOTS], *map_out[DEVICE_SLOTS];
+    float *logits_out[DEVICE_SLOTS], *map_out[DEVICE_SLOTS], *embedding_out[DEVICE_SLOTS];
     struct device_graph *graphs[GRAPH_SIZES];
 };
 

@@ -1,6 +1,7 @@
 // run.c: runs a plan over a batch, slice by slice. While a slice computes, the next one's views are copied to
 // pinned memory and sent. Small slices are replayed as graphs, since launching their steps one by one would
 // take longer than the steps.
+#include <assert.h>
 #include <string.h>
 
 #include "kernels/cuda/plan.h"
@@ -238,6 +239,7 @@ enum status cuda_make_slices(struct cuda_plan *plan, struct error *err)
     size_t images = (size_t)plan->slice, views = images * (size_t)plan->plan.view_size;
     size_t logits = images * (size_t)plan->plan.classes * sizeof(float);
     size_t map = images * map_size(&plan->plan) * sizeof(float);
+    size_t embedding = images * (size_t)plan->plan.embedding_width * sizeof(float);
     enum status status = device_alloc(device, (void **)&plan->memory, plan->activations_size, err);
     if (status == STATUS_OK)
         status = device_alloc(device, (void **)&plan->views, views, err);
@@ -249,12 +251,17 @@ enum status cuda_make_slices(struct cuda_plan *plan, struct error *err)
             status = device_alloc_pinned(device, (void **)&plan->staged[slot], views, err);
         if (status == STATUS_OK)
             status = device_alloc_pinned(device, (void **)&plan->logits_out[slot], logits, err);
+        if (status == STATUS_OK)
+            status = device_alloc_pinned(device, (void **)&plan->embedding_out[slot], embedding, err);
         if (status == STATUS_OK && map > 0)
             status = device_alloc_pinned(device, (void **)&plan->map_out[slot], map, err);
     }
     if (status != STATUS_OK)
         return status;
     plan->logits = matrix_of(plan, plan->network->logits, false, 1).data;
+    const struct activation *embedding_shape = &plan->activations[plan->network->embedding];
+    assert(embedding_shape->rows == 1 && embedding_shape->storage == STORE_FP32);
+    plan->embedding = matrix_of(plan, plan->network->embedding, false, 1).data;
     plan->plan.memory_size = plan->activations_size + (1 + DEVICE_SLOTS) * views + map;
     memset(plan->staged[0], 0,
            views); // the graphs' first run, and images that fill up a slice, read something
@@ -273,6 +280,7 @@ void cuda_free_slices(struct cuda_plan *plan)
         device_free(device, plan->sent[slot]);
         device_free_pinned(device, plan->staged[slot]);
         device_free_pinned(device, plan->logits_out[slot]);
+        device_free_pinned(device, plan->embedding_out[slot]);
         device_free_pinned(device, plan->map_out[slot]);
     }
     device_free(device, plan->map);
@@ -293,8 +301,24 @@ static enum status compute(struct cuda_plan *plan, int images, struct error *err
     return run_steps(plan, images, err);
 }
 
+static enum status receive(struct cuda_plan *plan, const struct slice *slice, bool embedding,
+                           struct error *err)
+{
+    struct device *device = &plan->cuda->device;
+    size_t values = (size_t)slice->images * sizeof(float);
+    int slot = slice->slot;
+    enum status status = device_receive(device, plan->logits_out[slot], plan->logits,
+                                        values * (size_t)plan->plan.classes, err);
+    if (status == STATUS_OK && plan->map)
+        status = device_receive(device, plan->map_out[slot], plan->map, values * map_size(&plan->plan), err);
+    if (status == STATUS_OK && embedding)
+        status = device_receive(device, plan->embedding_out[slot], plan->embedding,
+                                values * (size_t)plan->plan.embedding_width, err);
+    return status == STATUS_OK ? device_mark(device, slot, err) : status;
+}
+
 static enum status start_slice(struct cuda_plan *plan, const uint8_t *const *views, const struct slice *slice,
-                               struct error *err)
+                               bool embedding, struct error *err)
 {
     struct device *device = &plan->cuda->device;
     size_t view_size = (size_t)plan->plan.view_size, images = (size_t)slice->images;
@@ -307,26 +331,23 @@ static enum status start_slice(struct cuda_plan *plan, const uint8_t *const *vie
         status = device_copy(device, plan->views, plan->sent[slot], images * view_size, err);
     if (status == STATUS_OK)
         status = compute(plan, slice->images, err);
-    if (status == STATUS_OK)
-        status = device_receive(device, plan->logits_out[slot], plan->logits,
-                                images * (size_t)plan->plan.classes * sizeof(float), err);
-    if (status == STATUS_OK && plan->map)
-        status = device_receive(device, plan->map_out[slot], plan->map,
-                                images * map_size(&plan->plan) * sizeof(float), err);
-    return status == STATUS_OK ? device_mark(device, slot, err) : status;
+    return status == STATUS_OK ? receive(plan, slice, embedding, err) : status;
 }
 
 static enum status end_slice(struct cuda_plan *plan, const struct slice *slice,
                              const struct inference *result, struct error *err)
 {
-    size_t classes = (size_t)plan->plan.classes, map = map_size(&plan->plan);
-    size_t first = (size_t)slice->first, images = (size_t)slice->images;
+    const struct plan *base = &plan->plan;
+    const struct inference own = inference_from(base, result, slice->first);
+    size_t values = (size_t)slice->images * sizeof(float);
     enum status status = device_wait(&plan->cuda->device, slice->slot, err);
     if (status != STATUS_OK)
         return status;
-    memcpy(result->logits + first * classes, plan->logits_out[slice->slot], images * classes * sizeof(float));
-    if (map > 0)
-        memcpy(result->attention + first * map, plan->map_out[slice->slot], images * map * sizeof(float));
+    memcpy(own.logits, plan->logits_out[slice->slot], values * (size_t)base->classes);
+    if (own.attention)
+        memcpy(own.attention, plan->map_out[slice->slot], values * map_size(base));
+    if (own.embedding)
+        memcpy(own.embedding, plan->embedding_out[slice->slot], values * (size_t)base->embedding_width);
     return STATUS_OK;
 }
 
@@ -340,7 +361,7 @@ enum status cuda_run(struct plan *base, const uint8_t *const *views, int count,
         int rest = count - first;
         next = (struct slice){first, rest < plan->slice ? rest : plan->slice,
                               running.images > 0 ? 1 - running.slot : 0};
-        status = start_slice(plan, views, &next, err);
+        status = start_slice(plan, views, &next, result->embedding != NULL, err);
         if (status == STATUS_OK && running.images > 0)
             status = end_slice(plan, &running, result, err);
         running = next;

@@ -89,7 +89,8 @@ static void run(struct plan *plan, const uint8_t *const *views, int count, struc
 {
     struct error err;
     memset(answers, 0xff, sizeof *answers); // NaN
-    must(plan_run(plan, views, count, &(struct inference){answers->logits, answers->maps}, &err), &err);
+    const struct inference result = {.logits = answers->logits, .attention = answers->maps};
+    must(plan_run(plan, views, count, &result, &err), &err);
 }
 
 // Every image alone and in batches of several sizes and slots: the same bits.

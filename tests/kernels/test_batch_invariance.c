@@ -18,20 +18,21 @@
 #include "tests/support/mini_vit.h"
 #include "tests/support/skip.h"
 
-enum { MOST = 64, MAP = 2 * MINI_PATCHES };
+enum { MOST = 64, MAP = 2 * MINI_PATCHES, WIDTH = 64 };
 
 static uint8_t images[MOST][MINI_VIEW];
 
 struct answers {
     float logits[MOST][MINI_CLASSES];
     float maps[MOST][MAP];
+    float embeddings[MOST][WIDTH];
 };
 
 // The answers of a batch whose slot i holds image (i + first) % MOST.
 static void run(enum precision precision, int threads, int count, int first, struct answers *answers)
 {
     struct error err = {""};
-    struct network *network = mini_vit(64, 2);
+    struct network *network = mini_vit(WIDTH, 2);
     struct weights *weights = weights_new();
     random_weights_fill(weights, network, 5);
     struct backend *backend;
@@ -42,7 +43,8 @@ static void run(enum precision precision, int threads, int count, int first, str
     const uint8_t *views[MOST];
     for (int i = 0; i < count; i++)
         views[i] = images[(i + first) % MOST];
-    struct inference result = {answers->logits[0], answers->maps[0]};
+    struct inference result = {
+        .logits = answers->logits[0], .attention = answers->maps[0], .embedding = answers->embeddings[0]};
     assert_int_equal(plan_run(plan, views, count, &result, &err), STATUS_OK);
     plan_free(plan);
     backend_close(backend);
@@ -56,7 +58,8 @@ static void compare(const struct answers *alone, const struct answers *batch, in
     for (int i = 0; i < count; i++) {
         int image = (i + first) % MOST;
         if (memcmp(alone->logits[image], batch->logits[i], sizeof alone->logits[0]) != 0 ||
-            memcmp(alone->maps[image], batch->maps[i], sizeof alone->maps[0]) != 0) {
+            memcmp(alone->maps[image], batch->maps[i], sizeof alone->maps[0]) != 0 ||
+            memcmp(alone->embeddings[image], batch->embeddings[i], sizeof alone->embeddings[0]) != 0) {
             print_error("image %d differs in slot %d of %d with %d threads: logit %.9g, alone %.9g\n", image,
                         i, count, threads, (double)batch->logits[i][0], (double)alone->logits[image][0]);
             fail();
@@ -73,6 +76,7 @@ static void check(enum precision precision)
         run(precision, 1, 1, i, &one);
         memcpy(alone.logits[i], one.logits[0], sizeof alone.logits[i]);
         memcpy(alone.maps[i], one.maps[0], sizeof alone.maps[i]);
+        memcpy(alone.embeddings[i], one.embeddings[0], sizeof alone.embeddings[i]);
     }
     assert_true(memcmp(alone.logits[0], alone.logits[1], sizeof alone.logits[0]) != 0);
     for (int threads = 1; threads <= 8; threads = threads == 2 ? 8 : threads + 1) {
@@ -152,7 +156,7 @@ static void run_cnn(struct plan *plan, uint8_t (*pictures)[CNN_VIEW], int count,
     const uint8_t *views[MOST];
     for (int i = 0; i < count; i++)
         views[i] = pictures[(i + first) % MOST];
-    struct inference result = {answers->logits[0], answers->maps[0]};
+    struct inference result = {.logits = answers->logits[0], .attention = answers->maps[0]};
     assert_int_equal(plan_run(plan, views, count, &result, &err), STATUS_OK);
 }
 

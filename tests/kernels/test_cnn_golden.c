@@ -1,6 +1,7 @@
 // test_cnn_golden.c: convolutional networks, their class-activation maps, vision transformers at other image
 // sizes and attention rollout against PyTorch and timm in double precision (tests/golden/cnn.txt, written by
-// tests/golden/make_cnn.py), with weights and views both sides derive from a seed.
+// tests/golden/make_cnn.py), with weights and views both sides derive from a seed; the embeddings of two of
+// them (tests/golden/embedding.txt, make_embedding.py).
 //
 // Tolerance of logits: 2e-5 of their range, or three times PyTorch's own float32 distance where that is more
 // (it stands in the file). Maps: the same share of their range, as each value is a sum like a logit's.
@@ -22,13 +23,15 @@
 #include "kernels/model/network_weights.h"
 #include "kernels/model/random_weights.h"
 
-enum { VIEWS = 3, CLASSES = 8, MAX_PLACES = 576, SEED = 7, DINOV2_BLOCKS = 12 };
+enum { VIEWS = 3, CLASSES = 8, MAX_PLACES = 576, MAX_WIDTH = 1792, SEED = 7, DINOV2_BLOCKS = 12 };
 
 struct golden {
     double float32; // PyTorch's own distance
     double logits[VIEWS][CLASSES];
     int height, width;
     double map[VIEWS][MAX_PLACES];
+    int embedding_width;         // 0: the embedding is not known
+    double embedding[MAX_WIDTH]; // of the last view
 };
 
 static void read_numbers(char **text, double *values, int count)
@@ -68,11 +71,33 @@ static void read_golden(const char *architecture, int image_size, struct golden 
     assert_int_equal(found, VIEWS);
 }
 
-// The largest distance as a share of the expected values' range. count values of each view.
-static double distance(const double *expected, size_t stride, const float *values, int count)
+static void read_embedding(const char *architecture, int image_size, struct golden *golden)
+{
+    static char line[16384];
+    int size, used = 0;
+    FILE *file = fopen(TEST_SOURCE_DIR "/tests/golden/embedding.txt", "r");
+    assert_non_null(file);
+    golden->embedding_width = 0;
+    while (fgets(line, sizeof line, file)) {
+        char name[64];
+        int width;
+        if (sscanf(line, "%63s %d seed 7 embedding %d%n", name, &size, &width, &used) != 3 ||
+            strcmp(name, architecture) != 0 || size != image_size)
+            continue;
+        assert_in_range(width, 1, MAX_WIDTH);
+        char *text = line + used;
+        read_numbers(&text, golden->embedding, width);
+        assert_int_equal(*text, '\n');
+        golden->embedding_width = width;
+    }
+    fclose(file);
+}
+
+// The largest distance as a share of the expected values' range. count values of each of so many views.
+static double distance(const double *expected, size_t stride, const float *values, int views, int count)
 {
     double low = INFINITY, high = -INFINITY, worst = 0;
-    for (int i = 0; i < VIEWS * count; i++) {
+    for (int i = 0; i < views * count; i++) {
         double wanted = expected[(size_t)(i / count) * stride + (size_t)(i % count)];
         low = fmin(low, wanted);
         high = fmax(high, wanted);
@@ -131,7 +156,7 @@ static struct weights *make_weights(const struct network *network)
 static void run(struct backend *backend, const struct network *network, enum explanation explanation,
                 const struct golden *golden)
 {
-    static float logits[VIEWS * CLASSES], maps[VIEWS * MAX_PLACES];
+    static float logits[VIEWS * CLASSES], maps[VIEWS * MAX_PLACES], embeddings[VIEWS * MAX_WIDTH];
     uint8_t *pixels[VIEWS];
     struct error err = {""};
     struct weights *weights = make_weights(network);
@@ -143,18 +168,26 @@ static void run(struct backend *backend, const struct network *network, enum exp
     assert_int_equal(plan->heads, explanation != EXPLAIN_NOTHING);
     for (int view = 0; view < VIEWS; view++)
         pixels[view] = make_view(view, network->image_size);
-    struct inference result = {logits, maps};
+    assert_int_equal(plan->embedding_width, network->tensors[network->embedding].columns);
+    struct inference result = {.logits = logits, .attention = maps, .embedding = embeddings};
     assert_int_equal(plan_run(plan, (const uint8_t *const *)pixels, VIEWS, &result, &err), STATUS_OK);
     double tolerance = fmax(2e-5, 3 * golden->float32);
-    double worst = distance(golden->logits[0], CLASSES, logits, CLASSES);
+    double worst = distance(golden->logits[0], CLASSES, logits, VIEWS, CLASSES);
     printf("%s at %d on %s: logits %.2g of the range away, %.2g allowed\n", network->architecture,
            network->image_size, plan->backend->device_class, worst, tolerance);
     assert_true(worst <= tolerance);
     if (explanation != EXPLAIN_NOTHING) {
         assert_int_equal(plan->map_height, golden->height);
         assert_int_equal(plan->map_width, golden->width);
-        worst = distance(golden->map[0], MAX_PLACES, maps, golden->height * golden->width);
+        worst = distance(golden->map[0], MAX_PLACES, maps, VIEWS, golden->height * golden->width);
         printf("    map %.2g of the range away\n", worst);
+        assert_true(worst <= tolerance);
+    }
+    if (golden->embedding_width > 0) {
+        assert_int_equal(plan->embedding_width, golden->embedding_width);
+        worst = distance(golden->embedding, 0, embeddings + (VIEWS - 1) * golden->embedding_width, 1,
+                         golden->embedding_width);
+        printf("    embedding %.2g of the range away\n", worst);
         assert_true(worst <= tolerance);
     }
     for (int view = 0; view < VIEWS; view++)
@@ -170,6 +203,7 @@ static void check_network(struct backend *backend, const char *architecture, int
     struct error err = {""};
     struct network *network = NULL;
     read_golden(architecture, image_size, &golden);
+    read_embedding(architecture, image_size, &golden);
     assert_int_equal(network_build_sized(&network, architecture, image_size, CLASSES, &err), STATUS_OK);
     run(backend, network, explanation, &golden);
     network_free(network);

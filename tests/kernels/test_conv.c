@@ -330,7 +330,7 @@ static void rows_are_summed_and_scaled(void **unused)
     }
 }
 
-enum { MINI_SIZE = 37, MINI_IMAGES = 5, MINI_CLASSES = 5, MINI_PLACES = 100 };
+enum { MINI_SIZE = 37, MINI_IMAGES = 5, MINI_CLASSES = 5, MINI_PLACES = 100, MINI_WIDTH = 33 };
 
 static int add_convolution(struct network *network, int x, int *side, const char *name,
                            struct convolution_shape shape)
@@ -396,12 +396,13 @@ static struct network *mini_cnn(void)
     network->explained_op = network->operation_count - 1;
     network->map_height = network->map_width = side;
     assert_int_equal(side * side, MINI_PLACES);
-    network->logits = network_add_linear(network, network_add_mean_rows(network, x), MINI_CLASSES, "head");
+    network_add_head(network, network_add_mean_rows(network, x), "head");
     return network;
 }
 
 struct answers {
-    float logits[MINI_IMAGES * MINI_CLASSES], maps[MINI_IMAGES * MINI_PLACES];
+    float logits[MINI_IMAGES * MINI_CLASSES], maps[MINI_IMAGES * MINI_PLACES],
+        embeddings[MINI_IMAGES * MINI_WIDTH];
 };
 
 // Takes the backend and closes it.
@@ -425,17 +426,19 @@ static void run(struct backend *backend, const struct network *network, const ch
             images[i][j] = (uint8_t)(random_weights_bits((uint64_t)i, "view", (uint64_t)j) >> 56);
         views[i] = images[i];
     }
-    struct inference result = {answers->logits, answers->maps};
+    struct inference result = {answers->logits, answers->maps, answers->embeddings};
     assert_int_equal(plan_run(plan, views, MINI_IMAGES, &result, &err), STATUS_OK);
     plan_free(plan);
     backend_close(backend);
 }
 
-static void within(const char *what, const float *found, const float *expected, int count, float allowed)
+// Tolerance: a share of the range of the plain values.
+static void near_plain(const char *what, const float *found, const float *plain, int count)
 {
+    float allowed = 2e-5f * value_range(plain, count);
     for (int i = 0; i < count; i++)
-        if (!(fabsf(found[i] - expected[i]) <= allowed))
-            fail_msg("%s %d: %.9g, plain %.9g, allowed %.3g", what, i, (double)found[i], (double)expected[i],
+        if (!(fabsf(found[i] - plain[i]) <= allowed))
+            fail_msg("%s %d: %.9g, plain %.9g, allowed %.3g", what, i, (double)found[i], (double)plain[i],
                      (double)allowed);
 }
 
@@ -452,10 +455,9 @@ static void a_network_of_all_steps(void **unused)
         assert_int_equal(backend_open(&backend, "cpu", 1 + level, &err), STATUS_OK);
         run(backend, network, cpu_features_class(), &fast);
         cpu_features_force(CPU_LEVEL_BEST);
-        within("logit", fast.logits, plain.logits, MINI_IMAGES * MINI_CLASSES,
-               2e-5f * value_range(plain.logits, MINI_IMAGES * MINI_CLASSES));
-        within("map", fast.maps, plain.maps, MINI_IMAGES * MINI_PLACES,
-               2e-5f * value_range(plain.maps, MINI_IMAGES * MINI_PLACES));
+        near_plain("logit", fast.logits, plain.logits, MINI_IMAGES * MINI_CLASSES);
+        near_plain("map", fast.maps, plain.maps, MINI_IMAGES * MINI_PLACES);
+        near_plain("embedding", fast.embeddings, plain.embeddings, MINI_IMAGES * MINI_WIDTH);
     }
     network_free(network);
 }

@@ -76,7 +76,7 @@ static void test_refusals(void **state)
     options.precision = PRECISION_INT8;
     assert_int_equal(prepare(backend, network, options, &plan, &err), STATUS_REJECTED);
     assert_non_null(strstr(err.message, "int8"));
-    network->operations[network->operation_count - 2].kind = OP_FIRST_ROW;
+    network->operations[network->operation_count - 3].kind = OP_FIRST_ROW;
     options.precision = PRECISION_FP32;
     assert_int_equal(prepare(backend, network, options, &plan, &err), STATUS_REJECTED);
     assert_non_null(strstr(err.message, "no step for a part of mini_resnet"));

@@ -238,8 +238,8 @@ static void an_image_gives_the_same_bits_in_any_company(void **state)
         noise[i] = (uint8_t)random_weights_bits(1, "noise", (uint64_t)i);
     float alone[8], together[16];
     const uint8_t *one[] = {noise}, *two[] = {black, noise};
-    assert_int_equal(plan_run(plan, one, 1, &(struct inference){alone, NULL}, &err), STATUS_OK);
-    assert_int_equal(plan_run(plan, two, 2, &(struct inference){together, NULL}, &err), STATUS_OK);
+    assert_int_equal(plan_run(plan, one, 1, &(struct inference){.logits = alone}, &err), STATUS_OK);
+    assert_int_equal(plan_run(plan, two, 2, &(struct inference){.logits = together}, &err), STATUS_OK);
     assert_memory_equal(alone, together + 8, sizeof alone);
     assert_memory_not_equal(alone, together, sizeof alone);
     free(black);

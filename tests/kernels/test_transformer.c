@@ -20,11 +20,12 @@
 #include "tests/support/skip.h"
 #include "tests/support/value_range.h"
 
-enum { IMAGES = 4, MAP_MOST = 4 * MINI_PATCHES };
+enum { IMAGES = 4, MAP_MOST = 4 * MINI_PATCHES, WIDTH_MOST = 96 };
 
 struct answers {
     float logits[IMAGES * MINI_CLASSES];
     float maps[IMAGES * MAP_MOST];
+    float embeddings[IMAGES * WIDTH_MOST];
 };
 
 static struct weights *random_weights_of(const struct network *network)
@@ -51,7 +52,9 @@ static void run(struct backend *backend, const struct network *network, enum pre
         views[i] = images[i];
     }
     assert_int_equal(plan->heads > 0, attention != EXPLAIN_NOTHING);
-    struct inference result = {answers->logits, attention ? answers->maps : NULL};
+    struct inference result = {.logits = answers->logits,
+                               .attention = attention ? answers->maps : NULL,
+                               .embedding = plan->embedding_width > WIDTH_MOST ? NULL : answers->embeddings};
     assert_int_equal(plan_run(plan, views, IMAGES, &result, &err), STATUS_OK);
     plan_free(plan);
     backend_close(backend);
@@ -94,6 +97,8 @@ static void check(enum precision precision, float tolerance)
         run(open_cpu(9), network, precision, EXPLAIN_NOTHING, &without_map);
         near("logit", fast.logits, plain.logits, logits, tolerance * value_range(plain.logits, MINI_CLASSES));
         near("map value", fast.maps, plain.maps, maps, tolerance);
+        near("embedding", fast.embeddings, plain.embeddings, IMAGES * shapes[i][0],
+             tolerance * value_range(plain.embeddings, shapes[i][0]));
         assert_memory_equal(fast.logits, without_map.logits, sizeof fast.logits);
         run(cpu_plain_backend_open(), network, PRECISION_FP32, EXPLAIN_ROLLOUT, &plain);
         run(open_cpu(2), network, precision, EXPLAIN_ROLLOUT, &fast);
@@ -154,7 +159,7 @@ static void a_product_is_not_added_over_its_input(void **unused)
     static struct answers plain, fast;
     enum { WIDTH = 384 };
     struct network *network = mini_vit(WIDTH, 2);
-    network->operation_count -= 3; // first row, norm, head
+    network->operation_count -= 4; // first row, norm, dropout, head
     int x = network->operations[network->operation_count - 1].output;
     for (int i = 0; i < 2; i++) {
         char name[16];
@@ -162,7 +167,7 @@ static void a_product_is_not_added_over_its_input(void **unused)
         x = network_add_sum(network, x, network_add_linear(network, x, WIDTH, name));
     }
     x = network_add_layernorm(network, network_add_first_row(network, x), 1e-6f, "norm");
-    network->logits = network_add_linear(network, x, MINI_CLASSES, "head");
+    network_add_head(network, x, "head");
     run(cpu_plain_backend_open(), network, PRECISION_FP32, EXPLAIN_NOTHING, &plain);
     run(open_cpu(2), network, PRECISION_FP32, EXPLAIN_NOTHING, &fast);
     near("logit", fast.logits, plain.logits, IMAGES * MINI_CLASSES,

@@ -115,7 +115,7 @@ static void check_network(struct backend *backend, const char *architecture)
     assert_in_range(plan->heads, 1, MAX_HEADS);
     assert_int_equal(plan->classes, CLASSES);
     assert_int_equal(plan->map_height * plan->map_width, PATCHES);
-    struct inference result = {logits, attention};
+    struct inference result = {.logits = logits, .attention = attention};
     assert_int_equal(plan_run(plan, views, VIEWS, &result, &err), STATUS_OK);
     char what[128];
     snprintf(what, sizeof what, "%s on %s", architecture, backend->device_class);

@@ -55,7 +55,7 @@ static inline struct network *mini_head(struct network *network, struct mini_map
     network->explained_op = network->operation_count - 1;
     network->map_height = network->map_width = x.side;
     int pooled = network_add_mean_rows(network, x.tensor);
-    network->logits = network_add_linear(network, pooled, MINI_CLASSES, "head");
+    network_add_head(network, pooled, "head");
     return network;
 }
 

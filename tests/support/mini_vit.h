@@ -57,7 +57,7 @@ static inline struct network *mini_vit_of_patches(int patch, int width, int head
     x = mini_block(network, x, width, heads, "blocks.1");
     x = network_add_first_row(network, x);
     x = network_add_layernorm(network, x, 1e-6f, "norm");
-    network->logits = network_add_linear(network, x, MINI_CLASSES, "head");
+    network_add_head(network, x, "head");
     return network;
 }
 

@@ -18,10 +18,10 @@
 #include "tests/support/mini_vit.h"
 #include "tests/support/value_range.h"
 
-enum { IMAGES = 3, MAP_MOST = 4 * MINI_PATCHES };
+enum { IMAGES = 3, MAP_MOST = 4 * MINI_PATCHES, WIDTH_MOST = 512 };
 
 struct answers {
-    float logits[IMAGES * MINI_CLASSES], maps[IMAGES * MAP_MOST];
+    float logits[IMAGES * MINI_CLASSES], maps[IMAGES * MAP_MOST], embeddings[IMAGES * WIDTH_MOST];
 };
 
 static const double tolerances[PRECISION_COUNT] = {2e-5, 4e-3, 3e-2, 3e-2};
@@ -56,7 +56,10 @@ static inline enum status run_views(struct plan *plan, int first, int count, str
         mini_view(images[i], first + i);
         views[i] = images[i];
     }
-    struct inference result = {answers->logits, plan->heads > 0 ? answers->maps : NULL};
+    assert_in_range(plan->embedding_width, 1, WIDTH_MOST);
+    struct inference result = {.logits = answers->logits,
+                               .attention = plan->heads > 0 ? answers->maps : NULL,
+                               .embedding = answers->embeddings};
     return plan_run(plan, views, count, &result, err);
 }
 
@@ -93,6 +96,8 @@ static inline void check_network(const struct network *network, enum precision p
     answer(cpu_plain_backend_open(), network, PRECISION_FP32, EXPLAIN_LAST, &expected);
     answer(open_shim(compute_capability), network, precision, EXPLAIN_LAST, &found);
     near(what, found.logits, expected.logits, IMAGES * MINI_CLASSES, tolerances[precision]);
+    near("  embedding", found.embeddings, expected.embeddings,
+         IMAGES * network->tensors[network->embedding].columns, tolerances[precision]);
     near("  maps", found.maps, expected.maps, values, tolerances[precision]);
     assert_int_equal(shim_device.allocations, 0);
     if (precision != PRECISION_FP16)
@@ -112,12 +117,14 @@ static inline void check_batch(const struct network *network, enum precision pre
     struct plan_options options = {.precision = precision, .max_batch = IMAGES, .attention = EXPLAIN_LAST};
     assert_int_equal(prepare(backend, network, options, &plan, &err), STATUS_OK);
     size_t map = (size_t)(plan->heads * plan->map_height * plan->map_width);
+    size_t width = (size_t)plan->embedding_width;
     ((struct cuda_plan *)plan)->slice = 2; // two slices
     assert_int_equal(run_views(plan, 0, IMAGES, &all, &err), STATUS_OK);
     for (int i = 0; i < IMAGES; i++) {
         assert_int_equal(run_views(plan, i, 1, &one, &err), STATUS_OK);
         assert_memory_equal(one.logits, all.logits + (size_t)i * MINI_CLASSES, MINI_CLASSES * sizeof(float));
         assert_memory_equal(one.maps, all.maps + (size_t)i * map, map * sizeof(float));
+        assert_memory_equal(one.embeddings, all.embeddings + (size_t)i * width, width * sizeof(float));
     }
     plan_free(plan);
     backend_close(backend);

@@ -54,9 +54,9 @@ static void answer_readyz(void *context, struct http_request *request)
 }
 
 static const struct http_route routes[] = {
-    {"/metrics", answer_metrics},
-    {"/healthz", answer_healthz},
-    {"/readyz", answer_readyz},
+    {.method = "GET", .path = "/metrics", .handle = answer_metrics},
+    {.method = "GET", .path = "/healthz", .handle = answer_healthz},
+    {.method = "GET", .path = "/readyz", .handle = answer_readyz},
 };
 
 enum status service_open(struct service **service, const struct service_options *options, struct error *err)

@@ -44,13 +44,17 @@ static void answer_bad(void *context, struct http_request *request)
 }
 
 static const struct http_route routes[] = {
-    {"/metrics", answer_page}, {"/healthz", answer_good}, {"/readyz", answer_bad}};
+    {.method = "GET", .path = "/metrics", .handle = answer_page},
+    {.method = "GET", .path = "/healthz", .handle = answer_good},
+    {.method = "GET", .path = "/readyz", .handle = answer_bad},
+};
 
 static enum status try_open(struct http_server **server, const char *address, int64_t request_ms,
                             struct error *err)
 {
     static char context[] = "context";
-    const struct http_server_options options = {address, routes, 3, context, request_ms};
+    const struct http_server_options options = {
+        .address = address, .routes = routes, .route_count = 3, .context = context, .request_ms = request_ms};
     return http_server_open(server, &options, err);
 }
 

@@ -3,8 +3,8 @@
 #include <stdint.h>
 
 #include "common/program/config.h"
-#include "producer/audit/command.h"
 #include "producer/dead_letters.h"
+#include "producer/gateway/serve.h"
 #include "producer/identity/keys.h"
 #include "producer/send_feedback.h"
 #include "producer/submit.h"
@@ -55,10 +55,25 @@ static const struct command commands[] = {
         .example =
             "skinsight-producer keys add --actor dr-lee --site north --role analyst --api-keys keys.json",
         .flags = keys_flags,
-        .options = "api_keys store audit_chain",
+        .options = "api_keys",
         .required = "api_keys",
         .check = keys_check,
         .run = keys_run,
+    },
+    {
+        .name = "serve",
+        .arguments = "",
+        .summary = "the gateway: takes analyses over HTTP, hands them to the workers, gives their answers",
+        .example =
+            "skinsight-producer serve --api-keys keys.json --store sqlite:///var/lib/skinsight/gateway.db",
+        .options = "brokers jobs_topic urgent_jobs_topic predictions_topic objects s3_endpoint s3_region "
+                   "object_timeout_ms inline_limit_bytes keep_images max_image_bytes drain_timeout_ms "
+                   "http_listen http_tls_cert http_tls_key admin_address public_url store answer_timeout_ms "
+                   "job_deadline_ms inflight_limit body_limit_bytes bodies_limit_bytes link_key "
+                   "link_lifetime_s subject_key requests_retention_days api_keys",
+        .required = "api_keys store",
+        .check = serve_check,
+        .run = serve_run,
     },
     {
         .name = "feedback",
@@ -70,18 +85,6 @@ static const struct command commands[] = {
         .flags = send_feedback_flags,
         .options = "brokers feedback_topic",
         .run = send_feedback_run,
-    },
-    {
-        .name = "audit",
-        .arguments = "export | verify FILE [HEAD-FILE...]",
-        .arguments_min = 1,
-        .arguments_max = SIZE_MAX,
-        .summary = "exports the record of who saw what, and says whether an export is whole",
-        .example = "skinsight-producer audit verify audit.jsonl --public-key audit-public.pem",
-        .flags = audit_flags,
-        .options = "store audit_chain",
-        .check = audit_check,
-        .run = audit_run,
     },
     {0},
 };

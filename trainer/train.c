@@ -326,8 +326,7 @@ static enum status save_model(struct trainer *trainer, struct error *err)
         status = known_answers_compute(&known, trainer->network, weights, err);
     if (status == STATUS_OK) {
         trainer->manifest.training = record_training(trainer);
-        const struct model_extras extras = {.known = &known};
-        status = model_save(trainer->options->directory, &trainer->manifest, weights, &extras, err);
+        status = model_save(trainer->options->directory, &trainer->manifest, weights, &known, err);
     }
     weights_close(weights);
     return status;

@@ -31,7 +31,6 @@ void job_free(struct job *job)
     buffer_release(&job->answer);
     free(job->view);
     free(job->maps);
-    free(job->embedding);
     free(job);
 }
 

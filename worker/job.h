@@ -79,8 +79,7 @@ struct job {
 
     // infer
     float logits[LESION_CLASSES];
-    float *maps;      // (heads, map_height, map_width), ours; NULL: none
-    float *embedding; // (embedding_width), ours; NULL: the model has no reference
+    float *maps; // (heads, map_height, map_width), ours; NULL: none
     int64_t inference_us;
 
     // postprocess

@@ -28,6 +28,15 @@ static enum status check_cache(const char *text, struct error *err)
     return strcmp(text, "none") == 0 ? STATUS_OK : redis_url_check(text, err);
 }
 
+static enum status check_public_url(const char *text, struct error *err)
+{
+    size_t length = strlen(text);
+    bool good = strncmp(text, "http://", 7) == 0 || strncmp(text, "https://", 8) == 0;
+    if (good && text[length - 1] != '/' && strcspn(text, " \"<>\\?#") == length)
+        return STATUS_OK;
+    return error_set(err, STATUS_REJECTED, "'%s' is no URL of http or https without '/' at its end", text);
+}
+
 const struct option config_options[] = {
     {"brokers", TEXT(1), .initial = "127.0.0.1:9092", .programs = P | W, .value = "HOST:PORT,...",
      .help = "Kafka brokers to start from"},
@@ -90,7 +99,7 @@ const struct option config_options[] = {
      .help = "silence after which the group takes a worker for dead, milliseconds"},
     {"clock_tolerance_ms", INTEGER(0, 10 * MINUTE_MS), .initial = "1000", .programs = W, .value = "MS",
      .help = "off the brokers' clocks by more, no deadline is refused; 0: not compared, ms"},
-    {"drain_timeout_ms", INTEGER(0, 60 * MINUTE_MS), .initial = "30000", .programs = W, .value = "MS",
+    {"drain_timeout_ms", INTEGER(0, 60 * MINUTE_MS), .initial = "30000", .programs = P | W, .value = "MS",
      .help = "time to finish what was begun when stopping, milliseconds"},
     {"commit_interval_ms", INTEGER(1, 1000), .initial = "20", .programs = W, .value = "MS",
      .help = "time over which answers are gathered for one commit under load, milliseconds"},
@@ -128,14 +137,39 @@ const struct option config_options[] = {
      .value = "BYTES", .help = "most bytes of records, images and decoded pictures in the pipeline"},
     {"urgent_share", INTEGER(50, 99), .initial = "80", .programs = W, .value = "PERCENT",
      .help = "share of the intake that urgent jobs may take while routine ones wait, percent"},
+    {"http_listen", TEXT(1), .initial = "127.0.0.1:8080", .programs = P, .value = "HOST:PORT",
+     .check = http_address_check, .help = "listener of the gateway, for clinics"},
+    {"http_tls_cert", TEXT(0), .initial = "", .programs = P, .value = "FILE",
+     .help = "certificate of the gateway and its chain, PEM, read again on SIGHUP; empty: no TLS"},
+    {"http_tls_key", TEXT(0), .initial = "", .programs = P, .value = "FILE",
+     .help = "key of that certificate, PEM"},
+    {"admin_address", TEXT(0), .initial = "", .programs = P, .value = "HOST:PORT",
+     .check = http_address_check,
+     .help = "listener of the gateway's /metrics, /healthz, /readyz; empty: none"},
+    {"public_url", TEXT(0), .initial = "", .programs = P, .value = "URL", .check = check_public_url,
+     .help = "what clients call the gateway, for links; empty: links without a host"},
+    {"store", TEXT(0), .initial = "", .programs = P, .value = "URL",
+     .help = "requests: sqlite:///path, or postgresql://... where several gateways share them"},
+    {"answer_timeout_ms", INTEGER(1, 10 * MINUTE_MS), .initial = "6500", .programs = P, .value = "MS",
+     .help = "longest wait of an HTTP request for its answer, milliseconds; then 202"},
+    {"job_deadline_ms", INTEGER(1000, 24 * 60 * MINUTE_MS), .initial = "60000", .programs = P, .value = "MS",
+     .help = "after which the gateway's jobs are of no use any more, milliseconds"},
+    {"inflight_limit", INTEGER(1, 100000), .initial = "1000", .programs = P, .value = "N",
+     .help = "requests that wait for the fleet at most; more get 503"},
+    {"body_limit_bytes", INTEGER(1024, 512 * MIB), .initial = "29360128", .programs = P, .value = "BYTES",
+     .help = "largest body of a request to the gateway, bytes"},
+    {"bodies_limit_bytes", INTEGER(MIB, 64 * 1024 * MIB), .initial = "536870912", .programs = P,
+     .value = "BYTES", .help = "most bytes of all requests that the gateway holds at once"},
+    {"link_key", TEXT(0), .initial = "", .programs = P, .value = "FILE",
+     .help = "one or two lines that sign links to maps, the first new ones; empty: random ones"},
+    {"link_lifetime_s", INTEGER(1, 7 * 24 * 3600), .initial = "900", .programs = P, .value = "S",
+     .help = "how long a link to a map is good, seconds"},
+    {"subject_key", TEXT(0), .initial = "", .programs = P, .value = "FILE",
+     .help = "key of at least 16 bytes that makes subjects of patients' references; empty: none"},
+    {"requests_retention_days", INTEGER(1, 3650), .initial = "30", .programs = P, .value = "DAYS",
+     .help = "how long requests and their answers are kept, days"},
     {"api_keys", TEXT(0), .initial = "", .programs = P, .value = "FILE",
      .help = "hashes of the gateway's API keys, as the command keys makes them"},
-    {"store", TEXT(0), .initial = "", .programs = P, .value = "URL",
-     .help = "requests and audit: sqlite:///path or postgresql://[user[:password]@]host[:port]/database"},
-    {"audit_chain", OPTION_NAME, .initial = "", .programs = P, .max = 64, .value = "NAME",
-     .help = "chain of this program's audit entries; empty: the name of the host"},
-    {"audit_key", TEXT(0), .initial = "", .programs = P, .value = "FILE",
-     .help = "PEM of the Ed25519 key that signs the heads of the audit; empty: not signed"},
 
     {"log_level", CHOICE("debug|info|warn|error"), .initial = "warn", .programs = P | W | T,
      .help = "lowest level that is logged"},

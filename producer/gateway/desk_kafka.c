@@ -1,0 +1,321 @@
+// desk_kafka.c: jobs to Kafka, and what comes back of them.
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/memory.h"
+#include "common/records/prediction.h"
+#include "producer/gateway/desk_internal.h"
+#include "producer/gateway/faults.h"
+#include "producer/gateway/reply.h"
+
+enum { CONNECT_MS = 1000, FIND_MS = 2000, STORE_AGAIN_MS = 500, HOUR_MS = 3600 * 1000 };
+
+static void note_delivery(void *context, void *item, const struct delivery *delivery)
+{
+    struct desk *desk = context;
+    struct waiting *entry = item;
+    entry->delivery = *delivery;
+    entry->next_delivered = desk->delivered;
+    desk->delivered = entry;
+}
+
+static enum status open_sender(struct desk *desk, struct error *err)
+{
+    const struct record_sender_options options = {.cluster = config_kafka(desk->gateway->options.config),
+                                                  .delivery_timeout_ms = DESK_DELIVERY_MS,
+                                                  .delivered = note_delivery,
+                                                  .context = desk};
+    return desk->sender.client ? STATUS_OK : record_sender_open(&desk->sender, &options, err);
+}
+
+enum status desk_connect(struct desk *desk, struct error *err)
+{
+    const struct config *config = desk->gateway->options.config;
+    int partitions = 0;
+    enum status status = open_sender(desk, err);
+    if (status == STATUS_OK)
+        status = topic_reader_connect(desk->reader, CONNECT_MS, &partitions, err);
+    if (status == STATUS_OK)
+        status = record_sender_warm_up(&desk->sender, config_text(config, "jobs_topic"), CONNECT_MS, err);
+    if (status == STATUS_OK)
+        status =
+            record_sender_warm_up(&desk->sender, config_text(config, "urgent_jobs_topic"), CONNECT_MS, err);
+    if (status != STATUS_OK)
+        return status;
+    record_sender_wake(&desk->sender, desk->wake_fd);
+    free(desk->ranges);
+    desk->ranges = memory_alloc((size_t)partitions * sizeof *desk->ranges);
+    desk->partitions = partitions;
+    return STATUS_OK;
+}
+
+// A partition without a record since then is read from its end, which is looked for first: what is written in
+// between lies behind it.
+static enum status find_since(struct desk *desk, struct error *err)
+{
+    size_t size = (size_t)desk->partitions * sizeof *desk->ranges;
+    struct topic_range *ends = memory_alloc(size);
+    enum status status = topic_reader_find_ends(desk->reader, FIND_MS, ends, err);
+    memcpy(desk->ranges, ends, size);
+    if (status == STATUS_OK && desk->follow_since >= 0)
+        status = topic_reader_find_time(desk->reader, desk->follow_since, FIND_MS, desk->ranges, err);
+    for (int i = 0; i < desk->partitions; i++)
+        if (desk->ranges[i].first == RD_KAFKA_OFFSET_END)
+            desk->ranges[i] = ends[i];
+    free(ends);
+    return status;
+}
+
+enum status desk_follow(struct desk *desk, struct error *err)
+{
+    topic_reader_stop(desk->reader);
+    desk->following = false;
+    enum status status = find_since(desk, err);
+    if (status == STATUS_OK)
+        status = topic_reader_start(desk->reader, desk->ranges, err);
+    if (status != STATUS_OK)
+        return status;
+    topic_reader_wake(desk->reader, desk->wake_fd);
+    desk->following = true;
+    // Should it have to begin anew, nothing from now on is missed.
+    desk->follow_since = clock_wall_ms() - DESK_OVERDUE_MS;
+    return STATUS_OK;
+}
+
+bool desk_produce(struct desk *desk, struct waiting *entry, struct bytes record, bool urgent)
+{
+    const struct config *config = desk->gateway->options.config;
+    const char *id = entry->row.request_id;
+    const struct outgoing_record outgoing = {
+        .topic = config_text(config, urgent ? "urgent_jobs_topic" : "jobs_topic"),
+        .key = {(const uint8_t *)id, strlen(id)},
+        .value = record};
+    struct error err;
+    enum status status = desk->sender.client ? record_sender_send(&desk->sender, &outgoing, entry, &err)
+                                             : error_set(&err, STATUS_RETRY, "no broker has answered yet");
+    if (status != STATUS_OK) {
+        LOG_WARN("job_not_sent", "request_id=%s reason=\"%s\"", id, err.message);
+        return false;
+    }
+    entry->producing = true;
+    entry->ended = false;
+    entry->urgent = urgent;
+    fault_point(FAULT_PRODUCED);
+    return true;
+}
+
+// ---- delivery reports ----
+
+static enum status store_deliveries(struct sql *sql, void *context, struct error *err)
+{
+    struct desk *desk = context;
+    enum status status = STATUS_OK;
+    for (struct waiting *entry = desk->delivered; entry && status == STATUS_OK; entry = entry->next_delivered)
+        if (entry->delivery.error == RD_KAFKA_RESP_ERR_NO_ERROR)
+            status = requests_queue(sql, &entry->row, &entry->queued, err);
+    return status;
+}
+
+static void note_places(struct desk *desk)
+{
+    const struct config *config = desk->gateway->options.config;
+    for (struct waiting *entry = desk->delivered; entry; entry = entry->next_delivered)
+        if (entry->delivery.error == RD_KAFKA_RESP_ERR_NO_ERROR)
+            requests_place(entry->row.place,
+                           config_text(config, entry->urgent ? "urgent_jobs_topic" : "jobs_topic"),
+                           entry->delivery.partition, entry->delivery.offset);
+}
+
+static void end_delivery(struct desk *desk, struct waiting *entry)
+{
+    entry->producing = false;
+    if (entry->ended) {
+        desk_end(desk, entry);
+    } else if (entry->delivery.error != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        LOG_WARN("job_not_delivered", "request_id=%s reason=\"%s\"", entry->row.request_id,
+                 rd_kafka_err2str(entry->delivery.error));
+        desk_refuse_all(desk, entry, PROBLEM_UNAVAILABLE, "it is not known whether the job was taken over");
+        desk_release(desk, entry);
+    } else if (entry->queued) {
+        entry->row.state = REQUEST_QUEUED; // who did not want to wait is told by desk_tick
+    } else {
+        desk_look_again(desk, entry);
+    }
+}
+
+static bool may_store(struct desk *desk)
+{
+    return clock_monotonic_ms() >= desk->next_store_ms;
+}
+
+static void store_later(struct desk *desk, const struct error *err)
+{
+    LOG_WARN("store_away", "reason=\"%s\"", err->message);
+    desk->next_store_ms = clock_monotonic_ms() + STORE_AGAIN_MS;
+}
+
+void desk_take_deliveries(struct desk *desk)
+{
+    struct error err;
+    if (!desk->sender.client)
+        return;
+    record_sender_poll(&desk->sender, 0);
+    if (!desk->delivered || !may_store(desk))
+        return;
+    note_places(desk);
+    fault_point(FAULT_DELIVERED);
+    if (sql_transaction(desk->sql, SQL_WRITE, store_deliveries, desk, &err) != STATUS_OK) {
+        store_later(desk, &err);
+        return;
+    }
+    fault_point(FAULT_QUEUED);
+    for (struct waiting *entry = desk->delivered, *next; entry; entry = next) {
+        next = entry->next_delivered;
+        end_delivery(desk, entry);
+    }
+    desk->delivered = NULL;
+}
+
+// ---- terminal records ----
+
+void desk_set_arrival(struct desk *desk, struct waiting *entry, struct arrival *arrival)
+{
+    entry->arrival = arrival;
+    entry->next_arrived = desk->arrived;
+    desk->arrived = entry;
+}
+
+// Of the job at the entry's place or, while that is not known, of a job that was the same: a crash may have
+// lost the delivery report.
+static bool fits(const struct waiting *entry, const struct prediction *prediction)
+{
+    const struct request_row *row = &entry->row;
+    const struct prediction_provenance *provenance = &prediction->provenance;
+    char place[REQUEST_PLACE_SIZE] = "";
+    if (provenance->source.topic)
+        requests_place(place, provenance->source.topic, (int32_t)provenance->source.partition,
+                       provenance->source.offset);
+    if (row->place[0])
+        return strcmp(row->place, place) == 0;
+    const char *site = prediction->context.site;
+    return prediction->request_id && strcmp(prediction->request_id, row->request_id) == 0 &&
+           (!site || strcmp(site, row->site) == 0) &&
+           (!provenance->image_sha256[0] || strcmp(provenance->image_sha256, row->image_sha256) == 0);
+}
+
+static struct arrival *read_arrival(const struct prediction *prediction)
+{
+    struct arrival *arrival = memory_alloc(sizeof *arrival);
+    struct request_outcome *outcome = &arrival->outcome;
+    struct error err;
+    request_outcome_init(outcome);
+    arrival->times = (struct request_times){.answered_at = clock_wall_ms(), .review_due_at = -1};
+    if (prediction->error.code) {
+        outcome->problem = problem_of_code(prediction->error.code);
+        snprintf(outcome->detail, sizeof outcome->detail, "%s",
+                 prediction->error.message ? prediction->error.message : "");
+    } else if (reply_write(prediction, &outcome->reply, &err) != STATUS_OK) {
+        outcome->problem = PROBLEM_INTERNAL;
+        snprintf(outcome->detail, sizeof outcome->detail, "the answer is too large");
+    }
+    if (outcome->problem == PROBLEM_NONE && prediction->result.attention_map_url)
+        snprintf(outcome->map_uri, sizeof outcome->map_uri, "%s", prediction->result.attention_map_url);
+    if (outcome->problem == PROBLEM_NONE && prediction->result.review.within_h > 0)
+        arrival->times.review_due_at =
+            arrival->times.answered_at + prediction->result.review.within_h * HOUR_MS;
+    return arrival;
+}
+
+static struct waiting *entry_of(struct desk *desk, const struct topic_record *record,
+                                const struct prediction *prediction)
+{
+    char text[REQUEST_PLACE_SIZE];
+    if (!prediction) {
+        job_request_id_read(record->key, text);
+        return text[0] ? waiting_find(&desk->table, text) : NULL;
+    }
+    if (!prediction->provenance.source.topic)
+        return NULL;
+    requests_place(text, prediction->provenance.source.topic,
+                   (int32_t)prediction->provenance.source.partition, prediction->provenance.source.offset);
+    return waiting_find_place(&desk->table, text);
+}
+
+static bool take_record(void *context, const struct topic_record *record)
+{
+    struct desk *desk = context;
+    struct prediction prediction;
+    struct error err;
+    // A job that could not be read has a terminal record without a key. Others' records are most of all.
+    struct waiting *entry = record->key.data ? entry_of(desk, record, NULL) : NULL;
+    if ((record->key.data && !entry) || (entry && (entry->arrival || entry->ended)))
+        return true;
+    if (prediction_parse(record->value, &prediction, &err) != STATUS_OK) {
+        LOG_WARN("no_terminal_record", "partition=%" PRId32 " offset=%" PRId64 " reason=\"%s\"",
+                 record->partition, record->offset, err.message);
+        return true;
+    }
+    if (!entry)
+        entry = entry_of(desk, record, &prediction);
+    if (entry && !entry->arrival && !entry->ended && fits(entry, &prediction)) {
+        desk_set_arrival(desk, entry, read_arrival(&prediction));
+        if (entry->admitted)
+            admission_answered(&desk->gateway->admission, clock_monotonic_ms());
+        entry->admitted = false;
+    }
+    prediction_release(&prediction);
+    return true;
+}
+
+static enum status store_arrivals(struct sql *sql, void *context, struct error *err)
+{
+    struct desk *desk = context;
+    enum status status = STATUS_OK;
+    for (struct waiting *entry = desk->arrived; entry && status == STATUS_OK; entry = entry->next_arrived)
+        status = requests_answer(sql, &entry->row, &entry->arrival->outcome, &entry->arrival->times,
+                                 &entry->arrival->stored, err);
+    return status;
+}
+
+static void end_arrival(struct desk *desk, struct waiting *entry)
+{
+    struct arrival *arrival = entry->arrival;
+    entry->arrival = NULL;
+    if (entry->ended) {
+        desk_end(desk, entry);
+    } else if (arrival->stored) {
+        desk_answer_all(desk, entry, &arrival->outcome);
+        desk_end(desk, entry);
+    } else {
+        desk_look_again(desk, entry);
+    }
+    request_outcome_release(&arrival->outcome);
+    free(arrival);
+}
+
+void desk_take_arrivals(struct desk *desk)
+{
+    const struct topic_taker taker = {take_record, desk};
+    struct error err;
+    if (!may_store(desk)) // what is on the way waits in librdkafka, within its limits
+        return;
+    if (desk->following)
+        topic_reader_take(desk->reader, &taker);
+    if (!desk->arrived)
+        return;
+    fault_point(FAULT_ARRIVED);
+    if (sql_transaction(desk->sql, SQL_WRITE, store_arrivals, desk, &err) != STATUS_OK) {
+        store_later(desk, &err);
+        return;
+    }
+    fault_point(FAULT_STORED);
+    for (struct waiting *entry = desk->arrived, *next; entry; entry = next) {
+        next = entry->next_arrived;
+        end_arrival(desk, entry);
+    }
+    desk->arrived = NULL;
+}

@@ -1,0 +1,144 @@
+// desk_time.c: what the desk does because time has passed.
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/memory.h"
+#include "producer/gateway/desk_internal.h"
+
+enum {
+    ADOPT_BATCH = 32,
+    FOREIGN_MS = 250, // between two looks at rows of other gateways that are waited for here
+    FORGET_MS = 60000,
+    FORGET_BATCH = 1000,
+    CLOCKS_MS = 60000, // by which brokers' clocks may be off
+};
+
+static bool is_ours(const struct desk *desk, const struct waiting *entry)
+{
+    return strcmp(entry->row.owner, desk->gateway->owner) == 0;
+}
+
+// Their terminal records may have been written before we began to read.
+void desk_adopt(struct desk *desk, bool whatever_lease)
+{
+    struct request_row rows[ADOPT_BATCH];
+    struct error err;
+    size_t count, adopted = 0;
+    int64_t now = clock_wall_ms(), since = INT64_MAX;
+    do {
+        if (requests_adopt(desk->sql, desk->gateway->owner, whatever_lease ? INT64_MAX : now,
+                           now + DESK_LEASE_MS, rows, ADOPT_BATCH, &count, &err) != STATUS_OK) {
+            LOG_WARN("store_away", "reason=\"%s\"", err.message);
+            break;
+        }
+        for (size_t i = 0; i < count; i++) {
+            (void)desk_wait_for(desk, &rows[i]);
+            since = rows[i].accepted_at < since ? rows[i].accepted_at : since;
+        }
+        adopted += count;
+    } while (count == ADOPT_BATCH && desk->table.count < 2 * (size_t)desk->gateway->admission.limit);
+    if (adopted == 0)
+        return;
+    LOG_INFO("adopted", "requests=%zu", adopted);
+    since -= CLOCKS_MS;
+    if (desk->follow_since < 0 || since < desk->follow_since)
+        desk->follow_since = since;
+    desk->following = false; // the desk's loop begins to read anew
+    desk->next_connect_ms = 0;
+}
+
+static void keep_leases(struct desk *desk)
+{
+    struct error err;
+    if (requests_renew(desk->sql, desk->gateway->owner, clock_wall_ms() + DESK_LEASE_MS, &err) != STATUS_OK)
+        LOG_WARN("store_away", "reason=\"%s\"", err.message);
+    desk_adopt(desk, false);
+}
+
+static void forget_old(struct desk *desk)
+{
+    struct error err;
+    int64_t deleted = 0;
+    int64_t before = clock_wall_ms() - desk->gateway->options.retention_ms;
+    if (requests_forget(desk->sql, before, FORGET_BATCH, &deleted, &err) != STATUS_OK)
+        LOG_WARN("store_away", "reason=\"%s\"", err.message);
+}
+
+static void end_wait(struct desk *desk, struct waiting *entry, struct visit *visit)
+{
+    if (clock_wall_ms() > entry->row.deadline_at)
+        desk_refuse(desk, visit, PROBLEM_TIMEOUT, "there is no answer yet, and the deadline has passed");
+    else if (entry->row.state == REQUEST_QUEUED)
+        desk_say_queued(desk, visit);
+    else
+        desk_refuse(desk, visit, PROBLEM_UNAVAILABLE, "the job is not handed over yet");
+}
+
+static void end_waits(struct desk *desk, struct waiting *entry)
+{
+    bool queued = entry->row.state == REQUEST_QUEUED, hurry = atomic_load(&desk->hurry);
+    int64_t now_ms = clock_monotonic_ms();
+    for (struct visit **at = &entry->visits; *at;) {
+        struct visit *visit = *at;
+        if (now_ms < visit->wait_until_ms && !(queued && (hurry || visit->respond_async))) {
+            at = &visit->next;
+            continue;
+        }
+        *at = visit->next;
+        end_wait(desk, entry, visit);
+    }
+}
+
+static void give_up(struct desk *desk, struct waiting *entry)
+{
+    struct arrival *arrival = memory_alloc(sizeof *arrival);
+    request_outcome_init(&arrival->outcome);
+    arrival->outcome.problem = PROBLEM_DEADLINE_EXCEEDED;
+    snprintf(arrival->outcome.detail, sizeof arrival->outcome.detail, "no answer has come");
+    arrival->times = (struct request_times){.answered_at = clock_wall_ms(), .review_due_at = -1};
+    desk_set_arrival(desk, entry, arrival);
+}
+
+static void look_at(void *context, struct waiting *entry)
+{
+    struct desk *desk = context;
+    end_waits(desk, entry);
+    if (entry->producing || entry->arrival)
+        return;
+    if (is_ours(desk, entry)) {
+        if (clock_wall_ms() > entry->row.deadline_at + DESK_OVERDUE_MS)
+            give_up(desk, entry);
+    } else if (!entry->visits) {
+        desk_end(desk, entry);
+    }
+}
+
+static void look_at_foreign(void *context, struct waiting *entry)
+{
+    struct desk *desk = context;
+    if (!is_ours(desk, entry) && !entry->producing && !entry->arrival)
+        desk_look_again(desk, entry);
+}
+
+static bool is_time(int64_t *next_ms, int64_t now_ms, int64_t every_ms)
+{
+    if (now_ms < *next_ms)
+        return false;
+    *next_ms = now_ms + every_ms;
+    return true;
+}
+
+void desk_tick(struct desk *desk)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    waiting_each(&desk->table, look_at, desk);
+    admission_tick(&desk->gateway->admission, now_ms);
+    if (is_time(&desk->next_lease_ms, now_ms, DESK_LEASE_MS / 5))
+        keep_leases(desk);
+    if (is_time(&desk->next_foreign_ms, now_ms, FOREIGN_MS))
+        waiting_each(&desk->table, look_at_foreign, desk);
+    if (is_time(&desk->next_forget_ms, now_ms, FORGET_MS))
+        forget_old(desk);
+}

@@ -1,0 +1,317 @@
+// desk_visits.c: what becomes of a visit. A batch of them is decided in one transaction, which may be run
+// again from its beginning and so changes nothing but the visits' own fields; it is acted on once that is on
+// the disk.
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "producer/gateway/desk_internal.h"
+#include "producer/gateway/errands.h"
+#include "producer/gateway/faults.h"
+
+struct batch {
+    struct desk *desk;
+    struct visit *visits[DESK_BATCH];
+    size_t count;
+};
+
+static void forget(struct desk *desk)
+{
+    atomic_fetch_sub(&desk->visits, 1);
+}
+
+void desk_answer(struct desk *desk, struct visit *visit, const struct request_outcome *outcome)
+{
+    visit_answer(visit, outcome);
+    forget(desk);
+}
+
+void desk_refuse(struct desk *desk, struct visit *visit, enum problem problem, const char *detail)
+{
+    visit_problem(visit, problem, detail);
+    forget(desk);
+}
+
+void desk_say_queued(struct desk *desk, struct visit *visit)
+{
+    visit_queued(visit);
+    forget(desk);
+}
+
+void desk_answer_all(struct desk *desk, struct waiting *entry, const struct request_outcome *outcome)
+{
+    while (entry->visits) {
+        struct visit *visit = entry->visits;
+        entry->visits = visit->next;
+        desk_answer(desk, visit, outcome);
+    }
+}
+
+void desk_end(struct desk *desk, struct waiting *entry)
+{
+    entry->ended = true;
+    if (entry->admitted)
+        admission_leave(&desk->gateway->admission);
+    entry->admitted = false;
+    if (!entry->producing && !entry->arrival)
+        waiting_remove(&desk->table, entry);
+}
+
+void desk_refuse_all(struct desk *desk, struct waiting *entry, enum problem problem, const char *detail)
+{
+    while (entry->visits) {
+        struct visit *visit = entry->visits;
+        entry->visits = visit->next;
+        desk_refuse(desk, visit, problem, detail);
+    }
+}
+
+// Where the row can't be released it stays ours, and so does its entry: the next POST takes both.
+void desk_release(struct desk *desk, struct waiting *entry)
+{
+    struct error err;
+    if (requests_release(desk->sql, &entry->row, &err) == STATUS_OK)
+        desk_end(desk, entry);
+    else
+        LOG_WARN("store_away", "reason=\"%s\"", err.message);
+}
+
+void desk_look_again(struct desk *desk, struct waiting *entry)
+{
+    struct request_outcome outcome;
+    struct request_row row;
+    struct error err;
+    bool found = false;
+    request_outcome_init(&outcome);
+    enum status status = requests_find(desk->sql, entry->row.request_id, &row, &outcome, &found, &err);
+    if (status != STATUS_OK) {
+        LOG_WARN("store_away", "reason=\"%s\"", err.message);
+    } else if (!found) {
+        desk_refuse_all(desk, entry, PROBLEM_NOT_FOUND, "the request is not kept any more");
+        desk_end(desk, entry);
+    } else if (row.state == REQUEST_ANSWERED) {
+        desk_answer_all(desk, entry, &outcome);
+        desk_end(desk, entry);
+    } else if (!entry->producing) {
+        entry->row = row;
+    }
+    request_outcome_release(&outcome);
+}
+
+struct waiting *desk_wait_for(struct desk *desk, const struct request_row *row)
+{
+    struct waiting *entry = waiting_find(&desk->table, row->request_id);
+    if (!entry)
+        return waiting_add(&desk->table, row);
+    if (!entry->producing)
+        entry->row = *row;
+    return entry;
+}
+
+// ---- in the transaction ----
+
+static void begin_attempt(struct desk *desk, const struct visit *visit, int64_t attempt,
+                          struct request_row *row)
+{
+    int64_t now = clock_wall_ms();
+    *row = (struct request_row){.content = visit->content,
+                                .state = REQUEST_ACCEPTED,
+                                .attempt = attempt,
+                                .lease_until = now + DESK_LEASE_MS,
+                                .accepted_at = now,
+                                .deadline_at = now + desk->gateway->options.job_deadline_ms};
+    strcpy(row->request_id, visit->analysis.request_id);
+    strcpy(row->owner, desk->gateway->owner);
+    snprintf(row->site, sizeof row->site, "%.64s", visit->identity.site);
+    digest_text(&visit->image, row->image_sha256);
+}
+
+// Whether nobody is at work on this accepted row.
+static bool is_abandoned(struct desk *desk, const struct request_row *row)
+{
+    if (strcmp(row->owner, desk->gateway->owner) != 0)
+        return row->lease_until < clock_wall_ms();
+    const struct waiting *entry = waiting_find(&desk->table, row->request_id);
+    return entry && !entry->producing; // without an entry, it was accepted a moment ago, in this very batch
+}
+
+// Kafka still owes a verdict on the attempt before.
+static bool is_producing(struct desk *desk, const char *request_id)
+{
+    const struct waiting *entry = waiting_find(&desk->table, request_id);
+    return entry && entry->producing;
+}
+
+static enum status decide_known(struct desk *desk, struct sql *sql, struct visit *visit, struct error *err)
+{
+    struct request_row seen = visit->row, *row = &visit->row;
+    bool done = false;
+    if (strcmp(seen.site, visit->identity.site) != 0 || !digest_equal(&seen.content, &visit->content)) {
+        visit->step = STEP_CONFLICT;
+        return STATUS_OK;
+    }
+    if (seen.state == REQUEST_ANSWERED &&
+        (problem_is_final(visit->outcome.problem) || is_producing(desk, seen.request_id))) {
+        visit->step = STEP_ANSWERED;
+        return STATUS_OK;
+    }
+    visit->step = STEP_WAIT;
+    if (seen.state == REQUEST_QUEUED || (seen.state == REQUEST_ACCEPTED && !is_abandoned(desk, &seen)))
+        return STATUS_OK;
+    bool next = seen.state == REQUEST_ANSWERED;
+    begin_attempt(desk, visit, seen.attempt + next, row);
+    if (!next)
+        row->accepted_at = seen.accepted_at; // the record of the try before may have its answer already
+    visit->step = STEP_PRODUCE;
+    enum status status = requests_take(sql, &seen, row, &done, err);
+    if (status == STATUS_OK && !done)
+        return error_set(err, STATUS_RETRY, "a request changed while it was looked at");
+    return status;
+}
+
+static enum status decide_analyze(struct desk *desk, struct sql *sql, struct visit *visit, bool found,
+                                  struct error *err)
+{
+    bool done = false;
+    if (found)
+        return decide_known(desk, sql, visit, err);
+    begin_attempt(desk, visit, 1, &visit->row);
+    visit->step = STEP_PRODUCE;
+    enum status status = requests_accept(sql, &visit->row, &done, err);
+    if (status == STATUS_OK && !done)
+        return error_set(err, STATUS_RETRY, "a request came twice at the same moment");
+    return status;
+}
+
+static void decide_read(struct visit *visit, bool found)
+{
+    bool own = found && (visit->kind == VISIT_MAP || strcmp(visit->row.site, visit->identity.site) == 0);
+    if (!own)
+        visit->step = STEP_NOT_FOUND;
+    else if (visit->row.state == REQUEST_ANSWERED)
+        visit->step = STEP_ANSWERED;
+    else
+        visit->step = visit->kind == VISIT_MAP ? STEP_NOT_FOUND : STEP_WAIT;
+}
+
+static enum status decide(struct sql *sql, void *context, struct error *err)
+{
+    struct batch *batch = context;
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < batch->count && status == STATUS_OK; i++) {
+        struct visit *visit = batch->visits[i];
+        bool found = false;
+        buffer_clear(&visit->outcome.reply);
+        status = requests_find(sql, visit->analysis.request_id, &visit->row, &visit->outcome, &found, err);
+        if (status == STATUS_OK && visit->kind == VISIT_ANALYZE)
+            status = decide_analyze(batch->desk, sql, visit, found, err);
+        else if (status == STATUS_OK)
+            decide_read(visit, found);
+    }
+    return status;
+}
+
+// ---- after it ----
+
+static void join(struct waiting *entry, struct visit *visit)
+{
+    visit->next = entry->visits;
+    entry->visits = visit;
+}
+
+static void produce(struct desk *desk, struct visit *visit)
+{
+    struct waiting *entry = desk_wait_for(desk, &visit->row);
+    entry->admitted |= visit->admitted; // from now on the request counts, not the visit
+    visit->admitted = false;
+    fault_point(FAULT_ACCEPTED);
+    bool sent = desk_produce(desk, entry, buffer_bytes(&visit->record), visit->urgent);
+    buffer_release(&visit->record);
+    (void)visit_count_bytes(visit);
+    if (sent) {
+        join(entry, visit);
+        return;
+    }
+    desk_refuse(desk, visit, PROBLEM_UNAVAILABLE, "the job can't be handed over now");
+    desk_release(desk, entry);
+}
+
+static void wait_for(struct desk *desk, struct visit *visit)
+{
+    if (visit->admitted) // nothing new is asked of the fleet
+        admission_leave(&desk->gateway->admission);
+    visit->admitted = false;
+    buffer_release(&visit->record);
+    (void)visit_count_bytes(visit);
+    if (visit->respond_async && visit->row.state == REQUEST_QUEUED) {
+        desk_say_queued(desk, visit);
+        return;
+    }
+    join(desk_wait_for(desk, &visit->row), visit);
+}
+
+static void fetch_map(struct desk *desk, struct visit *visit)
+{
+    if (!visit->outcome.map_uri[0])
+        desk_refuse(desk, visit, PROBLEM_NOT_FOUND, "this answer has no map");
+    else if (errands_push(desk->gateway->errands, ERRAND_FETCH_MAP, visit))
+        forget(desk);
+    else
+        desk_refuse(desk, visit, PROBLEM_OVERLOADED, "too many maps are asked for at once");
+}
+
+static void act(struct desk *desk, struct visit *visit)
+{
+    static const char taken[] = "this request id belongs to another request";
+    switch (visit->step) {
+    case STEP_NOT_FOUND:
+        desk_refuse(desk, visit, PROBLEM_NOT_FOUND, "there is no such request");
+        break;
+    case STEP_CONFLICT:
+        desk_refuse(desk, visit, PROBLEM_CONFLICT, taken);
+        break;
+    case STEP_ANSWERED:
+        if (visit->kind == VISIT_MAP)
+            fetch_map(desk, visit);
+        else
+            desk_answer(desk, visit, &visit->outcome);
+        break;
+    case STEP_WAIT:
+        wait_for(desk, visit);
+        break;
+    case STEP_PRODUCE:
+        produce(desk, visit);
+        break;
+    }
+}
+
+static void serve(struct batch *batch)
+{
+    struct desk *desk = batch->desk;
+    struct error err;
+    enum status status = sql_transaction(desk->sql, SQL_WRITE, decide, batch, &err);
+    if (status != STATUS_OK)
+        LOG_WARN("store_away", "visits=%zu reason=\"%s\"", batch->count, err.message);
+    for (size_t i = 0; i < batch->count; i++) {
+        if (status == STATUS_OK)
+            act(desk, batch->visits[i]);
+        else
+            desk_refuse(desk, batch->visits[i], PROBLEM_UNAVAILABLE, "the store of requests is away");
+    }
+}
+
+void desk_take_visits(struct desk *desk)
+{
+    struct batch batch = {.desk = desk};
+    void *visit;
+    while (queue_pop(&desk->inbox, &visit, 0) == QUEUE_OK) {
+        batch.visits[batch.count++] = visit;
+        if (batch.count < DESK_BATCH)
+            continue;
+        serve(&batch);
+        batch.count = 0;
+    }
+    if (batch.count > 0)
+        serve(&batch);
+}

@@ -1,0 +1,164 @@
+// errands.c: a queue with two lanes, and the threads that take from it.
+#include "producer/gateway/errands.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/log.h"
+#include "common/base/memory.h"
+#include "common/base/queue.h"
+#include "producer/gateway/gateway.h"
+#include "producer/gateway/job.h"
+#include "producer/gateway/visit.h"
+
+enum { THREADS = 4, WAITING_MOST = 256, URGENT_SHARE = 99, MAP_LIMIT = 4 << 20 };
+
+struct errand {
+    struct visit *visit; // NULL: an image is to be kept
+    enum errand_kind kind;
+    struct digest image;
+    struct buffer bytes;
+};
+
+struct errands {
+    struct gateway *gateway;
+    bool (*stored)(struct gateway *gateway, struct visit *visit);
+    struct queue queue;
+    pthread_t threads[THREADS];
+    int started;
+};
+
+static enum status put_image(struct errands *errands, const struct digest *image, struct bytes bytes,
+                             struct error *err)
+{
+    char key[OBJECT_KEY_SIZE];
+    job_image_key(image, key);
+    return object_store_put(errands->gateway->objects, key, bytes, "image/jpeg", err);
+}
+
+static void store_image(struct errands *errands, struct visit *visit)
+{
+    struct error err;
+    enum status status = put_image(errands, &visit->image, buffer_bytes(&visit->body.image), &err);
+    if (status == STATUS_OK)
+        status = job_write(visit, true, &err);
+    if (status != STATUS_OK) {
+        LOG_WARN("image_not_stored", "request_id=%s reason=\"%s\"", visit->analysis.request_id, err.message);
+        visit_problem(visit, PROBLEM_UNAVAILABLE, "the image can't be stored now");
+    } else if (!errands->stored(errands->gateway, visit)) {
+        visit_problem(visit, PROBLEM_OVERLOADED, "too many requests are inside");
+    }
+}
+
+static void fetch_map(struct errands *errands, struct visit *visit)
+{
+    char key[OBJECT_KEY_SIZE];
+    struct buffer map;
+    struct error err;
+    buffer_init(&map, MAP_LIMIT);
+    enum status status = object_store_key(errands->gateway->objects, visit->outcome.map_uri, key, &err);
+    if (status == STATUS_OK)
+        status = object_store_get(errands->gateway->objects, key, &map, &err);
+    if (status == STATUS_OK) {
+        static const struct http_header header = {"Cache-Control", "private, no-store"};
+        const struct http_reply reply = {.code = 200,
+                                         .type = "image/png",
+                                         .body = buffer_bytes(&map),
+                                         .headers = &header,
+                                         .header_count = 1};
+        http_later_answer(visit->later, &reply);
+        visit_free(visit);
+    } else if (status == STATUS_RETRY) {
+        visit_problem(visit, PROBLEM_UNAVAILABLE, "the store of maps is away");
+    } else {
+        LOG_WARN("map_not_there", "request_id=%s reason=\"%s\"", visit->analysis.request_id, err.message);
+        visit_problem(visit, PROBLEM_NOT_FOUND, "the map is not kept any more");
+    }
+    buffer_release(&map);
+}
+
+static void keep_image(struct errands *errands, struct errand *errand)
+{
+    struct error err;
+    if (put_image(errands, &errand->image, buffer_bytes(&errand->bytes), &err) != STATUS_OK)
+        LOG_WARN("image_not_kept", "reason=\"%s\"", err.message);
+    explicit_bzero(errand->bytes.data, errand->bytes.capacity);
+    buffer_release(&errand->bytes);
+}
+
+static void *run(void *context)
+{
+    struct errands *errands = context;
+    void *item;
+    pthread_setname_np(pthread_self(), "errands");
+    while (queue_pop(&errands->queue, &item, QUEUE_WAIT_FOREVER) == QUEUE_OK) {
+        struct errand *errand = item;
+        if (!errand->visit)
+            keep_image(errands, errand);
+        else if (errand->kind == ERRAND_STORE_IMAGE)
+            store_image(errands, errand->visit);
+        else
+            fetch_map(errands, errand->visit);
+        free(errand);
+    }
+    return NULL;
+}
+
+enum status errands_open(struct errands **errands, struct gateway *gateway,
+                         bool (*stored)(struct gateway *gateway, struct visit *visit), struct error *err)
+{
+    struct errands *made = memory_alloc(sizeof *made);
+    made->gateway = gateway;
+    made->stored = stored;
+    queue_init(&made->queue, WAITING_MOST, URGENT_SHARE);
+    while (made->started < THREADS && pthread_create(&made->threads[made->started], NULL, run, made) == 0)
+        made->started++;
+    *errands = made;
+    if (made->started == THREADS)
+        return STATUS_OK;
+    errands_close(made);
+    *errands = NULL;
+    return error_set(err, STATUS_FATAL, "the threads for the object store can't be started");
+}
+
+bool errands_push(struct errands *errands, enum errand_kind kind, struct visit *visit)
+{
+    struct errand *errand = memory_alloc(sizeof *errand);
+    errand->visit = visit;
+    errand->kind = kind;
+    if (queue_try_push(&errands->queue, QUEUE_URGENT, errand) == QUEUE_OK)
+        return true;
+    free(errand);
+    return false;
+}
+
+void errands_keep(struct errands *errands, const struct digest *image, struct buffer *bytes)
+{
+    struct errand *errand = memory_alloc(sizeof *errand);
+    errand->image = *image;
+    errand->bytes = *bytes;
+    *bytes = (struct buffer){.limit = bytes->limit};
+    if (queue_try_push(&errands->queue, QUEUE_ROUTINE, errand) == QUEUE_OK)
+        return;
+    LOG_WARN("image_not_kept", "reason=\"too many images wait to be kept\"");
+    buffer_release(&errand->bytes);
+    free(errand);
+}
+
+int errands_waiting(struct errands *errands)
+{
+    return (int)queue_count(&errands->queue);
+}
+
+void errands_close(struct errands *errands)
+{
+    if (!errands)
+        return;
+    queue_close(&errands->queue);
+    for (int i = 0; i < errands->started; i++)
+        pthread_join(errands->threads[i], NULL);
+    queue_release(&errands->queue);
+    free(errands);
+}

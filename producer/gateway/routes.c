@@ -1,0 +1,221 @@
+// routes.c: the public listener's routes. All of it runs on the HTTP thread and waits for nobody.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/base/clock.h"
+#include "producer/gateway/content.h"
+#include "producer/gateway/desk.h"
+#include "producer/gateway/errands.h"
+#include "producer/gateway/gateway.h"
+#include "producer/gateway/job.h"
+#include "producer/gateway/routes.h"
+#include "producer/gateway/visit.h"
+#include "producer/identity/gate.h"
+
+enum { SIGNATURE_SIZE = 128, EXPIRES_SIZE = 32 };
+
+static void refuse_for(struct http_request *request, enum problem problem, const char *detail,
+                       int retry_after_s)
+{
+    const struct http_problem document = {.status = problem_status(problem),
+                                          .code = problem_code(problem),
+                                          .detail = detail,
+                                          .retry_after_s = retry_after_s};
+    http_answer_problem(request, &document);
+}
+
+static void refuse(struct http_request *request, enum problem problem, const char *detail)
+{
+    refuse_for(request, problem, detail, problem_status(problem) == 503 ? 2 : 0);
+}
+
+// False: refused.
+static bool identify(struct gateway *gateway, struct http_request *request, enum role least,
+                     struct identity *identity)
+{
+    struct error err;
+    const char *authorization = http_request_header(request, "Authorization");
+    enum status status = identity_of(gateway->identities, authorization, identity, &err);
+    if (status == STATUS_REJECTED)
+        refuse(request, PROBLEM_UNAUTHORIZED, "a valid key or token is needed");
+    else if (status != STATUS_OK)
+        refuse(request, PROBLEM_UNAVAILABLE, "keys can't be looked at now");
+    else if (identity->role < least)
+        refuse(request, PROBLEM_FORBIDDEN, "the role of this key does not allow that");
+    return status == STATUS_OK && identity->role >= least;
+}
+
+// RFC 7240: a list of preferences, of which this is the one that is known here.
+static bool wants_no_wait(struct http_request *request)
+{
+    const char *prefer = http_request_header(request, "Prefer");
+    return prefer && strcasestr(prefer, "respond-async");
+}
+
+// ---- POST /v2/analyze ----
+
+// False: refused.
+static bool read_priority(struct http_request *request, struct visit *visit)
+{
+    const char *priority = http_request_header(request, "Skinsight-Priority");
+    if (!priority || strcasecmp(priority, "routine") == 0)
+        return true;
+    if (strcasecmp(priority, "urgent") != 0) {
+        refuse(request, PROBLEM_INVALID_FIELD, "Skinsight-Priority must be routine or urgent");
+        return false;
+    }
+    visit->urgent = visit->identity.urgent;
+    if (!visit->urgent)
+        refuse(request, PROBLEM_FORBIDDEN, "this key may not ask for the urgent topic");
+    return visit->urgent;
+}
+
+static bool admit(struct gateway *gateway, struct http_request *request, struct visit *visit)
+{
+    int retry_after_s = 0;
+    if (atomic_load(&gateway->stopping) || !atomic_load(&gateway->connected)) {
+        refuse(request, PROBLEM_UNAVAILABLE, "the gateway is not ready");
+        return false;
+    }
+    visit->admitted = admission_enter(&gateway->admission, &retry_after_s);
+    if (!visit->admitted)
+        refuse_for(request, PROBLEM_OVERLOADED, "it would not be answered in time", retry_after_s);
+    return visit->admitted;
+}
+
+static void begin_analyze(void *context, struct http_request *request)
+{
+    struct gateway *gateway = context;
+    struct visit *visit = visit_new(gateway, VISIT_ANALYZE);
+    body_init(&visit->body, (size_t)gateway->options.max_image_bytes);
+    if (identify(gateway, request, ROLE_ANALYST, &visit->identity) && read_priority(request, visit) &&
+        admit(gateway, request, visit))
+        http_request_keep(request, visit, visit_free);
+    else
+        visit_free(visit);
+}
+
+static void take_body(void *context, struct http_request *request, struct bytes part)
+{
+    struct visit *visit = http_request_state(request);
+    struct error err;
+    (void)context;
+    enum problem problem = body_add(&visit->body, part, &err);
+    if (problem != PROBLEM_NONE)
+        refuse(request, problem, err.message);
+    else if (!visit_count_bytes(visit))
+        refuse(request, PROBLEM_OVERLOADED, "too many large requests are inside");
+}
+
+// Gives the visit away; false: it could not be.
+static bool hand_over(struct gateway *gateway, struct visit *visit)
+{
+    struct buffer *image = &visit->body.image;
+    if (image->size > (size_t)gateway->options.inline_limit_bytes)
+        return errands_push(gateway->errands, ERRAND_STORE_IMAGE, visit);
+    struct digest digest = visit->image;
+    struct buffer kept = {0};
+    if (gateway->options.keep_images) {
+        kept = *image;
+        buffer_init(image, 0);
+    }
+    bool taken = desk_push(gateway->desk, visit);
+    if (taken && kept.size > 0)
+        errands_keep(gateway->errands, &digest, &kept);
+    buffer_release(&kept);
+    return taken;
+}
+
+static void handle_analyze(void *context, struct http_request *request)
+{
+    struct gateway *gateway = context;
+    struct visit *visit = http_request_state(request);
+    struct error err;
+    enum problem problem = body_finish(&visit->body, &visit->analysis, &err);
+    if (problem != PROBLEM_NONE) {
+        refuse(request, problem, err.message);
+        return;
+    }
+    struct analysis *analysis = &visit->analysis;
+    if (!analysis->request_id[0])
+        job_request_id_new(analysis->request_id);
+    visit->image = digest_of(visit->body.image.data, visit->body.image.size);
+    visit->content =
+        content_digest(&visit->image, &analysis->metadata, analysis->model_version, visit->urgent);
+    bool large = visit->body.image.size > (size_t)gateway->options.inline_limit_bytes;
+    if (!large && job_write(visit, false, &err) != STATUS_OK) {
+        refuse(request, PROBLEM_INTERNAL, err.message);
+        return;
+    }
+    visit->respond_async = wants_no_wait(request);
+    visit->wait_until_ms = clock_monotonic_ms() + gateway->options.answer_timeout_ms;
+    (void)http_request_take(request);
+    visit->later = http_defer(request);
+    if (!hand_over(gateway, visit))
+        visit_problem(visit, PROBLEM_OVERLOADED, "too many requests are inside");
+}
+
+// ---- reading ----
+
+static void defer_to_desk(struct http_request *request, struct visit *visit)
+{
+    visit->wait_until_ms = clock_monotonic_ms() + visit->gateway->options.answer_timeout_ms;
+    visit->later = http_defer(request);
+    if (!desk_push(visit->gateway->desk, visit))
+        visit_problem(visit, PROBLEM_OVERLOADED, "too many requests are inside");
+}
+
+static void handle_read(void *context, struct http_request *request)
+{
+    struct identity identity;
+    const char *id = http_request_part(request);
+    if (!identify(context, request, ROLE_READER, &identity))
+        return;
+    struct visit *visit = visit_new(context, VISIT_READ);
+    job_request_id_read((struct bytes){(const uint8_t *)id, strlen(id)}, visit->analysis.request_id);
+    if (!visit->analysis.request_id[0]) {
+        refuse(request, PROBLEM_NOT_FOUND, "there is no such request");
+        visit_free(visit);
+        return;
+    }
+    visit->identity = identity;
+    visit->respond_async = wants_no_wait(request);
+    defer_to_desk(request, visit);
+}
+
+static void handle_map(void *context, struct http_request *request)
+{
+    struct gateway *gateway = context;
+    char expires[EXPIRES_SIZE], signature[SIGNATURE_SIZE], request_id[JOB_REQUEST_ID_SIZE];
+    const char *id = http_request_part(request);
+    job_request_id_read((struct bytes){(const uint8_t *)id, strlen(id)}, request_id);
+    bool whole = http_request_query(request, "expires", expires, sizeof expires) == HTTP_FIELD_PRESENT &&
+                 http_request_query(request, "signature", signature, sizeof signature) == HTTP_FIELD_PRESENT;
+    // Whatever is wrong with a link, it tells nobody whether there is such a request.
+    if (!request_id[0] || !whole ||
+        link_check(&gateway->links, request_id, expires, signature, clock_wall_ms()) != LINK_GOOD) {
+        refuse(request, PROBLEM_NOT_FOUND, "this link is not valid, or not any more");
+        return;
+    }
+    struct visit *visit = visit_new(gateway, VISIT_MAP);
+    strcpy(visit->analysis.request_id, request_id);
+    defer_to_desk(request, visit);
+}
+
+void routes_make(const struct gateway *gateway, struct http_route routes[ROUTE_COUNT])
+{
+    routes[ROUTE_ANALYZE] =
+        (struct http_route){.method = "POST",
+                            .path = "/v2/analyze",
+                            .handle = handle_analyze,
+                            .body_limit = (size_t)config_integer(gateway->options.config, "body_limit_bytes"),
+                            .body_type = "application/json",
+                            .begin = begin_analyze,
+                            .body = take_body};
+    routes[ROUTE_READ] =
+        (struct http_route){.method = "GET", .path = "/v2/analyze/<id>", .handle = handle_read};
+    routes[ROUTE_MAP] =
+        (struct http_route){.method = "GET", .path = "/attention/<id>.png", .handle = handle_map};
+}

@@ -1,0 +1,14 @@
+// routes.h: what the public listener answers to; the context of its handlers is the gateway. They run on the
+// HTTP thread, wait for nobody, and answer at once or give a visit to the desk.
+#ifndef SKINSIGHT_PRODUCER_GATEWAY_ROUTES_H
+#define SKINSIGHT_PRODUCER_GATEWAY_ROUTES_H
+
+#include "common/services/http_server.h"
+
+struct gateway;
+
+enum route { ROUTE_ANALYZE, ROUTE_READ, ROUTE_MAP, ROUTE_COUNT };
+
+void routes_make(const struct gateway *gateway, struct http_route routes[ROUTE_COUNT]);
+
+#endif

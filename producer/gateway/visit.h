@@ -1,0 +1,67 @@
+// visit.h: one HTTP request on its way through the gateway, from its headers to its answer.
+//
+// The HTTP thread makes it and fills it in; then it is given away, to an errand (errands.h) or to the desk
+// (desk.h), and whoever holds it last answers it, which frees it. A client that leaves before its request is
+// whole frees it too.
+#ifndef SKINSIGHT_PRODUCER_GATEWAY_VISIT_H
+#define SKINSIGHT_PRODUCER_GATEWAY_VISIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/services/http_server.h"
+#include "producer/gateway/body.h"
+#include "producer/gateway/requests.h"
+#include "producer/identity/identity.h"
+
+struct gateway;
+
+enum visit_kind {
+    VISIT_ANALYZE, // POST /v2/analyze
+    VISIT_READ,    // GET /v2/analyze/<id>
+    VISIT_MAP,     // GET /attention/<id>.png; the link is the permission, identity is empty
+};
+
+// What the desk's transaction has decided; acted on once it is committed.
+enum visit_step {
+    STEP_NOT_FOUND,
+    STEP_CONFLICT,
+    STEP_ANSWERED, // the answer is in outcome
+    STEP_WAIT,     // for what somebody has begun
+    STEP_PRODUCE,  // the row is ours, its job goes to Kafka
+};
+
+struct visit {
+    struct gateway *gateway;
+    enum visit_kind kind;
+    struct identity identity;
+    struct body body;         // of ANALYZE, until its job record is written
+    struct analysis analysis; // request_id is set in every kind
+    struct digest image, content;
+    struct buffer record; // the job record; data NULL: there is none
+    size_t counted_bytes; // of body and record, in gateway->bytes_inside
+    bool urgent;
+    bool respond_async; // "Prefer: respond-async"
+    bool admitted;      // counts in gateway->admission
+    struct http_later *later;
+    int64_t wait_until_ms; // monotonic clock; then 202, or why not
+    // Of the desk.
+    enum visit_step step;
+    struct request_row row;
+    struct request_outcome outcome;
+    struct visit *next; // in a list that owns it
+};
+
+struct visit *visit_new(struct gateway *gateway, enum visit_kind kind);
+void visit_free(void *visit); // without an answer; a `release` of http_request_keep
+
+// Counts what its buffers hold by now. False: all visits together hold too much.
+bool visit_count_bytes(struct visit *visit);
+
+// Each answers the visit, which has been deferred, and frees it.
+void visit_problem(struct visit *visit, enum problem problem, const char *detail);
+void visit_retry(struct visit *visit, enum problem problem, const char *detail, int retry_after_s);
+void visit_answer(struct visit *visit, const struct request_outcome *outcome); // reply or problem
+void visit_queued(struct visit *visit);                                        // 202
+
+#endif

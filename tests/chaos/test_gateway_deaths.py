@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""test_gateway_deaths.py: a gateway killed at each point of accept -> queue -> answer, and gateways in the middle of load.
+
+Whatever it leaves behind, the same POST gives one answer, always the same one, from whichever gateway; and what was said
+to be queued is answered without another POST.
+"""
+import http.client
+import json
+import pathlib
+import sys
+import threading
+import uuid
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import chaos
+import harness
+from gateway import DEATHS, Gateway
+from harness import expect, expect_equal, wait_until
+
+IMAGES = sorted(harness.DATA.glob("*.jpg"))
+
+
+def reply_of(answer):
+    reply = answer.json()
+    reply["prediction"].pop("attention_map_url")
+    return reply
+
+
+def post_until_answered(client, image, request_id):
+    """As a clinic's program does: the same POST again until it is 200."""
+    def answered():
+        answer = client.analyze(image, request_id=request_id)
+        expect(answer.status in (200, 202, 503), f"status {answer.status}: {answer.body}")
+        return answer.status == 200 and answer
+    return wait_until(answered, f"an answer to {request_id}")
+
+
+def test_each_point(stack):
+    with stack.fleet("points") as fleet:
+        fleet.start("worker").wait_ready()
+        gateway = Gateway(fleet)
+        client = gateway.add_key("north")
+        for number, death in enumerate(DEATHS):
+            image, request_id = IMAGES[number].read_bytes(), str(uuid.uuid4())
+            gateway.start(environment={"SKINSIGHT_TEST_KILL_AT": death})
+            try:
+                answer = client.analyze(image, request_id=request_id)
+                raise harness.Failure(f"killed at '{death}' it answered {answer.status}")
+            except (http.client.HTTPException, ConnectionError):
+                expect_equal(gateway.wait_exit(), -9, f"exit code, killed at '{death}'")
+            gateway.start(environment={})
+            first = reply_of(post_until_answered(client, image, request_id))
+            for again in (client.analyze(image, request_id=request_id), client.read(request_id)):
+                expect_equal((again.status, reply_of(again)), (200, first), f"the same answer after '{death}'")
+            jobs = [record for record in fleet.jobs() if record.key == request_id.encode()]
+            expect(len(jobs) <= 2, f"{len(jobs)} jobs after '{death}'")
+            gateway.stop()
+
+
+def test_queued_is_kept(stack):
+    """202, then the gateway dies; a worker answers meanwhile; a GET finds the answer, and so does the other site's 404."""
+    with stack.fleet("kept") as fleet:
+        gateway = Gateway(fleet, answer_timeout_ms=200).start()
+        client = gateway.add_key("north")
+        request_id = str(uuid.uuid4())
+        expect_equal(client.analyze(IMAGES[0].read_bytes(), request_id=request_id).status, 202, "no worker yet")
+        gateway.kill()
+        fleet.start("worker").wait_ready()
+        fleet.wait_answers(1)
+        with gateway.start():
+            answer = wait_until(lambda: (a := client.read(request_id)).status == 200 and a, "the answer of before")
+            expect_equal(answer.json()["request_id"], request_id, "its id")
+            expect_equal(len(fleet.jobs()), 1, "jobs")
+
+
+class Clinic(threading.Thread):
+    """Sends requests one after the other, each again until it is answered, to whichever gateway is there."""
+
+    def __init__(self, number, client, gateways, count):
+        super().__init__()
+        self.number, self.client, self.gateways, self.count = number, client, gateways, count
+        self.replies, self.failure = {}, None
+
+    def run(self):
+        try:
+            for i in range(self.count):
+                image = harness.with_comment(IMAGES[i % len(IMAGES)].read_bytes(), f"clinic {self.number} {i}")
+                request_id = str(uuid.uuid4())
+                self.replies[request_id] = wait_until(lambda: self._ask(image, request_id), f"an answer to {request_id}")
+        except Exception as failure:
+            self.failure = failure
+
+    def _ask(self, image, request_id):
+        for gateway in self.gateways:
+            try:
+                answer = self.client.analyze(image, gateway, request_id=request_id)
+            except (http.client.HTTPException, OSError):
+                continue
+            expect(answer.status in (200, 202, 503, 504), f"status {answer.status}: {answer.body}")
+            if answer.status == 200:
+                return reply_of(answer)
+        return None
+
+
+def test_kills_under_load(stack):
+    """One of two gateways on one store is killed and comes back, again and again."""
+    kills = stack.size(3, 20)
+    with stack.fleet("load") as fleet:
+        fleet.start("worker", backend="simulated").wait_ready()
+        gateways = [Gateway(fleet, f"gateway-{i}").start() for i in range(2)]
+        client = gateways[0].add_key("north")
+        clinics = [Clinic(i, client, gateways[i % 2:] + gateways[:i % 2], 10 * kills) for i in range(4)]
+        for clinic in clinics:
+            clinic.start()
+        for kill in range(kills):
+            victim = gateways[kill % 2]
+            expected = sum(len(clinic.replies) for clinic in clinics) + 8
+            wait_until(lambda: sum(len(c.replies) for c in clinics) >= expected or not any(c.is_alive() for c in clinics),
+                       "the load goes on")
+            victim.kill()
+            victim.start()
+        for clinic in clinics:
+            clinic.join()
+            if clinic.failure:
+                raise clinic.failure
+        replies = {request_id: reply for clinic in clinics for request_id, reply in clinic.replies.items()}
+        expect_equal(len(replies), 4 * 10 * kills, "answered requests")
+        for gateway in gateways:
+            for request_id, reply in replies.items():
+                expect_equal(reply_of(client.read(request_id, gateway)), reply, "the same answer at each gateway")
+            gateway.stop()
+        records = {}
+        for record in fleet.answers():
+            value = json.loads(record.value)
+            records.setdefault(value["request_id"], []).append(value["prediction"]["differential"])
+        for request_id, reply in replies.items():
+            expect(reply["prediction"]["differential"] in records[request_id], f"{request_id} has another's answer")
+
+
+if __name__ == "__main__":
+    chaos.main([test_each_point, test_queued_is_kept, test_kills_under_load], "kafka")

@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+"""test_gateway.py: `skinsight-producer serve` with a real broker and a worker: what a clinic's program sees.
+
+An answer is the response of the API, field by field; the same request gives the same answer, another one of its id 409;
+nobody sees another site's; large images go through the object store; what the fleet has not answered yet is 202.
+"""
+import base64
+import hashlib
+import json
+import pathlib
+import sys
+import uuid
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import harness
+from gateway import Gateway
+from harness import expect, expect_equal, wait_until
+
+IMAGES = sorted(harness.DATA.glob("*.jpg"))
+METADATA = {"patient_age": 54, "lesion_location": "upper_back", "fitzpatrick_type": 3, "capture_device": "iphone_15_pro",
+            "dermatoscope_attached": True}
+
+
+def without_link(answer):
+    """The reply but for its link, which is made anew at each reading."""
+    reply = answer.json()
+    reply["prediction"].pop("attention_map_url")
+    return json.dumps(reply)
+
+
+def check_reply(reply, request_id):
+    expect_equal(list(reply), ["request_id", "prediction", "model_info", "regulatory"], "the reply's fields")
+    expect_equal(reply["request_id"], request_id, "request_id")
+    prediction = reply["prediction"]
+    expect_equal(list(prediction)[:6], ["primary_diagnosis", "confidence", "differential", "risk_score",
+                                        "recommended_action", "attention_map_url"], "the prediction's first fields")
+    differential = prediction["differential"]
+    expect_equal(len(differential), 8, "classes")
+    probabilities = [entry["probability"] for entry in differential]
+    expect_equal(probabilities, sorted(probabilities, reverse=True), "the most probable first")
+    expect(abs(sum(probabilities) - 1) < 1e-5, f"probabilities sum to {sum(probabilities)}")
+    expect_equal(differential[0], {"class": prediction["primary_diagnosis"], "probability": prediction["confidence"]},
+                 "the first of the differential")
+    expect(0 <= prediction["risk_score"] <= 100, f"risk score {prediction['risk_score']}")
+    expect(prediction["recommended_action"] in ("monitor", "routine_referral", "urgent_referral"), "the action")
+    expect_equal(list(reply["model_info"]), ["model_version", "trained", "inference_time_ms", "preprocessing_time_ms"],
+                 "fields of model_info")
+    expect_equal(list(reply["regulatory"]), ["disclaimer", "fda_clearance"], "fields of regulatory")
+
+
+def job_of(fleet, request_id):
+    return next(record for record in fleet.jobs() if record.key == request_id.encode())
+
+
+def test_answers(stack):
+    with stack.fleet("answers") as fleet, Gateway(fleet) as gateway:
+        fleet.start("worker").wait_ready()
+        client, reader = gateway.add_key("north"), gateway.add_key("north", "reader")
+        other = gateway.add_key("south")
+        image, request_id = IMAGES[0].read_bytes(), str(uuid.uuid4())
+        first = client.analyze(image, request_id=request_id.upper(), metadata=METADATA, patient_ref="A 17")
+        expect_equal(first.status, 200, f"status; {first.body}")
+        check_reply(first.json(), request_id)
+        check_link(gateway, fleet, first.json()["prediction"]["attention_map_url"], request_id)
+        # the same again, by whichever way
+        for again in (client.analyze(image, request_id=request_id, metadata=METADATA), reader.read(request_id),
+                      reader.read(request_id.upper())):
+            expect_equal((again.status, without_link(again)), (200, without_link(first)), "the same answer")
+        expect_equal(len(fleet.jobs()), 1, "jobs")
+        # something else of that id
+        for changed in ({"metadata": {**METADATA, "patient_age": 55}}, {"metadata": METADATA, "model_version": "a"}, {}):
+            answer = client.analyze(image, request_id=request_id, **changed)
+            expect_equal((answer.status, answer.code()), (409, "conflict"), f"another content: {changed}")
+        answer = other.analyze(image, request_id=request_id, metadata=METADATA)
+        expect_equal((answer.status, answer.code()), (409, "conflict"), "another site's POST")
+        expect_equal((other.read(request_id).status, other.read(str(uuid.uuid4())).status), (404, 404), "another site's GET")
+        expect_equal(other.read(request_id).body, other.read(str(uuid.uuid4())).body, "which tells nothing")
+        # without an id
+        nameless = client.analyze(IMAGES[1].read_bytes())
+        expect_equal(nameless.status, 200, "an id of the gateway's")
+        check_reply(nameless.json(), nameless.json()["request_id"])
+        # an error that is final
+        undecodable = [client.analyze(b"no JPEG", request_id=request_id[:-1] + "0") for _ in range(2)]
+        expect_equal([(a.status, a.code()) for a in undecodable], [(422, "image_undecodable")] * 2, "no JPEG")
+        expect_equal(undecodable[0].body, undecodable[1].body, "the same refusal")
+        # one that is not
+        unknown = [client.analyze(image, request_id=request_id[:-1] + "1", model_version="other") for _ in range(2)]
+        expect_equal([(a.status, a.code()) for a in unknown], [(422, "unknown_model")] * 2, "another model")
+        expect_equal(len([r for r in fleet.jobs() if r.key == (request_id[:-1] + "1").encode()]), 2, "attempts")
+        job = json.loads(job_of(fleet, request_id).value)
+        expect_equal((job["site"], job["metadata"], "subject" in job, "patient_ref" in job),
+                     ("north", METADATA, False, False), "the job without a subject_key")
+        fleet.check()
+
+
+def check_link(gateway, fleet, url, request_id):
+    """A picture by its link, and nothing by an altered one."""
+    path, query = url.split("?")
+    expect_equal(path, f"/attention/{request_id}.png", "the link, without public_url")
+    picture = gateway.ask("GET", url)
+    expect_equal((picture.status, picture.headers["Content-Type"]), (200, "image/png"), "the map")
+    record = next(json.loads(r.value) for r in fleet.answers() if r.key == request_id.encode())
+    expect_equal(hashlib.sha256(picture.body).hexdigest(), record["prediction"]["attention_map_sha256"], "its digest")
+    expect("no-store" in picture.headers["Cache-Control"], "a map is not kept by caches")
+    expires = int(query.split("&")[0].split("=")[1])
+    for bad in (path, url[:-1], url.replace(str(expires), str(expires + 1)), url + "0", url.replace(request_id, str(uuid.uuid4())),
+                f"{path}?expires={expires}", f"{path}?{query}&expires={expires}"):
+        answer = gateway.ask("GET", bad)
+        expect_equal((answer.status, answer.code()), (404, "not_found"), f"an altered link {bad}")
+
+
+def test_large_images(stack):
+    with stack.fleet("large") as fleet, Gateway(fleet, inline_limit_bytes=1000, keep_images=True) as gateway:
+        fleet.start("worker").wait_ready()
+        client = gateway.add_key("north")
+        image = IMAGES[0].read_bytes()
+        digest = hashlib.sha256(image).hexdigest()
+        answer = client.analyze(image)
+        expect_equal(answer.status, 200, f"status; {answer.body}")
+        job = json.loads(job_of(fleet, answer.json()["request_id"]).value)
+        expect_equal((job["image_uri"], "image" in job), (f"{fleet.objects}/images/{digest}.jpg", False), "claim check")
+        expect_equal(fleet.read_object(job["image_uri"]), image, "the stored image")
+        small = b"\xff\xd8 no picture"
+        expect_equal(client.analyze(small).code(), "image_undecodable", "a small one")
+        kept = f"{fleet.objects}/images/{hashlib.sha256(small).hexdigest()}.jpg"
+        wait_until(lambda: fleet.read_object(kept) == small, "small images are kept too")
+
+
+def test_refusals(stack):
+    with stack.fleet("refusals") as fleet, Gateway(fleet, max_image_bytes=50000, body_limit_bytes=100000) as gateway:
+        client, reader = gateway.add_key("north"), gateway.add_key("north", "reader")
+        image = base64.b64encode(b"x").decode()
+        json_type = {"Content-Type": "application/json"}
+        body = json.dumps({"image": image})
+        cases = [
+            (client, "POST", "/v2/analyze", "{", json_type, 400, "invalid_json"),
+            (client, "POST", "/v2/analyze", "[]", json_type, 400, "invalid_json"),
+            (client, "POST", "/v2/analyze", "{}", json_type, 422, "invalid_field"),
+            (client, "POST", "/v2/analyze", json.dumps({"image": ""}), json_type, 422, "image_undecodable"),
+            (client, "POST", "/v2/analyze", json.dumps({"image": "A" * 80000}), json_type, 413, "image_too_large"),
+            (client, "POST", "/v2/analyze", json.dumps({"image": "A" * 120000}), json_type, 413, "body_too_large"),
+            (client, "POST", "/v2/analyze", body, {"Content-Type": "text/plain"}, 415, "unsupported_media_type"),
+            (client, "POST", "/v2/analyze", body, {**json_type, "Skinsight_Priority": "urgent"}, 403, "forbidden"),
+            (client, "POST", "/v2/analyze", body, {**json_type, "Skinsight_Priority": "soon"}, 422, "invalid_field"),
+            (reader, "POST", "/v2/analyze", body, json_type, 403, "forbidden"),
+            (client, "PUT", "/v2/analyze", body, json_type, 405, "method"),
+            (client, "GET", "/v2/analyze/no-uuid", None, {}, 404, "not_found"),
+            (client, "GET", "/v2/other", None, {}, 404, "not_found"),
+            (client, "POST", "/v2/analyze", body, {**json_type, "Authorization": "Bearer ssk_" + "A" * 43}, 401,
+             "unauthorized"),
+            (client, "GET", f"/v2/analyze/{uuid.uuid4()}", None, {"Authorization": "Basic QTpC"}, 401, "unauthorized"),
+        ]
+        for who, method, path, sent, headers, status, code in cases:
+            answer = who.ask(method, path, sent, **headers)
+            expect_equal((answer.status, answer.code()), (status, code), f"{method} {path} {str(sent)[:40]} {headers}")
+        expect_equal(fleet.jobs(), [], "jobs of refused requests")
+
+
+def test_waiting(stack):
+    """No worker is there: 202 once the job is queued, and an answer when one comes."""
+    with stack.fleet("waiting") as fleet, Gateway(fleet, answer_timeout_ms=300) as gateway:
+        client = gateway.add_key("north", urgent=True)
+        image, ids = IMAGES[0].read_bytes(), [str(uuid.uuid4()) for _ in range(3)]
+        slow = client.analyze(image, request_id=ids[0])
+        at_once = client.analyze(image, request_id=ids[1], headers={"Prefer": "respond-async"})
+        urgent = client.analyze(image, request_id=ids[2], headers={"Skinsight-Priority": "urgent"})
+        for answer, request_id in zip((slow, at_once, urgent), ids):
+            expect_equal((answer.status, answer.json()), (202, {"request_id": request_id, "status": "queued"}), "queued")
+            expect_equal(answer.headers["Location"], f"/v2/analyze/{request_id}", "Location")
+            expect(int(answer.headers["Retry-After"]) >= 1, "Retry-After")
+        expect_equal({record.key.decode() for record in fleet.read("urgent_jobs_topic")}, {ids[2]}, "urgent jobs")
+        expect_equal(client.read(ids[0], Prefer="respond-async").status, 202, "GET of a queued one")
+        fleet.start("worker").wait_ready()
+        for request_id in ids:
+            reply = wait_until(lambda: (answer := client.read(request_id)).status == 200 and answer, "an answer")
+            check_reply(reply.json(), request_id)
+        expect_equal(len(fleet.jobs()), 3, "jobs")
+
+
+if __name__ == "__main__":
+    harness.main([test_answers, test_large_images, test_refusals, test_waiting], "kafka")

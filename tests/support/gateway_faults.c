@@ -1,0 +1,16 @@
+// gateway_faults.c: the deaths of producer/gateway/faults.h for skinsight-producer-faults, which differs from
+// the service in this file alone.
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "producer/gateway/faults.h"
+
+void fault_point(enum fault fault)
+{
+    static const char *const names[FAULT_COUNT] = {"accepted", "produced", "delivered",
+                                                   "queued",   "arrived",  "stored"};
+    const char *wanted = getenv("SKINSIGHT_TEST_KILL_AT");
+    if (wanted && strcmp(wanted, names[fault]) == 0)
+        raise(SIGKILL);
+}

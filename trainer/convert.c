@@ -56,7 +56,8 @@ enum status convert_model(const struct convert_options *options, struct error *e
         weights_round_to_bf16(model->weights, weights_at(model->weights, i)->name);
     status = known_answers_compute(&known, model->network, model->weights, err);
     if (status == STATUS_OK)
-        status = model_save(options->directory, manifest, model->weights, &known, err);
+        status = model_save(options->directory, manifest, model->weights,
+                            &(struct model_extras){.known = &known}, err);
     model_close(model);
     return status;
 }

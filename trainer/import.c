@@ -170,7 +170,7 @@ enum status import_model(const struct import_options *options, struct import_res
     result->blind = memcmp(known.logits[0], known.logits[1], sizeof known.logits[0]) == 0;
     new_manifest_fill(network, result->trained, &manifest);
     snprintf(result->model_version, sizeof result->model_version, "%s", manifest.model_version);
-    status = model_save(options->directory, &manifest, weights, &known, err);
+    status = model_save(options->directory, &manifest, weights, &(struct model_extras){.known = &known}, err);
 done:
     weights_close(weights);
     network_free(network);

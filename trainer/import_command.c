@@ -12,7 +12,8 @@ const struct option import_flags[] = {
      .type = OPTION_CHOICE,
      .initial = "",
      .choices = "vit_tiny_patch16_224|vit_small_patch16_224|vit_base_patch16_224|vit_large_patch16_224|"
-                "resnet18|efficientnet_b4|vit_small_patch14_dinov2|efficientnet_lite0",
+                "resnet18|efficientnet_b4|vit_small_patch14_dinov2|efficientnet_lite0|"
+                "tf_efficientnet_lite0",
      .value = "NAME",
      .help = "architecture as timm names it"},
     {.name = "weights",

@@ -300,7 +300,9 @@ static enum status save(struct quantiser *quantiser, struct error *err)
     enum status status = known_answers_compute(&known, model->network, model->weights, err);
     if (status != STATUS_OK)
         return status;
-    return model_save(quantiser->options->directory, &manifest, model->weights, &known, err);
+    // What the head reads is never smoothed: the embeddings, and so their reference, are the model's.
+    const struct model_extras extras = {&known, model->reference};
+    return model_save(quantiser->options->directory, &manifest, model->weights, &extras, err);
 }
 
 enum status quantise_model(const struct quantise_options *options, struct calibration *result,

@@ -326,7 +326,8 @@ static enum status save_model(struct trainer *trainer, struct error *err)
         status = known_answers_compute(&known, trainer->network, weights, err);
     if (status == STATUS_OK) {
         trainer->manifest.training = record_training(trainer);
-        status = model_save(trainer->options->directory, &trainer->manifest, weights, &known, err);
+        const struct model_extras extras = {.known = &known};
+        status = model_save(trainer->options->directory, &trainer->manifest, weights, &extras, err);
     }
     weights_close(weights);
     return status;

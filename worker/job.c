@@ -31,6 +31,7 @@ void job_free(struct job *job)
     buffer_release(&job->answer);
     free(job->view);
     free(job->maps);
+    free(job->embedding);
     free(job);
 }
 

@@ -79,7 +79,8 @@ struct job {
 
     // infer
     float logits[LESION_CLASSES];
-    float *maps; // (heads, map_height, map_width), ours; NULL: none
+    float *maps;      // (heads, map_height, map_width), ours; NULL: none
+    float *embedding; // (embedding_width), ours; NULL: the model has no reference
     int64_t inference_us;
 
     // postprocess

@@ -170,6 +170,12 @@ const struct option config_options[] = {
      .help = "how long requests and their answers are kept, days"},
     {"api_keys", TEXT(0), .initial = "", .programs = P, .value = "FILE",
      .help = "hashes of the gateway's API keys, as the command keys makes them"},
+    {"store", TEXT(0), .initial = "", .programs = P, .value = "URL",
+     .help = "requests and audit: sqlite:///path or postgresql://[user[:password]@]host[:port]/database"},
+    {"audit_chain", OPTION_NAME, .initial = "", .programs = P, .max = 64, .value = "NAME",
+     .help = "chain of this program's audit entries; empty: the name of the host"},
+    {"audit_key", TEXT(0), .initial = "", .programs = P, .value = "FILE",
+     .help = "PEM of the Ed25519 key that signs the heads of the audit; empty: not signed"},
 
     {"log_level", CHOICE("debug|info|warn|error"), .initial = "warn", .programs = P | W | T,
      .help = "lowest level that is logged"},

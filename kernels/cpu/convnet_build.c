@@ -85,7 +85,7 @@ static struct convnet_step *add_step(struct builder *builder, enum convnet_step_
         step->kernel = operation->kernel_width;
         step->stride = operation->stride;
         step->padding = operation->padding;
-        step->output_width = (step->width + 2 * step->padding - step->kernel) / step->stride + 1;
+        step->output_width = operation->output_width;
     }
     return step;
 }

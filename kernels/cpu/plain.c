@@ -57,11 +57,10 @@ static void convolution(const struct plain_call *call)
     const struct operation *op = call->operation;
     int outputs = call->output_shape.columns;
     int channels = call->input_shape.columns / op->groups, group_outputs = outputs / op->groups;
-    int output_width = (op->width + 2 * op->padding - op->kernel_width) / op->stride + 1;
     int filter_size = channels * op->kernel_height * op->kernel_width;
     for (int row = 0; row < call->output_shape.rows; row++) {
-        int top = row / output_width * op->stride - op->padding;
-        int left = row % output_width * op->stride - op->padding;
+        int top = row / op->output_width * op->stride - op->padding;
+        int left = row % op->output_width * op->stride - op->padding;
         for (int n = 0; n < outputs; n++) {
             if (n % group_outputs == 0)
                 take_window(call, top, left, n / group_outputs * channels, channels);
@@ -199,10 +198,9 @@ static void max_pool(const struct plain_call *call)
 {
     const struct operation *op = call->operation;
     int channels = call->output_shape.columns, area = op->kernel_height * op->kernel_width;
-    int output_width = (op->width + 2 * op->padding - op->kernel_width) / op->stride + 1;
     for (int row = 0; row < call->output_shape.rows; row++) {
-        int top = row / output_width * op->stride - op->padding;
-        int left = row % output_width * op->stride - op->padding;
+        int top = row / op->output_width * op->stride - op->padding;
+        int left = row % op->output_width * op->stride - op->padding;
         plain_value *y = call->output + (size_t)row * channels;
         for (int c = 0; c < channels; c++)
             y[c] = -INFINITY;

@@ -83,8 +83,15 @@ static inline size_t convnet_size(const struct train_convnet *training, int tens
 struct convnet_filter {
     int height, width, channels; // input
     int output_height, output_width, outputs;
-    int kernel, stride, padding;
+    int kernel, stride, padding; // above and left of the map; the rest follows from the output's size
 };
+
+// A side of the input with the zeros around it that windows reach.
+static inline int convnet_padded_side(const struct convnet_filter *filter, int side, int output_side)
+{
+    int reached = (output_side - 1) * filter->stride + filter->kernel, given = filter->padding + side;
+    return reached > given ? reached : given;
+}
 
 // train_convnet_product.c: convolutions that are not depthwise, and OP_LINEAR.
 struct convnet_need { // of workspace, in values

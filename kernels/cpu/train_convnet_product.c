@@ -29,8 +29,8 @@ struct convnet_filter train_convnet_filter(const struct train_convnet *training,
         filter.kernel = operation->kernel_height;
         filter.stride = operation->stride;
         filter.padding = operation->padding;
-        filter.output_width = (filter.width + 2 * filter.padding - filter.kernel) / filter.stride + 1;
-        filter.output_height = output.rows / filter.output_width;
+        filter.output_height = operation->output_height;
+        filter.output_width = operation->output_width;
     }
     return filter;
 }
@@ -357,7 +357,8 @@ void train_convnet_product_need(const struct train_convnet *training, int index,
     // A phase of the stride has fewer taps, and more rows in its block.
     raise(&need->scratch, BLOCK_VALUES);
     raise(&need->scratch, (size_t)(forward > backward ? forward : backward) * (size_t)kernel->tile_rows);
-    if (filter.padding > 0)
-        raise(&need->padded, (size_t)CONVNET_CHUNK * (size_t)(filter.height + 2 * filter.padding) *
-                                 (size_t)(filter.width + 2 * filter.padding) * channels);
+    int height = convnet_padded_side(&filter, filter.height, filter.output_height);
+    int width = convnet_padded_side(&filter, filter.width, filter.output_width);
+    if (height > filter.height || width > filter.width)
+        raise(&need->padded, (size_t)CONVNET_CHUNK * (size_t)height * (size_t)width * channels);
 }

@@ -33,7 +33,7 @@ struct rows_work {
     float *to; // forward: output's values
     const float *dy;
     float *dx, *second_dx; // NULL: not wanted
-    int output_width, parts;
+    int parts;
 };
 
 static struct rows_work work_of(const struct convnet_batch *batch, int index)
@@ -56,9 +56,6 @@ static struct rows_work work_of(const struct convnet_batch *batch, int index)
     }
     if (operation->second >= 0)
         work.second = training->values[operation->second];
-    if (operation->kind == OP_CONVOLUTION || operation->kind == OP_MAX_POOL)
-        work.output_width =
-            (operation->width + 2 * operation->padding - operation->kernel_width) / operation->stride + 1;
     return work;
 }
 
@@ -86,8 +83,8 @@ static struct window_gradient window_of(const struct rows_work *work, int image)
     return (struct window_gradient){
         .height = operation->height,
         .width = operation->width,
-        .output_height = work->output_shape.rows / work->output_width,
-        .output_width = work->output_width,
+        .output_height = operation->output_height,
+        .output_width = operation->output_width,
         .kernel = operation->kernel_width,
         .stride = operation->stride,
         .padding = operation->padding,
@@ -108,7 +105,7 @@ static void window_forward_unit(void *context, int unit, int thread)
     const struct rows_work *work = context;
     const struct operation *operation = work->operation;
     int image = unit / work->parts, part = unit % work->parts;
-    int height = work->output_shape.rows / work->output_width;
+    int height = operation->output_height;
     int y = height * part / work->parts, end = height * (part + 1) / work->parts;
     size_t row_size = (size_t)work->input_shape.columns * sizeof(float);
     struct conv_window window = {
@@ -122,9 +119,9 @@ static void window_forward_unit(void *context, int unit, int thread)
         .padding = operation->padding,
         .y = y,
         .lines = end - y,
-        .places = work->output_width,
+        .places = operation->output_width,
         .out = work->to + (size_t)image * work->output_size +
-               (size_t)(y * work->output_width) * (size_t)work->input_shape.columns,
+               (size_t)(y * operation->output_width) * (size_t)work->input_shape.columns,
         .out_stride = row_size,
         .weight = work->training->panels,
         .weight_stride = work->input_shape.columns,

@@ -33,7 +33,7 @@ static void pad_unit(void *context, int unit, int thread)
     memset(to, 0, side * sizeof *to);
     memcpy(to + side, work->x + ((size_t)image * (size_t)filter->height + (size_t)y) * inner,
            inner * sizeof *to);
-    memset(to + side + inner, 0, side * sizeof *to);
+    memset(to + side + inner, 0, (line - side - inner) * sizeof *to);
 }
 
 static int column_groups(const struct convnet_filter *filter)
@@ -121,19 +121,20 @@ void train_convnet_weight_gradient(const struct convnet_batch *batch, int index,
     struct weight_work work = {
         .training = training,
         .filter = filter,
-        .padded_height = filter->height + 2 * filter->padding,
-        .padded_width = filter->width + 2 * filter->padding,
+        .padded_height = convnet_padded_side(filter, filter->height, filter->output_height),
+        .padded_width = convnet_padded_side(filter, filter->width, filter->output_width),
         .lines = filter->output_width < OUTER_PLACES ? OUTER_PLACES / filter->output_width : 1,
         .groups = groups_of(training, filter),
     };
+    bool pads = work.padded_height > filter->height || work.padded_width > filter->width;
     memset(training->sums, 0, area * (size_t)filter->outputs * (size_t)filter->channels * sizeof(float));
     for (int first = 0; first < batch->images; first += CONVNET_CHUNK) {
         work.images = batch->images - first < CONVNET_CHUNK ? batch->images - first : CONVNET_CHUNK;
         work.x = training->values[operation->input] + (size_t)first * in;
         work.dy =
             training->slopes[operation->output] + (size_t)first * convnet_size(training, operation->output);
-        work.padded = filter->padding > 0 ? training->padded : work.x;
-        if (filter->padding > 0)
+        work.padded = pads ? training->padded : work.x;
+        if (pads)
             train_run(training->cpu.device, pad_unit, &work, work.images * work.padded_height);
         train_run(training->cpu.device, weight_unit, &work,
                   filter->kernel * column_groups(filter) * work.groups);

@@ -80,11 +80,10 @@ static void convolution_place(const struct slope_call *call, int top, int left, 
 static void convolution(const struct slope_call *call)
 {
     const struct operation *op = call->operation;
-    int output_width = (op->width + 2 * op->padding - op->kernel_width) / op->stride + 1;
     clear_workspace(call);
     for (int row = 0; row < call->output_shape.rows; row++) {
-        int top = row / output_width * op->stride - op->padding;
-        int left = row % output_width * op->stride - op->padding;
+        int top = row / op->output_width * op->stride - op->padding;
+        int left = row % op->output_width * op->stride - op->padding;
         for (int n = 0; n < call->output_shape.columns; n++) {
             double dy = call->dy[(size_t)row * call->output_shape.columns + n];
             convolution_place(call, top, left, n, dy);
@@ -297,12 +296,11 @@ static void max_pool(const struct slope_call *call)
 {
     const struct operation *op = call->operation;
     int channels = call->output_shape.columns, area = op->kernel_height * op->kernel_width;
-    int output_width = (op->width + 2 * op->padding - op->kernel_width) / op->stride + 1;
     clear_workspace(call);
     for (int i = 0; i < call->output_shape.rows * channels; i++) {
         int row = i / channels, channel = i % channels;
-        int top = row / output_width * op->stride - op->padding;
-        int left = row % output_width * op->stride - op->padding;
+        int top = row / op->output_width * op->stride - op->padding;
+        int left = row % op->output_width * op->stride - op->padding;
         double greatest = -INFINITY;
         long winner = -1;
         for (int j = 0; j < area; j++) {

@@ -25,14 +25,13 @@ static struct matrix matrix_of(const struct cuda_plan *plan, int index, bool fir
 
 static struct window window_of(const struct operation *operation)
 {
-    int kernel = operation->kernel_width, stride = operation->stride, padding = operation->padding;
     return (struct window){.height = operation->height,
                            .width = operation->width,
-                           .kernel = kernel,
-                           .stride = stride,
-                           .padding = padding,
-                           .out_height = (operation->height + 2 * padding - kernel) / stride + 1,
-                           .out_width = (operation->width + 2 * padding - kernel) / stride + 1};
+                           .kernel = operation->kernel_width,
+                           .stride = operation->stride,
+                           .padding = operation->padding,
+                           .out_height = operation->output_height,
+                           .out_width = operation->output_width};
 }
 
 static struct product_call product_of(const struct cuda_plan *plan, const struct step *step, int images)

@@ -13,6 +13,7 @@
 #include "common/records/lesion.h"
 #include "kernels/model/model_private.h"
 #include "kernels/model/network_weights.h"
+#include "kernels/model/reference.h"
 
 enum { MAX_MANIFEST_SIZE = 1 << 20, MAX_VALUES = 10000, MAX_DEPTH = 16, MAX_SIDE = 4096 };
 
@@ -159,32 +160,35 @@ static enum status read_digest(const cJSON *json, struct digest *digest, struct 
     return bad_field("sha256", "64 hexadecimal digits", err);
 }
 
-static enum status read_weights(const cJSON *json, struct manifest *manifest, struct error *err)
+// A file of the directory and its digest.
+static enum status read_file(const cJSON *manifest, const char *name, char file[MODEL_TEXT_SIZE],
+                             struct digest *sha256, struct error *err)
 {
+    const cJSON *json = member(manifest, name);
     if (!cJSON_IsObject(json))
-        return bad_field("weights", "an object", err);
-    enum status status = read_text(json, "file", &file_rule, manifest->weights_file, err);
+        return bad_field(name, "an object", err);
+    enum status status = read_text(json, "file", &file_rule, file, err);
     if (status == STATUS_OK)
-        status = read_text(json, "dtype", &dtype_rule, manifest->weights_dtype, err);
-    if (status == STATUS_OK)
-        status = read_digest(json, &manifest->weights_sha256, err);
+        status = read_digest(json, sha256, err);
     if (status != STATUS_OK)
-        error_prefix(err, "weights");
+        error_prefix(err, "%s", name);
     return status;
 }
 
-// Absent in directories made before there were any.
-static enum status read_known_answers(const cJSON *json, struct manifest *manifest, struct error *err)
+static enum status read_files(const cJSON *json, struct manifest *manifest, struct error *err)
 {
-    if (!json)
-        return STATUS_OK;
-    if (!cJSON_IsObject(json))
-        return bad_field("known_answers", "an object", err);
-    enum status status = read_text(json, "file", &file_rule, manifest->known_answers_file, err);
-    if (status == STATUS_OK)
-        status = read_digest(json, &manifest->known_answers_sha256, err);
+    enum status status = read_file(json, "weights", manifest->weights_file, &manifest->weights_sha256, err);
     if (status != STATUS_OK)
-        error_prefix(err, "known_answers");
+        return status;
+    status = read_text(member(json, "weights"), "dtype", &dtype_rule, manifest->weights_dtype, err);
+    if (status != STATUS_OK)
+        error_prefix(err, "weights");
+    // Absent in directories made before there were any.
+    if (status == STATUS_OK && member(json, "known_answers"))
+        status = read_file(json, "known_answers", manifest->known_answers_file,
+                           &manifest->known_answers_sha256, err);
+    if (status == STATUS_OK && member(json, "reference"))
+        status = read_file(json, "reference", manifest->reference_file, &manifest->reference_sha256, err);
     return status;
 }
 
@@ -225,9 +229,7 @@ static enum status read_manifest(const cJSON *json, struct manifest *manifest, s
     if (status == STATUS_OK)
         status = read_preprocessing(member(json, "preprocessing"), &manifest->preprocessing, err);
     if (status == STATUS_OK)
-        status = read_weights(member(json, "weights"), manifest, err);
-    if (status == STATUS_OK)
-        status = read_known_answers(member(json, "known_answers"), manifest, err);
+        status = read_files(json, manifest, err);
     if (status == STATUS_OK)
         status = calibration_read(member(json, "calibration"), &manifest->calibration, err);
     if (status != STATUS_OK)
@@ -392,6 +394,18 @@ static enum status open_known_answers(struct model *model, const char *directory
     return status;
 }
 
+static enum status open_reference(struct model *model, const char *directory, struct error *err)
+{
+    const struct manifest *manifest = &model->manifest;
+    if (!*manifest->reference_file)
+        return STATUS_OK;
+    int width = model->network->tensors[model->network->embedding].columns;
+    char *path = memory_format("%s/%s", directory, manifest->reference_file);
+    enum status status = reference_read(path, &manifest->reference_sha256, width, &model->reference, err);
+    free(path);
+    return status;
+}
+
 enum status model_open(struct model **result, const char *directory, struct error *err)
 {
     struct model *model = memory_alloc(sizeof *model);
@@ -405,6 +419,8 @@ enum status model_open(struct model **result, const char *directory, struct erro
     }
     if (status == STATUS_OK)
         status = open_known_answers(model, directory, err);
+    if (status == STATUS_OK)
+        status = open_reference(model, directory, err);
     if (status != STATUS_OK) {
         model_close(model);
         model = NULL;
@@ -419,6 +435,7 @@ void model_close(struct model *model)
     if (!model)
         return;
     manifest_release(&model->manifest);
+    ood_reference_free(model->reference);
     network_free(model->network);
     weights_close(model->weights);
     free(model->weights_path);

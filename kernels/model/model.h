@@ -1,6 +1,6 @@
 // model.h: a model directory: manifest.json ("skinsight.model.v1", docs/FORMATS.md), model.safetensors,
-// known_answers.json (known_answers.h), card.md for people. A weights file whose SHA-256 differs from the
-// manifest is never loaded.
+// known_answers.json (known_answers.h), reference.safetensors (reference.h), card.md for people. A weights
+// file whose SHA-256 differs from the manifest is never loaded.
 #ifndef SKINSIGHT_KERNELS_MODEL_MODEL_H
 #define SKINSIGHT_KERNELS_MODEL_MODEL_H
 
@@ -11,6 +11,7 @@
 #include "kernels/image/preprocess.h"
 #include "kernels/model/agreement.h"
 #include "kernels/model/known_answers.h"
+#include "kernels/model/ood.h"
 #include "kernels/model/weights.h"
 #include "kernels/network/network.h"
 
@@ -36,6 +37,8 @@ struct manifest {
     char weights_dtype[8];                    // weights_dtype of the file
     char known_answers_file[MODEL_TEXT_SIZE]; // empty: none, as in directories of before there were any
     struct digest known_answers_sha256;
+    char reference_file[MODEL_TEXT_SIZE]; // empty: none
+    struct digest reference_sha256;
     struct calibration calibration; // images 0: none
     bool trained;                   // false: the diagnoses mean nothing, and every screen says so
     char licence[MODEL_TEXT_SIZE];
@@ -49,6 +52,7 @@ struct model {
     struct weights *weights;
     char *weights_path;
     struct known_answers known_answers; // count 0 where the manifest names none
+    struct ood_reference *reference;    // NULL where the manifest names none
 };
 
 // Reads the manifest, maps the weights, checks digest, shapes and values. Positions learnt at another image
@@ -57,13 +61,22 @@ struct model {
 enum status model_open(struct model **model, const char *directory, struct error *err) MUST_CHECK;
 void model_close(struct model *model); // NULL is allowed
 
-// Writes a directory from manifest, weights and known answers (NULL: none): the manifest last, through a
-// temporary name, so that a directory with a manifest is whole. Fills in the digests and the weights' type.
-// FATAL when it can't be written; REJECTED when the directory already has a manifest.
+// What a directory holds beside manifest and weights.
+struct model_extras {
+    const struct known_answers *known;     // NULL: none
+    const struct ood_reference *reference; // NULL: none
+};
+// Writes a directory: the manifest last, through a temporary name, so that a directory with a manifest is
+// whole. Fills in the digests and the weights' type. FATAL when it can't be written; REJECTED when the
+// directory already has a manifest.
 enum status model_save(const char *directory, struct manifest *manifest, const struct weights *weights,
-                       const struct known_answers *known, struct error *err) MUST_CHECK;
-// Puts another manifest in the place of a directory's, for the same weights and known answers. FATAL: it
-// can't be written, and the old one stays.
+                       const struct model_extras *extras, struct error *err) MUST_CHECK;
+// Puts another reference in the place of a directory's, and fills it in in the manifest, which is the
+// directory's. Whole at any time: meanwhile it has none. FATAL: it can't be written.
+enum status model_replace_reference(const char *directory, struct manifest *manifest,
+                                    const struct ood_reference *reference, struct error *err) MUST_CHECK;
+// Puts another manifest in the place of a directory's, for the same files. FATAL: it can't be written, and
+// the old one stays.
 enum status manifest_replace(const char *directory, const struct manifest *manifest,
                              struct error *err) MUST_CHECK;
 // The manifest alone, for those who need no weights. REJECTED names the file and what is wrong; FATAL: it

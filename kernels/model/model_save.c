@@ -1,5 +1,5 @@
-// model_save.c: writes a model directory: weights, known answers, card.md, then the manifest, each under a
-// temporary name, flushed and renamed. A directory with a manifest is whole.
+// model_save.c: writes a model directory: weights, known answers, reference, card.md, then the manifest, each
+// under a temporary name, flushed and renamed. A directory with a manifest is whole.
 #include <assert.h>
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -14,6 +14,7 @@
 #include "common/base/memory.h"
 #include "common/records/lesion.h"
 #include "kernels/model/model_private.h"
+#include "kernels/model/reference.h"
 
 static bool put_text(FILE *file, const void *text)
 {
@@ -57,25 +58,17 @@ static void add_preprocessing(cJSON *json, const struct preprocessing *preproces
     add_three(object, "std", preprocessing->std);
 }
 
-static void add_weights(cJSON *json, const struct manifest *manifest)
+// A file of the directory; NULL where there is none.
+static cJSON *add_file(cJSON *json, const char *name, const char *file, const struct digest *sha256)
 {
     char digest[DIGEST_TEXT_SIZE];
-    digest_text(&manifest->weights_sha256, digest);
-    cJSON *object = cJSON_AddObjectToObject(json, "weights");
-    cJSON_AddStringToObject(object, "file", manifest->weights_file);
+    if (!*file)
+        return NULL;
+    digest_text(sha256, digest);
+    cJSON *object = cJSON_AddObjectToObject(json, name);
+    cJSON_AddStringToObject(object, "file", file);
     cJSON_AddStringToObject(object, "sha256", digest);
-    cJSON_AddStringToObject(object, "dtype", manifest->weights_dtype);
-}
-
-static void add_known_answers(cJSON *json, const struct manifest *manifest)
-{
-    char digest[DIGEST_TEXT_SIZE];
-    if (!*manifest->known_answers_file)
-        return;
-    digest_text(&manifest->known_answers_sha256, digest);
-    cJSON *object = cJSON_AddObjectToObject(json, "known_answers");
-    cJSON_AddStringToObject(object, "file", manifest->known_answers_file);
-    cJSON_AddStringToObject(object, "sha256", digest);
+    return object;
 }
 
 static void add_proposal(cJSON *json, const struct melanoma_proposal *proposal)
@@ -103,8 +96,10 @@ enum status manifest_replace(const char *directory, const struct manifest *manif
                           cJSON_CreateStringArray((const char *const *)lesion_codes, LESION_CLASSES));
     add_preprocessing(json, &manifest->preprocessing);
     cJSON_AddItemToObject(json, "temperature", float_item(manifest->temperature));
-    add_weights(json, manifest);
-    add_known_answers(json, manifest);
+    cJSON *weights = add_file(json, "weights", manifest->weights_file, &manifest->weights_sha256);
+    cJSON_AddStringToObject(weights, "dtype", manifest->weights_dtype);
+    add_file(json, "known_answers", manifest->known_answers_file, &manifest->known_answers_sha256);
+    add_file(json, "reference", manifest->reference_file, &manifest->reference_sha256);
     calibration_write(&manifest->calibration, json);
     add_proposal(json, &manifest->proposal);
     cJSON_AddBoolToObject(json, "trained", manifest->trained);
@@ -201,8 +196,35 @@ static enum status save_known_answers(const char *directory, struct manifest *ma
     return status;
 }
 
+static enum status save_reference(const char *directory, struct manifest *manifest,
+                                  const struct ood_reference *reference, struct error *err)
+{
+    manifest->reference_file[0] = '\0';
+    if (!reference)
+        return STATUS_OK;
+    char *path = memory_format("%s/%s", directory, REFERENCE_FILE);
+    enum status status = reference_write(reference, path, &manifest->reference_sha256, err);
+    if (status == STATUS_OK)
+        strcpy(manifest->reference_file, REFERENCE_FILE);
+    free(path);
+    return status;
+}
+
+enum status model_replace_reference(const char *directory, struct manifest *manifest,
+                                    const struct ood_reference *reference, struct error *err)
+{
+    enum status status = STATUS_OK;
+    if (*manifest->reference_file) { // else a new file would stand under the old one's digest
+        manifest->reference_file[0] = '\0';
+        status = manifest_replace(directory, manifest, err);
+    }
+    if (status == STATUS_OK)
+        status = save_reference(directory, manifest, reference, err);
+    return status == STATUS_OK ? manifest_replace(directory, manifest, err) : status;
+}
+
 enum status model_save(const char *directory, struct manifest *manifest, const struct weights *weights,
-                       const struct known_answers *known, struct error *err)
+                       const struct model_extras *extras, struct error *err)
 {
     assert(model_is_token(manifest->weights_file) && manifest->weights_file[0] != '.');
     bool made;
@@ -210,7 +232,9 @@ enum status model_save(const char *directory, struct manifest *manifest, const s
     if (status == STATUS_OK)
         status = save_weights(directory, manifest, weights, err);
     if (status == STATUS_OK)
-        status = save_known_answers(directory, manifest, known, err);
+        status = save_known_answers(directory, manifest, extras->known, err);
+    if (status == STATUS_OK)
+        status = save_reference(directory, manifest, extras->reference, err);
     if (status == STATUS_OK)
         status = write_card(directory, manifest, err);
     if (status == STATUS_OK)

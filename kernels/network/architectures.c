@@ -26,10 +26,12 @@ static const char *const names[] = {"vit_tiny_patch16_224",
                                     "efficientnet_b4",
                                     "vit_small_patch14_dinov2",
                                     "efficientnet_lite0",
+                                    "tf_efficientnet_lite0",
                                     NULL};
 static const struct architecture architectures[] = {
-    {vit_build, 16, 16},   {vit_build, 16, 16},         {vit_build, 16, 16}, {vit_build, 16, 16},
-    {resnet_build, 32, 1}, {efficientnet_build, 32, 1}, {vit_build, 14, 14}, {efficientnet_build, 32, 1},
+    {vit_build, 16, 16}, {vit_build, 16, 16},         {vit_build, 16, 16},
+    {vit_build, 16, 16}, {resnet_build, 32, 1},       {efficientnet_build, 32, 1},
+    {vit_build, 14, 14}, {efficientnet_build, 32, 1}, {efficientnet_build, 32, 1},
 };
 enum { ARCHITECTURE_COUNT = sizeof architectures / sizeof architectures[0] };
 _Static_assert(ARCHITECTURE_COUNT == sizeof names / sizeof names[0] - 1, "an entry for each name");

@@ -5,7 +5,8 @@
 // channel, scales the channels by what squeeze-and-excitation makes of their means, and narrows it again with
 // a 1 x 1 convolution; where the shape stays, it is added to its input. Every convolution but those of
 // squeeze-and-excitation is followed by its batch normalisation. Lite0, made for devices that compute in
-// bytes, has no squeeze-and-excitation, and ReLU6 in place of SiLU.
+// bytes, has no squeeze-and-excitation, and ReLU6 in place of SiLU. As TensorFlow trains it, its padding is
+// SAME, epsilon 1e-3, and pixels are normalised to -1 .. 1.
 #include "kernels/network/efficientnet.h"
 
 #include <assert.h>
@@ -16,44 +17,28 @@
 
 enum { STAGES = 7, SQUEEZE = 4 }; // squeeze: input channels of the block / 4
 
-static const float norm_epsilon = 1e-5f;
-
 struct stage {
     int blocks, kernel, stride, expansion, channels;
 };
+static const struct stage b0_stages[STAGES] = {{1, 3, 1, 1, 16}, {2, 3, 2, 6, 24},  {2, 5, 2, 6, 40},
+                                               {3, 3, 2, 6, 80}, {3, 5, 1, 6, 112}, {4, 5, 2, 6, 192},
+                                               {1, 3, 1, 6, 320}};
+// B0's with 1.4 times the channels and 1.8 times the blocks.
+static const struct stage b4_stages[STAGES] = {{2, 3, 1, 1, 24},  {4, 3, 2, 6, 32},  {4, 5, 2, 6, 56},
+                                               {6, 3, 2, 6, 112}, {6, 5, 1, 6, 160}, {8, 5, 2, 6, 272},
+                                               {2, 3, 1, 6, 448}};
 struct variant {
     const char *name;
+    const struct stage *stages;
     int stem_channels, head_channels;
-    bool squeezes; // squeeze-and-excitation
     int (*add_activation)(struct network *network, int input);
-    struct stage stages[STAGES];
+    bool squeezes;   // squeeze-and-excitation
+    bool tensorflow; // its padding, epsilon and normalisation of pixels
 };
-// B4: B0's stages with 1.4 times the channels and 1.8 times the blocks. Lite0: B0's.
 static const struct variant variants[] = {
-    {"efficientnet_b4",
-     48,
-     1792,
-     true,
-     network_add_silu,
-     {{2, 3, 1, 1, 24},
-      {4, 3, 2, 6, 32},
-      {4, 5, 2, 6, 56},
-      {6, 3, 2, 6, 112},
-      {6, 5, 1, 6, 160},
-      {8, 5, 2, 6, 272},
-      {2, 3, 1, 6, 448}}},
-    {"efficientnet_lite0",
-     32,
-     1280,
-     false,
-     network_add_relu6,
-     {{1, 3, 1, 1, 16},
-      {2, 3, 2, 6, 24},
-      {2, 5, 2, 6, 40},
-      {3, 3, 2, 6, 80},
-      {3, 5, 1, 6, 112},
-      {4, 5, 2, 6, 192},
-      {1, 3, 1, 6, 320}}},
+    {"efficientnet_b4", b4_stages, 48, 1792, network_add_silu, true, false},
+    {"efficientnet_lite0", b0_stages, 32, 1280, network_add_relu6, false, false},
+    {"tf_efficientnet_lite0", b0_stages, 32, 1280, network_add_relu6, false, true},
 };
 
 // A feature map on its way through the network.
@@ -74,7 +59,7 @@ struct layer {
     bool depthwise;
 };
 
-static struct feature_map add_convolution(struct network *network, struct feature_map input,
+static struct feature_map add_convolution(const struct builder *builder, struct feature_map input,
                                           const struct layer *layer)
 {
     char convolution[TENSOR_NAME_SIZE], batchnorm[TENSOR_NAME_SIZE];
@@ -86,11 +71,12 @@ static struct feature_map add_convolution(struct network *network, struct featur
                                             .kernel = layer->kernel,
                                             .stride = layer->stride,
                                             .padding = layer->kernel / 2,
+                                            .same = builder->variant->tensorflow,
                                             .groups = layer->depthwise ? layer->channels : 1,
                                             .bias = !layer->batchnorm,
                                             .batchnorm = layer->batchnorm ? batchnorm : NULL,
-                                            .epsilon = norm_epsilon};
-    return (struct feature_map){network_add_convolution(network, input.tensor, &shape, convolution),
+                                            .epsilon = builder->variant->tensorflow ? 1e-3f : 1e-5f};
+    return (struct feature_map){network_add_convolution(builder->network, input.tensor, &shape, convolution),
                                 network_window_count(input.side, &shape), layer->channels};
 }
 
@@ -98,7 +84,7 @@ static struct feature_map add_convolution(struct network *network, struct featur
 static struct feature_map add_activated(const struct builder *builder, struct feature_map input,
                                         const struct layer *layer)
 {
-    struct feature_map x = add_convolution(builder->network, input, layer);
+    struct feature_map x = add_convolution(builder, input, layer);
     x.tensor = builder->variant->add_activation(builder->network, x.tensor);
     return x;
 }
@@ -111,7 +97,7 @@ static struct feature_map add_squeeze_excite(const struct builder *builder, stru
     const struct layer expand = {prefix, "se.conv_expand", NULL, input.channels, 1, 1, false};
     struct feature_map x = {network_add_mean_rows(network, input.tensor), 1, input.channels};
     x = add_activated(builder, x, &reduce);
-    x = add_convolution(network, x, &expand);
+    x = add_convolution(builder, x, &expand);
     int gate = network_add_sigmoid(network, x.tensor);
     input.tensor = network_add_scale(network, input.tensor, gate);
     return input;
@@ -132,7 +118,7 @@ static struct feature_map add_block(const struct builder *builder, struct featur
     x = add_activated(builder, x, &depthwise);
     if (builder->variant->squeezes)
         x = add_squeeze_excite(builder, x, input.channels / SQUEEZE, prefix);
-    x = add_convolution(network, x, &narrow);
+    x = add_convolution(builder, x, &narrow);
     if (stride == 1 && input.channels == stage->channels)
         x.tensor = network_add_sum(network, x.tensor, input.tensor);
     return x;
@@ -153,6 +139,8 @@ void efficientnet_build(struct network *network)
     const struct builder builder = {network, variant};
     const struct layer stem = {"", "conv_stem", "bn1", variant->stem_channels, 3, 2, false};
     const struct layer last = {"", "conv_head", "bn2", variant->head_channels, 1, 1, false};
+    for (int i = 0; i < 3 && variant->tensorflow; i++)
+        network->mean[i] = network->std[i] = 0.5f;
     struct feature_map x = {network_add_normalise(network), network->image_size, 3};
     x = add_activated(&builder, x, &stem);
     for (int i = 0; i < STAGES; i++) {

@@ -76,6 +76,9 @@ struct operation {
     // the other. OP_BATCHNORM: its own. OP_CONVOLUTION: of the one folded into it (network_fold). -1: none.
     int batchnorm;
     int height, width; // OP_CONVOLUTION, OP_MAX_POOL, OP_NORMALISE: of the input
+    // OP_CONVOLUTION, OP_MAX_POOL: windows down and along the input. The first begins `padding` above and
+    // left of it; how far the last ones reach beyond its end follows.
+    int output_height, output_width;
     int kernel_height, kernel_width, stride, padding, groups;
     int heads;     // OP_ATTENTION
     float epsilon; // OP_LAYERNORM; of the batch normalisation

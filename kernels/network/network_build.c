@@ -51,7 +51,17 @@ static int add_vector(struct network *network, const char *prefix, const char *s
 
 int network_window_count(int side, const struct convolution_shape *shape)
 {
-    return (side + 2 * shape->padding - shape->kernel) / shape->stride + 1;
+    return shape->same ? (side + shape->stride - 1) / shape->stride
+                       : (side + 2 * shape->padding - shape->kernel) / shape->stride + 1;
+}
+
+// Padding before the first place of a side.
+static int padding_before(int side, const struct convolution_shape *shape)
+{
+    if (!shape->same)
+        return shape->padding;
+    int needed = (network_window_count(side, shape) - 1) * shape->stride + shape->kernel - side;
+    return needed > 0 ? needed / 2 : 0;
 }
 
 int network_add_normalise(struct network *network)
@@ -68,13 +78,17 @@ static struct operation *append_window(struct network *network, enum op_kind kin
 {
     int height = network_window_count(shape->height, shape);
     int width = network_window_count(shape->width, shape);
+    int padding = padding_before(shape->width, shape);
     assert(height > 0 && width > 0 && shape->height * shape->width == network->tensors[input].rows);
+    assert(padding == padding_before(shape->height, shape)); // an operation has one for both
     struct operation *operation = append(network, kind, input, (struct tensor){height * width, channels});
     operation->height = shape->height;
     operation->width = shape->width;
+    operation->output_height = height;
+    operation->output_width = width;
     operation->kernel_height = operation->kernel_width = shape->kernel;
     operation->stride = shape->stride;
-    operation->padding = shape->padding;
+    operation->padding = padding;
     return operation;
 }
 

@@ -10,7 +10,10 @@
 struct convolution_shape {
     int height, width; // of the input
     int channels;      // of the output
-    int kernel, stride, padding, groups;
+    int kernel, stride, groups;
+    int padding; // on every side
+    bool same;   // TensorFlow's SAME instead of `padding`: side / stride places, rounded up, with as much
+                 // padding as they need, where it is odd one more at the end
     bool bias;
     const char *batchnorm; // prefix of the batch normalisation that follows as an operation; NULL: none
     float epsilon;         // of the batch normalisation
@@ -36,7 +39,7 @@ int network_add_relu(struct network *network, int input);
 int network_add_relu6(struct network *network, int input);
 int network_add_silu(struct network *network, int input);
 int network_add_sigmoid(struct network *network, int input);
-// Of the shape it takes height, width, kernel, stride and padding.
+// Of the shape it takes height, width, kernel, stride, padding and same.
 int network_add_max_pool(struct network *network, int input, const struct convolution_shape *shape);
 int network_add_mean_rows(struct network *network, int input);
 int network_add_scale(struct network *network, int input, int second); // second: one row

@@ -205,8 +205,7 @@ static int lock_file(const char *path, struct error *err)
     return lock;
 }
 
-// Fills id, hash and created_at; text is the secret.
-static enum status make_key(struct api_key *key, char text[API_KEY_SIZE], struct error *err)
+enum status api_key_make(struct api_key *key, char text[API_KEY_SIZE], struct error *err)
 {
     uint8_t secret[SECRET_BYTES], id[ID_BYTES];
     char base64[API_KEY_SIZE];
@@ -236,7 +235,7 @@ static struct api_key *find_id(const struct api_keys *keys, const char *id)
     return NULL;
 }
 
-enum status api_keys_add(const char *path, struct api_key *key, char text[API_KEY_SIZE], struct error *err)
+enum status api_keys_add(const char *path, const struct api_key *key, struct error *err)
 {
     struct api_keys keys = {0};
     assert(identity_actor_good(key->actor) && identity_site_good(key->site));
@@ -246,36 +245,50 @@ enum status api_keys_add(const char *path, struct api_key *key, char text[API_KE
     enum status status = api_keys_read(path, &keys, err);
     if (status == STATUS_OK && keys.count == API_KEYS_MOST)
         status = error_set(err, STATUS_REJECTED, "%s holds %d keys already", path, API_KEYS_MOST);
-    do
-        if (status == STATUS_OK)
-            status = make_key(key, text, err);
-    while (status == STATUS_OK && find_id(&keys, key->id));
+    else if (status == STATUS_OK && find_id(&keys, key->id))
+        status = error_set(err, STATUS_RETRY, "%s has a key %s already", path, key->id);
     if (status == STATUS_OK) {
         keys.keys[keys.count++] = *key;
         status = write_keys(path, &keys, err);
     }
-    if (status != STATUS_OK)
-        OPENSSL_cleanse(text, API_KEY_SIZE);
     api_keys_release(&keys);
     close(lock);
     return status;
 }
 
-enum status api_keys_revoke(const char *path, const char *id, struct api_key *key, struct error *err)
+static enum status find_key(const char *path, const char *id, struct api_keys *keys, struct api_key **key,
+                            struct error *err)
 {
-    struct api_keys keys = {0};
+    enum status status = api_keys_read(path, keys, err);
+    *key = status == STATUS_OK ? find_id(keys, id) : NULL;
+    if (status == STATUS_OK && !*key)
+        status = error_set(err, STATUS_REJECTED, "%s has no key '%s'", path, id);
+    return status;
+}
+
+enum status api_keys_look(const char *path, const char *id, struct api_key *key, struct error *err)
+{
+    struct api_keys keys;
+    struct api_key *found;
+    enum status status = find_key(path, id, &keys, &found, err);
+    if (status == STATUS_OK)
+        *key = *found;
+    api_keys_release(&keys);
+    return status;
+}
+
+enum status api_keys_revoke(const char *path, const char *id, struct error *err)
+{
+    struct api_keys keys;
+    struct api_key *found;
     int lock = lock_file(path, err);
     if (lock < 0)
         return STATUS_FATAL;
-    enum status status = api_keys_read(path, &keys, err);
-    struct api_key *found = status == STATUS_OK ? find_id(&keys, id) : NULL;
-    if (status == STATUS_OK && !found)
-        status = error_set(err, STATUS_REJECTED, "%s has no key '%s'", path, id);
-    else if (status == STATUS_OK && found->revoked_at)
+    enum status status = find_key(path, id, &keys, &found, err);
+    if (status == STATUS_OK && found->revoked_at)
         status = error_set(err, STATUS_REJECTED, "key '%s' is revoked already", id);
     if (status == STATUS_OK) {
         found->revoked_at = clock_wall_ms();
-        *key = *found;
         status = write_keys(path, &keys, err);
     }
     api_keys_release(&keys);

@@ -43,12 +43,14 @@ void api_keys_release(struct api_keys *keys);
 // The good key whose text this is, or NULL.
 const struct api_key *api_keys_find(const struct api_keys *keys, const char *text, size_t size);
 
-// Makes a key and puts it into the file. key: actor, site, role and urgent given, the rest filled. text: the
-// secret; wipe it.
-enum status api_keys_add(const char *path, struct api_key *key, char text[API_KEY_SIZE],
-                         struct error *err) MUST_CHECK;
-// REJECTED: there is no such key, or it is revoked already. key: what was revoked.
-enum status api_keys_revoke(const char *path, const char *id, struct api_key *key,
-                            struct error *err) MUST_CHECK;
+// Makes a key. key: actor, site, role and urgent given, the rest filled. text: the secret; wipe it.
+enum status api_key_make(struct api_key *key, char text[API_KEY_SIZE], struct error *err) MUST_CHECK;
+// Puts it into the file. REJECTED: the file is full, or none.
+enum status api_keys_add(const char *path, const struct api_key *key, struct error *err) MUST_CHECK;
+// The key with this id. REJECTED: there is none.
+enum status api_keys_look(const char *path, const char *id, struct api_key *key,
+                          struct error *err) MUST_CHECK;
+// REJECTED: there is no such key, or it is revoked already.
+enum status api_keys_revoke(const char *path, const char *id, struct error *err) MUST_CHECK;
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/json_write.h"
+#include "producer/audit/settings.h"
 #include "producer/identity/api_keys.h"
 
 const struct option keys_flags[] = {
@@ -21,6 +22,25 @@ const struct option keys_flags[] = {
     {0},
 };
 
+// Written down before it is done: whatever stands in the file of keys stands in the audit too.
+static enum status note(const struct config *config, enum audit_action action, const struct api_key *key,
+                        struct error *err)
+{
+    char chain[AUDIT_NAME_SIZE];
+    struct audit_options options;
+    struct audit *audit;
+    struct audit_entry entry = {.action = action};
+    strcpy(entry.actor, key->actor);
+    strcpy(entry.site, key->site);
+    strcpy(entry.outcome, key->id);
+    audit_settings_read(&options, chain, config);
+    enum status status = audit_open(&audit, &options, err);
+    if (status == STATUS_OK)
+        status = audit_append(audit, &entry, err);
+    audit_close(audit);
+    return status;
+}
+
 // ---- add ----
 
 static enum status add(const struct config *config, struct error *err)
@@ -30,9 +50,15 @@ static enum status add(const struct config *config, struct error *err)
                           .urgent = config_switch(config, "urgent")};
     snprintf(key.actor, sizeof key.actor, "%s", config_text(config, "actor"));
     snprintf(key.site, sizeof key.site, "%s", config_text(config, "site"));
-    enum status status = api_keys_add(config_text(config, "api_keys"), &key, text, err);
-    if (status != STATUS_OK)
+    enum status status = api_key_make(&key, text, err);
+    if (status == STATUS_OK)
+        status = note(config, AUDIT_KEY_ADDED, &key, err);
+    if (status == STATUS_OK)
+        status = api_keys_add(config_text(config, "api_keys"), &key, err);
+    if (status != STATUS_OK) {
+        OPENSSL_cleanse(text, sizeof text);
         return status;
+    }
     fprintf(stderr, "key %s of %s at %s, %s%s. It is shown this once:\n", key.id, key.actor, key.site,
             role_name(key.role), key.urgent ? ", urgent" : "");
     fflush(stderr);
@@ -83,9 +109,13 @@ static enum status list(const struct config *config, struct error *err)
 
 static enum status revoke(const struct config *config, struct error *err)
 {
+    const char *path = config_text(config, "api_keys"), *id = config_argument(config, 1);
     struct api_key key;
-    enum status status =
-        api_keys_revoke(config_text(config, "api_keys"), config_argument(config, 1), &key, err);
+    enum status status = api_keys_look(path, id, &key, err);
+    if (status == STATUS_OK)
+        status = note(config, AUDIT_KEY_REVOKED, &key, err);
+    if (status == STATUS_OK)
+        status = api_keys_revoke(path, id, err);
     if (status == STATUS_OK)
         fprintf(stderr, "key %s of %s at %s is revoked\n", key.id, key.actor, key.site);
     return status;
@@ -118,6 +148,9 @@ enum status keys_check(const struct config *config, struct error *err)
     if (config_argument_count(config) != actions[action].arguments)
         return error_set(err, STATUS_REJECTED, "keys %s takes %s", actions[action].name,
                          actions[action].arguments == 2 ? "the id of a key" : "no argument");
+    if (action != 1 && !*config_text(config, "store"))
+        return error_set(err, STATUS_REJECTED, "keys %s needs the option store: it is written into the audit",
+                         actions[action].name);
     if (action == 0 && !identity_actor_good(config_text(config, "actor")))
         return error_set(err, STATUS_REJECTED, "--actor must be 1 to 64 of A-Za-z0-9_.@|:+-");
     if (action == 0 && !identity_site_good(config_text(config, "site")))

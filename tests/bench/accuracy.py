@@ -42,8 +42,9 @@ import structured_weights  # noqa: E402
 
 CLASSES = ["MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC"]
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+TENSORFLOW = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 ARCHITECTURES = ("vit_tiny_patch16_224,vit_small_patch16_224,vit_base_patch16_224,resnet18,efficientnet_b4:224,"
-                 "efficientnet_b4:320,efficientnet_b4:380,vit_small_patch14_dinov2,efficientnet_lite0")
+                 "efficientnet_b4:320,efficientnet_b4:380,vit_small_patch14_dinov2,tf_efficientnet_lite0")
 PRETRAINED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "deploy", "pretrained.sh")
 SEED, MARGIN, CALIBRATION = 7, 0.02, 128
 
@@ -61,10 +62,10 @@ def choose(data, folders, count):
     return chosen
 
 
-def load(data, rows, size):
+def load(data, rows, size, architecture):
     pipeline = transforms.Compose([transforms.Resize((size + 32, size + 32), antialias=True),
                                    transforms.CenterCrop(size), transforms.ToTensor(),
-                                   transforms.Normalize(MEAN, STD)])
+                                   transforms.Normalize(*(TENSORFLOW if architecture.startswith("tf_") else (MEAN, STD)))])
     return torch.stack([pipeline(Image.open(os.path.join(data, row["file"])).convert("RGB")) for row in rows])
 
 
@@ -131,9 +132,9 @@ def distance(found, expected, spreads):
 def compare_with_timm(options, architecture, size, kind):
     rows = choose(options.data, ("ham200", "ham224", "ham600_orig"), options.images + options.fit)
     fit, rows = rows[options.images:], rows[:options.images]
-    fit_images = load(options.data, fit, size) if kind != "random" else None
+    fit_images = load(options.data, fit, size, architecture) if kind != "random" else None
     model = make_model(options, architecture, size, kind, fit_images, labels_of(fit))
-    images = load(options.data, rows, size)
+    images = load(options.data, rows, size, architecture)
     with tempfile.TemporaryDirectory() as folder:
         directory = import_model(options.binaries, architecture, size, model, folder)
         ours = classify(options.binaries, directory, [os.path.join(options.data, row["file"]) for row in rows], "fp32")
@@ -186,7 +187,7 @@ def compare_precisions(options, architecture, size, kind):
     calibration, rows = rows[:CALIBRATION], rows[CALIBRATION:]
     fit, rows = rows[options.images:], rows[:options.images]
     files = [os.path.join(options.data, row["file"]) for row in rows]
-    fit_images = load(options.data, fit, size)
+    fit_images = load(options.data, fit, size, architecture)
     model = make_model(options, architecture, size, kind, fit_images, labels_of(fit))
     if kind == "random":  # a random head has no margins
         structured_weights.fit_head(model.get_classifier(), structured_weights.features_of(model, fit_images),

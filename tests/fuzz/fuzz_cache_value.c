@@ -22,6 +22,9 @@ static void take(struct bytes bytes, struct job *job)
     for (int i = 0; i < LESION_CLASSES; i++)
         if (!isfinite(job->logits[i]))
             abort();
+    if (!isnan(job->ood.distance) ||
+        !isnan(job->ood.quantile)) // the terms are of a model without a reference
+        abort();
     if (!(job->features.brightness >= 0 && job->features.brightness <= 1))
         abort();
 }

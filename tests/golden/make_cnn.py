@@ -27,10 +27,12 @@ import random_weights
 SEED, CLASSES, BLOCKS = 7, 8, (1, 7, 32)
 NETWORKS = [("resnet18", 224), ("resnet18", 97), ("efficientnet_b4", 224), ("efficientnet_b4", 320),
             ("efficientnet_lite0", 224), ("efficientnet_lite0", 97),
+            ("tf_efficientnet_lite0", 224), ("tf_efficientnet_lite0", 97),
             ("vit_tiny_patch16_224", 224), ("vit_tiny_patch16_224", 160), ("vit_tiny_patch16_224", 320),
             ("vit_tiny_patch16_224", 384), ("vit_small_patch14_dinov2", 224), ("vit_small_patch14_dinov2", 98)]
 MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)
 STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
+TENSORFLOW = np.full(3, 0.5, dtype=np.float32)
 
 
 def create(name, size):
@@ -74,9 +76,10 @@ def main():
     print(f"# tests/golden/make_cnn.py: PyTorch {torch.__version__.split('+')[0]}, timm {timm.__version__}, double precision")
     for name, size in NETWORKS:
         views = np.stack([random_weights.view(SEED, i, size, block) for i, block in enumerate(BLOCKS)])
-        normalised = ((views.astype(np.float32) / np.float32(255)) - MEAN) / STD
-        batch = torch.from_numpy(normalised).permute(0, 3, 1, 2).contiguous()
         model = create(name, size)
+        mean, std = (TENSORFLOW, TENSORFLOW) if name.startswith("tf_") else (MEAN, STD)
+        normalised = ((views.astype(np.float32) / np.float32(255)) - mean) / std
+        batch = torch.from_numpy(normalised).permute(0, 3, 1, 2).contiguous()
         logits32 = model(batch).double()
         model = model.double()
         logits = model(batch.double())

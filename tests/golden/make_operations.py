@@ -35,15 +35,18 @@ def line(case, kind, parameters, output, attention=None):
     print(text)
 
 
-def convolution(case, height, width, channels, outputs, kernel, stride, padding, groups, bias):
+def convolution(case, height, width, channels, outputs, kernel, stride, padding, groups, bias, end=None):
+    """end: the padding below and to the right, where it is another."""
     x = values(f"{case}.input", height * width, channels)
     w = weight(f"{case}.weight", outputs, channels // groups, *kernel)
     b = weight(f"{case}.bias", outputs) if bias else None
     image = x.T.reshape(1, channels, height, width)
-    y = F.conv2d(image, w, b, stride=stride, padding=padding, groups=groups)
+    end = padding if end is None else end
+    y = F.conv2d(F.pad(image, (padding, end, padding, end)), w, b, stride=stride, groups=groups)
     parameters = dict(rows=height * width, columns=channels, output_rows=y.shape[2] * y.shape[3],
                       output_columns=outputs, height=height, width=width, kernel_height=kernel[0],
-                      kernel_width=kernel[1], stride=stride, padding=padding, groups=groups, bias=int(bias))
+                      kernel_width=kernel[1], stride=stride, padding=padding, groups=groups, bias=int(bias),
+                      output_width=y.shape[3])
     line(case, "convolution", parameters, y[0].reshape(outputs, -1).T)
 
 
@@ -90,7 +93,8 @@ def max_pool(case, height, width, channels, kernel, stride, padding):
     y = F.max_pool2d(x.T.reshape(1, channels, height, width), kernel, stride, padding)
     line(case, "max_pool", dict(rows=height * width, columns=channels, output_rows=y.shape[2] * y.shape[3],
                                 output_columns=channels, height=height, width=width, kernel_height=kernel,
-                                kernel_width=kernel, stride=stride, padding=padding, offset=-2),
+                                kernel_width=kernel, stride=stride, padding=padding, offset=-2,
+                                output_width=y.shape[3]),
          y[0].reshape(channels, -1).T)
 
 
@@ -101,6 +105,7 @@ def main():
     convolution("grouped", 5, 6, 6, 9, (3, 3), 1, 1, 3, True)
     convolution("depthwise", 6, 5, 7, 7, (5, 5), 2, 2, 7, True)
     convolution("oblong", 5, 7, 2, 3, (2, 4), 1, 1, 1, True)
+    convolution("uneven", 6, 4, 3, 5, (3, 3), 2, 0, 1, True, end=1)
     linear("linear", 5, 37, 11)
     linear("row", 1, 9, 3)
     layernorm("layernorm", 3, 37, 1e-6)

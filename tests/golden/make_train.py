@@ -108,6 +108,9 @@ class Network:
 
     def conv(self, x, name, kernel, stride=1, groups=1):
         self.operation += 1
+        if stride == 2 and groups == 1:  # TensorFlow's SAME: what is odd of the padding lies at the end
+            before = (kernel - 2) // 2
+            x, kernel = F.pad(x, (before, kernel - 2 - before, before, kernel - 2 - before)), 0
         return F.conv2d(x, self.p[f"{name}.weight"], self.p.get(f"{name}.bias"), stride, kernel // 2, 1, groups)
 
     def layernorm(self, x, name):

@@ -253,6 +253,14 @@ static void efficientnet_lite0_on_both_executors(void **state)
     check_network(open_cpu(), "efficientnet_lite0", 97, EXPLAIN_LAST);
 }
 
+static void efficientnet_lite0_as_tensorflow_pads(void **state)
+{
+    (void)state;
+    check_network(cpu_plain_backend_open(), "tf_efficientnet_lite0", 97, EXPLAIN_LAST);
+    check_network(open_cpu(), "tf_efficientnet_lite0", 224, EXPLAIN_LAST);
+    check_network(open_cpu(), "tf_efficientnet_lite0", 97, EXPLAIN_LAST);
+}
+
 static void dinov2_takes_patches_of_14(void **state)
 {
     (void)state;
@@ -297,10 +305,15 @@ static void only_attention_can_be_rolled_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(resnet18_on_the_plain_executor),        cmocka_unit_test(resnet18_on_the_cpu),
-        cmocka_unit_test(efficientnet_b4_on_the_plain_executor), cmocka_unit_test(efficientnet_b4_on_the_cpu),
-        cmocka_unit_test(efficientnet_lite0_on_both_executors),  cmocka_unit_test(dinov2_takes_patches_of_14),
-        cmocka_unit_test(transformers_take_other_image_sizes),   cmocka_unit_test(attention_is_rolled_out),
+        cmocka_unit_test(resnet18_on_the_plain_executor),
+        cmocka_unit_test(resnet18_on_the_cpu),
+        cmocka_unit_test(efficientnet_b4_on_the_plain_executor),
+        cmocka_unit_test(efficientnet_b4_on_the_cpu),
+        cmocka_unit_test(efficientnet_lite0_on_both_executors),
+        cmocka_unit_test(efficientnet_lite0_as_tensorflow_pads),
+        cmocka_unit_test(dinov2_takes_patches_of_14),
+        cmocka_unit_test(transformers_take_other_image_sizes),
+        cmocka_unit_test(attention_is_rolled_out),
         cmocka_unit_test(only_attention_can_be_rolled_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,13 +30,20 @@ static void test_efficientnet(void **state)
     check(mini_efficientnet());
 }
 
+static void test_padding_of_tensorflow(void **state)
+{
+    (void)state;
+    check(mini_same());
+}
+
 // The networks that are in service fit: channels, windows, memory, in every precision.
 static void test_architectures(void **state)
 {
     (void)state;
-    static const char *const names[] = {"resnet18", "efficientnet_b4", "efficientnet_lite0"};
+    static const char *const names[] = {"resnet18", "efficientnet_b4", "efficientnet_lite0",
+                                        "tf_efficientnet_lite0"};
     struct backend *backend = open_shim(80);
-    for (int i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         struct error err = {""};
         struct network *network;
         assert_int_equal(network_build(&network, names[i], MINI_CLASSES, &err), STATUS_OK);
@@ -101,8 +108,11 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_resnet),        cmocka_unit_test(test_efficientnet),
-        cmocka_unit_test(test_architectures), cmocka_unit_test(test_batch),
+        cmocka_unit_test(test_resnet),
+        cmocka_unit_test(test_efficientnet),
+        cmocka_unit_test(test_padding_of_tensorflow),
+        cmocka_unit_test(test_architectures),
+        cmocka_unit_test(test_batch),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -166,7 +166,8 @@ static void save_model(bool with_answers)
     memcpy(network->std, manifest.preprocessing.std, sizeof network->std);
     known_answers_init(&known);
     assert_int_equal(known_answers_compute(&known, network, weights, &err), STATUS_OK);
-    if (model_save(folder, &manifest, weights, with_answers ? &known : NULL, &err) != STATUS_OK)
+    const struct model_extras extras = {.known = with_answers ? &known : NULL};
+    if (model_save(folder, &manifest, weights, &extras, &err) != STATUS_OK)
         fail_msg("%s", err.message);
     weights_close(weights);
     network_free(network);

@@ -46,8 +46,9 @@ static struct manifest make_manifest(void)
 
 static void remove_files(void)
 {
-    static const char *const names[] = {"manifest.json", "model.safetensors", "card.md"};
-    for (int i = 0; i < 3; i++)
+    static const char *const names[] = {"manifest.json", "model.safetensors", "card.md",
+                                        "reference.safetensors"};
+    for (int i = 0; i < 4; i++)
         unlink(path_of(names[i]));
 }
 
@@ -71,7 +72,7 @@ static void save_network(const char *architecture, void (*change)(float *values,
         weights_add(weights, weight->name, weight->rank, weight->shape, values);
         free(values);
     }
-    if (model_save(folder, &manifest, weights, NULL, &err) != STATUS_OK)
+    if (model_save(folder, &manifest, weights, &(struct model_extras){0}, &err) != STATUS_OK)
         fail_msg("%s", err.message);
     weights_close(whole);
     weights_close(weights);
@@ -157,7 +158,7 @@ static void the_record_of_the_training_goes_along(void **state)
     if (model_open(&model, folder, &err) != STATUS_OK)
         fail_msg("%s", err.message);
     char *copy = memory_format("%s/copy", folder), *kept = memory_format("%s", folder), text[8192];
-    if (model_save(copy, &model->manifest, model->weights, NULL, &err) != STATUS_OK)
+    if (model_save(copy, &model->manifest, model->weights, &(struct model_extras){0}, &err) != STATUS_OK)
         fail_msg("%s", err.message);
     model_close(model);
     strcpy(folder, copy);
@@ -171,6 +172,48 @@ static void the_record_of_the_training_goes_along(void **state)
     free(kept);
 }
 
+static struct ood_reference *some_reference(float count)
+{
+    struct ood_reference *reference = ood_reference_new(192); // of ViT-Tiny
+    for (int i = 0; i < 192; i++)
+        reference->whitening[193 * i] = 1;
+    reference->counts[0] = count;
+    ood_reference_finish(reference);
+    return reference;
+}
+
+static void a_reference_goes_along_and_is_replaced(void **state)
+{
+    (void)state;
+    struct error err = {""};
+    struct model *model = NULL;
+    save_model(NULL);
+    assert_int_equal(model_open(&model, folder, &err), STATUS_OK);
+    assert_null(model->reference);
+    model_close(model);
+    struct manifest manifest;
+    assert_int_equal(manifest_read(folder, &manifest, &err), STATUS_OK);
+    for (int count = 1; count <= 2; count++) {
+        struct ood_reference *reference = some_reference((float)count);
+        if (model_replace_reference(folder, &manifest, reference, &err) != STATUS_OK ||
+            model_open(&model, folder, &err) != STATUS_OK)
+            fail_msg("%s", err.message);
+        assert_non_null(model->reference);
+        assert_true(model->reference->counts[0] == (float)count);
+        assert_string_equal(model->manifest.licence, manifest.licence);
+        model_close(model);
+        ood_reference_free(reference);
+    }
+    FILE *file = fopen(path_of("reference.safetensors"), "ab");
+    assert_non_null(file);
+    fputc(' ', file);
+    assert_int_equal(fclose(file), 0);
+    check_refused("reference.safetensors");
+    edit_manifest("\"reference\":\t{", "\"reference\": {\"file\": \"../x\"}, \"other\": {");
+    check_refused("reference: 'file' must be");
+    manifest_release(&manifest);
+}
+
 static void a_model_is_never_overwritten(void **state)
 {
     (void)state;
@@ -178,9 +221,11 @@ static void a_model_is_never_overwritten(void **state)
     struct weights *weights = weights_new();
     struct manifest manifest = make_manifest();
     save_model(NULL);
-    assert_int_equal(model_save(folder, &manifest, weights, NULL, &err), STATUS_REJECTED);
+    assert_int_equal(model_save(folder, &manifest, weights, &(struct model_extras){0}, &err),
+                     STATUS_REJECTED);
     assert_non_null(strstr(err.message, "holds a model already"));
-    assert_int_equal(model_save("/nowhere/at/all", &manifest, weights, NULL, &err), STATUS_FATAL);
+    assert_int_equal(model_save("/nowhere/at/all", &manifest, weights, &(struct model_extras){0}, &err),
+                     STATUS_FATAL);
     weights_close(weights);
 }
 
@@ -394,6 +439,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_saved_opens_again),
         cmocka_unit_test(the_record_of_the_training_goes_along),
+        cmocka_unit_test(a_reference_goes_along_and_is_replaced),
         cmocka_unit_test(a_model_is_never_overwritten),
         cmocka_unit_test(a_changed_weights_file_is_refused),
         cmocka_unit_test(a_file_written_to_while_it_is_read_is_noticed),

@@ -57,7 +57,8 @@ static void sizes_are_the_published_ones(void **state)
                      {"resnet18", 11689512, 1.82e9},
                      {"efficientnet_b4", 19341616, 3.13e9},
                      {"vit_small_patch14_dinov2", 22441192 - 2 * 12 * 384, 46.76e9}, // no LayerScale
-                     {"efficientnet_lite0", 4652008, 385187552}}; // counted layer by layer in PyTorch
+                     {"efficientnet_lite0", 4652008, 385187552}, // counted layer by layer in PyTorch
+                     {"tf_efficientnet_lite0", 4652008, 385187552}};
     for (size_t i = 0; i < sizeof published / sizeof published[0]; i++) {
         struct error err = {""};
         struct network *network = NULL;
@@ -71,7 +72,7 @@ static void sizes_are_the_published_ones(void **state)
         assert_string_equal(network_architectures()[i], published[i].name);
         network_free(network);
     }
-    assert_null(network_architectures()[8]);
+    assert_null(network_architectures()[9]);
     struct network *network = build("vit_base_patch16_224", 8);
     double block = 197.0 * 768 * (2304 + 768 + 3072 + 3072) + 2.0 * 197 * 197 * 768;
     assert_true(network_flops(network) == 2 * (196.0 * 768 * 768 + 12 * block + 8 * 768));
@@ -157,6 +158,7 @@ static void networks_take_the_sizes_they_can(void **state)
     check_size("efficientnet_b4", 380, 12);
     check_size("efficientnet_b4", -320, 0);
     check_size("efficientnet_lite0", 224, 7);
+    check_size("tf_efficientnet_lite0", 97, 4);
     check_size("vit_small_patch14_dinov2", 224, 16);
     check_size("vit_small_patch14_dinov2", 518, 37);
     check_size("vit_small_patch14_dinov2", 1022, 73);

@@ -70,6 +70,7 @@ static void read_case(char *line, struct test_case *test)
     operation->width = (int)parameter(line, "width", 0);
     operation->kernel_height = (int)parameter(line, "kernel_height", 0);
     operation->kernel_width = (int)parameter(line, "kernel_width", 0);
+    operation->output_width = (int)parameter(line, "output_width", 0);
     operation->stride = (int)parameter(line, "stride", 0);
     operation->padding = (int)parameter(line, "padding", 0);
     operation->groups = (int)parameter(line, "groups", 1);
@@ -191,7 +192,7 @@ static void operations_match_pytorch(void **state)
         if (line[0] != '#')
             check_case(line);
     fclose(file);
-    assert_int_equal(cases, 24);
+    assert_int_equal(cases, 25);
 }
 
 static void normalising_looks_values_up(void **state)

@@ -27,7 +27,7 @@ static struct network *mini_rest(void)
     return mini_head(network, x);
 }
 
-static struct network *(*const builders[])(void) = {mini_resnet, mini_efficientnet, mini_rest};
+static struct network *(*const builders[])(void) = {mini_resnet, mini_efficientnet, mini_rest, mini_same};
 enum { NETWORKS = sizeof builders / sizeof builders[0] };
 
 static struct training_options options_of(void)

@@ -15,8 +15,9 @@ struct mini_layer {
     bool depthwise, bias; // bias: instead of a batch normalisation
 };
 
-static inline struct mini_map mini_convolution(struct network *network, struct mini_map input,
-                                               struct mini_layer layer)
+// same: TensorFlow's padding.
+static inline struct mini_map mini_padded(struct network *network, struct mini_map input,
+                                          struct mini_layer layer, bool same)
 {
     char name[32], norm[32];
     snprintf(name, sizeof name, "conv%d", network->operation_count);
@@ -27,6 +28,7 @@ static inline struct mini_map mini_convolution(struct network *network, struct m
                                             .kernel = layer.kernel,
                                             .stride = layer.stride,
                                             .padding = layer.kernel / 2,
+                                            .same = same,
                                             .groups = layer.depthwise ? layer.channels : 1,
                                             .bias = layer.bias,
                                             .batchnorm = layer.bias ? NULL : norm,
@@ -34,6 +36,12 @@ static inline struct mini_map mini_convolution(struct network *network, struct m
     int side = network_window_count(input.side, &shape);
     return (struct mini_map){network_add_convolution(network, input.tensor, &shape, name), side,
                              layer.channels};
+}
+
+static inline struct mini_map mini_convolution(struct network *network, struct mini_map input,
+                                               struct mini_layer layer)
+{
+    return mini_padded(network, input, layer, false);
 }
 
 static inline struct network *mini_network(const char *name)
@@ -124,6 +132,27 @@ static inline struct network *mini_efficientnet(void)
     x = mini_inverted(network, x, 2, (struct mini_layer){40, 5, 1, true, false});
     x = mini_inverted(network, x, 2, (struct mini_layer){24, 3, 2, true, false});
     x = mini_convolution(network, x, (struct mini_layer){72, 1, 1, false, false});
+    x.tensor = network_add_silu(network, x.tensor);
+    return mini_head(network, x);
+}
+
+// TensorFlow's padding where it is uneven: nothing before and one place behind, or one and two; and where it
+// isn't.
+static inline struct network *mini_same(void)
+{
+    struct network *network = mini_network("mini_same");
+    struct mini_map x = {network_add_normalise(network), MINI_SIDE, 3};
+    x = mini_padded(network, x, (struct mini_layer){64, 3, 2, false, false}, true);
+    x.tensor = network_add_silu(network, x.tensor);
+    x = mini_padded(network, x, (struct mini_layer){64, 5, 2, true, false}, true);
+    x.tensor = network_add_silu(network, x.tensor);
+    x = mini_padded(network, x, (struct mini_layer){64, 3, 1, true, false}, true);
+    x.tensor = network_add_silu(network, x.tensor);
+    x = mini_padded(network, x, (struct mini_layer){64, 3, 2, true, false}, true);
+    x.tensor = network_add_silu(network, x.tensor);
+    x = mini_padded(network, x, (struct mini_layer){32, 5, 2, false, false}, true);
+    x.tensor = network_add_silu(network, x.tensor);
+    x = mini_padded(network, x, (struct mini_layer){32, 3, 1, false, false}, true);
     x.tensor = network_add_silu(network, x.tensor);
     return mini_head(network, x);
 }

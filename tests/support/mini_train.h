@@ -23,6 +23,7 @@ static inline int train_convolution(struct network *network, int input, int side
                                             .kernel = kernel,
                                             .stride = stride,
                                             .padding = kernel / 2,
+                                            .same = stride == 2 && groups == 1,
                                             .groups = groups,
                                             .bias = norm == NULL,
                                             .batchnorm = norm,
@@ -50,8 +51,8 @@ static inline int train_block(struct network *network, int input, int heads, int
     return network_add_sum(network, attended, network_add_dropout(network, x));
 }
 
-// 6 x 6 places of 8 channels, pooled, widened and gated as in an EfficientNet, 3 x 3 places as tokens of 12,
-// two blocks. Free with network_free.
+// 6 x 6 places of 8 channels (TensorFlow's padding), pooled, widened and gated as in an EfficientNet, 3 x 3
+// places as tokens of 12, two blocks. Free with network_free.
 static inline struct network *mini_train(void)
 {
     struct network *network = memory_alloc(sizeof *network);

@@ -174,6 +174,35 @@ static void test_numbers_that_no_image_has(void **state)
     expect_refused(&value, CACHE_REFUSED_CONTENT);
 }
 
+// Of a model with a reference each answer has its place, of one without none.
+static void test_the_place_among_what_the_model_has_learnt(void **state)
+{
+    (void)state;
+    struct cache_terms with = terms;
+    struct cache_value value = stored();
+    struct job *job = job_of("a");
+    with.has_reference = true;
+    assert_int_equal(read_value(&value, sizeof value, &with, "a"), CACHE_REFUSED_CONTENT);
+    job->ood = (struct ood_values){.distance = 7.25f, .quantile = 0.875f};
+    value.distance = job->ood.distance;
+    value.quantile = job->ood.quantile;
+    cache_value_seal(&value, &with);
+    assert_int_equal(read_value(&value, sizeof value, &terms, "a"), CACHE_REFUSED_CONTENT);
+    job->ood = (struct ood_values){0};
+    assert_int_equal(cache_value_read((struct bytes){(const uint8_t *)&value, sizeof value}, &with, job),
+                     CACHE_BELIEVED);
+    assert_true(job->ood.distance == 7.25f && job->ood.quantile == 0.875f);
+    static const float places[][2] = {{-1, 0.5f},  {INFINITY, 0.5f}, {NAN, 0.5f},
+                                      {1, -0.01f}, {1, 1.01f},       {1, NAN}};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        value.distance = places[i][0];
+        value.quantile = places[i][1];
+        cache_value_seal(&value, &with);
+        assert_int_equal(read_value(&value, sizeof value, &with, "a"), CACHE_REFUSED_CONTENT);
+    }
+    job_free(job);
+}
+
 static void test_another_map_or_version(void **state)
 {
     (void)state;
@@ -233,6 +262,7 @@ int main(void)
         cmocka_unit_test(test_another_secret),
         cmocka_unit_test(test_a_bit_that_differs),
         cmocka_unit_test(test_numbers_that_no_image_has),
+        cmocka_unit_test(test_the_place_among_what_the_model_has_learnt),
         cmocka_unit_test(test_another_map_or_version),
         cmocka_unit_test(test_a_redis_elsewhere_needs_a_secret),
     };

@@ -221,12 +221,18 @@ static void check_cnn(const char *architecture, const char *head_prefix, int ima
 
 static void convolutional_networks_are_imported_at_any_size(void **state)
 {
+    struct model *model;
     (void)state;
     check_cnn("resnet18", "fc.", 0, 8, "layer4.0.downsample.1.running_mean");
     check_cnn("resnet18", "fc.", 0, 1000, "layer1.1.conv2.weight");
     check_cnn("efficientnet_b4", "classifier.", 0, 0, "blocks.5.7.se.conv_expand.bias");
     check_cnn("efficientnet_b4", "classifier.", 96, 1000, "conv_head.weight");
     check_cnn("efficientnet_lite0", "classifier.", 0, 1000, "blocks.6.0.conv_pwl.weight");
+    check_cnn("tf_efficientnet_lite0", "classifier.", 0, 1000, "conv_stem.weight");
+    model = open_model();
+    assert_true(model->manifest.preprocessing.mean[0] == 0.5f &&
+                model->manifest.preprocessing.std[2] == 0.5f);
+    model_close(model);
 }
 
 static void positions_are_interpolated_to_the_image_size(void **state)

@@ -63,10 +63,14 @@ enum status cache_terms_init(struct cache_terms *terms, const struct engine *eng
                              const struct object_store *objects, const struct config *config,
                              struct error *err)
 {
-    char root[OBJECT_URI_SIZE], root_digest[DIGEST_TEXT_SIZE], secret[17];
+    char root[OBJECT_URI_SIZE], root_digest[DIGEST_TEXT_SIZE], reference[DIGEST_TEXT_SIZE] = "none",
+                                                               secret[17];
     object_store_uri(objects, "", root);
     struct digest digest = digest_of(root, strlen(root));
     digest_text(&digest, root_digest);
+    terms->has_reference = engine->model->reference != NULL;
+    if (terms->has_reference)
+        digest_text(&engine->model->manifest.reference_sha256, reference);
     init_map_suffix(terms, engine);
     enum status status = cache_read_secret(terms, config, err);
     if (status != STATUS_OK)
@@ -74,10 +78,10 @@ enum status cache_terms_init(struct cache_terms *terms, const struct engine *eng
     name_secret(terms, secret);
     int length = snprintf(terms->scope, sizeof terms->scope,
                           "model=%s preprocessing=%s backend=%s precision=%s device=%s build=%s "
-                          "objects=%.16s reference=none secret=%s",
+                          "objects=%.16s reference=%.16s secret=%s",
                           engine->model_sha256, engine->model->manifest.preprocessing.version,
                           engine->backend->name, precision_names[engine->plan->precision],
-                          engine->backend->device_class, skinsight_build, root_digest, secret);
+                          engine->backend->device_class, skinsight_build, root_digest, reference, secret);
     assert(length < (int)sizeof terms->scope);
     return STATUS_OK;
 }

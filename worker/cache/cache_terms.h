@@ -11,6 +11,7 @@ enum { CACHE_SCOPE_SIZE = 512, CACHE_SECRET_LEAST = 16, CACHE_SECRET_MOST = 1024
 
 struct cache_terms {
     char scope[CACHE_SCOPE_SIZE]; // part of every key of the cache, and of every value
+    bool has_reference;           // the model has one: the answers have a distance and a quantile
     char map_suffix[32];          // what a map's object key has behind the image's digest
     uint8_t secret[CACHE_SECRET_MOST];
     size_t secret_size; // 0: none

@@ -1,6 +1,7 @@
 // cache_value.c: fills, seals and checks values of the cache.
 #include "worker/cache/cache_value.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,7 +28,8 @@ void cache_value_fill(struct cache_value *value, const struct cache_terms *terms
     memcpy(value->scope, terms->scope, sizeof value->scope);
     value->image_sha256 = job->image_sha256;
     memcpy(value->logits, job->logits, sizeof value->logits);
-    value->distance = value->quantile = NAN;
+    value->distance = job->ood.distance;
+    value->quantile = job->ood.quantile;
     value->features = job->features;
     value->features.entropy_nats = 0; // the answer's, which has its own temperature
     memcpy(value->attention_key, job->attention_key, sizeof value->attention_key);
@@ -72,12 +74,19 @@ static bool are_features(const struct features *features)
            is_histogram(features->histogram_b);
 }
 
-static bool is_an_answer(const struct cache_value *value)
+static bool is_a_place(const struct cache_value *value, bool has_reference)
+{
+    if (!has_reference)
+        return isnan(value->distance) && isnan(value->quantile);
+    return lies_within(value->distance, 0, FLT_MAX) && lies_within(value->quantile, 0, 1);
+}
+
+static bool is_an_answer(const struct cache_value *value, bool has_reference)
 {
     for (int i = 0; i < LESION_CLASSES; i++)
         if (!isfinite(value->logits[i]))
             return false;
-    return isnan(value->distance) && isnan(value->quantile) && are_features(&value->features);
+    return is_a_place(value, has_reference) && are_features(&value->features);
 }
 
 static enum cache_refusal check(const struct cache_value *value, const struct cache_terms *terms,
@@ -90,7 +99,7 @@ static enum cache_refusal check(const struct cache_value *value, const struct ca
         return CACHE_REFUSED_SEAL;
     if (!is_about(value, terms, job))
         return CACHE_REFUSED_OTHER_KEY;
-    return is_an_answer(value) ? CACHE_BELIEVED : CACHE_REFUSED_CONTENT;
+    return is_an_answer(value, terms->has_reference) ? CACHE_BELIEVED : CACHE_REFUSED_CONTENT;
 }
 
 enum cache_refusal cache_value_read(struct bytes bytes, const struct cache_terms *terms, struct job *job)
@@ -103,6 +112,8 @@ enum cache_refusal cache_value_read(struct bytes bytes, const struct cache_terms
     if (refusal != CACHE_BELIEVED)
         return refusal;
     memcpy(job->logits, value.logits, sizeof job->logits);
+    job->ood.distance = value.distance;
+    job->ood.quantile = value.quantile;
     job->features = value.features;
     memcpy(job->attention_key, value.attention_key, sizeof job->attention_key);
     job->attention_sha256 = value.attention_sha256;

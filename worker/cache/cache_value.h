@@ -33,7 +33,8 @@ enum cache_refusal {
 };
 
 void cache_value_fill(struct cache_value *value, const struct cache_terms *terms, const struct job *job);
-// Fills in the job's logits, features and map where the value is believed; else the job stays as it is.
+// Fills in the job's logits, distance, features and map where the value is believed; else the job stays as it
+// is.
 enum cache_refusal cache_value_read(struct bytes bytes, const struct cache_terms *terms, struct job *job);
 // Computes value->seal anew.
 void cache_value_seal(struct cache_value *value, const struct cache_terms *terms);

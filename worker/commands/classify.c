@@ -1,5 +1,6 @@
 // classify.c: files through the network without Kafka, one JSON object a line.
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "common/picture/image.h"
 #include "common/records/job.h"
 #include "kernels/image/preprocess.h"
+#include "kernels/model/ood.h"
 #include "worker/commands/commands.h"
 #include "worker/device/engine.h"
 #include "worker/policy.h"
@@ -20,6 +22,8 @@ const struct option classify_flags[] = {
      .help = "folder for the attention maps, <stem>.png each"},
     {"explain", OPTION_CHOICE, .initial = "attention", .choices = "attention|rollout", .value = "MAP",
      .help = "what the map shows: the last block's attention, or attention rolled out over all"},
+    {"embedding", OPTION_SWITCH, .initial = "false",
+     .help = "adds the embedding: the numbers that the head turns into logits"},
     {.name = NULL},
 };
 
@@ -30,7 +34,7 @@ struct classification {
     bool map_failed; // and nothing else
     struct error err;
     float logits[LESION_CLASSES];
-    float *maps; // (heads, height, width); owned by the session
+    struct ood_values ood;
     int64_t decode_us, preprocess_us, inference_us;
 };
 
@@ -39,7 +43,7 @@ struct session {
     struct engine engine;
     struct buffer bytes;
     uint8_t *view;
-    float *maps, *map;
+    float *maps, *map, *embedding;
 };
 
 static void load_view(struct session *session, struct classification *result)
@@ -69,17 +73,30 @@ static void load_view(struct session *session, struct classification *result)
     image_release(&image);
 }
 
+static void place(const struct session *session, struct classification *result)
+{
+    const struct ood_reference *reference = session->engine.model->reference;
+    result->ood = (struct ood_values){ood_energy(result->logits), NAN, NAN};
+    if (!reference)
+        return;
+    result->ood.distance = ood_distance(reference, session->embedding);
+    result->ood.quantile = ood_quantile(reference, result->ood.distance);
+}
+
 static void infer(struct session *session, struct classification *result)
 {
     const uint8_t *views[] = {session->view};
-    struct inference inference = {.logits = result->logits, .attention = session->maps};
+    struct inference inference = {
+        .logits = result->logits, .attention = session->maps, .embedding = session->embedding};
     int64_t begun_us = clock_monotonic_us();
     enum status status = plan_run(session->engine.plan, views, 1, &inference, &result->err);
+    result->inference_us = clock_monotonic_us() - begun_us;
     if (status == STATUS_OK && !engine_gave_numbers(result->logits, 1))
         status = error_set(&result->err, STATUS_FATAL, "the network gave a value that is not finite");
-    if (status != STATUS_OK)
+    if (status == STATUS_OK)
+        place(session, result);
+    else
         result->code = JOB_INTERNAL;
-    result->inference_us = clock_monotonic_us() - begun_us;
     if (session->maps)
         engine_mean_map(session->engine.plan, session->maps, session->map);
 }
@@ -116,6 +133,20 @@ static void draw_map(struct session *session, struct classification *result)
     free(path);
 }
 
+static void add_ood(struct json_writer *writer, const struct ood_values *ood)
+{
+    json_add_object(writer, "ood");
+    json_add_float(writer, "energy", ood->energy);
+    if (isnan(ood->distance)) {
+        json_add_null(writer, "distance");
+        json_add_null(writer, "quantile");
+    } else {
+        json_add_float(writer, "distance", ood->distance);
+        json_add_float(writer, "quantile", ood->quantile);
+    }
+    json_end_object(writer);
+}
+
 static void add_result(struct json_writer *writer, const struct session *session,
                        const struct classification *result)
 {
@@ -132,6 +163,9 @@ static void add_result(struct json_writer *writer, const struct session *session
     json_add_floats(writer, "logits", result->logits, LESION_CLASSES);
     json_add_floats(writer, "probabilities", probabilities, LESION_CLASSES);
     json_add_text(writer, "primary_diagnosis", lesion_names[primary]);
+    add_ood(writer, &result->ood);
+    if (config_switch(session->config, "embedding"))
+        json_add_floats(writer, "embedding", session->embedding, plan->embedding_width);
     if (session->maps && network_map_is_attention(session->engine.model->network))
         json_add_floats(writer, "attention", session->map, plan->map_height * plan->map_width);
     else
@@ -220,6 +254,7 @@ static enum status open_session(struct session *session, const struct config *co
     const struct plan *plan = session->engine.plan;
     size_t map_size = (size_t)(plan->map_height * plan->map_width);
     session->view = memory_alloc((size_t)plan->view_size);
+    session->embedding = memory_alloc((size_t)plan->embedding_width * sizeof(float));
     if (plan->heads > 0) {
         session->maps = memory_alloc((size_t)plan->heads * map_size * sizeof(float));
         session->map = memory_alloc(map_size * sizeof(float));
@@ -241,6 +276,7 @@ enum status classify_command(struct config *config, struct error *err)
     free(session.view);
     free(session.maps);
     free(session.map);
+    free(session.embedding);
     buffer_release(&session.bytes);
     engine_close(&session.engine);
     return status == STATUS_OK && failures > 0 ? error_said(err) : status;

@@ -20,10 +20,22 @@ enum { LOOK_INTERVAL_MS = 1000 };
 struct infer {
     struct worker *worker;
     struct health health;
-    float *logits;   // of a batch, before they are dealt out; sized once for the largest,
-    float *maps;     // as these are
-    size_t map_size; // values of one image's maps
+    float *logits;          // of a batch, before they are dealt out; sized once for the largest,
+    float *maps;            // as these are,
+    float *embeddings;      // and these
+    size_t map_size;        // values of one image's maps; 0: none
+    size_t embedding_width; // 0: the model has no reference, so nobody asks for embeddings
 };
+
+// One image's share of a batch's values, the caller's; NULL: it has none.
+static float *copy_of(const float *values, size_t count, int slot)
+{
+    if (count == 0)
+        return NULL;
+    float *copy = memory_alloc(count * sizeof *copy);
+    memcpy(copy, values + (size_t)slot * count, count * sizeof *copy);
+    return copy;
+}
 
 static void deal_out(const struct infer *infer, struct job *job, int slot)
 {
@@ -33,10 +45,8 @@ static void deal_out(const struct infer *infer, struct job *job, int slot)
                  "the network gave a value that is not finite, twice, on a device that passed its check");
         return;
     }
-    if (infer->map_size == 0)
-        return;
-    job->maps = memory_alloc(infer->map_size * sizeof(float));
-    memcpy(job->maps, infer->maps + (size_t)slot * infer->map_size, infer->map_size * sizeof(float));
+    job->maps = copy_of(infer->maps, infer->map_size, slot);
+    job->embedding = copy_of(infer->embeddings, infer->embedding_width, slot);
 }
 
 // What follows from a verdict of health. False: the device is never used again. What a wrong one computed and
@@ -74,7 +84,8 @@ static enum status run_once(struct infer *infer, const struct batch *batch, stru
     const uint8_t *views[BATCH_LIMIT];
     for (int i = 0; i < batch->count; i++)
         views[i] = batch->jobs[i]->view;
-    const struct inference inference = {.logits = infer->logits, .attention = infer->maps};
+    const struct inference inference = {
+        .logits = infer->logits, .attention = infer->maps, .embedding = infer->embeddings};
     infer->health.batches++;
     return engine_run(&batch->jobs[0]->served->engine, views, batch->count, &inference, err);
 }
@@ -163,10 +174,14 @@ void infer_loop(struct worker *worker)
     struct served_model *served = &worker->served;
     const struct plan *plan = served->engine.plan;
     struct infer infer = {.worker = worker,
-                          .map_size = (size_t)(plan->heads * plan->map_height * plan->map_width)};
+                          .map_size = (size_t)(plan->heads * plan->map_height * plan->map_width),
+                          .embedding_width =
+                              served->engine.model->reference ? (size_t)plan->embedding_width : 0};
     size_t batch_max = (size_t)worker->batch_max;
     infer.logits = memory_alloc(batch_max * LESION_CLASSES * sizeof(float));
     infer.maps = infer.map_size ? memory_alloc(batch_max * infer.map_size * sizeof(float)) : NULL;
+    if (infer.embedding_width)
+        infer.embeddings = memory_alloc(batch_max * infer.embedding_width * sizeof(float));
     health_init(&infer.health, served, config_integer(worker->config, "known_answer_batches"));
     if (!served->known_images.has_stored)
         LOG_INFO("known_answers_absent", "compared_with=\"this device's own first answers\"");
@@ -183,4 +198,5 @@ void infer_loop(struct worker *worker)
     }
     free(infer.logits);
     free(infer.maps);
+    free(infer.embeddings);
 }

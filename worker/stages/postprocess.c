@@ -1,5 +1,6 @@
-// postprocess.c: stage 6. Probabilities, the attention map as PNG in the object store, the cache. A map that
-// can't be stored within the job's budget is left out and the answer says so. Threads: postprocess_threads.
+// postprocess.c: stage 6. Distance from what the model has learnt, probabilities, the attention map as PNG in
+// the object store, the cache. A map that can't be stored within the job's budget is left out and the answer
+// says so. Threads: postprocess_threads.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,6 +73,16 @@ static void store_map(struct worker *worker, struct job *job)
     buffer_release(&png);
 }
 
+// The embedding is finite as the logits are, each of which sums up all of it.
+static void measure_distance(struct job *job)
+{
+    if (!job->embedding)
+        return;
+    const struct ood_reference *reference = job->served->engine.model->reference;
+    job->ood.distance = ood_distance(reference, job->embedding);
+    job->ood.quantile = ood_quantile(reference, job->ood.distance);
+}
+
 static void decide(const struct worker *worker, struct job *job)
 {
     policy_probabilities(job->logits, job->served->engine.model->manifest.temperature, job->probabilities);
@@ -111,6 +122,7 @@ static void answer_riders(struct worker *worker, struct job *leader)
 enum stage_id postprocess_step(struct worker *worker, struct job *job)
 {
     if (job->code == JOB_OK) {
+        measure_distance(job);
         decide(worker, job);
         if (job->maps)
             store_map(worker, job);

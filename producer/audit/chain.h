@@ -1,0 +1,37 @@
+// chain.h: the chain in its tables: entries appended in groups, one transaction each. Thread: whoever has the
+// connection.
+#ifndef SKINSIGHT_PRODUCER_AUDIT_CHAIN_H
+#define SKINSIGHT_PRODUCER_AUDIT_CHAIN_H
+
+#include "common/services/sql.h"
+#include "producer/audit/entry.h"
+#include "producer/audit/signing.h"
+
+extern const struct sql_migration audit_migrations[]; // part "audit"
+
+// Entries that are appended together, or not at all.
+struct audit_group {
+    const struct audit_entry *entries;
+    size_t count;
+    int64_t at;
+    // Of the last try: where its last entry stood. A commit whose answer got lost is known by it.
+    int64_t last_seq;
+    struct digest last_hash;
+};
+
+// OK: on the disk. RETRY: it may be there all the same; called again with the same group, it is not written
+// twice. A writer that was faster is no failure.
+enum status audit_chain_append(struct sql *sql, const char *chain, struct audit_group *group,
+                               struct error *err) MUST_CHECK;
+
+// The newest entry; head->seq 0: there is none. at is not filled.
+enum status audit_chain_newest(struct sql *sql, const char *chain, struct audit_head *head,
+                               struct error *err) MUST_CHECK;
+// The newest signed head; 0: there is none.
+enum status audit_chain_signed_seq(struct sql *sql, const char *chain, int64_t *seq,
+                                   struct error *err) MUST_CHECK;
+// Keeps the line of a signed head. One that is there already stays.
+enum status audit_chain_keep_head(struct sql *sql, const struct audit_head *head, struct bytes line,
+                                  struct error *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,139 @@
+// entry.c: reading is writing again: a text is an entry's where the writer, given what was read, writes the
+// same bytes.
+#include "producer/audit/entry.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/json.h"
+#include "common/base/json_write.h"
+
+static const char *const action_names[AUDIT_ACTION_COUNT] = {
+    [AUDIT_REQUEST] = "request",
+    [AUDIT_ANSWER_READ] = "answer_read",
+    [AUDIT_MAP_READ] = "map_read",
+    [AUDIT_REVIEWS_READ] = "reviews_read",
+    [AUDIT_REVIEW_CLOSED] = "review_closed",
+    [AUDIT_FEEDBACK] = "feedback",
+    [AUDIT_KEY_ADDED] = "key_added",
+    [AUDIT_KEY_REVOKED] = "key_revoked",
+    [AUDIT_AUDIT_READ] = "audit_read",
+    [AUDIT_REFUSED] = "refused",
+};
+
+#define TIME_MOST 9007199254740991.0 // whole numbers that a double holds exactly
+
+const char *audit_action_name(enum audit_action action)
+{
+    return action_names[action];
+}
+
+bool audit_chain_name_good(const char *chain)
+{
+    size_t size = strnlen(chain, AUDIT_NAME_SIZE);
+    return size >= 1 && size < AUDIT_NAME_SIZE &&
+           strspn(chain, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-") == size;
+}
+
+// Such a text stands for itself in JSON: nothing is escaped.
+static bool is_plain(const char *text)
+{
+    for (; *text; text++)
+        if (*text <= ' ' || *text >= 0x7f || *text == '"' || *text == '\\')
+            return false;
+    return true;
+}
+
+static void add_text(struct json_writer *writer, const char *name, const char *text)
+{
+    if (*text)
+        json_add_text(writer, name, text);
+    else
+        json_add_null(writer, name);
+}
+
+enum status audit_entry_write(const struct audit_entry *entry, const struct audit_place *place,
+                              struct buffer *text, struct error *err)
+{
+    struct json_writer writer;
+    if (!is_plain(entry->actor) || !is_plain(entry->site) || !is_plain(entry->request_id) ||
+        !is_plain(entry->outcome) || !audit_chain_name_good(place->chain))
+        return error_set(err, STATUS_REJECTED, "a text is not fit for the audit");
+    json_write_begin(&writer, text, err);
+    json_add_object(&writer, NULL);
+    json_add_text(&writer, "action", action_names[entry->action]);
+    add_text(&writer, "actor", entry->actor);
+    json_add_integer(&writer, "at", place->at);
+    json_add_text(&writer, "chain", place->chain);
+    add_text(&writer, "outcome", entry->outcome);
+    add_text(&writer, "request_id", entry->request_id);
+    json_add_integer(&writer, "seq", place->seq);
+    add_text(&writer, "site", entry->site);
+    json_end_object(&writer);
+    return json_write_end(&writer);
+}
+
+static bool read_text(const cJSON *json, const char *name, size_t size, char *out)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
+    *out = '\0';
+    if (cJSON_IsNull(item))
+        return true;
+    if (!cJSON_IsString(item) || strlen(item->valuestring) >= size)
+        return false;
+    strcpy(out, item->valuestring);
+    return true;
+}
+
+static bool read_action(const cJSON *json, enum audit_action *action)
+{
+    char name[32];
+    if (!read_text(json, "action", sizeof name, name))
+        return false;
+    for (int i = 0; i < AUDIT_ACTION_COUNT; i++)
+        if (strcmp(action_names[i], name) == 0) {
+            *action = (enum audit_action)i;
+            return true;
+        }
+    return false;
+}
+
+static bool read_fields(const cJSON *json, struct audit_entry *entry, char chain[AUDIT_NAME_SIZE],
+                        struct audit_place *place)
+{
+    double at, seq;
+    if (!json_integer(cJSON_GetObjectItemCaseSensitive(json, "at"), 0.0, TIME_MOST, &at) ||
+        !json_integer(cJSON_GetObjectItemCaseSensitive(json, "seq"), 1.0, TIME_MOST, &seq))
+        return false;
+    *place = (struct audit_place){.chain = chain, .seq = (int64_t)seq, .at = (int64_t)at};
+    return read_action(json, &entry->action) && read_text(json, "actor", sizeof entry->actor, entry->actor) &&
+           read_text(json, "site", sizeof entry->site, entry->site) &&
+           read_text(json, "request_id", sizeof entry->request_id, entry->request_id) &&
+           read_text(json, "outcome", sizeof entry->outcome, entry->outcome) &&
+           read_text(json, "chain", AUDIT_NAME_SIZE, chain);
+}
+
+bool audit_entry_read(struct bytes text, struct audit_entry *entry, char chain[AUDIT_NAME_SIZE],
+                      struct audit_place *place)
+{
+    static const struct json_limits limits = {.bytes = AUDIT_TEXT_MOST, .values = 16, .depth = 1};
+    struct error err;
+    struct buffer again;
+    cJSON *json = NULL;
+    memset(entry, 0, sizeof *entry);
+    buffer_init(&again, AUDIT_TEXT_MOST);
+    bool good =
+        json_parse(text, &limits, &json, &err) == STATUS_OK && read_fields(json, entry, chain, place) &&
+        audit_entry_write(entry, place, &again, &err) == STATUS_OK && bytes_equal(buffer_bytes(&again), text);
+    cJSON_Delete(json);
+    buffer_release(&again);
+    return good;
+}
+
+struct digest audit_link(const struct digest *previous, struct bytes text)
+{
+    struct digest_stream *stream = digest_stream_new();
+    digest_stream_add(stream, previous->value, sizeof previous->value);
+    digest_stream_add(stream, text.data, text.size);
+    return digest_stream_finish(stream);
+}

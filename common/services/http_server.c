@@ -41,16 +41,6 @@ static struct http_client *client_of(struct MHD_Connection *connection)
     return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 }
 
-static void on_connection(void *context, struct MHD_Connection *connection, void **socket_context,
-                          enum MHD_ConnectionNotificationCode code)
-{
-    struct http_server *server = context;
-    if (code == MHD_CONNECTION_NOTIFY_STARTED)
-        *socket_context = http_clients_admit(&server->clients, connection);
-    else
-        http_client_forget(&server->clients, *socket_context);
-}
-
 // A request's first line is here.
 static void *on_first_line(void *context, const char *uri, struct MHD_Connection *connection)
 {
@@ -74,20 +64,10 @@ static size_t leave_encoded(void *context, struct MHD_Connection *connection, ch
     return strlen(text);
 }
 
-// Nothing is owed to the client any more.
-static void on_done(void *context, struct MHD_Connection *connection, void **state,
-                    enum MHD_RequestTerminationCode code)
+static void end_request(struct http_server *server, struct http_request *request, unsigned code)
 {
-    struct http_server *server = context;
-    struct http_request *request = *state;
-    (void)connection;
-    if (!request)
-        return;
-    *state = NULL;
     if (server->options.finished) {
-        const struct http_outcome outcome = {request->route,
-                                             code == MHD_REQUEST_TERMINATED_COMPLETED_OK ? request->code : 0,
-                                             clock_monotonic_us() - request->begun_us};
+        const struct http_outcome outcome = {request->route, code, clock_monotonic_us() - request->begun_us};
         server->options.finished(server->options.context, &outcome);
     }
     if (request->later)
@@ -96,8 +76,34 @@ static void on_done(void *context, struct MHD_Connection *connection, void **sta
         MHD_destroy_response(request->response);
     http_request_keep(request, NULL, NULL);
     request->client->request = NULL;
-    http_client_turn(&server->clients, request->client, HTTP_TURN_IDLE);
     free(request);
+}
+
+// Nothing is owed to the client any more.
+static void on_done(void *context, struct MHD_Connection *connection, void **state,
+                    enum MHD_RequestTerminationCode code)
+{
+    struct http_server *server = context;
+    struct http_client *client = client_of(connection);
+    (void)state;
+    if (client->request)
+        end_request(server, client->request,
+                    code == MHD_REQUEST_TERMINATED_COMPLETED_OK ? client->request->code : 0);
+    http_client_turn(&server->clients, client, HTTP_TURN_IDLE);
+}
+
+static void on_connection(void *context, struct MHD_Connection *connection, void **socket_context,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct http_server *server = context;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        *socket_context = http_clients_admit(&server->clients, connection);
+        return;
+    }
+    struct http_client *client = *socket_context;
+    if (client->request) // libmicrohttpd could not parse its head, and calls no on_done then
+        end_request(server, client->request, 0);
+    http_client_forget(&server->clients, client);
 }
 
 static enum MHD_Result send_response(struct http_request *request)
@@ -268,7 +274,7 @@ static void start_daemon(struct http_server *server, int listener)
     unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME;
     struct MHD_OptionItem tls[] = {
         {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)HTTP_TLS_PRIORITIES},
-        {MHD_OPTION_HTTPS_CERT_CALLBACK, (intptr_t)http_tls_choose, NULL},
+        {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)http_tls_choose},
         {MHD_OPTION_END, 0, NULL},
     };
     if (server->tls)

@@ -379,6 +379,19 @@ static void wait_for(atomic_int *value, int wanted)
     assert_int_equal(atomic_load(value), wanted);
 }
 
+// libmicrohttpd takes the first line and answers the rest itself.
+static void test_an_unreadable_head_is_a_finished_request(void **state)
+{
+    static const char head[] = "GET /echo/a.png HTTP/1.1\r\nHost: a\r\n no header\r\nneither\r\n\r\n";
+    char text[512];
+    int client = connect_to(*state);
+    assert_true(raw_send(client, head, sizeof head - 1));
+    assert_true(raw_receive_all(client, text, sizeof text));
+    wait_for(&seen.finished, 1);
+    assert_int_equal(atomic_load(&seen.last_code), 0);
+    close(client);
+}
+
 static void test_half_bodies_release_their_state(void **state)
 {
     int clients[8];
@@ -409,6 +422,7 @@ int main(void)
         SHARED(test_bodies_of_other_types),
         SHARED(test_refusals_before_the_end),
         SHARED(test_oversized_everything),
+        SHARED(test_an_unreadable_head_is_a_finished_request),
         SHARED(test_half_bodies_release_their_state),
     };
     json_prepare_memory();

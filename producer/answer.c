@@ -20,11 +20,11 @@ enum status answer_parse(struct bytes value, const char *request_id, struct pred
 
 enum { DIAGNOSIS_COLUMNS = 23, ACTION_COLUMNS = 16 }; // squamous_cell_carcinoma, routine_referral
 
-void answer_write_heading(FILE *out, size_t name_columns)
+void answer_write_heading(FILE *out, size_t name_columns, bool with_known)
 {
     text_write_tail(out, "file", name_columns);
-    fprintf(out, "  %-*s  confidence  risk  %-*s  %6s\n", DIAGNOSIS_COLUMNS, "diagnosis", ACTION_COLUMNS,
-            "action", "ms");
+    fprintf(out, "  %-*s  confidence  risk  %-*s  %6s%s\n", DIAGNOSIS_COLUMNS, "diagnosis", ACTION_COLUMNS,
+            "action", "ms", with_known ? "  known as" : "");
 }
 
 static void write_error(FILE *out, const struct prediction *answer)
@@ -32,7 +32,7 @@ static void write_error(FILE *out, const struct prediction *answer)
     char code[65], message[256];
     text_clean(answer->error.code, code, sizeof code);
     text_clean(answer->error.message ? answer->error.message : "no reason given", message, sizeof message);
-    fprintf(out, "  error %s: %s\n", code, message);
+    fprintf(out, "  error %s: %s", code, message);
 }
 
 static void write_prediction(FILE *out, const struct prediction_result *result, int64_t elapsed_us)
@@ -40,13 +40,12 @@ static void write_prediction(FILE *out, const struct prediction_result *result, 
     char diagnosis[65], action[65];
     text_clean(result->primary_diagnosis, diagnosis, sizeof diagnosis);
     text_clean(result->recommended_action, action, sizeof action);
-    fprintf(out, "  %-*s  %10.3f  %4d  %-*s  %6lld\n", DIAGNOSIS_COLUMNS, diagnosis,
-            (double)result->confidence, (int)result->risk_score, ACTION_COLUMNS, action,
-            (long long)(elapsed_us + 500) / 1000);
+    fprintf(out, "  %-*s  %10.3f  %4d  %-*s  %6lld", DIAGNOSIS_COLUMNS, diagnosis, (double)result->confidence,
+            (int)result->risk_score, ACTION_COLUMNS, action, (long long)(elapsed_us + 500) / 1000);
 }
 
 void answer_write_row(FILE *out, size_t name_columns, const struct ledger_entry *entry,
-                      const struct prediction *answer, int64_t elapsed_us)
+                      const struct prediction *answer, int64_t elapsed_us, const char *known)
 {
     char name[4096];
     text_clean(entry->file, name, sizeof name);
@@ -55,6 +54,7 @@ void answer_write_row(FILE *out, size_t name_columns, const struct ledger_entry 
         write_error(out, answer);
     else
         write_prediction(out, &answer->result, elapsed_us);
+    fprintf(out, "%s%s\n", known ? "  " : "", known ? known : "");
 }
 
 void answer_write_json(FILE *out, const struct ledger_entry *entry, const char *topic, struct bytes record,

@@ -3,6 +3,7 @@
 #include "producer/report.h"
 
 #include <stdarg.h>
+#include <string.h>
 
 #include "common/base/log.h"
 #include "common/base/text.h"
@@ -56,13 +57,18 @@ void report_acknowledged(struct report *report, const struct ledger_entry *entry
 static void write_row(struct report *report, const struct ledger_entry *entry,
                       const struct prediction *answer, int64_t elapsed_us)
 {
+    const char *known = known_labels_find(report->labels, entry->file);
+    if (known && !answer->error.code) {
+        report->known++;
+        report->as_known += strcmp(known, answer->result.primary_diagnosis) == 0;
+    }
     if (!report->heading_written) {
         if (answer->model_info.trained == 0)
             fprintf(report->out, "%s\n\n", untrained_sentence);
-        answer_write_heading(report->out, report->name_columns);
+        answer_write_heading(report->out, report->name_columns, report->labels != NULL);
         report->heading_written = true;
     }
-    answer_write_row(report->out, report->name_columns, entry, answer, elapsed_us);
+    answer_write_row(report->out, report->name_columns, entry, answer, elapsed_us, known);
 }
 
 void report_answer(struct report *report, const struct ledger_entry *entry, const struct prediction *answer,
@@ -90,6 +96,8 @@ void report_finish(struct report *report, const char *format, ...)
     vfprintf(report->out, format, args);
     va_end(args);
     fputc('\n', report->out);
+    if (report->known > 0)
+        fprintf(report->out, "%zu of %zu diagnoses are the known ones\n", report->as_known, report->known);
     if (report->untrained)
         fprintf(report->out, "%s\n", untrained_sentence);
     fflush(report->out);

@@ -13,6 +13,7 @@
 #include "common/program/config.h"
 #include "common/program/progress.h"
 #include "producer/answer.h"
+#include "producer/known_labels.h"
 #include "producer/ledger.h"
 
 struct report {
@@ -22,9 +23,11 @@ struct report {
     const char *topic;   // where the jobs go
     size_t name_columns; // of the table
     bool heading_written;
-    bool untrained; // an answer came from an untrained model
+    bool untrained;                    // an answer came from an untrained model
+    const struct known_labels *labels; // beside the answers of a table; NULL: none
     size_t rows;
-    size_t troubles; // sentences written
+    size_t known, as_known; // answers to images of which a label is known, and those that say the label
+    size_t troubles;        // sentences written
     struct progress progress;
 };
 

@@ -30,6 +30,8 @@
 const struct option submit_flags[] = {
     {"wait", OPTION_SWITCH, .help = "wait for the answers and show them"},
     {"json", OPTION_SWITCH, .help = "print one line of JSON for each job instead of a table"},
+    {"labels", OPTION_TEXT, .initial = "", .value = "FILE",
+     .help = "CSV with file and label of what is known of the images; the table shows it beside the answers"},
     {"metadata", OPTION_TEXT, .initial = "", .value = "FILE",
      .help = "JSON object with patient_age, lesion_location, fitzpatrick_type, capture_device, "
              "dermatoscope_attached; it goes with every job"},
@@ -64,8 +66,9 @@ struct submission {
     struct record_sender sender;
     struct topic_reader *answers; // NULL without --wait
     struct report report;
-    int wake_fd;         // readable when a Kafka client has something
-    int64_t progress_ms; // when the last file was read or sent, or the last word came from the broker
+    struct known_labels *labels; // NULL: none
+    int wake_fd;                 // readable when a Kafka client has something
+    int64_t progress_ms;         // when the last file was read or sent, or the last word came from the broker
     int64_t start_us;
     size_t handled; // files tried
     size_t unsent;  // of these, files that could not become a job
@@ -352,6 +355,7 @@ static void release(struct submission *submission)
     request_maker_release(&submission->requests);
     ledger_release(&submission->ledger);
     file_list_release(&submission->files);
+    known_labels_free(submission->labels);
     if (submission->wake_fd >= 0)
         close(submission->wake_fd);
 }
@@ -365,10 +369,13 @@ static enum status prepare(struct submission *submission, struct error *err)
     if (submission->wake_fd < 0)
         return error_set(err, STATUS_FATAL, "no event descriptor: %s", strerror(errno));
     enum status status = request_options_read(&options, config, err);
+    if (status == STATUS_OK && *config_text(config, "labels"))
+        status = known_labels_read(&submission->labels, config_text(config, "labels"), err);
     if (status == STATUS_OK)
         status = collect(submission, err);
     if (status != STATUS_OK)
         return status;
+    submission->report.labels = submission->labels;
     report_set_files(&submission->report, submission->files.paths, submission->files.count);
     request_maker_init(&submission->requests, &options);
     ledger_init(&submission->ledger, submission->files.count);

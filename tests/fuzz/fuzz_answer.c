@@ -29,7 +29,7 @@ static void check_line(const struct prediction *answer, struct bytes record)
     cJSON *json = cJSON_Parse(text);
     check(json != NULL);
     cJSON_Delete(json);
-    answer_write_row(out, 20, &entry, answer, 1000);
+    answer_write_row(out, 20, &entry, answer, 1000, NULL);
     fclose(out);
     for (size_t i = 0; i < size; i++)
         check((unsigned char)text[i] >= ' ' ? text[i] != 0x7f : text[i] == '\n');

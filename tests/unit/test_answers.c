@@ -15,6 +15,7 @@
 #include "common/base/text.h"
 #include "producer/answer.h"
 #include "producer/report.h"
+#include "tests/support/process.h"
 
 #define ID     "8d8ac610-566d-4ef0-9c22-186b2a5ed793"
 #define START  "{\"schema\":\"skinsight.prediction.v1\",\"request_id\":\"" ID "\","
@@ -136,7 +137,7 @@ static void check_row(const char *record, const char *expected)
     struct error err;
     FILE *out = open_memstream(&text, &size);
     assert_int_equal(answer_parse(bytes_of(record), ID, &answer, &err), STATUS_OK);
-    answer_write_row(out, 12, &entry, &answer, 1000);
+    answer_write_row(out, 12, &entry, &answer, 1000, NULL);
     fclose(out);
     prediction_release(&answer);
     assert_string_equal(text, expected);
@@ -281,6 +282,82 @@ static void test_columns_count_characters(void **state)
     assert_string_equal(clean, "abc");
 }
 
+static void write_labels(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static void test_known_labels(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *complaint;
+    } bad[] = {
+        {"file,diagnosis\na.jpg,MEL\n", "has no columns file and label"},
+        {"file,label\na.jpg,MEL\nb.jpg,OTHER\n", "line 3: label 'OTHER' is none of"},
+        {"file,label\nx/a.jpg,MEL\nb.jpg,NV\ny/a.jpg,MEL\n", "'a.jpg' stands there twice"},
+    };
+    char folder[SCRATCH_SIZE], path[SCRATCH_SIZE + 16];
+    struct known_labels *labels = NULL;
+    struct error err;
+    scratch_make(folder);
+    snprintf(path, sizeof path, "%s/labels.csv", folder);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        write_labels(path, bad[i].text);
+        assert_int_equal(known_labels_read(&labels, path, &err), STATUS_REJECTED);
+        assert_null(labels);
+        assert_non_null(strstr(err.message, bad[i].complaint));
+        assert_non_null(strstr(err.message, path));
+    }
+    write_labels(path, "label,file\nmelanoma,images/b.jpg\nNV,a.jpg\nVASC,c.jpg\n");
+    assert_int_equal(known_labels_read(&labels, path, &err), STATUS_OK);
+    assert_string_equal(known_labels_find(labels, "elsewhere/a.jpg"), "melanocytic_nevus");
+    assert_string_equal(known_labels_find(labels, "b.jpg"), "melanoma");
+    assert_null(known_labels_find(labels, "images/d.jpg"));
+    assert_null(known_labels_find(NULL, "a.jpg"));
+    known_labels_free(labels);
+    scratch_remove(folder);
+}
+
+static void test_known_labels_beside_the_answers(void **state)
+{
+    (void)state;
+    char folder[SCRATCH_SIZE], path[SCRATCH_SIZE + 16], *text = NULL;
+    size_t size = 0;
+    struct known_labels *labels = NULL;
+    char *files[] = {"a.jpg", "b.jpg", "c.jpg"};
+    struct report report;
+    struct prediction answer;
+    struct error err;
+    scratch_make(folder);
+    snprintf(path, sizeof path, "%s/labels.csv", folder);
+    write_labels(path, "file,label\na.jpg,MEL\nb.jpg,NV\n");
+    assert_int_equal(known_labels_read(&labels, path, &err), STATUS_OK);
+    report_init(&report, false, "skinsight.jobs");
+    report.labels = labels;
+    report_set_files(&report, files, 3);
+    report.out = open_memstream(&text, &size);
+    for (int i = 0; i < 3; i++) {
+        const struct ledger_entry entry = {.file = files[i], .request_id = ID};
+        assert_int_equal(answer_parse(bytes_of(GOOD), ID, &answer, &err), STATUS_OK);
+        report_answer(&report, &entry, &answer, bytes_of(GOOD), 1000);
+        prediction_release(&answer);
+    }
+    report_finish(&report, "%d answered", 3);
+    fclose(report.out);
+    assert_non_null(strstr(text, "    ms  known as\n"));
+    assert_non_null(strstr(text, "urgent_referral        1  melanoma\n"));
+    assert_non_null(strstr(text, "urgent_referral        1  melanocytic_nevus\n"));
+    assert_non_null(strstr(text, "urgent_referral        1\n"));
+    assert_non_null(strstr(text, "\n1 of 2 diagnoses are the known ones\n"));
+    free(text);
+    known_labels_free(labels);
+    scratch_remove(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -293,6 +370,8 @@ int main(void)
         cmocka_unit_test(test_answers_find_their_jobs),
         cmocka_unit_test(test_open_jobs_are_counted),
         cmocka_unit_test(test_table),
+        cmocka_unit_test(test_known_labels),
+        cmocka_unit_test(test_known_labels_beside_the_answers),
         cmocka_unit_test(test_json_lines),
         cmocka_unit_test(test_columns_count_characters),
     };

@@ -7,6 +7,7 @@
 #include "trainer/exchange_mpi.h"
 #include "trainer/explore.h"
 #include "trainer/import.h"
+#include "trainer/listen/listen.h"
 #include "trainer/quantise.h"
 #include "trainer/train.h"
 
@@ -74,6 +75,18 @@ static const struct command commands[] = {
      .options = "",
      .required = "a b out",
      .run = compare_command},
+    {.name = "listen",
+     .arguments = "[-- RECIPE...]",
+     .arguments_max = LISTEN_RECIPE_MOST,
+     .summary = "makes a versioned data set of the diagnoses that come back, and trains on it",
+     .example =
+         "skinsight-trainer listen --dataset lesions --train-after 500 -- --arch vit_small_patch16_224",
+     .flags = listen_flags,
+     .options = "brokers predictions_topic feedback_topic objects s3_endpoint s3_region object_timeout_ms "
+                "max_image_bytes",
+     .required = "dataset",
+     .check = listen_check,
+     .run = listen_command},
     {.name = NULL},
 };
 

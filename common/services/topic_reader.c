@@ -97,15 +97,15 @@ static bool is_being_made(rd_kafka_resp_err_t code)
            code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE || code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
 }
 
-static enum status find_end(struct topic_reader *reader, int partition, int64_t deadline_ms, int64_t *end,
-                            struct error *err)
+static enum status find_bounds(struct topic_reader *reader, int partition, int64_t deadline_ms,
+                               struct topic_range *range, struct error *err)
 {
     const char *name = rd_kafka_topic_name(reader->topic);
-    int64_t first, left_ms;
+    int64_t left_ms;
     rd_kafka_resp_err_t code;
     do {
         left_ms = deadline_ms - clock_monotonic_ms();
-        code = rd_kafka_query_watermark_offsets(reader->client, name, partition, &first, end,
+        code = rd_kafka_query_watermark_offsets(reader->client, name, partition, &range->first, &range->end,
                                                 left_ms > 1 ? (int)left_ms : 1);
     } while (is_being_made(code) && left_ms > 0 && !shutdown_wait_ms(RETRY_MS));
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -114,17 +114,24 @@ static enum status find_end(struct topic_reader *reader, int partition, int64_t 
                      partition, rd_kafka_err2str(code));
 }
 
-// All ends, and only then a start: a broker answers the requests of a connection in turn, and once a fetch
-// waits there for records, the question for the next end waits behind it.
-enum status topic_reader_find_ends(struct topic_reader *reader, int64_t timeout_ms,
-                                   struct topic_range *ranges, struct error *err)
+// All bounds, and only then a start: a broker answers the requests of a connection in turn, and once a fetch
+// waits there for records, the question for the next bounds waits behind it.
+enum status topic_reader_find_bounds(struct topic_reader *reader, int64_t timeout_ms,
+                                     struct topic_range *ranges, struct error *err)
 {
     int64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
     enum status status = STATUS_OK;
-    for (int i = 0; i < reader->partitions && status == STATUS_OK; i++) {
-        ranges[i].end = INT64_MAX;
-        status = find_end(reader, i, deadline_ms, &ranges[i].first, err);
-    }
+    for (int i = 0; i < reader->partitions && status == STATUS_OK; i++)
+        status = find_bounds(reader, i, deadline_ms, &ranges[i], err);
+    return status;
+}
+
+enum status topic_reader_find_ends(struct topic_reader *reader, int64_t timeout_ms,
+                                   struct topic_range *ranges, struct error *err)
+{
+    enum status status = topic_reader_find_bounds(reader, timeout_ms, ranges, err);
+    for (int i = 0; i < reader->partitions; i++)
+        ranges[i] = (struct topic_range){ranges[i].end, INT64_MAX};
     return status;
 }
 

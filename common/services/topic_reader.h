@@ -1,7 +1,7 @@
 // topic_reader.h: reads the partitions of a topic from given offsets, as a read_committed reader, up to their
 // ends or for ever. No group is joined, so none has to be allowed, created or forgotten. Used by one thread.
 //
-//     open -> connect -> find_ends or find_time -> start -> take ... or read -> stop -> start again, or close
+//     open -> connect -> find_... -> start -> take ... or read -> stop -> start again, or close
 #ifndef SKINSIGHT_COMMON_SERVICES_TOPIC_READER_H
 #define SKINSIGHT_COMMON_SERVICES_TOPIC_READER_H
 
@@ -55,6 +55,9 @@ enum status topic_reader_connect(struct topic_reader *reader, int64_t timeout_ms
 // Fills in a range for each partition: what will be written from now on. RETRY: a broker is away.
 enum status topic_reader_find_ends(struct topic_reader *reader, int64_t timeout_ms,
                                    struct topic_range *ranges, struct error *err) MUST_CHECK;
+// The same, for what the broker still has: from the first record to the present end.
+enum status topic_reader_find_bounds(struct topic_reader *reader, int64_t timeout_ms,
+                                     struct topic_range *ranges, struct error *err) MUST_CHECK;
 // The same, for what was stamped at since (Unix ms) or later; all there is where since is negative.
 enum status topic_reader_find_time(struct topic_reader *reader, int64_t since, int64_t timeout_ms,
                                    struct topic_range *ranges, struct error *err) MUST_CHECK;

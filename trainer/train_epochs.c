@@ -65,10 +65,15 @@ static enum status save_checkpoint(struct trainer *trainer, struct error *err)
     return exchange_agree(trainer->options->exchange, status, err);
 }
 
+// It sees what the one it teaches sees, erased areas included: answers that nothing in the picture explains
+// can't be learnt (Touvron et al. 2021, section 4; Beyer et al. 2022: "consistent").
 static enum status ask_teacher(struct trainer *trainer, const struct feed_batch *batch, struct error *err)
 {
     if (!trainer->teacher_plan)
         return STATUS_OK;
+    for (int i = 0; i < batch->count; i++)
+        augmentation_erase(&batch->draws[i], trainer->network->image_size, trainer->network->mean,
+                           batch->views[i]);
     return run_views(trainer->teacher_plan, batch->views, batch->count, trainer->teacher_logits, err);
 }
 

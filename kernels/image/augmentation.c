@@ -220,6 +220,16 @@ enum status augmentation_view(const struct image *source, const struct augmentat
     return STATUS_OK;
 }
 
+void augmentation_erase(const struct augmentation *augmentation, int size, const float mean[3], uint8_t *view)
+{
+    const struct picture_area *erased = &augmentation->erased;
+    for (int y = erased->top; y < erased->top + erased->height; y++)
+        for (int x = erased->left; x < erased->left + erased->width; x++)
+            for (int c = 0; c < 3; c++)
+                view[3 * ((size_t)y * (size_t)size + (size_t)x) + (size_t)c] =
+                    (uint8_t)lroundf(255 * mean[c]);
+}
+
 void augmentation_normalise(const uint8_t *view, int size, const float table[3 * 256],
                             const struct augmentation *augmentation, float *output)
 {

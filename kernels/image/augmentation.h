@@ -45,6 +45,10 @@ struct augmentation augmentation_draw(const struct random_stream *stream, uint64
 // size * 3 bytes. FATAL: no memory.
 enum status augmentation_view(const struct image *source, const struct augmentation *augmentation, int size,
                               uint8_t *view, struct error *err) MUST_CHECK;
+// Fills the erased area of a view with the bytes nearest to mean (0 to 1), what erasing leaves there: for who
+// sees bytes.
+void augmentation_erase(const struct augmentation *augmentation, int size, const float mean[3],
+                        uint8_t *view);
 // view -> (size * size, 3) floats by preprocess_table's table, the erased area 0.
 void augmentation_normalise(const uint8_t *view, int size, const float table[3 * 256],
                             const struct augmentation *augmentation, float *output);

@@ -87,6 +87,22 @@ static void check_step(const struct golden *golden, int step, const void *data, 
                  step_names[step], text, golden->digests[step]);
 }
 
+// What is erased of bytes is erased of floats, to half a grey level; all else stays.
+static void check_erased_bytes(const struct golden *golden, const float mean[3], const float table[3 * 256],
+                               uint8_t *view, const float *floats)
+{
+    static float bytes[MOST_SIDE * MOST_SIDE * 3];
+    static const struct augmentation nothing;
+    const struct picture_area *erased = &golden->draws.erased;
+    augmentation_erase(&golden->draws, golden->size, mean, view);
+    augmentation_normalise(view, golden->size, table, &nothing, bytes);
+    for (int i = 0; i < golden->size * golden->size * 3; i++) {
+        int y = i / 3 / golden->size - erased->top, x = i / 3 % golden->size - erased->left;
+        bool inside = y >= 0 && y < erased->height && x >= 0 && x < erased->width;
+        assert_true(fabsf(bytes[i] - floats[i]) <= (inside ? 0.5f / 255 / 0.224f : 0));
+    }
+}
+
 static void check_steps(const struct golden *golden)
 {
     static uint8_t view[MOST_SIDE * MOST_SIDE * 3], turned[sizeof view], whole[sizeof view];
@@ -114,6 +130,7 @@ static void check_steps(const struct golden *golden)
     check_step(golden, 8, floats, bytes * sizeof *floats);
     assert_int_equal(augmentation_view(&resized, draws, size, whole, &err), STATUS_OK);
     assert_memory_equal(whole, turned, bytes);
+    check_erased_bytes(golden, mean, table, whole, floats);
     image_release(&resized);
 }
 

@@ -5,7 +5,7 @@
 
 #include "common/base/memory.h"
 #include "common/picture/chart.h"
-#include "trainer/evaluate.h"
+#include "trainer/clinical_targets.h"
 
 static void draw_origin(struct html *page, const struct evaluation *evaluation)
 {
@@ -27,50 +27,27 @@ static void draw_origin(struct html *page, const struct evaluation *evaluation)
     html_warning(page, "Not for clinical use.");
 }
 
-struct target {
-    const char *name;
-    const struct estimate *estimate;
-    double above; // NaN: there is no target
-};
-
-static const char *verdict(const struct target *target)
-{
-    if (isnan(target->above))
-        return "";
-    if (target->estimate->reason)
-        return "not enough evidence";
-    return target->estimate->low > target->above     ? "met"
-           : target->estimate->high <= target->above ? "missed"
-                                                     : "not enough evidence";
-}
-
-// The targets are the clinic's, at the most probable class.
 static void draw_metrics(struct html *page, const struct evaluation *evaluation)
 {
     const struct figures *figures = &evaluation->figures;
-    static const char *const headings[] = {"Figure", "Estimate", "Images", "Target", "Verdict", NULL};
-    const struct target targets[] = {{"accuracy", &figures->accuracy, NAN},
-                                     {"balanced accuracy", &figures->balanced_accuracy, 0.82},
-                                     {"macro AUROC", &figures->macro_auroc, 0.95},
-                                     {"melanoma sensitivity", &figures->melanoma_sensitivity, 0.92},
-                                     {"melanoma specificity", &figures->melanoma_specificity, NAN},
-                                     {"specificity (benign called benign)", &figures->specificity, 0.85},
-                                     {"sensitivity on atypical lesions (mean of the classes)",
-                                      &evaluation->atypical.balanced_accuracy, 0.80},
-                                     {"expected calibration error", &figures->ece, NAN}};
+    static const char *const headings[] = {"Figure", "Estimate", "Images", NULL};
+    const struct {
+        const char *name;
+        const struct estimate *estimate;
+    } shown[] = {{"accuracy", &figures->accuracy},
+                 {"balanced accuracy", &figures->balanced_accuracy},
+                 {"macro AUROC", &figures->macro_auroc},
+                 {"melanoma sensitivity", &figures->melanoma_sensitivity},
+                 {"melanoma specificity", &figures->melanoma_specificity},
+                 {"specificity (benign called benign)", &figures->specificity},
+                 {"expected calibration error", &figures->ece}};
     html_element(page, "h2", "Figures");
-    html_table_begin(page, "At the most probable class; a target is met when the whole interval is above it",
-                     headings);
-    for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++) {
+    html_table_begin(page, "At the most probable class", headings);
+    for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++) {
         html_row_begin(page);
-        html_cell(page, "%s", targets[i].name);
-        estimate_cell(page, targets[i].estimate);
-        html_number(page, "%zu", targets[i].estimate->n);
-        if (isnan(targets[i].above))
-            html_cell(page, "%s", "");
-        else
-            html_number(page, "above %.2f", targets[i].above);
-        html_cell(page, "%s", verdict(&targets[i]));
+        html_cell(page, "%s", shown[i].name);
+        estimate_cell(page, shown[i].estimate);
+        html_number(page, "%zu", shown[i].estimate->n);
         html_row_end(page);
     }
     html_table_end(page);
@@ -114,8 +91,8 @@ static void draw_sensitivities(struct html *page, const struct figures *figures)
 
 static void draw_classes(struct html *page, const struct figures *figures)
 {
-    static const char *const headings[] = {"Class",     "Images", "Sensitivity", "Specificity",
-                                           "Precision", "F1",     "AUROC",       NULL};
+    static const char *const headings[] = {"Class", "Images", "Sensitivity", "Specificity", "Precision",
+                                           "F1",    "AUROC",  "ECE",         NULL};
     html_element(page, "h2", "Classes");
     draw_sensitivities(page, figures);
     html_table_begin(page, "Each class against the others", headings);
@@ -129,6 +106,7 @@ static void draw_classes(struct html *page, const struct figures *figures)
         estimate_cell(page, &of->precision);
         estimate_cell(page, &of->f1);
         estimate_cell(page, &of->auroc);
+        html_number(page, "%.4f", of->ece);
         html_row_end(page);
     }
     html_table_end(page);
@@ -275,7 +253,7 @@ static void draw_calibration(struct html *page, const struct evaluation *evaluat
                                 .width = 460,
                                 .height = 460};
     struct reliability_chart *shown = memory_alloc(sizeof *shown);
-    char text[ESTIMATE_TEXT_SIZE];
+    char text[ESTIMATE_TEXT_SIZE], by_width[ESTIMATE_TEXT_SIZE], by_class[ESTIMATE_TEXT_SIZE];
     fill_reliability(calibration, shown);
     html_element(page, "h2", "Calibration");
     chart_lines(page, &chart, shown->series, shown->bins + 2);
@@ -286,6 +264,11 @@ static void draw_calibration(struct html *page, const struct evaluation *evaluat
                  estimate_text(&evaluation->figures.ece, text), evaluation->figures.ece_null,
                  evaluation->temperature,
                  evaluation->temperature_images ? "fitted on the validation part" : "the model's own");
+    html_element(
+        page, "p",
+        "In 15 bins of equal width it is %s. Of the probability of each class, mean of the eight: %s.",
+        estimate_text(&evaluation->figures.ece_width, by_width),
+        estimate_text(&evaluation->figures.ece_classwise, by_class));
     html_table_begin(page, "Bins of equally many images", headings);
     for (int i = 0; i < calibration->bin_count; i++) {
         const struct calibration_bin *bin = &calibration->bins[i];
@@ -358,6 +341,7 @@ enum status evaluation_write_page(const struct evaluation *evaluation, const str
     draw_origin(&page, evaluation);
     draw_metrics(&page, evaluation);
     draw_operating_point(&page, &evaluation->operating_point);
+    clinical_targets_draw(&page, evaluation);
     draw_classes(&page, &evaluation->figures);
     draw_confusion(&page, &evaluation->figures);
     draw_roc(&page, evaluation);

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/base/memory.h"
-#include "trainer/evaluate.h"
+#include "trainer/clinical_targets.h"
 
 void evaluation_release(struct evaluation *evaluation)
 {
@@ -200,8 +200,10 @@ void evaluation_choose_threshold(struct evaluation *evaluation, const struct pre
         point->reason = "there is no validation part to choose it on";
     else if (!threshold_choose(validation, sensitivity, &point->threshold))
         point->reason = "the validation part has no melanoma";
-    if (point->reason)
+    if (point->reason) {
+        point->sensitivity = point->specificity = estimate_none(0, point->reason);
         return;
+    }
     threshold_measure(validation, point->threshold, &point->chosen_sensitivity, &point->chosen_specificity);
     threshold_measure(&evaluation->predictions, point->threshold, &point->sensitivity, &point->specificity);
 }
@@ -268,6 +270,7 @@ static void write_classes(struct json_writer *json, const struct figures *figure
         estimate_write(json, "precision", &of->precision);
         estimate_write(json, "f1", &of->f1);
         estimate_write(json, "auroc", &of->auroc);
+        json_add_double(json, "ece", of->ece);
         json_end_object(json);
     }
     json_end_array(json);
@@ -301,6 +304,8 @@ static void write_calibration(struct json_writer *json, const struct evaluation 
     }
     json_end_array(json);
     json_add_double(json, "ece_null", evaluation->figures.ece_null);
+    estimate_write(json, "ece_width", &evaluation->figures.ece_width);
+    estimate_write(json, "ece_classwise", &evaluation->figures.ece_classwise);
     json_end_object(json);
 }
 
@@ -354,6 +359,7 @@ enum status evaluation_write_json(const struct evaluation *evaluation, struct bu
     write_origin(&json, evaluation);
     write_metrics(&json, &evaluation->figures);
     write_operating_point(&json, &evaluation->operating_point);
+    clinical_targets_write(&json, evaluation);
     write_classes(&json, &evaluation->figures);
     write_calibration(&json, evaluation);
     write_groups(&json, evaluation);

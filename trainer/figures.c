@@ -130,30 +130,45 @@ static double macro_figure(void *context, struct row_list list)
 
 // ---- calibration ----
 
-static void measure_bins(const struct predictions *predictions, struct row_list list,
+// Which probabilities are measured: those of what is said, or of one class.
+struct measured {
+    const struct predictions *predictions;
+    int label; // -1: of what is said
+    enum calibration_binning binning;
+};
+
+static void measure_bins(const struct measured *measured, struct row_list list,
                          struct reliability *calibration, double *null_mean)
 {
     const struct random_stream stream = {0, 0x65636530}; // "ece0"
     double *confidence = memory_alloc((list.count + 1) * sizeof *confidence);
     bool *right = memory_alloc((list.count + 1) * sizeof *right);
     for (size_t i = 0; i < list.count; i++) {
-        const struct prediction_row *row = &predictions->rows[list.rows[i]];
-        int said = prediction_said(row);
-        confidence[i] = row->p[said];
-        right[i] = said == row->label;
+        const struct prediction_row *row = &measured->predictions->rows[list.rows[i]];
+        int label = measured->label < 0 ? prediction_said(row) : measured->label;
+        confidence[i] = row->p[label];
+        right[i] = label == row->label;
     }
-    calibration_measure(confidence, right, list.count, FIGURES_BINS, CALIBRATION_MASS, calibration);
+    calibration_measure(confidence, right, list.count, FIGURES_BINS, measured->binning, calibration);
     if (null_mean)
         *null_mean = calibration_null_mean(confidence, list.count, FIGURES_BINS, FIGURES_NULL_DRAWS, &stream);
     free(confidence);
     free(right);
 }
 
-static double ece_figure(void *predictions, struct row_list list)
+static double ece_figure(void *measured, struct row_list list)
 {
     struct reliability calibration;
-    measure_bins(predictions, list, &calibration, NULL);
+    measure_bins(measured, list, &calibration, NULL);
     return calibration.ece;
+}
+
+static double classwise_figure(void *predictions, struct row_list list)
+{
+    double sum = 0;
+    for (int i = 0; i < LESION_CLASSES; i++)
+        sum += ece_figure(&(struct measured){predictions, i, CALIBRATION_MASS}, list);
+    return sum / LESION_CLASSES;
 }
 
 static void measure_probabilities(const struct predictions *predictions, struct figures *figures)
@@ -300,19 +315,30 @@ static struct estimate bootstrapped(const struct computing *computing,
 }
 
 // Drawing the same images again makes bins more uneven: replicates lie above the estimate.
-static struct estimate estimate_ece(const struct computing *computing, double ece)
+static struct estimate estimate_ece(const struct computing *computing,
+                                    double (*figure)(void *context, struct row_list list), void *context)
 {
-    const struct lesion_bootstrap bootstrap = {computing->predictions,
-                                               computing->all,
-                                               ESTIMATE_LEVEL,
-                                               ece_figure,
-                                               (void *)computing->predictions,
-                                               &ece};
+    double ece = figure(context, computing->all);
+    const struct lesion_bootstrap bootstrap = {
+        computing->predictions, computing->all, ESTIMATE_LEVEL, figure, context, &ece};
     struct interval interval = lesion_bootstrap(&bootstrap, computing->options);
     if (interval.low == interval.high)
         return estimate_none(computing->all.count, same_draws);
     interval.low = fmax(0, interval.low);
     return estimate_of(ece, interval, computing->all.count, "bootstrap by lesion, moved to the estimate");
+}
+
+static void compute_calibration(const struct computing *computing, struct figures *figures)
+{
+    struct measured said = {computing->predictions, -1, CALIBRATION_MASS};
+    struct measured by_width = {computing->predictions, -1, CALIBRATION_WIDTH};
+    measure_bins(&said, computing->all, &figures->calibration, &figures->ece_null);
+    figures->ece = estimate_ece(computing, ece_figure, &said);
+    figures->ece_width = estimate_ece(computing, ece_figure, &by_width);
+    figures->ece_classwise = estimate_ece(computing, classwise_figure, (void *)computing->predictions);
+    for (int i = 0; i < LESION_CLASSES; i++)
+        figures->classes[i].ece =
+            ece_figure(&(struct measured){computing->predictions, i, CALIBRATION_MASS}, computing->all);
 }
 
 // F1 = 2 J / (1 + J), where J is the share that is right of the images that are of the class or called it: so
@@ -402,8 +428,7 @@ void figures_compute(const struct predictions *predictions, const struct figures
     figures->melanoma_sensitivity = figures->classes[LESION_MEL].sensitivity;
     figures->melanoma_specificity = figures->classes[LESION_MEL].specificity;
     figures->specificity = share_of(&computing, is_benign, 0);
-    measure_bins(predictions, computing.all, &figures->calibration, &figures->ece_null);
-    figures->ece = estimate_ece(&computing, figures->calibration.ece);
+    compute_calibration(&computing, figures);
     measure_probabilities(predictions, figures);
     count_errors(predictions, figures);
     free(computing.lesions);

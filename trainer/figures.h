@@ -12,7 +12,7 @@
 enum {
     FIGURES_LEAST_POSITIVES = 10, // for an area under the curve, and a group's melanoma sensitivity
     FIGURES_LEAST_IMAGES = 50,    // for a group's balanced accuracy
-    FIGURES_BINS = 15,            // as many images in each
+    FIGURES_BINS = 15,            // as many images in each, where nothing else is said
     FIGURES_NULL_DRAWS = 200,
     FIGURES_PAIRS = LESION_CLASSES * (LESION_CLASSES - 1),
 };
@@ -31,6 +31,7 @@ struct row_list {
 struct class_figures {
     size_t n;
     struct estimate sensitivity, specificity, precision, f1, auroc;
+    double ece; // of its probability, whether it is the greatest or not
 };
 
 struct group_figures {
@@ -46,6 +47,8 @@ struct confused_pair {
 struct figures {
     struct estimate accuracy, balanced_accuracy, macro_auroc, melanoma_sensitivity, melanoma_specificity,
         specificity, ece;
+    struct estimate ece_width;     // as ece, in bins of equal width
+    struct estimate ece_classwise; // mean of the classes' (Nixon et al. 2019)
     double brier, nll;
     struct class_figures classes[LESION_CLASSES];
     size_t confusion[LESION_CLASSES][LESION_CLASSES]; // truth, said

@@ -10,19 +10,21 @@
 struct outcome {
     double confidence;
     bool right;
+    size_t place; // in the caller's arrays
 };
 
 static int by_confidence(const void *left, const void *right)
 {
     const struct outcome *a = left, *b = right;
-    return (a->confidence > b->confidence) - (a->confidence < b->confidence);
+    int order = (a->confidence > b->confidence) - (a->confidence < b->confidence);
+    return order ? order : (a->place > b->place) - (a->place < b->place);
 }
 
 static struct outcome *sorted_outcomes(const double *confidence, const bool *right, size_t count)
 {
     struct outcome *outcomes = memory_alloc((count + 1) * sizeof *outcomes);
     for (size_t i = 0; i < count; i++)
-        outcomes[i] = (struct outcome){confidence[i], right ? right[i] : false};
+        outcomes[i] = (struct outcome){confidence[i], right ? right[i] : false, i};
     qsort(outcomes, count, sizeof *outcomes, by_confidence);
     return outcomes;
 }

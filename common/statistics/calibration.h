@@ -26,7 +26,8 @@ struct reliability {
 
 enum calibration_binning {
     CALIBRATION_WIDTH, // (0, 1/b], (1/b, 2/b], ... (Guo et al. 2017)
-    CALIBRATION_MASS,  // as many predictions in each, the first ones one more (Nixon et al. 2019)
+    CALIBRATION_MASS,  // as many predictions in each, the first ones one more (Nixon et al. 2019); equal
+                       // confidences stay in the caller's order
 };
 
 // confidence: (count) in 0 to 1; right: (count). 1 <= bin_count <= CALIBRATION_MOST_BINS. Without predictions

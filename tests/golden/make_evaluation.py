@@ -152,16 +152,41 @@ def classes_of(labels, said, p, keys):
         else:
             entry["f1"] = {"estimate": None}
         entry["auroc"] = area_estimate(p[:, c], truth, keys) if truth.sum() >= LEAST_POSITIVES else {"estimate": None}
+        entry["ece"] = error_of(bins_of(p[:, c], truth))
         result.append(entry)
     return result
 
 
 def bins_of(confidence, right):
     result = []
-    for rows in np.array_split(np.argsort(confidence), BINS):
+    for rows in np.array_split(np.argsort(confidence, kind="stable"), BINS):
         result.append({"low": confidence[rows].min(), "high": confidence[rows].max(), "n": len(rows),
                        "confidence": confidence[rows].mean(), "accuracy": right[rows].mean()})
     return result
+
+
+def error_of(bins):
+    return sum(abs(b["confidence"] - b["accuracy"]) * b["n"] for b in bins) / sum(b["n"] for b in bins)
+
+
+def error_by_width(confidence, right):
+    """Guo et al. 2017: bins (0, 1/15], (1/15, 2/15], ..."""
+    place = np.ceil(confidence * BINS).astype(int)
+    return sum(abs(confidence[place == i].mean() - right[place == i].mean()) * (place == i).mean()
+               for i in np.unique(place))
+
+
+def targets_of(metrics_, point):
+    """Verdicts where the interval is a closed form."""
+    def verdict(estimate, above):
+        return "met" if estimate["low"] > above else "missed" if estimate["high"] <= above else "not_enough"
+
+    return [{"figure": "metrics.balanced_accuracy", "above": 0.82}, {"figure": "metrics.macro_auroc", "above": 0.95},
+            *({"figure": f"metrics.{name}", "above": above, "verdict": verdict(metrics_[name], above)}
+              for name, above in (("melanoma_sensitivity", 0.92), ("specificity", 0.85))),
+            {"figure": "atypical.balanced_accuracy", "above": 0.8},
+            *({"figure": f"operating_point.{name}", "above": above, "verdict": verdict(point[name], above)}
+              for name, above in (("sensitivity", 0.92), ("specificity", 0.85)))]
 
 
 def operating_point(labels, p, on_labels, on_p, keys):
@@ -197,7 +222,7 @@ def report(labels, lesions, atypical, p, other):
     benign, called_benign = np.isin(labels, BENIGN), np.isin(said, BENIGN)
     areas = [entry["auroc"]["estimate"] for entry in classes if entry["auroc"]["estimate"] is not None]
     named = [lesion for lesion in lesions if lesion]
-    return {
+    result = {
         "schema": "skinsight.evaluation.v1",
         "data": {"images": len(labels), "lesions": len(set(named)) + len(lesions) - len(named)},
         "metrics": {
@@ -206,15 +231,18 @@ def report(labels, lesions, atypical, p, other):
             "macro_auroc": {"estimate": np.mean(areas)},
             "melanoma_sensitivity": classes[0]["sensitivity"], "melanoma_specificity": classes[0]["specificity"],
             "specificity": share(called_benign, benign, keys),
-            "ece": {"estimate": sum(abs(b["confidence"] - b["accuracy"]) * b["n"] for b in bins) / len(labels)},
+            "ece": {"estimate": error_of(bins)},
             "brier": np.mean(((p - np.eye(8)[labels]) ** 2).sum(1)),
             "nll": metrics.log_loss(labels, p, labels=range(8))},
         "operating_point": operating_point(labels, p, labels, other, keys),
         "classes": classes,
         "confusion": metrics.confusion_matrix(labels, said, labels=range(8)).tolist(),
-        "calibration": {"bins": bins},
+        "calibration": {"bins": bins, "ece_width": {"estimate": error_by_width(confidence, right)},
+                        "ece_classwise": {"estimate": np.mean([entry["ece"] for entry in classes])}},
         "atypical": group(labels[atypical == 1], said[atypical == 1], keys[atypical == 1]),
         "errors": errors_of(labels, said, confidence)}
+    result["targets"] = targets_of(result["metrics"], result["operating_point"])
+    return result
 
 
 # ---- comparison ----

@@ -64,8 +64,9 @@ static void bootstraps_hold_their_estimates(void **state)
     struct evaluation one, two;
     judge_golden(&one);
     judge_golden(&two);
-    const struct estimate *estimates[] = {&one.figures.balanced_accuracy, &one.figures.macro_auroc,
-                                          &one.atypical.balanced_accuracy, &one.figures.ece};
+    const struct estimate *estimates[] = {&one.figures.balanced_accuracy,  &one.figures.macro_auroc,
+                                          &one.atypical.balanced_accuracy, &one.figures.ece,
+                                          &one.figures.ece_width,          &one.figures.ece_classwise};
     for (size_t i = 0; i < sizeof estimates / sizeof estimates[0]; i++) {
         assert_null(estimates[i]->reason);
         assert_true(estimates[i]->low < estimates[i]->value && estimates[i]->value < estimates[i]->high);
@@ -104,6 +105,7 @@ static void thresholds_are_chosen_on_the_greatest_share(void **state)
     struct evaluation evaluation = {.predictions = all};
     evaluation_choose_threshold(&evaluation, &benign, 0.9);
     assert_string_equal(evaluation.operating_point.reason, "the validation part has no melanoma");
+    assert_string_equal(evaluation.operating_point.sensitivity.reason, evaluation.operating_point.reason);
 }
 
 // 12 melanomas above 40 others: the lower end is (0.05 / 2) to the power of 1 / 12.

@@ -9,6 +9,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/memory.h"
+#include "common/base/text.h"
 #include "common/services/sql_internal.h"
 
 static const char sqlite_scheme[] = "sqlite://"; // an absolute path follows
@@ -172,6 +173,17 @@ struct bytes sql_blob(const struct sql *sql, size_t column)
 
 // ---- statements ----
 
+static bool is_text(struct bytes bytes)
+{
+    for (size_t at = 0; at < bytes.size;) {
+        size_t length = bytes.data[at] ? text_utf8_length(bytes.data + at, bytes.size - at) : 0;
+        if (length == 0)
+            return false;
+        at += length;
+    }
+    return true;
+}
+
 static enum status check_values(const struct sql *sql, const struct sql_value *values, size_t count,
                                 struct error *err)
 {
@@ -181,8 +193,9 @@ static enum status check_values(const struct sql *sql, const struct sql_value *v
         if (has_bytes && values[i].bytes.size > SQL_VALUE_BYTES)
             return error_set(err, STATUS_REJECTED, "a value for %s has %zu bytes, the limit is %d", sql->name,
                              values[i].bytes.size, SQL_VALUE_BYTES);
-        if (values[i].type == SQL_TEXT && memchr(values[i].bytes.data, '\0', values[i].bytes.size))
-            return error_set(err, STATUS_REJECTED, "a text for %s holds a zero byte", sql->name);
+        if (values[i].type == SQL_TEXT && !is_text(values[i].bytes))
+            return error_set(err, STATUS_REJECTED, "a text for %s is no UTF-8, or holds a zero byte",
+                             sql->name);
     }
     return STATUS_OK;
 }

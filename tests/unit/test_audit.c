@@ -21,7 +21,7 @@
 #include "common/services/object_store.h"
 #include "producer/audit/chain.h"
 #include "producer/audit/refusals.h"
-#include "tests/support/process.h"
+#include "tests/support/postgres.h"
 
 enum { TIMEOUT_MS = 10000, HOUR_MS = 3600 * 1000 };
 
@@ -378,8 +378,17 @@ int main(int argc, char **argv)
     };
     if (argc > 1 && strcmp(argv[1], "--full") == 0)
         lives = 50;
+    const struct CMUnitTest shared[] = {cmocka_unit_test(test_writers_side_by_side)};
+    struct postgres server;
     scratch_make(folder);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     scratch_remove(folder);
+    if (postgres_start(&server) || server.programs[0]) {
+        snprintf(url, sizeof url, "%s", server.url);
+        failed += cmocka_run_group_tests(shared, NULL, NULL);
+        postgres_stop(&server);
+    } else {
+        fprintf(stderr, "skipped: PostgreSQL is not installed\n");
+    }
     return failed;
 }

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "common/base/memory.h"
-#include "tests/support/process.h"
+#include "tests/support/postgres.h"
 
 enum { TIMEOUT_MS = 5000, SHORT_MS = 300 };
 
@@ -426,6 +426,15 @@ static int stop_sqlite(void **state)
     return 0;
 }
 
+static struct postgres server;
+
+static int use_postgres(void **state)
+{
+    (void)state;
+    snprintf(url, sizeof url, "%s", server.url);
+    return 0;
+}
+
 #define CASES_OF_BOTH                                                                                        \
     cmocka_unit_test(test_values_come_back_as_they_were), cmocka_unit_test(test_values_that_do_not_fit),     \
         cmocka_unit_test(test_what_a_change_says), cmocka_unit_test(test_transactions),                      \
@@ -435,8 +444,14 @@ static int stop_sqlite(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest sqlite[] = {
-        CASES_OF_BOTH,
-    };
-    return cmocka_run_group_tests(sqlite, start_sqlite, stop_sqlite);
+    const struct CMUnitTest sqlite[] = {CASES_OF_BOTH};
+    const struct CMUnitTest postgres[] = {CASES_OF_BOTH};
+    int failed = cmocka_run_group_tests(sqlite, start_sqlite, stop_sqlite);
+    if (!postgres_start(&server) && !server.programs[0]) {
+        fprintf(stderr, "skipped: PostgreSQL is not installed\n");
+        return failed;
+    }
+    failed += cmocka_run_group_tests(postgres, use_postgres, NULL);
+    postgres_stop(&server);
+    return failed;
 }

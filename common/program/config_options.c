@@ -148,8 +148,6 @@ const struct option config_options[] = {
      .help = "listener of the gateway's /metrics, /healthz, /readyz; empty: none"},
     {"public_url", TEXT(0), .initial = "", .programs = P, .value = "URL", .check = check_public_url,
      .help = "what clients call the gateway, for links; empty: links without a host"},
-    {"store", TEXT(0), .initial = "", .programs = P, .value = "URL",
-     .help = "requests: sqlite:///path, or postgresql://... where several gateways share them"},
     {"answer_timeout_ms", INTEGER(1, 10 * MINUTE_MS), .initial = "6500", .programs = P, .value = "MS",
      .help = "longest wait of an HTTP request for its answer, milliseconds; then 202"},
     {"job_deadline_ms", INTEGER(1000, 24 * 60 * MINUTE_MS), .initial = "60000", .programs = P, .value = "MS",

@@ -88,24 +88,16 @@ enum status desk_open(struct desk **desk, struct gateway *gateway, struct error 
 
 bool desk_push(struct desk *desk, struct visit *visit)
 {
-    atomic_fetch_add(&desk->visits, 1);
-    if (queue_try_push(&desk->inbox, QUEUE_ROUTINE, visit) == QUEUE_OK) {
-        eventfd_write(desk->wake_fd, 1);
-        return true;
-    }
-    atomic_fetch_sub(&desk->visits, 1);
-    return false;
+    if (queue_try_push(&desk->inbox, QUEUE_ROUTINE, visit) != QUEUE_OK)
+        return false;
+    eventfd_write(desk->wake_fd, 1);
+    return true;
 }
 
 void desk_hurry(struct desk *desk)
 {
     atomic_store(&desk->hurry, true);
     eventfd_write(desk->wake_fd, 1);
-}
-
-int desk_visits(struct desk *desk)
-{
-    return atomic_load(&desk->visits);
 }
 
 void desk_close(struct desk *desk)

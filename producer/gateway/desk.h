@@ -25,8 +25,6 @@ enum status desk_open(struct desk **desk, struct gateway *gateway, struct error 
 bool desk_push(struct desk *desk, struct visit *visit);
 // From now on nobody is kept waiting for the fleet. Any thread.
 void desk_hurry(struct desk *desk);
-// How many visits it has. Any thread.
-int desk_visits(struct desk *desk);
 // After the HTTP server is closed. What it still has stays unanswered. NULL is allowed.
 void desk_close(struct desk *desk);
 

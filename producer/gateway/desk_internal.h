@@ -36,22 +36,17 @@ struct desk {
     int wake_fd;                         // an eventfd: something has come
     pthread_t thread;
     atomic_bool hurry, closing;
-    atomic_int visits;
     // Monotonic clock.
     int64_t next_connect_ms, next_store_ms, next_lease_ms, next_foreign_ms, next_forget_ms;
 };
 
 // desk_visits.c: takes what is in the inbox, and acts on it.
 void desk_take_visits(struct desk *desk);
-// Answers a visit that the desk has, and forgets it.
-void desk_answer(struct desk *desk, struct visit *visit, const struct request_outcome *outcome);
-void desk_refuse(struct desk *desk, struct visit *visit, enum problem problem, const char *detail);
-void desk_say_queued(struct desk *desk, struct visit *visit);
 // The entry of a row, made where there is none.
 struct waiting *desk_wait_for(struct desk *desk, const struct request_row *row);
 // All of the entry's visits get the outcome.
-void desk_answer_all(struct desk *desk, struct waiting *entry, const struct request_outcome *outcome);
-void desk_refuse_all(struct desk *desk, struct waiting *entry, enum problem problem, const char *detail);
+void desk_answer_all(struct waiting *entry, const struct request_outcome *outcome);
+void desk_refuse_all(struct waiting *entry, enum problem problem, const char *detail);
 // Whether Kafka has the entry's job is not known; without visits. Anybody may take the row, and the entry
 // goes.
 void desk_release(struct desk *desk, struct waiting *entry);

@@ -138,7 +138,7 @@ static void end_delivery(struct desk *desk, struct waiting *entry)
     } else if (entry->delivery.error != RD_KAFKA_RESP_ERR_NO_ERROR) {
         LOG_WARN("job_not_delivered", "request_id=%s reason=\"%s\"", entry->row.request_id,
                  rd_kafka_err2str(entry->delivery.error));
-        desk_refuse_all(desk, entry, PROBLEM_UNAVAILABLE, "it is not known whether the job was taken over");
+        desk_refuse_all(entry, PROBLEM_UNAVAILABLE, "it is not known whether the job was taken over");
         desk_release(desk, entry);
     } else if (entry->queued) {
         entry->row.state = REQUEST_QUEUED; // who did not want to wait is told by desk_tick
@@ -288,7 +288,7 @@ static void end_arrival(struct desk *desk, struct waiting *entry)
     if (entry->ended) {
         desk_end(desk, entry);
     } else if (arrival->stored) {
-        desk_answer_all(desk, entry, &arrival->outcome);
+        desk_answer_all(entry, &arrival->outcome);
         desk_end(desk, entry);
     } else {
         desk_look_again(desk, entry);

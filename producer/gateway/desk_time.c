@@ -66,14 +66,14 @@ static void forget_old(struct desk *desk)
         LOG_WARN("store_away", "reason=\"%s\"", err.message);
 }
 
-static void end_wait(struct desk *desk, struct waiting *entry, struct visit *visit)
+static void end_wait(struct waiting *entry, struct visit *visit)
 {
     if (clock_wall_ms() > entry->row.deadline_at)
-        desk_refuse(desk, visit, PROBLEM_TIMEOUT, "there is no answer yet, and the deadline has passed");
+        visit_problem(visit, PROBLEM_TIMEOUT, "there is no answer yet, and the deadline has passed");
     else if (entry->row.state == REQUEST_QUEUED)
-        desk_say_queued(desk, visit);
+        visit_queued(visit);
     else
-        desk_refuse(desk, visit, PROBLEM_UNAVAILABLE, "the job is not handed over yet");
+        visit_problem(visit, PROBLEM_UNAVAILABLE, "the job is not handed over yet");
 }
 
 static void end_waits(struct desk *desk, struct waiting *entry)
@@ -87,7 +87,7 @@ static void end_waits(struct desk *desk, struct waiting *entry)
             continue;
         }
         *at = visit->next;
-        end_wait(desk, entry, visit);
+        end_wait(entry, visit);
     }
 }
 

@@ -16,35 +16,12 @@ struct batch {
     size_t count;
 };
 
-static void forget(struct desk *desk)
-{
-    atomic_fetch_sub(&desk->visits, 1);
-}
-
-void desk_answer(struct desk *desk, struct visit *visit, const struct request_outcome *outcome)
-{
-    visit_answer(visit, outcome);
-    forget(desk);
-}
-
-void desk_refuse(struct desk *desk, struct visit *visit, enum problem problem, const char *detail)
-{
-    visit_problem(visit, problem, detail);
-    forget(desk);
-}
-
-void desk_say_queued(struct desk *desk, struct visit *visit)
-{
-    visit_queued(visit);
-    forget(desk);
-}
-
-void desk_answer_all(struct desk *desk, struct waiting *entry, const struct request_outcome *outcome)
+void desk_answer_all(struct waiting *entry, const struct request_outcome *outcome)
 {
     while (entry->visits) {
         struct visit *visit = entry->visits;
         entry->visits = visit->next;
-        desk_answer(desk, visit, outcome);
+        visit_answer(visit, outcome);
     }
 }
 
@@ -58,12 +35,12 @@ void desk_end(struct desk *desk, struct waiting *entry)
         waiting_remove(&desk->table, entry);
 }
 
-void desk_refuse_all(struct desk *desk, struct waiting *entry, enum problem problem, const char *detail)
+void desk_refuse_all(struct waiting *entry, enum problem problem, const char *detail)
 {
     while (entry->visits) {
         struct visit *visit = entry->visits;
         entry->visits = visit->next;
-        desk_refuse(desk, visit, problem, detail);
+        visit_problem(visit, problem, detail);
     }
 }
 
@@ -88,10 +65,10 @@ void desk_look_again(struct desk *desk, struct waiting *entry)
     if (status != STATUS_OK) {
         LOG_WARN("store_away", "reason=\"%s\"", err.message);
     } else if (!found) {
-        desk_refuse_all(desk, entry, PROBLEM_NOT_FOUND, "the request is not kept any more");
+        desk_refuse_all(entry, PROBLEM_NOT_FOUND, "the request is not kept any more");
         desk_end(desk, entry);
     } else if (row.state == REQUEST_ANSWERED) {
-        desk_answer_all(desk, entry, &outcome);
+        desk_answer_all(entry, &outcome);
         desk_end(desk, entry);
     } else if (!entry->producing) {
         entry->row = row;
@@ -233,7 +210,7 @@ static void produce(struct desk *desk, struct visit *visit)
         join(entry, visit);
         return;
     }
-    desk_refuse(desk, visit, PROBLEM_UNAVAILABLE, "the job can't be handed over now");
+    visit_problem(visit, PROBLEM_UNAVAILABLE, "the job can't be handed over now");
     desk_release(desk, entry);
 }
 
@@ -245,7 +222,7 @@ static void wait_for(struct desk *desk, struct visit *visit)
     buffer_release(&visit->record);
     (void)visit_count_bytes(visit);
     if (visit->respond_async && visit->row.state == REQUEST_QUEUED) {
-        desk_say_queued(desk, visit);
+        visit_queued(visit);
         return;
     }
     join(desk_wait_for(desk, &visit->row), visit);
@@ -254,11 +231,9 @@ static void wait_for(struct desk *desk, struct visit *visit)
 static void fetch_map(struct desk *desk, struct visit *visit)
 {
     if (!visit->outcome.map_uri[0])
-        desk_refuse(desk, visit, PROBLEM_NOT_FOUND, "this answer has no map");
-    else if (errands_push(desk->gateway->errands, ERRAND_FETCH_MAP, visit))
-        forget(desk);
-    else
-        desk_refuse(desk, visit, PROBLEM_OVERLOADED, "too many maps are asked for at once");
+        visit_problem(visit, PROBLEM_NOT_FOUND, "this answer has no map");
+    else if (!errands_push(desk->gateway->errands, ERRAND_FETCH_MAP, visit))
+        visit_problem(visit, PROBLEM_OVERLOADED, "too many maps are asked for at once");
 }
 
 static void act(struct desk *desk, struct visit *visit)
@@ -266,16 +241,16 @@ static void act(struct desk *desk, struct visit *visit)
     static const char taken[] = "this request id belongs to another request";
     switch (visit->step) {
     case STEP_NOT_FOUND:
-        desk_refuse(desk, visit, PROBLEM_NOT_FOUND, "there is no such request");
+        visit_problem(visit, PROBLEM_NOT_FOUND, "there is no such request");
         break;
     case STEP_CONFLICT:
-        desk_refuse(desk, visit, PROBLEM_CONFLICT, taken);
+        visit_problem(visit, PROBLEM_CONFLICT, taken);
         break;
     case STEP_ANSWERED:
         if (visit->kind == VISIT_MAP)
             fetch_map(desk, visit);
         else
-            desk_answer(desk, visit, &visit->outcome);
+            visit_answer(visit, &visit->outcome);
         break;
     case STEP_WAIT:
         wait_for(desk, visit);
@@ -297,7 +272,7 @@ static void serve(struct batch *batch)
         if (status == STATUS_OK)
             act(desk, batch->visits[i]);
         else
-            desk_refuse(desk, batch->visits[i], PROBLEM_UNAVAILABLE, "the store of requests is away");
+            visit_problem(batch->visits[i], PROBLEM_UNAVAILABLE, "the store of requests is away");
     }
 }
 

@@ -24,7 +24,7 @@ struct errand {
 
 struct errands {
     struct gateway *gateway;
-    bool (*stored)(struct gateway *gateway, struct visit *visit);
+    void (*stored)(struct visit *visit);
     struct queue queue;
     pthread_t threads[THREADS];
     int started;
@@ -47,8 +47,8 @@ static void store_image(struct errands *errands, struct visit *visit)
     if (status != STATUS_OK) {
         LOG_WARN("image_not_stored", "request_id=%s reason=\"%s\"", visit->analysis.request_id, err.message);
         visit_problem(visit, PROBLEM_UNAVAILABLE, "the image can't be stored now");
-    } else if (!errands->stored(errands->gateway, visit)) {
-        visit_problem(visit, PROBLEM_OVERLOADED, "too many requests are inside");
+    } else {
+        errands->stored(visit);
     }
 }
 
@@ -62,14 +62,7 @@ static void fetch_map(struct errands *errands, struct visit *visit)
     if (status == STATUS_OK)
         status = object_store_get(errands->gateway->objects, key, &map, &err);
     if (status == STATUS_OK) {
-        static const struct http_header header = {"Cache-Control", "private, no-store"};
-        const struct http_reply reply = {.code = 200,
-                                         .type = "image/png",
-                                         .body = buffer_bytes(&map),
-                                         .headers = &header,
-                                         .header_count = 1};
-        http_later_answer(visit->later, &reply);
-        visit_free(visit);
+        visit_picture(visit, &map);
     } else if (status == STATUS_RETRY) {
         visit_problem(visit, PROBLEM_UNAVAILABLE, "the store of maps is away");
     } else {
@@ -107,7 +100,7 @@ static void *run(void *context)
 }
 
 enum status errands_open(struct errands **errands, struct gateway *gateway,
-                         bool (*stored)(struct gateway *gateway, struct visit *visit), struct error *err)
+                         void (*stored)(struct visit *visit), struct error *err)
 {
     struct errands *made = memory_alloc(sizeof *made);
     made->gateway = gateway;

@@ -18,11 +18,9 @@ enum errand_kind {
     ERRAND_FETCH_MAP,   // answers the visit with the picture that its outcome names
 };
 
-// stored: takes a visit whose image is stored and whose job is written; false: it can't, and the visit is
-// still the caller's.
+// stored: takes a visit whose image is stored and whose job is written.
 enum status errands_open(struct errands **errands, struct gateway *gateway,
-                         bool (*stored)(struct gateway *gateway, struct visit *visit),
-                         struct error *err) MUST_CHECK;
+                         void (*stored)(struct visit *visit), struct error *err) MUST_CHECK;
 // Takes the visit. False: too many are waiting, and the visit is still the caller's. Any thread.
 bool errands_push(struct errands *errands, enum errand_kind kind, struct visit *visit);
 // Keeps an image whose job carries it: takes the buffer, which is empty afterwards. Where too many wait, or

@@ -19,6 +19,8 @@
 #include "producer/gateway/link.h"
 #include "producer/gateway/requests.h"
 
+struct audit;
+struct audit_signer;
 struct desk;
 struct errands;
 struct identity_gate;
@@ -42,8 +44,11 @@ struct gateway {
     struct link_signer links;
     struct admission admission;
     atomic_llong bytes_inside;
-    atomic_bool connected; // the desk has Kafka and SQL
-    atomic_bool stopping;  // no new requests
+    atomic_int visits;           // deferred and not answered yet
+    atomic_bool connected;       // the desk has Kafka and SQL
+    atomic_bool stopping;        // no new requests
+    struct audit_signer *signer; // NULL: heads of the audit are not signed
+    struct audit *audit;
     struct identity_gate *identities;
     struct object_store *objects;
     struct errands *errands;

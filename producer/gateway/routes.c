@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "common/base/clock.h"
+#include "producer/audit/audit.h"
 #include "producer/gateway/content.h"
 #include "producer/gateway/desk.h"
 #include "producer/gateway/errands.h"
@@ -16,9 +17,12 @@
 
 enum { SIGNATURE_SIZE = 128, EXPIRES_SIZE = 32 };
 
-static void refuse_for(struct http_request *request, enum problem problem, const char *detail,
-                       int retry_after_s)
+static void refuse_for(struct gateway *gateway, struct http_request *request, enum problem problem,
+                       const char *detail, int retry_after_s)
 {
+    char peer[HTTP_PEER_SIZE];
+    http_request_peer(request, peer);
+    audit_refused(gateway->audit, peer, problem_code(problem));
     const struct http_problem document = {.status = problem_status(problem),
                                           .code = problem_code(problem),
                                           .detail = detail,
@@ -26,9 +30,10 @@ static void refuse_for(struct http_request *request, enum problem problem, const
     http_answer_problem(request, &document);
 }
 
-static void refuse(struct http_request *request, enum problem problem, const char *detail)
+static void refuse(struct gateway *gateway, struct http_request *request, enum problem problem,
+                   const char *detail)
 {
-    refuse_for(request, problem, detail, problem_status(problem) == 503 ? 2 : 0);
+    refuse_for(gateway, request, problem, detail, problem_status(problem) == 503 ? 2 : 0);
 }
 
 // False: refused.
@@ -39,11 +44,11 @@ static bool identify(struct gateway *gateway, struct http_request *request, enum
     const char *authorization = http_request_header(request, "Authorization");
     enum status status = identity_of(gateway->identities, authorization, identity, &err);
     if (status == STATUS_REJECTED)
-        refuse(request, PROBLEM_UNAUTHORIZED, "a valid key or token is needed");
+        refuse(gateway, request, PROBLEM_UNAUTHORIZED, "a valid key or token is needed");
     else if (status != STATUS_OK)
-        refuse(request, PROBLEM_UNAVAILABLE, "keys can't be looked at now");
+        refuse(gateway, request, PROBLEM_UNAVAILABLE, "keys can't be looked at now");
     else if (identity->role < least)
-        refuse(request, PROBLEM_FORBIDDEN, "the role of this key does not allow that");
+        refuse(gateway, request, PROBLEM_FORBIDDEN, "the role of this key does not allow that");
     return status == STATUS_OK && identity->role >= least;
 }
 
@@ -57,18 +62,18 @@ static bool wants_no_wait(struct http_request *request)
 // ---- POST /v2/analyze ----
 
 // False: refused.
-static bool read_priority(struct http_request *request, struct visit *visit)
+static bool read_priority(struct gateway *gateway, struct http_request *request, struct visit *visit)
 {
     const char *priority = http_request_header(request, "Skinsight-Priority");
     if (!priority || strcasecmp(priority, "routine") == 0)
         return true;
     if (strcasecmp(priority, "urgent") != 0) {
-        refuse(request, PROBLEM_INVALID_FIELD, "Skinsight-Priority must be routine or urgent");
+        refuse(gateway, request, PROBLEM_INVALID_FIELD, "Skinsight-Priority must be routine or urgent");
         return false;
     }
     visit->urgent = visit->identity.urgent;
     if (!visit->urgent)
-        refuse(request, PROBLEM_FORBIDDEN, "this key may not ask for the urgent topic");
+        refuse(gateway, request, PROBLEM_FORBIDDEN, "this key may not ask for the urgent topic");
     return visit->urgent;
 }
 
@@ -76,12 +81,12 @@ static bool admit(struct gateway *gateway, struct http_request *request, struct 
 {
     int retry_after_s = 0;
     if (atomic_load(&gateway->stopping) || !atomic_load(&gateway->connected)) {
-        refuse(request, PROBLEM_UNAVAILABLE, "the gateway is not ready");
+        refuse(gateway, request, PROBLEM_UNAVAILABLE, "the gateway is not ready");
         return false;
     }
     visit->admitted = admission_enter(&gateway->admission, &retry_after_s);
     if (!visit->admitted)
-        refuse_for(request, PROBLEM_OVERLOADED, "it would not be answered in time", retry_after_s);
+        refuse_for(gateway, request, PROBLEM_OVERLOADED, "it would not be answered in time", retry_after_s);
     return visit->admitted;
 }
 
@@ -90,8 +95,8 @@ static void begin_analyze(void *context, struct http_request *request)
     struct gateway *gateway = context;
     struct visit *visit = visit_new(gateway, VISIT_ANALYZE);
     body_init(&visit->body, (size_t)gateway->options.max_image_bytes);
-    if (identify(gateway, request, ROLE_ANALYST, &visit->identity) && read_priority(request, visit) &&
-        admit(gateway, request, visit))
+    if (identify(gateway, request, ROLE_ANALYST, &visit->identity) &&
+        read_priority(gateway, request, visit) && admit(gateway, request, visit))
         http_request_keep(request, visit, visit_free);
     else
         visit_free(visit);
@@ -99,33 +104,43 @@ static void begin_analyze(void *context, struct http_request *request)
 
 static void take_body(void *context, struct http_request *request, struct bytes part)
 {
+    struct gateway *gateway = context;
     struct visit *visit = http_request_state(request);
     struct error err;
-    (void)context;
     enum problem problem = body_add(&visit->body, part, &err);
     if (problem != PROBLEM_NONE)
-        refuse(request, problem, err.message);
+        refuse(gateway, request, problem, err.message);
     else if (!visit_count_bytes(visit))
-        refuse(request, PROBLEM_OVERLOADED, "too many large requests are inside");
+        refuse(gateway, request, PROBLEM_OVERLOADED, "too many large requests are inside");
 }
 
-// Gives the visit away; false: it could not be.
-static bool hand_over(struct gateway *gateway, struct visit *visit)
+static void give_to_desk(struct visit *visit)
+{
+    if (!desk_push(visit->gateway->desk, visit))
+        visit_problem(visit, PROBLEM_OVERLOADED, "too many requests are inside");
+}
+
+void routes_enter(struct visit *visit)
+{
+    visit_enter(visit, give_to_desk);
+}
+
+// Gives the visit away.
+static void hand_over(struct gateway *gateway, struct visit *visit)
 {
     struct buffer *image = &visit->body.image;
-    if (image->size > (size_t)gateway->options.inline_limit_bytes)
-        return errands_push(gateway->errands, ERRAND_STORE_IMAGE, visit);
-    struct digest digest = visit->image;
-    struct buffer kept = {0};
-    if (gateway->options.keep_images) {
-        kept = *image;
-        buffer_init(image, 0);
+    if (visit->record.size == 0) {
+        if (!errands_push(gateway->errands, ERRAND_STORE_IMAGE, visit))
+            visit_problem(visit, PROBLEM_OVERLOADED, "too many requests are inside");
+        return;
     }
-    bool taken = desk_push(gateway->desk, visit);
-    if (taken && kept.size > 0)
+    struct digest digest = visit->image;
+    struct buffer kept = *image;
+    *image = (struct buffer){0};
+    routes_enter(visit); // from here on the visit is others'
+    if (gateway->options.keep_images)
         errands_keep(gateway->errands, &digest, &kept);
     buffer_release(&kept);
-    return taken;
 }
 
 static void handle_analyze(void *context, struct http_request *request)
@@ -135,7 +150,7 @@ static void handle_analyze(void *context, struct http_request *request)
     struct error err;
     enum problem problem = body_finish(&visit->body, &visit->analysis, &err);
     if (problem != PROBLEM_NONE) {
-        refuse(request, problem, err.message);
+        refuse(gateway, request, problem, err.message);
         return;
     }
     struct analysis *analysis = &visit->analysis;
@@ -146,15 +161,14 @@ static void handle_analyze(void *context, struct http_request *request)
         content_digest(&visit->image, &analysis->metadata, analysis->model_version, visit->urgent);
     bool large = visit->body.image.size > (size_t)gateway->options.inline_limit_bytes;
     if (!large && job_write(visit, false, &err) != STATUS_OK) {
-        refuse(request, PROBLEM_INTERNAL, err.message);
+        refuse(gateway, request, PROBLEM_INTERNAL, err.message);
         return;
     }
     visit->respond_async = wants_no_wait(request);
     visit->wait_until_ms = clock_monotonic_ms() + gateway->options.answer_timeout_ms;
     (void)http_request_take(request);
-    visit->later = http_defer(request);
-    if (!hand_over(gateway, visit))
-        visit_problem(visit, PROBLEM_OVERLOADED, "too many requests are inside");
+    visit_defer(visit, request);
+    hand_over(gateway, visit);
 }
 
 // ---- reading ----
@@ -162,21 +176,21 @@ static void handle_analyze(void *context, struct http_request *request)
 static void defer_to_desk(struct http_request *request, struct visit *visit)
 {
     visit->wait_until_ms = clock_monotonic_ms() + visit->gateway->options.answer_timeout_ms;
-    visit->later = http_defer(request);
-    if (!desk_push(visit->gateway->desk, visit))
-        visit_problem(visit, PROBLEM_OVERLOADED, "too many requests are inside");
+    visit_defer(visit, request);
+    give_to_desk(visit);
 }
 
 static void handle_read(void *context, struct http_request *request)
 {
+    struct gateway *gateway = context;
     struct identity identity;
     const char *id = http_request_part(request);
-    if (!identify(context, request, ROLE_READER, &identity))
+    if (!identify(gateway, request, ROLE_READER, &identity))
         return;
-    struct visit *visit = visit_new(context, VISIT_READ);
+    struct visit *visit = visit_new(gateway, VISIT_READ);
     job_request_id_read((struct bytes){(const uint8_t *)id, strlen(id)}, visit->analysis.request_id);
     if (!visit->analysis.request_id[0]) {
-        refuse(request, PROBLEM_NOT_FOUND, "there is no such request");
+        refuse(gateway, request, PROBLEM_NOT_FOUND, "there is no such request");
         visit_free(visit);
         return;
     }
@@ -196,7 +210,7 @@ static void handle_map(void *context, struct http_request *request)
     // Whatever is wrong with a link, it tells nobody whether there is such a request.
     if (!request_id[0] || !whole ||
         link_check(&gateway->links, request_id, expires, signature, clock_wall_ms()) != LINK_GOOD) {
-        refuse(request, PROBLEM_NOT_FOUND, "this link is not valid, or not any more");
+        refuse(gateway, request, PROBLEM_NOT_FOUND, "this link is not valid, or not any more");
         return;
     }
     struct visit *visit = visit_new(gateway, VISIT_MAP);

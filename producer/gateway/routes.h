@@ -6,8 +6,12 @@
 #include "common/services/http_server.h"
 
 struct gateway;
+struct visit;
 
 enum route { ROUTE_ANALYZE, ROUTE_READ, ROUTE_MAP, ROUTE_COUNT };
+
+// A visit whose job is written: to the audit, and then to the desk. Any thread.
+void routes_enter(struct visit *visit);
 
 void routes_make(const struct gateway *gateway, struct http_route routes[ROUTE_COUNT]);
 

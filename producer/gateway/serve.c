@@ -11,6 +11,8 @@
 #include "common/base/memory.h"
 #include "common/base/shutdown.h"
 #include "common/program/service.h"
+#include "producer/audit/settings.h"
+#include "producer/audit/signing.h"
 #include "producer/gateway/desk.h"
 #include "producer/gateway/errands.h"
 #include "producer/gateway/gateway.h"
@@ -25,7 +27,8 @@ enum {
     CONNECTIONS_PER_ADDRESS = 1024, // a clinic is one address
     SUBJECT_KEY_LEAST = 16,
     SUBJECT_KEY_MOST = 1024,
-    DAY_MS = 24 * 3600 * 1000,
+    HOUR_MS = 3600 * 1000,
+    DAY_MS = 24 * HOUR_MS,
 };
 
 enum status serve_check(const struct config *config, struct error *err)
@@ -58,10 +61,11 @@ static enum status read_subject_key(struct gateway *gateway, struct error *err)
 }
 
 // The database may start after the gateway.
-static enum status open_desk(struct gateway *gateway, struct error *err)
+static enum status open_store(struct gateway *gateway, enum status (*open)(struct gateway *, struct error *),
+                              struct error *err)
 {
     for (;;) {
-        enum status status = desk_open(&gateway->desk, gateway, err);
+        enum status status = open(gateway, err);
         if (status != STATUS_RETRY)
             return status;
         LOG_WARN("store_away", "reason=\"%s\"", err->message);
@@ -70,9 +74,29 @@ static enum status open_desk(struct gateway *gateway, struct error *err)
     }
 }
 
-static bool give_to_desk(struct gateway *gateway, struct visit *visit)
+static enum status open_desk(struct gateway *gateway, struct error *err)
 {
-    return desk_push(gateway->desk, visit);
+    return desk_open(&gateway->desk, gateway, err);
+}
+
+static enum status open_audit(struct gateway *gateway, struct error *err)
+{
+    char chain[AUDIT_NAME_SIZE];
+    struct audit_options options;
+    audit_settings_read(&options, chain, gateway->options.config);
+    options.signer = gateway->signer;
+    options.objects = gateway->objects;
+    options.sign_interval_ms = HOUR_MS;
+    return audit_open(&gateway->audit, &options, err);
+}
+
+static enum status open_signer(struct gateway *gateway, struct error *err)
+{
+    const char *path = config_text(gateway->options.config, "audit_key");
+    if (*path)
+        return audit_signer_open(&gateway->signer, path, err);
+    LOG_WARN("audit_not_signed", "reason=\"audit_key is not set\"");
+    return STATUS_OK;
 }
 
 static enum status open_parts(struct gateway *gateway, struct error *err)
@@ -100,8 +124,12 @@ static enum status open_parts(struct gateway *gateway, struct error *err)
     if (status == STATUS_OK)
         status = object_store_open(&gateway->objects, &objects, err);
     if (status == STATUS_OK)
-        status = errands_open(&gateway->errands, gateway, give_to_desk, err);
-    return status == STATUS_OK ? open_desk(gateway, err) : status;
+        status = errands_open(&gateway->errands, gateway, routes_enter, err);
+    if (status == STATUS_OK)
+        status = open_signer(gateway, err);
+    if (status == STATUS_OK)
+        status = open_store(gateway, open_audit, err);
+    return status == STATUS_OK ? open_store(gateway, open_desk, err) : status;
 }
 
 static enum status open_server(struct gateway *gateway, const struct http_route *routes, struct error *err)
@@ -127,7 +155,7 @@ static enum status open_server(struct gateway *gateway, const struct http_route 
 static int count_unfinished(void *context)
 {
     struct gateway *gateway = context;
-    return desk_visits(gateway->desk) + errands_waiting(gateway->errands);
+    return atomic_load(&gateway->visits) + errands_waiting(gateway->errands);
 }
 
 static bool say_ready(void *context, char *reason, size_t size)
@@ -151,6 +179,8 @@ static void close_parts(struct gateway *gateway)
     http_server_close(gateway->server);
     errands_close(gateway->errands);
     desk_close(gateway->desk);
+    audit_close(gateway->audit);
+    audit_signer_close(gateway->signer);
     object_store_close(gateway->objects);
     identity_close(gateway->identities);
     if (gateway->subject_key.data)

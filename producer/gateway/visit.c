@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "common/base/clock.h"
-#include "common/base/json_write.h"
 #include "common/base/memory.h"
+#include "producer/audit/audit.h"
 #include "producer/gateway/gateway.h"
 #include "producer/gateway/reply.h"
 
@@ -20,7 +20,15 @@ struct visit *visit_new(struct gateway *gateway, enum visit_kind kind)
     visit->gateway = gateway;
     visit->kind = kind;
     request_outcome_init(&visit->outcome);
+    buffer_init(&visit->answer, ANSWER_LIMIT);
     return visit;
+}
+
+void visit_defer(struct visit *visit, struct http_request *request)
+{
+    http_request_peer(request, visit->peer);
+    visit->later = http_defer(request);
+    atomic_fetch_add(&visit->gateway->visits, 1);
 }
 
 void visit_free(void *context)
@@ -28,10 +36,13 @@ void visit_free(void *context)
     struct visit *visit = context;
     body_release(&visit->body);
     buffer_release(&visit->record);
+    buffer_release(&visit->answer);
     request_outcome_release(&visit->outcome);
     atomic_fetch_sub(&visit->gateway->bytes_inside, (long long)visit->counted_bytes);
     if (visit->admitted)
         admission_leave(&visit->gateway->admission);
+    if (visit->later)
+        atomic_fetch_sub(&visit->gateway->visits, 1);
     explicit_bzero(visit, sizeof *visit);
     free(visit);
 }
@@ -45,44 +56,117 @@ bool visit_count_bytes(struct visit *visit)
            visit->gateway->options.bytes_limit;
 }
 
-void visit_retry(struct visit *visit, enum problem problem, const char *detail, int retry_after_s)
+static void send_problem(struct visit *visit, enum problem problem, const char *detail)
 {
     const struct http_problem document = {.status = problem_status(problem),
                                           .code = problem_code(problem),
                                           .detail = detail,
-                                          .retry_after_s = retry_after_s};
+                                          .retry_after_s = problem_status(problem) == 503 ? RETRY_S : 0};
     http_later_problem(visit->later, &document);
     visit_free(visit);
 }
 
 void visit_problem(struct visit *visit, enum problem problem, const char *detail)
 {
-    visit_retry(visit, problem, detail, problem_status(problem) == 503 ? RETRY_S : 0);
+    if (problem_status(problem) < 500)
+        audit_refused(visit->gateway->audit, visit->peer, problem_code(problem));
+    send_problem(visit, problem, detail);
+}
+
+static void fill_entry(const struct visit *visit, enum audit_action action, const char *outcome,
+                       struct audit_entry *entry)
+{
+    *entry = (struct audit_entry){.action = action};
+    strcpy(entry->actor, visit->identity.actor);
+    strcpy(entry->request_id, visit->analysis.request_id);
+    snprintf(entry->site, sizeof entry->site, "%s",
+             visit->identity.site[0] ? visit->identity.site : visit->row.site); // a link is of the row's site
+    snprintf(entry->outcome, sizeof entry->outcome, "%s", outcome);
+}
+
+static void submit(struct visit *visit, enum audit_action action, const char *outcome,
+                   void (*done)(void *visit, enum status status))
+{
+    struct audit_entry entry;
+    struct error err;
+    fill_entry(visit, action, outcome, &entry);
+    if (audit_submit(visit->gateway->audit, &entry, done, visit, &err) != STATUS_OK)
+        done(visit, STATUS_RETRY);
+}
+
+static void refuse_unaudited(struct visit *visit)
+{
+    send_problem(visit, PROBLEM_UNAVAILABLE, "the record of accesses is away");
+}
+
+// ---- in ----
+
+static void entered(void *context, enum status status)
+{
+    struct visit *visit = context;
+    if (status == STATUS_OK)
+        visit->enter(visit);
+    else
+        refuse_unaudited(visit);
+}
+
+void visit_enter(struct visit *visit, void (*enter)(struct visit *visit))
+{
+    visit->enter = enter;
+    submit(visit, AUDIT_REQUEST, "ok", entered);
+}
+
+// ---- out ----
+
+static void send_answer(void *context, enum status status)
+{
+    struct visit *visit = context;
+    static const struct http_header private = {"Cache-Control", "private, no-store"};
+    bool picture = visit->kind == VISIT_MAP;
+    const struct http_reply reply = {.code = 200,
+                                     .type = picture ? "image/png" : "application/json",
+                                     .body = buffer_bytes(&visit->answer),
+                                     .headers = &private,
+                                     .header_count = 1};
+    if (status != STATUS_OK) {
+        refuse_unaudited(visit);
+    } else if (visit->outcome.problem != PROBLEM_NONE) {
+        send_problem(visit, visit->outcome.problem, visit->outcome.detail);
+    } else {
+        http_later_answer(visit->later, &reply);
+        visit_free(visit);
+    }
+}
+
+static enum status write_answer(struct visit *visit, const struct request_outcome *outcome, struct error *err)
+{
+    const struct gateway *gateway = visit->gateway;
+    char url[LINK_URL_SIZE] = "";
+    if (outcome->map_uri[0])
+        link_make(&gateway->links, visit->analysis.request_id,
+                  clock_wall_ms() + gateway->options.link_lifetime_ms, url);
+    return reply_add_link(buffer_bytes(&outcome->reply), url, &visit->answer, err);
 }
 
 void visit_answer(struct visit *visit, const struct request_outcome *outcome)
 {
-    struct gateway *gateway = visit->gateway;
-    char url[LINK_URL_SIZE] = "";
-    struct buffer body;
     struct error err;
-    if (outcome->problem != PROBLEM_NONE) {
-        visit_problem(visit, outcome->problem, outcome->detail);
+    visit->outcome.problem = outcome->problem;
+    if (outcome != &visit->outcome)
+        strcpy(visit->outcome.detail, outcome->detail);
+    if (outcome->problem == PROBLEM_NONE && write_answer(visit, outcome, &err) != STATUS_OK) {
+        visit_problem(visit, PROBLEM_INTERNAL, err.message);
         return;
     }
-    if (outcome->map_uri[0])
-        link_make(&gateway->links, visit->analysis.request_id,
-                  clock_wall_ms() + gateway->options.link_lifetime_ms, url);
-    buffer_init(&body, ANSWER_LIMIT);
-    if (reply_add_link(buffer_bytes(&outcome->reply), url, &body, &err) == STATUS_OK) {
-        const struct http_reply reply = {
-            .code = 200, .type = "application/json", .body = buffer_bytes(&body)};
-        http_later_answer(visit->later, &reply);
-        visit_free(visit);
-    } else {
-        visit_problem(visit, PROBLEM_INTERNAL, err.message);
-    }
-    buffer_release(&body);
+    submit(visit, AUDIT_ANSWER_READ, outcome->problem == PROBLEM_NONE ? "ok" : problem_code(outcome->problem),
+           send_answer);
+}
+
+void visit_picture(struct visit *visit, struct buffer *picture)
+{
+    visit->answer = *picture;
+    *picture = (struct buffer){.limit = picture->limit};
+    submit(visit, AUDIT_MAP_READ, "ok", send_answer);
 }
 
 // When it makes sense to ask: once those who wait now are through.

@@ -41,10 +41,13 @@ struct visit {
     struct buffer record; // the job record; data NULL: there is none
     size_t counted_bytes; // of body and record, in gateway->bytes_inside
     bool urgent;
-    bool respond_async; // "Prefer: respond-async"
-    bool admitted;      // counts in gateway->admission
-    struct http_later *later;
-    int64_t wait_until_ms; // monotonic clock; then 202, or why not
+    bool respond_async;       // "Prefer: respond-async"
+    bool admitted;            // counts in gateway->admission
+    struct http_later *later; // NULL: not deferred
+    char peer[HTTP_PEER_SIZE];
+    void (*enter)(struct visit *visit); // once the audit knows of it
+    struct buffer answer;               // what goes out once the audit knows of that
+    int64_t wait_until_ms;              // monotonic clock; then 202, or why not
     // Of the desk.
     enum visit_step step;
     struct request_row row;
@@ -53,15 +56,21 @@ struct visit {
 };
 
 struct visit *visit_new(struct gateway *gateway, enum visit_kind kind);
+// Suspends the request: from now on one of the functions below has to answer the visit.
+void visit_defer(struct visit *visit, struct http_request *request);
 void visit_free(void *visit); // without an answer; a `release` of http_request_keep
 
 // Counts what its buffers hold by now. False: all visits together hold too much.
 bool visit_count_bytes(struct visit *visit);
 
-// Each answers the visit, which has been deferred, and frees it.
+// Has the audit know of the request and then calls enter, on the audit's thread, or answers it with 503.
+void visit_enter(struct visit *visit, void (*enter)(struct visit *visit));
+
+// Each answers the visit, which has been deferred, and frees it. What tells something of a patient goes out
+// once the audit has its entry.
 void visit_problem(struct visit *visit, enum problem problem, const char *detail);
-void visit_retry(struct visit *visit, enum problem problem, const char *detail, int retry_after_s);
 void visit_answer(struct visit *visit, const struct request_outcome *outcome); // reply or problem
+void visit_picture(struct visit *visit, struct buffer *picture);               // a PNG; takes the bytes
 void visit_queued(struct visit *visit);                                        // 202
 
 #endif

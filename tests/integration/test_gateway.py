@@ -91,6 +91,21 @@ def test_answers(stack):
         expect_equal((job["site"], job["metadata"], "subject" in job, "patient_ref" in job),
                      ("north", METADATA, False, False), "the job without a subject_key")
         fleet.check()
+        check_audit(gateway, request_id)
+
+
+def check_audit(gateway, request_id):
+    """Each POST and each reading has its entry, by whom; refusals come within a minute, or with the stop."""
+    gateway.stop()
+    done = harness.run("producer", "audit", "export", "--store", gateway.options["store"], check=True)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    entries = [line["entry"] for line in lines if "entry" in line]
+    of_request = [(e["action"], e["actor"], e["site"], e["outcome"]) for e in entries if e["request_id"] == request_id]
+    expect_equal({entry: of_request.count(entry) for entry in of_request},
+                 {("request", "dr-lee", "north", "ok"): 5, ("request", "dr-lee", "south", "ok"): 1,
+                  ("answer_read", "dr-lee", "north", "ok"): 4, ("map_read", None, "north", "ok"): 1}, "entries")
+    expect_equal({(e["actor"], e["outcome"]) for e in entries if e["action"] == "refused"},
+                 {("address:127.0.0.1", "conflict:4"), ("address:127.0.0.1", "not_found:11")}, "refusals")
 
 
 def check_link(gateway, fleet, url, request_id):
@@ -156,6 +171,46 @@ def test_refusals(stack):
         expect_equal(fleet.jobs(), [], "jobs of refused requests")
 
 
+MARKERS = ("Erika-Mustermann", "mustermann-back.jpg", "ref-MUSTERMANN-17", "ssk_MUSTERMANN" + "a" * 33)
+
+
+def test_markers(stack):
+    """What says who a patient is, planted wherever a client may write something, is found nowhere behind the gateway."""
+    with stack.fleet("markers") as fleet:
+        key = fleet.stack.folder / "subject-key"
+        key.write_text("a key of the clinic that has no name\n")
+        key.chmod(0o600)
+        gateway = Gateway(fleet, subject_key=key, inline_limit_bytes=60000, log_level="debug", keep_images=True)
+        with gateway:
+            fleet.start("worker", log_level="debug").wait_ready()
+            client = gateway.add_key("north")
+            name, file_name, reference, secret = MARKERS
+            fields = {"metadata": {**METADATA, "name": name}, "file": file_name, "patient_ref": reference}
+            ids = [answer.json()["request_id"] for image in IMAGES for answer in [client.analyze(image.read_bytes(), **fields)]]
+            planted = [client.analyze(b"x", request_id=name), client.analyze(b"x", model_version=name + " "),
+                       client.analyze(b"x", metadata={"lesion_location": name + " "}), client.read(name),
+                       client.analyze(b"x", metadata={"patient_age": name}),
+                       client.ask("GET", f"/attention/{name}.png?signature={file_name}&expires={reference}"),
+                       client.ask("GET", f"/v2/other?name={name}", Authorization=f"Bearer {secret}"),
+                       client.ask("POST", "/v2/analyze", "{}", Authorization=f"Bearer {secret}"),
+                       client.analyze(b"x", headers={"Skinsight-Priority": name, "Prefer": file_name, "User-Agent": name})]
+            expect(all(answer.status >= 400 for answer in planted), f"{[answer.status for answer in planted]}")
+            sinks = {f"answer {i}": answer.body for i, answer in enumerate(planted)}
+            sinks["metrics"] = gateway.admin("/metrics").body
+            jobs = [json.loads(job.value) for job in fleet.jobs()]
+        subjects = {job["subject"] for job in jobs if job["request_id"] in ids}
+        expect(len(subjects) == 1 and all(len(subject) == 64 for subject in subjects), f"one subject: {subjects}")
+        for topic in fleet.topics:
+            for record in fleet.read(topic):
+                sinks[f"{topic} {record.offset}"] = (record.key or b"") + (record.value or b"")
+        for path in [*stack.folder.glob("markers*"), *stack.folder.glob("markers-objects/**/*")]:
+            sinks[str(path)] = str(path).encode() + (path.read_bytes() if path.is_file() else b"")
+        expect(any(name.endswith("markers.db") for name in sinks) and len(sinks) > 25, f"sinks: {list(sinks)}")
+        found = [f"{marker} in {sink}" for sink, content in sinks.items() for marker in [*MARKERS, client.key]
+                 if marker.encode() in content]
+        expect(not found, f"{found}")
+
+
 def test_waiting(stack):
     """No worker is there: 202 once the job is queued, and an answer when one comes."""
     with stack.fleet("waiting") as fleet, Gateway(fleet, answer_timeout_ms=300) as gateway:
@@ -178,4 +233,4 @@ def test_waiting(stack):
 
 
 if __name__ == "__main__":
-    harness.main([test_answers, test_large_images, test_refusals, test_waiting], "kafka")
+    harness.main([test_answers, test_large_images, test_refusals, test_markers, test_waiting], "kafka")

@@ -41,10 +41,11 @@ class Gateway:
         self.keys = self.folder / f"{fleet.name}-keys.json"
         self.log = self.folder / f"{self.name}.log"
         self.environment = environment or {}
+        # On a busy machine the first answer takes longer than a clinic would wait.
         # keep_images goes to the store of the test's own folder, whose flushes cost; a test that wants it says so.
         self.options = {"store": f"sqlite://{self.folder}/{fleet.name}.db", "http_listen": "127.0.0.1:0",
                         "admin_address": "127.0.0.1:0", "api_keys": self.keys, "log_level": "info",
-                        "brokers": fleet.stack.brokers, "objects": fleet.objects, "keep_images": False,
+                        "answer_timeout_ms": 60000, "brokers": fleet.stack.brokers, "objects": fleet.objects, "keep_images": False,
                         **{topic: fleet.topics[topic] for topic in
                            ("jobs_topic", "urgent_jobs_topic", "predictions_topic")}, **options}
         self.process = None
@@ -109,7 +110,7 @@ class Gateway:
 
     def add_key(self, site, role="analyst", actor="dr-lee", urgent=False):
         done = harness.run("producer", "keys", "add", "--actor", actor, "--site", site, "--role", role,
-                           "--api-keys", self.keys, *(["--urgent"] if urgent else []), check=True)
+                           "--api-keys", self.keys, "--store", self.options["store"], *(["--urgent"] if urgent else []), check=True)
         return Client(self, done.stdout.strip())
 
 

@@ -9,6 +9,7 @@
 #include "trainer/import.h"
 #include "trainer/listen/listen.h"
 #include "trainer/quantise.h"
+#include "trainer/reference.h"
 #include "trainer/train.h"
 
 static const struct command commands[] = {
@@ -67,6 +68,15 @@ static const struct command commands[] = {
      .options = "threads",
      .required = "model data out",
      .run = evaluate_command},
+    {.name = "reference",
+     .arguments = "",
+     .summary = "tells a model directory what its model has learnt, so that answers say how far from it an "
+                "image lies",
+     .example = "skinsight-trainer reference --model models/lesions --data images.csv",
+     .flags = reference_flags,
+     .options = "threads",
+     .required = "model data",
+     .run = reference_command},
     {.name = "compare",
      .arguments = "",
      .summary = "says whether one model may take another's place, from their evaluations on the same images",

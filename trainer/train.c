@@ -16,6 +16,7 @@
 #include "kernels/compute_known.h"
 #include "trainer/initial_weights.h"
 #include "trainer/output.h"
+#include "trainer/reference.h"
 #include "trainer/train_private.h"
 
 // What the model before this one has learnt may lie in this one's validation and test part.
@@ -314,9 +315,44 @@ static cJSON *record_training(const struct trainer *trainer)
     return record;
 }
 
+static void complain_of_reference(const struct trainer *trainer, const char *why)
+{
+    const struct collect_complaints *complaints = &trainer->options->data.complaints;
+    if (!complaints->complain)
+        return;
+    char *sentence =
+        memory_format("%s: the model has no reference, so its answers don't say how far from what "
+                      "it has learnt an image lies (skinsight-trainer reference makes one)",
+                      why);
+    complaints->complain(complaints->context, sentence);
+    free(sentence);
+}
+
+// A training is not lost because its data are too few for a reference. FATAL alone ends it.
+static enum status make_reference(struct trainer *trainer, const struct weights *weights,
+                                  struct ood_reference **reference, struct error *err)
+{
+    const struct reference_source source = {.backend = trainer->backend,
+                                            .network = trainer->network,
+                                            .weights = weights,
+                                            .preprocessing = &trainer->manifest.preprocessing,
+                                            .dataset = trainer->dataset,
+                                            .progress = trainer->options->data.progress,
+                                            .stop = trainer->options->stop};
+    struct reference_result result;
+    enum status status = reference_from_data(&source, &result, err);
+    *reference = result.reference;
+    if (status == STATUS_REJECTED)
+        complain_of_reference(trainer, err->message);
+    else if (status == STATUS_OK && !result.reference)
+        complain_of_reference(trainer, "stopped");
+    return status == STATUS_REJECTED ? STATUS_OK : status;
+}
+
 static enum status save_model(struct trainer *trainer, struct error *err)
 {
     struct weights *weights = NULL;
+    struct ood_reference *reference = NULL;
     struct known_answers known;
     known_answers_init(&known);
     enum status status = load_block(trainer, CHECKPOINT_BEST, TRAINING_PARAMETERS, err);
@@ -324,11 +360,14 @@ static enum status save_model(struct trainer *trainer, struct error *err)
         status = training_export(trainer->training, &weights, err);
     if (status == STATUS_OK)
         status = known_answers_compute(&known, trainer->network, weights, err);
+    if (status == STATUS_OK)
+        status = make_reference(trainer, weights, &reference, err);
     if (status == STATUS_OK) {
         trainer->manifest.training = record_training(trainer);
-        const struct model_extras extras = {.known = &known};
+        const struct model_extras extras = {&known, reference};
         status = model_save(trainer->options->directory, &trainer->manifest, weights, &extras, err);
     }
+    ood_reference_free(reference);
     weights_close(weights);
     return status;
 }

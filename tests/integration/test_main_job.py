@@ -3,7 +3,8 @@
 
 Every job record has one terminal record and a sound attention map; the same images again are answered from the
 cache without inference; and the numbers of an image do not depend on who computed them: two workers or one, in
-whatever batch, with and without cache, on s3:// and file://, or `classify` without Kafka.
+whatever batch, with and without cache, on s3:// and file://, or `classify` without Kafka. How far an image lies from what
+the model has learnt is one of them, and is what another program computes from the embedding.
 """
 import hashlib
 import json
@@ -13,6 +14,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import harness
 from harness import expect, expect_equal
+from reference import give_reference
 
 JOBS = 500
 MADE, REAL = 40, 100
@@ -33,7 +35,7 @@ def numbers(answer):
     prediction, provenance = answer["prediction"], answer["provenance"]
     return {"logits": provenance["logits"], "prediction": {name: value for name, value in prediction.items()
                                                            if name != "attention_map_url"},
-            "features": provenance["features"], "model": provenance["model_sha256"]}
+            "features": provenance["features"], "ood": provenance["ood"], "model": provenance["model_sha256"]}
 
 
 def by_image(answers):
@@ -58,6 +60,7 @@ def test_five_hundred_jobs(stack):
     """Two workers, cache and S3; then the same images again."""
     images = choose_images(stack)
     sent = [images[i % len(images)] for i in range(JOBS)]
+    give_reference(stack.model())
     with stack.fleet("main", objects="s3://skinsight/main") as fleet:
         workers = [fleet.start(name, cache=stack.redis_url, cache_timeout_ms=5000).wait_ready() for name in ("one", "two")]
         harness.wait_until(lambda: all(worker.metric("skinsight_assigned_partitions") == 4 for worker in workers),
@@ -97,13 +100,21 @@ def test_one_worker_with_files_and_no_cache(stack):
 def test_classify_gives_the_same(stack):
     images = choose_images(stack)
     maps = stack.folder / "maps"
-    done = harness.run("worker", "classify", "--model", stack.model(), "--attention", maps, *images, check=True)
+    reference = give_reference(stack.model())
+    done = harness.run("worker", "classify", "--model", stack.model(), "--attention", maps, "--embedding", *images,
+                       check=True)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     expect_equal([line["file"] for line in lines], list(map(str, images)), "files and their order")
     for image, line in zip(images, lines):
         served = stack.first_numbers[hashlib.sha256(image.read_bytes()).hexdigest()]
         prediction = served["prediction"]
         expect_equal(line["logits"], served["logits"], f"logits of {image.name}")
+        expect_equal(line["ood"], served["ood"], f"place of {image.name}")
+        distance = reference.distance(line["embedding"])
+        expect(abs(line["ood"]["distance"] / distance - 1) < 1e-5, f"distance of {image.name}, not {distance}")
+        quantile = reference.quantile(line["ood"]["distance"])
+        expect(abs(line["ood"]["quantile"] - quantile) < 1e-5, f"quantile of {image.name}, not {quantile}")
+        expect_equal("out_of_distribution" in prediction["abstain_reasons"], quantile > 0.99, f"abstention of {image.name}")
         expect_equal(sorted(line["probabilities"], reverse=True),
                      [entry["probability"] for entry in prediction["differential"]], f"shares of {image.name}")
         expect_equal(line["primary_diagnosis"], prediction["primary_diagnosis"], f"diagnosis of {image.name}")

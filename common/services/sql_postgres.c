@@ -1,256 +1,24 @@
-// sql_postgres.c: PostgreSQL behind sql.h, by libpq without its blocking calls: each call waits against one
-// deadline, connecting included. The server's own limit (statement_timeout) is a little shorter, so that a
-// slow statement fails alone and the connection lives on; only a server that doesn't answer at all costs the
-// connection.
-//
-// Rows come one at a time (single-row mode): memory does not depend on how many there are. Statements are
-// prepared once for each connection. Sentences of class 22 of SQLSTATE quote values, so they are told by
-// their number.
+// sql_postgres.c: PostgreSQL behind sql.h: statements, rows, transactions, over the connection of
+// sql_postgres_link.c. Rows come one at a time (single-row mode): memory does not depend on how many there
+// are. Statements are prepared once for each connection.
 #include <assert.h>
-#include <errno.h>
-#include <libpq-fe.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/clock.h"
 #include "common/base/memory.h"
-#include "common/services/sql_internal.h"
+#include "common/services/sql_postgres_internal.h"
 
-enum {
-    NUMBER_SIZE = 32,
-    STATE_SIZE = 6, // SQLSTATE and a zero byte
-    SENTENCE_MOST = 300,
-    MIGRATION_LOCK = 0x534b5351,
-};
+enum { NUMBER_SIZE = 32, MIGRATION_LOCK = 0x534b5351 };
 
 // Types of columns, from PostgreSQL's catalogue.
 enum { TYPE_BOOL = 16, TYPE_BYTEA = 17, TYPE_INT8 = 20, TYPE_INT2 = 21, TYPE_INT4 = 23, TYPE_FLOAT4 = 700 };
 enum { TYPE_FLOAT8 = 701, TYPE_NUMERIC = 1700 };
 
-struct sql_postgres {
-    struct sql sql;
-    char *url;
-    PGconn *connection;                    // NULL: not connected
-    int64_t deadline_ms;                   // of the present call
-    size_t oldest;                         // statement: the next one to give way
-    char *statements[SQL_STATEMENTS_MOST]; // texts of those prepared on this connection, as s<place>
-};
-
 static struct sql_postgres *postgres_of(struct sql *sql)
 {
     return (struct sql_postgres *)sql;
-}
-
-// ---- failures ----
-
-static void disconnect(struct sql_postgres *postgres)
-{
-    PQfinish(postgres->connection); // NULL is allowed
-    postgres->connection = NULL;
-    for (size_t i = 0; i < SQL_STATEMENTS_MOST; i++) {
-        free(postgres->statements[i]);
-        postgres->statements[i] = NULL;
-    }
-    postgres->oldest = 0;
-}
-
-static enum status fail_connection(struct sql_postgres *postgres, struct error *err)
-{
-    char sentence[SENTENCE_MOST];
-    const char *text = postgres->connection ? PQerrorMessage(postgres->connection) : "it is lost";
-    snprintf(sentence, sizeof sentence, "%.*s", (int)strcspn(text, "\n"), text);
-    disconnect(postgres);
-    return error_set(err, STATUS_RETRY, "no connection to PostgreSQL at %s: %s", postgres->sql.name,
-                     sentence);
-}
-
-static enum status fail_too_late(struct sql_postgres *postgres, struct error *err)
-{
-    disconnect(postgres); // what it still answers belongs to no later call
-    return error_set(err, STATUS_RETRY, "PostgreSQL at %s did not answer within %lld ms", postgres->sql.name,
-                     (long long)postgres->sql.timeout_ms);
-}
-
-static enum status status_of(const char *state)
-{
-    static const struct {
-        const char *start; // of SQLSTATE
-        enum status status;
-    } classes[] = {
-        {"40", STATUS_RETRY},    // another transaction came between
-        {"55P03", STATUS_RETRY}, // locked
-        {"57", STATUS_RETRY},    // cancelled, shutting down
-        {"53", STATUS_RETRY},    // no room, no memory, too many connections
-        {"58", STATUS_RETRY},    // its disk
-        {"08", STATUS_RETRY},    // its connection
-        {"25006", STATUS_RETRY}, // a standby that may become the primary
-        {"22", STATUS_REJECTED}, // a value does not fit
-        {"23", STATUS_REJECTED}, // a rule of a table
-    };
-    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
-        if (strncmp(state, classes[i].start, strlen(classes[i].start)) == 0)
-            return classes[i].status;
-    return STATUS_FATAL;
-}
-
-// Of a result that is no success.
-static enum status fail(struct sql_postgres *postgres, const PGresult *result, struct error *err)
-{
-    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-    if (!state || PQstatus(postgres->connection) == CONNECTION_BAD)
-        return fail_connection(postgres, err);
-    postgres->sql.conflict = strncmp(state, "40", 2) == 0;
-    enum status status = status_of(state);
-    if (strncmp(state, "22", 2) == 0 || !text)
-        return error_set(err, status, "PostgreSQL at %s: SQLSTATE %s", postgres->sql.name, state);
-    return error_set(err, status, "PostgreSQL at %s: %.*s (SQLSTATE %s)", postgres->sql.name, SENTENCE_MOST,
-                     text, state);
-}
-
-// ---- waiting ----
-
-static void start_clock(struct sql_postgres *postgres)
-{
-    postgres->deadline_ms = clock_monotonic_ms() + postgres->sql.timeout_ms;
-}
-
-// Whether the socket is ready before the deadline.
-static bool wait_for(struct sql_postgres *postgres, short events)
-{
-    struct pollfd socket = {.fd = PQsocket(postgres->connection), .events = events};
-    for (;;) {
-        int64_t left_ms = postgres->deadline_ms - clock_monotonic_ms();
-        if (left_ms <= 0)
-            return false;
-        int ready = poll(&socket, 1, left_ms > INT32_MAX ? INT32_MAX : (int)left_ms);
-        if (ready > 0)
-            return true;
-        if (ready < 0 && errno != EINTR)
-            return false;
-    }
-}
-
-static enum status flush(struct sql_postgres *postgres, struct error *err)
-{
-    int left;
-    while ((left = PQflush(postgres->connection)) > 0) {
-        if (!wait_for(postgres, POLLIN | POLLOUT))
-            return fail_too_late(postgres, err);
-        if (!PQconsumeInput(postgres->connection))
-            return fail_connection(postgres, err);
-    }
-    return left == 0 ? STATUS_OK : fail_connection(postgres, err);
-}
-
-// The next result, the caller's (PQclear); NULL: there is none left.
-static enum status receive(struct sql_postgres *postgres, PGresult **result, struct error *err)
-{
-    *result = NULL;
-    while (PQisBusy(postgres->connection)) {
-        if (!wait_for(postgres, POLLIN))
-            return fail_too_late(postgres, err);
-        if (!PQconsumeInput(postgres->connection))
-            return fail_connection(postgres, err);
-    }
-    *result = PQgetResult(postgres->connection);
-    return STATUS_OK;
-}
-
-static bool is_success(const PGresult *result)
-{
-    ExecStatusType kind = PQresultStatus(result);
-    return kind == PGRES_COMMAND_OK || kind == PGRES_TUPLES_OK;
-}
-
-// Of what was just sent: all results up to the last; the first failure counts. last: the last result, the
-// caller's; NULL is allowed.
-static enum status finish(struct sql_postgres *postgres, PGresult **last, struct error *err)
-{
-    PGresult *result = NULL, *kept = NULL;
-    enum status first = STATUS_OK;
-    enum status status = flush(postgres, err);
-    while (status == STATUS_OK && (status = receive(postgres, &result, err)) == STATUS_OK && result) {
-        PQclear(kept);
-        kept = result;
-        if (first == STATUS_OK && !is_success(result))
-            first = fail(postgres, result, err);
-        if (!postgres->connection)
-            break;
-    }
-    if (status == STATUS_OK)
-        status = first;
-    if (status == STATUS_OK && last) {
-        *last = kept;
-        kept = NULL;
-    }
-    PQclear(kept); // NULL is allowed
-    return status;
-}
-
-// ---- the connection ----
-
-static enum status run_script(struct sql_postgres *postgres, const char *text, struct error *err)
-{
-    if (!PQsendQuery(postgres->connection, text))
-        return fail_connection(postgres, err);
-    return finish(postgres, NULL, err);
-}
-
-static void say_nothing(void *context, const char *notice)
-{
-    (void)context, (void)notice;
-}
-
-static enum status set_up(struct sql_postgres *postgres, struct error *err)
-{
-    // A tenth less than a call's limit: the server gives up first, and the connection stays good.
-    long long limit_ms = postgres->sql.timeout_ms - postgres->sql.timeout_ms / 10;
-    char *text = memory_format("SET statement_timeout = %lld; SET lock_timeout = %lld; "
-                               "SET idle_in_transaction_session_timeout = %lld; SET synchronous_commit = on",
-                               limit_ms, limit_ms, 10 * limit_ms);
-    PQsetNoticeProcessor(postgres->connection, say_nothing, NULL);
-    enum status status = PQsetnonblocking(postgres->connection, 1) == 0 ? run_script(postgres, text, err)
-                                                                        : fail_connection(postgres, err);
-    free(text);
-    return status;
-}
-
-static enum status connect_now(struct sql_postgres *postgres, struct error *err)
-{
-    const char *const names[] = {"dbname", "client_encoding", "fallback_application_name", NULL};
-    const char *const values[] = {postgres->url, "UTF8", "skinsight", NULL};
-    postgres->connection = PQconnectStartParams(names, values, 1);
-    if (!postgres->connection)
-        return error_set(err, STATUS_RETRY, "no memory for a connection to PostgreSQL");
-    PostgresPollingStatusType next = PGRES_POLLING_WRITING;
-    while (next != PGRES_POLLING_OK) {
-        if (next == PGRES_POLLING_FAILED || PQstatus(postgres->connection) == CONNECTION_BAD)
-            return fail_connection(postgres, err);
-        if (!wait_for(postgres, next == PGRES_POLLING_READING ? POLLIN : POLLOUT))
-            return fail_too_late(postgres, err);
-        next = PQconnectPoll(postgres->connection);
-    }
-    return set_up(postgres, err);
-}
-
-// Between two calls the server sends nothing but its goodbye and, now and then, news of its settings. Either
-// way the connection is made anew.
-static bool is_quiet(struct sql_postgres *postgres)
-{
-    struct pollfd socket = {.fd = PQsocket(postgres->connection), .events = POLLIN};
-    return PQstatus(postgres->connection) == CONNECTION_OK && poll(&socket, 1, 0) == 0;
-}
-
-static enum status stay_connected(struct sql_postgres *postgres, struct error *err)
-{
-    if (postgres->sql.in_transaction)
-        return postgres->connection ? STATUS_OK : fail_connection(postgres, err);
-    if (postgres->connection && !is_quiet(postgres))
-        disconnect(postgres);
-    return postgres->connection ? STATUS_OK : connect_now(postgres, err);
 }
 
 // ---- statements ----
@@ -285,7 +53,7 @@ static enum status give_way(struct sql_postgres *postgres, size_t place, struct 
     free(postgres->statements[place]);
     postgres->statements[place] = NULL;
     snprintf(text, sizeof text, "DEALLOCATE s%zu", place);
-    return run_script(postgres, text, err);
+    return postgres_run_script(postgres, text, err);
 }
 
 // The name of a text's statement, prepared now or before.
@@ -305,8 +73,9 @@ static enum status prepare(struct sql_postgres *postgres, const char *text, size
     char *translated = translate(text, &parameters);
     assert(parameters == count);
     (void)count;
-    status = PQsendPrepare(postgres->connection, name, translated, 0, NULL) ? finish(postgres, NULL, err)
-                                                                            : fail_connection(postgres, err);
+    status = PQsendPrepare(postgres->connection, name, translated, 0, NULL)
+                 ? postgres_finish(postgres, NULL, err)
+                 : postgres_fail_connection(postgres, err);
     free(translated);
     if (status == STATUS_OK) {
         postgres->statements[place] = memory_strdup(text);
@@ -346,19 +115,19 @@ static enum status postgres_start(struct sql *sql, const char *text, const struc
     struct sql_postgres *postgres = postgres_of(sql);
     char name[NUMBER_SIZE];
     PGresult *result = NULL;
-    start_clock(postgres);
-    enum status status = stay_connected(postgres, err);
+    postgres_start_clock(postgres);
+    enum status status = postgres_stay_connected(postgres, err);
     if (status == STATUS_OK)
         status = prepare(postgres, text, count, name, err);
     if (status != STATUS_OK)
         return status;
     if (!send(postgres, name, values, count))
-        return fail_connection(postgres, err);
+        return postgres_fail_connection(postgres, err);
     if (!changed) {
         PQsetSingleRowMode(postgres->connection);
-        return flush(postgres, err);
+        return postgres_flush(postgres, err);
     }
-    status = finish(postgres, &result, err);
+    status = postgres_finish(postgres, &result, err);
     if (status == STATUS_OK) {
         assert(PQntuples(result) == 0); // sql_run of what gives rows
         *changed = strtoll(PQcmdTuples(result), NULL, 10);
@@ -422,17 +191,17 @@ static enum status postgres_next(struct sql *sql, bool *more, struct error *err)
 {
     struct sql_postgres *postgres = postgres_of(sql);
     PGresult *result;
-    start_clock(postgres);
+    postgres_start_clock(postgres);
     if (!postgres->connection)
-        return fail_connection(postgres, err);
-    enum status status = receive(postgres, &result, err);
+        return postgres_fail_connection(postgres, err);
+    enum status status = postgres_receive(postgres, &result, err);
     if (status != STATUS_OK || !result)
         return status;
     if (PQresultStatus(result) == PGRES_SINGLE_TUPLE) {
         status = take_row(sql, result, err);
         *more = status == STATUS_OK;
-    } else if (!is_success(result)) {
-        status = fail(postgres, result, err);
+    } else if (!postgres_is_success(result)) {
+        status = postgres_fail(postgres, result, err);
     }
     PQclear(result);
     return status;
@@ -444,20 +213,20 @@ static void postgres_end(struct sql *sql)
     struct sql_postgres *postgres = postgres_of(sql);
     struct error err;
     PGresult *result;
-    start_clock(postgres);
-    while (postgres->connection && receive(postgres, &result, &err) == STATUS_OK && result) {
+    postgres_start_clock(postgres);
+    while (postgres->connection && postgres_receive(postgres, &result, &err) == STATUS_OK && result) {
         PQclear(result);
         if (clock_monotonic_ms() >= postgres->deadline_ms)
-            disconnect(postgres);
+            postgres_disconnect(postgres);
     }
 }
 
 static enum status postgres_script(struct sql *sql, const char *text, struct error *err)
 {
     struct sql_postgres *postgres = postgres_of(sql);
-    start_clock(postgres);
-    enum status status = stay_connected(postgres, err);
-    return status == STATUS_OK ? run_script(postgres, text, err) : status;
+    postgres_start_clock(postgres);
+    enum status status = postgres_stay_connected(postgres, err);
+    return status == STATUS_OK ? postgres_run_script(postgres, text, err) : status;
 }
 
 // ---- transactions ----
@@ -476,10 +245,10 @@ static enum status postgres_commit(struct sql *sql, struct error *err)
 {
     struct sql_postgres *postgres = postgres_of(sql);
     PGresult *result = NULL;
-    start_clock(postgres);
+    postgres_start_clock(postgres);
     if (!postgres->connection || !PQsendQuery(postgres->connection, "COMMIT"))
-        return fail_connection(postgres, err);
-    enum status status = finish(postgres, &result, err);
+        return postgres_fail_connection(postgres, err);
+    enum status status = postgres_finish(postgres, &result, err);
     if (status == STATUS_OK && strcmp(PQcmdStatus(result), "COMMIT") != 0)
         status = error_set(err, STATUS_FATAL, "PostgreSQL at %s rolled a transaction back", sql->name);
     PQclear(result);
@@ -490,10 +259,10 @@ static void postgres_rollback(struct sql *sql)
 {
     struct sql_postgres *postgres = postgres_of(sql);
     struct error err;
-    start_clock(postgres);
+    postgres_start_clock(postgres);
     if (postgres->connection && PQtransactionStatus(postgres->connection) != PQTRANS_IDLE &&
-        run_script(postgres, "ROLLBACK", &err) != STATUS_OK)
-        disconnect(postgres);
+        postgres_run_script(postgres, "ROLLBACK", &err) != STATUS_OK)
+        postgres_disconnect(postgres);
 }
 
 // ---- tables ----
@@ -512,9 +281,9 @@ static void postgres_migrate_end(struct sql *sql)
     char text[64];
     struct error err;
     snprintf(text, sizeof text, "SELECT pg_advisory_unlock(%d)", MIGRATION_LOCK);
-    start_clock(postgres);
-    if (postgres->connection && run_script(postgres, text, &err) != STATUS_OK)
-        disconnect(postgres); // which unlocks too
+    postgres_start_clock(postgres);
+    if (postgres->connection && postgres_run_script(postgres, text, &err) != STATUS_OK)
+        postgres_disconnect(postgres); // which unlocks too
 }
 
 static enum status postgres_append_only(struct sql *sql, const char *table, struct error *err)
@@ -538,7 +307,7 @@ static enum status postgres_append_only(struct sql *sql, const char *table, stru
 static void postgres_close(struct sql *sql)
 {
     struct sql_postgres *postgres = postgres_of(sql);
-    disconnect(postgres);
+    postgres_disconnect(postgres);
     explicit_bzero(postgres->url, strlen(postgres->url));
     free(postgres->url);
     free(postgres);
@@ -558,51 +327,15 @@ static const struct sql_ops postgres_ops = {
     .close = postgres_close,
 };
 
-enum status sql_postgres_url_check(const char *url, struct error *err)
-{
-    const char *query = strchr(url, '?');
-    PQconninfoOption *parts = PQconninfoParse(url, NULL);
-    PQconninfoFree(parts);
-    if (!parts)
-        return error_set(
-            err, STATUS_REJECTED, // it may hold a password: it is not quoted
-            "the URL of the store must be postgresql://[user[:password]@]host[:port]/database[?name=value]");
-    if (query && strstr(query, "password="))
-        return error_set(
-            err, STATUS_REJECTED,
-            "a password stands in front of the store's host, user:password@host, or in the file of "
-            "PGPASSFILE: elsewhere --print-config would show it");
-    return STATUS_OK;
-}
-
-// Host, port and database as the URL has them.
-static void name_store(struct sql *sql, const char *url)
-{
-    const char *host = "", *port = "5432", *database = "";
-    PQconninfoOption *parts = PQconninfoParse(url, NULL);
-    for (const PQconninfoOption *part = parts; part && part->keyword; part++) {
-        if (!part->val)
-            continue;
-        if (strcmp(part->keyword, "host") == 0)
-            host = part->val;
-        else if (strcmp(part->keyword, "port") == 0)
-            port = part->val;
-        else if (strcmp(part->keyword, "dbname") == 0)
-            database = part->val;
-    }
-    snprintf(sql->name, sizeof sql->name, "%s:%s/%s", host, port, database);
-    PQconninfoFree(parts);
-}
-
 enum status sql_postgres_open(struct sql **sql, const struct sql_options *options, struct error *err)
 {
     struct sql_postgres *postgres = memory_alloc(sizeof *postgres);
     postgres->sql.ops = &postgres_ops;
     postgres->sql.timeout_ms = options->timeout_ms;
     postgres->url = memory_strdup(options->url);
-    name_store(&postgres->sql, options->url);
-    start_clock(postgres);
-    enum status status = connect_now(postgres, err);
+    postgres_name_store(&postgres->sql, options->url);
+    postgres_start_clock(postgres);
+    enum status status = postgres_connect(postgres, err);
     if (status != STATUS_OK) {
         postgres_close(&postgres->sql);
         return status;

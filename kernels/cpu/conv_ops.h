@@ -43,14 +43,16 @@ struct conv_window {
     size_t sums_stride; // from row to row
 };
 
-// A 3 x 3 convolution with stride 1 and a padding of 1 as products at the 36 points of Winograd's
-// F(4 x 4, 3 x 3) (Lavin and Gray, 2015): a tile of 4 x 4 places needs 36 multiply-adds for each pair of
-// channels instead of 144. Parts of a tile that lie outside the map are read as zero and not written. Sums
-// are as exact as the tile's greatest value lets them be, not their own: about 8 x 2^-24 of it
-// (test_winograd.c).
-enum { WINOGRAD_TILE = 4, WINOGRAD_SIDE = 6, WINOGRAD_POINTS = 36 };
+// A 3 x 3 convolution with stride 1 and a padding of 1 as products at the points of Winograd's algorithm
+// (Lavin and Gray, 2015): with F(4 x 4, 3 x 3) a tile of 4 x 4 places needs 36 multiply-adds for each pair of
+// channels instead of 144, with F(2 x 2, 3 x 3) one of 2 x 2 places 16 instead of 36. Parts of a tile that
+// lie outside the map are read as zero and not written. Sums are as exact as the tile's greatest value lets
+// them be, not their own: about 8 x 2^-24 of it with tiles of 4 (test_winograd.c). Their mean error is then 7
+// times that of plain sums, with tiles of 2 it is theirs.
+enum { WINOGRAD_TILE = 4, WINOGRAD_SIDE = 6, WINOGRAD_POINTS = 36 }; // at the most
 
 struct winograd_tile {
+    int size;                // places of a side, 2 or 4; (size + 2)^2 points
     int height, width, y, x; // of the map; the tile's first place
     int columns;             // channels in, or some of the channels out
     const float *in;         // into points: the image's first place; out of them: the first point's sums,

@@ -5,7 +5,7 @@
 // convnet_weights.c packs; convnet_run.c runs. A convolution is a product of the packed weights (gemm.h) with
 // the windows of its places, which each thread gathers for a block of places at a time; one of one place is
 // the product with the map as it lies; one of 3 x 3 is made by Winograd's algorithm where the map is large
-// enough. A batch is worked off in chunks of a few images.
+// enough (winograd.h). A batch is worked off in chunks of a few images.
 //
 // Thread: as backend.h says, one at a time for the backend; the team does the work.
 #ifndef SKINSIGHT_KERNELS_CPU_CONVNET_H
@@ -92,8 +92,6 @@ bool convnet_build(struct convnet_plan *plan);
 size_t convnet_row_stride(int columns);
 // The most tiles of a product's rows that a thread works on at a time.
 int convnet_block_tiles(const struct gemm_kernel *kernel, const struct convnet_step *step);
-// Bytes between the points of so many rows.
-size_t convnet_point_stride(int rows, size_t row_stride);
 
 // Packs the weights that the steps name. FATAL: no memory.
 enum status convnet_pack_weights(struct convnet_plan *plan, const struct weights *weights,

@@ -7,6 +7,7 @@
 
 #include "common/base/memory.h"
 #include "kernels/cpu/convnet.h"
+#include "kernels/cpu/winograd.h"
 
 enum { BLOCK_VALUES = 64 * 1024, BLOCK_LEAST_ROWS = 48, BLOCK_MOST_ROWS = 192, LARGEST_KERNEL = 11 };
 // Rows for each value of depth from which on it is less to multiply the weights with a gate than the rows.
@@ -39,12 +40,6 @@ int convnet_block_tiles(const struct gemm_kernel *kernel, const struct convnet_s
     int rows = step->winograd ? WINOGRAD_VALUES / step->depth : BLOCK_VALUES / step->depth;
     rows = rows < least ? least : rows > most ? most : rows;
     return (rows + kernel->tile_rows - 1) / kernel->tile_rows;
-}
-
-// An odd number of cache lines, so that the points do not share few places of the first-level cache.
-size_t convnet_point_stride(int rows, size_t row_stride)
-{
-    return (((size_t)rows * row_stride + 63) / 64 | 1) * 64;
 }
 
 static void shape_tensor(struct convnet_plan *plan, int index, int rows, int columns)
@@ -133,8 +128,7 @@ static bool square(const struct operation *operation)
 // depend on nothing else.
 static bool tiles_pay(struct convnet_step *step)
 {
-    int tiles = (step->height + WINOGRAD_TILE - 1) / WINOGRAD_TILE *
-                ((step->width + WINOGRAD_TILE - 1) / WINOGRAD_TILE);
+    int tiles = winograd_tiles(WINOGRAD_TILE, step->height, step->width);
     if (step->kernel != 3 || step->stride != 1 || step->padding != 1 || tiles < WINOGRAD_LEAST_TILES)
         return false;
     step->rows = tiles;
@@ -268,9 +262,7 @@ static void find_scratch(struct convnet_plan *plan)
         int rows = convnet_block_tiles(kernel, step) * kernel->tile_rows;
         size_t size = memory_round_up((size_t)rows * convnet_row_stride(step->depth), 64) + 64;
         if (step->winograd)
-            size =
-                WINOGRAD_POINTS * (convnet_point_stride(rows, convnet_row_stride(step->depth)) +
-                                   convnet_point_stride(rows, (size_t)kernel->panel_columns * sizeof(float)));
+            size = winograd_scratch_size(kernel, WINOGRAD_TILE, rows, step->depth);
         else if (step->direct)
             size = (size_t)(step->depth * kernel->panel_columns) * sizeof(float);
         plan->scratch_size = size > plan->scratch_size ? size : plan->scratch_size;

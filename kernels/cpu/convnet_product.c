@@ -1,11 +1,11 @@
 // convnet_product.c: runs one product step: divides it into units, gathers what a unit multiplies, and
 // finishes its tiles.
 //
-// A unit is a block of rows by some panels of the weights. Rows are places; under Winograd they are tiles of
-// 4 x 4 places, and a unit makes the products of all their points before it turns them into places.
+// A unit is a block of rows by some panels of the weights. Winograd's products are winograd.h's.
 #include <string.h>
 
 #include "kernels/cpu/convnet.h"
+#include "kernels/cpu/winograd.h"
 
 enum { ALIGNMENT = 64, UNITS_PER_THREAD = 12 };
 
@@ -142,89 +142,6 @@ static void run_panel(const struct product *product, int panel, int begin, int e
     }
 }
 
-static int tiles_of(int places)
-{
-    return (places + WINOGRAD_TILE - 1) / WINOGRAD_TILE;
-}
-
-// The tile of a row counted through the images: the map's size and the tile's place in it.
-static struct winograd_tile winograd_tile(const struct convnet_step *step, int row)
-{
-    int across = tiles_of(step->width), tile = row % step->rows;
-    return (struct winograd_tile){.height = step->height,
-                                  .width = step->width,
-                                  .y = tile / across * WINOGRAD_TILE,
-                                  .x = tile % across * WINOGRAD_TILE};
-}
-
-static void gather_points(const struct convnet_plan *plan, const struct convnet_step *step, int first,
-                          int end, char *scratch)
-{
-    size_t stride = convnet_row_stride(step->depth);
-    for (int row = first; row < end; row++) {
-        struct winograd_tile tile = winograd_tile(step, row);
-        tile.columns = step->depth;
-        tile.in = convnet_row(plan, step->input, row / step->rows * plan->tensors[step->input].rows);
-        tile.in_stride = plan->tensors[step->input].row_stride;
-        tile.out = (float *)(scratch + (size_t)(row - first) * stride);
-        tile.out_stride = convnet_point_stride(end - first, stride);
-        plan->device->conv->winograd_in(&tile);
-    }
-}
-
-// The places of rows first..end from the sums of their points.
-static void finish_points(const struct product *product, int first, int end, int panel, const float *sums)
-{
-    const struct convnet_plan *plan = product->run->plan;
-    const struct convnet_step *step = product->step;
-    const struct convnet_tensor *output = &plan->tensors[step->output];
-    int columns = step->weights.kernel->panel_columns, column = panel * columns;
-    for (int row = first; row < end; row++) {
-        struct winograd_tile tile = winograd_tile(step, row);
-        int image = row / step->rows * output->rows;
-        tile.columns = step->weights.n - column < columns ? step->weights.n - column : columns;
-        tile.in = sums + (row - first) * columns;
-        tile.in_stride = convnet_point_stride(end - first, (size_t)columns * sizeof *sums);
-        tile.out = convnet_row(plan, step->output, image) + column;
-        tile.out_stride = output->row_stride;
-        tile.bias = step->weights.bias + column;
-        tile.activation = step->activation;
-        if (step->residual >= 0) {
-            tile.residual = convnet_row(plan, step->residual, image) + column;
-            tile.residual_stride = plan->tensors[step->residual].row_stride;
-        }
-        plan->device->conv->winograd_out(&tile);
-    }
-}
-
-// One panel of every point's weights against tiles begin..end of rows, whose points lie at scratch; the sums
-// come behind them.
-static void run_points(const struct product *product, int panel, int begin, int end, char *scratch)
-{
-    const struct gemm_weights *weights = &product->step->weights;
-    const struct gemm_kernel *kernel = weights->kernel;
-    int first = first_row(product, begin), rows = first_row(product, end) - first;
-    size_t a_stride = convnet_row_stride(weights->k), a_point = convnet_point_stride(rows, a_stride);
-    size_t row_size = (size_t)kernel->panel_columns * sizeof(float);
-    size_t sums_point = convnet_point_stride(rows, row_size),
-           steps = (size_t)(end - begin) * (size_t)weights->k;
-    const char *w = (const char *)weights->data + (size_t)panel * weights->panel_size;
-    char *sums = scratch + WINOGRAD_POINTS * a_point;
-    for (int point = 0; point < WINOGRAD_POINTS; point++, w += product->step->point_size) {
-        const char *next = point + 1 < WINOGRAD_POINTS ? w + product->step->point_size : w;
-        struct gemm_ahead ahead = {next, (weights->panel_size + steps - 1) / steps};
-        for (int tile = begin; tile < end; tile++) {
-            int row = first_row(product, tile), tile_rows = first_row(product, tile + 1) - row;
-            row -= first;
-            kernel->cores[tile_rows](scratch + (size_t)point * a_point + (size_t)row * a_stride, a_stride, w,
-                                     weights->k, sums + (size_t)point * sums_point + (size_t)row * row_size,
-                                     kernel->panel_columns, ahead);
-            ahead.at = (const char *)ahead.at + weights->panel_size / (size_t)(end - begin);
-        }
-    }
-    finish_points(product, first, first + rows, panel, (const float *)sums);
-}
-
 static void product_unit(void *context, int unit, int thread)
 {
     struct product *product = context;
@@ -241,16 +158,12 @@ static void product_unit(void *context, int unit, int thread)
         a_stride = plan->tensors[step->input].row_stride;
     } else {
         if (product->held[thread] != block)
-            (step->winograd ? gather_points : gather_rows)(plan, step, first_row(product, begin),
-                                                           first_row(product, end), scratch);
+            gather_rows(plan, step, first_row(product, begin), first_row(product, end), scratch);
         product->held[thread] = block;
     }
     for (int panel = panels * group / product->groups; panel < panels * (group + 1) / product->groups;
          panel++)
-        if (step->winograd)
-            run_points(product, panel, begin, end, scratch);
-        else
-            run_panel(product, panel, begin, end, panel_of(product, panel, scratch), a, a_stride);
+        run_panel(product, panel, begin, end, panel_of(product, panel, scratch), a, a_stride);
 }
 
 // Rows are spread evenly over tiles, tiles over blocks, so that no tile is nearly empty. Where that gives
@@ -272,8 +185,40 @@ static void run_rows(const struct convnet_run *run, const struct convnet_step *s
     team_run(plan->device->team, product_unit, &product, product.blocks * product.groups);
 }
 
+static void run_tiles(const struct convnet_run *run, const struct convnet_step *step)
+{
+    const struct convnet_plan *plan = run->plan;
+    struct winograd_product product = {
+        .device = plan->device,
+        .weights = &step->weights,
+        .point_size = step->point_size,
+        .size = WINOGRAD_TILE,
+        .part_depth = step->depth,
+        .images = run->images,
+        .height = step->height,
+        .width = step->width,
+        .in = convnet_row(plan, step->input, 0),
+        .in_stride = plan->tensors[step->input].row_stride,
+        .out = convnet_row(plan, step->output, 0),
+        .out_stride = plan->tensors[step->output].row_stride,
+        .activation = step->activation,
+        .block = convnet_block_tiles(step->weights.kernel, step) * step->weights.kernel->tile_rows,
+        .scratch = plan->memory + plan->scratch_offset,
+        .scratch_size = plan->scratch_size,
+    };
+    if (step->residual >= 0) {
+        product.residual = convnet_row(plan, step->residual, 0);
+        product.residual_stride = plan->tensors[step->residual].row_stride;
+    }
+    winograd_run(&product);
+}
+
 void convnet_run_product(const struct convnet_run *run, const struct convnet_step *step)
 {
+    if (step->winograd) {
+        run_tiles(run, step);
+        return;
+    }
     int parts = step->gate >= 0 && step->direct ? run->images : 1, rows = run->images / parts * step->rows;
     for (int part = 0; part < parts; part++)
         run_rows(run, step, part * rows, rows);

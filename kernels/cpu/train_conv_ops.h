@@ -1,7 +1,8 @@
 // train_conv_ops.h: what training a convolutional network does beside matrix products, per instruction set,
 // on rows of channels as conv_ops.h has them: batch normalisation with the activation behind it, gradients of
-// depthwise convolutions and pooling, and the product that gives a filter's gradient. train_plain has the
-// formulas. Sums go down the rows in their order. Matrices have no gaps between rows. Any thread.
+// depthwise convolutions and pooling, filters and their gradients under Winograd's algorithm (conv_ops.h),
+// and the product that gives a filter's gradient. train_plain has the formulas. Sums go down the rows in
+// their order. Matrices have no gaps between rows. Any thread.
 #ifndef SKINSIGHT_KERNELS_CPU_TRAIN_CONV_OPS_H
 #define SKINSIGHT_KERNELS_CPU_TRAIN_CONV_OPS_H
 
@@ -49,6 +50,16 @@ struct window_gradient {
     float *weight_sums; // (kernel, kernel, stride_values): added to
 };
 
+// Filters of 3 x 3 side by side at the points of Winograd's algorithm.
+struct winograd_filters {
+    int size;             // of the tile
+    int columns;          // whole vectors
+    const float *taps;    // nine rows
+    ptrdiff_t tap_stride; // in values, as point_stride; negative turns the filters round
+    float *points;
+    size_t point_stride;
+};
+
 struct train_conv_ops {
     int outer_rows;
     void (*outer)(const struct outer_product *product);
@@ -70,6 +81,12 @@ struct train_conv_ops {
     void (*depthwise_input)(const struct window_gradient *window, int y); // of one line of the input
     void (*depthwise_weight)(const struct window_gradient *window);
     void (*max_pool)(const struct window_gradient *window); // adds to dx
+    void (*winograd_filters)(const struct winograd_filters *filters);
+    // With tiles of 4: at the points, the gradient by what they gave; in: by the map's places.
+    void (*winograd_slopes)(const struct winograd_tile *tile);
+    // taps (9, tap_stride): a filter's gradient from that by its points.
+    void (*winograd_taps)(const float *points, size_t point_stride, int columns, float *taps,
+                          size_t tap_stride);
 };
 
 extern const struct train_conv_ops train_conv_ops_avx512, train_conv_ops_avx2;

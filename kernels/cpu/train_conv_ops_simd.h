@@ -382,6 +382,8 @@ static void max_pool(const struct window_gradient *w)
         }
 }
 
+#include "kernels/cpu/train_winograd_simd.h"
+
 const struct train_conv_ops TRAIN_CONV_OPS_TABLE = {
     .outer_rows = OUTER_ROWS,
     .outer = outer,
@@ -397,4 +399,7 @@ const struct train_conv_ops TRAIN_CONV_OPS_TABLE = {
     .depthwise_input = depthwise_input,
     .depthwise_weight = depthwise_weight,
     .max_pool = max_pool,
+    .winograd_filters = winograd_filters,
+    .winograd_slopes = winograd_slopes,
+    .winograd_taps = winograd_taps,
 };

@@ -2,7 +2,8 @@
 // and the backward list (gradient_list.h) with the whole batch, as batch normalisation needs it.
 //
 // Convolutions are matrix products over places (train_convnet_product.c): forward and the input's gradient
-// gather windows for gemm.h's cores, the filter's gradient multiplies rows where they lie. A batch
+// gather windows for gemm.h's cores, the filter's gradient multiplies rows where they lie. Those of 3 x 3
+// with stride 1 are made by Winograd's algorithm, forward and back (train_convnet_winograd.c). A batch
 // normalisation takes the activation behind it along, forward and back, and computes its own output again
 // instead of keeping it. Values and gradients share one block of memory: a value's place is taken when its
 // last reader, forward or back, is through.
@@ -36,7 +37,7 @@ struct train_convnet {
     float *panels;   // packed weights, or a depthwise convolution's in the order of its taps
     float *scratch;  // of each thread: gathered windows
     float *padded;   // a chunk's input with its padding
-    float *sums;     // a filter's gradient in the order of its taps
+    float *sums;     // a filter's gradient in the order of its taps, in one part or several
     float *partials; // of each block of rows: two for each column
     float *columns;  // six for each column
     double *totals;  // two for each column and one
@@ -102,6 +103,18 @@ void train_convnet_product_need(const struct train_convnet *training, int index,
 void train_convnet_product(const struct convnet_batch *batch, int index);
 struct convnet_filter train_convnet_filter(const struct train_convnet *training, int index);
 void train_convnet_product_backward(const struct convnet_batch *batch, const struct gradient_step *step);
+// train_convnet_winograd.c: those of 3 x 3 that it is asked for.
+bool train_convnet_uses_winograd(const struct convnet_filter *filter);
+void train_convnet_winograd_need(const struct train_convnet *training, const struct convnet_filter *filter,
+                                 struct convnet_need *need);
+void train_convnet_winograd(const struct convnet_batch *batch, int index,
+                            const struct convnet_filter *filter);
+void train_convnet_winograd_input_gradient(const struct convnet_batch *batch,
+                                           const struct gradient_step *step,
+                                           const struct convnet_filter *filter);
+// The filter's gradient into training->sums, as (parts, outputs, taps, channels). Returns the parts.
+int train_convnet_winograd_taps(const struct convnet_batch *batch, int index,
+                                const struct convnet_filter *filter);
 // train_convnet_weight.c: adds to the block of gradients.
 void train_convnet_weight_gradient(const struct convnet_batch *batch, int index,
                                    const struct convnet_filter *filter);

@@ -244,6 +244,10 @@ void train_convnet_product(const struct convnet_batch *batch, int index)
     const struct train_convnet *training = batch->training;
     const struct operation *operation = convnet_operation(training, index);
     struct convnet_filter filter = train_convnet_filter(training, index);
+    if (train_convnet_uses_winograd(&filter)) {
+        train_convnet_winograd(batch, index, &filter);
+        return;
+    }
     run_product(&(struct window_product){
         .training = training,
         .in = training->values[operation->input],
@@ -329,7 +333,9 @@ void train_convnet_product_backward(const struct convnet_batch *batch, const str
         if (convnet_operation(batch->training, step->operation)->bias >= 0)
             bias_gradient(batch, step->operation);
     }
-    if (step->input != GRADIENT_NONE)
+    if (step->input != GRADIENT_NONE && train_convnet_uses_winograd(&filter))
+        train_convnet_winograd_input_gradient(batch, step, &filter);
+    else if (step->input != GRADIENT_NONE)
         input_gradient(batch, step, &filter);
 }
 
@@ -349,6 +355,10 @@ void train_convnet_product_need(const struct train_convnet *training, int index,
     if (convnet_operation(training, index)->groups > 1 && channels > 1) { // depthwise: only its taps
         raise(&need->panels, area * channels);
         raise(&need->sums, area * channels);
+        return;
+    }
+    if (train_convnet_uses_winograd(&filter)) {
+        train_convnet_winograd_need(training, &filter, need);
         return;
     }
     raise(&need->panels, area * channels * (outputs + columns));

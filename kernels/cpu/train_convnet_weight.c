@@ -100,19 +100,16 @@ static int groups_of(const struct train_convnet *training, const struct convnet_
 }
 
 // From (outputs, taps, channels) to the parameter's (outputs, channels, taps).
-static void put_weight_gradient(const struct train_convnet *training, const struct convnet_filter *filter,
-                                float *gradient)
+static void put_weight_gradient(const struct convnet_filter *filter, const float *sums, float *gradient)
 {
     int area = filter->kernel * filter->kernel;
-    const float *sums = training->sums;
     for (int n = 0; n < filter->outputs; n++, gradient += (size_t)area * (size_t)filter->channels)
         for (int tap = 0; tap < area; tap++)
             for (int c = 0; c < filter->channels; c++)
                 gradient[(size_t)c * (size_t)area + (size_t)tap] += *sums++;
 }
 
-void train_convnet_weight_gradient(const struct convnet_batch *batch, int index,
-                                   const struct convnet_filter *filter)
+static void sum_taps(const struct convnet_batch *batch, int index, const struct convnet_filter *filter)
 {
     const struct train_convnet *training = batch->training;
     const struct operation *operation = convnet_operation(training, index);
@@ -139,5 +136,20 @@ void train_convnet_weight_gradient(const struct convnet_batch *batch, int index,
         train_run(training->cpu.device, weight_unit, &work,
                   filter->kernel * column_groups(filter) * work.groups);
     }
-    put_weight_gradient(training, filter, convnet_gradient(training, operation->weight));
+}
+
+void train_convnet_weight_gradient(const struct convnet_batch *batch, int index,
+                                   const struct convnet_filter *filter)
+{
+    const struct train_convnet *training = batch->training;
+    size_t size =
+        (size_t)(filter->kernel * filter->kernel) * (size_t)filter->outputs * (size_t)filter->channels;
+    int parts = 1;
+    if (train_convnet_uses_winograd(filter))
+        parts = train_convnet_winograd_taps(batch, index, filter);
+    else
+        sum_taps(batch, index, filter);
+    for (int part = 0; part < parts; part++)
+        put_weight_gradient(filter, training->sums + (size_t)part * size,
+                            convnet_gradient(training, convnet_operation(training, index)->weight));
 }

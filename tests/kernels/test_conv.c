@@ -292,18 +292,16 @@ static void winograd_tiles(void **unused)
     const struct conv_ops *ops[2];
     int count = levels(ops);
     fill(points, WINOGRAD_POINTS * STRIDE, "points", 1);
-    for (int i = 0; i < 4 * 16 * COUNTS; i++) {
-        struct winograd_tile tile = {.height = sizes[i % 4][0],
-                                     .width = sizes[i % 4][1],
-                                     .y = i / 4 % 4 * WINOGRAD_TILE,
-                                     .x = i / 16 % 4 * WINOGRAD_TILE,
-                                     .columns = channel_counts[i / 64],
-                                     .in_stride = STRIDE * sizeof(float),
-                                     .out_stride = STRIDE * sizeof(float),
-                                     .bias = filter_bias,
-                                     .residual = i & 4 ? input : NULL,
-                                     .residual_stride = STRIDE * sizeof(float),
-                                     .activation = activations[(i + i / 4) % ACTIVATIONS]};
+    for (int i = 0; i < 2 * 4 * 16 * COUNTS; i++) {
+        int size = i < 4 * 16 * COUNTS ? 2 : 4;
+        struct winograd_tile tile = {.size = size, .height = sizes[i % 4][0], .width = sizes[i % 4][1]};
+        tile.y = i / 4 % 4 * size;
+        tile.x = i / 16 % 4 * size;
+        tile.columns = channel_counts[i / 64 % COUNTS];
+        tile.in_stride = tile.out_stride = tile.residual_stride = STRIDE * sizeof(float);
+        tile.bias = filter_bias;
+        tile.residual = i & 4 ? input : NULL;
+        tile.activation = activations[(i + i / 4) % ACTIVATIONS];
         for (int level = 0; level < count && tile.y < tile.height && tile.x < tile.width; level++)
             check_tile(ops[level], tile, points);
     }

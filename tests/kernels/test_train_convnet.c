@@ -11,7 +11,8 @@
 #include "tests/support/train_compare.h"
 
 // What the other two lack: a bias on a whole map, dropout, strides that leave places out, 7 x 7 channel by
-// channel, a sum of a tensor with itself.
+// channel, a sum of a tensor with itself; Winograd's tiles in several parts and for more channels than a unit
+// has.
 static struct network *mini_rest(void)
 {
     struct network *network = mini_network("mini_rest");
@@ -19,6 +20,8 @@ static struct network *mini_rest(void)
     x = mini_convolution(network, x, (struct mini_layer){40, 3, 1, false, true});
     x.tensor = network_add_relu6(network, x.tensor);
     x = mini_convolution(network, x, (struct mini_layer){40, 7, 2, true, false});
+    x.tensor = network_add_silu(network, x.tensor);
+    x = mini_convolution(network, x, (struct mini_layer){72, 3, 1, false, false});
     x.tensor = network_add_silu(network, x.tensor);
     struct mini_map side = mini_convolution(network, x, (struct mini_layer){20, 1, 3, false, false});
     x = mini_convolution(network, x, (struct mini_layer){20, 5, 3, false, false});

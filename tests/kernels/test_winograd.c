@@ -19,6 +19,7 @@
 enum { HEIGHT = 9, WIDTH = 10, IN = 31, OUT = 17, LOUD = 300 };
 
 struct winograd_case {
+    int size; // of a tile
     float in[HEIGHT * WIDTH * IN], weight[OUT * IN * 9];
     float point_weight[WINOGRAD_POINTS * OUT * IN], bias[32];
     float points[WINOGRAD_POINTS * IN], sums[WINOGRAD_POINTS * 32], out[HEIGHT * WIDTH * OUT];
@@ -33,25 +34,29 @@ static void fill(float *values, int count, const char *name, float scale)
     }
 }
 
-// The matrix G of Lavin and Gray.
-static void filter_to_points(const float *filter_3x3, float *points, size_t stride)
+// The matrices G of Lavin and Gray.
+static void filter_to_points(int size, const float *filter_3x3, float *points, size_t stride)
 {
-    static const double g[WINOGRAD_SIDE][3] = {{1.0 / 4, 0, 0},
-                                               {-1.0 / 6, -1.0 / 6, -1.0 / 6},
-                                               {-1.0 / 6, 1.0 / 6, -1.0 / 6},
-                                               {1.0 / 24, 1.0 / 12, 1.0 / 6},
-                                               {1.0 / 24, -1.0 / 12, 1.0 / 6},
-                                               {0, 0, 1}};
-    for (int point = 0; point < WINOGRAD_POINTS; point++) {
+    static const double two[4][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
+    static const double four[WINOGRAD_SIDE][3] = {{1.0 / 4, 0, 0},
+                                                  {-1.0 / 6, -1.0 / 6, -1.0 / 6},
+                                                  {-1.0 / 6, 1.0 / 6, -1.0 / 6},
+                                                  {1.0 / 24, 1.0 / 12, 1.0 / 6},
+                                                  {1.0 / 24, -1.0 / 12, 1.0 / 6},
+                                                  {0, 0, 1}};
+    const double(*g)[3] = size == 2 ? two : four;
+    int side = size + 2;
+    for (int point = 0; point < side * side; point++) {
         double sum = 0;
         for (int i = 0; i < 9; i++)
-            sum += g[point / WINOGRAD_SIDE][i / 3] * g[point % WINOGRAD_SIDE][i % 3] * (double)filter_3x3[i];
+            sum += g[point / side][i / 3] * g[point % side][i % 3] * (double)filter_3x3[i];
         points[(size_t)point * stride] = (float)sum;
     }
 }
 
-static void make_case(struct winograd_case *c)
+static void make_case(struct winograd_case *c, int size)
 {
+    c->size = size;
     fill(c->in, HEIGHT * WIDTH * IN, "winograd", 2);
     for (int i = 0; i < IN; i++)
         c->in[(4 * WIDTH + 6) * IN + i] *= LOUD;
@@ -59,7 +64,7 @@ static void make_case(struct winograd_case *c)
     for (int i = 0; i < OUT * IN * 9; i++)
         c->weight[i] *= powf(c->weight[i], 4); // the greatest is 32 times the median
     for (int pair = 0; pair < OUT * IN; pair++)
-        filter_to_points(c->weight + 9 * pair, c->point_weight + pair, OUT * IN);
+        filter_to_points(size, c->weight + 9 * pair, c->point_weight + pair, OUT * IN);
 }
 
 static void run_tile(const struct conv_ops *ops, struct winograd_case *c, struct winograd_tile tile)
@@ -70,7 +75,7 @@ static void run_tile(const struct conv_ops *ops, struct winograd_case *c, struct
     tile.out = c->points;
     ops->winograd_in(&tile);
     memset(c->sums, 0, sizeof c->sums);
-    for (int i = 0; i < WINOGRAD_POINTS * OUT * IN; i++) {
+    for (int i = 0; i < (c->size + 2) * (c->size + 2) * OUT * IN; i++) {
         int point = i / (OUT * IN), out = i / IN % OUT;
         c->sums[point * 32 + out] += c->point_weight[i] * c->points[point * IN + i % IN];
     }
@@ -98,13 +103,13 @@ static double convolve(const struct winograd_case *c, int y, int x, int out, dou
     return sum;
 }
 
-// Magnitude of what the tile of a place reads: 6 x 6 places.
+// Magnitude of what the tile of a place reads.
 static double greatest_of_tile(const struct winograd_case *c, int y, int x)
 {
     double greatest = 0;
-    int top = y / WINOGRAD_TILE * WINOGRAD_TILE - 1, left = x / WINOGRAD_TILE * WINOGRAD_TILE - 1;
-    for (int i = 0; i < WINOGRAD_POINTS * IN; i++) {
-        int row = top + i / IN / WINOGRAD_SIDE, column = left + i / IN % WINOGRAD_SIDE;
+    int size = c->size, side = size + 2, top = y / size * size - 1, left = x / size * size - 1;
+    for (int i = 0; i < side * side * IN; i++) {
+        int row = top + i / IN / side, column = left + i / IN % side;
         if (row >= 0 && row < HEIGHT && column >= 0 && column < WIDTH)
             greatest = fmax(greatest, fabs((double)c->in[(row * WIDTH + column) * IN + i % IN]));
     }
@@ -113,16 +118,20 @@ static double greatest_of_tile(const struct winograd_case *c, int y, int x)
 
 // Allowed: a rounding of the tile's greatest value reaches a place through the matrices 29.3 x 29.3 = 860
 // times at the most, times the weights; those of 31 x 9 weights have random signs, which leaves one in the
-// root of their number, 860 / 17 = 51.
+// root of their number, 860 / 17 = 51. With tiles of 2 it is 4 x 4 = 16 times, and 1:
+// there the sum's own 31 roundings count, for two more.
 static void check(const struct conv_ops *ops, struct winograd_case *c)
 {
-    for (int y = 0; y < HEIGHT; y += WINOGRAD_TILE)
-        for (int x = 0; x < WIDTH; x += WINOGRAD_TILE)
-            run_tile(ops, c, (struct winograd_tile){.height = HEIGHT, .width = WIDTH, .y = y, .x = x});
+    double roundings = c->size == 2 ? 3 : 51;
+    for (int y = 0; y < HEIGHT; y += c->size)
+        for (int x = 0; x < WIDTH; x += c->size)
+            run_tile(
+                ops, c,
+                (struct winograd_tile){.size = c->size, .height = HEIGHT, .width = WIDTH, .y = y, .x = x});
     for (int i = 0; i < HEIGHT * WIDTH * OUT; i++) {
         int y = i / OUT / WIDTH, x = i / OUT % WIDTH;
         double sizes, expected = convolve(c, y, x, i % OUT, &sizes);
-        double allowed = 51 * 0x1p-24 * sizes * greatest_of_tile(c, y, x);
+        double allowed = roundings * 0x1p-24 * sizes * greatest_of_tile(c, y, x);
         if (!(fabs((double)c->out[i] - expected) <= allowed))
             fail_msg("place %d %d, channel %d: %.9g, by definition %.9g, allowed %.3g", y, x, i % OUT,
                      (double)c->out[i], expected, allowed);
@@ -134,12 +143,14 @@ static void winograd_is_a_convolution(void **unused)
     (void)unused;
     static struct winograd_case c;
     struct cpu_features features = cpu_features_get();
-    make_case(&c);
-    check(&conv_ops_plain, &c);
-    if (features.avx2)
-        check(&conv_ops_avx2, &c);
-    if (features.avx512)
-        check(&conv_ops_avx512, &c);
+    for (int size = 2; size <= WINOGRAD_TILE; size += 2) {
+        make_case(&c, size);
+        check(&conv_ops_plain, &c);
+        if (features.avx2)
+            check(&conv_ops_avx2, &c);
+        if (features.avx512)
+            check(&conv_ops_avx512, &c);
+    }
     skip_without(features.avx2, "AVX2"); // the plain transforms were run
 }
 

@@ -73,19 +73,34 @@ static void depthwise(const struct conv_window *w)
     }
 }
 
+// The matrices of Lavin and Gray, for tiles of 2 and of 4: of a line of places, and of a line of points.
+static double winograd_in_factor(int size, int point, int place)
+{
+    static const double two[4][4] = {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, 1, 0, -1}};
+    static const double four[6][6] = {{4, 0, -5, 0, 1, 0},  {0, -4, -4, 1, 1, 0}, {0, 4, -4, -1, 1, 0},
+                                      {0, -2, -1, 2, 1, 0}, {0, 2, -1, -2, 1, 0}, {0, 4, 0, -5, 0, 1}};
+    return size == 2 ? two[point][place] : four[point][place];
+}
+
+static double winograd_out_factor(int size, int place, int point)
+{
+    static const double two[2][4] = {{1, 1, 1, 0}, {0, 1, -1, -1}};
+    static const double four[4][6] = {
+        {1, 1, 1, 1, 1, 0}, {0, 1, -1, 2, -2, 0}, {0, 1, 1, 4, 4, 0}, {0, 1, -1, 8, -8, 1}};
+    return size == 2 ? two[place][point] : four[place][point];
+}
+
 static void winograd_in(const struct winograd_tile *w)
 {
-    static const double matrix[WINOGRAD_SIDE][WINOGRAD_SIDE] = {{4, 0, -5, 0, 1, 0},  {0, -4, -4, 1, 1, 0},
-                                                                {0, 4, -4, -1, 1, 0}, {0, -2, -1, 2, 1, 0},
-                                                                {0, 2, -1, -2, 1, 0}, {0, 4, 0, -5, 0, 1}};
-    for (int point = 0; point < WINOGRAD_POINTS; point++)
+    int side = w->size + 2;
+    for (int point = 0; point < side * side; point++)
         for (int column = 0; column < w->columns; column++) {
             double sum = 0;
-            for (int i = 0; i < WINOGRAD_POINTS; i++) {
-                int y = w->y - 1 + i / WINOGRAD_SIDE, x = w->x - 1 + i % WINOGRAD_SIDE;
+            for (int i = 0; i < side * side; i++) {
+                int y = w->y - 1 + i / side, x = w->x - 1 + i % side;
                 if (y >= 0 && y < w->height && x >= 0 && x < w->width)
-                    sum += matrix[point / WINOGRAD_SIDE][i / WINOGRAD_SIDE] *
-                           matrix[point % WINOGRAD_SIDE][i % WINOGRAD_SIDE] *
+                    sum += winograd_in_factor(w->size, point / side, i / side) *
+                           winograd_in_factor(w->size, point % side, i % side) *
                            (double)at(w->in, w->in_stride, y * w->width + x)[column];
             }
             place(w->out, w->out_stride, point)[column] = (float)sum;
@@ -95,22 +110,20 @@ static void winograd_in(const struct winograd_tile *w)
 // What the points give at one place of the tile.
 static double winograd_place(const struct winograd_tile *w, int y, int x, int column)
 {
-    static const double matrix[WINOGRAD_TILE][WINOGRAD_SIDE] = {
-        {1, 1, 1, 1, 1, 0}, {0, 1, -1, 2, -2, 0}, {0, 1, 1, 4, 4, 0}, {0, 1, -1, 8, -8, 1}};
+    int side = w->size + 2;
     double sum = 0;
-    for (int i = 0; i < WINOGRAD_POINTS; i++)
-        sum += matrix[y][i / WINOGRAD_SIDE] * matrix[x][i % WINOGRAD_SIDE] *
+    for (int i = 0; i < side * side; i++)
+        sum += winograd_out_factor(w->size, y, i / side) * winograd_out_factor(w->size, x, i % side) *
                (double)at(w->in, w->in_stride, i)[column];
     return sum;
 }
 
 static void winograd_out(const struct winograd_tile *w)
 {
-    for (int i = 0; i < WINOGRAD_TILE * WINOGRAD_TILE; i++) {
-        int y = w->y + i / WINOGRAD_TILE, x = w->x + i % WINOGRAD_TILE;
+    for (int i = 0; i < w->size * w->size; i++) {
+        int y = w->y + i / w->size, x = w->x + i % w->size;
         for (int column = 0; column < w->columns && y < w->height && x < w->width; column++) {
-            double value =
-                winograd_place(w, i / WINOGRAD_TILE, i % WINOGRAD_TILE, column) + (double)w->bias[column];
+            double value = winograd_place(w, i / w->size, i % w->size, column) + (double)w->bias[column];
             if (w->residual)
                 value += (double)at(w->residual, w->residual_stride, y * w->width + x)[column];
             place(w->out, w->out_stride, y * w->width + x)[column] = (float)activate(w->activation, value);

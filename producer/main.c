@@ -67,11 +67,12 @@ static const struct command commands[] = {
         .summary = "the gateway: takes analyses over HTTP, hands them to the workers, gives their answers",
         .example =
             "skinsight-producer serve --api-keys keys.json --store sqlite:///var/lib/skinsight/gateway.db",
-        .options = "brokers jobs_topic urgent_jobs_topic predictions_topic objects s3_endpoint s3_region "
-                   "object_timeout_ms inline_limit_bytes keep_images max_image_bytes drain_timeout_ms "
-                   "http_listen http_tls_cert http_tls_key admin_address public_url store answer_timeout_ms "
-                   "job_deadline_ms inflight_limit body_limit_bytes bodies_limit_bytes link_key "
-                   "link_lifetime_s subject_key requests_retention_days api_keys audit_chain audit_key",
+        .options =
+            "brokers jobs_topic urgent_jobs_topic predictions_topic feedback_topic objects s3_endpoint "
+            "s3_region object_timeout_ms inline_limit_bytes keep_images max_image_bytes drain_timeout_ms "
+            "http_listen http_tls_cert http_tls_key admin_address public_url store answer_timeout_ms "
+            "job_deadline_ms inflight_limit body_limit_bytes bodies_limit_bytes link_key "
+            "link_lifetime_s subject_key requests_retention_days api_keys audit_chain audit_key",
         .required = "api_keys store",
         .check = serve_check,
         .run = serve_run,

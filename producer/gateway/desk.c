@@ -14,6 +14,12 @@
 
 enum { INBOX_LIMIT = 4096, TICK_MS = 50, CONNECT_AGAIN_MS = 1000, SQL_TIMEOUT_MS = 3000 };
 
+void desk_store_failed(struct desk *desk, const struct error *err)
+{
+    (void)desk;
+    LOG_WARN("store_away", "reason=\"%s\"", err->message);
+}
+
 static void stay_connected(struct desk *desk)
 {
     struct error err;

@@ -20,6 +20,8 @@ enum {
     DESK_OVERDUE_MS = 60000, // behind the job's deadline the attempt is given up
 };
 
+struct sending; // desk_feedback.c
+
 struct desk {
     struct gateway *gateway;
     struct sql *sql;
@@ -32,6 +34,7 @@ struct desk {
     int64_t follow_since; // Unix ms from which the predictions have to be read; -1: from now on
     struct waiting_table table;
     struct waiting *delivered, *arrived; // with news to be stored
+    struct sending *told;                // feedback whose verdicts have all come
     struct queue inbox;                  // visits
     int wake_fd;                         // an eventfd: something has come
     pthread_t thread;
@@ -64,6 +67,14 @@ void desk_take_deliveries(struct desk *desk);
 void desk_take_arrivals(struct desk *desk);
 // The entry's answer, of a record or of our own making.
 void desk_set_arrival(struct desk *desk, struct waiting *entry, struct arrival *arrival);
+
+// desk_feedback.c
+enum status desk_decide_feedback(struct sql *sql, struct visit *visit, struct error *err) MUST_CHECK;
+void desk_send_feedback(struct desk *desk, struct visit *visit);
+void desk_end_feedback(struct desk *desk);
+
+// A transaction has failed. desk.c
+void desk_store_failed(struct desk *desk, const struct error *err);
 
 // desk_time.c: leases, rows of dead owners, visits whose time is up, attempts that are given up.
 void desk_adopt(struct desk *desk, bool whatever_lease);

@@ -11,13 +11,19 @@
 #include "producer/gateway/desk_internal.h"
 #include "producer/gateway/faults.h"
 #include "producer/gateway/reply.h"
+#include "producer/gateway/reviews.h"
 
 enum { CONNECT_MS = 1000, FIND_MS = 2000, STORE_AGAIN_MS = 500, HOUR_MS = 3600 * 1000 };
 
-static void note_delivery(void *context, void *item, const struct delivery *delivery)
+static void note_verdict(void *context, void *item, const struct delivery *delivery)
 {
-    struct desk *desk = context;
-    struct waiting *entry = item;
+    struct outgoing *outgoing = item;
+    outgoing->delivered(context, outgoing, delivery);
+}
+
+static void note_delivery(struct desk *desk, struct outgoing *outgoing, const struct delivery *delivery)
+{
+    struct waiting *entry = (struct waiting *)outgoing;
     entry->delivery = *delivery;
     entry->next_delivered = desk->delivered;
     desk->delivered = entry;
@@ -27,7 +33,7 @@ static enum status open_sender(struct desk *desk, struct error *err)
 {
     const struct record_sender_options options = {.cluster = config_kafka(desk->gateway->options.config),
                                                   .delivery_timeout_ms = DESK_DELIVERY_MS,
-                                                  .delivered = note_delivery,
+                                                  .delivered = note_verdict,
                                                   .context = desk};
     return desk->sender.client ? STATUS_OK : record_sender_open(&desk->sender, &options, err);
 }
@@ -95,6 +101,7 @@ bool desk_produce(struct desk *desk, struct waiting *entry, struct bytes record,
         .key = {(const uint8_t *)id, strlen(id)},
         .value = record};
     struct error err;
+    entry->outgoing.delivered = note_delivery;
     enum status status = desk->sender.client ? record_sender_send(&desk->sender, &outgoing, entry, &err)
                                              : error_set(&err, STATUS_RETRY, "no broker has answered yet");
     if (status != STATUS_OK) {
@@ -154,7 +161,7 @@ static bool may_store(struct desk *desk)
 
 static void store_later(struct desk *desk, const struct error *err)
 {
-    LOG_WARN("store_away", "reason=\"%s\"", err->message);
+    desk_store_failed(desk, err);
     desk->next_store_ms = clock_monotonic_ms() + STORE_AGAIN_MS;
 }
 
@@ -164,6 +171,7 @@ void desk_take_deliveries(struct desk *desk)
     if (!desk->sender.client)
         return;
     record_sender_poll(&desk->sender, 0);
+    desk_end_feedback(desk);
     if (!desk->delivered || !may_store(desk))
         return;
     note_places(desk);
@@ -224,6 +232,11 @@ static struct arrival *read_arrival(const struct prediction *prediction)
     }
     if (outcome->problem == PROBLEM_NONE && prediction->result.attention_map_url)
         snprintf(outcome->map_uri, sizeof outcome->map_uri, "%s", prediction->result.attention_map_url);
+    arrival->model = (struct arrived_model){.trained = prediction->model_info.trained};
+    if (outcome->problem == PROBLEM_NONE && prediction->model_info.model_version)
+        snprintf(arrival->model.version, sizeof arrival->model.version, "%s",
+                 prediction->model_info.model_version);
+    strcpy(arrival->model.weights_sha256, prediction->provenance.model_sha256);
     if (outcome->problem == PROBLEM_NONE && prediction->result.review.within_h > 0)
         arrival->times.review_due_at =
             arrival->times.answered_at + prediction->result.review.within_h * HOUR_MS;
@@ -278,6 +291,11 @@ static enum status store_arrivals(struct sql *sql, void *context, struct error *
     for (struct waiting *entry = desk->arrived; entry && status == STATUS_OK; entry = entry->next_arrived)
         status = requests_answer(sql, &entry->row, &entry->arrival->outcome, &entry->arrival->times,
                                  &entry->arrival->stored, err);
+    // The newest stands for all of them: a fleet has one model, or two for a while.
+    const struct arrived_model *model = &desk->arrived->arrival->model;
+    const struct seen_model seen = {model->version, model->weights_sha256, model->trained};
+    if (status == STATUS_OK && model->version[0])
+        status = models_note(sql, &seen, clock_wall_ms(), err);
     return status;
 }
 

@@ -30,7 +30,7 @@ void desk_adopt(struct desk *desk, bool whatever_lease)
     do {
         if (requests_adopt(desk->sql, desk->gateway->owner, whatever_lease ? INT64_MAX : now,
                            now + DESK_LEASE_MS, rows, ADOPT_BATCH, &count, &err) != STATUS_OK) {
-            LOG_WARN("store_away", "reason=\"%s\"", err.message);
+            desk_store_failed(desk, &err);
             break;
         }
         for (size_t i = 0; i < count; i++) {
@@ -53,7 +53,7 @@ static void keep_leases(struct desk *desk)
 {
     struct error err;
     if (requests_renew(desk->sql, desk->gateway->owner, clock_wall_ms() + DESK_LEASE_MS, &err) != STATUS_OK)
-        LOG_WARN("store_away", "reason=\"%s\"", err.message);
+        desk_store_failed(desk, &err);
     desk_adopt(desk, false);
 }
 
@@ -63,7 +63,7 @@ static void forget_old(struct desk *desk)
     int64_t deleted = 0;
     int64_t before = clock_wall_ms() - desk->gateway->options.retention_ms;
     if (requests_forget(desk->sql, before, FORGET_BATCH, &deleted, &err) != STATUS_OK)
-        LOG_WARN("store_away", "reason=\"%s\"", err.message);
+        desk_store_failed(desk, &err);
 }
 
 static void end_wait(struct waiting *entry, struct visit *visit)

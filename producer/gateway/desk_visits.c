@@ -9,6 +9,7 @@
 #include "producer/gateway/desk_internal.h"
 #include "producer/gateway/errands.h"
 #include "producer/gateway/faults.h"
+#include "producer/gateway/reviews.h"
 
 struct batch {
     struct desk *desk;
@@ -51,7 +52,7 @@ void desk_release(struct desk *desk, struct waiting *entry)
     if (requests_release(desk->sql, &entry->row, &err) == STATUS_OK)
         desk_end(desk, entry);
     else
-        LOG_WARN("store_away", "reason=\"%s\"", err.message);
+        desk_store_failed(desk, &err);
 }
 
 void desk_look_again(struct desk *desk, struct waiting *entry)
@@ -63,7 +64,7 @@ void desk_look_again(struct desk *desk, struct waiting *entry)
     request_outcome_init(&outcome);
     enum status status = requests_find(desk->sql, entry->row.request_id, &row, &outcome, &found, &err);
     if (status != STATUS_OK) {
-        LOG_WARN("store_away", "reason=\"%s\"", err.message);
+        desk_store_failed(desk, &err);
     } else if (!found) {
         desk_refuse_all(entry, PROBLEM_NOT_FOUND, "the request is not kept any more");
         desk_end(desk, entry);
@@ -172,19 +173,39 @@ static void decide_read(struct visit *visit, bool found)
         visit->step = visit->kind == VISIT_MAP ? STEP_NOT_FOUND : STEP_WAIT;
 }
 
+static enum status decide_list(struct sql *sql, struct visit *visit, struct error *err)
+{
+    visit->step = STEP_LISTED;
+    buffer_clear(&visit->answer);
+    if (visit->kind == VISIT_MODELS)
+        return models_list(sql, &visit->answer, err);
+    return reviews_list(sql, visit->identity.site, visit->overdue_only, clock_wall_ms(), &visit->answer, err);
+}
+
+static enum status decide_request(struct desk *desk, struct sql *sql, struct visit *visit, struct error *err)
+{
+    bool found = false;
+    buffer_clear(&visit->outcome.reply);
+    enum status status =
+        requests_find(sql, visit->analysis.request_id, &visit->row, &visit->outcome, &found, err);
+    if (status == STATUS_OK && visit->kind == VISIT_ANALYZE)
+        return decide_analyze(desk, sql, visit, found, err);
+    decide_read(visit, found);
+    return status;
+}
+
 static enum status decide(struct sql *sql, void *context, struct error *err)
 {
     struct batch *batch = context;
     enum status status = STATUS_OK;
     for (size_t i = 0; i < batch->count && status == STATUS_OK; i++) {
         struct visit *visit = batch->visits[i];
-        bool found = false;
-        buffer_clear(&visit->outcome.reply);
-        status = requests_find(sql, visit->analysis.request_id, &visit->row, &visit->outcome, &found, err);
-        if (status == STATUS_OK && visit->kind == VISIT_ANALYZE)
-            status = decide_analyze(batch->desk, sql, visit, found, err);
-        else if (status == STATUS_OK)
-            decide_read(visit, found);
+        if (visit->kind == VISIT_FEEDBACK)
+            status = desk_decide_feedback(sql, visit, err);
+        else if (visit->kind == VISIT_REVIEWS || visit->kind == VISIT_MODELS)
+            status = decide_list(sql, visit, err);
+        else
+            status = decide_request(batch->desk, sql, visit, err);
     }
     return status;
 }
@@ -258,6 +279,15 @@ static void act(struct desk *desk, struct visit *visit)
     case STEP_PRODUCE:
         produce(desk, visit);
         break;
+    case STEP_LISTED:
+        visit_listed(visit);
+        break;
+    case STEP_FEEDBACK:
+        desk_send_feedback(desk, visit);
+        break;
+    case STEP_REFUSED:
+        visit_problem(visit, visit->outcome.problem, visit->outcome.detail);
+        break;
     }
 }
 
@@ -267,7 +297,7 @@ static void serve(struct batch *batch)
     struct error err;
     enum status status = sql_transaction(desk->sql, SQL_WRITE, decide, batch, &err);
     if (status != STATUS_OK)
-        LOG_WARN("store_away", "visits=%zu reason=\"%s\"", batch->count, err.message);
+        desk_store_failed(desk, &err);
     for (size_t i = 0; i < batch->count; i++) {
         if (status == STATUS_OK)
             act(desk, batch->visits[i]);

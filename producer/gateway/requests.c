@@ -29,6 +29,12 @@ static const struct sql_migration migrations[] = {
              "CREATE INDEX requests_age ON requests (accepted_at);"
              "CREATE INDEX requests_reviews ON requests (site, review_due_at)"
              " WHERE review_due_at IS NOT NULL AND review_closed_at IS NULL;"},
+    {.text = "CREATE TABLE models ("
+             " model_version TEXT NOT NULL,"
+             " weights_sha256 TEXT NOT NULL,"
+             " trained BIGINT NOT NULL,"
+             " last_seen BIGINT NOT NULL,"
+             " PRIMARY KEY (model_version, weights_sha256));"},
     {0},
 };
 

@@ -5,6 +5,8 @@
 #include <strings.h>
 
 #include "common/base/clock.h"
+#include "common/base/json.h"
+#include "common/base/memory.h"
 #include "producer/audit/audit.h"
 #include "producer/gateway/content.h"
 #include "producer/gateway/desk.h"
@@ -15,7 +17,7 @@
 #include "producer/gateway/visit.h"
 #include "producer/identity/gate.h"
 
-enum { SIGNATURE_SIZE = 128, EXPIRES_SIZE = 32 };
+enum { SIGNATURE_SIZE = 128, EXPIRES_SIZE = 32, FEEDBACK_LIMIT = 256 << 10 };
 
 static void refuse_for(struct gateway *gateway, struct http_request *request, enum problem problem,
                        const char *detail, int retry_after_s)
@@ -218,6 +220,97 @@ static void handle_map(void *context, struct http_request *request)
     defer_to_desk(request, visit);
 }
 
+static void defer_for(struct gateway *gateway, struct http_request *request, enum visit_kind kind,
+                      bool overdue_only)
+{
+    struct identity identity;
+    if (!identify(gateway, request, ROLE_READER, &identity))
+        return;
+    struct visit *visit = visit_new(gateway, kind);
+    visit->identity = identity;
+    visit->overdue_only = overdue_only;
+    defer_to_desk(request, visit);
+}
+
+static void handle_models(void *context, struct http_request *request)
+{
+    defer_for(context, request, VISIT_MODELS, false);
+}
+
+static void handle_reviews(void *context, struct http_request *request)
+{
+    char state[16] = "open";
+    enum http_field field = http_request_query(request, "state", state, sizeof state);
+    bool overdue = strcmp(state, "overdue") == 0;
+    if (field == HTTP_FIELD_BAD || (!overdue && strcmp(state, "open") != 0))
+        refuse(context, request, PROBLEM_INVALID_FIELD, "state must be open or overdue");
+    else
+        defer_for(context, request, VISIT_REVIEWS, overdue);
+}
+
+// ---- POST /v2/feedback ----
+
+static void begin_feedback(void *context, struct http_request *request)
+{
+    struct gateway *gateway = context;
+    struct visit *visit = visit_new(gateway, VISIT_FEEDBACK);
+    buffer_init(&visit->record, FEEDBACK_LIMIT);
+    if (identify(gateway, request, ROLE_ANALYST, &visit->identity))
+        http_request_keep(request, visit, visit_free);
+    else
+        visit_free(visit);
+}
+
+static void take_feedback(void *context, struct http_request *request, struct bytes part)
+{
+    struct visit *visit = http_request_state(request);
+    struct error err;
+    if (buffer_append(&visit->record, part.data, part.size, &err) != STATUS_OK)
+        refuse(context, request, PROBLEM_BODY_TOO_LARGE, err.message);
+    else if (!visit_count_bytes(visit))
+        refuse(context, request, PROBLEM_OVERLOADED, "too many large requests are inside");
+}
+
+static enum problem read_reports(struct visit *visit, const cJSON *json, struct error *err)
+{
+    int count = cJSON_IsArray(json) ? cJSON_GetArraySize(json) : 1;
+    const cJSON *item = cJSON_IsArray(json) ? json->child : json;
+    if (count < 1 || count > REPORTS_MOST) {
+        (void)error_set(err, STATUS_REJECTED, "a list must have 1 to %d records", REPORTS_MOST);
+        return PROBLEM_INVALID_FIELD;
+    }
+    visit->reports = memory_alloc((size_t)count * sizeof *visit->reports);
+    for (int i = 0; i < count; i++, item = item->next) {
+        struct feedback *feedback = &visit->reports[i].feedback;
+        if (feedback_read(item, clock_wall_ms(), feedback, err) != STATUS_OK)
+            return PROBLEM_INVALID_FIELD;
+        if (!feedback->request_id[0]) {
+            (void)error_set(err, STATUS_REJECTED, "field 'request_id' is needed here");
+            return PROBLEM_INVALID_FIELD;
+        }
+    }
+    visit->report_count = (size_t)count;
+    return PROBLEM_NONE;
+}
+
+static void handle_feedback(void *context, struct http_request *request)
+{
+    static const struct json_limits limits = {FEEDBACK_LIMIT, 32 * REPORTS_MOST, 8};
+    struct visit *visit = http_request_state(request);
+    struct error err;
+    cJSON *json = NULL;
+    enum problem problem = PROBLEM_INVALID_JSON;
+    if (json_parse(buffer_bytes(&visit->record), &limits, &json, &err) == STATUS_OK)
+        problem = read_reports(visit, json, &err);
+    cJSON_Delete(json);
+    if (problem != PROBLEM_NONE) {
+        refuse(context, request, problem, err.message);
+        return;
+    }
+    (void)http_request_take(request);
+    defer_to_desk(request, visit);
+}
+
 void routes_make(const struct gateway *gateway, struct http_route routes[ROUTE_COUNT])
 {
     routes[ROUTE_ANALYZE] =
@@ -232,4 +325,15 @@ void routes_make(const struct gateway *gateway, struct http_route routes[ROUTE_C
         (struct http_route){.method = "GET", .path = "/v2/analyze/<id>", .handle = handle_read};
     routes[ROUTE_MAP] =
         (struct http_route){.method = "GET", .path = "/attention/<id>.png", .handle = handle_map};
+    routes[ROUTE_REVIEWS] =
+        (struct http_route){.method = "GET", .path = "/v2/reviews", .handle = handle_reviews};
+    routes[ROUTE_MODELS] =
+        (struct http_route){.method = "GET", .path = "/v2/models", .handle = handle_models};
+    routes[ROUTE_FEEDBACK] = (struct http_route){.method = "POST",
+                                                 .path = "/v2/feedback",
+                                                 .handle = handle_feedback,
+                                                 .body_limit = FEEDBACK_LIMIT,
+                                                 .body_type = "application/json",
+                                                 .begin = begin_feedback,
+                                                 .body = take_feedback};
 }

@@ -8,7 +8,7 @@
 struct gateway;
 struct visit;
 
-enum route { ROUTE_ANALYZE, ROUTE_READ, ROUTE_MAP, ROUTE_COUNT };
+enum route { ROUTE_ANALYZE, ROUTE_READ, ROUTE_MAP, ROUTE_REVIEWS, ROUTE_MODELS, ROUTE_FEEDBACK, ROUTE_COUNT };
 
 // A visit whose job is written: to the audit, and then to the desk. Any thread.
 void routes_enter(struct visit *visit);

@@ -37,6 +37,7 @@ void visit_free(void *context)
     body_release(&visit->body);
     buffer_release(&visit->record);
     buffer_release(&visit->answer);
+    free(visit->reports);
     request_outcome_release(&visit->outcome);
     atomic_fetch_sub(&visit->gateway->bytes_inside, (long long)visit->counted_bytes);
     if (visit->admitted)
@@ -167,6 +168,46 @@ void visit_picture(struct visit *visit, struct buffer *picture)
     visit->answer = *picture;
     *picture = (struct buffer){.limit = picture->limit};
     submit(visit, AUDIT_MAP_READ, "ok", send_answer);
+}
+
+void visit_listed(struct visit *visit)
+{
+    if (visit->kind == VISIT_REVIEWS)
+        submit(visit, AUDIT_REVIEWS_READ, "ok", send_answer);
+    else
+        send_answer(visit, STATUS_OK); // nothing of patients
+}
+
+static void note_nothing(void *context, enum status status)
+{
+    (void)context, (void)status; // entries are written in their order, and the last one is waited for
+}
+
+void visit_feedback_taken(struct visit *visit)
+{
+    struct error err;
+    char text[64];
+    struct audit_entry entry;
+    for (size_t i = 0; i < visit->report_count; i++) {
+        strcpy(visit->analysis.request_id, visit->reports[i].feedback.request_id);
+        fill_entry(visit, AUDIT_REVIEW_CLOSED, "ok", &entry);
+        if (visit->reports[i].closed &&
+            audit_submit(visit->gateway->audit, &entry, note_nothing, NULL, &err) != STATUS_OK) {
+            refuse_unaudited(visit);
+            return;
+        }
+        fill_entry(visit, AUDIT_FEEDBACK, "ok", &entry);
+        if (i + 1 < visit->report_count &&
+            audit_submit(visit->gateway->audit, &entry, note_nothing, NULL, &err) != STATUS_OK) {
+            refuse_unaudited(visit);
+            return;
+        }
+    }
+    int size = snprintf(text, sizeof text, "{\"taken\":%zu}", visit->report_count);
+    if (buffer_append(&visit->answer, text, (size_t)size, &err) == STATUS_OK)
+        submit(visit, AUDIT_FEEDBACK, "ok", send_answer);
+    else
+        visit_problem(visit, PROBLEM_INTERNAL, err.message);
 }
 
 // When it makes sense to ask: once those who wait now are through.

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/records/feedback.h"
 #include "common/services/http_server.h"
 #include "producer/gateway/body.h"
 #include "producer/gateway/requests.h"
@@ -17,9 +18,12 @@
 struct gateway;
 
 enum visit_kind {
-    VISIT_ANALYZE, // POST /v2/analyze
-    VISIT_READ,    // GET /v2/analyze/<id>
-    VISIT_MAP,     // GET /attention/<id>.png; the link is the permission, identity is empty
+    VISIT_ANALYZE,  // POST /v2/analyze
+    VISIT_READ,     // GET /v2/analyze/<id>
+    VISIT_MAP,      // GET /attention/<id>.png; the link is the permission, identity is empty
+    VISIT_REVIEWS,  // GET /v2/reviews
+    VISIT_MODELS,   // GET /v2/models
+    VISIT_FEEDBACK, // POST /v2/feedback
 };
 
 // What the desk's transaction has decided; acted on once it is committed.
@@ -29,7 +33,17 @@ enum visit_step {
     STEP_ANSWERED, // the answer is in outcome
     STEP_WAIT,     // for what somebody has begun
     STEP_PRODUCE,  // the row is ours, its job goes to Kafka
+    STEP_LISTED,   // the list is in answer
+    STEP_FEEDBACK, // its records go to Kafka
+    STEP_REFUSED,  // why is in outcome
 };
+
+struct report {
+    struct feedback feedback;
+    bool closed; // it closed a review
+};
+
+enum { REPORTS_MOST = 256 };
 
 struct visit {
     struct gateway *gateway;
@@ -38,7 +52,10 @@ struct visit {
     struct body body;         // of ANALYZE, until its job record is written
     struct analysis analysis; // request_id is set in every kind
     struct digest image, content;
-    struct buffer record; // the job record; data NULL: there is none
+    struct buffer record;   // the job record; data NULL: there is none
+    struct report *reports; // of FEEDBACK
+    size_t report_count;
+    bool overdue_only;    // of REVIEWS
     size_t counted_bytes; // of body and record, in gateway->bytes_inside
     bool urgent;
     bool respond_async;       // "Prefer: respond-async"
@@ -72,5 +89,7 @@ void visit_problem(struct visit *visit, enum problem problem, const char *detail
 void visit_answer(struct visit *visit, const struct request_outcome *outcome); // reply or problem
 void visit_picture(struct visit *visit, struct buffer *picture);               // a PNG; takes the bytes
 void visit_queued(struct visit *visit);                                        // 202
+void visit_listed(struct visit *visit);                                        // with what is in answer
+void visit_feedback_taken(struct visit *visit);
 
 #endif

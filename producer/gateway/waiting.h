@@ -10,21 +10,36 @@
 #include "common/services/record_sender.h"
 #include "producer/gateway/visit.h"
 
+struct arrived_model {
+    char version[JOB_TOKEN_SIZE]; // empty: no model has answered
+    char weights_sha256[DIGEST_TEXT_SIZE];
+    int trained;
+};
+
 // What a terminal record says, until it is stored.
 struct arrival {
+    struct arrived_model model;
     struct request_outcome outcome;
     struct request_times times;
     bool stored; // by us; else somebody else was first
 };
 
+struct desk;
+
+// What a record is sent with; the sender gives it back with Kafka's verdict.
+struct outgoing {
+    void (*delivered)(struct desk *desk, struct outgoing *outgoing, const struct delivery *delivery);
+};
+
 struct waiting {
-    struct request_row row; // as last seen in SQL
-    struct visit *visits;   // owned
-    bool producing;         // Kafka's verdict on its job record is to come
-    bool urgent;            // its job record is in the urgent topic
-    bool queued;            // that verdict is in SQL
-    bool ended;             // it has its answer, and is only here until that verdict comes
-    bool admitted;          // counts in gateway->admission
+    struct outgoing outgoing; // first
+    struct request_row row;   // as last seen in SQL
+    struct visit *visits;     // owned
+    bool producing;           // Kafka's verdict on its job record is to come
+    bool urgent;              // its job record is in the urgent topic
+    bool queued;              // that verdict is in SQL
+    bool ended;               // it has its answer, and is only here until that verdict comes
+    bool admitted;            // counts in gateway->admission
     struct delivery delivery;
     struct arrival *arrival;        // owned; NULL: none
     struct waiting *next_delivered; // of the desk's lists of entries with news

@@ -171,6 +171,56 @@ def test_refusals(stack):
         expect_equal(fleet.jobs(), [], "jobs of refused requests")
 
 
+def test_reviews(stack):
+    """What a policy wants looked at is listed for its site alone, until feedback on it has come."""
+    policy = stack.folder / "policy.json"
+    policy.write_text(json.dumps({"schema": "skinsight.policy.v2", "version": "2.0.0", "urgent": {}, "routine": {}, "abstain": {},
+                                  "review": {"within_h": 48, "confidence_below": 1.0, "abstained": True},
+                                  "fda_clearance": "none", "disclaimer": "For a test."}))
+    with stack.fleet("reviews") as fleet:
+        with Gateway(fleet, feedback_topic=fleet.topics["feedback_topic"]) as gateway:
+            fleet.start("worker", policy=policy).wait_ready()
+            client, other = gateway.add_key("north"), gateway.add_key("south")
+            answers = [client.analyze(image.read_bytes()) for image in IMAGES[:3]]
+            ids = [answer.json()["request_id"] for answer in answers]
+            expect_equal(answers[0].json()["prediction"]["review"]["within_h"], 48, "the answer says so")
+            reviews = client.ask("GET", "/v2/reviews").json()["reviews"]
+            expect_equal([review["request_id"] for review in reviews], ids, "reviews, the most urgent first")
+            expect_equal({(r["due_at"] - r["answered_at"], r["state"]) for r in reviews}, {(48 * 3600 * 1000, "open")}, "due")
+            for path, who in (("/v2/reviews?state=overdue", client), ("/v2/reviews?state=open", other)):
+                expect_equal(who.ask("GET", path).json(), {"reviews": []}, path)
+            expect_equal(client.ask("GET", "/v2/reviews?state=all").code(), "invalid_field", "another state")
+            check_feedback(fleet, client, other, ids)
+            models = client.ask("GET", "/v2/models").json()["models"]
+            expect_equal([(m["model_version"], m["trained"]) for m in models], [("vit-tiny-v0.1.0", False)], "models")
+            record = json.loads(fleet.answers()[0].value)
+            expect_equal(models[0]["weights_sha256"], record["provenance"]["model_sha256"], "its weights")
+
+
+def check_feedback(fleet, client, other, ids):
+    def report(request_id, **more):
+        return {"schema": "skinsight.feedback.v1", "feedback_id": str(uuid.uuid4()), "request_id": request_id, "label": "NV",
+                "certainty": "histopathology", "reviewed_at": 1795420685370, "reviewed_by": "dr-lee", **more}
+
+    def post(who, body):
+        return who.ask("POST", "/v2/feedback", json.dumps(body), Content_Type="application/json")
+
+    for who, body in ((other, report(ids[0])), (client, report(str(uuid.uuid4()))), (client, [report(ids[0]), {}]),
+                      (client, report(ids[0], label="X")), (client, report(ids[0], image_sha256="0" * 64)), (client, []),
+                      (client, {**report(ids[0]), "request_id": None})):
+        answer = post(who, body)
+        expect_equal((answer.status, answer.code()), (422, "invalid_field"), f"refused: {body}")
+    expect_equal(fleet.read("feedback_topic"), [], "records of refused feedback")
+    one, two = report(ids[0]), [report(ids[1]), report(ids[1], label="MEL")]
+    expect_equal((post(client, one).json(), post(client, two).json()), ({"taken": 1}, {"taken": 2}), "taken")
+    records = [json.loads(record.value) for record in fleet.read("feedback_topic")]
+    expect_equal({r["feedback_id"] for r in records}, {r["feedback_id"] for r in [one, *two]}, "records")
+    digest = hashlib.sha256(IMAGES[0].read_bytes()).hexdigest()
+    expect_equal([r["image_sha256"] for r in records if r["request_id"] == ids[0]], [digest], "the image's digest is added")
+    reviews = client.ask("GET", "/v2/reviews").json()["reviews"]
+    expect_equal([review["request_id"] for review in reviews], ids[2:], "what is left")
+
+
 MARKERS = ("Erika-Mustermann", "mustermann-back.jpg", "ref-MUSTERMANN-17", "ssk_MUSTERMANN" + "a" * 33)
 
 
@@ -233,4 +283,4 @@ def test_waiting(stack):
 
 
 if __name__ == "__main__":
-    harness.main([test_answers, test_large_images, test_refusals, test_markers, test_waiting], "kafka")
+    harness.main([test_answers, test_large_images, test_refusals, test_markers, test_reviews, test_waiting], "kafka")

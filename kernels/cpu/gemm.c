@@ -12,6 +12,7 @@
 #include "kernels/memory_plan.h"
 
 enum { ALIGNMENT = 64, BLOCK_TILES = 18, UNITS_PER_THREAD = 6 };
+enum { INT8_GROUP = 4 }; // group of every kernel of int8
 
 static int panels_of(const struct gemm_kernel *kernel, int n)
 {
@@ -20,7 +21,7 @@ static int panels_of(const struct gemm_kernel *kernel, int n)
 
 static size_t panel_size_of(const struct gemm_kernel *kernel, int k)
 {
-    size_t depth = memory_round_up((size_t)k, (size_t)kernel->group);
+    size_t depth = memory_round_up((size_t)k, kernel->quads ? 2 * INT8_GROUP : (size_t)kernel->group);
     return memory_round_up(depth * (size_t)kernel->panel_columns * (size_t)kernel->element_size, ALIGNMENT);
 }
 
@@ -65,21 +66,46 @@ static void pack_column_bf16(const float *from, int k, int columns, uint16_t *to
         to[(size_t)(i / 2) * (size_t)(2 * columns) + (size_t)(i % 2)] = bf16_of(from[i]);
 }
 
-// Symmetric, -127..127, by the column's greatest magnitude. Returns the sum of the quantised weights. Bytes
-// hold no NaN, so the scale does where a weight is not finite.
-static int32_t pack_column_int8(const float *from, int k, int group, int columns, int8_t *to, float *scale)
+// The greatest sum of the weights of one sign in a quad: k, k + 1, k + 4, k + 5.
+static float greatest_in_quads(const float *from, int k)
 {
-    float greatest = 0, poison = 0;
+    float greatest = 0;
+    for (int first = 0; first < k; first += 2 * INT8_GROUP) {
+        float above[2] = {0}, below[2] = {0};
+        for (int i = first; i < k && i < first + 2 * INT8_GROUP; i++) {
+            int quad = i / 2 % 2;
+            above[quad] += from[i] > 0 ? from[i] : 0;
+            below[quad] -= from[i] < 0 ? from[i] : 0;
+        }
+        for (int quad = 0; quad < 2; quad++) {
+            float most = above[quad] > below[quad] ? above[quad] : below[quad];
+            greatest = greatest > most ? greatest : most;
+        }
+    }
+    return greatest;
+}
+
+// Symmetric, -127..127, by the column's greatest magnitude. The weights of one sign in a quad add up to 128
+// at most, which times 255 fits 16 bits: to 126 before they are rounded. Returns the sum of the quantised
+// weights. Bytes hold no NaN, so the scale does where a weight is not finite.
+static int32_t pack_column_int8(const float *from, int k, bool quads, int columns, int8_t *to, float *scale)
+{
+    float greatest = 0, most = 127, poison = 0;
     for (int i = 0; i < k; i++) {
         greatest = fmaxf(greatest, fabsf(from[i]));
         poison += from[i] * 0.0f;
     }
-    *scale = greatest / 127.0f + poison;
-    float inverse = greatest > 0 ? 127.0f / greatest : 0.0f;
+    float together = quads ? greatest_in_quads(from, k) : 0;
+    if (together / 126 > greatest / most) {
+        greatest = together;
+        most = 126;
+    }
+    *scale = greatest / most + poison;
+    float inverse = greatest > 0 ? most / greatest : 0.0f;
     int32_t sum = 0;
     for (int i = 0; i < k; i++) {
         int8_t value = (int8_t)lrintf(from[i] * inverse);
-        to[(size_t)(i / group) * (size_t)(group * columns) + (size_t)(i % group)] = value;
+        to[(size_t)(i / INT8_GROUP) * (size_t)(INT8_GROUP * columns) + (size_t)(i % INT8_GROUP)] = value;
         sum += value;
     }
     return sum;
@@ -108,7 +134,7 @@ static void pack_panel(void *context, int panel, int thread)
         char *first = to + (size_t)column * (size_t)(kernel->group * kernel->element_size);
         if (kernel->precision == PRECISION_INT8)
             packing->sums[n] =
-                pack_column_int8(from, k, kernel->group, columns, (int8_t *)first, &packing->scale[n]);
+                pack_column_int8(from, k, kernel->quads, columns, (int8_t *)first, &packing->scale[n]);
         else if (kernel->precision == PRECISION_BF16)
             pack_column_bf16(from, k, columns, (uint16_t *)first);
         else

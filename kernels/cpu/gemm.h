@@ -7,8 +7,8 @@
 // threads.
 //
 // fp32: group 1. bf16: group 2, accumulated in float. int8: group 4, A unsigned with a scale and a zero point
-// per row, W signed with a scale per column, accumulated exactly in int32; where the processor has no
-// products of bytes, group 2 and the values of A in 16-bit words, the same sums.
+// per row, W signed with a scale per column, accumulated exactly in int32. Where the processor only has
+// products of bytes that are added in 16 bits (`quads`), the scales are such that four of them always fit.
 #ifndef SKINSIGHT_KERNELS_CPU_GEMM_H
 #define SKINSIGHT_KERNELS_CPU_GEMM_H
 
@@ -40,8 +40,8 @@ struct gemm_kernel {
     int tile_rows;
     int panel_columns;
     int group;
-    int element_size;                        // bytes of a value of W
-    int value_size;                          // bytes of a value of A
+    int element_size; // bytes of a value of A and of W
+    bool quads; // int8: the products of k, k + 1, k + 4 and k + 5 are added in 16 bits; k is rounded up to 8
     gemm_core cores[GEMM_MAX_TILE_ROWS + 1]; // by rows, 1..tile_rows
     double (*multiply_adds)(long rounds);    // keeps the unit busy from registers: counts what it did
 };

@@ -30,7 +30,6 @@ const struct gemm_kernel gemm_bf16_avx512bf16 = {
     .panel_columns = 32,
     .group = GEMM_GROUP,
     .element_size = sizeof(GEMM_ELEMENT),
-    .value_size = sizeof(GEMM_ELEMENT),
     .cores = {GEMM_CORES},
     .multiply_adds = gemm_multiply_adds,
 };

@@ -21,7 +21,6 @@ const struct gemm_kernel gemm_fp32_avx512 = {
     .panel_columns = 32,
     .group = GEMM_GROUP,
     .element_size = sizeof(GEMM_ELEMENT),
-    .value_size = sizeof(GEMM_ELEMENT),
     .cores = {GEMM_CORES},
     .multiply_adds = gemm_multiply_adds,
 };

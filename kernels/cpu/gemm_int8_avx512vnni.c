@@ -35,7 +35,6 @@ const struct gemm_kernel gemm_int8_avx512vnni = {
     .panel_columns = 32,
     .group = GEMM_GROUP,
     .element_size = sizeof(GEMM_ELEMENT),
-    .value_size = sizeof(GEMM_ELEMENT),
     .cores = {GEMM_CORES},
     .multiply_adds = gemm_multiply_adds,
 };

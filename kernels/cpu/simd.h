@@ -125,15 +125,10 @@ SIMD_INLINE void simd_store_bf16_part(uint16_t *to, simd value, int count)
     _mm256_mask_storeu_epi16(to, (__mmask16)(0xffffu >> (16 - count)), simd_to_bf16(value));
 }
 
-// Values in [0, 255], rounded to nearest even, as bytes or as 16-bit words.
+// Values in [0, 255], rounded to nearest even, as bytes.
 SIMD_INLINE void simd_store_u8(void *to, simd value)
 {
     _mm_storeu_si128(to, _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(value)));
-}
-
-SIMD_INLINE void simd_store_u16(void *to, simd value)
-{
-    _mm256_storeu_si256(to, _mm512_cvtusepi32_epi16(_mm512_cvtps_epi32(value)));
 }
 
 // sums - zero * column_sums as floats
@@ -277,11 +272,6 @@ SIMD_INLINE void simd_store_u8(void *to, simd value)
 {
     __m128i half = simd_to_u16(value);
     _mm_storel_epi64(to, _mm_packus_epi16(half, half));
-}
-
-SIMD_INLINE void simd_store_u16(void *to, simd value)
-{
-    _mm_storeu_si128(to, simd_to_u16(value));
 }
 
 SIMD_INLINE simd simd_centre(const int32_t *sums, int32_t zero, const int32_t *column_sums)

@@ -29,9 +29,7 @@ static void shape_tensor(struct transformer_plan *plan, int index, const struct 
                                           .view_of = value->view_of,
                                           .memory = {0, -1, MEMORY_NOWHERE}};
     size_t rows = (size_t)value->rows, images = (size_t)plan->chunk;
-    size_t size =
-        value->storage == STORE_UINT8 ? (size_t)plan->gemm->value_size : storage_size(value->storage);
-    tensor->row_stride = memory_round_up((size_t)value->columns * size, 64) + 64;
+    tensor->row_stride = memory_round_up((size_t)value->columns * storage_size(value->storage), 64) + 64;
     tensor->image_stride = tensor->row_stride * rows;
     tensor->scales = tensor->memory.size = tensor->image_stride * images;
     if (value->storage == STORE_UINT8)

@@ -180,7 +180,6 @@ static void rows_unit(void *context, int unit, int thread)
         .bias = step->bias,
         .epsilon = step->kind == LOWERED_LAYERNORM ? step->operation->epsilon : 0.0f,
         .scales = scales_of(plan, output) + image * output->rows + first,
-        .words = plan->gemm->value_size == sizeof(uint16_t),
     };
     if (step->kind == LOWERED_LAYERNORM)
         (output->storage == STORE_FP32   ? ops->layernorm

@@ -47,7 +47,6 @@ struct row_block {
     const float *weight, *bias; // LayerNorm
     float epsilon;
     struct row_scale *scales; // of bytes: one per row, filled in
-    bool words;               // of bytes: each in a 16-bit word
 };
 
 struct vector_ops {

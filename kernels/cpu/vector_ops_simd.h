@@ -14,17 +14,12 @@ SIMD_INLINE void store_bf16(uint16_t *to, simd value, int count)
         simd_store_bf16_part(to, value, count);
 }
 
-// Values i.. of a row of bytes, or of words.
-SIMD_INLINE void store_bytes(void *row, bool words, int i, simd value, int count)
+SIMD_INLINE void store_bytes(uint8_t *to, simd value, int count)
 {
-    uint8_t *to = (uint8_t *)row + (words ? 2 : 1) * i, all[2 * SIMD_LANES];
-    void *whole = count == SIMD_LANES ? to : all;
-    if (words)
-        simd_store_u16(whole, value);
-    else
-        simd_store_u8(whole, value);
+    uint8_t all[SIMD_LANES];
+    simd_store_u8(count == SIMD_LANES ? to : all, value);
     if (count < SIMD_LANES)
-        memcpy(to, all, (size_t)count * (words ? 2 : 1));
+        memcpy(to, all, (size_t)count);
 }
 
 // One vector of columns down the rows of a tile. The flags are constants in every caller, so that each
@@ -214,11 +209,11 @@ static void layernorm_u8(const struct row_block *block)
     }
     for (int row = 0; row < block->rows; row++) {
         const float *in = row_in(block, row);
-        void *out = row_out(block, row);
+        uint8_t *out = row_out(block, row);
         simd inverse = simd_set(1.0f / block->scales[row].scale),
              zero = simd_set((float)block->scales[row].zero);
         FOR_VECTORS(i, n, block->count)
-        store_bytes(out, block->words, i, to_byte(normalise(norms[row], block, in, i, n), inverse, zero), n);
+        store_bytes(out + i, to_byte(normalise(norms[row], block, in, i, n), inverse, zero), n);
     }
 }
 
@@ -256,11 +251,11 @@ SIMD_INLINE void quantise_rows(const struct row_block *block, bool bf16)
 {
     for (int row = 0; row < block->rows; row++) {
         const void *in = row_in(block, row);
-        void *out = row_out(block, row);
+        uint8_t *out = row_out(block, row);
         struct row_scale scale = range_of(in, bf16, block->count);
         simd inverse = simd_set(1.0f / scale.scale), zero = simd_set((float)scale.zero);
         FOR_VECTORS(i, n, block->count)
-        store_bytes(out, block->words, i, to_byte(load_value(in, bf16, i, n), inverse, zero), n);
+        store_bytes(out + i, to_byte(load_value(in, bf16, i, n), inverse, zero), n);
         block->scales[row] = scale;
     }
 }

@@ -59,7 +59,7 @@ static double time_shape(struct team *team, const struct gemm_kernel *kernel, co
     for (int i = 0; i < LAYERS; i++)
         gemm_pack(&weights[i], kernel, team, values, NULL, shape->n, shape->k,
                   (char *)memory + packed_size * i);
-    size_t a_stride = (size_t)shape->k * (size_t)kernel->value_size + PADDING;
+    size_t a_stride = (size_t)shape->k * (size_t)kernel->element_size + PADDING;
     size_t c_stride = (size_t)shape->n * sizeof(float) + PADDING;
     void *a = take(a_stride * (size_t)rows), *c = take(c_stride * (size_t)rows);
     struct row_scale *scales = take((size_t)rows * sizeof *scales);

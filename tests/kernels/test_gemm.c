@@ -38,7 +38,6 @@ struct problem {
     struct sizes sizes;
     float *weights, *bias, *residual;
     char *a;
-    uint16_t *words; // int8: a's values, for kernels that read words
     struct row_scale *scales;
     size_t a_stride;
 };
@@ -47,8 +46,6 @@ static void make_a(struct problem *problem, enum precision precision, int rows)
 {
     int k = problem->sizes.k;
     size_t element = precision == PRECISION_INT8 ? 1 : precision == PRECISION_BF16 ? 2 : 4;
-    problem->words =
-        precision == PRECISION_INT8 ? memory_alloc((size_t)(rows * k) * sizeof *problem->words) : NULL;
     problem->a_stride = (size_t)k * element + element; // rows not aligned to anything
     problem->a = memory_alloc(problem->a_stride * (size_t)rows);
     memset(problem->a, 0xff, problem->a_stride * (size_t)rows); // NaN between the rows
@@ -58,7 +55,7 @@ static void make_a(struct problem *problem, enum precision precision, int rows)
         problem->scales[row] = (struct row_scale){0.01f + 0.001f * (float)(row % 7), 100 + row % 30};
         for (int i = 0; i < k; i++) {
             if (precision == PRECISION_INT8)
-                problem->words[row * k + i] = ((uint8_t *)values)[i] = (uint8_t)(127.5f + 127.5f * draw());
+                ((uint8_t *)values)[i] = (uint8_t)(127.5f + 127.5f * draw());
             else if (precision == PRECISION_BF16)
                 ((uint16_t *)values)[i] = bf16_of(draw());
             else
@@ -87,7 +84,6 @@ static struct problem make_problem(enum precision precision, struct sizes sizes)
 static void free_problem(struct problem *problem)
 {
     free(problem->a);
-    free(problem->words);
     free(problem->scales);
     free(problem->weights);
     free(problem->bias);
@@ -96,7 +92,8 @@ static void free_problem(struct problem *problem)
 
 static const struct vector_ops *ops_of(const struct gemm_kernel *kernel)
 {
-    if (kernel == &gemm_fp32_plain || kernel == &gemm_bf16_plain || kernel == &gemm_int8_plain)
+    if (kernel == &gemm_fp32_plain || kernel == &gemm_bf16_plain || kernel == &gemm_int8_plain ||
+        kernel == &gemm_int8_quads_plain)
         return &vector_ops_plain;
     if (kernel == &gemm_fp32_avx2 || kernel == &gemm_int8_avx2)
         return &vector_ops_avx2;
@@ -121,8 +118,6 @@ static float *multiply(const struct problem *problem, const struct gemm_kernel *
         c[i] = untouched;
     size_t element = options->bf16_output ? sizeof *halves : sizeof *c;
     int skipped = options->first_panel * (32 / kernel->panel_columns);
-    bool words = kernel->precision == PRECISION_INT8 && kernel->value_size == sizeof *problem->words;
-    size_t a_stride = words ? (size_t)sizes.k * sizeof *problem->words : problem->a_stride;
     struct gemm_call call = {
         .ops = ops_of(kernel),
         .weights = &weights,
@@ -130,9 +125,9 @@ static float *multiply(const struct problem *problem, const struct gemm_kernel *
         .panel_count = weights.panels - skipped,
         .images = IMAGES,
         .rows = sizes.m,
-        .a = words ? (const void *)problem->words : problem->a,
-        .a_stride = a_stride,
-        .a_image_stride = a_stride * (size_t)sizes.m,
+        .a = problem->a,
+        .a_stride = problem->a_stride,
+        .a_image_stride = problem->a_stride * (size_t)sizes.m,
         .row_scales = kernel->precision == PRECISION_INT8 ? problem->scales : NULL,
         .row_scale_stride = sizeof(struct row_scale),
         .row_scale_image_stride = sizeof(struct row_scale) * (size_t)sizes.m,
@@ -224,7 +219,8 @@ static void bf16_is_near_plain(void **unused)
     check_kernel(&gemm_bf16_avx512bf16, &gemm_bf16_plain, 768 * 0x1p-24f);
 }
 
-// The greatest sums there are, all of one sign: products that were added in 16 bits would not fit.
+// The greatest sums there are, all of one sign: in 16 bits, four products of a byte by 127 would not fit.
+// Each of them is then 126 / 4, rounded to 32.
 static void check_greatest(const struct gemm_kernel *kernel)
 {
     struct sizes sizes = {2, 3, 768};
@@ -233,17 +229,38 @@ static void check_greatest(const struct gemm_kernel *kernel)
         problem.scales[row] = (struct row_scale){1.0f, 0};
         memset(problem.a + problem.a_stride * (size_t)row, 255, (size_t)sizes.k);
     }
-    for (int i = 0; i < IMAGES * sizes.m * sizes.k; i++)
-        problem.words[i] = 255;
     for (int i = 0; i < sizes.n * sizes.k; i++)
         problem.weights[i] = i / sizes.k == 1 ? -127.0f : 127.0f;
     memset(problem.bias, 0, (size_t)sizes.n * sizeof(float));
+    float weight = kernel->quads ? 32 * (4 * 127.0f / 126) : 127, greatest = 255 * 768 * weight;
     float *found = multiply(&problem, kernel, &(struct options){.threads = 1});
     for (int row = 0; row < IMAGES * sizes.m; row++)
-        for (int n = 0; n < sizes.n; n++) // below 2^25, and even
-            assert_true(found[row * (sizes.n + 1) + n] == (n == 1 ? -1.0f : 1.0f) * 255 * 127 * 768);
+        for (int n = 0; n < sizes.n; n++)
+            assert_true(fabsf(found[row * (sizes.n + 1) + n] - (n == 1 ? -greatest : greatest)) <=
+                        (kernel->quads ? greatest * 0x1p-22f : 0));
     free(found);
     free_problem(&problem);
+}
+
+// Every place in its quad, and quads that end early: one large weight of each sign, the others as large as
+// fits beside it. A quad that the scale did not know of would saturate.
+static void check_quads(const struct gemm_kernel *kernel)
+{
+    for (int k = 1; k <= 24; k++) {
+        struct sizes sizes = {5, 40, k};
+        struct problem problem = make_problem(PRECISION_INT8, sizes);
+        for (int i = 0; i < sizes.n * k; i++)
+            problem.weights[i] = draw() > 0 ? 1.0f : -1.0f;
+        for (int i = 0; i < IMAGES * sizes.m; i++)
+            memset(problem.a + problem.a_stride * (size_t)i, 255, (size_t)k);
+        struct options options = {.threads = 1};
+        float *found = multiply(&problem, kernel, &options),
+              *expected = multiply(&problem, &gemm_int8_quads_plain, &options);
+        assert_memory_equal(found, expected, (size_t)(IMAGES * sizes.m * (sizes.n + 1)) * sizeof *found);
+        free(found);
+        free(expected);
+        free_problem(&problem);
+    }
 }
 
 static void int8_avx512vnni_has_the_bits_of_plain(void **unused)
@@ -258,16 +275,18 @@ static void int8_avx512_has_the_bits_of_plain(void **unused)
 {
     (void)unused;
     skip_without(cpu_features_get().avx512, "AVX-512");
-    check_kernel(&gemm_int8_avx512, &gemm_int8_plain, 0.0f);
+    check_kernel(&gemm_int8_avx512, &gemm_int8_quads_plain, 0.0f);
     check_greatest(&gemm_int8_avx512);
+    check_quads(&gemm_int8_avx512);
 }
 
 static void int8_avx2_has_the_bits_of_plain(void **unused)
 {
     (void)unused;
     skip_without(cpu_features_get().avx2, "AVX2");
-    check_kernel(&gemm_int8_avx2, &gemm_int8_plain, 0.0f);
+    check_kernel(&gemm_int8_avx2, &gemm_int8_quads_plain, 0.0f);
     check_greatest(&gemm_int8_avx2);
+    check_quads(&gemm_int8_avx2);
 }
 
 // The plain kernel itself, against the formula in double.

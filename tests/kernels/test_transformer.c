@@ -141,7 +141,7 @@ static void int8_is_near_plain(void **unused)
     check(PRECISION_INT8, 0.04f);
 }
 
-// Bytes in words, between row operations of either instruction set.
+// Products of bytes that are added in 16 bits, between row operations of either instruction set.
 static void int8_is_near_plain_without_vnni(void **unused)
 {
     (void)unused;

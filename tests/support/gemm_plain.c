@@ -68,21 +68,26 @@ static void tile_int8(int rows, const void *a, size_t a_stride, const void *pane
         (void)ahead;                                                                                         \
         tile_##type(rows, a, a_stride, panel, k, tile, tile_stride);                                         \
     }
-#define DEFINE_KERNEL(type, upper, values, size)                                                             \
+#define DEFINE_CORES(type)                                                                                   \
     DEFINE_CORE(type, 1)                                                                                     \
     DEFINE_CORE(type, 2)                                                                                     \
     DEFINE_CORE(type, 3)                                                                                     \
-    DEFINE_CORE(type, 4)                                                                                     \
-    const struct gemm_kernel gemm_##type##_plain = {                                                         \
+    DEFINE_CORE(type, 4)
+#define DEFINE_KERNEL(name, type, upper, values, size, in_quads)                                             \
+    const struct gemm_kernel gemm_##name##_plain = {                                                         \
         .precision = PRECISION_##upper,                                                                      \
         .tile_rows = PLAIN_ROWS,                                                                             \
         .panel_columns = PLAIN_COLUMNS,                                                                      \
         .group = values,                                                                                     \
         .element_size = size,                                                                                \
-        .value_size = size,                                                                                  \
+        .quads = in_quads,                                                                                   \
         .cores = {NULL, core_##type##_1, core_##type##_2, core_##type##_3, core_##type##_4},                 \
     };
 
-DEFINE_KERNEL(fp32, FP32, 1, 4)
-DEFINE_KERNEL(bf16, BF16, 2, 2)
-DEFINE_KERNEL(int8, INT8, 4, 1)
+DEFINE_CORES(fp32)
+DEFINE_CORES(bf16)
+DEFINE_CORES(int8)
+DEFINE_KERNEL(fp32, fp32, FP32, 1, 4, false)
+DEFINE_KERNEL(bf16, bf16, BF16, 2, 2, false)
+DEFINE_KERNEL(int8, int8, INT8, 4, 1, false)
+DEFINE_KERNEL(int8_quads, int8, INT8, 4, 1, true)

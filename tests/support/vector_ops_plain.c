@@ -89,7 +89,7 @@ static void layernorm_bf16(const struct row_block *block)
     free(values);
 }
 
-static struct row_scale quantise_row(const float *in, int count, bool words, void *out)
+static struct row_scale quantise_row(const float *in, int count, uint8_t *out)
 {
     float low = 0, high = 0;
     bool finite = true;
@@ -105,11 +105,8 @@ static struct row_scale quantise_row(const float *in, int count, bool words, voi
     if (!finite)
         result = (struct row_scale){NAN, 0};
     for (int i = 0; i < count; i++) {
-        long value = lrintf(fminf(fmaxf(fmaf(in[i], 1.0f / result.scale, (float)result.zero), 0.0f), 255.0f));
-        if (words)
-            ((uint16_t *)out)[i] = (uint16_t)value;
-        else
-            ((uint8_t *)out)[i] = (uint8_t)value;
+        out[i] =
+            (uint8_t)lrintf(fminf(fmaxf(fmaf(in[i], 1.0f / result.scale, (float)result.zero), 0.0f), 255.0f));
     }
     return result;
 }
@@ -119,7 +116,7 @@ static void quantise(const struct row_block *block)
     for (int row = 0; row < block->rows; row++)
         block->scales[row] =
             quantise_row((const float *)((const char *)block->in + (size_t)row * block->in_stride),
-                         block->count, block->words, (char *)block->out + (size_t)row * block->out_stride);
+                         block->count, (uint8_t *)block->out + (size_t)row * block->out_stride);
 }
 
 static void quantise_bf16(const struct row_block *block)
@@ -131,8 +128,8 @@ static void quantise_bf16(const struct row_block *block)
             uint32_t bits = (uint32_t)in[i] << 16;
             memcpy(&values[i], &bits, sizeof bits);
         }
-        block->scales[row] = quantise_row(values, block->count, block->words,
-                                          (char *)block->out + (size_t)row * block->out_stride);
+        block->scales[row] =
+            quantise_row(values, block->count, (uint8_t *)block->out + (size_t)row * block->out_stride);
     }
     free(values);
 }
@@ -142,8 +139,8 @@ static void layernorm_u8(const struct row_block *block)
     float *values = memory_alloc((size_t)block->count * sizeof *values);
     for (int row = 0; row < block->rows; row++) {
         normalise_row(block, row, values);
-        block->scales[row] = quantise_row(values, block->count, block->words,
-                                          (char *)block->out + (size_t)row * block->out_stride);
+        block->scales[row] =
+            quantise_row(values, block->count, (uint8_t *)block->out + (size_t)row * block->out_stride);
     }
     free(values);
 }

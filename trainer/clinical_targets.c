@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+const char *const target_verdict_names[TARGET_VERDICTS] = {"met", "not met", "not enough evidence"};
+
 void clinical_targets(const struct evaluation *evaluation, struct clinical_target targets[CLINICAL_TARGETS])
 {
     const struct figures *figures = &evaluation->figures;
@@ -51,7 +53,6 @@ void clinical_targets_write(struct json_writer *json, const struct evaluation *e
 void clinical_targets_draw(struct html *page, const struct evaluation *evaluation)
 {
     static const char *const headings[] = {"Figure", "Target", "Measured", "Images", "Verdict", NULL};
-    static const char *const verdicts[] = {"met", "not met", "not enough evidence"};
     struct clinical_target targets[CLINICAL_TARGETS];
     clinical_targets(evaluation, targets);
     html_element(page, "h2", "The clinic's targets");
@@ -62,7 +63,7 @@ void clinical_targets_draw(struct html *page, const struct evaluation *evaluatio
         html_number(page, "above %.2f", targets[i].above);
         estimate_cell(page, targets[i].estimate);
         html_number(page, "%zu", targets[i].estimate->n);
-        html_cell(page, "%s", verdicts[clinical_target_judge(&targets[i])]);
+        html_cell(page, "%s", target_verdict_names[clinical_target_judge(&targets[i])]);
         html_row_end(page);
     }
     html_table_end(page);

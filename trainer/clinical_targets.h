@@ -12,7 +12,8 @@ struct clinical_target {
     double above;
 };
 enum { CLINICAL_TARGETS = 7 };
-enum target_verdict { TARGET_MET, TARGET_MISSED, TARGET_NOT_ENOUGH };
+enum target_verdict { TARGET_MET, TARGET_MISSED, TARGET_NOT_ENOUGH, TARGET_VERDICTS };
+extern const char *const target_verdict_names[TARGET_VERDICTS]; // for people
 
 // At the most probable class, and at melanoma's operating point.
 void clinical_targets(const struct evaluation *evaluation, struct clinical_target targets[CLINICAL_TARGETS]);

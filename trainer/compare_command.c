@@ -1,18 +1,15 @@
 // compare_command.c: the subcommand `compare`: two evaluations in, comparison.json and comparison.html out.
 // Main thread.
-#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/file.h"
-#include "common/base/json.h"
 #include "common/base/memory.h"
 #include "trainer/compare.h"
-#include "trainer/dataset.h"
+#include "trainer/evaluate.h"
 #include "trainer/output.h"
 
-enum { REPLICATES = 2000, REPORT_BYTES = 4 << 20, REPORT_VALUES = 100000, REPORT_DEPTH = 8 };
+enum { REPLICATES = 2000 };
 
 static bool parse_margin(const char *text, double *margin)
 {
@@ -51,42 +48,19 @@ const struct option compare_flags[] = {
 
 // The report beside the predictions names the model, and says which part was judged: on another one than the
 // test part something was chosen, or learnt.
-static enum status check_report(const cJSON *json, const char *folder, char *name, size_t size,
-                                struct error *err)
-{
-    const cJSON *part =
-        cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(json, "data"), "part");
-    const cJSON *version =
-        cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(json, "model"), "model_version");
-    if (!cJSON_IsString(part) || !cJSON_IsString(version))
-        return error_set(err, STATUS_REJECTED, "it does not say model and part: it is no report of evaluate");
-    if (strcmp(part->valuestring, dataset_part_names[PART_TEST]) != 0)
-        return error_set(
-            err, STATUS_REJECTED,
-            "it is of the part '%.16s', where the models were chosen: compare evaluations of the "
-            "part test",
-            part->valuestring);
-    snprintf(name, size, "%.64s (%s)", version->valuestring, folder);
-    return STATUS_OK;
-}
-
 static enum status read_report(const char *folder, char *name, size_t size, struct error *err)
 {
-    const struct json_limits limits = {REPORT_BYTES, REPORT_VALUES, REPORT_DEPTH};
-    struct buffer text;
-    cJSON *json = NULL;
+    struct evaluation evaluation;
     char *path = memory_format("%s/report.json", folder);
-    buffer_init(&text, REPORT_BYTES);
-    enum status status = file_read(path, &text, err);
-    if (status == STATUS_OK) {
-        status = json_parse(buffer_bytes(&text), &limits, &json, err);
-        if (status == STATUS_OK)
-            status = check_report(json, folder, name, size, err);
-        if (status != STATUS_OK)
-            error_prefix(err, "%s", path);
-    }
-    cJSON_Delete(json);
-    buffer_release(&text);
+    enum status status = evaluation_read_file(path, &evaluation, err);
+    if (status == STATUS_OK && evaluation.part != PART_TEST)
+        status = error_set(err, STATUS_REJECTED,
+                           "%s: it is of the part '%s', where the models were chosen: compare evaluations of "
+                           "the part test",
+                           path, dataset_part_names[evaluation.part]);
+    if (status == STATUS_OK)
+        snprintf(name, size, "%s (%s)", evaluation.model_version, folder);
+    evaluation_release(&evaluation);
     free(path);
     return status;
 }

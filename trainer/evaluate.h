@@ -11,6 +11,7 @@
 #include "trainer/dataset.h"
 #include "trainer/figures.h"
 
+#define EVALUATION_SCHEMA "skinsight.evaluation.v1"
 enum { EVALUATE_REPLICATES = 2000, SUBGROUP_VALUES = 20, SUBGROUP_TEXT = 64 };
 
 struct subgroup {
@@ -33,7 +34,7 @@ struct evaluation {
     struct digest weights_sha256, data_sha256;
     bool trained;
     enum dataset_part part;
-    size_t lesions;
+    size_t images, lesions;
     double temperature;
     size_t temperature_images; // of the validation part it was fitted on; 0: it is the model's
     struct predictions predictions;
@@ -42,8 +43,18 @@ struct evaluation {
     struct group_figures atypical;
     struct subgroup *subgroups;
     size_t subgroup_count;
+    struct cJSON *document; // what was read, which texts are borrowed from; NULL where it was not
 };
 void evaluation_release(struct evaluation *evaluation);
+
+// What evaluation_write_json wrote: everything but predictions, and what the operating point was on the
+// validation part. REJECTED: the sentence names the field. Anyone may have written the file, so all of it is
+// checked; texts may hold any character. *evaluation is the caller's also after a failure.
+enum status evaluation_read_json(struct bytes json, struct evaluation *evaluation,
+                                 struct error *err) MUST_CHECK;
+// The same of a file. The sentence names the path; FATAL: it can't be read.
+enum status evaluation_read_file(const char *path, struct evaluation *evaluation,
+                                 struct error *err) MUST_CHECK;
 
 // Everything that follows from the predictions; samples (count of the predictions) say what the subgroups
 // are, NULL: none.

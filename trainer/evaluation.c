@@ -1,4 +1,5 @@
 // evaluation.c: what follows from predictions: figures, the operating point, subgroups; and report.json.
+#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@ void evaluation_release(struct evaluation *evaluation)
 {
     predictions_release(&evaluation->predictions);
     free(evaluation->subgroups);
+    cJSON_Delete(evaluation->document);
     *evaluation = (struct evaluation){0};
 }
 
@@ -182,6 +184,7 @@ void evaluation_judge(struct evaluation *evaluation, const struct sample *const 
     uint32_t *lesions = memory_alloc((count + 1) * sizeof *lesions);
     for (size_t i = 0; i < count; i++)
         rows[i] = i;
+    evaluation->images = count;
     evaluation->lesions = predictions_lesions(&evaluation->predictions, rows, count, lesions);
     free(rows);
     free(lesions);
@@ -221,7 +224,7 @@ static void write_origin(struct json_writer *json, const struct evaluation *eval
     json_end_object(json);
     json_add_object(json, "data");
     json_add_digest(json, "sha256", &evaluation->data_sha256);
-    json_add_integer(json, "images", (int64_t)evaluation->predictions.count);
+    json_add_integer(json, "images", (int64_t)evaluation->images);
     json_add_integer(json, "lesions", (int64_t)evaluation->lesions);
     json_add_text(json, "part", dataset_part_names[evaluation->part]);
     json_end_object(json);
@@ -355,7 +358,7 @@ enum status evaluation_write_json(const struct evaluation *evaluation, struct bu
     struct json_writer json;
     json_write_begin(&json, out, err);
     json_add_object(&json, NULL);
-    json_add_text(&json, "schema", "skinsight.evaluation.v1");
+    json_add_text(&json, "schema", EVALUATION_SCHEMA);
     write_origin(&json, evaluation);
     write_metrics(&json, &evaluation->figures);
     write_operating_point(&json, &evaluation->operating_point);

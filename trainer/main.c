@@ -1,6 +1,7 @@
 // main.c: the subcommands of skinsight-trainer.
 #include "common/program/config.h"
 #include "kernels/model/weights.h"
+#include "trainer/assess.h"
 #include "trainer/compare.h"
 #include "trainer/convert.h"
 #include "trainer/evaluate.h"
@@ -85,6 +86,14 @@ static const struct command commands[] = {
      .options = "",
      .required = "a b out",
      .run = compare_command},
+    {.name = "assess",
+     .arguments = "",
+     .summary = "writes a model's card and its ethics and regulatory assessment, filled from its evaluation",
+     .example = "skinsight-trainer assess --model models/vit-base --data-origin 'our clinic, 2026'",
+     .flags = assess_flags,
+     .options = "",
+     .required = "model",
+     .run = assess_command},
     {.name = "listen",
      .arguments = "[-- RECIPE...]",
      .arguments_max = LISTEN_RECIPE_MOST,

@@ -69,6 +69,6 @@ void new_manifest_fill(const struct network *network, bool trained, struct manif
     memcpy(manifest->preprocessing.std, network->std, sizeof network->std);
     manifest->temperature = 1;
     strcpy(manifest->weights_file, NEW_WEIGHTS_FILE);
-    strcpy(manifest->licence, "not stated");
+    strcpy(manifest->licence, MANIFEST_NO_LICENCE);
     manifest->trained = trained;
 }

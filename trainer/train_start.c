@@ -71,7 +71,7 @@ static enum status start_from_nothing(struct trainer *trainer, struct error *err
                             options->image_size ? options->image_size : DEFAULT_SIZE, LESION_CLASSES, err);
     if (status != STATUS_OK)
         return status;
-    strcpy(trainer->manifest.licence, "not stated");
+    strcpy(trainer->manifest.licence, MANIFEST_NO_LICENCE);
     return STATUS_OK;
 }
 

@@ -16,6 +16,7 @@
 #include "kernels/network/network.h"
 
 enum { MODEL_TEXT_SIZE = 65 };
+#define MANIFEST_NO_LICENCE "not stated" // the licence of a model that nobody gave one
 
 // The probability from which an image might be called melanoma, as an evaluation found it on validation
 // images. Nothing uses it: a policy's thresholds are a person's to write.

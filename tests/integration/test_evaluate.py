@@ -16,6 +16,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import chaos
 import harness
+from assessment_numbers import complaints
 from conditions import expect, expect_equal, open_paths
 from program_tests import run_tests
 from schema import Schema
@@ -117,6 +118,11 @@ def test_a_model_keeps_what_was_found(scratch):
     expect_equal(manifest["operating_point"]["chosen_on"], "validation", "where it was chosen")
     expect_equal(json.loads((scratch / "model2/evaluation.json").read_text()), report, "evaluation.json")
     expect("<img" not in (scratch / "model2/evaluation.html").read_text(), "no picture in a model's directory")
+    done = run("assess", "--model", scratch / "model2")
+    expect_equal((done.returncode, done.stderr), (0, ""), "documents made of it")
+    for name in ("card.md", "ethics.md"):
+        document = (scratch / "model2" / name).read_text()
+        expect_equal(list(complaints(document, [report, manifest])), [], f"numbers of {name}")
     done = evaluate(scratch, "unchosen", "--where", "split!=validation", "--store", seed=2)
     expect_equal(done.returncode, 0, done.stderr)
     after = json.loads((scratch / "model2/manifest.json").read_text())

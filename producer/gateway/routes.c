@@ -336,4 +336,5 @@ void routes_make(const struct gateway *gateway, struct http_route routes[ROUTE_C
                                                  .body_type = "application/json",
                                                  .begin = begin_feedback,
                                                  .body = take_feedback};
+    memcpy(&routes[ROUTE_PAGE], page_routes, sizeof page_routes);
 }

@@ -4,11 +4,21 @@
 #define SKINSIGHT_PRODUCER_GATEWAY_ROUTES_H
 
 #include "common/services/http_server.h"
+#include "producer/page/page.h"
 
 struct gateway;
 struct visit;
 
-enum route { ROUTE_ANALYZE, ROUTE_READ, ROUTE_MAP, ROUTE_REVIEWS, ROUTE_MODELS, ROUTE_FEEDBACK, ROUTE_COUNT };
+enum route {
+    ROUTE_ANALYZE,
+    ROUTE_READ,
+    ROUTE_MAP,
+    ROUTE_REVIEWS,
+    ROUTE_MODELS,
+    ROUTE_FEEDBACK,
+    ROUTE_PAGE,
+    ROUTE_COUNT = ROUTE_PAGE + PAGE_ROUTES
+};
 
 // A visit whose job is written: to the audit, and then to the desk. Any thread.
 void routes_enter(struct visit *visit);

@@ -47,7 +47,7 @@ class Gateway:
                         "admin_address": "127.0.0.1:0", "api_keys": self.keys, "log_level": "info",
                         "answer_timeout_ms": 60000, "brokers": fleet.stack.brokers, "objects": fleet.objects, "keep_images": False,
                         **{topic: fleet.topics[topic] for topic in
-                           ("jobs_topic", "urgent_jobs_topic", "predictions_topic")}, **options}
+                           ("jobs_topic", "urgent_jobs_topic", "predictions_topic", "feedback_topic")}, **options}
         self.process = None
 
     def __enter__(self):

@@ -5,6 +5,7 @@
 #include "common/program/config.h"
 #include "producer/audit/command.h"
 #include "producer/dead_letters.h"
+#include "producer/gateway/metrics_rows.h"
 #include "producer/gateway/serve.h"
 #include "producer/identity/keys.h"
 #include "producer/send_feedback.h"
@@ -72,7 +73,8 @@ static const struct command commands[] = {
             "s3_region object_timeout_ms inline_limit_bytes keep_images max_image_bytes drain_timeout_ms "
             "http_listen http_tls_cert http_tls_key admin_address public_url store answer_timeout_ms "
             "job_deadline_ms inflight_limit body_limit_bytes bodies_limit_bytes link_key "
-            "link_lifetime_s subject_key requests_retention_days api_keys audit_chain audit_key",
+            "link_lifetime_s subject_key requests_retention_days api_keys audit_chain audit_key rate_per_s "
+            "rate_burst daily_quota",
         .required = "api_keys store",
         .check = serve_check,
         .run = serve_run,
@@ -110,6 +112,7 @@ int main(int argc, char **argv)
         .bit = PROGRAM_PRODUCER,
         .summary = "sends images of skin lesions to the workers and shows their answers",
         .commands = commands,
+        .metrics = &gateway_metrics,
     };
     return config_main(&program, argc, argv);
 }

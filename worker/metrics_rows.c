@@ -158,4 +158,4 @@ static const struct metric_row rows[METRIC_COUNT] = {
                         "Predictions that ask for a dermatologist's look.", NO_LABEL},
 };
 
-const struct metric_table worker_metrics = {rows, METRIC_COUNT, "worker/metrics_rows.c"};
+const struct metric_table worker_metrics = {rows, METRIC_COUNT, "worker/metrics_rows.c", "http_address"};

@@ -207,10 +207,10 @@ void metrics_print_documentation(const char *program)
     assert(table);
     printf("# Metrics\n\n"
            "Generated from `%s` by `%s --print-metrics-documentation`; change the table, not this page.\n\n"
-           "`GET /metrics` on `http_address` gives them as Prometheus text (version 0.0.4). They count from "
+           "`GET /metrics` on `%s` gives them as Prometheus text (version 0.0.4). They count from "
            "the start of the process\nand hold nothing about a patient.\n\n"
            "| metric | type | unit | meaning | label |\n|---|---|---|---|---|\n",
-           table->file, program);
+           table->file, program, table->listener);
     for (unsigned metric = 0; metric < table->count; metric++) {
         const struct metric_row *row = &table->rows[metric];
         printf("| `%s` | %s | %s | %s | ", row->name, type_names[row->type], row->unit, row->help);

@@ -29,7 +29,8 @@ enum { METRIC_LABELS_MAX = 16, METRIC_BUCKETS_MAX = 17 };
 struct metric_table {
     const struct metric_row *rows;
     unsigned count;
-    const char *file; // where the rows stand, for the page
+    const char *file;     // where the rows stand, for the page
+    const char *listener; // the option that says where they are shown, for the page
 };
 
 // Once, before any thread is started. A program that uses none measures nothing: the calls below do nothing

@@ -11,12 +11,23 @@
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "producer/gateway/desk_internal.h"
+#include "producer/gateway/metrics_rows.h"
 
-enum { INBOX_LIMIT = 4096, TICK_MS = 50, CONNECT_AGAIN_MS = 1000, SQL_TIMEOUT_MS = 3000 };
+enum {
+    INBOX_LIMIT = 4096,
+    TICK_MS = 50,
+    CONNECT_AGAIN_MS = 1000,
+    SQL_TIMEOUT_MS = 3000,
+    COMPLAINT_MS = 5000
+};
 
 void desk_store_failed(struct desk *desk, const struct error *err)
 {
-    (void)desk;
+    int64_t now_ms = clock_monotonic_ms();
+    metrics_add(GATEWAY_TROUBLE, SERVICE_STORE, 1);
+    if (now_ms < desk->next_complaint_ms) // an outage would fill the log
+        return;
+    desk->next_complaint_ms = now_ms + COMPLAINT_MS;
     LOG_WARN("store_away", "reason=\"%s\"", err->message);
 }
 
@@ -30,6 +41,7 @@ static void stay_connected(struct desk *desk)
     if (status == STATUS_OK)
         status = desk_follow(desk, &err);
     if (status != STATUS_OK) {
+        metrics_add(GATEWAY_TROUBLE, SERVICE_KAFKA, 1);
         LOG_WARN("kafka_away", "reason=\"%s\"", err.message);
         desk->next_connect_ms = clock_monotonic_ms() + CONNECT_AGAIN_MS;
     }

@@ -10,6 +10,7 @@
 #include "common/records/prediction.h"
 #include "producer/gateway/desk_internal.h"
 #include "producer/gateway/faults.h"
+#include "producer/gateway/metrics_rows.h"
 #include "producer/gateway/reply.h"
 #include "producer/gateway/reviews.h"
 
@@ -105,6 +106,7 @@ bool desk_produce(struct desk *desk, struct waiting *entry, struct bytes record,
     enum status status = desk->sender.client ? record_sender_send(&desk->sender, &outgoing, entry, &err)
                                              : error_set(&err, STATUS_RETRY, "no broker has answered yet");
     if (status != STATUS_OK) {
+        metrics_add(GATEWAY_TROUBLE, SERVICE_KAFKA, 1);
         LOG_WARN("job_not_sent", "request_id=%s reason=\"%s\"", id, err.message);
         return false;
     }
@@ -143,6 +145,7 @@ static void end_delivery(struct desk *desk, struct waiting *entry)
     if (entry->ended) {
         desk_end(desk, entry);
     } else if (entry->delivery.error != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        metrics_add(GATEWAY_TROUBLE, SERVICE_KAFKA, 1);
         LOG_WARN("job_not_delivered", "request_id=%s reason=\"%s\"", entry->row.request_id,
                  rd_kafka_err2str(entry->delivery.error));
         desk_refuse_all(entry, PROBLEM_UNAVAILABLE, "it is not known whether the job was taken over");
@@ -276,6 +279,7 @@ static bool take_record(void *context, const struct topic_record *record)
         entry = entry_of(desk, record, &prediction);
     if (entry && !entry->arrival && !entry->ended && fits(entry, &prediction)) {
         desk_set_arrival(desk, entry, read_arrival(&prediction));
+        metrics_add(GATEWAY_FLEET_ANSWERS, prediction.error.code ? FLEET_ERROR : FLEET_PREDICTION, 1);
         if (entry->admitted)
             admission_answered(&desk->gateway->admission, clock_monotonic_ms());
         entry->admitted = false;

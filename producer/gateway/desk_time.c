@@ -6,11 +6,14 @@
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "producer/gateway/desk_internal.h"
+#include "producer/gateway/metrics_rows.h"
+#include "producer/gateway/reviews.h"
 
 enum {
     ADOPT_BATCH = 32,
     FOREIGN_MS = 250, // between two looks at rows of other gateways that are waited for here
     FORGET_MS = 60000,
+    OVERDUE_MS = 10000,
     FORGET_BATCH = 1000,
     CLOCKS_MS = 60000, // by which brokers' clocks may be off
 };
@@ -41,6 +44,7 @@ void desk_adopt(struct desk *desk, bool whatever_lease)
     } while (count == ADOPT_BATCH && desk->table.count < 2 * (size_t)desk->gateway->admission.limit);
     if (adopted == 0)
         return;
+    metrics_add(GATEWAY_ADOPTED, 0, adopted);
     LOG_INFO("adopted", "requests=%zu", adopted);
     since -= CLOCKS_MS;
     if (desk->follow_since < 0 || since < desk->follow_since)
@@ -63,6 +67,16 @@ static void forget_old(struct desk *desk)
     int64_t deleted = 0;
     int64_t before = clock_wall_ms() - desk->gateway->options.retention_ms;
     if (requests_forget(desk->sql, before, FORGET_BATCH, &deleted, &err) != STATUS_OK)
+        desk_store_failed(desk, &err);
+}
+
+static void count_overdue(struct desk *desk)
+{
+    struct error err;
+    int64_t count;
+    if (reviews_count_overdue(desk->sql, clock_wall_ms(), &count, &err) == STATUS_OK)
+        metrics_set(GATEWAY_OVERDUE, 0, (double)count);
+    else
         desk_store_failed(desk, &err);
 }
 
@@ -94,6 +108,7 @@ static void end_waits(struct desk *desk, struct waiting *entry)
 static void give_up(struct desk *desk, struct waiting *entry)
 {
     struct arrival *arrival = memory_alloc(sizeof *arrival);
+    metrics_add(GATEWAY_FLEET_ANSWERS, FLEET_SILENCE, 1);
     request_outcome_init(&arrival->outcome);
     arrival->outcome.problem = PROBLEM_DEADLINE_EXCEEDED;
     snprintf(arrival->outcome.detail, sizeof arrival->outcome.detail, "no answer has come");
@@ -141,4 +156,6 @@ void desk_tick(struct desk *desk)
         waiting_each(&desk->table, look_at_foreign, desk);
     if (is_time(&desk->next_forget_ms, now_ms, FORGET_MS))
         forget_old(desk);
+    if (is_time(&desk->next_overdue_ms, now_ms, OVERDUE_MS))
+        count_overdue(desk);
 }

@@ -11,6 +11,7 @@
 #include "common/base/queue.h"
 #include "producer/gateway/gateway.h"
 #include "producer/gateway/job.h"
+#include "producer/gateway/metrics_rows.h"
 #include "producer/gateway/visit.h"
 
 enum { THREADS = 4, WAITING_MOST = 256, URGENT_SHARE = 99, MAP_LIMIT = 4 << 20 };
@@ -30,12 +31,20 @@ struct errands {
     int started;
 };
 
+static void not_kept(const char *reason)
+{
+    metrics_add(GATEWAY_NOT_KEPT, 0, 1);
+    LOG_WARN("image_not_kept", "reason=\"%s\"", reason);
+}
+
 static enum status put_image(struct errands *errands, const struct digest *image, struct bytes bytes,
                              struct error *err)
 {
     char key[OBJECT_KEY_SIZE];
     job_image_key(image, key);
-    return object_store_put(errands->gateway->objects, key, bytes, "image/jpeg", err);
+    enum status status = object_store_put(errands->gateway->objects, key, bytes, "image/jpeg", err);
+    metrics_add(GATEWAY_TROUBLE, SERVICE_OBJECTS, status != STATUS_OK);
+    return status;
 }
 
 static void store_image(struct errands *errands, struct visit *visit)
@@ -64,6 +73,7 @@ static void fetch_map(struct errands *errands, struct visit *visit)
     if (status == STATUS_OK) {
         visit_picture(visit, &map);
     } else if (status == STATUS_RETRY) {
+        metrics_add(GATEWAY_TROUBLE, SERVICE_OBJECTS, 1);
         visit_problem(visit, PROBLEM_UNAVAILABLE, "the store of maps is away");
     } else {
         LOG_WARN("map_not_there", "request_id=%s reason=\"%s\"", visit->analysis.request_id, err.message);
@@ -76,7 +86,7 @@ static void keep_image(struct errands *errands, struct errand *errand)
 {
     struct error err;
     if (put_image(errands, &errand->image, buffer_bytes(&errand->bytes), &err) != STATUS_OK)
-        LOG_WARN("image_not_kept", "reason=\"%s\"", err.message);
+        not_kept(err.message);
     explicit_bzero(errand->bytes.data, errand->bytes.capacity);
     buffer_release(&errand->bytes);
 }
@@ -135,7 +145,7 @@ void errands_keep(struct errands *errands, const struct digest *image, struct bu
     *bytes = (struct buffer){.limit = bytes->limit};
     if (queue_try_push(&errands->queue, QUEUE_ROUTINE, errand) == QUEUE_OK)
         return;
-    LOG_WARN("image_not_kept", "reason=\"too many images wait to be kept\"");
+    not_kept("too many images wait to be kept");
     buffer_release(&errand->bytes);
     free(errand);
 }

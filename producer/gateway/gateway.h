@@ -24,6 +24,7 @@ struct audit_signer;
 struct desk;
 struct errands;
 struct identity_gate;
+struct rate_limits;
 
 struct gateway_options {
     const struct config *config;
@@ -50,9 +51,11 @@ struct gateway {
     struct audit_signer *signer; // NULL: heads of the audit are not signed
     struct audit *audit;
     struct identity_gate *identities;
+    struct rate_limits *rates;
     struct object_store *objects;
     struct errands *errands;
     struct desk *desk;
+    const struct http_route *routes; // of the server
     struct http_server *server;
 };
 

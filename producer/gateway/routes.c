@@ -13,9 +13,11 @@
 #include "producer/gateway/errands.h"
 #include "producer/gateway/gateway.h"
 #include "producer/gateway/job.h"
+#include "producer/gateway/metrics_rows.h"
 #include "producer/gateway/routes.h"
 #include "producer/gateway/visit.h"
 #include "producer/identity/gate.h"
+#include "producer/identity/rate_limits.h"
 
 enum { SIGNATURE_SIZE = 128, EXPIRES_SIZE = 32, FEEDBACK_LIMIT = 256 << 10 };
 
@@ -38,6 +40,26 @@ static void refuse(struct gateway *gateway, struct http_request *request, enum p
     refuse_for(gateway, request, problem, detail, problem_status(problem) == 503 ? 2 : 0);
 }
 
+static void refuse_bytes(struct gateway *gateway, struct http_request *request)
+{
+    metrics_add(GATEWAY_REFUSED, REFUSED_BYTES, 1);
+    refuse(gateway, request, PROBLEM_OVERLOADED, "too many large requests are inside");
+}
+
+// False: refused.
+static bool within_rate(struct gateway *gateway, struct http_request *request,
+                        const struct identity *identity)
+{
+    int64_t wait_ms =
+        rate_limits_take(gateway->rates, identity->account, clock_monotonic_ms(), clock_wall_ms());
+    if (wait_ms == 0)
+        return true;
+    metrics_add(GATEWAY_REFUSED, REFUSED_RATE, 1);
+    refuse_for(gateway, request, PROBLEM_RATE_LIMITED, "this key has asked too often",
+               (int)((wait_ms + 999) / 1000));
+    return false;
+}
+
 // False: refused.
 static bool identify(struct gateway *gateway, struct http_request *request, enum role least,
                      struct identity *identity)
@@ -51,7 +73,9 @@ static bool identify(struct gateway *gateway, struct http_request *request, enum
         refuse(gateway, request, PROBLEM_UNAVAILABLE, "keys can't be looked at now");
     else if (identity->role < least)
         refuse(gateway, request, PROBLEM_FORBIDDEN, "the role of this key does not allow that");
-    return status == STATUS_OK && identity->role >= least;
+    else
+        return within_rate(gateway, request, identity);
+    return false;
 }
 
 // RFC 7240: a list of preferences, of which this is the one that is known here.
@@ -83,10 +107,12 @@ static bool admit(struct gateway *gateway, struct http_request *request, struct 
 {
     int retry_after_s = 0;
     if (atomic_load(&gateway->stopping) || !atomic_load(&gateway->connected)) {
+        metrics_add(GATEWAY_REFUSED, REFUSED_NOT_READY, 1);
         refuse(gateway, request, PROBLEM_UNAVAILABLE, "the gateway is not ready");
         return false;
     }
     visit->admitted = admission_enter(&gateway->admission, &retry_after_s);
+    metrics_add(GATEWAY_REFUSED, REFUSED_LATE, !visit->admitted);
     if (!visit->admitted)
         refuse_for(gateway, request, PROBLEM_OVERLOADED, "it would not be answered in time", retry_after_s);
     return visit->admitted;
@@ -113,7 +139,7 @@ static void take_body(void *context, struct http_request *request, struct bytes 
     if (problem != PROBLEM_NONE)
         refuse(gateway, request, problem, err.message);
     else if (!visit_count_bytes(visit))
-        refuse(gateway, request, PROBLEM_OVERLOADED, "too many large requests are inside");
+        refuse_bytes(gateway, request);
 }
 
 static void give_to_desk(struct visit *visit)
@@ -268,7 +294,7 @@ static void take_feedback(void *context, struct http_request *request, struct by
     if (buffer_append(&visit->record, part.data, part.size, &err) != STATUS_OK)
         refuse(context, request, PROBLEM_BODY_TOO_LARGE, err.message);
     else if (!visit_count_bytes(visit))
-        refuse(context, request, PROBLEM_OVERLOADED, "too many large requests are inside");
+        refuse_bytes(context, request);
 }
 
 static enum problem read_reports(struct visit *visit, const cJSON *json, struct error *err)

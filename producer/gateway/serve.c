@@ -16,8 +16,10 @@
 #include "producer/gateway/desk.h"
 #include "producer/gateway/errands.h"
 #include "producer/gateway/gateway.h"
+#include "producer/gateway/metrics_rows.h"
 #include "producer/gateway/routes.h"
 #include "producer/identity/gate.h"
+#include "producer/identity/rate_limits.h"
 
 enum {
     POLL_MS = 200, // a signal to read the certificate again is looked at so often
@@ -112,7 +114,11 @@ static enum status open_parts(struct gateway *gateway, struct error *err)
                                                  .s3_endpoint = config_text(config, "s3_endpoint"),
                                                  .s3_region = config_text(config, "s3_region"),
                                                  .timeout_ms = config_integer(config, "object_timeout_ms")};
+    const struct rate_options rates = {.per_s = config_integer(config, "rate_per_s"),
+                                       .burst = config_integer(config, "rate_burst"),
+                                       .daily_quota = config_integer(config, "daily_quota")};
     job_request_id_new(gateway->owner);
+    gateway->rates = rate_limits_new(&rates);
     admission_init(&gateway->admission, config_integer(config, "inflight_limit"),
                    gateway->options.answer_timeout_ms);
     enum status status = read_subject_key(gateway, err);
@@ -132,13 +138,27 @@ static enum status open_parts(struct gateway *gateway, struct error *err)
     return status == STATUS_OK ? open_store(gateway, open_desk, err) : status;
 }
 
-static enum status open_server(struct gateway *gateway, const struct http_route *routes, struct error *err)
+_Static_assert((int)ROUTE_FEEDBACK + 1 == (int)ROUTE_LABEL_OTHER,
+               "the routes that have a label of their own");
+
+static void note_finished(void *context, const struct http_outcome *outcome)
+{
+    const struct gateway *gateway = context;
+    unsigned label = ROUTE_LABEL_OTHER;
+    if (outcome->route && outcome->route - gateway->routes < ROUTE_LABEL_OTHER)
+        label = (unsigned)(outcome->route - gateway->routes);
+    metrics_add(GATEWAY_REQUESTS, label, 1);
+    metrics_add(GATEWAY_RESPONSES, response_class_of(outcome->code), 1);
+    metrics_observe(GATEWAY_SECONDS, label, (double)outcome->took_us / 1e6);
+}
+
+static enum status open_server(struct gateway *gateway, struct error *err)
 {
     const struct config *config = gateway->options.config;
     bool tls = *config_text(config, "http_tls_cert");
     const struct http_server_options options = {
         .address = config_text(config, "http_listen"),
-        .routes = routes,
+        .routes = gateway->routes,
         .route_count = ROUTE_COUNT,
         .context = gateway,
         .request_ms = REQUEST_MS,
@@ -146,6 +166,7 @@ static enum status open_server(struct gateway *gateway, const struct http_route 
         .connections = CONNECTIONS,
         .connections_per_address = CONNECTIONS_PER_ADDRESS,
         .problems = true,
+        .finished = note_finished,
         .tls_certificate = tls ? config_text(config, "http_tls_cert") : NULL,
         .tls_key = tls ? config_text(config, "http_tls_key") : NULL,
     };
@@ -171,7 +192,14 @@ static bool say_ready(void *context, char *reason, size_t size)
 
 static void measure(void *context)
 {
-    (void)context;
+    struct gateway *gateway = context;
+    char reason[64];
+    metrics_set(GATEWAY_VISITS, 0, atomic_load(&gateway->visits));
+    metrics_set(GATEWAY_IN_FLIGHT, 0, (double)atomic_load(&gateway->admission.waiting));
+    metrics_set(GATEWAY_DRAIN_SECONDS, 0, (double)admission_drain_ms(&gateway->admission) / 1e3);
+    metrics_set(GATEWAY_BYTES, 0, (double)atomic_load(&gateway->bytes_inside));
+    metrics_set(GATEWAY_ERRANDS, 0, errands_waiting(gateway->errands));
+    metrics_set(GATEWAY_READY, 0, say_ready(gateway, reason, sizeof reason));
 }
 
 static void close_parts(struct gateway *gateway)
@@ -183,6 +211,7 @@ static void close_parts(struct gateway *gateway)
     audit_signer_close(gateway->signer);
     object_store_close(gateway->objects);
     identity_close(gateway->identities);
+    rate_limits_free(gateway->rates);
     if (gateway->subject_key.data)
         explicit_bzero(gateway->subject_key.data, gateway->subject_key.capacity);
     buffer_release(&gateway->subject_key);
@@ -228,9 +257,10 @@ enum status serve_run(struct config *config, struct error *err)
     pthread_sigmask(SIG_BLOCK, &hangup, NULL); // for all threads to come
     shutdown_install();
     routes_make(&gateway, routes);
+    gateway.routes = routes;
     enum status status = open_parts(&gateway, err);
     if (status == STATUS_OK)
-        status = open_server(&gateway, routes, err);
+        status = open_server(&gateway, err);
     if (status == STATUS_OK)
         status = service_open(&service, &probes, err);
     if (status == STATUS_OK)

@@ -10,6 +10,7 @@
 #include "common/base/memory.h"
 #include "producer/audit/audit.h"
 #include "producer/gateway/gateway.h"
+#include "producer/gateway/metrics_rows.h"
 #include "producer/gateway/reply.h"
 
 enum { ANSWER_LIMIT = 128 << 10, RETRY_S = 2 };
@@ -97,6 +98,7 @@ static void submit(struct visit *visit, enum audit_action action, const char *ou
 
 static void refuse_unaudited(struct visit *visit)
 {
+    metrics_add(GATEWAY_TROUBLE, SERVICE_AUDIT, 1);
     send_problem(visit, PROBLEM_UNAVAILABLE, "the record of accesses is away");
 }
 

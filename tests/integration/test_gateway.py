@@ -80,13 +80,14 @@ def test_answers(stack):
         expect_equal(nameless.status, 200, "an id of the gateway's")
         check_reply(nameless.json(), nameless.json()["request_id"])
         # an error that is final
-        undecodable = [client.analyze(b"no JPEG", request_id=request_id[:-1] + "0") for _ in range(2)]
+        hopeless, attempts = str(uuid.uuid4()), str(uuid.uuid4())
+        undecodable = [client.analyze(b"no JPEG", request_id=hopeless) for _ in range(2)]
         expect_equal([(a.status, a.code()) for a in undecodable], [(422, "image_undecodable")] * 2, "no JPEG")
         expect_equal(undecodable[0].body, undecodable[1].body, "the same refusal")
         # one that is not
-        unknown = [client.analyze(image, request_id=request_id[:-1] + "1", model_version="other") for _ in range(2)]
+        unknown = [client.analyze(image, request_id=attempts, model_version="other") for _ in range(2)]
         expect_equal([(a.status, a.code()) for a in unknown], [(422, "unknown_model")] * 2, "another model")
-        expect_equal(len([r for r in fleet.jobs() if r.key == (request_id[:-1] + "1").encode()]), 2, "attempts")
+        expect_equal(len([r for r in fleet.jobs() if r.key == attempts.encode()]), 2, "attempts")
         job = json.loads(job_of(fleet, request_id).value)
         expect_equal((job["site"], job["metadata"], "subject" in job, "patient_ref" in job),
                      ("north", METADATA, False, False), "the job without a subject_key")
@@ -261,6 +262,31 @@ def test_markers(stack):
         expect(not found, f"{found}")
 
 
+def test_limits(stack):
+    """429 for a key that asks too often, 503 for what would wait too long; both say when to come back."""
+    with stack.fleet("limits") as fleet:
+        with Gateway(fleet, "slow", rate_per_s=1, rate_burst=3) as gateway:
+            clients = [gateway.add_key("north"), gateway.add_key("north")]
+            answers = [clients[0].read(str(uuid.uuid4())) for _ in range(8)]
+            expect_equal([answer.status for answer in answers[:3]], [404] * 3, "the burst")
+            limited = [answer for answer in answers[3:] if answer.status == 429]
+            expect(limited and all(a.code() == "rate_limited" and int(a.headers["Retry-After"]) >= 1 for a in limited),
+                   f"{[answer.status for answer in answers]}")
+            expect_equal(clients[1].read(str(uuid.uuid4())).status, 404, "another key")
+        with Gateway(fleet, "full", inflight_limit=2, answer_timeout_ms=200) as gateway:  # no worker is there
+            client = gateway.add_key("north")
+            ids = [str(uuid.uuid4()) for _ in range(4)]
+            answers = [client.analyze(IMAGES[0].read_bytes(), request_id=request_id) for request_id in ids]
+            expect_equal([answer.status for answer in answers], [202, 202, 503, 503], "two are let in")
+            expect_equal((answers[2].code(), int(answers[2].headers["Retry-After"]) >= 1), ("overloaded", True), "refused")
+            again = client.analyze(IMAGES[0].read_bytes(), request_id=ids[0])
+            expect(again.status in (202, 503), f"a repetition: {again.status}")
+            metrics = gateway.admin("/metrics").body.decode()
+            for line in ('skinsight_gateway_in_flight 2', 'skinsight_gateway_refused_total{reason="late"} 3',
+                         'skinsight_gateway_responses_total{status="202"} 2', 'skinsight_gateway_ready 1'):
+                expect(line in metrics, f"no line {line} in\n{metrics}")
+
+
 def test_waiting(stack):
     """No worker is there: 202 once the job is queued, and an answer when one comes."""
     with stack.fleet("waiting") as fleet, Gateway(fleet, answer_timeout_ms=300) as gateway:
@@ -283,4 +309,4 @@ def test_waiting(stack):
 
 
 if __name__ == "__main__":
-    harness.main([test_answers, test_large_images, test_refusals, test_markers, test_reviews, test_waiting], "kafka")
+    harness.main([test_answers, test_large_images, test_refusals, test_markers, test_reviews, test_limits, test_waiting], "kafka")

@@ -45,7 +45,7 @@ class Gateway:
         # keep_images goes to the store of the test's own folder, whose flushes cost; a test that wants it says so.
         self.options = {"store": f"sqlite://{self.folder}/{fleet.name}.db", "http_listen": "127.0.0.1:0",
                         "admin_address": "127.0.0.1:0", "api_keys": self.keys, "log_level": "info",
-                        "answer_timeout_ms": 60000, "brokers": fleet.stack.brokers, "objects": fleet.objects, "keep_images": False,
+                        "answer_timeout_ms": 60000, "rate_per_s": 0, "brokers": fleet.stack.brokers, "objects": fleet.objects, "keep_images": False,
                         **{topic: fleet.topics[topic] for topic in
                            ("jobs_topic", "urgent_jobs_topic", "predictions_topic", "feedback_topic")}, **options}
         self.process = None

@@ -7,7 +7,9 @@ nobody sees another site's; large images go through the object store; what the f
 import base64
 import hashlib
 import json
+import os
 import pathlib
+import subprocess
 import sys
 import uuid
 
@@ -123,6 +125,27 @@ def check_link(gateway, fleet, url, request_id):
                 f"{path}?expires={expires}", f"{path}?{query}&expires={expires}"):
         answer = gateway.ask("GET", bad)
         expect_equal((answer.status, answer.code()), (404, "not_found"), f"an altered link {bad}")
+
+
+def documented_command():
+    """The lines of the page behind the remark that they are run here."""
+    page = (harness.ROOT / "docs/OPERATIONS.md").read_text().split("test_gateway.py runs this one -->\n")[1]
+    lines = page.strip("\n").split("\n\n")[0].splitlines()
+    expect(len(lines) == 3 and all(line.startswith("    ") for line in lines), f"the command is {lines}")
+    return "\n".join(line[4:] for line in lines)
+
+
+def test_documented_command(stack):
+    with stack.fleet("documented") as fleet, Gateway(fleet) as gateway:
+        fleet.start("worker").wait_ready()
+        folder = stack.folder / "documented"
+        folder.mkdir()
+        (folder / "key").write_text(gateway.add_key("north").key)
+        (folder / "tests").symlink_to(harness.ROOT / "tests")
+        done = subprocess.run(["bash", "-euc", documented_command()], cwd=folder, text=True, capture_output=True,
+                              env={**os.environ, "GATEWAY": f"http://127.0.0.1:{gateway.port}"}, timeout=harness.WAIT_S)
+        expect_equal((done.returncode, done.stderr), (0, ""), "curl's end")
+        check_reply(json.loads(done.stdout), json.loads(done.stdout)["request_id"])
 
 
 def test_large_images(stack):
@@ -309,4 +332,4 @@ def test_waiting(stack):
 
 
 if __name__ == "__main__":
-    harness.main([test_answers, test_large_images, test_refusals, test_markers, test_reviews, test_limits, test_waiting], "kafka")
+    harness.main([test_answers, test_documented_command, test_large_images, test_refusals, test_markers, test_reviews, test_limits, test_waiting], "kafka")

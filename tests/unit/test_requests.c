@@ -11,13 +11,15 @@
 #include <string.h>
 
 #include "producer/gateway/requests.h"
-#include "tests/support/process.h"
+#include "producer/gateway/reviews.h"
+#include "tests/support/postgres.h"
 
 #define ID    "f81d4fae-7dec-11d0-a765-00a0c91e6bf6"
 #define PLACE "skinsight.jobs/3/4711"
 
 static char folder[SCRATCH_SIZE];
-static struct error err; // of the last call
+static char url[SCRATCH_SIZE + 64]; // of the database that the cases of this group use
+static struct error err;            // of the last call
 
 #define GOOD(call)                                                                                           \
     do {                                                                                                     \
@@ -33,13 +35,12 @@ struct store {
 
 static void open_store(struct store *store)
 {
-    static int number;
-    char url[SCRATCH_SIZE + 64];
-    snprintf(url, sizeof url, "sqlite://%s/requests-%d.db", folder, number++);
     const struct sql_options options = {.url = url, .timeout_ms = 5000};
     memset(store, 0, sizeof *store);
     GOOD(sql_open(&store->sql, &options, &err));
     GOOD(requests_migrate(store->sql, &err));
+    GOOD(sql_run(store->sql, "DELETE FROM requests", NULL, 0, NULL, &err)); // of the case before
+    GOOD(sql_run(store->sql, "DELETE FROM models", NULL, 0, NULL, &err));
     store->row = (struct request_row){.request_id = ID,
                                       .site = "north",
                                       .content = digest_of("content", 7),
@@ -241,16 +242,113 @@ static void test_forgotten(void **state)
     sql_close(store.sql);
 }
 
+static void expect_list(struct store *store, const char *site, bool overdue_only, int64_t now,
+                        const char *wanted)
+{
+    struct buffer list;
+    buffer_init(&list, 1 << 16);
+    GOOD(reviews_list(store->sql, site, overdue_only, now, &list, &err));
+    GOOD(buffer_append(&list, "", 1, &err));
+    assert_string_equal((const char *)list.data, wanted);
+    buffer_release(&list);
+}
+
+static void test_reviews(void **state)
+{
+    (void)state;
+    static const struct request_times times = {.answered_at = 5000, .review_due_at = 9000};
+    struct store store;
+    struct request_outcome outcome;
+    int64_t count;
+    bool closed = true;
+    open_store(&store);
+    GOOD(reviews_close(store.sql, ID, 6000, &closed, &err)); // it has no answer yet
+    assert_false(closed);
+    request_outcome_init(&outcome);
+    GOOD(requests_answer(store.sql, &store.row, &outcome, &times, &store.done, &err));
+    assert_true(store.done);
+    request_outcome_release(&outcome);
+    expect_list(&store, "north", false, 9000,
+                "{\"reviews\":[{\"request_id\":\"" ID
+                "\",\"answered_at\":5000,\"due_at\":9000,\"state\":\"open\"}]}");
+    expect_list(&store, "north", true, 9000, "{\"reviews\":[]}");
+    expect_list(&store, "south", false, 9000, "{\"reviews\":[]}");
+    expect_list(&store, "north", true, 9001,
+                "{\"reviews\":[{\"request_id\":\"" ID
+                "\",\"answered_at\":5000,\"due_at\":9000,\"state\":\"overdue\"}]}");
+    GOOD(reviews_count_overdue(store.sql, 9000, &count, &err));
+    assert_int_equal(count, 0);
+    GOOD(reviews_count_overdue(store.sql, 9001, &count, &err));
+    assert_int_equal(count, 1);
+    GOOD(reviews_close(store.sql, ID, 9500, &closed, &err));
+    assert_true(closed);
+    GOOD(reviews_close(store.sql, ID, 9600, &closed, &err));
+    assert_false(closed);
+    expect_list(&store, "north", false, 9700, "{\"reviews\":[]}");
+    sql_close(store.sql);
+}
+
+static void test_models(void **state)
+{
+    (void)state;
+    struct store store;
+    struct buffer list;
+    open_store(&store);
+    buffer_init(&list, 1 << 16);
+    GOOD(models_note(store.sql, &(struct seen_model){"a-v1.0.0", "11", 0}, 1000, &err));
+    GOOD(models_note(store.sql, &(struct seen_model){"b-v1.0.0", "22", 1}, 2000, &err));
+    GOOD(models_note(store.sql, &(struct seen_model){"a-v1.0.0", "11", 1}, 3000, &err));
+    GOOD(models_list(store.sql, &list, &err));
+    GOOD(buffer_append(&list, "", 1, &err));
+    assert_string_equal(
+        (const char *)list.data,
+        "{\"models\":[{\"model_version\":\"a-v1.0.0\",\"weights_sha256\":\"11\",\"trained\":true,"
+        "\"last_seen\":3000},{\"model_version\":\"b-v1.0.0\",\"weights_sha256\":\"22\","
+        "\"trained\":true,\"last_seen\":2000}]}");
+    buffer_release(&list);
+    sql_close(store.sql);
+}
+
+static int start_sqlite(void **state)
+{
+    (void)state;
+    scratch_make(folder);
+    snprintf(url, sizeof url, "sqlite://%s/store.db", folder);
+    return 0;
+}
+
+static int stop_sqlite(void **state)
+{
+    (void)state;
+    scratch_remove(folder);
+    return 0;
+}
+
+static struct postgres server;
+
+static int use_postgres(void **state)
+{
+    (void)state;
+    snprintf(url, sizeof url, "%s", server.url);
+    return 0;
+}
+
+#define CASES_OF_BOTH                                                                                        \
+    cmocka_unit_test(test_accepted), cmocka_unit_test(test_queued), cmocka_unit_test(test_answered_once),    \
+        cmocka_unit_test(test_answered_without_a_place), cmocka_unit_test(test_next_attempt),                \
+        cmocka_unit_test(test_leases), cmocka_unit_test(test_forgotten), cmocka_unit_test(test_reviews),     \
+        cmocka_unit_test(test_models)
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_accepted),      cmocka_unit_test(test_queued),
-        cmocka_unit_test(test_answered_once), cmocka_unit_test(test_answered_without_a_place),
-        cmocka_unit_test(test_next_attempt),  cmocka_unit_test(test_leases),
-        cmocka_unit_test(test_forgotten),
-    };
-    scratch_make(folder);
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    scratch_remove(folder);
+    const struct CMUnitTest sqlite[] = {CASES_OF_BOTH};
+    const struct CMUnitTest postgres[] = {CASES_OF_BOTH};
+    int failed = cmocka_run_group_tests(sqlite, start_sqlite, stop_sqlite);
+    if (!postgres_start(&server) && !server.programs[0]) {
+        fprintf(stderr, "skipped: PostgreSQL is not installed\n");
+        return failed;
+    }
+    failed += cmocka_run_group_tests(postgres, use_postgres, NULL);
+    postgres_stop(&server);
     return failed;
 }

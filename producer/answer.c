@@ -44,6 +44,16 @@ static void write_prediction(FILE *out, const struct prediction_result *result, 
             (int)result->risk_score, ACTION_COLUMNS, action, (long long)(elapsed_us + 500) / 1000);
 }
 
+// A reader of the table shall not take the diagnosis of such an answer for one.
+static void write_abstention(FILE *out, const struct prediction_result *result)
+{
+    for (int i = 0; i < result->abstain_reasons.count; i++) {
+        char reason[65];
+        text_clean(result->abstain_reasons.names[i], reason, sizeof reason);
+        fprintf(out, "%s%s", i > 0 ? ", " : "  abstains: ", reason);
+    }
+}
+
 void answer_write_row(FILE *out, size_t name_columns, const struct ledger_entry *entry,
                       const struct prediction *answer, int64_t elapsed_us, const char *known)
 {
@@ -54,7 +64,9 @@ void answer_write_row(FILE *out, size_t name_columns, const struct ledger_entry 
         write_error(out, answer);
     else
         write_prediction(out, &answer->result, elapsed_us);
-    fprintf(out, "%s%s\n", known ? "  " : "", known ? known : "");
+    fprintf(out, "%s%s", known ? "  " : "", known ? known : "");
+    write_abstention(out, &answer->result);
+    fputc('\n', out);
 }
 
 void answer_write_json(FILE *out, const struct ledger_entry *entry, const char *topic, struct bytes record,

@@ -93,13 +93,21 @@ static void add_training(struct markdown *page, const struct manifest *manifest)
     markdown_add(page, "\n");
 }
 
-static void add_limits(struct markdown *page)
+static void add_limits(struct markdown *page, const struct manifest *manifest)
 {
     markdown_add(
         page, "## Limits\n\n"
               "Images of another clinic, device or population than the evaluation's may be answered worse. "
               "`ethics.md` says for which groups of patients there is evidence, and for which there is "
               "none.\n\n");
+    markdown_add(
+        page, "%s\n\n",
+        *manifest->reference_file
+            ? "The directory holds what the model has learnt: answers say how far from it an image lies, and "
+              "the policy may have them abstain."
+            : "**The directory does not hold what the model has learnt: an image of anything else is "
+              "answered "
+              "like a lesion.**");
 }
 
 enum status card_write(const struct assessment *assessment, struct buffer *out, struct error *err)
@@ -117,7 +125,7 @@ enum status card_write(const struct assessment *assessment, struct buffer *out, 
     assess_add_figures(page, assessment);
     assess_add_classes(page, assessment);
     assess_add_operating_point(page, assessment);
-    add_limits(page);
+    add_limits(page, manifest);
     markdown_add(page, "## Origin and licences\n\n");
     assess_add_origin(page, assessment);
     return markdown_end(page);

@@ -177,20 +177,26 @@ static void add_safety(struct markdown *page, const struct assessment *assessmen
     markdown_add(
         page,
         "What the service does about it:\n\n"
-        "- An answer that is unsure, out of distribution or of a poor image abstains: it is at least a "
+        "- By the policy's limits an answer that is unsure, out of distribution or of a poor image abstains: "
+        "it is at least a "
         "routine referral, never `monitor`\n"
         "- The policy names the answers that a dermatologist is to look at, and within how many hours\n"
         "- Each answer holds all eight probabilities, a map of what the model looked at, and all that "
         "decided "
         "it. The map is no proof of the reason\n"
         "- A device that computes wrong is found by known images, and answers no more\n\n"
-        "**Not measured**:\n\n"
+        "**Not measured**:\n\n%s"
         "- How physicians decide with these answers, and whether patients fare better\n"
         "- Patients of primary care, where melanoma is much rarer than in collections of images: of those "
         "called melanoma, fewer are\n"
         "- Diagnoses outside of the eight classes, which the model can only call by one of the eight names\n"
         "- Photographs by other devices, light and hands than those of the data\n"
-        "- How the figures change with time\n\n");
+        "- How the figures change with time\n\n",
+        *assessment->manifest->reference_file ? "- How many images of other things are told from lesions: "
+                                                "the directory holds what the model has "
+                                                "learnt, and the policy's limit decides\n"
+                                              : "- Whether an image shows a lesion at all: the directory "
+                                                "does not hold what the model has learnt\n");
 }
 
 // ---- regulation and responsibility ----

@@ -246,6 +246,11 @@ enum status policy_load(struct policy *policy, const char *path, struct error *e
     return status;
 }
 
+bool policy_needs_reference(const struct policy *policy)
+{
+    return policy->abstain.ood_quantile_above < 1;
+}
+
 void policy_probabilities(const float logits[LESION_CLASSES], float temperature,
                           float probabilities[LESION_CLASSES])
 {

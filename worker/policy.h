@@ -74,6 +74,9 @@ enum status policy_parse(struct policy *policy, const char *json, size_t size, s
 
 void policy_decide(const struct policy *policy, const struct evidence *evidence, struct decision *decision);
 
+// Whether it asks how far an image lies from what the model has learnt, which takes a reference.
+bool policy_needs_reference(const struct policy *policy);
+
 // probabilities = softmax(logits / temperature), in double, so that the sum is 1 to float precision.
 void policy_probabilities(const float logits[LESION_CLASSES], float temperature,
                           float probabilities[LESION_CLASSES]);

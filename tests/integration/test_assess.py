@@ -145,6 +145,7 @@ def test_what_was_not_measured_is_said(scratch):
     _, ethics = documents(scratch, evaluation_of(scratch, subgroups=[], **{"atypical/balanced_accuracy": none}))
     expect_equal(ethics.count("**Not measured**: the data do not say it of any image."), 5, "attributes of patients")
     expect(f"not enough evidence: {none['reason']}" in ethics, "atypical lesions")
+    expect("the directory does not hold what the model has learnt" in ethics, "the reference")
     expect("Licence of the data: not stated." in ethics and "Origin of the data: not stated." in ethics, "origin")
     card, ethics = documents(scratch, evaluation_of(scratch, **{
         "operating_point": {"threshold": None, "reason": "the validation part has no melanoma"},
@@ -155,6 +156,15 @@ def test_what_was_not_measured_is_said(scratch):
         expect("**Not for clinical use.**" in document, "the warning")
         expect_equal(rows(document, "melanoma sensitivity at the operating point")[0][0],
                      "not enough evidence: the validation part has no melanoma", "its figures")
+
+
+def test_a_reference_is_told(scratch):
+    path = scratch / "data/model/manifest.json"
+    before = path.read_text()
+    path.write_text(json.dumps({**json.loads(before), "reference": {"file": "reference.safetensors", "sha256": "ef" * 32}}))
+    card, ethics = documents(scratch, evaluation_of(scratch))
+    expect("The directory holds what the model has learnt" in card and "does not hold" not in card + ethics, "the reference")
+    path.write_text(before)
 
 
 def test_texts_of_others(scratch):
@@ -196,7 +206,7 @@ def test_models_of_the_repository(scratch):
 
 
 TESTS = [test_every_number_stands_in_the_sources, test_each_number_stands_in_its_row, test_targets,
-         test_what_was_not_measured_is_said, test_texts_of_others, test_bad_input, test_models_of_the_repository]
+         test_what_was_not_measured_is_said, test_a_reference_is_told, test_texts_of_others, test_bad_input, test_models_of_the_repository]
 
 
 if __name__ == "__main__":

@@ -300,6 +300,7 @@ def test_doctor(stack):
     run("producer", "topics", "--create", "--brokers", stack.brokers, check=True)
     good = doctor(stack, cache=stack.redis_url)
     expect_equal(good.returncode, 0, f"exit code of doctor ({good.stdout})")
+    expect("no reference" in good.stdout, f"what the model lacks: {good.stdout}")
     expect("note " not in good.stdout, f"doctor has something against our own topics: {good.stdout}")
     harness.create_topic(stack.brokers, "plain-jobs")
     harness.wait_until(lambda: "plain-jobs" in harness.kcat(stack.brokers, "-L").decode(), "the broker knows the topic")

@@ -63,7 +63,7 @@ def test_job_and_answer(stack):
     manifest = json.loads((stack.model() / "manifest.json").read_text())
     expect_fits("manifest", manifest, "the manifest")
     with stack.fleet("contracts", partitions=1) as fleet:
-        fleet.start("worker")
+        worker = fleet.start("worker")
         lines = fleet.submit("--wait", "--urgent", *IMAGES, metadata=metadata, deadline_ms=DEADLINE_MS,
                              model_version=manifest["model_version"], site=SITE, subject=SUBJECT, keep_images=True)
         expect_equal(fleet.read("jobs_topic"), [], "jobs that are not urgent")
@@ -87,6 +87,7 @@ def test_job_and_answer(stack):
             expect_equal(answer["model_info"]["model_version"], manifest["model_version"], "the model that answered")
             expect_equal(answer["provenance"]["policy"]["sha256"],
                          hashlib.sha256(built_in_policy().encode()).hexdigest(), "digest of the built-in policy")
+        expect("policy_not_applied limit=ood_quantile_above" in worker.log_text(), "a limit without a reference is not told of")
         fleet.check(jobs=len(IMAGES))
 
 

@@ -155,6 +155,16 @@ static void test_texts_can_not_command_the_terminal(void **state)
               "lesion.jpg    ?m                            0.500     1  ?                      1\n");
 }
 
+static void test_an_abstention_stands_in_its_row(void **state)
+{
+    (void)state;
+    check_row(START "\"prediction\":{\"primary_diagnosis\":\"melanoma\",\"confidence\":0.5,\"risk_score\":50,"
+                    "\"recommended_action\":\"urgent_referral\",\"abstained\":true,\"abstain_reasons\":["
+                    "\"low_confidence\",\"out_of\\u001b\"]}}",
+              "lesion.jpg    melanoma                      0.500    50  urgent_referral        1  abstains: "
+              "low_confidence, out_of?\n");
+}
+
 static void test_answers_find_their_jobs(void **state)
 {
     (void)state;
@@ -367,6 +377,7 @@ int main(void)
         cmocka_unit_test(test_everything_else_is_refused),
         cmocka_unit_test(test_every_cut_of_a_record_is_refused),
         cmocka_unit_test(test_texts_can_not_command_the_terminal),
+        cmocka_unit_test(test_an_abstention_stands_in_its_row),
         cmocka_unit_test(test_answers_find_their_jobs),
         cmocka_unit_test(test_open_jobs_are_counted),
         cmocka_unit_test(test_table),

@@ -45,8 +45,9 @@ static bool check_engine(const struct config *config)
     if (status == STATUS_OK)
         status = known_images_check_once(&engine, &err);
     if (status == STATUS_OK)
-        snprintf(found, sizeof found, "%s%s, %s%s%s%s on %s (%s)", engine.model->manifest.model_version,
+        snprintf(found, sizeof found, "%s%s%s, %s%s%s%s on %s (%s)", engine.model->manifest.model_version,
                  engine.model->manifest.trained ? "" : " (untrained: its diagnoses mean nothing)",
+                 engine.model->reference ? "" : " (no reference: nothing is told to be out of distribution)",
                  precision_names[engine.plan->precision], engine.precision_reason[0] ? " (auto: " : "",
                  engine.precision_reason, engine.precision_reason[0] ? ")" : "", engine.backend->name,
                  engine.backend->device);

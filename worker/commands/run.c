@@ -135,6 +135,13 @@ static enum status open_service(struct worker *worker, struct service **service,
     return service_open(service, &options, err);
 }
 
+// The model serves all the same: one without a reference has to be there for a rollback.
+static void warn_of_reference(const struct worker *worker)
+{
+    if (policy_needs_reference(&worker->policy) && !worker->served.engine.model->reference)
+        LOG_WARN("policy_not_applied", "limit=ood_quantile_above reason=\"the model has no reference\"");
+}
+
 static enum status check_brokers(struct worker *worker, struct error *err)
 {
     struct error note;
@@ -169,6 +176,7 @@ enum status run_command(struct config *config, struct error *err)
         worker->publisher = publisher_new(worker);
     if (status == STATUS_OK) {
         engine_warn_untrained(&worker->served.engine);
+        warn_of_reference(worker);
         LOG_INFO("started", "instance=%s model=%s device=\"%s\"", worker->instance,
                  worker->served.engine.model->manifest.model_version, worker->served.engine.backend->device);
         if (consume_wait_for_topics(consume))

@@ -73,9 +73,11 @@ static const struct command commands[] = {
             "s3_region object_timeout_ms inline_limit_bytes keep_images max_image_bytes drain_timeout_ms "
             "http_listen http_tls_cert http_tls_key admin_address public_url store answer_timeout_ms "
             "job_deadline_ms inflight_limit body_limit_bytes bodies_limit_bytes link_key "
-            "link_lifetime_s subject_key requests_retention_days api_keys audit_chain audit_key rate_per_s "
+            "link_lifetime_s subject_key requests_retention_days api_keys jwt_jwks jwt_authorities "
+            "jwt_issuer "
+            "jwt_audience jwt_site_claim jwt_role_claim jwt_clock_skew_s audit_chain audit_key rate_per_s "
             "rate_burst daily_quota",
-        .required = "api_keys store",
+        .required = "store",
         .check = serve_check,
         .run = serve_run,
     },

@@ -104,12 +104,7 @@ static enum status open_signer(struct gateway *gateway, struct error *err)
 static enum status open_parts(struct gateway *gateway, struct error *err)
 {
     const struct config *config = gateway->options.config;
-    const struct identity_options identities = {.api_keys = config_text(config, "api_keys"),
-                                                .jwt_jwks = "",
-                                                .jwt_issuer = "",
-                                                .jwt_audience = "",
-                                                .jwt_site_claim = "",
-                                                .jwt_role_claim = ""};
+    struct identity_options identities;
     const struct object_store_options objects = {.root = config_objects_root(config),
                                                  .s3_endpoint = config_text(config, "s3_endpoint"),
                                                  .s3_region = config_text(config, "s3_region"),
@@ -117,6 +112,7 @@ static enum status open_parts(struct gateway *gateway, struct error *err)
     const struct rate_options rates = {.per_s = config_integer(config, "rate_per_s"),
                                        .burst = config_integer(config, "rate_burst"),
                                        .daily_quota = config_integer(config, "daily_quota")};
+    identity_options_read(&identities, config);
     job_request_id_new(gateway->owner);
     gateway->rates = rate_limits_new(&rates);
     admission_init(&gateway->admission, config_integer(config, "inflight_limit"),

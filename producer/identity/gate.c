@@ -10,11 +10,15 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+#include "common/base/clock.h"
 #include "common/base/memory.h"
+#include "common/program/config.h"
 #include "producer/identity/api_keys.h"
+#include "producer/identity/jwt.h"
 
 struct identity_gate {
-    char *path; // of the file of keys; NULL: none
+    struct jwt *jwt; // NULL: no tokens
+    char *path;      // of the file of keys; NULL: none
     pthread_mutex_t lock;
     struct stat seen; // the file that keys were read from; st_ino 0: none
     enum status status;
@@ -99,34 +103,72 @@ enum status identity_of(struct identity_gate *gate, const char *authorization, s
     const char *credential = credential_of(authorization, &size);
     if (!credential)
         return error_set(err, STATUS_REJECTED, "the Authorization header is not 'Bearer' and a key or token");
+    if (gate->jwt && strncmp(credential, "ssk_", 4) != 0)
+        return jwt_identity(gate->jwt, credential, size, clock_wall_ms() / 1000, identity, err);
     return of_api_key(gate, credential, size, identity, err);
+}
+
+void identity_options_read(struct identity_options *options, const struct config *config)
+{
+    *options = (struct identity_options){
+        .api_keys = config_text(config, "api_keys"),
+        .jwt_jwks = config_text(config, "jwt_jwks"),
+        .jwt_authorities = config_text(config, "jwt_authorities"),
+        .jwt_issuer = config_text(config, "jwt_issuer"),
+        .jwt_audience = config_text(config, "jwt_audience"),
+        .jwt_site_claim = config_text(config, "jwt_site_claim"),
+        .jwt_role_claim = config_text(config, "jwt_role_claim"),
+        .jwt_clock_skew_s = config_integer(config, "jwt_clock_skew_s"),
+    };
+}
+
+static enum status open_keys(struct identity_gate *gate, const char *path, struct error *err)
+{
+    if (!*path)
+        return STATUS_OK;
+    gate->path = memory_strdup(path);
+    read_again_if_changed(gate);
+    return gate->status == STATUS_OK ? STATUS_OK : error_set(err, STATUS_REJECTED, "%s", gate->err.message);
+}
+
+static enum status open_tokens(struct identity_gate *gate, const struct identity_options *options,
+                               struct error *err)
+{
+    const struct jwt_options jwt = {
+        .jwks = {.source = options->jwt_jwks,
+                 .authorities = options->jwt_authorities ? options->jwt_authorities : ""},
+        .issuer = options->jwt_issuer,
+        .audience = options->jwt_audience,
+        .site_claim = options->jwt_site_claim,
+        .role_claim = options->jwt_role_claim,
+        .clock_skew_s = options->jwt_clock_skew_s,
+    };
+    return *options->jwt_jwks ? jwt_open(&gate->jwt, &jwt, err) : STATUS_OK;
 }
 
 enum status identity_open(struct identity_gate **opened, const struct identity_options *options,
                           struct error *err)
 {
     *opened = NULL;
-    if (!*options->api_keys)
-        return error_set(err, STATUS_REJECTED, "nobody could ask: set api_keys");
+    if (!*options->api_keys && !*options->jwt_jwks)
+        return error_set(err, STATUS_REJECTED, "nobody could ask: set api_keys or jwt_jwks");
     struct identity_gate *gate = memory_alloc(sizeof *gate);
     pthread_mutex_init(&gate->lock, NULL);
-    gate->path = *options->api_keys ? memory_strdup(options->api_keys) : NULL;
-    if (gate->path) {
-        read_again_if_changed(gate);
-        if (gate->status != STATUS_OK) {
-            enum status status = error_set(err, STATUS_REJECTED, "%s", gate->err.message);
-            identity_close(gate);
-            return status;
-        }
-    }
-    *opened = gate;
-    return STATUS_OK;
+    enum status status = open_keys(gate, options->api_keys, err);
+    if (status == STATUS_OK)
+        status = open_tokens(gate, options, err);
+    if (status == STATUS_OK)
+        *opened = gate;
+    else
+        identity_close(gate);
+    return status;
 }
 
 void identity_close(struct identity_gate *gate)
 {
     if (!gate)
         return;
+    jwt_close(gate->jwt);
     api_keys_release(&gate->keys);
     pthread_mutex_destroy(&gate->lock);
     free(gate->path);

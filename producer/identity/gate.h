@@ -13,14 +13,19 @@
 enum { AUTHORIZATION_MOST = 8192 }; // bytes of the header's value
 
 struct identity_options {
-    const char *api_keys; // file; empty: no API keys
-    const char *jwt_jwks; // file or https:// URL of a JWK set; empty: no JWTs
+    const char *api_keys;        // file; empty: no API keys
+    const char *jwt_jwks;        // file or https:// URL of a JWK set; empty: no JWTs
+    const char *jwt_authorities; // PEM, of the URL's certificate; NULL or empty: the system's
     const char *jwt_issuer, *jwt_audience;
     const char *jwt_site_claim, *jwt_role_claim;
     int64_t jwt_clock_skew_s;
 };
 
+struct config; // common/program/config.h
 struct identity_gate;
+
+// The options api_keys and jwt_... of a program; texts are the config's.
+void identity_options_read(struct identity_options *options, const struct config *config);
 
 // REJECTED: neither kind of credential is set up, or an option is wrong. A file of keys that is not there is
 // an empty one. Where the JWK set is a URL, a thread of the gate's reads it.

@@ -39,7 +39,7 @@ static enum status part_open(struct part *part, const struct embedder *embedder,
         return error_set(err, STATUS_REJECTED,
                          "the %s part has %zu images, and a reference of what the model has learnt needs %zu",
                          dataset_part_names[which], all, least);
-    part->count = all < REFERENCE_MOST_IMAGES ? all : REFERENCE_MOST_IMAGES;
+    part->count = all < embedder->source->most_images ? all : embedder->source->most_images;
     size_t width = (size_t)embedder->plan->embedding_width;
     part->labels = memory_alloc(part->count * sizeof *part->labels);
     part->embeddings = memory_try_alloc(part->count * width * sizeof *part->embeddings);

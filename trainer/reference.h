@@ -10,7 +10,7 @@
 #include "kernels/model/model.h"
 #include "trainer/dataset.h"
 
-// A hundredth of fewer validation images is none. Of a larger part so many are taken evenly: enough for any
+// A hundredth of fewer validation images is none. Of a larger part no more are taken: they are enough for any
 // covariance, and their embeddings stay below half a gigabyte.
 enum { REFERENCE_LEAST_IMAGES = 50, REFERENCE_MOST_IMAGES = 65536 };
 
@@ -20,6 +20,7 @@ struct reference_source {
     const struct weights *weights;
     const struct preprocessing *preprocessing;
     const struct dataset *dataset;
+    size_t most_images;        // of a part, taken evenly; at most REFERENCE_MOST_IMAGES
     struct progress *progress; // NULL: none
     bool (*stop)(void);        // asked between batches; NULL: never
 };

@@ -14,6 +14,13 @@ const struct option reference_flags[] = {
      .value = "DIR",
      .help = "model directory that gets the reference; one that it has is replaced"},
     DATASET_FLAGS,
+    {.name = "sample",
+     .type = OPTION_INTEGER,
+     .initial = "65536",
+     .min = REFERENCE_LEAST_IMAGES,
+     .max = REFERENCE_MOST_IMAGES,
+     .value = "N",
+     .help = "images of the training and of the validation part that are used at most, taken evenly"},
     {.name = NULL},
 };
 
@@ -87,6 +94,7 @@ enum status reference_command(struct config *config, struct error *err)
                                                 .weights = model->weights,
                                                 .preprocessing = &model->manifest.preprocessing,
                                                 .dataset = dataset,
+                                                .most_images = (size_t)config_integer(config, "sample"),
                                                 .progress = &progress,
                                                 .stop = shutdown_requested};
         warn(model, dataset, &progress);

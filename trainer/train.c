@@ -337,6 +337,7 @@ static enum status make_reference(struct trainer *trainer, const struct weights 
                                             .weights = weights,
                                             .preprocessing = &trainer->manifest.preprocessing,
                                             .dataset = trainer->dataset,
+                                            .most_images = REFERENCE_MOST_IMAGES,
                                             .progress = trainer->options->data.progress,
                                             .stop = trainer->options->stop};
     struct reference_result result;

@@ -16,6 +16,7 @@ struct ood_reference *ood_reference_new(int width)
     reference->width = width;
     reference->whitening = memory_alloc(values * values * sizeof *reference->whitening);
     reference->class_means = memory_alloc(LESION_CLASSES * values * sizeof *reference->class_means);
+    reference->first_columns = memory_alloc(values * sizeof *reference->first_columns);
     reference->whitened_means = memory_alloc(LESION_CLASSES * values * sizeof *reference->whitened_means);
     return reference;
 }
@@ -26,6 +27,7 @@ void ood_reference_free(struct ood_reference *reference)
         return;
     free(reference->whitening);
     free(reference->class_means);
+    free(reference->first_columns);
     free(reference->whitened_means);
     free(reference);
 }
@@ -39,13 +41,20 @@ static void whiten(const struct ood_reference *reference, const float *values, d
     for (int i = 0; i < width; i++) {
         const float *row = reference->whitening + (size_t)i * (size_t)width;
         double value = (double)values[i];
-        for (int j = 0; j < width; j++)
+        for (int j = reference->first_columns[i]; j < width; j++)
             whitened[j] += value * (double)row[j];
     }
 }
 
 void ood_reference_finish(struct ood_reference *reference)
 {
+    for (int i = 0; i < reference->width; i++) {
+        const float *row = reference->whitening + (size_t)i * (size_t)reference->width;
+        int first = 0;
+        while (first < reference->width && row[first] == 0)
+            first++;
+        reference->first_columns[i] = first;
+    }
     for (int class = 0; class < LESION_CLASSES; class ++) {
         size_t first = (size_t) class * (size_t)reference->width;
         whiten(reference, reference->class_means + first, reference->whitened_means + first);

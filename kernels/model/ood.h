@@ -18,7 +18,9 @@ struct ood_reference {
     float *class_means;             // (LESION_CLASSES, width); zeros for a class without images
     float counts[LESION_CLASSES];   // images behind each mean; 0: the class has none, and nothing is near it
     float distances[OOD_QUANTILES]; // quantiles 0, 0.01 ... 1 of the validation part's distances, ascending
-    double *whitened_means;         // (LESION_CLASSES, width): W^T mean, which ood_reference_finish makes
+    // What ood_reference_finish makes.
+    int *first_columns;     // (width): where each row of W begins that is not zero; ours is a triangle
+    double *whitened_means; // (LESION_CLASSES, width): W^T mean
 };
 
 struct ood_reference *ood_reference_new(int width);       // all zeros

@@ -160,6 +160,14 @@ show_results() { # FILE or FOLDER...
     say "All of it is in $scratch; remove the folder when you are done."
 }
 
+# Hills under a sky, drawn by a program.
+show_no_lesion() {
+    say '' "A picture that is no lesion, $root/deploy/no_lesion.jpg. A model can only name one of its eight classes:" \
+        "what matters is whether it abstains. It is then referred to a physician, and never answered with 'monitor'."
+    attend "$bin/skinsight-producer" submit --wait --brokers "$KAFKA_BROKERS" --objects "$objects" \
+        "$root/deploy/no_lesion.jpg" || fail "the picture that is no lesion was not answered"
+}
+
 show_kept() {
     keep=running
     say '' "Everything keeps running. Analyse more with" \
@@ -218,4 +226,5 @@ attend "$bin/skinsight-producer" submit --wait --brokers "$KAFKA_BROKERS" --obje
 show_results "$@"
 warn_untrained
 [ "$answered" -eq 0 ] || fail "not every image was answered; the table and the logs say why"
+show_no_lesion
 [ "$keep" != asked ] || show_kept

@@ -82,6 +82,8 @@ class Demo:
         text = self.said
         expect(f"{count} of {count} sent, {count} answered" in text, f"not every image is answered:\n{text}")
         expect(text.index(UNTRAINED) < text.index(" sent, ") < text.rindex(UNTRAINED), "a warning is missing")
+        row = re.search(r"^\S*/no_lesion\.jpg .*$", text, re.MULTILINE)
+        expect(row and "abstains: " in row[0] and " monitor " not in row[0], f"the answer to what is no lesion:\n{text}")
         maps = re.findall(r"^ +(/\S+\.png)$", text, re.MULTILINE)
         expect_equal(len(set(maps)), count, "maps that are shown")
         for path in maps:

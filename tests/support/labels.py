@@ -38,6 +38,16 @@ def answer(request_id, image_sha256, site, subject, failed=False):
             "provenance": {"source": {"topic": "jobs", "partition": 0, "offset": 7}, "image_sha256": image_sha256}}
 
 
+def answer_record(request_id, image_sha256):
+    return request_id.encode(), json.dumps(answer(request_id, image_sha256, "north", digest(request_id.encode()))).encode()
+
+
+def plain_record(feedback_id, request_id, number):
+    return request_id.encode(), json.dumps({
+        "schema": "skinsight.feedback.v1", "feedback_id": feedback_id, "request_id": request_id, "label": CODES[number % 8],
+        "certainty": CERTAINTIES[number % 5], "reviewed_at": REVIEWED_AT + number, "lesion_id": f"L{number // 2}"}).encode()
+
+
 class World:
     """Records in order of arrival: self.answers and self.feedback are lists of (key, value) as bytes; self.pictures has the
     bytes of the images that the store is to have, by digest."""

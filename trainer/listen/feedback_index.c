@@ -42,7 +42,7 @@ static const struct sql_migration migrations[] = {
 };
 
 static const char *const number_names[INDEX_NUMBERS] = {
-    "labels", "repeated", "refused", "trained_labels", "trained_at",
+    "labels", "repeated", "refused", "trained_labels", "trained_at", "trained_version", "training",
 };
 
 struct feedback_index {

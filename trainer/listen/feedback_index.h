@@ -98,11 +98,13 @@ enum status feedback_index_walk(struct feedback_index *index,
 // ---- numbers ----
 
 enum index_number {
-    INDEX_LABELS,         // feedback records that differ
-    INDEX_REPEATED,       // feedback records that were known already
-    INDEX_REFUSED,        // records of either topic that are none
-    INDEX_TRAINED_LABELS, // INDEX_LABELS when the newest training began
-    INDEX_TRAINED_AT,     // when it began, Unix ms; 0: never
+    INDEX_LABELS,          // feedback records that differ
+    INDEX_REPEATED,        // feedback records that were known already
+    INDEX_REFUSED,         // records of either topic that are none
+    INDEX_TRAINED_LABELS,  // INDEX_LABELS when the newest training began
+    INDEX_TRAINED_AT,      // when it began, Unix ms; 0: never
+    INDEX_TRAINED_VERSION, // on which
+    INDEX_TRAINING,        // the same until it has ended; then 0
     INDEX_NUMBERS
 };
 enum status feedback_index_number(struct feedback_index *index, enum index_number number, int64_t *value,

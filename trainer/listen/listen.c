@@ -27,8 +27,9 @@
 #define DAY_MS (INT64_C(24) * 3600 * 1000)
 
 enum {
-    WAIT_MS = 500,     // for records; a stop and a training's end are looked at so often
-    BACKOFF_MS = 1000, // of what fails for a while
+    WAIT_MS = 500,              // for records; a stop and a training's end are looked at so often
+    REOPEN_MS = 10 * 60 * 1000, // partitions that are new, and what expired, are seen so often
+    BACKOFF_MS = 1000,          // of what fails for a while
     BACKOFF_LIMIT_MS = 60000,
     DAYS_MOST = 36500,
     PRIVATE_UMASK = 077,
@@ -70,14 +71,19 @@ struct listen {
     int64_t changed_ms, first_changed_ms; // newest and oldest label that no version was looked for; 0: none
     int64_t looked_ms;                    // when a version was last looked for
     int64_t forgot_ms;
+    int64_t opened_ms; // follow
 };
+
+static bool trains(const struct config *config)
+{
+    return config_integer(config, "train_after") > 0 || config_integer(config, "train_every") > 0;
+}
 
 enum status listen_check(const struct config *config, struct error *err)
 {
-    bool trains = config_integer(config, "train_after") > 0 || config_integer(config, "train_every") > 0;
-    if (config_argument_count(config) > 0 && !trains)
+    if (config_argument_count(config) > 0 && !trains(config))
         return error_set(err, STATUS_REJECTED, "a recipe is of use with --train-after or --train-every only");
-    if (config_argument_count(config) == 0 && trains)
+    if (config_argument_count(config) == 0 && trains(config))
         return error_set(err, STATUS_REJECTED,
                          "a training needs its recipe behind \"--\", as -- --arch vit_small_patch16_224");
     return STATUS_OK;
@@ -194,11 +200,12 @@ static enum status is_training_due(struct listen *listen, bool *due, int64_t *la
 {
     const struct config *config = listen->config;
     int64_t after = config_integer(config, "train_after"), days = config_integer(config, "train_every");
-    int64_t trained = 0, trained_at = 0;
+    int64_t trained = 0, trained_at = 0, version = 0;
     *due = false;
-    if (listen->version.number == 0 || training_runs(&listen->training))
-        return STATUS_OK;
-    enum status status = feedback_index_number(listen->index, INDEX_LABELS, labels, err);
+    enum status status = feedback_index_number(listen->index, INDEX_TRAINED_VERSION, &version, err);
+    if (status != STATUS_OK || listen->version.number <= version)
+        return status; // new labels that change nothing teach nothing
+    status = feedback_index_number(listen->index, INDEX_LABELS, labels, err);
     if (status == STATUS_OK)
         status = feedback_index_number(listen->index, INDEX_TRAINED_LABELS, &trained, err);
     if (status == STATUS_OK)
@@ -208,29 +215,82 @@ static enum status is_training_due(struct listen *listen, bool *due, int64_t *la
     return status;
 }
 
-static enum status start_training(struct listen *listen, int64_t labels, struct error *err)
+static enum status start_training(struct listen *listen, int version, struct error *err)
 {
     char *models = memory_format("%s/models", listen->dataset);
+    char name[VERSION_NAME_SIZE];
     enum status status = make_folder(models, err);
     free(models);
+    snprintf(name, sizeof name, "%06d", version);
     if (status == STATUS_OK)
-        status =
-            training_start(&listen->training, listen->dataset, listen->version.name, &listen->recipe, err);
+        status = training_start(&listen->training, listen->dataset, name, &listen->recipe, err);
+    if (status == STATUS_OK)
+        LOG_INFO("training_started", "version=%s", name);
+    return status;
+}
+
+// What is noted first is begun again where this process ends before it is.
+static enum status note_training(struct listen *listen, int64_t labels, struct error *err)
+{
+    enum status status = feedback_index_begin(listen->index, err);
+    if (status == STATUS_OK)
+        status = feedback_index_set_number(listen->index, INDEX_TRAINING, listen->version.number, err);
+    if (status == STATUS_OK)
+        status = feedback_index_set_number(listen->index, INDEX_TRAINED_VERSION, listen->version.number, err);
     if (status == STATUS_OK)
         status = feedback_index_set_number(listen->index, INDEX_TRAINED_LABELS, labels, err);
     if (status == STATUS_OK)
         status = feedback_index_set_number(listen->index, INDEX_TRAINED_AT, clock_wall_ms(), err);
     if (status == STATUS_OK)
-        LOG_INFO("training_started", "version=%s", listen->version.name);
+        return feedback_index_commit(listen->index, err);
+    feedback_index_rollback(listen->index);
     return status;
 }
 
+// One that was begun and has not ended goes on first, where trainings are wanted still.
 static enum status train_if_due(struct listen *listen, struct error *err)
 {
     bool due;
-    int64_t labels = 0;
-    enum status status = is_training_due(listen, &due, &labels, err);
-    return status == STATUS_OK && due ? start_training(listen, labels, err) : status;
+    int64_t labels = 0, begun = 0;
+    if (!trains(listen->config) || training_runs(&listen->training))
+        return STATUS_OK;
+    enum status status = feedback_index_number(listen->index, INDEX_TRAINING, &begun, err);
+    if (status == STATUS_OK && begun > 0 && begun <= VERSION_MOST)
+        return start_training(listen, (int)begun, err);
+    if (status == STATUS_OK)
+        status = is_training_due(listen, &due, &labels, err);
+    if (status != STATUS_OK || !due)
+        return status;
+    status = note_training(listen, labels, err);
+    return status == STATUS_OK ? start_training(listen, listen->version.number, err) : status;
+}
+
+// Whether one has ended by now; code is its exit code.
+static enum status look_at_training(struct listen *listen, bool *ended, int *code, struct error *err)
+{
+    *ended = training_ended(&listen->training, code);
+    if (!*ended)
+        return STATUS_OK;
+    if (*code == 0)
+        LOG_INFO("training_ended", "models=%s/models", listen->dataset);
+    else
+        LOG_ERROR("training_failed", "code=%d models=%s/models", *code, listen->dataset);
+    return feedback_index_set_number(listen->index, INDEX_TRAINING, 0, err);
+}
+
+static enum status wait_for_training(struct listen *listen, struct error *err)
+{
+    bool ended = false;
+    int code = 0;
+    enum status status = STATUS_OK;
+    while (status == STATUS_OK && training_runs(&listen->training)) {
+        if (shutdown_wait_ms(WAIT_MS))
+            return error_set(err, STATUS_RETRY, "interrupted: the training goes on with the next run");
+        status = look_at_training(listen, &ended, &code, err);
+    }
+    if (status == STATUS_OK && code != 0)
+        status = error_set(err, STATUS_REJECTED, "the training ended with exit code %d", code);
+    return status;
 }
 
 // ---- the loops ----
@@ -244,6 +304,7 @@ static enum status open_follow(struct listen *listen, struct error *err)
                                            .index = listen->index,
                                            .to_the_end = config_switch(config, "once"),
                                            .timeout_ms = config_integer(config, "timeout_ms")};
+    listen->opened_ms = clock_monotonic_ms();
     return follow_open(&listen->follow, &options, err);
 }
 
@@ -270,7 +331,6 @@ static enum status read_all(struct listen *listen, struct error *err)
 
 static enum status run_once(struct listen *listen, struct error *err)
 {
-    int code = 0;
     enum status status = read_all(listen, err);
     if (status == STATUS_OK)
         status = forget_requests(listen, err);
@@ -278,10 +338,7 @@ static enum status run_once(struct listen *listen, struct error *err)
         status = look(listen, err);
     if (status == STATUS_OK)
         status = train_if_due(listen, err);
-    if (status == STATUS_OK && training_ended(&listen->training, true, &code) && code != 0)
-        status = error_set(err, STATUS_REJECTED, "the training on version %s ended with exit code %d",
-                           listen->version.name, code);
-    return status;
+    return status == STATUS_OK ? wait_for_training(listen, err) : status;
 }
 
 static enum status step(struct listen *listen, struct error *err)
@@ -297,41 +354,34 @@ static enum status step(struct listen *listen, struct error *err)
         listen->follow = NULL;
         return status;
     }
+    if (clock_monotonic_ms() - listen->opened_ms >= REOPEN_MS) {
+        follow_close(listen->follow);
+        listen->follow = NULL;
+    }
     if (news.labels) {
         listen->changed_ms = clock_monotonic_ms();
         listen->first_changed_ms = listen->first_changed_ms ? listen->first_changed_ms : listen->changed_ms;
     }
     status = forget_requests(listen, err);
-    if (status == STATUS_OK && is_look_due(listen)) {
-        status = look(listen, err);
-        if (status == STATUS_OK)
-            status = train_if_due(listen, err);
-    }
-    return status;
-}
-
-static void tell_training(struct listen *listen)
-{
-    int code;
-    if (!training_ended(&listen->training, false, &code))
-        return;
-    if (code == 0)
-        LOG_INFO("training_ended", "models=%s/models", listen->dataset);
-    else
-        LOG_ERROR("training_failed", "code=%d models=%s/models", code, listen->dataset);
+    if (status != STATUS_OK || !is_look_due(listen))
+        return status;
+    status = look(listen, err);
+    return status == STATUS_OK ? train_if_due(listen, err) : status;
 }
 
 // The same trouble is told once, until something works again.
 static enum status run_for_ever(struct listen *listen, struct error *err)
 {
     struct backoff backoff;
-    bool told = false;
+    bool told = false, ended;
+    int code;
     backoff_init(&backoff, BACKOFF_MS, BACKOFF_LIMIT_MS, (uint64_t)clock_monotonic_us());
     listen->changed_ms = listen->first_changed_ms = clock_monotonic_ms(); // what was read and not looked at
     listen->looked_ms = listen->changed_ms - 1000 * config_integer(listen->config, "version_every_s");
     while (!shutdown_requested()) {
         enum status status = step(listen, err);
-        tell_training(listen);
+        if (status == STATUS_OK)
+            status = look_at_training(listen, &ended, &code, err);
         if (status == STATUS_FATAL)
             return status;
         if (status == STATUS_OK) {

@@ -54,6 +54,7 @@ static _Noreturn void become(const struct command_line *line, pid_t parent)
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent) // it died before it could be watched
         _exit(EXIT_NO_PROGRAM);
+    setpgid(0, 0); // a terminal's interrupt is for listen, which asks it once to save
     signal(SIGPIPE, SIG_DFL);
     close_range(FIRST_OTHER_FD, ~0u, 0);
     execv(ITSELF, (char *const *)line->words);
@@ -82,16 +83,10 @@ bool training_runs(const struct training *training)
     return training->process > 0;
 }
 
-bool training_ended(struct training *training, bool wait, int *code)
+bool training_ended(struct training *training, int *code)
 {
     int state;
-    pid_t ended;
-    if (!training_runs(training))
-        return false;
-    do
-        ended = waitpid(training->process, &state, wait ? 0 : WNOHANG);
-    while (ended < 0 && errno == EINTR);
-    if (ended != training->process)
+    if (!training_runs(training) || waitpid(training->process, &state, WNOHANG) != training->process)
         return false;
     training->process = 0;
     *code = WIFEXITED(state) ? WEXITSTATUS(state) : 128 + WTERMSIG(state);
@@ -100,9 +95,10 @@ bool training_ended(struct training *training, bool wait, int *code)
 
 void training_stop(struct training *training)
 {
-    int code;
     if (!training_runs(training))
         return;
     kill(training->process, SIGTERM);
-    (void)training_ended(training, true, &code);
+    while (waitpid(training->process, NULL, 0) < 0 && errno == EINTR)
+        ;
+    training->process = 0;
 }

@@ -28,9 +28,9 @@ struct training_recipe {
 enum status training_start(struct training *training, const char *dataset, const char *version,
                            const struct training_recipe *recipe, struct error *err) MUST_CHECK;
 bool training_runs(const struct training *training);
-// Whether it has ended by now, or with `wait` once it has; code is its exit code, or 128 and the signal.
-bool training_ended(struct training *training, bool wait, int *code);
-// Asks it to save and end, and waits.
+// Whether it has ended by now; code is its exit code, or 128 and the signal.
+bool training_ended(struct training *training, int *code);
+// Asks it to save and end, and waits until it has. Where none runs it does nothing.
 void training_stop(struct training *training);
 
 #endif

@@ -106,8 +106,7 @@ static void add_limits(struct markdown *page, const struct manifest *manifest)
             ? "The directory holds what the model has learnt: answers say how far from it an image lies, and "
               "the policy may have them abstain."
             : "**The directory does not hold what the model has learnt: an image of anything else is "
-              "answered "
-              "like a lesion.**");
+              "answered like a lesion.**");
 }
 
 enum status card_write(const struct assessment *assessment, struct buffer *out, struct error *err)

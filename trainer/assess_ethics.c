@@ -42,6 +42,7 @@ static const struct estimate *balanced_accuracy(const struct subgroup *group)
 struct extremes {
     const struct subgroup *best, *worst;
     size_t groups;  // with a figure
+    size_t without; // known groups that have none
     double highest; // upper end
     double lowest;  // lower end
 };
@@ -52,8 +53,12 @@ static struct extremes find_extremes(const struct evaluation *evaluation, const 
     for (size_t i = 0; i < evaluation->subgroup_count; i++) {
         const struct subgroup *group = &evaluation->subgroups[i];
         const struct estimate *of = figure(group);
-        if (strcmp(group->by, by) != 0 || !is_known(group) || of->reason)
+        if (strcmp(group->by, by) != 0 || !is_known(group))
             continue;
+        if (of->reason) {
+            found.without++;
+            continue;
+        }
         found.groups++;
         found.highest = fmax(found.highest, of->high);
         found.lowest = fmin(found.lowest, of->low);
@@ -84,13 +89,14 @@ static void add_comparison(struct markdown *page, const struct evaluation *evalu
     }
 }
 
-// The gate of a new model: sensitivity by skin type within five percentage points.
+// The gate of a new model: sensitivity by skin type within five percentage points. A type without a figure
+// may lie anywhere.
 static void add_fairness_gate(struct markdown *page, const struct evaluation *evaluation)
 {
     static const double most = 0.05;
     struct extremes found = find_extremes(evaluation, "skin_type", melanoma_sensitivity);
     enum target_verdict verdict = TARGET_NOT_ENOUGH;
-    if (found.groups >= 2 && found.highest - found.lowest <= most)
+    if (found.groups >= 2 && found.without == 0 && found.highest - found.lowest <= most)
         verdict = TARGET_MET;
     else if (found.groups >= 2 &&
              found.best->figures.melanoma_sensitivity.low - found.worst->figures.melanoma_sensitivity.high >

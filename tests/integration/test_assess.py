@@ -134,6 +134,11 @@ def test_targets(scratch):
         groups[1]["melanoma_sensitivity"].update(change)
         _, ethics = documents(scratch, evaluation_of(scratch, subgroups=groups))
         expect(f"within 0.05 of each other: **{verdict}**" in ethics, f"the fairness gate: {verdict}")
+    few = {"by": "skin_type", "value": "V", "n": 4, "balanced_accuracy": estimate(0.7, 0.8, 0.9),
+           "melanoma_sensitivity": {"estimate": None, "n": 2, "reason": "fewer than 10 melanomas"}}
+    groups[1]["melanoma_sensitivity"].update(high=0.94)
+    _, ethics = documents(scratch, evaluation_of(scratch, subgroups=[*groups, few]))
+    expect("within 0.05 of each other: **not enough evidence**" in ethics, "a skin type of which nothing is known")
     groups[1]["melanoma_sensitivity"].update(low=0.4, estimate=0.5, high=0.6)
     _, ethics = documents(scratch, evaluation_of(scratch, subgroups=groups))
     expect("within 0.05 of each other: **not met**" in ethics, "the fairness gate")

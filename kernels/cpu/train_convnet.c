@@ -202,7 +202,8 @@ static void lay_out_workspace(struct train_convnet *training, struct layout *lay
     training->partials = take(layout, partials * sizeof(float));
     training->columns = take(layout, 6 * widest * sizeof(float));
     training->totals = take(layout, (2 * widest + 1) * sizeof(double));
-    training->zeros = take(layout, (widest + GEMM_MAX_PANEL_COLUMNS) * sizeof(float));
+    size_t zeros = widest > need.zeros ? widest : need.zeros;
+    training->zeros = take(layout, (zeros + GEMM_MAX_PANEL_COLUMNS) * sizeof(float));
 }
 
 // Values and slopes first, then the workspace.
@@ -338,7 +339,7 @@ static enum status prepare(struct cpu_device *device, const struct network *netw
                            const struct weights *weights, const struct training_options *options,
                            struct training **result, struct error *err)
 {
-    if (!has_network(network) || options->precision != PRECISION_FP32)
+    if (!has_network(network) || !device->kernels.gemm[options->precision])
         return STATUS_OK;
     struct train_convnet *training = memory_alloc(sizeof *training);
     struct training *base = &training->cpu.training;
@@ -346,7 +347,9 @@ static enum status prepare(struct cpu_device *device, const struct network *netw
     base->ops = &ops;
     strcpy(base->executor, "convnet");
     training->ops = cpu_features_get().avx512 ? &train_conv_ops_avx512 : &train_conv_ops_avx2;
-    training->kernel = device->kernels.gemm[PRECISION_FP32];
+    training->kernel = device->kernels.gemm[options->precision];
+    training->tile_kernel = device->kernels.gemm[PRECISION_FP32];
+    training->half = options->precision == PRECISION_BF16 ? device->kernels.ops : NULL;
     enum status status = train_blocks_init(&training->cpu, device, network, weights, options, err);
     for (int i = 0; i < network->parameter_count; i++)
         trained[i] = training_rate_factor(network, i, options) > 0;

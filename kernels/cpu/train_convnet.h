@@ -1,5 +1,6 @@
-// train_convnet.h: the fast executor of convolutional networks in training, fp32. It walks the operations
-// and the backward list (gradient_list.h) with the whole batch, as batch normalisation needs it.
+// train_convnet.h: the fast executor of convolutional networks in training, fp32 and bf16. It walks the
+// operations and the backward list (gradient_list.h) with the whole batch, as batch normalisation needs it.
+// bf16 are the operands of products over windows; everything else, Winograd's points too, is float.
 //
 // Convolutions are matrix products over places (train_convnet_product.c): forward and the input's gradient
 // gather windows for gemm.h's cores, the filter's gradient multiplies rows where they lie. Those of 3 x 3
@@ -25,7 +26,9 @@ struct train_convnet {
     struct cpu_training cpu; // first
     struct gradient_list list;
     const struct train_conv_ops *ops;
-    const struct gemm_kernel *kernel;
+    const struct gemm_kernel *kernel;      // of products over windows: float or bf16 operands
+    const struct gemm_kernel *tile_kernel; // of Winograd's products: float
+    const struct vector_ops *half;         // what rounds operands to bf16; NULL: they are floats
     int fused[NETWORK_MAX_OPERATIONS];    // of a batch normalisation: the activation it takes along; -1: none
     bool skipped[NETWORK_MAX_OPERATIONS]; // activations that are taken along
     float *values[NETWORK_MAX_TENSORS];   // of max_batch images; NULL: nobody stores it
@@ -36,7 +39,7 @@ struct train_convnet {
     // Workspace, each as large as the largest operation needs it
     float *panels;   // packed weights, or a depthwise convolution's in the order of its taps
     float *scratch;  // of each thread: gathered windows
-    float *padded;   // a chunk's input with its padding
+    float *padded;   // a chunk's input with its padding; bf16: operands of a filter's gradient
     float *sums;     // a filter's gradient in the order of its taps, in one part or several
     float *partials; // of each block of rows: two for each column
     float *columns;  // six for each column
@@ -96,7 +99,7 @@ static inline int convnet_padded_side(const struct convnet_filter *filter, int s
 
 // train_convnet_product.c: convolutions that are not depthwise, and OP_LINEAR.
 struct convnet_need { // of workspace, in values
-    size_t panels, scratch, padded, sums;
+    size_t panels, scratch, padded, sums, zeros;
 };
 // Raises need to what the operation asks of it.
 void train_convnet_product_need(const struct train_convnet *training, int index, struct convnet_need *need);
@@ -115,7 +118,10 @@ void train_convnet_winograd_input_gradient(const struct convnet_batch *batch,
 // The filter's gradient into training->sums, as (parts, outputs, taps, channels). Returns the parts.
 int train_convnet_winograd_taps(const struct convnet_batch *batch, int index,
                                 const struct convnet_filter *filter);
-// train_convnet_weight.c: adds to the block of gradients.
+// train_convnet_weight.c
+void train_convnet_weight_need(const struct train_convnet *training, const struct convnet_filter *filter,
+                               struct convnet_need *need);
+// Adds to the block of gradients.
 void train_convnet_weight_gradient(const struct convnet_batch *batch, int index,
                                    const struct convnet_filter *filter);
 

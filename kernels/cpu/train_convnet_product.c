@@ -6,7 +6,7 @@
 // of the filter.
 #include <string.h>
 
-#include "kernels/cpu/train_convnet.h"
+#include "kernels/cpu/train_convnet_windows.h"
 
 enum { PART_DEPTH = 192, BLOCK_VALUES = 1 << 17, BLOCK_MAX_ROWS = 96 };
 
@@ -35,26 +35,18 @@ struct convnet_filter train_convnet_filter(const struct train_convnet *training,
     return filter;
 }
 
-// Taps of one direction that a phase of the product uses: window line i * step + first + j takes tap
-// tap + j * tap_step, j < count.
-struct taps {
-    int first, count, tap, tap_step;
-};
-
-// A product over windows of `in`: the row of place (i, j) of the grid is the window's values, line by line;
-// its result goes to place (i * out_step + out_y, j * out_step + out_x) of the map.
+// The result of a window goes to place (i * out_step + out_y, j * out_step + out_x) of the map, (i, j) its
+// place in the grid.
 struct window_product {
     const struct train_convnet *training;
-    const float *in, *bias;
+    struct convnet_windows windows;
+    const float *bias;
     float *out;
     bool adds;
-    int images, grid_height, grid_width;
-    int in_height, in_width, in_columns, step;
+    int images;
     int out_height, out_width, out_columns, out_step, out_y, out_x;
-    struct taps y, x;
-    int depth; // y.count * x.count * in_columns
+    int depth, part_depth;
     int tiles, block_tiles;
-    bool direct; // rows lie as they are
     // Of packing
     const float *weight; // (outputs, channels, kernel, kernel)
     const struct convnet_filter *filter;
@@ -64,11 +56,6 @@ struct window_product {
 static int divide_down(int a, int b)
 {
     return a >= 0 ? a / b : -((-a + b - 1) / b);
-}
-
-static struct taps taps_forward(const struct convnet_filter *filter)
-{
-    return (struct taps){-filter->padding, filter->kernel, 0, 1};
 }
 
 // Of input places that are `phase` more than a multiple of the stride.
@@ -86,59 +73,60 @@ static int panel_count(const struct window_product *p)
     return (p->out_columns + columns - 1) / columns;
 }
 
-// Panel values for one tap and one column of the window: of all outputs.
+// Bytes of a panel: the kernel's groups of values, whole.
+static size_t panel_size(const struct gemm_kernel *kernel, int depth)
+{
+    size_t steps = (size_t)(depth + kernel->group - 1) / (size_t)kernel->group;
+    return steps * (size_t)(kernel->group * kernel->panel_columns * kernel->element_size);
+}
+
+// One line of a panel: some outputs' values at step k of the depth.
+static void pack_values(const struct train_convnet *training, const float *values, int k, char *panel)
+{
+    int columns = training->kernel->panel_columns;
+    if (!training->half) {
+        memcpy(panel + (size_t)(k * columns) * sizeof *values, values, (size_t)columns * sizeof *values);
+        return;
+    }
+    uint16_t halves[GEMM_MAX_PANEL_COLUMNS], *to = (uint16_t *)panel + k / 2 * 2 * columns + k % 2;
+    training->half->to_bf16(values, columns, halves);
+    for (int i = 0; i < columns; i++)
+        to[2 * i] = halves[i];
+}
+
 static void pack_unit(void *context, int unit, int thread)
 {
     (void)thread;
     const struct window_product *p = context;
     const struct convnet_filter *filter = p->filter;
-    int columns = p->training->kernel->panel_columns, first = unit * columns;
+    const struct gemm_kernel *kernel = p->training->kernel;
+    int columns = kernel->panel_columns, first = unit * columns;
     int count = p->out_columns - first < columns ? p->out_columns - first : columns;
     size_t area = (size_t)filter->kernel * (size_t)filter->kernel;
     size_t output_stride = area * (size_t)filter->channels;
     size_t column_stride = p->backward ? area : output_stride, in_stride = p->backward ? output_stride : area;
-    float *panel = p->training->panels + (size_t)unit * (size_t)columns * (size_t)p->depth;
+    char *panel = (char *)p->training->panels + (size_t)unit * panel_size(kernel, p->depth);
     const float *weight = p->weight + (size_t)first * column_stride;
-    for (int in = 0; in < p->in_columns; in++)
-        for (int y = 0; y < p->y.count; y++)
-            for (int x = 0; x < p->x.count; x++) {
-                int tap = (p->y.tap + y * p->y.tap_step) * filter->kernel + p->x.tap + x * p->x.tap_step;
+    const struct taps *ys = &p->windows.y, *xs = &p->windows.x;
+    if (p->depth % kernel->group) // what the last values share their group with
+        memset(panel, 0, panel_size(kernel, p->depth));
+    for (int in = 0; in < p->windows.columns; in++)
+        for (int y = 0; y < ys->count; y++)
+            for (int x = 0; x < xs->count; x++) {
+                int tap = (ys->tap + y * ys->tap_step) * filter->kernel + xs->tap + x * xs->tap_step;
                 const float *from = weight + (size_t)in * in_stride + tap;
-                float *to = panel + ((size_t)(y * p->x.count + x) * (size_t)p->in_columns + (size_t)in) *
-                                        (size_t)columns;
+                float values[GEMM_MAX_PANEL_COLUMNS];
                 for (int i = 0; i < columns; i++)
-                    to[i] = i < count ? from[(size_t)i * column_stride] : 0;
+                    values[i] = i < count ? from[(size_t)i * column_stride] : 0;
+                pack_values(p->training, values, (y * xs->count + x) * p->windows.columns + in, panel);
             }
-}
-
-static void gather_window(const struct window_product *p, int row, float *to)
-{
-    int places = p->grid_height * p->grid_width, image = row / places, place = row % places;
-    int top = place / p->grid_width * p->step + p->y.first;
-    int left = place % p->grid_width * p->step + p->x.first;
-    size_t width = (size_t)p->in_columns;
-    int begin = left < 0 ? -left : 0, end = p->in_width - left < p->x.count ? p->in_width - left : p->x.count;
-    begin = begin < p->x.count ? begin : p->x.count;
-    end = end > begin ? end : begin;
-    for (int y = top; y < top + p->y.count; y++, to += (size_t)p->x.count * width) {
-        if (y < 0 || y >= p->in_height) {
-            memset(to, 0, (size_t)p->x.count * width * sizeof *to);
-            continue;
-        }
-        const float *from =
-            p->in + ((size_t)image * (size_t)p->in_height + (size_t)y) * (size_t)p->in_width * width;
-        memset(to, 0, (size_t)begin * width * sizeof *to);
-        memcpy(to + (size_t)begin * width, from + ((ptrdiff_t)left + begin) * (ptrdiff_t)width,
-               (size_t)(end - begin) * width * sizeof *to);
-        memset(to + (size_t)end * width, 0, (size_t)(p->x.count - end) * width * sizeof *to);
-    }
 }
 
 static float *out_row(const struct window_product *p, int row)
 {
-    int places = p->grid_height * p->grid_width, image = row / places, place = row % places;
-    int y = place / p->grid_width * p->out_step + p->out_y;
-    int x = place % p->grid_width * p->out_step + p->out_x;
+    int across = p->windows.grid_width, places = p->windows.grid_height * across;
+    int image = row / places, place = row % places;
+    int y = place / across * p->out_step + p->out_y, x = place % across * p->out_step + p->out_x;
     return p->out + (((size_t)image * (size_t)p->out_height + (size_t)y) * (size_t)p->out_width + (size_t)x) *
                         (size_t)p->out_columns;
 }
@@ -167,23 +155,24 @@ static void finish(const struct window_product *p, int row, int rows, int panel,
 
 static int first_row(const struct window_product *p, int tile)
 {
-    int64_t rows = (int64_t)p->images * p->grid_height * p->grid_width;
+    int64_t rows = (int64_t)p->images * p->windows.grid_height * p->windows.grid_width;
     return (int)(rows * tile / p->tiles);
 }
 
 // The sums of a tile, part by part of the depth: an error of rounding grows with what has been added up, and
 // one that turns a ReLU's sign is felt in all gradients before it.
-static void sum_tile(const struct window_product *p, const float *a, const float *w, int rows,
+static void sum_tile(const struct window_product *p, const char *a, const char *w, int rows,
                      struct gemm_ahead ahead, float *sums)
 {
     const struct gemm_kernel *kernel = p->training->kernel;
-    int parts = (p->depth + PART_DEPTH - 1) / PART_DEPTH;
+    int parts = (p->depth + p->part_depth - 1) / p->part_depth;
+    size_t value = (size_t)kernel->element_size,
+           step = (size_t)(kernel->panel_columns * kernel->element_size);
     _Alignas(64) float part[GEMM_MAX_TILE_ROWS * GEMM_MAX_PANEL_COLUMNS];
     for (int i = 0; i < parts; i++) {
         int from = (int)((int64_t)p->depth * i / parts), to = (int)((int64_t)p->depth * (i + 1) / parts);
-        kernel->cores[rows](a + from, (size_t)p->depth * sizeof *a,
-                            w + (size_t)from * (size_t)kernel->panel_columns, to - from, i ? part : sums,
-                            kernel->panel_columns, ahead);
+        kernel->cores[rows](a + (size_t)from * value, (size_t)p->depth * value, w + (size_t)from * step,
+                            to - from, i ? part : sums, kernel->panel_columns, ahead);
         ahead.at = (const char *)ahead.at + (size_t)(to - from) * ahead.step;
         if (i)
             p->training->ops->add(sums, part, rows * kernel->panel_columns, sums);
@@ -196,23 +185,22 @@ static void product_unit(void *context, int unit, int thread)
     const struct gemm_kernel *kernel = p->training->kernel;
     int begin = unit * p->block_tiles, end = begin + p->block_tiles;
     end = end < p->tiles ? end : p->tiles;
-    int first = first_row(p, begin), last = first_row(p, end), panels = panel_count(p);
-    size_t depth = (size_t)p->depth, panel_values = depth * (size_t)kernel->panel_columns;
-    const float *a = p->in + (size_t)first * depth;
-    if (!p->direct) {
-        float *scratch = p->training->scratch + (size_t)thread * p->training->scratch_size;
-        for (int row = first; row < last; row++)
-            gather_window(p, row, scratch + (size_t)(row - first) * depth);
+    int first = first_row(p, begin), panels = panel_count(p);
+    size_t depth = (size_t)p->depth, row_size = depth * (size_t)kernel->element_size;
+    size_t size = panel_size(kernel, p->depth), steps = depth * (size_t)(end - begin);
+    const char *a = (const char *)(p->windows.in + (size_t)first * depth);
+    if (p->training->half || !windows_lie(&p->windows)) {
+        char *scratch = (char *)(p->training->scratch + (size_t)thread * p->training->scratch_size);
+        windows_gather(&p->windows, p->training->half, first, first_row(p, end), scratch);
         a = scratch;
     }
     _Alignas(64) float sums[GEMM_MAX_TILE_ROWS * GEMM_MAX_PANEL_COLUMNS];
     for (int panel = 0; panel < panels; panel++) {
-        const float *w = p->training->panels + (size_t)panel * panel_values;
-        size_t steps = depth * (size_t)(end - begin), size = panel_values * sizeof *w;
-        struct gemm_ahead ahead = {panel + 1 < panels ? w + panel_values : w, (size + steps - 1) / steps};
+        const char *w = (const char *)p->training->panels + (size_t)panel * size;
+        struct gemm_ahead ahead = {panel + 1 < panels ? w + size : w, (size + steps - 1) / steps};
         for (int tile = begin; tile < end; tile++) {
             int row = first_row(p, tile), rows = first_row(p, tile + 1) - row;
-            sum_tile(p, a + (size_t)(row - first) * depth, w, rows, ahead, sums);
+            sum_tile(p, a + (size_t)(row - first) * row_size, w, rows, ahead, sums);
             ahead.at = (const char *)ahead.at + size / (size_t)(end - begin);
             finish(p, row, rows, panel, sums);
         }
@@ -229,10 +217,9 @@ static void run_product(struct window_product *p)
 {
     struct cpu_device *device = p->training->cpu.device;
     const struct gemm_kernel *kernel = p->training->kernel;
-    int rows = p->images * p->grid_height * p->grid_width;
-    p->depth = p->y.count * p->x.count * p->in_columns;
-    p->direct = p->depth == p->in_columns && p->step == 1 && p->y.first == 0 && p->x.first == 0 &&
-                p->grid_height == p->in_height && p->grid_width == p->in_width;
+    int rows = p->images * p->windows.grid_height * p->windows.grid_width;
+    p->depth = windows_depth(&p->windows);
+    p->part_depth = p->training->half ? p->depth : PART_DEPTH; // operands of 8 bits have errors of their own
     p->tiles = (rows + kernel->tile_rows - 1) / kernel->tile_rows;
     p->block_tiles = block_tiles_of(kernel, p->depth);
     train_run(device, pack_unit, p, panel_count(p));
@@ -250,22 +237,14 @@ void train_convnet_product(const struct convnet_batch *batch, int index)
     }
     run_product(&(struct window_product){
         .training = training,
-        .in = training->values[operation->input],
+        .windows = windows_forward(&filter, training->values[operation->input]),
         .bias = operation->bias < 0 ? training->zeros : convnet_parameter(training, operation->bias),
         .out = training->values[operation->output],
         .images = batch->images,
-        .grid_height = filter.output_height,
-        .grid_width = filter.output_width,
-        .in_height = filter.height,
-        .in_width = filter.width,
-        .in_columns = filter.channels,
-        .step = filter.stride,
         .out_height = filter.output_height,
         .out_width = filter.output_width,
         .out_columns = filter.outputs,
         .out_step = 1,
-        .y = taps_forward(&filter),
-        .x = taps_forward(&filter),
         .weight = convnet_parameter(training, operation->weight),
         .filter = &filter,
     });
@@ -280,15 +259,15 @@ static void input_gradient(const struct convnet_batch *batch, const struct gradi
     int stride = filter->stride;
     struct window_product p = {
         .training = training,
-        .in = training->slopes[operation->output],
+        .windows = {.in = training->slopes[operation->output],
+                    .height = filter->output_height,
+                    .width = filter->output_width,
+                    .columns = filter->outputs,
+                    .step = 1},
         .bias = training->zeros,
         .out = training->slopes[operation->input],
         .adds = step->input == GRADIENT_ADD,
         .images = batch->images,
-        .in_height = filter->output_height,
-        .in_width = filter->output_width,
-        .in_columns = filter->outputs,
-        .step = 1,
         .out_height = filter->height,
         .out_width = filter->width,
         .out_columns = filter->channels,
@@ -301,11 +280,12 @@ static void input_gradient(const struct convnet_batch *batch, const struct gradi
         memset(p.out, 0, (size_t)batch->images * convnet_size(training, operation->input) * sizeof *p.out);
     for (p.out_y = 0; p.out_y < stride; p.out_y++)
         for (p.out_x = 0; p.out_x < stride; p.out_x++) {
-            p.y = taps_backward(filter, p.out_y);
-            p.x = taps_backward(filter, p.out_x);
-            p.grid_height = (filter->height - p.out_y + stride - 1) / stride;
-            p.grid_width = (filter->width - p.out_x + stride - 1) / stride;
-            if (p.y.count > 0 && p.x.count > 0 && p.grid_height > 0 && p.grid_width > 0)
+            struct convnet_windows *w = &p.windows;
+            w->y = taps_backward(filter, p.out_y);
+            w->x = taps_backward(filter, p.out_x);
+            w->grid_height = (filter->height - p.out_y + stride - 1) / stride;
+            w->grid_width = (filter->width - p.out_x + stride - 1) / stride;
+            if (w->y.count > 0 && w->x.count > 0 && w->grid_height > 0 && w->grid_width > 0)
                 run_product(&p);
         }
 }
@@ -361,14 +341,12 @@ void train_convnet_product_need(const struct train_convnet *training, int index,
         train_convnet_winograd_need(training, &filter, need);
         return;
     }
-    raise(&need->panels, area * channels * (outputs + columns));
-    raise(&need->panels, area * outputs * (channels + columns));
+    // Room for both precisions: an odd depth's last group
+    raise(&need->panels, (area * channels + 1) * (outputs + columns));
+    raise(&need->panels, (area * outputs + 1) * (channels + columns));
     raise(&need->sums, area * outputs * channels);
     // A phase of the stride has fewer taps, and more rows in its block.
     raise(&need->scratch, BLOCK_VALUES);
     raise(&need->scratch, (size_t)(forward > backward ? forward : backward) * (size_t)kernel->tile_rows);
-    int height = convnet_padded_side(&filter, filter.height, filter.output_height);
-    int width = convnet_padded_side(&filter, filter.width, filter.output_width);
-    if (height > filter.height || width > filter.width)
-        raise(&need->padded, (size_t)CONVNET_CHUNK * (size_t)height * (size_t)width * channels);
+    train_convnet_weight_need(training, &filter, need);
 }

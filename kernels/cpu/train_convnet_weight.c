@@ -1,10 +1,12 @@
-// train_convnet_weight.c: the gradient of a convolution's filter: dy's columns times the input's, a row of
-// taps at a time: its columns lie side by side in the padded input. See train_convnet.h.
+// train_convnet_weight.c: the gradient of a convolution's filter: dy's columns times the input's. As floats a
+// row of taps at a time, whose columns lie side by side in the padded input; as bf16 with the windows of some
+// places gathered, by train_products.h. See train_convnet.h.
 #include <string.h>
 
-#include "kernels/cpu/train_convnet.h"
+#include "kernels/cpu/train_convnet_windows.h"
+#include "kernels/cpu/train_products.h"
 
-enum { OUTER_PLACES = 128, OUTER_GROUPS = 48 };
+enum { OUTER_PLACES = 128, OUTER_GROUPS = 48, HALF_ROWS = 1024, HALF_UNIT = 64 };
 
 // The filter's gradient of a chunk of images.
 struct weight_work {
@@ -138,6 +140,98 @@ static void sum_taps(const struct convnet_batch *batch, int index, const struct 
     }
 }
 
+// With bf16 operands: windows and dy of some places at a time as rows, and their product.
+struct half_work {
+    const struct train_convnet *training;
+    struct convnet_windows windows, slopes; // of the input; dy, whose rows lie as they are
+    int first, rows;
+};
+
+static char *half_windows(const struct train_convnet *training)
+{
+    return (char *)training->padded;
+}
+
+static char *half_slopes(const struct half_work *work)
+{
+    return half_windows(work->training) +
+           HALF_ROWS * (size_t)windows_depth(&work->windows) * sizeof(uint16_t);
+}
+
+static void half_unit(void *context, int unit, int thread)
+{
+    (void)thread;
+    const struct half_work *work = context;
+    int begin = unit * HALF_UNIT, end = begin + HALF_UNIT < work->rows ? begin + HALF_UNIT : work->rows;
+    const struct convnet_windows *of[] = {&work->windows, &work->slopes};
+    char *to[] = {half_windows(work->training), half_slopes(work)};
+    for (int i = 0; i < 2; i++)
+        windows_gather(of[i], work->training->half, work->first + begin, work->first + end,
+                       to[i] + (size_t)begin * (size_t)windows_depth(of[i]) * sizeof(uint16_t));
+}
+
+static void sum_halves(const struct convnet_batch *batch, int index, const struct convnet_filter *filter)
+{
+    const struct train_convnet *training = batch->training;
+    const struct operation *operation = convnet_operation(training, index);
+    const struct taps alone = {0, 1, 0, 1};
+    struct half_work work = {
+        .training = training,
+        .windows = windows_forward(filter, training->values[operation->input]),
+        .slopes = {training->slopes[operation->output], filter->output_height, filter->output_width,
+                   filter->outputs, filter->output_height, filter->output_width, 1, alone, alone},
+    };
+    int depth = windows_depth(&work.windows),
+        total = batch->images * filter->output_height * filter->output_width;
+    struct train_products products = {
+        .team = training->cpu.device->team,
+        .kernel = training->kernel,
+        .ops = training->half,
+        .train_ops = &train_ops_avx512bf16,
+        .half = true,
+        .zeros = training->zeros,
+        .transposed = half_slopes(&work) + HALF_ROWS * (size_t)filter->outputs * sizeof(uint16_t),
+    };
+    products.transposed += -(uintptr_t)products.transposed % 64;
+    products.panels =
+        products.transposed + train_transposed_size(training->kernel, filter->outputs, HALF_ROWS);
+    products.panels += -(uintptr_t)products.panels % 64;
+    struct train_linear linear = {.n = filter->outputs, .k = depth, .weight_gradient = training->sums};
+    memset(training->sums, 0, (size_t)depth * (size_t)filter->outputs * sizeof(float));
+    for (work.first = 0; work.first < total; work.first += HALF_ROWS) {
+        work.rows = total - work.first < HALF_ROWS ? total - work.first : HALF_ROWS;
+        train_run(training->cpu.device, half_unit, &work, (work.rows + HALF_UNIT - 1) / HALF_UNIT);
+        struct train_rows x = {half_windows(training), (size_t)depth * sizeof(uint16_t), work.rows};
+        struct train_rows dy = {half_slopes(&work), (size_t)filter->outputs * sizeof(uint16_t), work.rows};
+        train_linear_weight_gradient(&products, &linear, &dy, &x);
+    }
+}
+
+// Bytes of the workspace `padded`.
+static size_t half_need(const struct train_convnet *training, const struct convnet_filter *filter)
+{
+    int depth = filter->kernel * filter->kernel * filter->channels;
+    return HALF_ROWS * (size_t)(depth + filter->outputs) * sizeof(uint16_t) + 2 * 64 +
+           train_transposed_size(training->kernel, filter->outputs, HALF_ROWS) +
+           train_panels_size(training->kernel, depth, HALF_ROWS);
+}
+
+void train_convnet_weight_need(const struct train_convnet *training, const struct convnet_filter *filter,
+                               struct convnet_need *need)
+{
+    int height = convnet_padded_side(filter, filter->height, filter->output_height);
+    int width = convnet_padded_side(filter, filter->width, filter->output_width);
+    size_t channels = (size_t)filter->channels, depth = (size_t)(filter->kernel * filter->kernel) * channels;
+    size_t size = 0;
+    if (training->half)
+        size = half_need(training, filter) / sizeof(float) + 1;
+    else if (height > filter->height || width > filter->width)
+        size = (size_t)CONVNET_CHUNK * (size_t)height * (size_t)width * channels;
+    need->padded = size > need->padded ? size : need->padded;
+    need->zeros =
+        depth > need->zeros ? depth : need->zeros; // no bias of a product that has the depth as columns
+}
+
 void train_convnet_weight_gradient(const struct convnet_batch *batch, int index,
                                    const struct convnet_filter *filter)
 {
@@ -147,6 +241,8 @@ void train_convnet_weight_gradient(const struct convnet_batch *batch, int index,
     int parts = 1;
     if (train_convnet_uses_winograd(filter))
         parts = train_convnet_winograd_taps(batch, index, filter);
+    else if (training->half)
+        sum_halves(batch, index, filter);
     else
         sum_taps(batch, index, filter);
     for (int part = 0; part < parts; part++)

@@ -9,7 +9,6 @@
 #include "kernels/cpu/winograd.h"
 
 enum {
-    FORWARD_SIZE = 2,
     LEAST_SIDE = 5,      // of a map: smaller ones would fill their tiles badly
     LEAST_CHANNELS = 16, // fewer don't pay for the transforms
     PART_DEPTH = 64,
@@ -31,6 +30,12 @@ bool train_convnet_uses_winograd(const struct convnet_filter *filter)
            filter->output_height == filter->height && filter->output_width == filter->width &&
            filter->height >= LEAST_SIDE && filter->width >= LEAST_SIDE &&
            filter->channels >= LEAST_CHANNELS && filter->outputs >= LEAST_CHANNELS;
+}
+
+// With bf16 operands elsewhere the greater error is still the least one.
+static int forward_size(const struct train_convnet *training)
+{
+    return training->half ? WINOGRAD_TILE : 2;
 }
 
 // From point to point: no multiple of a page, where a filter's points would push each other out of the cache.
@@ -63,7 +68,7 @@ static void filter_unit(void *context, int unit, int thread)
     const struct filter_work *work = context;
     const struct train_convnet *training = work->training;
     const struct vector_ops *vector = training->cpu.device->kernels.ops;
-    int width = training->kernel->panel_columns, panel = unit / work->slices, first = panel * width;
+    int width = training->tile_kernel->panel_columns, panel = unit / work->slices, first = panel * width;
     int count = work->columns - first < width ? work->columns - first : width;
     int k = unit % work->slices * PACK_DEPTH, left = work->depth - k;
     int steps = left < PACK_DEPTH ? left : PACK_DEPTH, filter_stride = 9 * work->channels;
@@ -94,7 +99,7 @@ static void run_product(const struct convnet_batch *batch, struct filter_work *w
                         struct winograd_product *product, const float *bias)
 {
     struct train_convnet *training = batch->training;
-    const struct gemm_kernel *kernel = training->kernel;
+    const struct gemm_kernel *kernel = training->tile_kernel;
     int panels = (work->columns + kernel->panel_columns - 1) / kernel->panel_columns;
     work->training = training;
     work->size = product->size;
@@ -130,7 +135,7 @@ void train_convnet_winograd(const struct convnet_batch *batch, int index, const 
                                .channels = filter->channels,
                                .columns = filter->outputs,
                                .depth = filter->channels};
-    struct winograd_product product = {.size = FORWARD_SIZE,
+    struct winograd_product product = {.size = forward_size(training),
                                        .height = filter->height,
                                        .width = filter->width,
                                        .in = training->values[operation->input],
@@ -299,8 +304,8 @@ void train_convnet_winograd_need(const struct train_convnet *training, const str
 {
     size_t batch = (size_t)training->cpu.training.options.max_batch;
     int tiles = (int)batch * winograd_tiles(WINOGRAD_TILE, filter->height, filter->width);
-    need_product(training->kernel, FORWARD_SIZE, filter->outputs, filter->channels, need);
-    need_product(training->kernel, WINOGRAD_TILE, filter->channels, filter->outputs, need);
+    need_product(training->tile_kernel, forward_size(training), filter->outputs, filter->channels, need);
+    need_product(training->tile_kernel, WINOGRAD_TILE, filter->channels, filter->outputs, need);
     raise(&need->scratch, WINOGRAD_POINTS * (2 * SLICE_POINT + SIDE_CHANNELS * SIDE_CHANNELS));
     raise(&need->sums,
           (size_t)parts_of(filter, tiles) * 9 * (size_t)filter->outputs * (size_t)filter->channels);

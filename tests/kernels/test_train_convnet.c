@@ -8,6 +8,7 @@
 
 #include "common/base/cpu_features.h"
 #include "tests/support/mini_cnn.h"
+#include "tests/support/skip.h"
 #include "tests/support/train_compare.h"
 
 // What the other two lack: a bias on a whole map, dropout, strides that leave places out, 7 x 7 channel by
@@ -42,18 +43,23 @@ static struct training_options options_of(void)
     return options;
 }
 
-static void compare_all(double tolerance)
+static void compare_network(struct network *network, enum precision precision, double tolerance)
 {
-    for (int i = 0; i < NETWORKS; i++) {
-        struct training_options options = options_of();
-        struct network *network = builders[i]();
-        struct result plain = run(network, &options, 0), fast = run(network, &options, 2);
-        assert_string_equal(fast.executor, "convnet");
-        compare(network, &fast, &plain, tolerance);
-        free(plain.gradients);
-        free(fast.gradients);
-        network_free(network);
-    }
+    struct training_options options = options_of();
+    struct result plain = run(network, &options, 0);
+    options.precision = precision;
+    struct result fast = run(network, &options, 2);
+    assert_string_equal(fast.executor, "convnet");
+    compare(network, &fast, &plain, tolerance);
+    free(plain.gradients);
+    free(fast.gradients);
+    network_free(network);
+}
+
+static void compare_all(void)
+{
+    for (int i = 0; i < NETWORKS; i++)
+        compare_network(builders[i](), PRECISION_FP32, 2e-5);
 }
 
 static void test_avx2(void **state)
@@ -61,7 +67,7 @@ static void test_avx2(void **state)
     (void)state;
     cpu_features_force(CPU_LEVEL_AVX2);
     if (cpu_features_get().avx2)
-        compare_all(2e-5);
+        compare_all();
     cpu_features_force(CPU_LEVEL_BEST);
 }
 
@@ -69,7 +75,23 @@ static void test_best(void **state)
 {
     (void)state;
     if (cpu_features_get().avx512)
-        compare_all(2e-5);
+        compare_all();
+}
+
+static void test_bf16(void **state)
+{
+    (void)state;
+    skip_without(cpu_features_get().avx512bf16, "AVX512_BF16");
+    // Operands have 8 bits: 1 % without a ReLU, which feels a value that changes its sign.
+    compare_network(mini_same(), PRECISION_BF16, 0.02);
+    compare_network(mini_rest(), PRECISION_BF16, 0.1);
+    compare_network(mini_resnet(), PRECISION_BF16, 0.2);
+}
+
+// What a call of check_threads or of NaNs has of each.
+static int precisions(void)
+{
+    return cpu_features_get().avx512bf16 ? 2 : 1;
 }
 
 static void test_threads(void **state)
@@ -80,7 +102,10 @@ static void test_threads(void **state)
     struct training_options options = options_of();
     for (int i = 0; i < NETWORKS; i++) {
         struct network *network = builders[i]();
-        check_threads(network, &options);
+        for (int j = 0; j < precisions(); j++) {
+            options.precision = j ? PRECISION_BF16 : PRECISION_FP32;
+            check_threads(network, &options);
+        }
         network_free(network);
     }
 }
@@ -93,9 +118,11 @@ static void test_nan(void **state)
         return;
     struct training_options options = options_of();
     for (int i = 0; i < NETWORKS; i++)
-        for (int level = CPU_LEVEL_AVX2; level <= CPU_LEVEL_BEST; level++) {
+        for (int j = 0; j < 1 + precisions(); j++) {
+            enum cpu_level level = j == 0 ? CPU_LEVEL_AVX2 : CPU_LEVEL_BEST;
+            options.precision = j == 2 ? PRECISION_BF16 : PRECISION_FP32;
             struct network *network = builders[i]();
-            cpu_features_force((enum cpu_level)level);
+            cpu_features_force(level);
             bad_pixel = NAN;
             struct result result = run(network, &options, 2);
             bad_pixel = 0;
@@ -110,10 +137,8 @@ static void test_nan(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_avx2),
-        cmocka_unit_test(test_best),
-        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_nan),
+        cmocka_unit_test(test_avx2),    cmocka_unit_test(test_best), cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_threads), cmocka_unit_test(test_nan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,7 @@
 enum {
     DESK_BATCH = 64,         // visits in one transaction
     DESK_DELIVERY_MS = 5000, // Kafka's time for a job record
-    DESK_LEASE_MS = 15000,   // longer than that, so that a living owner is not overtaken
+    DESK_LEASE_MS = 8000,    // longer than that, so that a living owner is not overtaken
     DESK_OVERDUE_MS = 60000, // behind the job's deadline the attempt is given up
 };
 

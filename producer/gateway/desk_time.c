@@ -116,6 +116,20 @@ static void give_up(struct desk *desk, struct waiting *entry)
     desk_set_arrival(desk, entry, arrival);
 }
 
+// The row's gateway died before its job had a place, and a visit that waits has brought the job along: it is
+// decided about once more, and finds a row that nobody works on.
+static void try_again(struct desk *desk, struct waiting *entry)
+{
+    for (struct visit **at = &entry->visits; *at; at = &(*at)->next) {
+        struct visit *visit = *at, *behind = visit->next;
+        if (visit->record.size == 0)
+            continue;
+        if (desk_push(desk, visit))
+            *at = behind;
+        return;
+    }
+}
+
 static void look_at(void *context, struct waiting *entry)
 {
     struct desk *desk = context;
@@ -125,6 +139,8 @@ static void look_at(void *context, struct waiting *entry)
     if (is_ours(desk, entry)) {
         if (clock_wall_ms() > entry->row.deadline_at + DESK_OVERDUE_MS)
             give_up(desk, entry);
+        else if (entry->row.state == REQUEST_ACCEPTED)
+            try_again(desk, entry);
     } else if (!entry->visits) {
         desk_end(desk, entry);
     }

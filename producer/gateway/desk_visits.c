@@ -237,11 +237,13 @@ static void produce(struct desk *desk, struct visit *visit)
 
 static void wait_for(struct desk *desk, struct visit *visit)
 {
-    if (visit->admitted) // nothing new is asked of the fleet
-        admission_leave(&desk->gateway->admission);
-    visit->admitted = false;
-    buffer_release(&visit->record);
-    (void)visit_count_bytes(visit);
+    if (visit->row.state == REQUEST_QUEUED) { // nothing new is asked of the fleet
+        if (visit->admitted)
+            admission_leave(&desk->gateway->admission);
+        visit->admitted = false;
+        buffer_release(&visit->record);
+        (void)visit_count_bytes(visit);
+    } // else its gateway may die, and the job is needed: try_again of desk_time.c
     if (visit->respond_async && visit->row.state == REQUEST_QUEUED) {
         visit_queued(visit);
         return;

@@ -14,7 +14,7 @@ import uuid
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import chaos
 import harness
-from gateway import DEATHS, Gateway
+from gateway import DEATHS, Gateway, Postgres
 from harness import expect, expect_equal, wait_until
 
 IMAGES = sorted(harness.DATA.glob("*.jpg"))
@@ -103,28 +103,31 @@ class Clinic(threading.Thread):
 
 
 def test_kills_under_load(stack):
-    """One of two gateways on one store is killed and comes back, again and again."""
+    """One of two gateways on one PostgreSQL is killed and comes back, again and again; and so is the database."""
     kills = stack.size(3, 20)
-    with stack.fleet("load") as fleet:
+    with stack.fleet("load") as fleet, Postgres(stack) as postgres:
         fleet.start("worker", backend="simulated").wait_ready()
-        gateways = [Gateway(fleet, f"gateway-{i}").start() for i in range(2)]
+        gateways = [Gateway(fleet, f"gateway-{i}", store=postgres.url, answer_timeout_ms=6500).start() for i in range(2)]
         client = gateways[0].add_key("north")
-        clinics = [Clinic(i, client, gateways[i % 2:] + gateways[:i % 2], 10 * kills) for i in range(4)]
+        clinics = [Clinic(i, client, gateways[i % 2:] + gateways[:i % 2], 5 * kills) for i in range(4)]
         for clinic in clinics:
             clinic.start()
         for kill in range(kills):
             victim = gateways[kill % 2]
-            expected = sum(len(clinic.replies) for clinic in clinics) + 8
+            expected = sum(len(clinic.replies) for clinic in clinics) + 4
             wait_until(lambda: sum(len(c.replies) for c in clinics) >= expected or not any(c.is_alive() for c in clinics),
                        "the load goes on")
             victim.kill()
+            if kill % 3 == 1:
+                postgres.kill()
+                postgres.start()
             victim.start()
         for clinic in clinics:
             clinic.join()
             if clinic.failure:
                 raise clinic.failure
         replies = {request_id: reply for clinic in clinics for request_id, reply in clinic.replies.items()}
-        expect_equal(len(replies), 4 * 10 * kills, "answered requests")
+        expect_equal(len(replies), 4 * 5 * kills, "answered requests")
         for gateway in gateways:
             for request_id, reply in replies.items():
                 expect_equal(reply_of(client.read(request_id, gateway)), reply, "the same answer at each gateway")

@@ -6,7 +6,10 @@
 import base64
 import http.client
 import json
+import os
+import pathlib
 import re
+import shutil
 import subprocess
 
 import harness
@@ -112,6 +115,50 @@ class Gateway:
         done = harness.run("producer", "keys", "add", "--actor", actor, "--site", site, "--role", role,
                            "--api-keys", self.keys, "--store", self.options["store"], *(["--urgent"] if urgent else []), check=True)
         return Client(self, done.stdout.strip())
+
+
+class Postgres:
+    """A PostgreSQL server of its own in a folder, on a free port; url for the option store. Ends with the with-statement."""
+
+    def __init__(self, stack):
+        found = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"))
+        if not found:
+            raise harness.Skipped("PostgreSQL is not installed")
+        self.programs = found[-1]
+        self.stack = stack
+        self.folder = stack.folder / "postgres"
+        self.port = stack.choose_port("postgres")
+        self.url = f"postgresql://skinsight@127.0.0.1:{self.port}/postgres"
+        # It does not run as root.
+        self.as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+
+    def __enter__(self):
+        self.folder.mkdir()
+        if self.as_user:
+            shutil.chown(self.folder, "postgres", "postgres")
+            self.stack.folder.chmod(0o755)
+        data = self.folder / "data"
+        self._run("initdb", "--pgdata", data, "--username", "skinsight", "--auth", "trust", "--no-sync")
+        self.start()
+        return self
+
+    def _run(self, program, *arguments):
+        done = subprocess.run([*self.as_user, str(self.programs / program), *map(str, arguments)], cwd=self.folder,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        expect(done.returncode == 0, f"{program} gave {done.returncode}: {done.stderr}")
+
+    def start(self):
+        self._run("pg_ctl", "--pgdata", self.folder / "data", "--wait", "--log", self.folder / "log", "--options",
+                  f"-p {self.port} -h 127.0.0.1 -k {self.folder}", "start")
+        pid = int((self.folder / "data/postmaster.pid").read_text().split()[0])
+        self.stack.register("postgres", pid)
+
+    def kill(self):
+        """As by kill -9 of all its processes: nothing is written any more."""
+        self._run("pg_ctl", "--pgdata", self.folder / "data", "--mode", "immediate", "stop")
+
+    def __exit__(self, *_):
+        self._run("pg_ctl", "--pgdata", self.folder / "data", "--mode", "immediate", "stop")
 
 
 class Client:

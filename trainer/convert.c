@@ -69,6 +69,8 @@ enum status convert_command(struct config *config, struct error *err)
                                             .licence = config_text(config, "licence")};
     enum status status = convert_model(&options, err);
     if (status == STATUS_OK)
-        printf("%s: weights in bf16; evaluate --store finds its temperature\n", options.directory);
+        printf("%s: weights in bf16; evaluate --store finds its temperature, reference what it has "
+               "learnt\n",
+               options.directory);
     return status;
 }

@@ -1,6 +1,6 @@
 // convert.h: makes a model directory of half the size from another one: weights in bfloat16, rounded to
-// nearest. What was measured of the old weights (temperature, operating point, calibration) does not hold for
-// the new ones, and is left out; how they were trained stays.
+// nearest. What was measured of the old weights (temperature, operating point, calibration, reference) does
+// not hold for the new ones, and is left out; how they were trained stays.
 #ifndef SKINSIGHT_TRAINER_CONVERT_H
 #define SKINSIGHT_TRAINER_CONVERT_H
 

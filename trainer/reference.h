@@ -10,8 +10,8 @@
 #include "kernels/model/model.h"
 #include "trainer/dataset.h"
 
-// A hundredth of fewer validation images is none. Of a larger part no more are taken: they are enough for any
-// covariance, and their embeddings stay below half a gigabyte.
+// Fewer validation images say nothing of a 99th percentile. Of a larger part no more are taken: they are
+// enough for any covariance, and their embeddings stay below half a gigabyte.
 enum { REFERENCE_LEAST_IMAGES = 50, REFERENCE_MOST_IMAGES = 65536 };
 
 struct reference_source {

@@ -156,6 +156,30 @@ def test_kills(stack):
         expect_equal(len(at_once.versions()), 1, "versions of one run")
 
 
+# ---- the whole way --------------------------------------------------------------------------------------------
+
+
+def test_circle(stack):
+    """Pictures go in by submit, a worker answers, diagnoses come back, and there is a data set: with an S3 server."""
+    subject = labels.digest(b"a patient")
+    with stack.fleet("circle", partitions=1, objects="s3://skinsight/circle") as fleet:
+        fleet.start("worker", backend="simulated")
+        lines = fleet.submit("--wait", *sorted(harness.DATA.glob("*.jpg")), site="north", subject=subject, keep_images=True)
+        codes = dict(zip(sorted(line["request_id"] for line in lines), labels.CODES))
+        rows = [f"{labels.new_uuid(stack.random)},{request_id},,{code},consensus,2026-01-02," for request_id, code in codes.items()]
+        done = send_table(fleet, "circle.csv", rows)
+        expect_equal(done.returncode, 0, f"exit code of feedback: {done.stderr}")
+        dataset = Dataset(fleet)
+        dataset.once()
+        digests = {line["request_id"]: labels.digest(pathlib.Path(line["file"]).read_bytes()) for line in lines}
+        wanted = sorted([f"{digests[request_id]}.jpg", code, "", subject, "", "consensus", "north"] for request_id, code in codes.items())
+        expect_same(labels.read_table(dataset.versions()[-1] / "labels.csv")[1], wanted, "labels.csv")
+        dataset.check_versions()
+        explored = harness.run("trainer", "explore", "--data", dataset.versions()[-1] / "labels.csv", "--images", dataset.folder / "images",
+                               "--out", stack.folder / "exploration", timeout_s=300)
+        expect_equal(explored.returncode, 0, f"exit code of explore: {explored.stderr}")
+
+
 # ---- what is wrong outside -----------------------------------------------------------------------------------
 
 
@@ -368,4 +392,4 @@ def test_scale(stack):
 
 
 if __name__ == "__main__":
-    chaos.main([test_tables, test_trouble, test_trainings, test_kills, test_scale], "kafka")
+    chaos.main([test_circle, test_tables, test_trouble, test_trainings, test_kills, test_scale], "kafka", "s3")

@@ -232,13 +232,75 @@ static void test_any_order(void **state)
     feedback_index_close(index);
 }
 
+// Answered requests are forgotten by their age, but for those that feedback names.
+static void test_forgetting(void **state)
+{
+    (void)state;
+    static const struct arrival old_label = {UUID(1), REQUEST(1), "", "NV", "clinician", 9, ""};
+    static const struct arrival young_label = {UUID(2), REQUEST(2), "", "NV", "clinician", 9, ""};
+    struct feedback_index *index;
+    struct error err = {""};
+    int64_t forgotten = 0;
+    char text[4096] = "";
+    if (feedback_index_open(&index, folder, &err) != STATUS_OK ||
+        feedback_index_begin(index, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    arrive(index, &arrivals[0]); // request 1, answered at 1000
+    arrive(index, &arrivals[1]); // request 2
+    arrive(index, &old_label);
+    assert_int_equal(feedback_index_forget(index, 1000, &forgotten, &err), STATUS_OK);
+    assert_int_equal(forgotten, 0); // none was answered before 1000
+    assert_int_equal(feedback_index_forget(index, 1001, &forgotten, &err), STATUS_OK);
+    assert_int_equal(forgotten, 1);
+    arrive(index, &young_label);
+    const struct outcome_taker taker = {note, text};
+    assert_int_equal(outcomes_walk(index, &taker, &err), STATUS_OK);
+    sort_lines(text);
+    assert_string_equal(text, " 2 NV unknown_request\na 1 NV label\n");
+    feedback_index_rollback(index);
+    feedback_index_close(index);
+}
+
+// Numbers and offsets are what was committed; what was rolled back is not there.
+static void test_transactions(void **state)
+{
+    (void)state;
+    struct feedback_index *index;
+    struct error err = {""};
+    int64_t value;
+    assert_int_equal(feedback_index_open(&index, folder, &err), STATUS_OK);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(feedback_index_begin(index, &err), STATUS_OK);
+        arrive(index, &arrivals[4]);
+        arrive(index, &arrivals[4]);
+        assert_int_equal(feedback_index_add_refused(index, "topic", 3, 7, &err), STATUS_OK);
+        assert_int_equal(feedback_index_add_refused(index, "topic", 3, 7, &err), STATUS_OK);
+        assert_int_equal(feedback_index_set_offset(index, "topic", 3, 8 + round, &err), STATUS_OK);
+        if (round == 0)
+            feedback_index_rollback(index);
+        else
+            assert_int_equal(feedback_index_commit(index, &err), STATUS_OK);
+    }
+    assert_int_equal(feedback_index_number(index, INDEX_LABELS, &value, &err), STATUS_OK);
+    assert_int_equal(value, 1);
+    assert_int_equal(feedback_index_number(index, INDEX_REPEATED, &value, &err), STATUS_OK);
+    assert_int_equal(value, 1);
+    assert_int_equal(feedback_index_number(index, INDEX_REFUSED, &value, &err), STATUS_OK);
+    assert_int_equal(value, 1);
+    assert_int_equal(feedback_index_offset(index, "topic", 3, &value, &err), STATUS_OK);
+    assert_int_equal(value, 9);
+    assert_int_equal(feedback_index_offset(index, "topic", 4, &value, &err), STATUS_OK);
+    assert_int_equal(value, -1);
+    feedback_index_close(index);
+}
+
 int main(void)
 {
     if (!mkdtemp(folder))
         return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_verdicts),
-        cmocka_unit_test(test_any_order),
+        cmocka_unit_test(test_verdicts), cmocka_unit_test(test_any_order), cmocka_unit_test(test_forgetting),
+        cmocka_unit_test(test_transactions), // the last: what it commits stays
     };
     int failures = cmocka_run_group_tests(tests, NULL, NULL);
     char *path = memory_format("%s/listen.db", folder);

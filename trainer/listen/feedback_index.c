@@ -239,24 +239,28 @@ static void copy_text(char *target, size_t size, const char *text)
     snprintf(target, size, "%s", text); // what was stored fits, and a damaged file does no harm
 }
 
-static int bounded(int64_t value, int least, int end)
+// What an enum may hold, from least up to end; else *good becomes false.
+static int bounded(int64_t value, int least, int end, bool *good)
 {
-    return value >= least && value < end ? (int)value : least;
+    *good = *good && value >= least && value < end;
+    return *good ? (int)value : least;
 }
 
-static void read_row(const struct sql *sql, struct label_row *row)
+// False: the file holds what was never written.
+static bool read_row(const struct sql *sql, struct label_row *row)
 {
+    bool good = true;
     *row = (struct label_row){
-        .label = bounded(sql_integer(sql, 3), 0, FEEDBACK_LABELS),
-        .certainty = bounded(sql_integer(sql, 4), 0, CERTAINTY_COUNT),
+        .label = bounded(sql_integer(sql, 3), 0, FEEDBACK_LABELS, &good),
+        .certainty = bounded(sql_integer(sql, 4), 0, CERTAINTY_COUNT, &good),
         .reviewed_at = sql_integer(sql, 5),
-        .atypical = bounded(sql_integer(sql, 8), -1, 2),
+        .atypical = bounded(sql_integer(sql, 8), -1, 2, &good),
         .withdrawn = sql_integer(sql, 9) > 0,
         .contradictory = sql_integer(sql, 10) > 1,
         .images = sql_integer(sql, 11),
         .agrees = sql_integer(sql, 12) > 0,
         .names_image = sql_integer(sql, 17) > 0,
-        .state = (enum image_state)bounded(sql_integer(sql, 15), IMAGE_UNKNOWN, IMAGE_DIFFERS + 1),
+        .state = (enum image_state)bounded(sql_integer(sql, 15), IMAGE_UNKNOWN, IMAGE_DIFFERS + 1, &good),
         .tried_at = sql_integer(sql, 16),
     };
     copy_text(row->image_sha256, sizeof row->image_sha256, sql_text(sql, 0));
@@ -265,6 +269,7 @@ static void read_row(const struct sql *sql, struct label_row *row)
     copy_text(row->lesion_id, sizeof row->lesion_id, sql_text(sql, 6));
     copy_text(row->subject, sizeof row->subject, *sql_text(sql, 7) ? sql_text(sql, 7) : sql_text(sql, 14));
     copy_text(row->site, sizeof row->site, sql_text(sql, 13));
+    return good;
 }
 
 enum status feedback_index_walk(struct feedback_index *index,
@@ -276,8 +281,10 @@ enum status feedback_index_walk(struct feedback_index *index,
     bool more;
     enum status status = sql_query(index->sql, walk_text, NULL, 0, err);
     while (status == STATUS_OK && (status = sql_next(index->sql, &more, err)) == STATUS_OK && more) {
-        read_row(index->sql, &row);
-        status = take(context, &row, err);
+        status = read_row(index->sql, &row)
+                     ? take(context, &row, err)
+                     : error_set(err, STATUS_FATAL, "%s is damaged: remove it, and the topics are read anew",
+                                 sql_name(index->sql));
     }
     sql_end(index->sql);
     return status;

@@ -1,8 +1,9 @@
 // follow.h: the two topics that listen reads, feedback and predictions, into its index. Each step is one
 // transaction: what was read, and the offsets behind it. Main thread.
 //
-// Partitions that are new since it was opened are read when it is opened again. Records that retention removed
-// before they were read, and a topic that was made anew, are told of with a warning when reading starts.
+// Partitions that are new since it was opened are read when it is opened again. Records that retention
+// removed before they were read, and a topic that was made anew, are told of with a warning when reading
+// starts.
 #ifndef SKINSIGHT_TRAINER_LISTEN_FOLLOW_H
 #define SKINSIGHT_TRAINER_LISTEN_FOLLOW_H
 

@@ -72,6 +72,7 @@ struct listen {
     int64_t looked_ms;                    // when a version was last looked for
     int64_t forgot_ms;
     int64_t opened_ms; // follow
+    bool brokers_told; // that they fail
 };
 
 static bool trains(const struct config *config)
@@ -341,6 +342,16 @@ static enum status run_once(struct listen *listen, struct error *err)
     return status == STATUS_OK ? wait_for_training(listen, err) : status;
 }
 
+// The readers wait for brokers by themselves and say nothing.
+static void tell_brokers(struct listen *listen)
+{
+    struct error said;
+    bool fail = kafka_error_lately(said.message, sizeof said.message);
+    if (fail && !listen->brokers_told)
+        LOG_WARN("brokers_fail", "reason=\"%s\"", said.message);
+    listen->brokers_told = fail;
+}
+
 static enum status step(struct listen *listen, struct error *err)
 {
     struct follow_news news;
@@ -354,6 +365,7 @@ static enum status step(struct listen *listen, struct error *err)
         listen->follow = NULL;
         return status;
     }
+    tell_brokers(listen);
     if (clock_monotonic_ms() - listen->opened_ms >= REOPEN_MS) {
         follow_close(listen->follow);
         listen->follow = NULL;

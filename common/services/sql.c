@@ -295,6 +295,11 @@ void sql_rollback(struct sql *sql)
     sql->failed = false;
 }
 
+bool sql_is_conflict(const struct sql *sql)
+{
+    return sql->conflict;
+}
+
 enum status sql_transaction(struct sql *sql, enum sql_access access,
                             enum status (*work)(struct sql *sql, void *context, struct error *err),
                             void *context, struct error *err)

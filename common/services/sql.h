@@ -34,7 +34,7 @@
 #include "common/base/status.h"
 
 enum {
-    SQL_VALUES_MOST = 32,       // parameters of a statement, and columns of a row
+    SQL_VALUES_MOST = 128,      // parameters of a statement, and columns of a row
     SQL_VALUE_BYTES = 16 << 20, // of one text or blob
 };
 
@@ -127,6 +127,10 @@ enum sql_access {
 enum status sql_begin(struct sql *sql, enum sql_access access, struct error *err) MUST_CHECK;
 enum status sql_commit(struct sql *sql, struct error *err) MUST_CHECK; // OK: on the disk
 void sql_rollback(struct sql *sql);                                    // also where no transaction is open
+
+// Of the last failure that was RETRY: another's transaction came between, and nothing is changed. Else it is
+// not known whether anything is.
+bool sql_is_conflict(const struct sql *sql);
 
 // begin, work, commit. Where another's transaction came between, all of it again, up to SQL_TRIES times; work
 // then starts from the beginning. Where work fails: rolled back, its status.

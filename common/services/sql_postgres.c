@@ -26,7 +26,8 @@ static struct sql_postgres *postgres_of(struct sql *sql)
 // "?" becomes "$1", "$2" ...; the caller frees it.
 static char *translate(const char *text, size_t *parameters)
 {
-    char *out = memory_alloc(strlen(text) + SQL_VALUES_MOST * 2 + 1), *at = out;
+    static_assert(SQL_VALUES_MOST < 1000, "a parameter's number has three digits");
+    char *out = memory_alloc(strlen(text) + SQL_VALUES_MOST * 3 + 1), *at = out;
     *parameters = 0;
     for (; *text; text++) {
         if (*text != '?') {

@@ -9,14 +9,20 @@
 
 extern const struct sql_migration audit_migrations[]; // part "audit"
 
+enum { AUDIT_APPEND_TRIES = 4 };
+
 // Entries that are appended together, or not at all.
 struct audit_group {
     const struct audit_entry *entries;
     size_t count;
     int64_t at;
-    // Of the last try: where its last entry stood. A commit whose answer got lost is known by it.
-    int64_t last_seq;
-    struct digest last_hash;
+    // Places and hashes of the last entry, of tries that may have come through: a commit whose answer got
+    // lost is known by them. Tries behind the fourth are not made.
+    int try_count;
+    struct {
+        int64_t seq;
+        struct digest hash;
+    } tries[AUDIT_APPEND_TRIES];
 };
 
 // OK: on the disk. RETRY: it may be there all the same; called again with the same group, it is not written

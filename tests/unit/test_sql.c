@@ -262,6 +262,31 @@ static void test_many_statements(void **state)
     sql_close(sql);
 }
 
+static void test_many_values(void **state)
+{
+    (void)state;
+    struct sql *sql = open_store();
+    char text[64 + 8 * SQL_VALUES_MOST] = "INSERT INTO wide VALUES ";
+    struct sql_value values[SQL_VALUES_MOST];
+    make_table(sql, "wide", "CREATE TABLE wide (id BIGINT PRIMARY KEY);");
+    for (int i = 0; i < SQL_VALUES_MOST; i++) {
+        strcat(text, i ? ",(?)" : "(?)");
+        values[i] = sql_of_integer(i);
+    }
+    int64_t changed;
+    GOOD(sql_run(sql, text, values, SQL_VALUES_MOST, &changed, &err));
+    assert_int_equal(changed, SQL_VALUES_MOST);
+    strcpy(text, "SELECT id");
+    for (int i = 1; i < SQL_VALUES_MOST; i++)
+        strcat(text, ", id");
+    strcat(text, " FROM wide WHERE id = ?");
+    bool found;
+    GOOD(sql_find(sql, text, &values[77], 1, &found, &err));
+    assert_true(found);
+    assert_int_equal(sql_integer(sql, SQL_VALUES_MOST - 1), 77);
+    sql_close(sql);
+}
+
 static void test_migrations(void **state)
 {
     (void)state;
@@ -439,8 +464,9 @@ static int use_postgres(void **state)
     cmocka_unit_test(test_values_come_back_as_they_were), cmocka_unit_test(test_values_that_do_not_fit),     \
         cmocka_unit_test(test_what_a_change_says), cmocka_unit_test(test_transactions),                      \
         cmocka_unit_test(test_rows_left_behind), cmocka_unit_test(test_many_statements),                     \
-        cmocka_unit_test(test_migrations), cmocka_unit_test(test_migrations_side_by_side),                   \
-        cmocka_unit_test(test_transactions_side_by_side), cmocka_unit_test(test_time_limit)
+        cmocka_unit_test(test_many_values), cmocka_unit_test(test_migrations),                               \
+        cmocka_unit_test(test_migrations_side_by_side), cmocka_unit_test(test_transactions_side_by_side),    \
+        cmocka_unit_test(test_time_limit)
 
 int main(void)
 {

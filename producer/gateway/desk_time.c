@@ -90,13 +90,19 @@ static void end_wait(struct waiting *entry, struct visit *visit)
         visit_problem(visit, PROBLEM_UNAVAILABLE, "the job is not handed over yet");
 }
 
+// Kafka's verdict comes soon and turns a 503 into a 202: it is waited for.
+static bool is_over(const struct desk *desk, const struct waiting *entry, const struct visit *visit)
+{
+    if (entry->row.state == REQUEST_QUEUED && (visit->respond_async || atomic_load(&desk->hurry)))
+        return true;
+    return clock_monotonic_ms() >= visit->wait_until_ms + (entry->producing ? DESK_DELIVERY_MS : 0);
+}
+
 static void end_waits(struct desk *desk, struct waiting *entry)
 {
-    bool queued = entry->row.state == REQUEST_QUEUED, hurry = atomic_load(&desk->hurry);
-    int64_t now_ms = clock_monotonic_ms();
     for (struct visit **at = &entry->visits; *at;) {
         struct visit *visit = *at;
-        if (now_ms < visit->wait_until_ms && !(queued && (hurry || visit->respond_async))) {
+        if (!is_over(desk, entry, visit)) {
             at = &visit->next;
             continue;
         }

@@ -221,8 +221,10 @@ static void join(struct waiting *entry, struct visit *visit)
 static void produce(struct desk *desk, struct visit *visit)
 {
     struct waiting *entry = desk_wait_for(desk, &visit->row);
-    entry->admitted |= visit->admitted; // from now on the request counts, not the visit
-    visit->admitted = false;
+    if (!entry->admitted) { // from now on the request counts, not the visit
+        entry->admitted = visit->admitted;
+        visit->admitted = false;
+    }
     fault_point(FAULT_ACCEPTED);
     bool sent = desk_produce(desk, entry, buffer_bytes(&visit->record), visit->urgent);
     buffer_release(&visit->record);
@@ -261,13 +263,12 @@ static void fetch_map(struct desk *desk, struct visit *visit)
 
 static void act(struct desk *desk, struct visit *visit)
 {
-    static const char taken[] = "this request id belongs to another request";
     switch (visit->step) {
     case STEP_NOT_FOUND:
         visit_problem(visit, PROBLEM_NOT_FOUND, "there is no such request");
         break;
     case STEP_CONFLICT:
-        visit_problem(visit, PROBLEM_CONFLICT, taken);
+        visit_problem(visit, PROBLEM_CONFLICT, "this request id belongs to another request");
         break;
     case STEP_ANSWERED:
         if (visit->kind == VISIT_MAP)

@@ -57,6 +57,8 @@ static void store_image(struct errands *errands, struct visit *visit)
         LOG_WARN("image_not_stored", "request_id=%s reason=\"%s\"", visit->analysis.request_id, err.message);
         visit_problem(visit, PROBLEM_UNAVAILABLE, "the image can't be stored now");
     } else {
+        body_release(&visit->body); // the store has the image
+        (void)visit_count_bytes(visit);
         errands->stored(visit);
     }
 }

@@ -165,6 +165,7 @@ static void hand_over(struct gateway *gateway, struct visit *visit)
     struct digest digest = visit->image;
     struct buffer kept = *image;
     *image = (struct buffer){0};
+    body_release(&visit->body);
     routes_enter(visit); // from here on the visit is others'
     if (gateway->options.keep_images)
         errands_keep(gateway->errands, &digest, &kept);

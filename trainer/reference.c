@@ -52,6 +52,24 @@ static enum status part_open(struct part *part, const struct embedder *embedder,
     return STATUS_OK;
 }
 
+// A class that the model has learnt and the sample has not would be foreign to it.
+static enum status check_classes(const struct part *training, const struct dataset *dataset,
+                                 struct error *err)
+{
+    size_t all[LESION_CLASSES], taken[LESION_CLASSES] = {0};
+    dataset_count(dataset, PART_TRAIN, all);
+    for (size_t i = 0; i < training->count; i++)
+        taken[training->labels[i]]++;
+    for (int class = 0; class < LESION_CLASSES; class ++)
+        if (all[class] > 0 && taken[class] == 0)
+            return error_set(
+                err, STATUS_REJECTED,
+                "of %zu training images taken evenly none is of the class %s, whose lesions would "
+                "all look foreign: take more (--sample)",
+                training->count, lesion_codes[class]);
+    return STATUS_OK;
+}
+
 static enum status read_view(const struct embedder *embedder, size_t sample, uint8_t *view, struct error *err)
 {
     struct image image = {0};
@@ -111,6 +129,8 @@ static enum status embed_and_fit(struct embedder *embedder, struct reference_res
 {
     struct part training = {0}, validation = {0};
     enum status status = part_open(&training, embedder, PART_TRAIN, 1, err);
+    if (status == STATUS_OK)
+        status = check_classes(&training, embedder->source->dataset, err);
     if (status == STATUS_OK)
         status = part_open(&validation, embedder, PART_VALIDATION, REFERENCE_LEAST_IMAGES, err);
     if (status == STATUS_OK) {

@@ -31,8 +31,8 @@ struct reference_result {
     double shrinkage;                // reference_fit.h
 };
 
-// REJECTED: too few images, one that can't be read, or embeddings that do not differ. FATAL: no memory, the
-// device is lost.
+// REJECTED: too few images, or none of a class that the training part has; one that can't be read, or
+// embeddings that do not differ. FATAL: no memory, the device is lost.
 enum status reference_from_data(const struct reference_source *source, struct reference_result *result,
                                 struct error *err) MUST_CHECK;
 

@@ -160,6 +160,14 @@ def test_a_training_leaves_the_same_reference(scratch):
     expect_equal((out / "reference.safetensors").read_bytes(), made, "a reference of the same data made later")
     done = trainer("reference", "--model", out, "--data", scratch / "data/data.csv", "--where", "label!=AK")
     expect_equal(done.returncode, 1, "a part of 39 validation images")
+    rare = scratch / "rare.csv"
+    with open(rare, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "label", "split"])
+        for number, path in enumerate(sorted((scratch / "data").glob("*.jpg"))):  # 50 of 78 evenly: 0, 1, 3, 4, 6 ...
+            writer.writerow([path.name, "SCC" if number == 2 else "NV", "train" if number < 78 else "validation"])
+    done = trainer("reference", "--model", out, "--data", rare, "--images", scratch / "data", "--sample", 50)
+    expect(done.returncode == 1 and "none is of the class SCC" in done.stderr, done.stderr)
     expect_equal((out / "reference.safetensors").read_bytes(), made, "the reference behind a refusal")
     expect(classify(out, [files_of(scratch, "test")[0][1]]), "the model opens no more")
 

@@ -155,6 +155,9 @@ def limit_files():
 
 
 def test_stopped_and_out_of_disk(scratch):
+    whole_run(scratch)
+    harness.run("trainer", "import", "--arch", "vit_tiny_patch16_224", "--random", "8", "--image-size", "32", "--out",
+                scratch / "start", check=True)
     code, said = leave(scratch, "stopped")
     expect(code == 1 and "stopped and saved" in said and "--resume goes on" in said, f"{code}: {said}")
     before = place(scratch, "stopped")
@@ -167,9 +170,18 @@ def test_stopped_and_out_of_disk(scratch):
     for more, sentence in [(["--lr", "1e-3"], "made with lr=3e-4, this run has lr=1e-3"),
                            (["--image-size", "48"], "images of 32 pixels a side, this run of 48"),
                            (["--arch", "vit_small_patch16_224"], "is of vit_tiny_patch16_224"),
-                           (["--where", "label!=AK"], "another data set or split")]:
+                           (["--where", "label!=AK"], "another data set or split"),
+                           (["--arch", "", "--init", str(scratch / "start")], "made with init=, this run has init="),
+                           (["--teacher", str(scratch / "whole")], "made with teacher=, this run has teacher=")]:
         done = train(scratch, "stopped", "--resume", *more)
         expect(done.returncode == 1 and sentence in done.stderr, f"{more}: {done.stderr}")
+    state = scratch / "stopped/checkpoint/checkpoint.json"
+    ours = state.read_text()
+    state.write_text(json.dumps({**json.loads(ours), "build": "0.0.1+abc"}))
+    done = train(scratch, "stopped", "--resume")
+    expect(done.returncode == 1 and "is of build 0.0.1+abc, this is" in done.stderr and "--any-build" in done.stderr,
+           f"another build: {done.stderr}")
+    state.write_text(ours)
     done = train(scratch, "stopped", "--resume")
     expect_equal(done.returncode, 0, done.stderr)
     expect_equal(weights_of(scratch, "stopped"), whole_run(scratch), "weights after a stop and a full disk")

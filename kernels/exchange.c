@@ -76,3 +76,10 @@ void exchange_share(int rank, int size, int count, int *begin, int *end)
     *begin = (int)((long long)count * rank / size);
     *end = (int)((long long)count * (rank + 1) / size);
 }
+
+int exchange_middle(const struct exchange *exchange, int count)
+{
+    int begin, middle;
+    exchange_share(0, 2, count, &begin, &middle);
+    return exchange_size(exchange) == 1 && middle > 0 ? middle : count;
+}

@@ -48,4 +48,8 @@ enum status exchange_compare(struct exchange *exchange, const struct digest *dig
 // A process's share of `count` things in a row: *begin <= share < *end, at most one more than any other's.
 void exchange_share(int rank, int size, int count, int *begin, int *end);
 
+// Where one process cuts its sums over `count` things in a row, so that it adds up what two would: the first
+// one's share. Several processes don't cut: `count`.
+int exchange_middle(const struct exchange *exchange, int count);
+
 #endif

@@ -6,9 +6,12 @@
 enum status loss_scale_of(const struct training_options *options, const struct training_batch *batch,
                           struct loss_scale *scale, struct error *err)
 {
-    double sums[2] = {0, batch->count};
+    double halves[2] = {0, 0}, sums[2];
+    int middle = exchange_middle(options->exchange, batch->count);
     for (int i = 0; i < batch->count; i++)
-        sums[0] += options->class_weights[batch->labels[i]];
+        halves[i >= middle] += options->class_weights[batch->labels[i]];
+    sums[0] = halves[0] + halves[1];
+    sums[1] = batch->count;
     enum status status = exchange_sum_doubles(options->exchange, sums, 2, err);
     *scale = (struct loss_scale){.weight_sum = sums[0], .images = sums[1]};
     return status;

@@ -179,15 +179,18 @@ static void lay_out_workspace(struct train_convnet *training, struct layout *lay
 {
     const struct network *network = training->cpu.training.network;
     struct convnet_need need = {0};
-    size_t widest = 0, partials = 0, batch = (size_t)training->cpu.training.options.max_batch;
+    size_t widest = 0, partials = 0, half = 0, batch = (size_t)training->cpu.training.options.max_batch;
     for (int i = 0; i < network->operation_count; i++) {
         const struct operation *operation = &network->operations[i];
         struct tensor shape = network->tensors[operation->output];
         size_t columns = (size_t)shape.columns, block = (size_t)convnet_block_rows(shape.columns);
         size_t blocks = batch * (((size_t)shape.rows + block - 1) / block);
         widest = columns > widest ? columns : widest;
-        if (operation->kind == OP_CONVOLUTION || operation->kind == OP_LINEAR)
+        if (operation->kind == OP_CONVOLUTION || operation->kind == OP_LINEAR) {
+            size_t size = parameter_size(&network->parameters[operation->weight]) + columns;
+            half = size > half ? size : half;
             train_convnet_product_need(training, i, &need);
+        }
         if (operation->kind == OP_BATCHNORM)
             training->norms[i] = take(layout, 2 * columns * sizeof(float));
         if (operation->kind == OP_BATCHNORM && blocks * 2 * columns > partials)
@@ -204,6 +207,7 @@ static void lay_out_workspace(struct train_convnet *training, struct layout *lay
     training->totals = take(layout, (2 * widest + 1) * sizeof(double));
     size_t zeros = widest > need.zeros ? widest : need.zeros;
     training->zeros = take(layout, (zeros + GEMM_MAX_PANEL_COLUMNS) * sizeof(float));
+    training->first_half = take(layout, half * sizeof(float));
 }
 
 // Values and slopes first, then the workspace.
@@ -264,18 +268,19 @@ static double loss(const struct convnet_batch *batch, const struct loss_scale *s
     const struct train_convnet *training = batch->training;
     const struct network *network = training->cpu.training.network;
     const struct training_options *options = &training->cpu.training.options;
-    double logits[TRAINING_MAX_CLASSES], slopes[TRAINING_MAX_CLASSES], sum = 0;
+    double logits[TRAINING_MAX_CLASSES], slopes[TRAINING_MAX_CLASSES], halves[2] = {0, 0};
+    int middle = exchange_middle(options->exchange, batch->images);
     for (int image = 0; image < batch->images; image++) {
         size_t at = (size_t)image * (size_t)network->classes;
         const float *teacher = batch->batch->teacher ? batch->batch->teacher + at : NULL;
         for (int i = 0; i < network->classes; i++)
             logits[i] = training->values[network->logits][at + (size_t)i];
-        sum += loss_classification(options, scale, network->classes, logits, batch->batch->labels[image],
-                                   teacher, slopes);
+        halves[image >= middle] += loss_classification(options, scale, network->classes, logits,
+                                                       batch->batch->labels[image], teacher, slopes);
         for (int i = 0; i < network->classes; i++)
             training->slopes[network->logits][at + (size_t)i] = (float)slopes[i];
     }
-    return sum;
+    return halves[0] + halves[1];
 }
 
 static enum status backward(const struct convnet_batch *batch, struct error *err)

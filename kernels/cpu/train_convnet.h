@@ -10,7 +10,8 @@
 // last reader, forward or back, is through.
 //
 // Every sum has a fixed order: blocks of rows or images of a size that only shapes decide, added up in their
-// order. The bits do not depend on the number of threads.
+// order, of each half of the batch for itself. The bits do not depend on the number of threads, and two
+// processes, which have a half each, get those of one.
 //
 // Thread: as training.h; the backend's team does the work.
 #ifndef SKINSIGHT_KERNELS_CPU_TRAIN_CONVNET_H
@@ -37,14 +38,15 @@ struct train_convnet {
     char *memory;
     size_t memory_size;
     // Workspace, each as large as the largest operation needs it
-    float *panels;   // packed weights, or a depthwise convolution's in the order of its taps
-    float *scratch;  // of each thread: gathered windows
-    float *padded;   // a chunk's input with its padding; bf16: operands of a filter's gradient
-    float *sums;     // a filter's gradient in the order of its taps, in one part or several
-    float *partials; // of each block of rows: two for each column
-    float *columns;  // six for each column
-    double *totals;  // two for each column and one
-    float *zeros;    // a bias of 0
+    float *panels;     // packed weights, or a depthwise convolution's in the order of its taps
+    float *scratch;    // of each thread: gathered windows
+    float *padded;     // a chunk's input with its padding; bf16: operands of a filter's gradient
+    float *sums;       // a filter's gradient in the order of its taps, in one part or several
+    float *partials;   // of each block of rows: two for each column
+    float *columns;    // six for each column
+    double *totals;    // two for each column and one
+    float *zeros;      // a bias of 0
+    float *first_half; // gradients of one operation's parameters, of half a batch
     size_t scratch_size;
 };
 
@@ -124,6 +126,11 @@ void train_convnet_weight_need(const struct train_convnet *training, const struc
 // Adds to the block of gradients.
 void train_convnet_weight_gradient(const struct convnet_batch *batch, int index,
                                    const struct convnet_filter *filter);
+
+// train_convnet_halves.c: calls `add`, which adds the gradients of an operation's parameters to the block of
+// gradients, for each half of the batch (exchange_middle); the second half's are summed from zero.
+void train_convnet_halves(const struct convnet_batch *batch, int index,
+                          void (*add)(const struct convnet_batch *half, int index));
 
 // train_convnet_norm.c. FATAL: the exchange is lost.
 enum status train_convnet_norm(const struct convnet_batch *batch, int index, struct error *err) MUST_CHECK;

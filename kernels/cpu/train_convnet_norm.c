@@ -1,7 +1,6 @@
 // train_convnet_norm.c: batch normalisation with the activation it takes along. Statistics and sums are made
-// by blocks of rows in float, and over the blocks in their order in double. No block has rows of two images:
-// several processes make the same blocks as one, and their sums in double differ by too little to be seen in
-// most of the floats that come of them. See train_convnet.h.
+// by blocks of rows in float, and over the blocks of each half of the batch in their order in double. No
+// block has rows of two images: two processes make the same sums as one. See train_convnet.h.
 #include <math.h>
 
 #include "kernels/cpu/train_convnet.h"
@@ -39,6 +38,13 @@ static struct norm_rows block_of(const struct norm_work *work, int unit)
 static int blocks_of(const struct norm_work *work)
 {
     return work->rows.rows / work->image * blocks_of_image(work);
+}
+
+// Blocks of the half of the batch that another process would have.
+static int middle_of(const struct norm_work *work)
+{
+    int images = work->rows.rows / work->image;
+    return exchange_middle(work->training->cpu.training.options.exchange, images) * blocks_of_image(work);
 }
 
 static float *partials_of(const struct norm_work *work, int unit)
@@ -86,23 +92,26 @@ static enum status find_moments(const struct norm_work *work, double *means, dou
                                 struct error *err)
 {
     struct exchange *exchange = work->training->cpu.training.options.exchange;
-    int width = work->rows.columns, blocks = blocks_of(work);
+    int width = work->rows.columns, blocks = blocks_of(work), middle = middle_of(work);
     for (int i = 0; i < width; i++) {
-        means[i] = squares[i] = 0;
+        double halves[2] = {0, 0};
         for (int block = 0; block < blocks; block++)
-            means[i] += (double)partials_of(work, block)[i] * block_of(work, block).rows;
+            halves[block >= middle] += (double)partials_of(work, block)[i] * block_of(work, block).rows;
+        means[i] = halves[0] + halves[1];
     }
     *rows = work->rows.rows;
     enum status status = exchange_sum_doubles(exchange, means, (size_t)width, err);
     if (status == STATUS_OK)
         status = exchange_sum_doubles(exchange, rows, 1, err);
     for (int i = 0; i < width; i++) {
+        double halves[2] = {0, 0};
         means[i] /= *rows;
         for (int block = 0; block < blocks; block++) {
             const float *partials = partials_of(work, block);
             double away = partials[i] - means[i];
-            squares[i] += partials[width + i] + block_of(work, block).rows * away * away;
+            halves[block >= middle] += partials[width + i] + block_of(work, block).rows * away * away;
         }
+        squares[i] = halves[0] + halves[1];
     }
     if (status == STATUS_OK)
         status = exchange_sum_doubles(exchange, squares, (size_t)width, err);
@@ -215,7 +224,8 @@ enum status train_convnet_norm_backward(const struct convnet_batch *batch, const
     const struct train_convnet *training = batch->training;
     const struct operation *operation = convnet_operation(training, step->operation);
     struct norm_work work = work_of(batch, step->operation);
-    int width = work.rows.columns, fused = training->fused[step->operation], blocks = blocks_of(&work);
+    int width = work.rows.columns, fused = training->fused[step->operation];
+    int blocks = blocks_of(&work), middle = middle_of(&work);
     const float *inverse = training->norms[step->operation] + width;
     double *totals = training->totals;
     find_scale(training, operation, inverse, width);
@@ -223,15 +233,18 @@ enum status train_convnet_norm_backward(const struct convnet_batch *batch, const
         training->slopes[fused < 0 ? operation->output : convnet_operation(training, fused)->output];
     train_run(training->cpu.device, sums_unit, &work, blocks);
     for (int i = 0; i < 2 * width; i++) {
-        totals[i] = 0;
+        double halves[2] = {0, 0};
         for (int block = 0; block < blocks; block++)
-            totals[i] += partials_of(&work, block)[i];
+            halves[block >= middle] += partials_of(&work, block)[i];
+        totals[i] = halves[0] + halves[1];
     }
-    for (int i = 0; i < width && step->parameters; i++) { // they are summed over the processes later
+    enum status status = find_slopes(&work, inverse, totals, err);
+    // Totals are of all processes now; gradients are summed over them later.
+    bool first = exchange_rank(training->cpu.training.options.exchange) == 0;
+    for (int i = 0; i < width && first && step->parameters; i++) {
         convnet_gradient(training, operation->weight)[i] += (float)(totals[width + i] * inverse[i]);
         convnet_gradient(training, operation->bias)[i] += (float)totals[i];
     }
-    enum status status = find_slopes(&work, inverse, totals, err);
     work.rows.dx = training->slopes[operation->input];
     work.rows.adds = step->input == GRADIENT_ADD;
     work.rows.offset = training->columns + width;

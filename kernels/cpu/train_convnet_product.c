@@ -305,14 +305,19 @@ static void bias_gradient(const struct convnet_batch *batch, int index)
     }
 }
 
+static void parameter_gradients(const struct convnet_batch *batch, int index)
+{
+    struct convnet_filter filter = train_convnet_filter(batch->training, index);
+    train_convnet_weight_gradient(batch, index, &filter);
+    if (convnet_operation(batch->training, index)->bias >= 0)
+        bias_gradient(batch, index);
+}
+
 void train_convnet_product_backward(const struct convnet_batch *batch, const struct gradient_step *step)
 {
     struct convnet_filter filter = train_convnet_filter(batch->training, step->operation);
-    if (step->parameters) {
-        train_convnet_weight_gradient(batch, step->operation, &filter);
-        if (convnet_operation(batch->training, step->operation)->bias >= 0)
-            bias_gradient(batch, step->operation);
-    }
+    if (step->parameters)
+        train_convnet_halves(batch, step->operation, parameter_gradients);
     if (step->input != GRADIENT_NONE && train_convnet_uses_winograd(&filter))
         train_convnet_winograd_input_gradient(batch, step, &filter);
     else if (step->input != GRADIENT_NONE)

@@ -167,24 +167,29 @@ static void depthwise_input_unit(void *context, int unit, int thread)
     work->training->ops->depthwise_input(&window, unit % work->operation->height);
 }
 
+static void depthwise_weight(const struct convnet_batch *batch, int index)
+{
+    struct rows_work work = work_of(batch, index);
+    int channels = work.input_shape.columns,
+        area = work.operation->kernel_width * work.operation->kernel_width;
+    float *sums = work.training->sums, *gradient = convnet_gradient(work.training, work.operation->weight);
+    work.dy = work.training->slopes[work.operation->output];
+    memset(sums, 0, (size_t)area * (size_t)channels * sizeof *sums);
+    train_run(work.training->cpu.device, depthwise_weight_unit, &work,
+              (channels + DEPTHWISE_CHANNELS - 1) / DEPTHWISE_CHANNELS);
+    for (int i = 0; i < channels; i++)
+        for (int tap = 0; tap < area; tap++)
+            gradient[i * area + tap] += sums[tap * channels + i];
+}
+
 static void depthwise_backward(struct rows_work *work)
 {
-    struct cpu_device *device = work->training->cpu.device;
-    int channels = work->input_shape.columns, area = work->operation->kernel_width;
-    area *= area;
-    float *sums = work->training->sums;
-    if (work->step->parameters) {
-        float *gradient = convnet_gradient(work->training, work->operation->weight);
-        memset(sums, 0, (size_t)area * (size_t)channels * sizeof *sums);
-        train_run(device, depthwise_weight_unit, work,
-                  (channels + DEPTHWISE_CHANNELS - 1) / DEPTHWISE_CHANNELS);
-        for (int i = 0; i < channels; i++)
-            for (int tap = 0; tap < area; tap++)
-                gradient[i * area + tap] += sums[tap * channels + i];
-    }
+    if (work->step->parameters)
+        train_convnet_halves(work->batch, work->step->operation, depthwise_weight);
     order_taps(work);
     if (work->dx)
-        train_run(device, depthwise_input_unit, work, work->batch->images * work->operation->height);
+        train_run(work->training->cpu.device, depthwise_input_unit, work,
+                  work->batch->images * work->operation->height);
 }
 
 static void max_pool_unit(void *context, int image, int thread)

@@ -57,7 +57,8 @@ def test_beside_one_process(scratch):
     runs = [(2, "mini_vit", 0, 6, 20, "1e-4"), (2, "mini_resnet", 0, 6, 20, "1e-4"), (3, "mini_vit", 0, 7, 5, "1e-4"),
             (2, "mini_efficientnet", 0, 6, 20, "1e-4"), (3, "mini_resnet", 0, 2, 5, "1e-4")]  # one without an image
     if FULL:
-        runs += [(2, "vit_tiny_patch16_224", 224, 8, 20, "1e-4"), (2, "resnet18", 224, 8, 20, "1e-6")]
+        runs += [(2, "vit_tiny_patch16_224", 224, 8, 20, "1e-4"), (2, "resnet18", 224, 8, 20, "1e-4"),
+                 (2, "resnet18", 96, 7, 5, "1e-4")]
     for processes, *arguments in runs:
         done = mpirun("-n", processes, BESIDE_ONE, *arguments)
         print(done.stdout, end="")

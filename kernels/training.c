@@ -235,6 +235,17 @@ enum status training_load(struct training *training, enum training_block block, 
     return training->ops->load(training, block, values, err);
 }
 
+struct weights *training_weights(const struct network *network, const float *values)
+{
+    struct weights *weights = weights_new();
+    for (int i = 0; i < network->parameter_count; i++) {
+        const struct parameter *parameter = &network->parameters[i];
+        weights_add(weights, parameter->name, parameter->rank, parameter->shape, values);
+        values += parameter_size(parameter);
+    }
+    return weights;
+}
+
 enum status training_export(struct training *training, struct weights **weights, struct error *err)
 {
     const struct network *network = training->network;
@@ -245,13 +256,7 @@ enum status training_export(struct training *training, struct weights **weights,
     enum status status = training_save(training, TRAINING_PARAMETERS, values, err);
     if (status != STATUS_OK)
         goto done;
-    *weights = weights_new();
-    const float *at = values;
-    for (int i = 0; i < network->parameter_count; i++) {
-        const struct parameter *parameter = &network->parameters[i];
-        weights_add(*weights, parameter->name, parameter->rank, parameter->shape, at);
-        at += parameter_size(parameter);
-    }
+    *weights = training_weights(network, values);
 done:
     free(values);
     return status;

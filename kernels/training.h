@@ -144,8 +144,10 @@ enum status training_save(struct training *training, enum training_block block, 
                           struct error *err) MUST_CHECK;
 enum status training_load(struct training *training, enum training_block block, const float *values,
                           struct error *err) MUST_CHECK;
-// The parameters as weights with the network's names and shapes, for model_save or backend_prepare. Close
-// with weights_close.
+// A block of parameters (training_save) as weights with the network's names and shapes, for model_save or
+// backend_prepare. Close with weights_close.
+struct weights *training_weights(const struct network *network, const float *values);
+// The parameters as they stand, as training_weights.
 enum status training_export(struct training *training, struct weights **weights,
                             struct error *err) MUST_CHECK;
 

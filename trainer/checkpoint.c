@@ -15,7 +15,7 @@
 
 static const char magic[8] = "SSBLOCK1";
 const char *const checkpoint_part_names[CHECKPOINT_PARTS] = {"parameters", "first_moments", "second_moments",
-                                                             "best"};
+                                                             "best", "average"};
 
 struct block {
     const float *values;

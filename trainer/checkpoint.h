@@ -30,6 +30,7 @@ enum checkpoint_part {
     CHECKPOINT_FIRST,
     CHECKPOINT_SECOND,
     CHECKPOINT_BEST,
+    CHECKPOINT_AVERAGE, // where the training keeps one
     CHECKPOINT_PARTS
 };
 

@@ -98,7 +98,9 @@ static enum status allocate(struct trainer *trainer, struct error *err)
     size_t size = (size_t)trainer->network->image_size, values = size * size * 3;
     trainer->images = memory_try_alloc(batch * values * sizeof *trainer->images);
     trainer->block = memory_try_alloc(trainer->training->size * sizeof *trainer->block);
-    if (!trainer->images || !trainer->block)
+    if (trainer->options->average_decay > 0)
+        trainer->average = memory_try_alloc(trainer->training->size * sizeof *trainer->average);
+    if (!trainer->images || !trainer->block || (trainer->options->average_decay > 0 && !trainer->average))
         return error_set(err, STATUS_FATAL, "no memory for a batch of %zu images of %zu pixels a side", batch,
                          size);
     trainer->image_rows = memory_alloc(batch * sizeof *trainer->image_rows);
@@ -165,6 +167,9 @@ static enum status go_on(struct trainer *trainer, struct error *err)
         status = load_block(trainer, CHECKPOINT_FIRST, TRAINING_FIRST_MOMENTS, err);
     if (status == STATUS_OK)
         status = load_block(trainer, CHECKPOINT_SECOND, TRAINING_SECOND_MOMENTS, err);
+    if (status == STATUS_OK && trainer->average)
+        status = checkpoint_read_block(trainer->folder, trainer->checkpoint, CHECKPOINT_AVERAGE,
+                                       trainer->average, err);
     if (status == STATUS_OK) {
         trainer->training->steps = (uint64_t)trainer->checkpoint->steps;
         memcpy(trainer->checkpoint->build, wanted->build, sizeof wanted->build);
@@ -253,6 +258,8 @@ static enum status open_own(struct trainer *trainer, struct error *err)
         status = allocate(trainer, err);
     if (status == STATUS_OK)
         status = open_feed(trainer, err);
+    if (status == STATUS_OK && trainer->average)
+        status = training_save(trainer->training, TRAINING_PARAMETERS, trainer->average, err);
     if (status != STATUS_OK)
         return status;
     if (trainer->options->resume)
@@ -399,6 +406,7 @@ static void close_all(struct trainer *trainer)
     free(trainer->folder);
     free(trainer->checkpoint);
     free(trainer->block);
+    free(trainer->average);
     free(trainer->order);
     free(trainer->images);
     free(trainer->image_rows);

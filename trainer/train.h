@@ -33,6 +33,7 @@ struct train_options {
     bool inverse_weights; // of the classes in the loss: images / (8 * images of the class)
     bool augment;
     uint64_t seed;
+    double average_decay;         // of the running mean that is judged and kept (average.h); 0: none
     struct training_options step; // class weights, seed and max_batch are filled in from the above
     int patience;                 // epochs without a better one before the end; 0: all epochs
     int checkpoint_s;             // seconds between checkpoints within an epoch; 0: after each batch

@@ -80,6 +80,8 @@ const struct option train_flags[] = {
     NUMBER("weight_decay", "0.05", check_number, "AdamW's weight decay"),
     CHOICE("decay", "matrices", "matrices|all", "what decays: weights of layers, or also biases, norms and positions"),
     NUMBER("clip", "1.0", check_number, "greatest norm of all gradients together; 0: any"),
+    NUMBER("average", "0", check_share,
+           "share that a step leaves of the running mean of the parameters, which is judged and kept; 0: no mean"),
     NUMBER("diversity", "0.1", check_number, "weight of the attention's evenness in the loss"),
     NUMBER("dropout", "0.1", check_share, "share of values that are dropped"),
     NUMBER("label_smoothing", "0", check_share, "share of a label that is spread over all classes"),
@@ -104,7 +106,7 @@ const struct option train_flags[] = {
 // --init and --teacher, which are not what they were when their folders hold others.
 static const char *const recipe_flags[] = {
     "teacher_weight", "teacher_temperature", "epochs", "warmup_epochs", "batch", "lr", "head_lr",
-    "layer_decay", "freeze_blocks", "weight_decay", "decay", "clip", "diversity", "dropout", "label_smoothing",
+    "layer_decay", "freeze_blocks", "weight_decay", "decay", "clip", "average", "diversity", "dropout", "label_smoothing",
     "augment", "sampler", "class_weights", "seed", "precision", "patience", NULL};
 // clang-format on
 
@@ -180,6 +182,7 @@ static struct train_options train_options_of(const struct config *config)
         .inverse_weights = config_choice(config, "class_weights") == 0,
         .augment = config_choice(config, "augment") == 0,
         .seed = (uint64_t)config_integer(config, "seed"),
+        .average_decay = number(config, "average"),
         .step = step_options(config),
         .patience = (int)config_integer(config, "patience"),
         .checkpoint_s = (int)config_integer(config, "checkpoint_s"),

@@ -7,6 +7,7 @@
 #include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "kernels/image/preprocess.h"
+#include "trainer/average.h"
 #include "trainer/train_private.h"
 #include "trainer/validate.h"
 
@@ -45,6 +46,14 @@ static enum status explain_unsaved(enum status status, struct error *err)
     return status;
 }
 
+// The running mean, or the parameters where there is none: what is judged and kept.
+static enum status save_judged(struct trainer *trainer, enum checkpoint_part part, struct error *err)
+{
+    if (!trainer->average)
+        return save_block(trainer, TRAINING_PARAMETERS, part, err);
+    return checkpoint_write_block(trainer->folder, trainer->checkpoint, part, trainer->average, err);
+}
+
 static enum status write_checkpoint(struct trainer *trainer, struct error *err)
 {
     trainer->checkpoint->steps = (int64_t)trainer->training->steps;
@@ -53,6 +62,8 @@ static enum status write_checkpoint(struct trainer *trainer, struct error *err)
         status = save_block(trainer, TRAINING_FIRST_MOMENTS, CHECKPOINT_FIRST, err);
     if (status == STATUS_OK)
         status = save_block(trainer, TRAINING_SECOND_MOMENTS, CHECKPOINT_SECOND, err);
+    if (status == STATUS_OK && trainer->average)
+        status = save_judged(trainer, CHECKPOINT_AVERAGE, err);
     if (status == STATUS_OK)
         status = checkpoint_write(trainer->folder, trainer->checkpoint, err);
     trainer->saved_us = clock_monotonic_us();
@@ -104,6 +115,25 @@ static enum status train_batch(struct trainer *trainer, const struct feed_batch 
                                         .counters = batch->counters,
                                         .teacher = trainer->teacher_plan ? trainer->teacher_logits : NULL};
     return training_step(trainer->training, &step, rate, result, err);
+}
+
+static enum status take_average(struct trainer *trainer, struct error *err)
+{
+    if (!trainer->average)
+        return STATUS_OK;
+    enum status status = training_save(trainer->training, TRAINING_PARAMETERS, trainer->block, err);
+    if (status == STATUS_OK)
+        average_take(trainer->average, trainer->block, trainer->training->size,
+                     trainer->options->average_decay, trainer->training->steps);
+    return exchange_agree(trainer->options->exchange, status, err);
+}
+
+static enum status export_judged(struct trainer *trainer, struct weights **weights, struct error *err)
+{
+    if (!trainer->average)
+        return training_export(trainer->training, weights, err);
+    *weights = training_weights(trainer->network, trainer->average);
+    return STATUS_OK;
 }
 
 static void begin_epoch(struct trainer *trainer)
@@ -167,7 +197,9 @@ static enum status train_epoch(struct trainer *trainer, double rate, bool *stopp
         trainer->worked_us += clock_monotonic_us() - start_us;
         at->batch++;
         show(trainer, result.loss, batch.whole);
-        status = decide(trainer, stopped, &save, err);
+        status = take_average(trainer, err);
+        if (status == STATUS_OK)
+            status = decide(trainer, stopped, &save, err);
         if (status == STATUS_OK && save)
             status = save_checkpoint(trainer, err);
         if (status != STATUS_OK || *stopped)
@@ -181,8 +213,7 @@ static enum status validate_epoch(struct trainer *trainer, struct history_row *r
     struct validation validation = {NAN, NAN};
     enum status status = STATUS_OK;
     if (trainer->counts[PART_VALIDATION] > 0) {
-        status = exchange_agree(trainer->options->exchange, training_export(trainer->training, &weights, err),
-                                err);
+        status = exchange_agree(trainer->options->exchange, export_judged(trainer, &weights, err), err);
         const struct validation_options options = {.backend = trainer->backend,
                                                    .network = trainer->network,
                                                    .weights = weights,
@@ -247,7 +278,7 @@ static enum status save_best(struct trainer *trainer, struct error *err)
     enum status status = STATUS_OK;
     trainer->checkpoint->steps = (int64_t)trainer->training->steps; // in the block's name
     if (trainer->leads)
-        status = explain_unsaved(save_block(trainer, TRAINING_PARAMETERS, CHECKPOINT_BEST, err), err);
+        status = explain_unsaved(save_judged(trainer, CHECKPOINT_BEST, err), err);
     return exchange_agree(trainer->options->exchange, status, err);
 }
 

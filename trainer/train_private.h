@@ -30,6 +30,7 @@ struct trainer {
     char *folder;                  // of the checkpoint
     struct checkpoint *checkpoint; // where the training stands; its parts are the last written
     float *block;                  // training->size floats, for checkpoints
+    float *average;                // training->size floats: the running mean; NULL: none
     size_t *order;                 // of the epoch: indices of the training part, then of the dataset
     float *images;                 // (share, size * size, 3)
     const float **image_rows;      // (share)

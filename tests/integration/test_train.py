@@ -25,7 +25,7 @@ FULL = "--full" in sys.argv
 KILLS = 5 if FULL else 2
 CODES = ["MEL", "NV", "BCC", "AK"]
 OPTIONS = ["--arch", "vit_tiny_patch16_224", "--image-size", "32", "--epochs", "3", "--warmup-epochs", "1", "--batch", "5",
-           "--lr", "3e-4", "--seed", "3"]  # fmt: skip
+           "--lr", "3e-4", "--seed", "3", "--average", "0.9"]  # fmt: skip
 EACH_BATCH = ["--checkpoint-s", "0"]
 COLOURS = {"MEL": 0, "NV": 40, "BCC": 80, "AK": 120}
 
@@ -59,9 +59,9 @@ def train(scratch, out, *more, **options):
 
 
 def weights_of(scratch, out):
-    """Digests of the model, which is of the best epoch, and of the last step's parameters and moments."""
+    """Digests of the model, which is of the best epoch, and of the last step's parameters, moments and running mean."""
     blocks = [next((scratch / out / "checkpoint").glob(f"{part}-*.bin"))
-              for part in ("parameters", "first_moments", "second_moments")]  # fmt: skip
+              for part in ("parameters", "first_moments", "second_moments", "average")]  # fmt: skip
     return [hashlib.sha256(path.read_bytes()).hexdigest()
             for path in (scratch / out / "model.safetensors", *blocks)]
 
@@ -104,6 +104,8 @@ def test_a_training_makes_a_model(scratch):
     expect_equal([parts.count(part) for part in ("train", "validation", "test")], [16, 4, 8], "split.csv")
     expect_fits("checkpoint", out / "checkpoint/checkpoint.json")
     expect_fits("manifest", out / "manifest.json")
+    best = next((out / "checkpoint").glob("best-*.bin"))
+    expect(best.read_bytes() != next((out / "checkpoint").glob("parameters-*.bin")).read_bytes(), "no mean is kept")
     manifest = json.loads((out / "manifest.json").read_text())
     best = max(range(3), key=lambda epoch: (float(rows[epoch]["val_balanced_accuracy"]), -epoch))
     expect_equal(manifest["training"]["best_epoch"], best, "the best epoch")

@@ -50,19 +50,28 @@ static bool read_manifest_fields(const cJSON *json, struct version *version)
     return true;
 }
 
-static enum status read_manifest(const char *dataset, struct version *version, struct error *err)
+enum status version_parse_manifest(struct bytes text, struct version *version, struct error *err)
 {
     static const struct json_limits limits = {.bytes = MANIFEST_MOST, .values = 200000, .depth = 8};
+    cJSON *json = NULL;
+    enum status status = json_parse(text, &limits, &json, err);
+    if (status == STATUS_OK && (json_repeated_name(json) || !read_manifest_fields(json, version)))
+        status = error_set(err, STATUS_REJECTED, "it is no manifest of that version");
+    cJSON_Delete(json);
+    return status;
+}
+
+static enum status read_manifest(const char *dataset, struct version *version, struct error *err)
+{
     char *path = memory_format("%s/%s/manifest.json", dataset, version->name);
     struct buffer text;
-    cJSON *json = NULL;
     buffer_init(&text, MANIFEST_MOST);
     enum status status = file_read(path, &text, err);
-    if (status == STATUS_OK)
-        status = json_parse(buffer_bytes(&text), &limits, &json, err);
-    if (status == STATUS_OK && !read_manifest_fields(json, version))
-        status = error_set(err, STATUS_REJECTED, "%s is no manifest of that version", path);
-    cJSON_Delete(json);
+    if (status == STATUS_OK) {
+        status = version_parse_manifest(buffer_bytes(&text), version, err);
+        if (status != STATUS_OK)
+            error_prefix(err, "%s", path);
+    }
     buffer_release(&text);
     free(path);
     return status;

@@ -28,6 +28,10 @@ struct version_counts {
 // version's name and without a manifest that fits is told of with a warning and left alone. FATAL.
 enum status version_find(const char *dataset, struct version *newest, struct error *err) MUST_CHECK;
 
+// The manifest of a version whose number and name are set; fills in the rest. REJECTED: it is another one's,
+// or none.
+enum status version_parse_manifest(struct bytes text, struct version *version, struct error *err) MUST_CHECK;
+
 // Writes left_out.csv, and a version behind `newest` where the labels differ from its own: *newest is then
 // that one. Images that are not in the folder are left out. RETRY: the disk is full, or the like: nothing has
 // changed but left_out.csv.

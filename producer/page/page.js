@@ -6,8 +6,7 @@ const HISTORY_MOST = 50;
 const POLL_MOST_MS = 120000;
 const POLL_LEAST_S = 1;
 const FIT_SIZE = 64;
-const FIT_LEAST = 0.75;
-const FIT_STEP = 1 / 128;
+const FIT_SHARES = [1, 0.95, 0.9, 0.875, 0.8]; // that networks are made for
 
 const DIAGNOSES = {
     melanoma: ["MEL", "Melanoma"],
@@ -284,30 +283,35 @@ function showNotice(id, text) {
 
 function grayOf(image, share) {
     const canvas = document.createElement("canvas");
-    const side = share * Math.min(image.naturalWidth, image.naturalHeight);
+    const width = share * image.naturalWidth, height = share * image.naturalHeight;
     canvas.width = canvas.height = FIT_SIZE;
     const context = canvas.getContext("2d", {willReadFrequently: true});
-    context.drawImage(image, (image.naturalWidth - side) / 2, (image.naturalHeight - side) / 2, side, side, 0, 0,
+    context.drawImage(image, (image.naturalWidth - width) / 2, (image.naturalHeight - height) / 2, width, height, 0, 0,
                       FIT_SIZE, FIT_SIZE);
     const {data} = context.getImageData(0, 0, FIT_SIZE, FIT_SIZE);
     return Array.from({length: FIT_SIZE * FIT_SIZE}, (_, i) => data[4 * i] + data[4 * i + 1] + data[4 * i + 2]);
 }
 
-// The map is drawn over the part of the photograph that the model saw, the middle of it; how much of it that is
-// differs between models, so that it is looked for.
-function fitPicture() {
-    const picture = $("picture");
-    picture.style.transform = "";
-    if (picture.hidden || !picture.naturalWidth)
-        return;
-    const map = grayOf($("map"), 1);
+// A model sees the middle of a photograph, pressed into a square; how much of it that is differs between models, so
+// that it is looked for. The map is laid over that part and stretched back.
+function fitMap() {
+    const picture = $("picture"), map = $("map");
     let best = 1, least = Infinity;
-    for (let share = FIT_LEAST; share <= 1; share += FIT_STEP) {
-        const difference = grayOf(picture, share).reduce((sum, gray, i) => sum + Math.abs(gray - map[i]), 0);
-        if (difference < least)
-            [best, least] = [share, difference];
+    if (!picture.hidden && picture.naturalWidth) {
+        const seen = grayOf(map, 1);
+        for (const share of FIT_SHARES) {
+            const difference = grayOf(picture, share).reduce((sum, gray, i) => sum + Math.abs(gray - seen[i]), 0);
+            if (difference < least)
+                [best, least] = [share, difference];
+        }
     }
-    picture.style.transform = "scale(" + 1 / best + ")";
+    map.style.width = map.style.height = picture.hidden ? "" : 100 * best + "%";
+    map.style.left = map.style.top = 50 * (1 - best) + "%";
+}
+
+function shareMap(percent) {
+    $("map-share").value = percent;
+    $("map").style.opacity = percent / 100;
 }
 
 // The link may name another host than the one this page came from; the path is what matters.
@@ -316,9 +320,7 @@ function showMap(url) {
     map.hidden = true;
     map.removeAttribute("src");
     $("map-field").hidden = true;
-    $("map-share").value = 0;
-    map.style.opacity = 0;
-    $("picture").style.transform = "";
+    shareMap($("picture").hidden ? 100 : 0);
     $("map-note").textContent = "There is no picture of what the model looked at.";
     if (!url)
         return;
@@ -326,7 +328,7 @@ function showMap(url) {
     map.onload = () => {
         map.hidden = false;
         $("map-field").hidden = false;
-        fitPicture();
+        fitMap();
         $("map-note").textContent = "The brighter the colour, the more of the answer came from there. " +
                                     "The model sees the middle of the photograph.";
     };
@@ -480,7 +482,7 @@ function begin() {
     $("drop").addEventListener("drop", (event) => choosePhoto(event.dataTransfer.files[0]));
     $("ask").addEventListener("input", forgetRetry);
     $("ask").addEventListener("submit", analyse);
-    $("map-share").oninput = (event) => { $("map").style.opacity = event.target.value / 100; };
+    $("map-share").oninput = (event) => shareMap(event.target.value);
     $("reviews-load").onclick = loadReviews;
     $("feedback").addEventListener("submit", sendFeedback);
 }

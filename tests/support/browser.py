@@ -1,15 +1,12 @@
 """browser.py: the system's Chromium, driven by Playwright, and axe-core's rules of accessibility.
 
-What Python needs comes from the package index once, pinned by digest, into a folder of its own in the cache. Where it can't
-be fetched, or there is no Chromium, the test is skipped.
+Where there is no Chromium, or Playwright can't be fetched (packages.py), the test is skipped.
 """
 import contextlib
-import os
-import pathlib
 import shutil
-import subprocess
 import sys
 
+import packages
 from conditions import Skipped, expect_equal
 
 WAIT_MS = 20000
@@ -21,27 +18,8 @@ greenlet==3.5.6 --hash=sha256:1c20ea32a73d17b9b60e3371240e17b0068120c98a5ec01a22
 """
 
 
-def cache_folder():
-    default = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "skinsight"
-    return pathlib.Path(os.environ.get("SKINSIGHT_CACHE_DIR") or default)
-
-
 def packages_folder():
-    """Where Playwright and axe-core are; fetched whole or not at all."""
-    folder = cache_folder() / f"browser-1.65.2-python-{sys.version_info.major}.{sys.version_info.minor}"
-    if not folder.exists():
-        fresh = folder.with_suffix(f".{os.getpid()}")
-        try:
-            for command in ([sys.executable, "-m", "venv", fresh],
-                            [fresh / "bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps",
-                             "--require-hashes", "--only-binary=:all:", "-r", "/dev/stdin"]):
-                done = subprocess.run(command, input=REQUIREMENTS, capture_output=True, text=True, timeout=300)
-                if done.returncode != 0:
-                    raise Skipped(f"Playwright could not be fetched: {(done.stderr or done.stdout).strip()[-200:]}")
-            fresh.rename(folder)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-    return next(folder.glob("lib/python*/site-packages"))
+    return packages.modules(packages.fetch("playwright-1.65.2", REQUIREMENTS))
 
 
 @contextlib.contextmanager

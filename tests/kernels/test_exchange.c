@@ -155,6 +155,18 @@ static void shares(void **state)
     assert_int_equal(exchange_size(NULL), 1);
 }
 
+// One process cuts where the first of two ends; two don't cut.
+static void a_middle(void **state)
+{
+    (void)state;
+    const struct exchange one = {.size = 1}, two = {.size = 2};
+    assert_int_equal(exchange_middle(NULL, 7), 3);
+    assert_int_equal(exchange_middle(&one, 8), 4);
+    assert_int_equal(exchange_middle(&one, 1), 1);
+    assert_int_equal(exchange_middle(&one, 0), 0);
+    assert_int_equal(exchange_middle(&two, 8), 8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -163,6 +175,7 @@ int main(void)
         cmocka_unit_test(a_process_that_is_lost),
         cmocka_unit_test(differing_digests),
         cmocka_unit_test(shares),
+        cmocka_unit_test(a_middle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -70,7 +70,7 @@ const struct option config_options[] = {
     {"cache", TEXT(1), .initial = "none", .programs = W, .value = "URL", .check = check_cache,
      .help = "redis://[user:password@]host[:port][/database], unix://[...@]/path, or none"},
     {"cache_secret", TEXT(0), .initial = "", .programs = W, .value = "FILE",
-     .help = "file with the secret, 16 to 1024 bytes, by which all workers seal cached answers"},
+     .help = "file of 16 to 1024 bytes that seals cached answers; empty: only a local Redis"},
     {"cache_ttl_s", INTEGER(1, YEAR_S), .initial = "2592000", .programs = W, .value = "S",
      .help = "how long an answer stays in the cache, seconds"},
     {"cache_timeout_ms", INTEGER(1, MINUTE_MS), .initial = "50", .programs = W, .value = "MS",

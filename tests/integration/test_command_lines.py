@@ -21,7 +21,7 @@ from harness import DATA, expect, expect_equal, run, wait_until
 from invariants import png_complaint
 
 COMMANDS = {"worker": ["run", "classify", "preprocess", "bench", "doctor"], "producer": ["submit", "topics", "feedback", "keys", "audit"],
-            "trainer": ["import", "explore", "train", "quantise"]}
+            "trainer": ["import", "explore", "train", "quantise", "listen"]}
 GOOD = [DATA / "ISIC_0000013.jpg", DATA / "ISIC_0000548.jpg"]
 LARGE = DATA / "ISIC_0000384.jpg"  # over inline_limit_bytes
 
@@ -54,6 +54,9 @@ def test_wrong_usage(stack):
               ["worker", "bench", "--model", stack.model(), "--batch", ",".join(17 * "1")],
               ["producer", "submit"], ["producer", "submit", "--timeout-ms", "0", "x.jpg"],
               ["trainer", "import"], ["trainer", "import", "--arch", "vit_tiny_patch16_224"],
+              ["producer", "feedback"], ["producer", "feedback", "a.csv", "b.csv"],
+              ["trainer", "listen"], ["trainer", "listen", "--dataset", stack.folder / "x", "--train-after", "5"],
+              ["trainer", "listen", "--dataset", stack.folder / "x", "--", "--arch", "vit_tiny_patch16_224"],
               ["worker", "run"],
               ["worker", "run", "--model", "/none", "--cache", "rediss://host"],
               ["worker", "run", "--model", "/none", "--cache", "redis://10.0.0.1"],

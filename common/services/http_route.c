@@ -155,7 +155,8 @@ static void check_body(struct http_request *request)
         (!route->body_type ||
          type_matches(http_request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE), route->body_type)))
         return;
-    snprintf(line, sizeof line, "the body is to be %s, not compressed", route->body_type);
+    snprintf(line, sizeof line, "the body is to be %s, not compressed",
+             route->body_type ? route->body_type : "plain");
     http_refuse(request,
                 &(struct http_refusal){
                     {MHD_HTTP_UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", line, 0}, NULL, false});

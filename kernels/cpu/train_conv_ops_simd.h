@@ -277,76 +277,102 @@ static void column_products(const float *a, const float *b, int rows, int column
     }
 }
 
-// The output line that a window's row ky gives to input line y, -1: none; the same along a line.
-SIMD_INLINE int output_of(int y, int k, const struct window_gradient *w, int outputs)
+// The taps that give to line y of the input: tap + i * stride from output line `line` - i, i < count; the
+// same along a line.
+struct giving_taps {
+    int tap, line, count;
+};
+
+SIMD_INLINE struct giving_taps taps_of(int y, const struct window_gradient *w, int outputs)
 {
-    int top = y + w->padding - k, line = top / w->stride;
-    return top < 0 || top % w->stride || line >= outputs ? -1 : line;
+    struct giving_taps taps = {(y + w->padding) % w->stride, (y + w->padding) / w->stride, 0};
+    int beyond = taps.line - (outputs - 1);
+    if (beyond > 0) {
+        taps.tap += beyond * w->stride;
+        taps.line -= beyond;
+    }
+    if (taps.tap < w->kernel)
+        taps.count = (w->kernel - taps.tap + w->stride - 1) / w->stride;
+    taps.count = taps.count < taps.line + 1 ? taps.count : taps.line + 1;
+    return taps;
 }
 
 static void depthwise_input(const struct window_gradient *w, int y)
 {
-    size_t stride = (size_t)w->stride_values;
+    size_t width = (size_t)w->stride_values;
+    struct giving_taps ys = taps_of(y, w, w->output_height);
     for (int x = 0; x < w->width; x++) {
-        float *dx = w->dx + (size_t)(y * w->width + x) * stride;
-        int first = w->adds ? 1 : 0;
-        for (int tap = 0; tap < w->kernel * w->kernel; tap++) {
-            int line = output_of(y, tap / w->kernel, w, w->output_height);
-            int place = output_of(x, tap % w->kernel, w, w->output_width);
-            if (line < 0 || place < 0)
-                continue;
-            const float *dy = w->dy + (size_t)(line * w->output_width + place) * stride;
-            const float *weight = w->weight + (size_t)tap * stride;
-            if (first)
-                FOR_VECTORS(i, count, w->channels)
-            store(dx + i, simd_fma(load(dy + i, count), load(weight + i, count), load(dx + i, count)), count);
-            else FOR_VECTORS(i, count, w->channels)
-                store(dx + i, load(dy + i, count) * load(weight + i, count), count);
-            first = 1;
+        float *dx = w->dx + (size_t)(y * w->width + x) * width;
+        struct giving_taps xs = taps_of(x, w, w->output_width);
+        FOR_VECTORS(i, count, w->channels)
+        {
+            simd sum = w->adds ? load(dx + i, count) : simd_zero();
+            for (int a = 0; a < ys.count; a++)
+                for (int b = 0; b < xs.count; b++) {
+                    int place = (ys.line - a) * w->output_width + xs.line - b;
+                    int tap = (ys.tap + a * w->stride) * w->kernel + xs.tap + b * w->stride;
+                    sum = simd_fma(load(w->dy + (size_t)place * width + i, count),
+                                   load(w->weight + (size_t)tap * width + i, count), sum);
+                }
+            store(dx + i, sum, count);
         }
-        if (!first)
-            memset(dx, 0, (size_t)w->channels * sizeof *dx);
     }
 }
 
-// The sum of one tap over one line of the output, for one vector of channels.
-SIMD_INLINE simd tap_of_line(const struct window_gradient *w, int line, int ky, int kx, int i, int count)
+// The sums of `group` taps of a row, from kx on, over one line of the output, for one vector of channels;
+// group is a constant. Only where the window hangs over the map's side is a tap asked whether it lies in it.
+SIMD_INLINE void row_of_taps(const struct window_gradient *w, int group, int line, int ky, int kx, int i,
+                             int count)
 {
-    size_t stride = (size_t)w->stride_values;
-    int y = line * w->stride - w->padding + ky, left = kx - w->padding;
-    int first = left < 0 ? (-left + w->stride - 1) / w->stride : 0;
-    int end = w->width - 1 - left < 0 ? 0 : (w->width - 1 - left) / w->stride + 1;
-    end = end < w->output_width ? end : w->output_width;
-    const float *x = w->x + (size_t)(y * w->width + first * w->stride + left) * stride + i;
-    const float *dy = w->dy + (size_t)(line * w->output_width + first) * stride + i;
-    simd even = simd_zero(), odd = simd_zero();
-    int place = first;
-    for (; place + 2 <= end; place += 2, x += 2 * (size_t)w->stride * stride, dy += 2 * stride) {
-        even = simd_fma(load(x, count), load(dy, count), even);
-        odd = simd_fma(load(x + (size_t)w->stride * stride, count), load(dy + stride, count), odd);
+    size_t width = (size_t)w->stride_values;
+    int y = line * w->stride - w->padding + ky;
+    const float *x = w->x + (size_t)(y * w->width) * width + i;
+    const float *dy = w->dy + (size_t)(line * w->output_width) * width + i;
+    float *to = w->weight_sums + (size_t)(ky * w->kernel + kx) * width + i;
+    simd sums[5];
+#pragma GCC unroll 5
+    for (int j = 0; j < group; j++)
+        sums[j] = simd_zero();
+    for (int place = 0; place < w->output_width; place++) {
+        int left = place * w->stride - w->padding + kx;
+        bool inside = left >= 0 && left + group <= w->width;
+        simd slope = load(dy + (size_t)place * width, count);
+#pragma GCC unroll 5
+        for (int j = 0; j < group; j++)
+            if (inside || (left + j >= 0 && left + j < w->width))
+                sums[j] = simd_fma(load(x + (ptrdiff_t)(left + j) * (ptrdiff_t)width, count), slope, sums[j]);
     }
-    if (place < end)
-        even = simd_fma(load(x, count), load(dy, count), even);
-    return even + odd;
+#pragma GCC unroll 5
+    for (int j = 0; j < group; j++)
+        store(to + (size_t)j * width, load(to + (size_t)j * width, count) + sums[j], count);
 }
 
-static void depthwise_weight(const struct window_gradient *w)
+SIMD_INLINE void weight_by_groups(const struct window_gradient *w, int group)
 {
-    size_t stride = (size_t)w->stride_values;
     for (int line = 0; line < w->output_height; line++)
-        for (int tap = 0; tap < w->kernel * w->kernel; tap++) {
-            int y = line * w->stride - w->padding + tap / w->kernel;
-            float *sums = w->weight_sums + (size_t)tap * stride;
+        for (int tap = 0; tap < w->kernel * w->kernel; tap += group) {
+            int ky = tap / w->kernel, kx = tap % w->kernel, y = line * w->stride - w->padding + ky;
             if (y < 0 || y >= w->height)
                 continue;
             FOR_VECTORS(i, count, w->channels)
             {
-                simd sum = count == SIMD_LANES
-                               ? tap_of_line(w, line, tap / w->kernel, tap % w->kernel, i, SIMD_LANES)
-                               : tap_of_line(w, line, tap / w->kernel, tap % w->kernel, i, count);
-                store(sums + i, load(sums + i, count) + sum, count);
+                if (count == SIMD_LANES)
+                    row_of_taps(w, group, line, ky, kx, i, SIMD_LANES);
+                else
+                    row_of_taps(w, group, line, ky, kx, i, count);
             }
         }
+}
+
+// The rows of taps that networks have are done at once.
+static void depthwise_weight(const struct window_gradient *w)
+{
+    if (w->kernel == 3)
+        weight_by_groups(w, 3);
+    else if (w->kernel == 5)
+        weight_by_groups(w, 5);
+    else
+        weight_by_groups(w, 1);
 }
 
 // One window: the first of the greatest gets it all.

@@ -49,6 +49,7 @@ static struct rows_work work_of(const struct convnet_batch *batch, int index)
         .output = training->values[operation->output],
         .to = training->values[operation->output],
     };
+    work.parts = work.output_size > UNIT_VALUES ? 4 : 1;
     if (operation->input >= 0) {
         work.input_shape = convnet_shape(training, operation->input);
         work.input_size = convnet_size(training, operation->input);
@@ -133,15 +134,15 @@ static void window_forward_unit(void *context, int unit, int thread)
         (operation->kind == OP_MAX_POOL ? conv->max_pool : conv->depthwise)(&window);
 }
 
-// A depthwise filter, channels side by side.
-static void order_taps(const struct rows_work *work)
+// A depthwise filter, channels side by side; turned: its last tap first.
+static void order_taps(const struct rows_work *work, bool turned)
 {
     int channels = work->input_shape.columns, area = work->operation->kernel_width;
     area *= area;
     const float *weight = convnet_parameter(work->training, work->operation->weight);
     for (int i = 0; i < channels; i++)
         for (int tap = 0; tap < area; tap++)
-            work->training->panels[tap * channels + i] = weight[i * area + tap];
+            work->training->panels[(turned ? area - 1 - tap : tap) * channels + i] = weight[i * area + tap];
 }
 
 static void depthwise_weight_unit(void *context, int unit, int thread)
@@ -182,14 +183,27 @@ static void depthwise_weight(const struct convnet_batch *batch, int index)
             gradient[i * area + tap] += sums[tap * channels + i];
 }
 
+// Whether the input's gradient is the convolution of dy with the filter turned round.
+static bool goes_forward(const struct rows_work *work)
+{
+    const struct operation *operation = work->operation;
+    return operation->stride == 1 && 2 * operation->padding == operation->kernel_width - 1 &&
+           work->output_shape.rows == work->input_shape.rows && work->step->input == GRADIENT_STORE;
+}
+
 static void depthwise_backward(struct rows_work *work)
 {
+    struct cpu_device *device = work->training->cpu.device;
     if (work->step->parameters)
         train_convnet_halves(work->batch, work->step->operation, depthwise_weight);
-    order_taps(work);
-    if (work->dx)
-        train_run(work->training->cpu.device, depthwise_input_unit, work,
-                  work->batch->images * work->operation->height);
+    order_taps(work, goes_forward(work));
+    if (goes_forward(work)) {
+        struct rows_work turned = *work;
+        turned.input = work->dy;
+        turned.to = work->dx;
+        train_run(device, window_forward_unit, &turned, work->batch->images * work->parts);
+    } else if (work->dx)
+        train_run(device, depthwise_input_unit, work, work->batch->images * work->operation->height);
 }
 
 static void max_pool_unit(void *context, int image, int thread)
@@ -341,8 +355,7 @@ void train_convnet_rows(const struct convnet_batch *batch, int index)
     struct rows_work work = work_of(batch, index);
     enum op_kind kind = work.operation->kind;
     if (kind == OP_CONVOLUTION)
-        order_taps(&work);
-    work.parts = work.output_size > UNIT_VALUES ? 4 : 1;
+        order_taps(&work, false);
     if (kind == OP_CONVOLUTION || kind == OP_MAX_POOL)
         train_run(work.training->cpu.device, window_forward_unit, &work, batch->images * work.parts);
     else

@@ -120,7 +120,7 @@ def test_classify(stack):
             expect(line["error"]["message"] and set(line) == {"file", "error"}, f"line {line}")
             continue
         expect_equal(set(line), {"file", "model_version", "trained", "logits", "probabilities", "primary_diagnosis",
-                                 "attention", "timings_ms"}, "fields of a line")
+                                 "ood", "attention", "timings_ms"}, "fields of a line")
         expect(len(line["logits"]) == 8 and abs(sum(line["probabilities"]) - 1) < 1e-6, f"numbers of {line['file']}")
         expect_equal(set(line["timings_ms"]), {"decode", "preprocess", "inference"}, "timings")
         expect(abs(sum(line["attention"])) <= 1 and len(line["attention"]) == 196, "attention over the patches")

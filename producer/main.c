@@ -5,6 +5,7 @@
 #include "common/program/config.h"
 #include "producer/audit/command.h"
 #include "producer/dead_letters.h"
+#include "producer/gateway/doctor.h"
 #include "producer/gateway/metrics_rows.h"
 #include "producer/gateway/serve.h"
 #include "producer/identity/keys.h"
@@ -80,6 +81,18 @@ static const struct command commands[] = {
         .required = "store",
         .check = serve_check,
         .run = serve_run,
+    },
+    {
+        .name = "doctor",
+        .arguments = "",
+        .summary = "looks at each thing the gateway depends on and says how to mend it",
+        .example =
+            "skinsight-producer doctor --api-keys keys.json --store sqlite:///var/lib/skinsight/store.db",
+        .options =
+            "brokers jobs_topic urgent_jobs_topic predictions_topic feedback_topic objects s3_endpoint "
+            "s3_region object_timeout_ms public_url store link_key subject_key api_keys audit_key",
+        .required = "api_keys store",
+        .run = doctor_run,
     },
     {
         .name = "feedback",

@@ -148,6 +148,25 @@ def test_documented_command(stack):
         check_reply(json.loads(done.stdout), json.loads(done.stdout)["request_id"])
 
 
+def test_doctor(stack):
+    """Each thing on a line; what is wrong has the way to mend it, and exit code 1."""
+    with stack.fleet("doctor") as fleet:
+        gateway = Gateway(fleet, feedback_topic=fleet.topics["feedback_topic"])
+        names = ("store", "api_keys", "brokers", "objects", *fleet.topics)
+        options = {name: value for name, value in gateway.options.items() if name in names}
+
+        def ask(**more):
+            done = harness.run("producer", "doctor", *harness.flags({**options, **more}), env=fleet.env())
+            return done.returncode, [line for line in done.stdout.splitlines() if line.startswith("wrong")]
+
+        expect_equal(ask()[1][0].split(" ", 1)[1].strip().split("  ")[0], "API keys", "no key yet")
+        gateway.add_key("north")
+        expect_equal(ask(), (0, []), "all is well")
+        code, wrong = ask(link_key=harness.ROOT / "README.md", store=f"sqlite://{stack.folder}/none/s.db", brokers="127.0.0.1:1",
+                          audit_key=gateway.keys, subject_key="/none", objects="s3://none/none")
+        expect_equal((code, len(wrong)), (1, 6), f"all is wrong: {wrong}")
+
+
 def test_large_images(stack):
     with stack.fleet("large") as fleet, Gateway(fleet, inline_limit_bytes=1000, keep_images=True) as gateway:
         fleet.start("worker").wait_ready()
@@ -332,4 +351,4 @@ def test_waiting(stack):
 
 
 if __name__ == "__main__":
-    harness.main([test_answers, test_documented_command, test_large_images, test_refusals, test_markers, test_reviews, test_limits, test_waiting], "kafka")
+    harness.main([test_answers, test_documented_command, test_doctor, test_large_images, test_refusals, test_markers, test_reviews, test_limits, test_waiting], "kafka")

@@ -2,8 +2,8 @@
 // Notes are for what works but could be set better; they leave the exit code alone.
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "common/program/finding.h"
 #include "common/services/kafka.h"
 #include "common/services/kafka_settings.h"
 #include "worker/cache/cache.h"
@@ -15,25 +15,13 @@
 
 enum { DOCTOR_TIMEOUT_MS = 3000 };
 
-static bool report(const char *what, enum status status, const struct error *err, const char *found,
-                   const char *mend)
-{
-    bool colour = isatty(STDOUT_FILENO);
-    if (status == STATUS_OK)
-        printf("%s %-14s %s\n", colour ? "\033[32mok   \033[0m" : "ok   ", what, found);
-    else
-        printf("%s %-14s %s\n      %-14s -> %s\n", colour ? "\033[31mwrong\033[0m" : "wrong", what,
-               err->message, "", mend);
-    return status == STATUS_OK;
-}
-
 static bool check_descriptors(const struct config *config)
 {
     struct error err;
     char found[64];
     enum status status = descriptors_claim(config, &err);
     snprintf(found, sizeof found, "the %ld that are needed", descriptors_needed(config));
-    return report("open files", status, &err, found, "raise the limit of open files (ulimit -Hn)");
+    return finding_print("open files", status, &err, found, "raise the limit of open files (ulimit -Hn)");
 }
 
 static bool check_engine(const struct config *config)
@@ -51,7 +39,7 @@ static bool check_engine(const struct config *config)
                  precision_names[engine.plan->precision], engine.precision_reason[0] ? " (auto: " : "",
                  engine.precision_reason, engine.precision_reason[0] ? ")" : "", engine.backend->name,
                  engine.backend->device);
-    bool good = report(
+    bool good = finding_print(
         "model, device", status, &err, found,
         "skinsight-trainer import makes a model directory; --backend and --precision choose the device");
     engine_close(&engine);
@@ -63,7 +51,7 @@ static bool check_policy(const struct config *config)
     struct policy policy;
     struct error err;
     enum status status = policy_load(&policy, config_text(config, "policy"), &err);
-    return report("policy", status, &err, policy.version, "docs/FORMATS.md describes the policy file");
+    return finding_print("policy", status, &err, policy.version, "docs/FORMATS.md describes the policy file");
 }
 
 static bool check_objects(const struct config *config)
@@ -78,8 +66,8 @@ static bool check_objects(const struct config *config)
     if (status == STATUS_OK)
         status = object_store_check(store, &err);
     object_store_close(store);
-    return report("object store", status, &err, options.root,
-                  "check --objects, the bucket, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
+    return finding_print("object store", status, &err, options.root,
+                         "check --objects, the bucket, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
 }
 
 static bool check_cache(const struct config *config)
@@ -89,7 +77,7 @@ static bool check_cache(const struct config *config)
     struct cache_terms terms;
     struct error err;
     if (strcmp(url, "none") == 0)
-        return report("cache", STATUS_OK, &err, "none (answers are computed each time)", "");
+        return finding_print("cache", STATUS_OK, &err, "none (answers are computed each time)", "");
     enum status status = cache_check(config, &err);
     if (status == STATUS_OK)
         status = cache_read_secret(&terms, config, &err);
@@ -98,15 +86,16 @@ static bool check_cache(const struct config *config)
     if (status == STATUS_OK)
         status = redis_ping(redis, &err);
     redis_close(redis);
-    return report("cache", status, &err, "answers",
-                  "check --cache and --cache-secret; without Redis the worker is slower, nothing else");
+    return finding_print(
+        "cache", status, &err, "answers",
+        "check --cache and --cache-secret; without Redis the worker is slower, nothing else");
 }
 
 static bool check_topic_names(const struct config *config)
 {
     struct error err;
-    return report("topic names", worker_check_topics(config, &err), &err, "each role its own",
-                  "give every role a topic of its own");
+    return finding_print("topic names", worker_check_topics(config, &err), &err, "each role its own",
+                         "give every role a topic of its own");
 }
 
 // What a topic had better be set to; without it the worker works, but is easier to disturb.
@@ -151,8 +140,8 @@ static bool check_broker_limits(rd_kafka_t *client, const struct config *config)
     enum status status = broker_limits_check(client, config, DOCTOR_TIMEOUT_MS, &note, &err);
     if (note.message[0])
         printf("note  %-14s %s\n", "brokers", note.message);
-    return report("brokers", status, &err, "they take the commits of a full window",
-                  "set it on every broker, or lower --window");
+    return finding_print("brokers", status, &err, "they take the commits of a full window",
+                         "set it on every broker, or lower --window");
 }
 
 static bool check_kafka(const struct config *config)
@@ -163,8 +152,8 @@ static bool check_kafka(const struct config *config)
     enum status status = kafka_client_open(&client, config_kafka(config), &client_options, &err);
     if (status == STATUS_OK)
         status = kafka_ping(client, config_text(config, "brokers"), DOCTOR_TIMEOUT_MS, &err);
-    bool good =
-        report("Kafka", status, &err, config_text(config, "brokers"), "check --brokers and that Kafka runs");
+    bool good = finding_print("Kafka", status, &err, config_text(config, "brokers"),
+                              "check --brokers and that Kafka runs");
     for (int i = 0; good && i < WORKER_TOPIC_COUNT; i++) {
         struct kafka_topic topic = {.name = config_text(config, worker_topic_options[i])};
         char found[300];
@@ -172,7 +161,7 @@ static bool check_kafka(const struct config *config)
         if (status == STATUS_OK && topic.partitions < 0)
             status = error_set(&err, STATUS_REJECTED, "%s does not exist", topic.name);
         snprintf(found, sizeof found, "%s, %d partitions", topic.name, topic.partitions);
-        good &= report("topic", status, &err, found, "skinsight-producer topics --create makes it");
+        good &= finding_print("topic", status, &err, found, "skinsight-producer topics --create makes it");
     }
     if (good) {
         advise_on_topics(client, config);

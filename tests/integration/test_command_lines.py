@@ -20,7 +20,8 @@ from conditions import open_paths
 from harness import DATA, expect, expect_equal, run, wait_until
 from invariants import png_complaint
 
-COMMANDS = {"worker": ["run", "classify", "preprocess", "bench", "doctor"], "producer": ["submit", "topics", "feedback", "keys", "audit"],
+COMMANDS = {"worker": ["run", "classify", "preprocess", "bench", "doctor"],
+            "producer": ["submit", "topics", "serve", "doctor", "feedback", "keys", "audit"],
             "trainer": ["import", "explore", "train", "quantise", "listen"]}
 GOOD = [DATA / "ISIC_0000013.jpg", DATA / "ISIC_0000548.jpg"]
 LARGE = DATA / "ISIC_0000384.jpg"  # over inline_limit_bytes

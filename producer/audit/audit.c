@@ -219,8 +219,9 @@ enum status audit_open(struct audit **opened, const struct audit_options *option
 {
     *opened = NULL;
     if (!audit_chain_name_good(options->chain))
-        return error_set(err, STATUS_REJECTED,
-                         "the name of the audit's chain must be 1 to 64 of A-Za-z0-9_.-");
+        return error_set(
+            err, STATUS_REJECTED,
+            "the name of the audit's chain must be 1 to 64 of A-Za-z0-9_.- and begin with no dot");
     struct audit *audit = new_audit(options);
     enum status status = sql_open(&audit->sql, &options->store, err);
     if (status == STATUS_OK)

@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/base/memory.h"
 
-enum { COLUMNS = 5, ROWS_MOST = 25 };
+enum { APPEND_LIMIT_MS = 5000, COLUMNS = 5, ROWS_MOST = 25 };
 static_assert(COLUMNS * ROWS_MOST <= SQL_VALUES_MOST, "values of a statement");
 
 const struct sql_migration audit_migrations[] = {
@@ -157,12 +158,13 @@ enum status audit_chain_append(struct sql *sql, const char *chain, struct audit_
                                struct error *err)
 {
     struct append append = {.chain = chain, .group = group};
+    int64_t deadline_ms = clock_monotonic_ms() + APPEND_LIMIT_MS;
     enum status status = error_set(err, STATUS_RETRY, "the audit was tried %d times", AUDIT_APPEND_TRIES);
     for (int try = 0; try < AUDIT_APPEND_TRIES && group->try_count < AUDIT_APPEND_TRIES; try++) {
         status = sql_transaction(sql, SQL_WRITE, append_group, &append, err);
         if (status == STATUS_OK || (status == STATUS_RETRY && !sql_is_conflict(sql)))
             remember_try(&append);
-        if (status == STATUS_OK || status == STATUS_FATAL)
+        if (status == STATUS_OK || status == STATUS_FATAL || clock_monotonic_ms() >= deadline_ms)
             break;
     }
     return status == STATUS_REJECTED ? STATUS_RETRY : status;

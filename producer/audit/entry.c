@@ -31,7 +31,7 @@ const char *audit_action_name(enum audit_action action)
 bool audit_chain_name_good(const char *chain)
 {
     size_t size = strnlen(chain, AUDIT_NAME_SIZE);
-    return size >= 1 && size < AUDIT_NAME_SIZE &&
+    return size >= 1 && size < AUDIT_NAME_SIZE && *chain != '.' && // which has a meaning in keys of objects
            strspn(chain, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-") == size;
 }
 

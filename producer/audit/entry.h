@@ -48,7 +48,7 @@ struct audit_entry {
 
 // Where an entry stands.
 struct audit_place {
-    const char *chain; // 1 to 64 of A-Za-z0-9_.-
+    const char *chain; // 1 to 64 of A-Za-z0-9_.-, not beginning with a dot
     int64_t seq, at;
 };
 

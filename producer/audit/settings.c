@@ -14,7 +14,7 @@ static void host_name(char name[AUDIT_NAME_SIZE])
     name[AUDIT_NAME_SIZE - 1] = '\0';
     for (char *at = name; *at; at++) {
         const char one[2] = {*at, '\0'};
-        if (!audit_chain_name_good(one))
+        if (!audit_chain_name_good(one) && (*at != '.' || at == name))
             *at = '-';
     }
 }

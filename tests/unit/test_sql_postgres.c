@@ -10,7 +10,7 @@
 #include "common/services/sql.h"
 #include "tests/support/postgres.h"
 
-enum { TIMEOUT_MS = 10000, SHORT_MS = 500 };
+enum { TIMEOUT_MS = 10000, SHORT_MS = 3000 };
 
 static struct postgres server;
 static struct error err;

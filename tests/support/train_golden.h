@@ -20,6 +20,8 @@ struct train_golden {
     int gradient_count;
     double losses[GOLDEN_STEPS];
     int step_count;
+    double resnet_losses[GOLDEN_STEPS], resnet_distances[GOLDEN_STEPS]; // PyTorch's float32 from its float64
+    int resnet_count;
 };
 
 static inline bool golden_gradient_read(struct golden_gradient *gradient, const char *line)
@@ -50,12 +52,17 @@ static inline bool train_golden_read(struct train_golden *golden)
         else if (strncmp(line, "step ", 5) == 0)
             good = golden->step_count < GOLDEN_STEPS &&
                    sscanf(line, "step %*d %lf", &golden->losses[golden->step_count++]) == 1;
-        else
+        else if (strncmp(line, "resnet18 ", 9) == 0) {
+            int at = golden->resnet_count++;
+            good = at < GOLDEN_STEPS && sscanf(line, "resnet18 %*d %lf %lf", &golden->resnet_losses[at],
+                                               &golden->resnet_distances[at]) == 2;
+        } else
             good = sscanf(line, "loss %lf %lf", &golden->classification, &golden->diversity) == 2;
     }
     if (file)
         fclose(file);
-    return good && golden->step_count == GOLDEN_STEPS && golden->gradient_count > 0;
+    return good && golden->step_count == GOLDEN_STEPS && golden->gradient_count > 0 &&
+           golden->resnet_count == GOLDEN_STEPS;
 }
 
 // Value i of direction number d for a tensor.

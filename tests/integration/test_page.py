@@ -210,7 +210,7 @@ def check_review(visit, request_id):
     visit.wait_text("#reviews-said", "One review is due.")
     visit.wait_text("#reviews", "Due by")
     page.click("#reviews button")
-    page.wait_for_function("document.activeElement.id === 'answer-heading'")
+    page.locator("#answer-heading:focus").wait_for()
     expect(request_id in visit.text("#facts"), visit.text("#facts"))
     expect(not visit.visible("#picture"), "the photograph is not here, and nothing else is shown for it")
     expect_accessible(page, "with a review")

@@ -21,7 +21,7 @@ static const struct metric_row rows[ROWS] = {
     [GAUGE] = {"test_gauge", METRIC_GAUGE, "things", "Set at each scrape.", .count = 1},
     [COUNTER] = {"test_counter", METRIC_COUNTER, "things", "Counted.", .count = 1},
 };
-static const struct metric_table table = {rows, ROWS, "test_service.c"};
+static const struct metric_table table = {rows, ROWS, "test_service.c", "admin_address"};
 static atomic_bool ready;
 static atomic_int scrapes;
 static struct answer answer;

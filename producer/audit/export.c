@@ -11,7 +11,7 @@
 #include "producer/audit/entry.h"
 #include "producer/audit/signing.h"
 
-enum { PAGE = 500, CHAINS_MOST = 1000 };
+enum { PAGE = 500 };
 
 struct export
 {
@@ -112,9 +112,9 @@ static enum status list_chains(struct sql *sql, const char *chain, char **chains
     while (status == STATUS_OK && (status = sql_next(sql, &more, err)) == STATUS_OK && more) {
         if (*chain && strcmp(chain, sql_text(sql, 0)) != 0)
             continue;
-        if (*count == CHAINS_MOST) {
-            status =
-                error_set(err, STATUS_REJECTED, "more than %d chains: export one at a time", CHAINS_MOST);
+        if (*count == AUDIT_CHAINS_MOST) {
+            status = error_set(err, STATUS_REJECTED, "more than %d chains: export one at a time",
+                               AUDIT_CHAINS_MOST);
             break;
         }
         chains[(*count)++] = memory_strdup(sql_text(sql, 0));
@@ -129,7 +129,7 @@ enum status audit_export(struct sql *sql, const char *chain, int64_t from, FILE 
                          struct error *err)
 {
     struct export export = {.sql = sql, .out = out};
-    char **chains = memory_alloc(CHAINS_MOST * sizeof *chains);
+    char **chains = memory_alloc(AUDIT_CHAINS_MOST * sizeof *chains);
     size_t count = 0;
     enum status status = list_chains(sql, chain, chains, &count, err);
     if (status == STATUS_OK)

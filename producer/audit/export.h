@@ -12,6 +12,8 @@
 
 #define AUDIT_EXPORT_FIRST_LINE "{\"schema\":\"skinsight.audit.v1\"}"
 
+enum { AUDIT_CHAINS_MOST = 1000 }; // in one export
+
 // chain "": all of them. from: each chain from its newest signed head below that number; 1: whole chains.
 // entries counts what was written. FATAL also: out can't be written.
 enum status audit_export(struct sql *sql, const char *chain, int64_t from, FILE *out, int64_t *entries,

@@ -22,6 +22,8 @@ struct verify {
     bool linked;            // the hash of entry verdict.last is known
     struct digest stated;   // as the export says
     struct digest computed; // as it follows
+    size_t ended_count;
+    char (*ended)[AUDIT_NAME_SIZE]; // AUDIT_CHAINS_MOST chains that were read to their end
 };
 
 static void PRINTF_LIKE(3, 4) tell(struct verify *verify, int64_t line, const char *format, ...)
@@ -86,7 +88,8 @@ static void anchor(struct verify *verify, const struct audit_head *head, int64_t
              "the signed head of entry %lld of chain %s is another one's: something was changed in %lld to "
              "%lld",
              (long long)head->seq, verify->chain, (long long)verdict->anchored + 1, (long long)head->seq);
-    verdict->anchored = head->seq;
+    else
+        verdict->anchored = head->seq;
 }
 
 // By chain, then by number.
@@ -138,6 +141,8 @@ static void end_chain(struct verify *verify)
         tell(verify, 0, "entries %lld to %lld of chain %s are missing: a head of the last one is signed",
              (long long)verify->verdict.last + 1, (long long)beyond, verify->chain);
     verify->options->chain(verify->options->context, &verify->verdict);
+    if (verify->ended_count < AUDIT_CHAINS_MOST)
+        strcpy(verify->ended[verify->ended_count++], verify->chain);
     *verify->chain = '\0';
 }
 
@@ -150,6 +155,20 @@ static void tell_chains_missing(struct verify *verify)
             tell(verify, 0, "chain %s is missing: heads of it are signed", heads->heads[i].chain);
 }
 
+// An export has each chain in one piece. A piece that begins later, with a genuine head, would hide what was
+// cut out in front of it.
+static void check_new(struct verify *verify)
+{
+    for (size_t i = 0; i < verify->ended_count; i++)
+        if (strcmp(verify->ended[i], verify->chain) == 0) {
+            tell(verify, verify->line, "chain %s begins a second time", verify->chain);
+            return;
+        }
+    if (verify->ended_count == AUDIT_CHAINS_MOST)
+        tell(verify, verify->line, "chain %s is one too many: an export has %d", verify->chain,
+             AUDIT_CHAINS_MOST);
+}
+
 static void begin_chain(struct verify *verify, const char *chain, int64_t first)
 {
     static const struct digest zero;
@@ -158,6 +177,7 @@ static void begin_chain(struct verify *verify, const char *chain, int64_t first)
     verify->verdict = (struct audit_chain_verdict){.chain = verify->chain, .first = first, .last = first - 1};
     verify->linked = first == 1;
     verify->stated = verify->computed = zero;
+    check_new(verify);
 }
 
 static void take_entry(struct verify *verify, const char *chain, int64_t seq, struct bytes text,
@@ -237,6 +257,7 @@ static bool read_head(struct verify *verify, struct bytes line)
         verify->stated = verify->computed = head.hash;
         verify->linked = true;
         verify->verdict.anchored = head.seq;
+        anchor_by_others(verify);
     } else if (head.seq == verify->verdict.last) {
         anchor(verify, &head, verify->line);
     } else {
@@ -278,6 +299,7 @@ enum status audit_verify(FILE *file, const struct audit_verify_options *options,
     struct verify verify = {.options = options};
     uint8_t line[LINE_MOST];
     size_t size;
+    verify.ended = memory_alloc(AUDIT_CHAINS_MOST * sizeof *verify.ended);
     struct audit_heads *heads = options->heads;
     if (heads->count > 0)
         qsort(heads->heads, heads->count, sizeof *heads->heads, compare_heads);
@@ -289,6 +311,7 @@ enum status audit_verify(FILE *file, const struct audit_verify_options *options,
     tell_chains_missing(&verify);
     if (verify.line == 0)
         tell(&verify, 0, "the export is empty");
+    free(verify.ended);
     *flaws = verify.flaws;
     if (ferror(file))
         return error_set(err, STATUS_FATAL, "the export can't be read: %s", strerror(errno));

@@ -28,7 +28,7 @@ static struct audit_verifier *verifier;
 static struct sql *sql;
 static char *export; // of the whole chain
 static size_t export_size;
-static char *lines[LINES]; // of it, each with its '\n'
+static char *lines[LINES + 1]; // of it, each with its '\n'; the last: an entry of another chain
 
 #define GOOD(call)                                                                                           \
     do {                                                                                                     \
@@ -138,6 +138,24 @@ static void make_keys(void)
     EVP_PKEY_free(key);
 }
 
+// The first entry of chain "x".
+static char *other_chain(void)
+{
+    static const struct digest zero;
+    const struct audit_entry entry = {.action = AUDIT_ANSWER_READ, .actor = "dr-lee", .site = "north"};
+    const struct audit_place place = {.chain = "x", .seq = 1, .at = 100};
+    struct buffer text;
+    char hex[DIGEST_TEXT_SIZE];
+    buffer_init(&text, AUDIT_TEXT_MOST);
+    GOOD(audit_entry_write(&entry, &place, &text, &err));
+    struct digest hash = audit_link(&zero, buffer_bytes(&text));
+    digest_text(&hash, hex);
+    char *line =
+        memory_format("{\"entry\":%.*s,\"hash\":\"%s\"}\n", (int)text.size, (const char *)text.data, hex);
+    buffer_release(&text);
+    return line;
+}
+
 static char *export_from(int64_t from, size_t *size)
 {
     char *text;
@@ -175,13 +193,14 @@ static int make_chain(void **state)
         at += size;
     }
     assert_int_equal(at - export, export_size);
+    lines[LINES] = other_chain();
     return 0;
 }
 
 static int drop_chain(void **state)
 {
     (void)state;
-    for (int i = 0; i < LINES; i++)
+    for (int i = 0; i <= LINES; i++)
         free(lines[i]);
     free(export);
     sql_close(sql);
@@ -266,6 +285,20 @@ static void test_dropped_doubled_and_moved_entries_are_named(void **state)
     assert_int_equal(said.lines[0], 1);
 }
 
+// Another chain's line between two pieces of a chain hides nothing.
+static void test_a_chain_is_in_one_piece(void **state)
+{
+    (void)state;
+    judge_lines((int[]){0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, LINES, -1});
+    assert_int_equal(said.flaws, 0);
+    assert_int_equal(said.chains, 2);
+    judge_lines((int[]){0, 1, 2, 3, 4, 5, LINES, 10, 11, 12, 13, 14, -1});
+    assert_int_equal(said.flaws, 1);
+    assert_true(was_said("chain gateway-1 begins a second time"));
+    judge_lines((int[]){0, 1, 2, 3, 4, 5, LINES, 1, 2, 3, 4, 5, -1});
+    assert_true(was_said("chain gateway-1 begins a second time"));
+}
+
 // Whoever rewrites the hashes too is found by the next head.
 static void test_a_chain_made_anew(void **state)
 {
@@ -302,6 +335,7 @@ static void test_a_chain_made_anew(void **state)
     judge(text, size);
     assert_int_equal(said.flaws, 1);
     assert_true(was_said("something was changed in 5 to 8"));
+    assert_int_equal(said.last.anchored, 4);
     free(text);
 }
 
@@ -351,6 +385,13 @@ static void test_a_part_begins_with_a_signed_head(void **state)
     assert_int_equal(said.flaws, 0);
     assert_int_equal(said.last.first, 5);
     assert_int_equal(said.last.last, ENTRIES);
+    // A genuine head from elsewhere of the same number, which has another hash.
+    struct audit_heads heads = {.count = 1, .heads = memory_alloc(sizeof *heads.heads)};
+    *heads.heads = (struct audit_head){.chain = "gateway-1", .seq = 4};
+    judge_with(text, size, &heads);
+    assert_int_equal(said.flaws, 1);
+    assert_true(was_said("the signed head of entry 4 of chain gateway-1 is another one's"));
+    audit_heads_release(&heads);
     memcpy(strstr(strstr(text, "\"seq\":5,"), "north"), "south", 5);
     judge(text, size);
     assert_true(was_said("entry 5 of chain gateway-1, or its hash, was changed"));
@@ -364,6 +405,7 @@ int main(void)
         cmocka_unit_test(test_every_flipped_bit_is_found),
         cmocka_unit_test(test_a_changed_entry_is_named),
         cmocka_unit_test(test_dropped_doubled_and_moved_entries_are_named),
+        cmocka_unit_test(test_a_chain_is_in_one_piece),
         cmocka_unit_test(test_a_chain_made_anew),
         cmocka_unit_test(test_heads_from_elsewhere),
         cmocka_unit_test(test_a_part_begins_with_a_signed_head),

@@ -239,12 +239,19 @@ enum status sql_next(struct sql *sql, bool *more, struct error *err)
     return status;
 }
 
+static enum status end_rows(struct sql *sql, struct error *err)
+{
+    enum status status = sql->in_rows ? sql->ops->end(sql, err) : STATUS_OK;
+    sql->in_rows = false;
+    if (status != STATUS_OK)
+        sql->failed = sql->in_transaction;
+    return status;
+}
+
 void sql_end(struct sql *sql)
 {
-    if (!sql->in_rows)
-        return;
-    sql->ops->end(sql);
-    sql->in_rows = false;
+    struct error err;
+    (void)end_rows(sql, &err);
 }
 
 enum status sql_find(struct sql *sql, const char *text, const struct sql_value *values, size_t count,
@@ -254,7 +261,10 @@ enum status sql_find(struct sql *sql, const char *text, const struct sql_value *
     enum status status = sql_query(sql, text, values, count, err);
     if (status == STATUS_OK)
         status = sql_next(sql, found, err);
-    sql_end(sql);
+    if (status == STATUS_OK)
+        status = end_rows(sql, err);
+    else
+        sql_end(sql);
     return status;
 }
 

@@ -21,7 +21,8 @@
 //             that again by itself). After RETRY of a change outside a transaction, or of sql_commit, it may
 //             be done or not: write changes that can be made twice (ON CONFLICT, WHERE state = ...).
 //   REJECTED  a rule of a table forbids it (unique, not null, append-only), or a value does not fit.
-//   FATAL     the file is no database or damaged, access is refused, or the text is wrong.
+//   FATAL     the file is no database, damaged or closed to us, or the text is wrong. A server that refuses
+//             the login is RETRY, as one that is away.
 // Sentences name the database without its password, and no value.
 #ifndef SKINSIGHT_COMMON_SERVICES_SQL_H
 #define SKINSIGHT_COMMON_SERVICES_SQL_H
@@ -98,8 +99,9 @@ enum status sql_run(struct sql *sql, const char *text, const struct sql_value *v
 enum status sql_query(struct sql *sql, const char *text, const struct sql_value *values, size_t count,
                       struct error *err) MUST_CHECK;
 enum status sql_next(struct sql *sql, bool *more, struct error *err) MUST_CHECK;
-// Also where nothing is open. Rows not yet read are dropped; a statement that changes something and gives
-// rows (RETURNING) is to be read to its end.
+// Also where nothing is open. Rows not yet read are dropped, and a failure among them is told by nothing but
+// the transaction they are in; a statement that changes something and gives rows (RETURNING) is to be read to
+// its end.
 void sql_end(struct sql *sql);
 
 // Columns of the present row, from 0. Bytes live until the next call. NULL is 0, 0.0, "" or no bytes; ask
@@ -111,7 +113,7 @@ const char *sql_text(const struct sql *sql, size_t column);
 struct bytes sql_blob(const struct sql *sql, size_t column);
 
 // sql_query, at most one row, sql_end: found tells whether there was one, and its columns stay readable until
-// the next call.
+// the next call. What fails behind that row is a failure too.
 enum status sql_find(struct sql *sql, const char *text, const struct sql_value *values, size_t count,
                      bool *found, struct error *err) MUST_CHECK;
 

@@ -13,7 +13,8 @@ struct sql_ops {
                          int64_t *changed, struct error *err);
     // The next row, through the three calls below.
     enum status (*next)(struct sql *sql, bool *more, struct error *err);
-    void (*end)(struct sql *sql); // of the rows; the last one stays readable
+    // Of the rows; the last one stays readable. The failure is one of rows that nobody has read.
+    enum status (*end)(struct sql *sql, struct error *err);
     // Several statements without parameters or rows.
     enum status (*script)(struct sql *sql, const char *text, struct error *err);
     enum status (*begin)(struct sql *sql, enum sql_access access, struct error *err);

@@ -51,10 +51,13 @@ static enum status give_way(struct sql_postgres *postgres, size_t place, struct 
     char text[64];
     if (!postgres->statements[place])
         return STATUS_OK;
-    free(postgres->statements[place]);
-    postgres->statements[place] = NULL;
     snprintf(text, sizeof text, "DEALLOCATE s%zu", place);
-    return postgres_run_script(postgres, text, err);
+    enum status status = postgres_run_script(postgres, text, err);
+    if (status == STATUS_OK) { // else the server still has it
+        free(postgres->statements[place]);
+        postgres->statements[place] = NULL;
+    }
+    return status;
 }
 
 // The name of a text's statement, prepared now or before.
@@ -209,17 +212,25 @@ static enum status postgres_next(struct sql *sql, bool *more, struct error *err)
 }
 
 // Rows that nobody reads are thrown away, up to the time limit; then the connection is.
-static void postgres_end(struct sql *sql)
+static enum status postgres_end(struct sql *sql, struct error *err)
 {
     struct sql_postgres *postgres = postgres_of(sql);
-    struct error err;
-    PGresult *result;
+    PGresult *result = NULL;
+    enum status status = STATUS_OK;
     postgres_start_clock(postgres);
-    while (postgres->connection && postgres_receive(postgres, &result, &err) == STATUS_OK && result) {
+    while (postgres->connection) {
+        enum status received = postgres_receive(postgres, &result, err);
+        if (received != STATUS_OK)
+            return received;
+        if (!result)
+            break;
+        if (PQresultStatus(result) != PGRES_SINGLE_TUPLE && !postgres_is_success(result))
+            status = postgres_fail(postgres, result, err);
         PQclear(result);
         if (clock_monotonic_ms() >= postgres->deadline_ms)
-            postgres_disconnect(postgres);
+            return postgres_fail_late(postgres, err);
     }
+    return status;
 }
 
 static enum status postgres_script(struct sql *sql, const char *text, struct error *err)

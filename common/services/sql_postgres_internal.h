@@ -47,5 +47,6 @@ bool postgres_is_success(const PGresult *result);
 // Of a result that is no success.
 enum status postgres_fail(struct sql_postgres *postgres, const PGresult *result, struct error *err);
 enum status postgres_fail_connection(struct sql_postgres *postgres, struct error *err);
+enum status postgres_fail_late(struct sql_postgres *postgres, struct error *err); // disconnects
 
 #endif

@@ -37,7 +37,7 @@ enum status postgres_fail_connection(struct sql_postgres *postgres, struct error
                      sentence);
 }
 
-static enum status fail_too_late(struct sql_postgres *postgres, struct error *err)
+enum status postgres_fail_late(struct sql_postgres *postgres, struct error *err)
 {
     postgres_disconnect(postgres); // what it still answers belongs to no later call
     return error_set(err, STATUS_RETRY, "PostgreSQL at %s did not answer within %lld ms", postgres->sql.name,
@@ -108,7 +108,7 @@ enum status postgres_flush(struct sql_postgres *postgres, struct error *err)
     int left;
     while ((left = PQflush(postgres->connection)) > 0) {
         if (!wait_for(postgres, POLLIN | POLLOUT))
-            return fail_too_late(postgres, err);
+            return postgres_fail_late(postgres, err);
         if (!PQconsumeInput(postgres->connection))
             return postgres_fail_connection(postgres, err);
     }
@@ -120,7 +120,7 @@ enum status postgres_receive(struct sql_postgres *postgres, PGresult **result, s
     *result = NULL;
     while (PQisBusy(postgres->connection)) {
         if (!wait_for(postgres, POLLIN))
-            return fail_too_late(postgres, err);
+            return postgres_fail_late(postgres, err);
         if (!PQconsumeInput(postgres->connection))
             return postgres_fail_connection(postgres, err);
     }
@@ -201,7 +201,7 @@ enum status postgres_connect(struct sql_postgres *postgres, struct error *err)
         if (next == PGRES_POLLING_FAILED || PQstatus(postgres->connection) == CONNECTION_BAD)
             return postgres_fail_connection(postgres, err);
         if (!wait_for(postgres, next == PGRES_POLLING_READING ? POLLIN : POLLOUT))
-            return fail_too_late(postgres, err);
+            return postgres_fail_late(postgres, err);
         next = PQconnectPoll(postgres->connection);
     }
     return set_up(postgres, err);

@@ -207,11 +207,14 @@ static enum status sqlite_next(struct sql *sql, bool *more, struct error *err)
     return STATUS_OK;
 }
 
-static void sqlite_end(struct sql *sql)
+// Rows that nobody has read have not been computed.
+static enum status sqlite_end(struct sql *sql, struct error *err)
 {
     struct sql_sqlite *sqlite = sqlite_of(sql);
+    (void)err;
     finish(sqlite->rows);
     sqlite->rows = NULL;
+    return STATUS_OK;
 }
 
 static enum status sqlite_script(struct sql *sql, const char *text, struct error *err)

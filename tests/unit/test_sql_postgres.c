@@ -74,6 +74,25 @@ static void test_sentences(void **state)
     sql_close(sql);
 }
 
+// The third row can't be computed; the server has sent two by then.
+static void test_a_failure_behind_the_first_row(void **state)
+{
+    (void)state;
+    static const char text[] = "SELECT 10 / (3 - n) FROM generate_series(1, 3) AS numbers (n)";
+    struct sql *sql = open_store(TIMEOUT_MS);
+    bool found, more;
+    assert_int_equal(sql_find(sql, text, NULL, 0, &found, &err), STATUS_REJECTED);
+    GOOD(sql_begin(sql, SQL_READ, &err));
+    GOOD(sql_query(sql, text, NULL, 0, &err));
+    GOOD(sql_next(sql, &more, &err));
+    assert_int_equal(sql_integer(sql, 0), 5);
+    sql_end(sql);
+    assert_int_equal(sql_find(sql, "SELECT 1", NULL, 0, &found, &err), STATUS_REJECTED);
+    sql_rollback(sql);
+    assert_int_equal(number_of(sql, "SELECT 1"), 1);
+    sql_close(sql);
+}
+
 static void test_a_server_that_dies(void **state)
 {
     (void)state;
@@ -125,6 +144,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_urls),
         cmocka_unit_test(test_sentences),
+        cmocka_unit_test(test_a_failure_behind_the_first_row),
         cmocka_unit_test(test_a_server_that_dies),
         cmocka_unit_test(test_a_server_that_is_silent),
     };

@@ -43,21 +43,30 @@ static enum status note_reading(const struct config *config, struct error *err)
     return status;
 }
 
-static enum status export(const struct config *config, struct error *err) {
-    char chain[AUDIT_NAME_SIZE]; struct audit_options options; struct sql *sql = NULL; int64_t entries = 0;
+static enum status write_export(const struct config *config, struct error *err)
+{
+    char chain[AUDIT_NAME_SIZE];
+    struct audit_options options;
+    struct sql *sql = NULL;
+    int64_t entries = 0;
     const char *path = config_text(config, "output");
     bool to_file = strcmp(path, "-") != 0;
     audit_settings_read(&options, chain, config);
     enum status status = note_reading(config, err);
-    FILE *out = to_file && status == STATUS_OK ? file_open_private(path) : stdout;
-    if (!out) return error_set(err, STATUS_FATAL, "%s: %s", path, strerror(errno));
-    if (status == STATUS_OK) status = sql_open(&sql, &options.store, err);
-    if (status == STATUS_OK) status = audit_export(sql, config_text(config, "chain"),
-                                                   config_integer(config, "from"), out, &entries, err);
+    if (status != STATUS_OK)
+        return status;
+    FILE *out = to_file ? file_open_private(path) : stdout;
+    if (!out)
+        return error_set(err, STATUS_FATAL, "%s: %s", path, strerror(errno));
+    status = sql_open(&sql, &options.store, err);
+    if (status == STATUS_OK)
+        status = audit_export(sql, config_text(config, "chain"), config_integer(config, "from"), out,
+                              &entries, err);
     sql_close(sql);
     if (out != stdout && fclose(out) != 0 && status == STATUS_OK)
         status = error_set(err, STATUS_FATAL, "%s: %s", path, strerror(errno));
-    if (status == STATUS_OK) fprintf(stderr, "%lld entries\n", (long long)entries);
+    if (status == STATUS_OK)
+        fprintf(stderr, "%lld entries\n", (long long)entries);
     return status;
 }
 
@@ -149,5 +158,5 @@ enum status audit_check(const struct config *config, struct error *err)
 
 enum status audit_run(struct config *config, struct error *err)
 {
-    return is_export(config) ? export(config, err) : verify(config, err);
+    return is_export(config) ? write_export(config, err) : verify(config, err);
 }

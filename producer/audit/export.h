@@ -1,8 +1,8 @@
 // export.h: chains as a file that needs no database to be checked (verify.h). Lines of JSON: first
 //     {"schema":"skinsight.audit.v1"}
 // then for each chain, in the order of its numbers, {"entry":{...},"hash":"<64 hex>"}, and behind the entry
-// it is of a head's line (signing.h). A part of a chain begins with a signed head's line, from which its
-// entries go on. One thread.
+// it is of a head's line (signing.h). A head whose entry is gone is written all the
+// same. A part of a chain begins with a signed head's line, from which its entries go on. One thread.
 #ifndef SKINSIGHT_PRODUCER_AUDIT_EXPORT_H
 #define SKINSIGHT_PRODUCER_AUDIT_EXPORT_H
 

@@ -140,6 +140,9 @@ static void end_chain(struct verify *verify)
     if (beyond > verify->verdict.last)
         tell(verify, 0, "entries %lld to %lld of chain %s are missing: a head of the last one is signed",
              (long long)verify->verdict.last + 1, (long long)beyond, verify->chain);
+    if (verify->verdict.last < verify->verdict.first)
+        tell(verify, 0, "chain %s has a signed head of entry %lld, and no entry", verify->chain,
+             (long long)verify->verdict.last);
     verify->options->chain(verify->options->context, &verify->verdict);
     if (verify->ended_count < AUDIT_CHAINS_MOST)
         strcpy(verify->ended[verify->ended_count++], verify->chain);

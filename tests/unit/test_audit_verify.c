@@ -119,6 +119,14 @@ static void sign(int64_t seq)
     buffer_release(&line);
 }
 
+// line: with its '\n'.
+static void keep_line(const char *chain, int64_t seq, const char *line)
+{
+    struct audit_head head = {.seq = seq};
+    strcpy(head.chain, chain);
+    GOOD(audit_chain_keep_head(sql, &head, (struct bytes){(const uint8_t *)line, strlen(line) - 1}, &err));
+}
+
 static void make_keys(void)
 {
     char path[SCRATCH_SIZE + 32];
@@ -398,6 +406,37 @@ static void test_a_part_begins_with_a_signed_head(void **state)
     free(text);
 }
 
+// A head may stand in the table and its entries not: whoever cuts the table of entries is found.
+static void test_heads_without_their_entries(void **state)
+{
+    (void)state;
+    size_t size, short_size;
+    char *text, *only;
+    struct sql *whole = sql;
+    char url[SCRATCH_SIZE + 32];
+    const struct sql_options options = {.url = url, .timeout_ms = TIMEOUT_MS};
+    snprintf(url, sizeof url, "sqlite://%s/cut.db", folder);
+    GOOD(sql_open(&sql, &options, &err));
+    GOOD(sql_migrate(sql, "audit", audit_migrations, &err));
+    keep_line("gateway-1", 8, lines[10]);
+    only = export_from(1, &short_size); // no entry at all
+    struct audit_entry entry = {.action = AUDIT_ANSWER_READ, .actor = "dr-lee", .site = "north"};
+    const struct audit_entry entries[] = {entry, entry, entry, entry};
+    struct audit_group group = {.entries = entries, .count = 4, .at = 100};
+    GOOD(audit_chain_append(sql, "gateway-1", &group, &err));
+    text = export_from(1, &size);
+    sql_close(sql);
+    sql = whole;
+    judge(only, short_size);
+    assert_int_equal(said.flaws, 1);
+    assert_true(was_said("chain gateway-1 has a signed head of entry 8, and no entry"));
+    judge(text, size);
+    assert_int_equal(said.flaws, 1);
+    assert_true(was_said("the head of entry 8 of chain gateway-1 stands in another place"));
+    free(only);
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -409,6 +448,7 @@ int main(void)
         cmocka_unit_test(test_a_chain_made_anew),
         cmocka_unit_test(test_heads_from_elsewhere),
         cmocka_unit_test(test_a_part_begins_with_a_signed_head),
+        cmocka_unit_test(test_heads_without_their_entries),
     };
     return cmocka_run_group_tests(tests, make_chain, drop_chain);
 }

@@ -1,6 +1,7 @@
 // desk_feedback.c: POST /v2/feedback. Its records go to Kafka first; only what lies there closes a review. A
 // crash in between leaves the review open, and the client without an answer: the same POST again sends the
-// same records (their readers know a feedback_id) and closes it.
+// same records (their readers know a feedback_id) and closes it. A crash after that leaves it closed, and the
+// same POST has the audit's entries written.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,8 +105,8 @@ static enum status close_reviews(struct sql *sql, void *context, struct error *e
     struct visit *visit = context;
     enum status status = STATUS_OK;
     for (size_t i = 0; i < visit->report_count && status == STATUS_OK; i++)
-        status = reviews_close(sql, visit->reports[i].feedback.request_id, clock_wall_ms(),
-                               &visit->reports[i].closed, err);
+        status =
+            reviews_close(sql, &visit->reports[i].feedback, clock_wall_ms(), &visit->reports[i].closed, err);
     return status;
 }
 

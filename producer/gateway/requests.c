@@ -35,6 +35,7 @@ static const struct sql_migration migrations[] = {
              " trained BIGINT NOT NULL,"
              " last_seen BIGINT NOT NULL,"
              " PRIMARY KEY (model_version, weights_sha256));"},
+    {.text = "ALTER TABLE requests ADD COLUMN review_closed_by TEXT;"}, // a feedback_id
     {0},
 };
 

@@ -39,14 +39,17 @@ enum status reviews_list(struct sql *sql, const char *site, bool overdue_only, i
     return status == STATUS_OK ? written : status;
 }
 
-enum status reviews_close(struct sql *sql, const char *request_id, int64_t now, bool *closed,
+enum status reviews_close(struct sql *sql, const struct feedback *feedback, int64_t now, bool *closed,
                           struct error *err)
 {
     int64_t changed = 0;
-    const struct sql_value values[] = {sql_of_integer(now), sql_of_text(request_id)};
-    enum status status =
-        sql_run(sql, "UPDATE requests SET review_closed_at = ? WHERE request_id = ? AND " OPEN, values,
-                sizeof values / sizeof *values, &changed, err);
+    const struct sql_value values[] = {sql_of_integer(now), sql_of_text(feedback->feedback_id),
+                                       sql_of_text(feedback->request_id), sql_of_text(feedback->feedback_id)};
+    enum status status = sql_run(sql,
+                                 "UPDATE requests SET review_closed_at = COALESCE(review_closed_at, ?),"
+                                 " review_closed_by = ? WHERE request_id = ? AND review_due_at IS NOT NULL"
+                                 " AND state = 3 AND (review_closed_at IS NULL OR review_closed_by = ?)",
+                                 values, sizeof values / sizeof *values, &changed, err);
     *closed = changed > 0;
     return status;
 }

@@ -3,6 +3,7 @@
 #ifndef SKINSIGHT_PRODUCER_GATEWAY_REVIEWS_H
 #define SKINSIGHT_PRODUCER_GATEWAY_REVIEWS_H
 
+#include "common/records/feedback.h"
 #include "common/services/sql.h"
 
 enum { REVIEWS_MOST = 200 }; // in one list
@@ -11,8 +12,9 @@ enum { REVIEWS_MOST = 200 }; // in one list
 // closed, the most urgent first; overdue_only: whose time is over at `now`.
 enum status reviews_list(struct sql *sql, const char *site, bool overdue_only, int64_t now,
                          struct buffer *out, struct error *err) MUST_CHECK;
-// Somebody has looked. closed: there was one open.
-enum status reviews_close(struct sql *sql, const char *request_id, int64_t now, bool *closed,
+// Somebody has looked at the feedback's request. closed: this feedback closed its review, now or when it came
+// before: where the gateway died in between, the audit has no entry yet.
+enum status reviews_close(struct sql *sql, const struct feedback *feedback, int64_t now, bool *closed,
                           struct error *err) MUST_CHECK;
 // Of all sites.
 enum status reviews_count_overdue(struct sql *sql, int64_t now, int64_t *count, struct error *err) MUST_CHECK;

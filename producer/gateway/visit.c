@@ -180,36 +180,40 @@ void visit_listed(struct visit *visit)
         send_answer(visit, STATUS_OK); // nothing of patients
 }
 
-static void note_nothing(void *context, enum status status)
+// The last of a visit's entries answers it, by the worst of them: the audit writes in groups, and one may
+// fail.
+static void feedback_entered(void *context, enum status status)
 {
-    (void)context, (void)status; // entries are written in their order, and the last one is waited for
+    struct visit *visit = context;
+    if (status != STATUS_OK)
+        atomic_store(&visit->entry_failed, true);
+    if (atomic_fetch_sub(&visit->entries_left, 1) == 1)
+        send_answer(visit, atomic_load(&visit->entry_failed) ? STATUS_RETRY : STATUS_OK);
+}
+
+static void submit_feedback(struct visit *visit, enum audit_action action)
+{
+    atomic_fetch_add(&visit->entries_left, 1);
+    submit(visit, action, "ok", feedback_entered);
 }
 
 void visit_feedback_taken(struct visit *visit)
 {
     struct error err;
     char text[64];
-    struct audit_entry entry;
+    int size = snprintf(text, sizeof text, "{\"taken\":%zu}", visit->report_count);
+    if (buffer_append(&visit->answer, text, (size_t)size, &err) != STATUS_OK) {
+        visit_problem(visit, PROBLEM_INTERNAL, err.message);
+        return;
+    }
+    atomic_store(&visit->entries_left, 1); // this function's own, so that the visit stays until its end
     for (size_t i = 0; i < visit->report_count; i++) {
         strcpy(visit->analysis.request_id, visit->reports[i].feedback.request_id);
-        fill_entry(visit, AUDIT_REVIEW_CLOSED, "ok", &entry);
-        if (visit->reports[i].closed &&
-            audit_submit(visit->gateway->audit, &entry, note_nothing, NULL, &err) != STATUS_OK) {
-            refuse_unaudited(visit);
-            return;
-        }
-        fill_entry(visit, AUDIT_FEEDBACK, "ok", &entry);
-        if (i + 1 < visit->report_count &&
-            audit_submit(visit->gateway->audit, &entry, note_nothing, NULL, &err) != STATUS_OK) {
-            refuse_unaudited(visit);
-            return;
-        }
+        if (visit->reports[i].closed)
+            submit_feedback(visit, AUDIT_REVIEW_CLOSED);
+        submit_feedback(visit, AUDIT_FEEDBACK);
     }
-    int size = snprintf(text, sizeof text, "{\"taken\":%zu}", visit->report_count);
-    if (buffer_append(&visit->answer, text, (size_t)size, &err) == STATUS_OK)
-        submit(visit, AUDIT_FEEDBACK, "ok", send_answer);
-    else
-        visit_problem(visit, PROBLEM_INTERNAL, err.message);
+    feedback_entered(visit, STATUS_OK);
 }
 
 // When it makes sense to ask: once those who wait now are through.

@@ -6,6 +6,7 @@
 #ifndef SKINSIGHT_PRODUCER_GATEWAY_VISIT_H
 #define SKINSIGHT_PRODUCER_GATEWAY_VISIT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -64,6 +65,8 @@ struct visit {
     char peer[HTTP_PEER_SIZE];
     void (*enter)(struct visit *visit); // once the audit knows of it
     struct buffer answer;               // what goes out once the audit knows of that
+    atomic_size_t entries_left;         // of FEEDBACK: entries that the audit has not given back yet
+    atomic_bool entry_failed;           // one of them may not be on the disk
     int64_t wait_until_ms;              // monotonic clock; then 202, or why not
     // Of the desk.
     enum visit_step step;

@@ -261,8 +261,10 @@ static void test_reviews(void **state)
     struct request_outcome outcome;
     int64_t count;
     bool closed = true;
+    const struct feedback first = {.feedback_id = "0d4fae1c-7dec-41d0-a765-00a0c91e6bf6", .request_id = ID};
+    const struct feedback second = {.feedback_id = "1d4fae1c-7dec-41d0-a765-00a0c91e6bf6", .request_id = ID};
     open_store(&store);
-    GOOD(reviews_close(store.sql, ID, 6000, &closed, &err)); // it has no answer yet
+    GOOD(reviews_close(store.sql, &first, 6000, &closed, &err)); // it has no answer yet
     assert_false(closed);
     request_outcome_init(&outcome);
     GOOD(requests_answer(store.sql, &store.row, &outcome, &times, &store.done, &err));
@@ -280,10 +282,12 @@ static void test_reviews(void **state)
     assert_int_equal(count, 0);
     GOOD(reviews_count_overdue(store.sql, 9001, &count, &err));
     assert_int_equal(count, 1);
-    GOOD(reviews_close(store.sql, ID, 9500, &closed, &err));
+    GOOD(reviews_close(store.sql, &first, 9500, &closed, &err));
     assert_true(closed);
-    GOOD(reviews_close(store.sql, ID, 9600, &closed, &err));
+    GOOD(reviews_close(store.sql, &second, 9600, &closed, &err));
     assert_false(closed);
+    GOOD(reviews_close(store.sql, &first, 9700, &closed, &err)); // sent again: it is the one that closed it
+    assert_true(closed);
     expect_list(&store, "north", false, 9700, "{\"reviews\":[]}");
     sql_close(store.sql);
 }

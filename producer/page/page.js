@@ -3,6 +3,7 @@
 "use strict";
 
 const HISTORY_MOST = 50;
+const REVIEWS_MOST = 200; // that the server lists
 const POLL_MOST_MS = 120000;
 const POLL_LEAST_S = 1;
 const FIT_SIZE = 64;
@@ -47,7 +48,7 @@ const PROBLEMS = {
 };
 
 const $ = (id) => document.getElementById(id);
-const state = {photo: null, photoUrl: "", retry: null, busy: false, shown: null, history: []};
+const state = {photo: null, photoUrl: "", retry: null, busy: false, shown: null, report: null, history: []};
 
 function words(table, key) {
     return table[key] || String(key).replaceAll("_", " ");
@@ -91,20 +92,28 @@ function complain(text) {
 
 // ---- the photograph ----
 
+// Photographs stay in memory while they are chosen or in the history.
+function forgetUrl(url) {
+    if (url && url !== state.photoUrl && !state.history.some((kept) => kept.url === url))
+        URL.revokeObjectURL(url);
+}
+
 function choosePhoto(file) {
-    complain("");
-    if (!file)
+    if (!file || state.busy)
         return;
+    complain("");
     if (file.type !== "image/jpeg") {
         complain("That file is no JPEG photograph.");
         return;
     }
+    const before = state.photoUrl;
     state.photo = file;
     state.photoUrl = URL.createObjectURL(file);
     forgetRetry();
     $("photo-name").textContent = "Photograph chosen, " + Math.max(1, Math.round(file.size / 1024)) + " KiB";
     $("photo-preview").src = state.photoUrl;
     $("photo-preview").hidden = false;
+    forgetUrl(before);
 }
 
 function readBase64(file) {
@@ -190,7 +199,8 @@ async function follow(reply) {
 
 function setBusy(busy) {
     state.busy = busy;
-    $("send").disabled = busy;
+    for (const field of $("ask").elements)
+        field.disabled = busy;
     $("progress").hidden = !busy;
 }
 
@@ -206,8 +216,9 @@ async function makeRequest() {
     if (!state.photo)
         throw {text: "Choose a photograph first.", field: "photo"};
     const metadata = readMetadata();
+    const url = state.photoUrl;
     const request = {request_id: makeUuid(), metadata, image: await readBase64(state.photo)};
-    return {id: request.request_id, url: state.photoUrl, body: JSON.stringify(request)};
+    return {id: request.request_id, url, body: JSON.stringify(request)};
 }
 
 async function analyse(event) {
@@ -236,6 +247,7 @@ async function analyse(event) {
         forgetRetry();
         remember({answer: reply.json, url: request.url, at: new Date()});
     } catch (error) {
+        setBusy(false); // a disabled field takes no focus
         fail(error, request);
     } finally {
         $("bar").value = 0;
@@ -366,7 +378,7 @@ function show(entry) {
     addFact("Computed in", model.preprocessing_time_ms + model.inference_time_ms + " ms");
     addFact("FDA clearance", regulatory.fda_clearance);
     $("disclaimer").textContent = regulatory.disclaimer || "";
-    $("feedback-said").textContent = "";
+    forgetReport();
     $("answer-heading").focus();
 }
 
@@ -375,8 +387,7 @@ function show(entry) {
 function remember(entry) {
     state.history.unshift(entry);
     for (const old of state.history.splice(HISTORY_MOST))
-        if (old.url && old.url !== state.photoUrl && !state.history.some((kept) => kept.url === old.url))
-            URL.revokeObjectURL(old.url);
+        forgetUrl(old.url);
     $("history-empty").hidden = true;
     $("history").replaceChildren(...state.history.map((one) => {
         const item = element("li");
@@ -417,7 +428,8 @@ async function loadReviews() {
         const reviews = reply.json.reviews;
         $("reviews-said").textContent = reviews.length === 0 ? "No review is due."
                                       : reviews.length === 1 ? "One review is due."
-                                                             : reviews.length + " reviews are due.";
+                                      : reviews.length + (reviews.length >= REVIEWS_MOST ? " or more" : "") +
+                                        " reviews are due.";
         $("reviews").replaceChildren(...reviews.map((review) => {
             const item = element("li");
             const due = new Date(review.due_at);
@@ -436,10 +448,17 @@ async function loadReviews() {
 
 // ---- feedback ----
 
-async function sendFeedback(event) {
-    event.preventDefault();
-    complain("");
-    const record = {
+function forgetReport() {
+    state.report = null;
+    $("feedback").reset();
+    $("feedback-said").textContent = "";
+}
+
+function makeReport() {
+    for (const field of ["feedback-label", "feedback-certainty"])
+        if (!$(field).value)
+            throw {text: "Choose the diagnosis and how it was confirmed.", field};
+    const report = {
         schema: "skinsight.feedback.v1",
         feedback_id: makeUuid(),
         request_id: state.shown.answer.request_id,
@@ -448,16 +467,36 @@ async function sendFeedback(event) {
         reviewed_at: Date.now(),
     };
     if ($("feedback-by").value.trim())
-        record.reviewed_by = $("feedback-by").value.trim();
-    $("feedback-said").textContent = "Sending the report.";
+        report.reviewed_by = $("feedback-by").value.trim();
+    return report;
+}
+
+// The same report again, with the same id, counts once. Another answer may be shown before it was taken.
+async function sendFeedback(event) {
+    event.preventDefault();
+    const button = $("feedback-send");
+    if (button.disabled)
+        return;
+    complain("");
+    button.disabled = true;
     try {
-        const reply = await ask("POST", "/v2/feedback", JSON.stringify(record));
+        const report = state.report || makeReport();
+        state.report = report;
+        $("feedback-said").textContent = "Sending the report.";
+        const reply = await ask("POST", "/v2/feedback", JSON.stringify(report));
         if (reply.status < 200 || reply.status > 299)
             throw problemOf(reply);
-        $("feedback-said").textContent = "Thank you. The report was taken.";
+        if (state.report === report) {
+            forgetReport();
+            $("feedback-said").textContent = "Thank you. The report was taken.";
+        }
     } catch (error) {
         $("feedback-said").textContent = "";
-        complain(error.text);
+        complain(error.text || "Something on this page went wrong. Load it again.");
+        if (error.field)
+            $(error.field).focus();
+    } finally {
+        button.disabled = false;
     }
 }
 
@@ -484,6 +523,7 @@ function begin() {
     $("ask").addEventListener("submit", analyse);
     $("map-share").oninput = (event) => shareMap(event.target.value);
     $("reviews-load").onclick = loadReviews;
+    $("feedback").addEventListener("input", () => { state.report = null; });
     $("feedback").addEventListener("submit", sendFeedback);
 }
 

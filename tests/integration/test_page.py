@@ -193,6 +193,7 @@ def check_queue_and_text(visit):
     visit.refuse("/v2/analyze/*", 200, REPLY)
     page.click("#send")
     visit.wait_text("#step", "waiting for its analysis")
+    expect(all(page.is_disabled(field) for field in ("#photo", "#age", "#send")), "fields while a photograph is analysed")
     visit.wait_text("#answer-heading", "Melanoma, 40.0 %")
     expect_equal(visit.text("#abstained"), "The model does not decide: no diagnosis is likely enough.", "why it abstains")
     expect("within 48 hours" in visit.text("#review"), visit.text("#review"))
@@ -201,6 +202,33 @@ def check_queue_and_text(visit):
     expect_equal(page.title(), "SkinSight", "no script of an answer has run")
     expect(not visit.visible("#map-share"), "there is no map")
     expect_accessible(page, "with an answer that abstains")
+    expect(page.is_enabled("#age"), "a field afterwards")
+    visit.refuse("/v2/reviews*", 200, {"reviews": [{"request_id": REPLY["request_id"], "due_at": 1}] * 200})
+    page.click("#reviews-load")
+    visit.wait_text("#reviews-said", "200 or more reviews are due.")
+
+
+def check_report(visit):
+    """Nothing is reported that nobody chose; a report that was not taken is sent again with its id."""
+    page, sent = visit.page, []
+    page.click("#feedback-send")
+    visit.wait_text("#problem", "Choose the diagnosis and how it was confirmed.")
+    expect_equal(page.evaluate("document.activeElement.id"), "feedback-label", "the field that is missing has the focus")
+    page.select_option("#feedback-label", "SCC")
+    page.select_option("#feedback-certainty", "histopathology")
+    page.fill("#feedback-by", "reader-7")
+    page.route("**/v2/feedback", lambda route: (sent.append(route.request.post_data_json["feedback_id"]), route.abort()))
+    page.click("#feedback-send")
+    visit.wait_text("#problem", "The server can't be reached.")
+    expect_equal(visit.trouble, ["Failed to load resource: net::ERR_FAILED"], "what the console says of it")
+    visit.trouble.clear()
+    page.unroute_all()
+    page.route("**/v2/feedback", lambda route: (sent.append(route.request.post_data_json["feedback_id"]), route.continue_()))
+    page.click("#feedback-send")
+    visit.wait_text("#feedback-said", "The report was taken.")
+    expect_equal((len(sent), len(set(sent))), (2, 1), "tries and ids of the report")
+    expect_equal([page.input_value(f"#feedback-{name}") for name in ("label", "certainty", "by")], ["", "", ""], "the form then")
+    page.unroute_all()
 
 
 def check_review(visit, request_id):
@@ -214,10 +242,7 @@ def check_review(visit, request_id):
     expect(request_id in visit.text("#facts"), visit.text("#facts"))
     expect(not visit.visible("#picture"), "the photograph is not here, and nothing else is shown for it")
     expect_accessible(page, "with a review")
-    page.select_option("#feedback-label", "SCC")
-    page.fill("#feedback-by", "reader-7")
-    page.click("#feedback button")
-    visit.wait_text("#feedback-said", "The report was taken.")
+    check_report(visit)
     page.click("#reviews-load")
     visit.wait_text("#reviews-said", "No review is due.")
 

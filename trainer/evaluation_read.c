@@ -1,5 +1,6 @@
 // evaluation_read.c: report.json, or evaluation.json of a model directory, read back. What fails first is
-// told; after it nothing more is read. Pure but for evaluation_read_file; any thread.
+// told; what stands behind it is read all the same, and is of no use. Pure but for evaluation_read_file; any
+// thread.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -36,14 +36,21 @@ const struct option assess_flags[] = {
     {.name = NULL},
 };
 
-// Figures of other weights would be a lie about these.
+// Figures of other weights, or of probabilities at another temperature, would be a lie about these.
 static enum status check_same(const struct assessment *assessment, const char *path, struct error *err)
 {
-    if (digest_equal(&assessment->evaluation->weights_sha256, &assessment->manifest->weights_sha256))
-        return STATUS_OK;
-    return error_set(err, STATUS_REJECTED,
-                     "%s is of other weights than the model's: run skinsight-trainer evaluate --store on it",
-                     path);
+    const struct evaluation *evaluation = assessment->evaluation;
+    const struct manifest *manifest = assessment->manifest;
+    if (!digest_equal(&evaluation->weights_sha256, &manifest->weights_sha256))
+        return error_set(
+            err, STATUS_REJECTED,
+            "%s is of other weights than the model's: run skinsight-trainer evaluate --store on it", path);
+    if ((float)evaluation->temperature != manifest->temperature)
+        return error_set(err, STATUS_REJECTED,
+                         "%s is at the temperature %.6g and the model answers at %.6g: run skinsight-trainer "
+                         "evaluate --store on it",
+                         path, evaluation->temperature, (double)manifest->temperature);
+    return STATUS_OK;
 }
 
 typedef enum status document_writer(const struct assessment *assessment, struct buffer *out,

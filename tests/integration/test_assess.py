@@ -32,7 +32,8 @@ def make_data(folder):
     expect_equal(done.returncode, 0, done.stderr)
     path = folder / "model/manifest.json"
     manifest = json.loads(path.read_text())
-    manifest.update(trained=True, licence="CC-BY-NC-4.0", training={
+    temperature = synthetic_evaluation.evaluation()["calibration"]["temperature"]
+    manifest.update(trained=True, licence="CC-BY-NC-4.0", temperature=temperature, training={
         "data_sha256": "ab" * 32, "epochs": 30017, "best_epoch": 30011, "split_seed": 30013,
         "images": {"train": 31001, "validation": 31002, "test": 31003},
         "init": {"model_version": "vit-tiny-v7.7.7", "weights_sha256": "cd" * 32},
@@ -188,7 +189,8 @@ def test_bad_input(scratch):
     (model / "evaluation.json").unlink(missing_ok=True)
     expect("evaluation.json" in run("assess", "--model", model).stderr, "no evaluation")
     for wrong, sentence in ((evaluation | {"schema": "x"}, "its schema is not"), ({**evaluation, "atypical": 1}, "'n' is missing"),
-                            (evaluation_of(scratch, **{"model/weights_sha256": "0" * 64}), "other weights than the model's")):
+                            (evaluation_of(scratch, **{"model/weights_sha256": "0" * 64}), "other weights than the model's"),
+                            (evaluation_of(scratch, **{"calibration/temperature": 1.5}), "is at the temperature 1.5 and")):
         (model / "evaluation.json").write_text(json.dumps(wrong))
         before = {name: (model / name).read_bytes() for name in DOCUMENTS if (model / name).exists()}
         done = run("assess", "--model", model)

@@ -22,6 +22,13 @@ void buffer_release(struct buffer *buffer)
     buffer->size = buffer->capacity = 0;
 }
 
+void buffer_wipe(struct buffer *buffer)
+{
+    if (buffer->data)
+        explicit_bzero(buffer->data, buffer->capacity);
+    buffer_release(buffer);
+}
+
 enum status buffer_append(struct buffer *buffer, const void *data, size_t size, struct error *err)
 {
     if (size > buffer->limit - buffer->size) {

@@ -26,6 +26,7 @@ struct buffer {
 void buffer_init(struct buffer *buffer, size_t limit);
 void buffer_clear(struct buffer *buffer); // keeps the memory for the next use
 void buffer_release(struct buffer *buffer);
+void buffer_wipe(struct buffer *buffer); // the same, for what tells of patients: with zeros in it
 // REJECTED when the limit would be passed, FATAL when memory is out; the buffer is then unchanged.
 enum status buffer_append(struct buffer *buffer, const void *data, size_t size, struct error *err) MUST_CHECK;
 struct bytes buffer_bytes(const struct buffer *buffer);

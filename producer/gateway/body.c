@@ -20,17 +20,10 @@ void body_init(struct body *body, size_t max_image_bytes)
     buffer_init(&body->image, max_image_bytes);
 }
 
-static void wipe(struct buffer *buffer)
-{
-    if (buffer->data)
-        explicit_bzero(buffer->data, buffer->capacity);
-    buffer_release(buffer);
-}
-
 void body_release(struct body *body)
 {
-    wipe(&body->rest);
-    wipe(&body->image);
+    buffer_wipe(&body->rest);
+    buffer_wipe(&body->image);
     explicit_bzero(body->chunk, sizeof body->chunk);
 }
 
@@ -185,6 +178,16 @@ static void go_between_texts(struct body *body, uint8_t byte)
     }
 }
 
+static enum problem add_to_rest(struct body *body, uint8_t byte, struct error *err)
+{
+    if (buffer_append(&body->rest, &byte, 1, err) == STATUS_OK)
+        return PROBLEM_NONE;
+    if (body->rest.overflowed)
+        return refuse(body, PROBLEM_BODY_TOO_LARGE, err,
+                      "the fields besides the image have more than 65536 bytes");
+    return refuse(body, PROBLEM_OVERLOADED, err, "there is no memory for the body");
+}
+
 enum problem body_add(struct body *body, struct bytes bytes, struct error *err)
 {
     for (size_t i = 0; i < bytes.size && body->problem == PROBLEM_NONE; i++) {
@@ -198,9 +201,8 @@ enum problem body_add(struct body *body, struct bytes bytes, struct error *err)
             go_between_texts(body, byte);
         if (in_image && body->scan.in_image)
             continue; // both of its quotes are for json_parse
-        if (body->problem == PROBLEM_NONE && buffer_append(&body->rest, &byte, 1, err) != STATUS_OK)
-            return refuse(body, PROBLEM_BODY_TOO_LARGE, err,
-                          "the fields besides the image have more than 65536 bytes");
+        if (body->problem == PROBLEM_NONE)
+            (void)add_to_rest(body, byte, err);
     }
     return body->problem;
 }

@@ -79,7 +79,7 @@ static bool send_one(struct desk *desk, struct sending *sending, const struct fe
             .value = buffer_bytes(&value)};
         status = record_sender_send(&desk->sender, &record, sending, &err);
     }
-    buffer_release(&value);
+    buffer_wipe(&value);
     if (status != STATUS_OK)
         LOG_WARN("feedback_not_sent", "reason=\"%s\"", err.message);
     return status == STATUS_OK;

@@ -227,7 +227,7 @@ static void produce(struct desk *desk, struct visit *visit)
     }
     fault_point(FAULT_ACCEPTED);
     bool sent = desk_produce(desk, entry, buffer_bytes(&visit->record), visit->urgent);
-    buffer_release(&visit->record);
+    buffer_wipe(&visit->record);
     (void)visit_count_bytes(visit);
     if (sent) {
         join(entry, visit);
@@ -243,7 +243,7 @@ static void wait_for(struct desk *desk, struct visit *visit)
         if (visit->admitted)
             admission_leave(&desk->gateway->admission);
         visit->admitted = false;
-        buffer_release(&visit->record);
+        buffer_wipe(&visit->record);
         (void)visit_count_bytes(visit);
     } // else its gateway may die, and the job is needed: try_again of desk_time.c
     if (visit->respond_async && visit->row.state == REQUEST_QUEUED) {

@@ -81,7 +81,7 @@ static void fetch_map(struct errands *errands, struct visit *visit)
         LOG_WARN("map_not_there", "request_id=%s reason=\"%s\"", visit->analysis.request_id, err.message);
         visit_problem(visit, PROBLEM_NOT_FOUND, "the map is not kept any more");
     }
-    buffer_release(&map);
+    buffer_wipe(&map);
 }
 
 static void keep_image(struct errands *errands, struct errand *errand)
@@ -89,8 +89,7 @@ static void keep_image(struct errands *errands, struct errand *errand)
     struct error err;
     if (put_image(errands, &errand->image, buffer_bytes(&errand->bytes), &err) != STATUS_OK)
         not_kept(err.message);
-    explicit_bzero(errand->bytes.data, errand->bytes.capacity);
-    buffer_release(&errand->bytes);
+    buffer_wipe(&errand->bytes);
 }
 
 static void *run(void *context)
@@ -148,7 +147,7 @@ void errands_keep(struct errands *errands, const struct digest *image, struct bu
     if (queue_try_push(&errands->queue, QUEUE_ROUTINE, errand) == QUEUE_OK)
         return;
     not_kept("too many images wait to be kept");
-    buffer_release(&errand->bytes);
+    buffer_wipe(&errand->bytes);
     free(errand);
 }
 

@@ -40,10 +40,12 @@ static void refuse(struct gateway *gateway, struct http_request *request, enum p
     refuse_for(gateway, request, problem, detail, problem_status(problem) == 503 ? 2 : 0);
 }
 
+static const char too_many_bytes[] = "too many large requests are inside";
+
 static void refuse_bytes(struct gateway *gateway, struct http_request *request)
 {
     metrics_add(GATEWAY_REFUSED, REFUSED_BYTES, 1);
-    refuse(gateway, request, PROBLEM_OVERLOADED, "too many large requests are inside");
+    refuse(gateway, request, PROBLEM_OVERLOADED, too_many_bytes);
 }
 
 // False: refused.
@@ -81,8 +83,14 @@ static bool identify(struct gateway *gateway, struct http_request *request, enum
 // RFC 7240: a list of preferences, of which this is the one that is known here.
 static bool wants_no_wait(struct http_request *request)
 {
-    const char *prefer = http_request_header(request, "Prefer");
-    return prefer && strcasestr(prefer, "respond-async");
+    static const char known[] = "respond-async";
+    for (const char *at = http_request_header(request, "Prefer"); at; at = strchr(at, ',')) {
+        at += strspn(at, ", \t");
+        size_t size = strcspn(at, ",;= \t");
+        if (size == sizeof known - 1 && strncasecmp(at, known, size) == 0)
+            return true;
+    }
+    return false;
 }
 
 // ---- POST /v2/analyze ----
@@ -166,10 +174,15 @@ static void hand_over(struct gateway *gateway, struct visit *visit)
     struct buffer kept = *image;
     *image = (struct buffer){0};
     body_release(&visit->body);
-    routes_enter(visit); // from here on the visit is others'
-    if (gateway->options.keep_images)
-        errands_keep(gateway->errands, &digest, &kept);
-    buffer_release(&kept);
+    if (visit_count_bytes(visit)) {
+        routes_enter(visit); // from here on the visit is others'
+        if (gateway->options.keep_images)
+            errands_keep(gateway->errands, &digest, &kept);
+    } else {
+        metrics_add(GATEWAY_REFUSED, REFUSED_BYTES, 1);
+        visit_problem(visit, PROBLEM_OVERLOADED, too_many_bytes);
+    }
+    buffer_wipe(&kept);
 }
 
 static void handle_analyze(void *context, struct http_request *request)
@@ -293,7 +306,8 @@ static void take_feedback(void *context, struct http_request *request, struct by
     struct visit *visit = http_request_state(request);
     struct error err;
     if (buffer_append(&visit->record, part.data, part.size, &err) != STATUS_OK)
-        refuse(context, request, PROBLEM_BODY_TOO_LARGE, err.message);
+        refuse(context, request, visit->record.overflowed ? PROBLEM_BODY_TOO_LARGE : PROBLEM_OVERLOADED,
+               err.message);
     else if (!visit_count_bytes(visit))
         refuse_bytes(context, request);
 }
@@ -307,6 +321,7 @@ static enum problem read_reports(struct visit *visit, const cJSON *json, struct 
         return PROBLEM_INVALID_FIELD;
     }
     visit->reports = memory_alloc((size_t)count * sizeof *visit->reports);
+    visit->report_count = (size_t)count;
     for (int i = 0; i < count; i++, item = item->next) {
         struct feedback *feedback = &visit->reports[i].feedback;
         if (feedback_read(item, clock_wall_ms(), feedback, err) != STATUS_OK)
@@ -316,7 +331,6 @@ static enum problem read_reports(struct visit *visit, const cJSON *json, struct 
             return PROBLEM_INVALID_FIELD;
         }
     }
-    visit->report_count = (size_t)count;
     return PROBLEM_NONE;
 }
 
@@ -327,8 +341,11 @@ static void handle_feedback(void *context, struct http_request *request)
     struct error err;
     cJSON *json = NULL;
     enum problem problem = PROBLEM_INVALID_JSON;
-    if (json_parse(buffer_bytes(&visit->record), &limits, &json, &err) == STATUS_OK)
+    enum status status = json_parse(buffer_bytes(&visit->record), &limits, &json, &err);
+    if (status == STATUS_OK)
         problem = read_reports(visit, json, &err);
+    else if (status == STATUS_FATAL)
+        problem = PROBLEM_OVERLOADED;
     cJSON_Delete(json);
     if (problem != PROBLEM_NONE) {
         refuse(context, request, problem, err.message);

@@ -36,8 +36,10 @@ void visit_free(void *context)
 {
     struct visit *visit = context;
     body_release(&visit->body);
-    buffer_release(&visit->record);
-    buffer_release(&visit->answer);
+    buffer_wipe(&visit->record);
+    buffer_wipe(&visit->answer);
+    if (visit->reports)
+        explicit_bzero(visit->reports, visit->report_count * sizeof *visit->reports);
     free(visit->reports);
     request_outcome_release(&visit->outcome);
     atomic_fetch_sub(&visit->gateway->bytes_inside, (long long)visit->counted_bytes);

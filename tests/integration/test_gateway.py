@@ -335,7 +335,7 @@ def test_waiting(stack):
         client = gateway.add_key("north", urgent=True)
         image, ids = IMAGES[0].read_bytes(), [str(uuid.uuid4()) for _ in range(3)]
         slow = client.analyze(image, request_id=ids[0])
-        at_once = client.analyze(image, request_id=ids[1], headers={"Prefer": "respond-async"})
+        at_once = client.analyze(image, request_id=ids[1], headers={"Prefer": "wait=5, Respond-Async; x=1"})
         urgent = client.analyze(image, request_id=ids[2], headers={"Skinsight-Priority": "urgent"})
         for answer, request_id in zip((slow, at_once, urgent), ids):
             expect_equal((answer.status, answer.json()), (202, {"request_id": request_id, "status": "queued"}), "queued")

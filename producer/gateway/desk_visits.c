@@ -105,20 +105,22 @@ static void begin_attempt(struct desk *desk, const struct visit *visit, int64_t 
     digest_text(&visit->image, row->image_sha256);
 }
 
-// Whether nobody is at work on this accepted row.
-static bool is_abandoned(struct desk *desk, const struct request_row *row)
-{
-    if (strcmp(row->owner, desk->gateway->owner) != 0)
-        return row->lease_until < clock_wall_ms();
-    const struct waiting *entry = waiting_find(&desk->table, row->request_id);
-    return entry && !entry->producing; // without an entry, it was accepted a moment ago, in this very batch
-}
-
 // Kafka still owes a verdict on the attempt before.
 static bool is_producing(struct desk *desk, const char *request_id)
 {
     const struct waiting *entry = waiting_find(&desk->table, request_id);
     return entry && entry->producing;
+}
+
+// Whether nobody is at work on this accepted row.
+static bool is_abandoned(struct desk *desk, const struct request_row *row)
+{
+    if (is_producing(desk, row->request_id))
+        return false;
+    if (strcmp(row->owner, desk->gateway->owner) != 0)
+        return row->lease_until < clock_wall_ms();
+    // Without an entry, it was accepted a moment ago, in this very batch.
+    return waiting_find(&desk->table, row->request_id);
 }
 
 static enum status decide_known(struct desk *desk, struct sql *sql, struct visit *visit, struct error *err)
@@ -216,11 +218,16 @@ static void join(struct waiting *entry, struct visit *visit)
 {
     visit->next = entry->visits;
     entry->visits = visit;
+    entry->ended = false; // an answer of the attempt before is not this visit's
 }
 
 static void produce(struct desk *desk, struct visit *visit)
 {
     struct waiting *entry = desk_wait_for(desk, &visit->row);
+    if (entry->producing) { // the same request came twice in this batch
+        join(entry, visit);
+        return;
+    }
     if (!entry->admitted) { // from now on the request counts, not the visit
         entry->admitted = visit->admitted;
         visit->admitted = false;
@@ -229,11 +236,10 @@ static void produce(struct desk *desk, struct visit *visit)
     bool sent = desk_produce(desk, entry, buffer_bytes(&visit->record), visit->urgent);
     buffer_wipe(&visit->record);
     (void)visit_count_bytes(visit);
-    if (sent) {
-        join(entry, visit);
+    join(entry, visit);
+    if (sent)
         return;
-    }
-    visit_problem(visit, PROBLEM_UNAVAILABLE, "the job can't be handed over now");
+    desk_refuse_all(entry, PROBLEM_UNAVAILABLE, "the job can't be handed over now");
     desk_release(desk, entry);
 }
 

@@ -17,7 +17,7 @@ enum {
     DESK_BATCH = 64,         // visits in one transaction
     DESK_DELIVERY_MS = 5000, // Kafka's time for a job record
     DESK_LEASE_MS = 8000,    // longer than that, so that a living owner is not overtaken
-    DESK_OVERDUE_MS = 60000, // behind the job's deadline the attempt is given up
+    DESK_OVERDUE_MS = 60000, // behind the job's deadline, and of listening, the attempt is given up
 };
 
 struct sending; // desk_feedback.c
@@ -32,6 +32,9 @@ struct desk {
     int partitions;             // 0: not connected yet
     bool following;
     int64_t follow_since; // Unix ms from which the predictions have to be read; -1: from now on
+    int64_t followed_at;  // Unix ms of the last start of reading
+    int64_t attentive_at; // Unix ms until which an answer may have been missed or not been read yet
+    bool late;            // this tick has found an attempt behind its deadline
     struct waiting_table table;
     struct waiting *delivered, *arrived; // with news to be stored
     struct sending *told;                // feedback whose verdicts have all come
@@ -41,7 +44,7 @@ struct desk {
     atomic_bool hurry, closing;
     // Monotonic clock.
     int64_t next_connect_ms, next_store_ms, next_lease_ms, next_foreign_ms, next_forget_ms, next_overdue_ms,
-        next_complaint_ms;
+        next_complaint_ms, next_probe_ms;
 };
 
 // desk_visits.c: takes what is in the inbox, and acts on it.
@@ -64,6 +67,8 @@ enum status desk_connect(struct desk *desk, struct error *err) MUST_CHECK; // wa
 enum status desk_follow(struct desk *desk, struct error *err) MUST_CHECK;  // from follow_since
 // Hands the entry's job to Kafka. False: it can't be sent now.
 bool desk_produce(struct desk *desk, struct waiting *entry, struct bytes record, bool urgent);
+// Whether the brokers can be asked; waits a second at most.
+bool desk_can_hear(struct desk *desk);
 void desk_take_deliveries(struct desk *desk);
 void desk_take_arrivals(struct desk *desk);
 // The entry's answer, of a record or of our own making.

@@ -88,9 +88,19 @@ enum status desk_follow(struct desk *desk, struct error *err)
         return status;
     topic_reader_wake(desk->reader, desk->wake_fd);
     desk->following = true;
+    desk->followed_at = desk->attentive_at = clock_wall_ms();
     // Should it have to begin anew, nothing from now on is missed.
     desk->follow_since = clock_wall_ms() - DESK_OVERDUE_MS;
     return STATUS_OK;
+}
+
+bool desk_can_hear(struct desk *desk)
+{
+    struct error err;
+    struct topic_range *ends = memory_alloc((size_t)desk->partitions * sizeof *ends);
+    bool can = topic_reader_find_ends(desk->reader, CONNECT_MS, ends, &err) == STATUS_OK;
+    free(ends);
+    return can;
 }
 
 bool desk_produce(struct desk *desk, struct waiting *entry, struct bytes record, bool urgent)
@@ -166,6 +176,7 @@ static void store_later(struct desk *desk, const struct error *err)
 {
     desk_store_failed(desk, err);
     desk->next_store_ms = clock_monotonic_ms() + STORE_AGAIN_MS;
+    desk->attentive_at = clock_wall_ms();
 }
 
 void desk_take_deliveries(struct desk *desk)
@@ -261,11 +272,19 @@ static struct waiting *entry_of(struct desk *desk, const struct topic_record *re
     return waiting_find_place(&desk->table, text);
 }
 
+// What was written before the reading began is still being read.
+static void note_age(struct desk *desk, const struct topic_record *record)
+{
+    if (record->timestamp < desk->followed_at)
+        desk->attentive_at = clock_wall_ms();
+}
+
 static bool take_record(void *context, const struct topic_record *record)
 {
     struct desk *desk = context;
     struct prediction prediction;
     struct error err;
+    note_age(desk, record);
     // A job that could not be read has a terminal record without a key. Others' records are most of all.
     struct waiting *entry = record->key.data ? entry_of(desk, record, NULL) : NULL;
     if ((record->key.data && !entry) || (entry && (entry->arrival || entry->ended)))

@@ -15,6 +15,7 @@ enum {
     FORGET_MS = 60000,
     OVERDUE_MS = 10000,
     FORGET_BATCH = 1000,
+    PROBE_MS = 5000,
     CLOCKS_MS = 60000, // by which brokers' clocks may be off
 };
 
@@ -111,6 +112,21 @@ static void end_waits(struct desk *desk, struct waiting *entry)
     }
 }
 
+// The answer may lie in the topic and be unread: after an outage of Kafka, of the store or of this gateway,
+// the time to read it begins anew.
+static bool is_overdue(const struct desk *desk, const struct waiting *entry)
+{
+    int64_t since = entry->row.deadline_at > desk->attentive_at ? entry->row.deadline_at : desk->attentive_at;
+    return desk->following && clock_wall_ms() > since + DESK_OVERDUE_MS;
+}
+
+// librdkafka waits for absent brokers in silence, so they are asked while an attempt is late.
+static void probe(struct desk *desk)
+{
+    if (desk->following && !desk_can_hear(desk))
+        desk->attentive_at = clock_wall_ms();
+}
+
 static void give_up(struct desk *desk, struct waiting *entry)
 {
     struct arrival *arrival = memory_alloc(sizeof *arrival);
@@ -143,7 +159,8 @@ static void look_at(void *context, struct waiting *entry)
     if (entry->producing || entry->arrival)
         return;
     if (is_ours(desk, entry)) {
-        if (clock_wall_ms() > entry->row.deadline_at + DESK_OVERDUE_MS)
+        desk->late |= clock_wall_ms() > entry->row.deadline_at;
+        if (is_overdue(desk, entry))
             give_up(desk, entry);
         else if (entry->row.state == REQUEST_ACCEPTED)
             try_again(desk, entry);
@@ -170,7 +187,10 @@ static bool is_time(int64_t *next_ms, int64_t now_ms, int64_t every_ms)
 void desk_tick(struct desk *desk)
 {
     int64_t now_ms = clock_monotonic_ms();
+    desk->late = false;
     waiting_each(&desk->table, look_at, desk);
+    if (desk->late && is_time(&desk->next_probe_ms, now_ms, PROBE_MS))
+        probe(desk);
     admission_tick(&desk->gateway->admission, now_ms);
     if (is_time(&desk->next_lease_ms, now_ms, DESK_LEASE_MS / 5))
         keep_leases(desk);

@@ -4,9 +4,11 @@
 Whatever it leaves behind, the same POST gives one answer, always the same one, from whichever gateway; and what was said
 to be queued is answered without another POST.
 """
+import contextlib
 import http.client
 import json
 import pathlib
+import sqlite3
 import sys
 import threading
 import uuid
@@ -58,7 +60,7 @@ def test_each_point(stack):
 
 
 def test_queued_is_kept(stack):
-    """202, then the gateway dies; a worker answers meanwhile; a GET finds the answer, and so does the other site's 404."""
+    """202, then the gateway dies until long after the job's deadline, and finds no broker at first. A worker has answered: so does GET."""
     with stack.fleet("kept") as fleet:
         gateway = Gateway(fleet, answer_timeout_ms=200).start()
         client = gateway.add_key("north")
@@ -67,10 +69,16 @@ def test_queued_is_kept(stack):
         gateway.kill()
         fleet.start("worker").wait_ready()
         fleet.wait_answers(1)
-        with gateway.start():
-            answer = wait_until(lambda: (a := client.read(request_id)).status == 200 and a, "the answer of before")
-            expect_equal(answer.json()["request_id"], request_id, "its id")
-            expect_equal(len(fleet.jobs()), 1, "jobs")
+        with contextlib.closing(sqlite3.connect(gateway.options["store"].removeprefix("sqlite://"))) as store, store:
+            expect_equal(store.execute("UPDATE requests SET deadline_at = 1").rowcount, 1, "requests long overdue")
+        stack.kill("kafka")
+        gateway.start(ready=False)
+        wait_until(lambda: "event=kafka_away" in gateway.log_text(), "it has looked for the broker")
+        stack.start("kafka")
+        answer = wait_until(lambda: (a := client.read(request_id)).status == 200 and a, "the answer of before")
+        expect_equal(answer.json()["request_id"], request_id, "its id")
+        expect_equal(len(fleet.jobs()), 1, "jobs")
+        gateway.stop()
 
 
 class Clinic(threading.Thread):

@@ -30,6 +30,18 @@ size_t text_utf8_length(const uint8_t *data, size_t size)
     return 0;
 }
 
+void text_cut(const char *text, char *out, size_t size)
+{
+    const uint8_t *bytes = (const uint8_t *)text;
+    size_t used = 0, left = strnlen(text, size), length;
+    while ((length = text_utf8_length(bytes + used, left)) > 0 && used + length < size) {
+        used += length;
+        left -= length;
+    }
+    memcpy(out, text, used);
+    out[used] = '\0';
+}
+
 static bool is_control(uint8_t byte)
 {
     return byte < 0x20 || byte == 0x7f;

@@ -9,6 +9,10 @@
 // Length of the well-formed UTF-8 character at the start of data; 0 where there is none.
 size_t text_utf8_length(const uint8_t *data, size_t size);
 
+// Copies as much of text as fits in whole characters, up to the first byte that is no UTF-8. Always
+// terminated.
+void text_cut(const char *text, char *out, size_t size);
+
 // Copies text for a terminal: control characters and bytes that are no UTF-8 become '?'. Always terminated.
 void text_clean(const char *text, char *out, size_t size);
 

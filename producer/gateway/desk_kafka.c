@@ -7,6 +7,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
+#include "common/base/text.h"
 #include "common/records/prediction.h"
 #include "producer/gateway/desk_internal.h"
 #include "producer/gateway/faults.h"
@@ -238,18 +239,17 @@ static struct arrival *read_arrival(const struct prediction *prediction)
     arrival->times = (struct request_times){.answered_at = clock_wall_ms(), .review_due_at = -1};
     if (prediction->error.code) {
         outcome->problem = problem_of_code(prediction->error.code);
-        snprintf(outcome->detail, sizeof outcome->detail, "%s",
-                 prediction->error.message ? prediction->error.message : "");
+        text_cut(prediction->error.message ? prediction->error.message : "", outcome->detail,
+                 sizeof outcome->detail);
     } else if (reply_write(prediction, &outcome->reply, &err) != STATUS_OK) {
         outcome->problem = PROBLEM_INTERNAL;
         snprintf(outcome->detail, sizeof outcome->detail, "the answer is too large");
     }
     if (outcome->problem == PROBLEM_NONE && prediction->result.attention_map_url)
-        snprintf(outcome->map_uri, sizeof outcome->map_uri, "%s", prediction->result.attention_map_url);
+        text_cut(prediction->result.attention_map_url, outcome->map_uri, sizeof outcome->map_uri);
     arrival->model = (struct arrived_model){.trained = prediction->model_info.trained};
     if (outcome->problem == PROBLEM_NONE && prediction->model_info.model_version)
-        snprintf(arrival->model.version, sizeof arrival->model.version, "%s",
-                 prediction->model_info.model_version);
+        text_cut(prediction->model_info.model_version, arrival->model.version, sizeof arrival->model.version);
     strcpy(arrival->model.weights_sha256, prediction->provenance.model_sha256);
     if (outcome->problem == PROBLEM_NONE && prediction->result.review.within_h > 0)
         arrival->times.review_due_at =
@@ -322,6 +322,33 @@ static enum status store_arrivals(struct sql *sql, void *context, struct error *
     return status;
 }
 
+static enum status store_arrival(struct sql *sql, void *context, struct error *err)
+{
+    struct waiting *entry = context;
+    return requests_answer(sql, &entry->row, &entry->arrival->outcome, &entry->arrival->times,
+                           &entry->arrival->stored, err);
+}
+
+// One answer that the store does not take must not keep the others from theirs.
+static enum status store_each(struct desk *desk, struct error *err)
+{
+    enum status status = STATUS_OK;
+    for (struct waiting *entry = desk->arrived; entry && status == STATUS_OK; entry = entry->next_arrived) {
+        struct arrival *arrival = entry->arrival;
+        status = sql_transaction(desk->sql, SQL_WRITE, store_arrival, entry, err);
+        if (status != STATUS_REJECTED)
+            continue;
+        LOG_ERROR("answer_not_stored", "request_id=%s reason=\"%s\"", entry->row.request_id, err->message);
+        request_outcome_release(&arrival->outcome);
+        request_outcome_init(&arrival->outcome);
+        arrival->outcome.problem = PROBLEM_INTERNAL;
+        snprintf(arrival->outcome.detail, sizeof arrival->outcome.detail, "the answer can't be stored");
+        arrival->times.review_due_at = -1;
+        status = sql_transaction(desk->sql, SQL_WRITE, store_arrival, entry, err);
+    }
+    return status;
+}
+
 static void end_arrival(struct desk *desk, struct waiting *entry)
 {
     struct arrival *arrival = entry->arrival;
@@ -349,7 +376,10 @@ void desk_take_arrivals(struct desk *desk)
     if (!desk->arrived)
         return;
     fault_point(FAULT_ARRIVED);
-    if (sql_transaction(desk->sql, SQL_WRITE, store_arrivals, desk, &err) != STATUS_OK) {
+    enum status status = sql_transaction(desk->sql, SQL_WRITE, store_arrivals, desk, &err);
+    if (status == STATUS_REJECTED)
+        status = store_each(desk, &err);
+    if (status != STATUS_OK) {
         store_later(desk, &err);
         return;
     }

@@ -292,6 +292,22 @@ static void test_columns_count_characters(void **state)
     assert_string_equal(clean, "abc");
 }
 
+static void test_a_text_is_cut_between_characters(void **state)
+{
+    (void)state;
+    char cut[5];
+    text_cut("abc\xc3\xa4", cut, sizeof cut);
+    assert_string_equal(cut, "abc");
+    text_cut("ab\xc3\xa4", cut, sizeof cut);
+    assert_string_equal(cut, "ab\xc3\xa4");
+    text_cut("\xf0\x9f\x98\x80", cut, sizeof cut);
+    assert_string_equal(cut, "\xf0\x9f\x98\x80");
+    text_cut("a\xffz", cut, sizeof cut);
+    assert_string_equal(cut, "a");
+    text_cut("", cut, sizeof cut);
+    assert_string_equal(cut, "");
+}
+
 static void write_labels(const char *path, const char *text)
 {
     FILE *file = fopen(path, "w");
@@ -385,6 +401,7 @@ int main(void)
         cmocka_unit_test(test_known_labels_beside_the_answers),
         cmocka_unit_test(test_json_lines),
         cmocka_unit_test(test_columns_count_characters),
+        cmocka_unit_test(test_a_text_is_cut_between_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -222,6 +222,12 @@ static void read_certificate_again(struct gateway *gateway)
         LOG_ERROR("certificate_not_read", "reason=\"%s\"", err.message);
 }
 
+static void wait_finished(struct gateway *gateway)
+{
+    while (count_unfinished(gateway) > 0)
+        clock_sleep_ms(POLL_MS / 10);
+}
+
 static void serve(struct gateway *gateway, struct service *service, const sigset_t *hangup)
 {
     static const struct timespec at_once = {0, 0};
@@ -232,8 +238,11 @@ static void serve(struct gateway *gateway, struct service *service, const sigset
     atomic_store(&gateway->stopping, true);
     service_begin_drain(service);
     desk_hurry(gateway->desk);
-    while (count_unfinished(gateway) > 0)
-        clock_sleep_ms(POLL_MS / 10);
+    wait_finished(gateway);
+    // Reads were let in until now; the visits of the last ones need the parts that are closed next.
+    http_server_close(gateway->server);
+    gateway->server = NULL;
+    wait_finished(gateway);
 }
 
 enum status serve_run(struct config *config, struct error *err)

@@ -33,18 +33,31 @@ static int within(int64_t value, int least, int most)
     return value < least ? least : value > most ? most : (int)value;
 }
 
-bool admission_enter(struct admission *admission, int *retry_after_s)
+// With the newcomer, so many wait.
+static bool has_room(const struct admission *admission, int64_t waiting, int *retry_after_s)
 {
-    int64_t waiting = atomic_fetch_add(&admission->waiting, 1) + 1;
     int64_t wait_ms = drain_ms(waiting, atomic_load(&admission->per_1000_s));
     bool too_many = waiting > admission->limit;
     bool too_late = waiting > ADMISSION_FEW && wait_ms > admission->in_time_ms;
     if (!too_many && !too_late)
         return true;
-    admission_leave(admission);
     int64_t over_ms = wait_ms - admission->in_time_ms / 2; // then half of the time is free again
     *retry_after_s = within((over_ms + 999) / 1000, RETRY_LEAST_S, RETRY_MOST_S);
     return false;
+}
+
+bool admission_look(const struct admission *admission, int *retry_after_s)
+{
+    return has_room(admission, atomic_load(&admission->waiting) + 1, retry_after_s);
+}
+
+bool admission_enter(struct admission *admission, int *retry_after_s)
+{
+    int64_t waiting = atomic_fetch_add(&admission->waiting, 1) + 1;
+    bool enters = has_room(admission, waiting, retry_after_s);
+    if (!enters)
+        admission_leave(admission);
+    return enters;
 }
 
 void admission_leave(struct admission *admission)

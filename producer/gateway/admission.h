@@ -26,6 +26,8 @@ struct admission {
 
 void admission_init(struct admission *admission, int64_t limit, int64_t in_time_ms);
 
+// What admission_enter would say now, without counting anybody. Any thread.
+bool admission_look(const struct admission *admission, int *retry_after_s);
 // Lets one in (true) and counts it, or says after how many seconds another try makes sense. Any thread.
 bool admission_enter(struct admission *admission, int *retry_after_s);
 // One that was let in is gone without an answer of the fleet. Any thread.

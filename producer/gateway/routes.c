@@ -111,7 +111,14 @@ static bool read_priority(struct gateway *gateway, struct http_request *request,
     return visit->urgent;
 }
 
-static bool admit(struct gateway *gateway, struct http_request *request, struct visit *visit)
+static void refuse_late(struct gateway *gateway, struct http_request *request, int retry_after_s)
+{
+    metrics_add(GATEWAY_REFUSED, REFUSED_LATE, 1);
+    refuse_for(gateway, request, PROBLEM_OVERLOADED, "it would not be answered in time", retry_after_s);
+}
+
+// Before the body is read. It is not counted yet: slow uploads must keep nobody else out.
+static bool may_upload(struct gateway *gateway, struct http_request *request)
 {
     int retry_after_s = 0;
     if (atomic_load(&gateway->stopping) || !atomic_load(&gateway->connected)) {
@@ -119,10 +126,18 @@ static bool admit(struct gateway *gateway, struct http_request *request, struct 
         refuse(gateway, request, PROBLEM_UNAVAILABLE, "the gateway is not ready");
         return false;
     }
+    if (admission_look(&gateway->admission, &retry_after_s))
+        return true;
+    refuse_late(gateway, request, retry_after_s);
+    return false;
+}
+
+static bool admit(struct gateway *gateway, struct http_request *request, struct visit *visit)
+{
+    int retry_after_s = 0;
     visit->admitted = admission_enter(&gateway->admission, &retry_after_s);
-    metrics_add(GATEWAY_REFUSED, REFUSED_LATE, !visit->admitted);
     if (!visit->admitted)
-        refuse_for(gateway, request, PROBLEM_OVERLOADED, "it would not be answered in time", retry_after_s);
+        refuse_late(gateway, request, retry_after_s);
     return visit->admitted;
 }
 
@@ -132,7 +147,7 @@ static void begin_analyze(void *context, struct http_request *request)
     struct visit *visit = visit_new(gateway, VISIT_ANALYZE);
     body_init(&visit->body, (size_t)gateway->options.max_image_bytes);
     if (identify(gateway, request, ROLE_ANALYST, &visit->identity) &&
-        read_priority(gateway, request, visit) && admit(gateway, request, visit))
+        read_priority(gateway, request, visit) && may_upload(gateway, request))
         http_request_keep(request, visit, visit_free);
     else
         visit_free(visit);
@@ -195,6 +210,8 @@ static void handle_analyze(void *context, struct http_request *request)
         refuse(gateway, request, problem, err.message);
         return;
     }
+    if (!admit(gateway, request, visit))
+        return;
     struct analysis *analysis = &visit->analysis;
     if (!analysis->request_id[0])
         job_request_id_new(analysis->request_id);

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 import uuid
@@ -304,6 +305,15 @@ def test_markers(stack):
         expect(not found, f"{found}")
 
 
+def begin_upload(client):
+    """A POST whose body never comes; returns once the gateway has asked for it."""
+    upload = socket.create_connection(("127.0.0.1", client.gateway.port), timeout=harness.WAIT_S)
+    upload.sendall(f"POST /v2/analyze HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {client.key}\r\n"
+                   "Content-Type: application/json\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n".encode())
+    expect(upload.recv(64).startswith(b"HTTP/1.1 100 "), "the gateway asks for the body")
+    return upload
+
+
 def test_limits(stack):
     """429 for a key that asks too often, 503 for what would wait too long; both say when to come back."""
     with stack.fleet("limits") as fleet:
@@ -318,8 +328,11 @@ def test_limits(stack):
         with Gateway(fleet, "full", inflight_limit=2, answer_timeout_ms=200) as gateway:  # no worker is there
             client = gateway.add_key("north")
             ids = [str(uuid.uuid4()) for _ in range(4)]
+            uploads = [begin_upload(client) for _ in range(3)]
             answers = [client.analyze(IMAGES[0].read_bytes(), request_id=request_id) for request_id in ids]
-            expect_equal([answer.status for answer in answers], [202, 202, 503, 503], "two are let in")
+            expect_equal([answer.status for answer in answers], [202, 202, 503, 503], "two are let in, whoever uploads")
+            for upload in uploads:
+                upload.close()
             expect_equal((answers[2].code(), int(answers[2].headers["Retry-After"]) >= 1), ("overloaded", True), "refused")
             again = client.analyze(IMAGES[0].read_bytes(), request_id=ids[0])
             expect(again.status in (202, 503), f"a repetition: {again.status}")

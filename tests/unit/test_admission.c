@@ -40,8 +40,10 @@ static void test_limit(void **state)
     struct admission admission;
     int retry_after_s = 0;
     admission_init(&admission, LIMIT, IN_TIME_MS);
+    assert_true(admission_look(&admission, &retry_after_s));
     assert_int_equal(let_in(&admission, LIMIT + 5, &retry_after_s), LIMIT);
     assert_in_range(retry_after_s, 1, 60);
+    assert_false(admission_look(&admission, &retry_after_s));
     admission_leave(&admission);
     assert_int_equal(let_in(&admission, 2, &retry_after_s), 1);
 }

@@ -102,7 +102,8 @@ static bool read_digest(const cJSON *json, const char *name, struct digest *dige
 static bool read_whole(const cJSON *json, const char *name, int64_t least, int64_t most, int64_t *value)
 {
     double number;
-    if (!json_integer(cJSON_GetObjectItemCaseSensitive(json, name), (double)least, (double)most, &number))
+    if (!json_whole_number(cJSON_GetObjectItemCaseSensitive(json, name), (double)least, (double)most,
+                           &number))
         return false;
     *value = (int64_t)number;
     return true;

@@ -46,7 +46,7 @@ static double number(struct reader *reader, const cJSON *object, const char *nam
 static size_t count_of(struct reader *reader, const cJSON *item, const char *name)
 {
     double value = 0;
-    if (!json_integer(item, 0, most_images, &value))
+    if (!json_whole_number(item, 0, most_images, &value))
         refuse(reader, name);
     return (size_t)value;
 }

@@ -145,8 +145,8 @@ static enum status read_review(const cJSON *review, struct policy *policy, struc
     enum status status = STATUS_OK;
     if (!review)
         return STATUS_OK;
-    if (!cJSON_IsObject(review) ||
-        !json_integer(cJSON_GetObjectItemCaseSensitive(review, "within_h"), 1, REVIEW_HOURS_MOST, &within_h))
+    if (!cJSON_IsObject(review) || !json_whole_number(cJSON_GetObjectItemCaseSensitive(review, "within_h"), 1,
+                                                      REVIEW_HOURS_MOST, &within_h))
         return error_set(err, STATUS_REJECTED,
                          "policy: 'review' must hold 'within_h', a whole number of hours from 1 to %d",
                          REVIEW_HOURS_MOST);

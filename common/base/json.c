@@ -298,7 +298,7 @@ const char *json_repeated_name(const cJSON *json)
     return name;
 }
 
-bool json_integer(const cJSON *number, double low, double high, double *value)
+bool json_whole_number(const cJSON *number, double low, double high, double *value)
 {
     if (!cJSON_IsNumber(number))
         return false;

@@ -34,7 +34,8 @@ enum status json_parse(struct bytes text, const struct json_limits *limits, cJSO
 // two was meant is not known, so that a file that decides anything is refused.
 const char *json_repeated_name(const cJSON *json);
 
-// Whether number is a whole number from low to high (both exact in a double); *value then holds it.
-bool json_integer(const cJSON *number, double low, double high, double *value);
+// Whether number is a whole number from low to high (both exact in a double); *value then holds it. (jansson,
+// which cjose brings, has a json_integer: names of json_... that it has too would take each other's place.)
+bool json_whole_number(const cJSON *number, double low, double high, double *value);
 
 #endif

@@ -119,7 +119,7 @@ static bool read_value(const cJSON *json, enum kind kind, void *target)
         *(int *)target = text ? find_name(text, certainty_names, CERTAINTY_COUNT) : -1;
         return *(int *)target >= 0;
     case TIME:
-        if (!json_integer(json, 0, time_most, &number))
+        if (!json_whole_number(json, 0, time_most, &number))
             return false;
         *(int64_t *)target = (int64_t)number;
         return true;

@@ -101,7 +101,7 @@ static enum status read_small(const cJSON *field, int low, int high, int *target
     double value;
     if (!field)
         return STATUS_OK;
-    if (!json_integer(field, low, high, &value))
+    if (!json_whole_number(field, low, high, &value))
         return error_set(err, STATUS_REJECTED, "field '%s' must be a whole number from %d to %d",
                          field->string, low, high);
     *target = (int)value;
@@ -113,7 +113,7 @@ static enum status read_time(const cJSON *field, int64_t *target, struct error *
     double value;
     if (!field)
         return STATUS_OK;
-    if (!json_integer(field, 0, JOB_TIME_MOST, &value))
+    if (!json_whole_number(field, 0, JOB_TIME_MOST, &value))
         return error_set(err, STATUS_REJECTED,
                          "field '%s' must be Unix milliseconds, a whole number below 2^53", field->string);
     *target = (int64_t)value;

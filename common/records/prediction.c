@@ -333,7 +333,7 @@ static bool read_floats(const cJSON *json, const struct field *field, float *val
 static bool read_integer(const cJSON *json, const struct field *field, int64_t *value)
 {
     double number;
-    if (!json_integer(json, field->low, field->high > 0 ? field->high : integer_most, &number))
+    if (!json_whole_number(json, field->low, field->high > 0 ? field->high : integer_most, &number))
         return false;
     *value = (int64_t)number;
     return true;

@@ -20,7 +20,7 @@ enum {
     OPERATORS_CONNECTIONS = 24,
     OPERATORS_PER_ADDRESS = 12, // so that one address can't push out the others
     CONNECTIONS_CLOSING = 64,   // told to go, and still libmicrohttpd's
-    OTHER_FILES = 256,          // that the process may want beside the connections
+    OTHER_FILES = 64,           // that the process may want beside the connections
     HEADER_LIMIT = 16 * 1024,
     DROP_LIMIT = 16 * 1024 * 1024, // of a body that nobody wants; more of it, and the connection is closed
 };

@@ -114,7 +114,7 @@ static enum status read_agreement(const cJSON *json, struct agreement *agreement
         return bad_field("difference_p99", "a number from 0 to 1", err);
     if (!read_share(json, "first_class", &agreement->first))
         return bad_field("first_class", "a number from 0 to 1", err);
-    if (!json_integer(cJSON_GetObjectItemCaseSensitive(json, "decided"), 0, MOST_IMAGES, &decided))
+    if (!json_whole_number(cJSON_GetObjectItemCaseSensitive(json, "decided"), 0, MOST_IMAGES, &decided))
         return bad_field("decided", "a whole number from 0 to 2^20", err);
     agreement->decided = (int)decided;
     agreement->measured = true;
@@ -129,7 +129,7 @@ enum status calibration_read(const cJSON *json, struct calibration *calibration,
         return STATUS_OK;
     const cJSON *backend = cJSON_GetObjectItemCaseSensitive(json, "backend");
     const cJSON *precisions = cJSON_GetObjectItemCaseSensitive(json, "precisions");
-    if (!json_integer(cJSON_GetObjectItemCaseSensitive(json, "images"), 1, MOST_IMAGES, &images))
+    if (!json_whole_number(cJSON_GetObjectItemCaseSensitive(json, "images"), 1, MOST_IMAGES, &images))
         return bad_field("images", "a whole number from 1 to 2^20", err);
     if (!cJSON_IsString(backend) || strlen(backend->valuestring) >= sizeof calibration->backend)
         return bad_field("backend", "a name of at most 15 characters", err);

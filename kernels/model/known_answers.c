@@ -39,7 +39,7 @@ static enum status read_answer(const cJSON *json, uint64_t *seed, float logits[L
 {
     double number;
     const cJSON *array = cJSON_GetObjectItemCaseSensitive(json, "logits");
-    if (!json_integer(cJSON_GetObjectItemCaseSensitive(json, "seed"), 0, seed_most, &number))
+    if (!json_whole_number(cJSON_GetObjectItemCaseSensitive(json, "seed"), 0, seed_most, &number))
         return bad_field("seed", "a whole number from 0 to 2^53 - 1", err);
     *seed = (uint64_t)number;
     int count = 0;

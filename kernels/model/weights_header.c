@@ -16,7 +16,7 @@ enum { VALUES_PER_TENSOR = 16 }; // JSON values: the object, its members, dimens
 static bool json_size(const cJSON *json, uint64_t *value)
 {
     double number;
-    if (!json_integer(json, 0, LARGEST_EXACT, &number))
+    if (!json_whole_number(json, 0, LARGEST_EXACT, &number))
         return false;
     *value = (uint64_t)number;
     return true;

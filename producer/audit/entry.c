@@ -102,8 +102,8 @@ static bool read_fields(const cJSON *json, struct audit_entry *entry, char chain
                         struct audit_place *place)
 {
     double at, seq;
-    if (!json_integer(cJSON_GetObjectItemCaseSensitive(json, "at"), 0.0, TIME_MOST, &at) ||
-        !json_integer(cJSON_GetObjectItemCaseSensitive(json, "seq"), 1.0, TIME_MOST, &seq))
+    if (!json_whole_number(cJSON_GetObjectItemCaseSensitive(json, "at"), 0.0, TIME_MOST, &at) ||
+        !json_whole_number(cJSON_GetObjectItemCaseSensitive(json, "seq"), 1.0, TIME_MOST, &seq))
         return false;
     *place = (struct audit_place){.chain = chain, .seq = (int64_t)seq, .at = (int64_t)at};
     return read_action(json, &entry->action) && read_text(json, "actor", sizeof entry->actor, entry->actor) &&

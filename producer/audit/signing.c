@@ -158,8 +158,8 @@ static bool read_fields(const cJSON *json, struct audit_head *head, uint8_t sign
     if (!cJSON_IsString(hex) || !hex_decode(hex->valuestring, signature, AUDIT_SIGNATURE_SIZE) ||
         !cJSON_IsString(chain) || !audit_chain_name_good(chain->valuestring) || !cJSON_IsString(hash) ||
         !digest_parse(hash->valuestring, &head->hash) ||
-        !json_integer(cJSON_GetObjectItemCaseSensitive(body, "at"), 0.0, SEQ_MOST, &at) ||
-        !json_integer(cJSON_GetObjectItemCaseSensitive(body, "seq"), 1.0, SEQ_MOST, &seq))
+        !json_whole_number(cJSON_GetObjectItemCaseSensitive(body, "at"), 0.0, SEQ_MOST, &at) ||
+        !json_whole_number(cJSON_GetObjectItemCaseSensitive(body, "seq"), 1.0, SEQ_MOST, &seq))
         return false;
     strcpy(head->chain, chain->valuestring);
     head->at = (int64_t)at;

@@ -47,7 +47,7 @@ static bool read_name(const cJSON *json, const char *field, bool (*good)(const c
 static bool read_time(const cJSON *json, const char *field, int64_t *time)
 {
     double value;
-    if (!json_integer(cJSON_GetObjectItemCaseSensitive(json, field), 1.0, TIME_MOST, &value))
+    if (!json_whole_number(cJSON_GetObjectItemCaseSensitive(json, field), 1.0, TIME_MOST, &value))
         return false;
     *time = (int64_t)value;
     return true;

@@ -43,7 +43,7 @@ static bool read_manifest_fields(const cJSON *json, struct version *version)
     struct digest parsed;
     if (!schema || strcmp(schema, SCHEMA) != 0 || !name || strcmp(name, version->name) != 0 || !digest ||
         !digest_parse(digest, &parsed) ||
-        !json_integer(cJSON_GetObjectItemCaseSensitive(json, "images"), 0, 1e15, &images))
+        !json_whole_number(cJSON_GetObjectItemCaseSensitive(json, "images"), 0, 1e15, &images))
         return false;
     digest_text(&parsed, version->labels_sha256);
     version->images = (int64_t)images;

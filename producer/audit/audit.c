@@ -34,6 +34,7 @@ struct audit {
     int64_t sign_interval_ms;
     int64_t refusals_at_ms, sign_at_ms; // monotonic; the thread's
     int64_t logged_at_ms;               // the thread's
+    struct audit_head signed_head;      // the thread's: the last one it signed; seq 0: none yet
     pthread_t thread;
     pthread_mutex_t lock; // of what follows
     pthread_cond_t work;
@@ -97,37 +98,61 @@ static void write_refusals(struct audit *audit)
 
 // ---- heads ----
 
+// The hash in the key: a head of another chain of the same name and length takes no other's place.
 static enum status export_head(struct audit *audit, const struct audit_head *head, struct bytes line,
                                struct error *err)
 {
     if (!audit->objects)
         return STATUS_OK;
-    char *key = memory_format("audit/%s/%020lld.json", audit->chain, (long long)head->seq);
+    char hash[DIGEST_TEXT_SIZE];
+    digest_text(&head->hash, hash);
+    char *key = memory_format("audit/%s/%020lld-%.16s.json", audit->chain, (long long)head->seq, hash);
     enum status status = object_store_put(audit->objects, key, line, "application/json", err);
     free(key);
     return status;
 }
 
+// A chain that was rewritten is not signed again: the heads that tell of it would be taken for old. The table
+// tells of the heads that other processes signed.
+static enum status check_signed(struct audit *audit, int64_t *signed_seq, struct error *err)
+{
+    struct audit_head kept;
+    enum status status = audit_chain_signed(audit->sql, audit->chain, &kept, err);
+    if (status == STATUS_OK && kept.seq > 0)
+        status = audit_chain_check(audit->sql, &kept, err);
+    if (status == STATUS_OK && audit->signed_head.seq > 0)
+        status = audit_chain_check(audit->sql, &audit->signed_head, err);
+    *signed_seq = kept.seq;
+    return status;
+}
+
 // Exports first: a head that stands in the table has been exported.
+static enum status export_and_keep(struct audit *audit, struct audit_head *head, struct error *err)
+{
+    struct buffer line;
+    buffer_init(&line, AUDIT_HEAD_LINE_MOST);
+    head->at = clock_wall_ms();
+    enum status status = audit_head_write(audit->signer, head, &line, err);
+    if (status == STATUS_OK) {
+        audit->signed_head = *head;
+        status = export_head(audit, head, buffer_bytes(&line), err);
+        line.size--; // the table keeps it without its '\n'
+    }
+    if (status == STATUS_OK)
+        status = audit_chain_keep_head(audit->sql, head, buffer_bytes(&line), err);
+    buffer_release(&line);
+    return status;
+}
+
 static enum status sign_newest(struct audit *audit, struct error *err)
 {
     struct audit_head head;
-    struct buffer line;
     int64_t signed_seq;
-    buffer_init(&line, AUDIT_HEAD_LINE_MOST);
-    enum status status = audit_chain_newest(audit->sql, audit->chain, &head, err);
+    enum status status = check_signed(audit, &signed_seq, err);
     if (status == STATUS_OK)
-        status = audit_chain_signed_seq(audit->sql, audit->chain, &signed_seq, err);
-    if (status == STATUS_OK && head.seq > signed_seq) {
-        head.at = clock_wall_ms();
-        status = audit_head_write(audit->signer, &head, &line, err);
-        if (status == STATUS_OK)
-            status = export_head(audit, &head, buffer_bytes(&line), err);
-        line.size -= status == STATUS_OK; // the table keeps it without its '\n'
-        if (status == STATUS_OK)
-            status = audit_chain_keep_head(audit->sql, &head, buffer_bytes(&line), err);
-    }
-    buffer_release(&line);
+        status = audit_chain_newest(audit->sql, audit->chain, &head, err);
+    if (status == STATUS_OK && head.seq > signed_seq)
+        status = export_and_keep(audit, &head, err);
     return status;
 }
 

@@ -9,7 +9,8 @@
 // entries. A process that is killed loses the refusals of its last minute, and nothing else.
 //
 // Once an hour, and at the end, the head of the chain is signed (signing.h), stored beside it, and put into
-// the object store: who can rewrite the database can't rewrite that.
+// the object store: who can rewrite the database can't rewrite that. A chain that has another hash where a
+// head was signed is not signed any more, and the log says so.
 #ifndef SKINSIGHT_PRODUCER_AUDIT_AUDIT_H
 #define SKINSIGHT_PRODUCER_AUDIT_AUDIT_H
 

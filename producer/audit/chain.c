@@ -172,15 +172,37 @@ enum status audit_chain_append(struct sql *sql, const char *chain, struct audit_
 
 // ---- heads ----
 
-enum status audit_chain_signed_seq(struct sql *sql, const char *chain, int64_t *seq, struct error *err)
+enum status audit_chain_signed(struct sql *sql, const char *chain, struct audit_head *head, struct error *err)
 {
     const struct sql_value value = sql_of_text(chain);
+    bool found, genuine;
+    head->seq = 0;
+    enum status status =
+        sql_find(sql, "SELECT seq, line FROM audit_heads WHERE chain = ? ORDER BY seq DESC LIMIT 1", &value,
+                 1, &found, err);
+    if (status != STATUS_OK || !found)
+        return status;
+    const char *line = sql_text(sql, 1);
+    if (!audit_head_read(NULL, (struct bytes){(const uint8_t *)line, strlen(line)}, head, &genuine) ||
+        strcmp(head->chain, chain) != 0 || head->seq != sql_integer(sql, 0))
+        return error_set(err, STATUS_FATAL, "the newest signed head of chain %s in %s was changed", chain,
+                         sql_name(sql));
+    return STATUS_OK;
+}
+
+enum status audit_chain_check(struct sql *sql, const struct audit_head *head, struct error *err)
+{
+    const struct sql_value values[] = {sql_of_text(head->chain), sql_of_integer(head->seq)};
+    struct digest hash;
     bool found;
-    *seq = 0;
-    enum status status = sql_find(sql, "SELECT coalesce(max(seq), 0) FROM audit_heads WHERE chain = ?",
-                                  &value, 1, &found, err);
+    enum status status =
+        sql_find(sql, "SELECT hash FROM audit WHERE chain = ? AND seq = ?", values, 2, &found, err);
     if (status == STATUS_OK && found)
-        *seq = sql_integer(sql, 0);
+        status = hash_of(sql, 0, &hash, err);
+    if (status == STATUS_OK && (!found || !digest_equal(&hash, &head->hash)))
+        status = error_set(err, STATUS_FATAL,
+                           "chain %s in %s was changed: entry %lld is not the one whose head was signed",
+                           head->chain, sql_name(sql), (long long)head->seq);
     return status;
 }
 

@@ -33,9 +33,11 @@ enum status audit_chain_append(struct sql *sql, const char *chain, struct audit_
 // The newest entry; head->seq 0: there is none. at is not filled.
 enum status audit_chain_newest(struct sql *sql, const char *chain, struct audit_head *head,
                                struct error *err) MUST_CHECK;
-// The newest signed head; 0: there is none.
-enum status audit_chain_signed_seq(struct sql *sql, const char *chain, int64_t *seq,
-                                   struct error *err) MUST_CHECK;
+// The newest signed head, as the table has it; head->seq 0: there is none. FATAL: its line is none.
+enum status audit_chain_signed(struct sql *sql, const char *chain, struct audit_head *head,
+                               struct error *err) MUST_CHECK;
+// FATAL unless the chain has this hash at this entry.
+enum status audit_chain_check(struct sql *sql, const struct audit_head *head, struct error *err) MUST_CHECK;
 // Keeps the line of a signed head. One that is there already stays.
 enum status audit_chain_keep_head(struct sql *sql, const struct audit_head *head, struct bytes line,
                                   struct error *err) MUST_CHECK;

@@ -182,7 +182,7 @@ bool audit_head_read(const struct audit_verifier *verifier, struct bytes line, s
         again.size--; // the '\n'
         good = bytes_equal(buffer_bytes(&again), line);
     }
-    *genuine = good && is_genuine(verifier, head, signature);
+    *genuine = good && verifier && is_genuine(verifier, head, signature);
     cJSON_Delete(json);
     buffer_release(&again);
     return good;

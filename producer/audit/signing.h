@@ -37,7 +37,7 @@ void audit_verifier_close(struct audit_verifier *verifier); // NULL is allowed
 enum status audit_head_write(const struct audit_signer *signer, const struct audit_head *head,
                              struct buffer *line, struct error *err) MUST_CHECK;
 // line: without its '\n'. False unless it is, byte for byte, a line that audit_head_write writes; *genuine:
-// the signature is the verifier's key's.
+// the signature is the verifier's key's; with verifier NULL it is not looked at.
 bool audit_head_read(const struct audit_verifier *verifier, struct bytes line, struct audit_head *head,
                      bool *genuine);
 

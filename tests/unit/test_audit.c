@@ -2,6 +2,7 @@
 // heads, refusals. What is found in a chain that was changed: test_audit_verify.c.
 #include "producer/audit/audit.h"
 
+#include <glob.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <pthread.h>
@@ -278,10 +279,25 @@ static void write_key(const char *path)
     EVP_PKEY_free(key);
 }
 
+// The path of the only exported head of chain "signed" at this entry. False: there is none yet.
+static bool find_exported(int seq, char path[SCRATCH_SIZE + 128])
+{
+    char pattern[SCRATCH_SIZE + 64];
+    glob_t found;
+    snprintf(pattern, sizeof pattern, "%s/objects/audit/signed/%020d-*.json", folder, seq);
+    bool there = glob(pattern, 0, NULL, &found) == 0;
+    if (there) {
+        assert_int_equal(found.gl_pathc, 1);
+        snprintf(path, SCRATCH_SIZE + 128, "%s", found.gl_pathv[0]);
+    }
+    globfree(&found);
+    return there;
+}
+
 static void test_the_head_is_signed_and_exported(void **state)
 {
     (void)state;
-    char path[SCRATCH_SIZE + 64], root[SCRATCH_SIZE + 64], signed_line[AUDIT_HEAD_LINE_MOST] = "";
+    char path[SCRATCH_SIZE + 128], root[SCRATCH_SIZE + 64], signed_line[AUDIT_HEAD_LINE_MOST] = "";
     struct audit_signer *signer;
     struct object_store *objects;
     struct audit *audit;
@@ -299,14 +315,13 @@ static void test_the_head_is_signed_and_exported(void **state)
     GOOD(audit_open(&audit, &options, &err));
     const struct audit_entry entry = entry_of("r1");
     GOOD(audit_append(audit, &entry, &err));
-    snprintf(path, sizeof path, "%s/objects/audit/signed/%020d.json", folder, 1);
-    for (int64_t deadline = clock_monotonic_ms() + TIMEOUT_MS; access(path, R_OK) != 0;) { // while it runs
+    for (int64_t deadline = clock_monotonic_ms() + TIMEOUT_MS; !find_exported(1, path);) { // while it runs
         assert_true(clock_monotonic_ms() < deadline);
         poll(NULL, 0, 5);
     }
     GOOD(audit_append(audit, &entry, &err));
     audit_close(audit); // signs the last one
-    snprintf(path, sizeof path, "%s/objects/audit/signed/%020d.json", folder, 2);
+    assert_true(find_exported(2, path));
     FILE *file = fopen(path, "r");
     assert_non_null(file);
     assert_non_null(fgets(signed_line, sizeof signed_line, file));
@@ -320,6 +335,44 @@ static void test_the_head_is_signed_and_exported(void **state)
     assert_int_equal(sql_run(sql, "DELETE FROM audit_heads", NULL, 0, NULL, &err), STATUS_REJECTED);
     sql_close(sql);
     object_store_close(objects);
+    audit_signer_close(signer);
+}
+
+static int64_t heads_after(const struct audit_options *options)
+{
+    const struct audit_entry entry = entry_of("r1");
+    struct audit *audit;
+    GOOD(audit_open(&audit, options, &err));
+    GOOD(audit_append(audit, &entry, &err));
+    audit_close(audit);
+    struct sql *sql = open_store();
+    bool found;
+    GOOD(sql_find(sql, "SELECT count(*) FROM audit_heads", NULL, 0, &found, &err));
+    int64_t heads = sql_integer(sql, 0);
+    sql_close(sql);
+    return heads;
+}
+
+// Whoever can drop the trigger can write any hash; the next head is not signed then.
+static void test_a_rewritten_chain_is_not_signed(void **state)
+{
+    (void)state;
+    char path[SCRATCH_SIZE + 64];
+    struct audit_signer *signer;
+    static const uint8_t other[DIGEST_SIZE];
+    const struct sql_value hash = sql_of_blob(other, sizeof other);
+    snprintf(path, sizeof path, "%s/rewritten.pem", folder);
+    write_key(path);
+    GOOD(audit_signer_open(&signer, path, &err));
+    struct audit_options options = options_for("rewritten");
+    options.signer = signer;
+    assert_int_equal(heads_after(&options), 1);
+    assert_int_equal(heads_after(&options), 2);
+    struct sql *sql = open_store();
+    GOOD(sql_run(sql, "DROP TRIGGER audit_no_update", NULL, 0, NULL, &err));
+    GOOD(sql_run(sql, "UPDATE audit SET hash = ? WHERE seq = 2", &hash, 1, NULL, &err));
+    sql_close(sql);
+    assert_int_equal(heads_after(&options), 2);
     audit_signer_close(signer);
 }
 
@@ -373,6 +426,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(test_a_group_is_written_once, new_store),
         cmocka_unit_test_setup(test_kills, new_store),
         cmocka_unit_test_setup(test_the_head_is_signed_and_exported, new_store),
+        cmocka_unit_test_setup(test_a_rewritten_chain_is_not_signed, new_store),
         cmocka_unit_test_setup(test_refusals_are_counted, new_store),
         cmocka_unit_test(test_a_flood_of_refusals),
     };

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "trainer/assess.h"
+#include "trainer/lineage.h"
 
 void assess_add_warning(struct markdown *page, const struct assessment *assessment)
 {
@@ -33,6 +34,11 @@ void assess_add_data(struct markdown *page, const struct assessment *assessment)
         markdown_add(page,
                      "\n**Temperature and threshold were chosen on these images, and perhaps the epoch: "
                      "new images would give worse figures.**\n");
+    if (evaluation->part != PART_TRAIN && lineage_has_others(assessment->manifest, &evaluation->data_sha256))
+        markdown_add(
+            page,
+            "\n**The model may have learnt these images: it, or one that it started or learnt from, was "
+            "trained on other data or another split of them, or does not say on what.**\n");
     markdown_add(page, "\n");
 }
 

@@ -164,6 +164,22 @@ def test_what_was_not_measured_is_said(scratch):
                      "not enough evidence: the validation part has no melanoma", "its figures")
 
 
+def test_images_that_it_may_have_learnt_are_told(scratch):
+    """Of other data than the training's, of an ancestor's, and of a model that doesn't say on what it was trained."""
+    path = scratch / "data/model/manifest.json"
+    before = path.read_text()
+    training = json.loads(before)["training"]
+    for data, part, changes, told in (("ab", "test", {}, False), ("da", "test", {}, True), ("da", "validation", {}, True),
+                                      ("da", "train", {}, False), ("ab", "test", {"learnt_from": ["ab" * 32]}, False),
+                                      ("ab", "test", {"learnt_from": ["ef" * 32]}, True),
+                                      ("ab", "test", {"data_sha256": None}, True)):
+        record = {name: value for name, value in {**training, **changes}.items() if value is not None}
+        path.write_text(json.dumps({**json.loads(before), "training": record}))
+        for document in documents(scratch, evaluation_of(scratch, **{"data/sha256": data * 32, "data/part": part})):
+            expect_equal("\n\n**The model may have learnt these images:" in document, told, f"{data} {part} {changes}")
+    path.write_text(before)
+
+
 def test_a_reference_is_told(scratch):
     path = scratch / "data/model/manifest.json"
     before = path.read_text()
@@ -213,7 +229,8 @@ def test_models_of_the_repository(scratch):
 
 
 TESTS = [test_every_number_stands_in_the_sources, test_each_number_stands_in_its_row, test_targets,
-         test_what_was_not_measured_is_said, test_a_reference_is_told, test_texts_of_others, test_bad_input, test_models_of_the_repository]
+         test_what_was_not_measured_is_said, test_images_that_it_may_have_learnt_are_told, test_a_reference_is_told,
+         test_texts_of_others, test_bad_input, test_models_of_the_repository]
 
 
 if __name__ == "__main__":

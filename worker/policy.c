@@ -189,6 +189,41 @@ static enum status read_texts(const cJSON *root, struct policy *policy, struct e
     return status;
 }
 
+static bool is_known(const char *name)
+{
+    static const char *const known[] = {"schema",  "version", "urgent",        "routine",
+                                        "abstain", "review",  "fda_clearance", "disclaimer"};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(name, known[i]) == 0)
+            return true;
+    return false;
+}
+
+// A rule whose name is misspelt would protect nobody.
+static enum status check_names(const cJSON *root, struct error *err)
+{
+    const cJSON *item;
+    cJSON_ArrayForEach(item, root)
+    {
+        if (!is_known(item->string))
+            return error_set(err, STATUS_REJECTED, "policy: '%s' is not known", item->string);
+    }
+    return STATUS_OK;
+}
+
+// Nor would one that version 1 does not apply. Other names it has always ignored.
+static enum status check_names_v1(const cJSON *root, const cJSON *abstain, struct error *err)
+{
+    static const char *const later[] = {"ood_quantile_above", "sharpness_below", "contrast_below",
+                                        "brightness"};
+    const char *found = cJSON_GetObjectItemCaseSensitive(root, "review") ? "review" : NULL;
+    for (size_t i = 0; i < sizeof later / sizeof *later; i++)
+        if (cJSON_GetObjectItemCaseSensitive(abstain, later[i]))
+            found = later[i];
+    return found ? error_set(err, STATUS_REJECTED, "policy: '%s' needs skinsight.policy.v2", found)
+                 : STATUS_OK;
+}
+
 static enum status read_policy(struct policy *policy, const cJSON *root, struct error *err)
 {
     char schema[32];
@@ -198,6 +233,8 @@ static enum status read_policy(struct policy *policy, const cJSON *root, struct 
     if (status == STATUS_OK && !v1 && strcmp(schema, "skinsight.policy.v2") != 0)
         status =
             error_set(err, STATUS_REJECTED, "policy: schema '%s' is not skinsight.policy.v1 or v2", schema);
+    if (status == STATUS_OK)
+        status = v1 ? check_names_v1(root, abstain, err) : check_names(root, err);
     if (status == STATUS_OK)
         status = read_texts(root, policy, err);
     if (status == STATUS_OK)

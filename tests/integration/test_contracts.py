@@ -161,9 +161,11 @@ def test_the_schemas_refuse(stack):
     policy = json.loads(built_in_policy())
     for wrong in ({"urgent": {"malignant": 0.5}}, {"routine": {"MEL": 2}}, {"version": ""}, {"abstain": {"confidence": 1}},
                   {"abstain": {"brightness": [0.5]}}, {"review": {"abstained": True}},
-                  {"schema": "skinsight.policy.v1", "abstain": {}}, {"schema": "skinsight.policy.v3"}):
+                  {"schema": "skinsight.policy.v1", "abstain": {}}, {"schema": "skinsight.policy.v3"},
+                  {"schema": "skinsight.policy.v1"}, {"reviews": policy["review"]}):
         expect(Schema("policy").complaints({**policy, **wrong}), f"a policy with {wrong} passes")
-    expect_fits("policy", {**policy, "schema": "skinsight.policy.v1"}, "a policy of version 1")
+    first = {name: policy[name] for name in policy if name != "review"}
+    expect_fits("policy", {**first, "schema": "skinsight.policy.v1", "abstain": {"confidence_below": 0.5}}, "of version 1")
     expect_fits("policy", {**policy, "abstain": {}}, "a policy that never abstains")
 
 

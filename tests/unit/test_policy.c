@@ -20,7 +20,10 @@
     "0.5}"
 #define DISCLAIMER "\"disclaimer\": \"The physician decides.\""
 
-// Without its end, as the cases of test_policies_are_refused that begin with it.
+#define V1_ABSTAIN                                                                                           \
+    "{" TEXTS ", " DISCLAIMER ", \"urgent\": {}, \"routine\": {}, \"abstain\": {\"confidence_below\": 0.5, "
+
+// Without its end, as the cases of expect_refused that begin with it.
 #define V2                                                                                                   \
     "{\"schema\": \"skinsight.policy.v2\", \"version\": \"2\", \"fda_clearance\": \"none\", " DISCLAIMER     \
     ", \"urgent\": {}, \"routine\": {}"
@@ -40,12 +43,26 @@ static void test_a_policy_is_read(void **state)
     assert_string_equal(policy.disclaimer, "The physician decides.");
 }
 
+struct refused {
+    const char *text, *word; // the word stands in the sentence that names what is wrong
+};
+
+static void expect_refused(const struct refused *the)
+{
+    struct policy policy;
+    struct error err = {""};
+    char text[1024];
+    bool open = strncmp(the->text, V2, sizeof V2 - 1) == 0;
+    snprintf(text, sizeof text, "%s%s", the->text, open ? "}" : "");
+    enum status status = parse(text, &policy, &err);
+    if (status != STATUS_REJECTED || !strstr(err.message, the->word))
+        fail_msg("%s gave %d, '%s', not '%s'", the->text, status, err.message, the->word);
+}
+
 static void test_policies_are_refused(void **state)
 {
     (void)state;
-    static const struct {
-        const char *text, *word;
-    } wrong[] = {
+    static const struct refused wrong[] = {
         {"[]", "not a JSON object"},
         {"{" TEXTS ", " THRESHOLDS ", " DISCLAIMER "} x", "after its end"},
         {"{" TEXTS ", " THRESHOLDS ", \"disclaimer\": \"\xe9\"}", "UTF-8"}, // would stand in every answer
@@ -87,16 +104,25 @@ static void test_policies_are_refused(void **state)
         {V2 ", \"abstain\": {}, \"review\": {\"within_h\": 48, \"abstain\": true}",
          "'abstain' in 'review' is not known"},
     };
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        struct policy policy;
-        struct error err = {""};
-        char text[1024];
-        bool open = strncmp(wrong[i].text, V2, sizeof V2 - 1) == 0;
-        snprintf(text, sizeof text, "%s%s", wrong[i].text, open ? "}" : "");
-        enum status status = parse(text, &policy, &err);
-        if (status != STATUS_REJECTED || !strstr(err.message, wrong[i].word))
-            fail_msg("%s gave %d, '%s', not '%s'", wrong[i].text, status, err.message, wrong[i].word);
-    }
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        expect_refused(&wrong[i]);
+}
+
+static void test_rules_of_no_version_or_of_a_later_one_are_refused(void **state)
+{
+    (void)state;
+    static const struct refused wrong[] = {
+        {V2 ", \"abstain\": {}, \"reviews\": {\"within_h\": 48, \"abstained\": true}",
+         "'reviews' is not known"},
+        {V2 ", \"abstain\": {}, \"comment\": \"\"", "'comment' is not known"},
+        {"{" TEXTS ", " THRESHOLDS ", " DISCLAIMER ", \"review\": {}}", "'review' needs skinsight.policy.v2"},
+        {V1_ABSTAIN "\"ood_quantile_above\": 1}}", "'ood_quantile_above' needs skinsight.policy.v2"},
+        {V1_ABSTAIN "\"sharpness_below\": 0}}", "'sharpness_below' needs skinsight.policy.v2"},
+        {V1_ABSTAIN "\"contrast_below\": 0}}", "'contrast_below' needs skinsight.policy.v2"},
+        {V1_ABSTAIN "\"brightness\": [0, 1]}}", "'brightness' needs skinsight.policy.v2"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        expect_refused(&wrong[i]);
 }
 
 // Three classes and their probabilities; all others have 0.
@@ -325,13 +351,12 @@ static void test_the_built_in_policy_asks_for_a_look(void **state)
     assert_true(decision.review_within_h == 48 && decision.action == ACTION_ROUTINE_REFERRAL);
 }
 
-// What a file of version 1 says of version 2's objects is ignored, as it was.
+// It abstains for confidence alone and asks for no review; what neither version knows is ignored in it.
 static void test_version_1_stays_as_it_is(void **state)
 {
     (void)state;
     static const char text[] = "{" TEXTS ", " DISCLAIMER ", \"urgent\": {}, \"routine\": {}, \"abstain\": "
-                               "{\"confidence_below\": 0.5, \"ood_quantile_above\": 0.5, \"other\": 7}, "
-                               "\"review\": {\"within_h\": 48, \"abstained\": true}}";
+                               "{\"confidence_below\": 0.5, \"other\": 7}, \"comment\": \"\"}";
     const float probabilities[LESION_CLASSES] = {[LESION_NV] = 0.4f, [LESION_BKL] = 0.3f, [LESION_DF] = 0.3f};
     const struct evidence evidence = {probabilities, 1, &sharp};
     struct policy policy;
@@ -418,6 +443,7 @@ int main(void)
         cmocka_unit_test(test_probabilities_are_the_softmax),
         cmocka_unit_test(test_a_policy_is_read),
         cmocka_unit_test(test_policies_are_refused),
+        cmocka_unit_test(test_rules_of_no_version_or_of_a_later_one_are_refused),
         cmocka_unit_test(test_policy_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

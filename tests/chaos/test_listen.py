@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import resource
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -249,7 +250,7 @@ def test_trouble(stack):
         dataset.start()
         wait_until(lambda: is_locked(dataset.folder / ".lock"), "listen has the data set")
         second = dataset.once(check=False)
-        expect(second.returncode == 1 and "another listen has" in second.stderr, f"a second one: {second.stderr}")
+        expect(second.returncode == 1 and "another listen, or its training, has" in second.stderr, f"a second one: {second.stderr}")
         lose_broker(stack, fleet, dataset)
         dataset.stop()
         expire(stack, fleet, dataset)
@@ -323,21 +324,37 @@ def test_trainings(stack):
         killed = subprocess.Popen([str(harness.BIN / "skinsight-trainer"), "listen", "--once", *flags(dataset.options),
                                    "--train-after", "8", "--", *RECIPE], env=fleet.env(), stdout=subprocess.DEVNULL)
         stack.register("killed", killed.pid)
-        wait_until(lambda: (dataset.folder / "models/000001").exists(), "a training begins")
+        wait_until(lambda: trainings(dataset), "a training begins")
+        running = int(trainings(dataset)[0].parent.name)
         killed.kill()
         killed.wait()
+        os.kill(running, signal.SIGSTOP)  # not before: a stopped group whose parent dies is sent SIGHUP
+        second = dataset.once(check=False)
+        os.kill(running, signal.SIGCONT)
+        expect(second.returncode != 0 and "has the data set" in second.stderr, f"beside a training it said {second.stderr}")
         wait_until(lambda: not trainings(dataset), "the training ends with its listen")
+        leave_no_checkpoint(dataset.folder / "models/000001")
         dataset.once("--", *RECIPE, train_after=8)
         manifest = json.loads((dataset.folder / "models/000001/manifest.json").read_text())
         expect_equal((manifest["trained"], manifest["training"]["images"]), (True, {"train": 8, "validation": 0, "test": 0}), "the model")
         expect_equal(dataset.numbers()["trained_labels"], 8, "labels when it began")
+        with sqlite3.connect(dataset.folder / "listen.db") as database:  # as if listen had been killed when it ended
+            database.execute("UPDATE numbers SET value = 1 WHERE name = 'training'")
         idle = dataset.once("--", *RECIPE, train_after=8)
+        expect_equal(dataset.numbers()["training"], 0, "a training that ended without its listen")
         expect_equal([path.name for path in (dataset.folder / "models").iterdir()], ["000001"], f"models; it said {idle.stdout}")
         failed = dataset.once("--", "--arch", "no_such", check=False, train_every=1)
         expect_equal(failed.returncode, 0, "nothing is new, so nothing is trained")
         send(fleet, "feedback_topic", [labels.plain_record(labels.new_uuid(stack.random), request_id, 80)])
         failed = dataset.once("--", "--arch", "no_such", check=False, train_after=1)
         expect(failed.returncode == 1 and "the training ended with exit code 1" in failed.stderr, f"it said {failed.stderr}")
+
+
+def leave_no_checkpoint(folder):
+    """What a death before the first checkpoint leaves."""
+    shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "split.csv").write_text("")
 
 
 def trainings(dataset):

@@ -42,7 +42,8 @@ static const struct sql_migration migrations[] = {
 };
 
 static const char *const number_names[INDEX_NUMBERS] = {
-    "labels", "repeated", "refused", "trained_labels", "trained_at", "trained_version", "training",
+    "labels",     "repeated",        "refused",  "trained_labels",
+    "trained_at", "trained_version", "training", "training_tries",
 };
 
 struct feedback_index {

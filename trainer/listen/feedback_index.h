@@ -105,6 +105,7 @@ enum index_number {
     INDEX_TRAINED_AT,      // when it began, Unix ms; 0: never
     INDEX_TRAINED_VERSION, // on which
     INDEX_TRAINING,        // the same until it has ended; then 0
+    INDEX_TRAINING_TRIES,  // how often it failed
     INDEX_NUMBERS
 };
 enum status feedback_index_number(struct feedback_index *index, enum index_number number, int64_t *value,

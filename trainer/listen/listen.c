@@ -33,6 +33,7 @@ enum {
     BACKOFF_LIMIT_MS = 60000,
     DAYS_MOST = 36500,
     PRIVATE_UMASK = 077,
+    TRAINING_TRIES = 3, // of one that could go on
 };
 
 const struct option listen_flags[] = {
@@ -107,7 +108,9 @@ static enum status take_lock(struct listen *listen, struct error *err)
     if (listen->lock < 0)
         status = error_set(err, STATUS_FATAL, "%s can't be opened: %s", path, strerror(errno));
     else if (flock(listen->lock, LOCK_EX | LOCK_NB) != 0)
-        status = error_set(err, STATUS_REJECTED, "another listen has the data set %s", listen->dataset);
+        status = error_set(err, STATUS_REJECTED, "another listen, or its training, has the data set %s",
+                           listen->dataset);
+    listen->recipe.lock = listen->lock;
     free(path);
     return status;
 }
@@ -216,13 +219,18 @@ static enum status is_training_due(struct listen *listen, bool *due, int64_t *la
     return status;
 }
 
+static void version_name(int version, char name[VERSION_NAME_SIZE])
+{
+    snprintf(name, VERSION_NAME_SIZE, "%06d", version);
+}
+
 static enum status start_training(struct listen *listen, int version, struct error *err)
 {
     char *models = memory_format("%s/models", listen->dataset);
     char name[VERSION_NAME_SIZE];
     enum status status = make_folder(models, err);
     free(models);
-    snprintf(name, sizeof name, "%06d", version);
+    version_name(version, name);
     if (status == STATUS_OK)
         status = training_start(&listen->training, listen->dataset, name, &listen->recipe, err);
     if (status == STATUS_OK)
@@ -237,6 +245,8 @@ static enum status note_training(struct listen *listen, int64_t labels, struct e
     if (status == STATUS_OK)
         status = feedback_index_set_number(listen->index, INDEX_TRAINING, listen->version.number, err);
     if (status == STATUS_OK)
+        status = feedback_index_set_number(listen->index, INDEX_TRAINING_TRIES, 0, err);
+    if (status == STATUS_OK)
         status = feedback_index_set_number(listen->index, INDEX_TRAINED_VERSION, listen->version.number, err);
     if (status == STATUS_OK)
         status = feedback_index_set_number(listen->index, INDEX_TRAINED_LABELS, labels, err);
@@ -248,16 +258,35 @@ static enum status note_training(struct listen *listen, int64_t labels, struct e
     return status;
 }
 
+// The version whose training was begun and has no model yet; 0: none. It may have ended after its listen did.
+static enum status find_begun(struct listen *listen, int *begun, struct error *err)
+{
+    char name[VERSION_NAME_SIZE];
+    int64_t noted = 0;
+    bool ended;
+    *begun = 0;
+    enum status status = feedback_index_number(listen->index, INDEX_TRAINING, &noted, err);
+    if (status != STATUS_OK || noted <= 0 || noted > VERSION_MOST)
+        return status;
+    version_name((int)noted, name);
+    status = training_tidy(listen->dataset, name, &ended, err);
+    if (status == STATUS_OK && ended)
+        return feedback_index_set_number(listen->index, INDEX_TRAINING, 0, err);
+    *begun = (int)noted;
+    return status;
+}
+
 // One that was begun and has not ended goes on first, where trainings are wanted still.
 static enum status train_if_due(struct listen *listen, struct error *err)
 {
     bool due;
-    int64_t labels = 0, begun = 0;
-    if (!trains(listen->config) || training_runs(&listen->training))
+    int64_t labels = 0;
+    int begun;
+    if (!trains(listen->config) || training_runs(&listen->training) || shutdown_requested())
         return STATUS_OK;
-    enum status status = feedback_index_number(listen->index, INDEX_TRAINING, &begun, err);
-    if (status == STATUS_OK && begun > 0 && begun <= VERSION_MOST)
-        return start_training(listen, (int)begun, err);
+    enum status status = find_begun(listen, &begun, err);
+    if (status == STATUS_OK && begun > 0)
+        return start_training(listen, begun, err);
     if (status == STATUS_OK)
         status = is_training_due(listen, &due, &labels, err);
     if (status != STATUS_OK || !due)
@@ -266,16 +295,35 @@ static enum status train_if_due(struct listen *listen, struct error *err)
     return status == STATUS_OK ? start_training(listen, listen->version.number, err) : status;
 }
 
-// Whether one has ended by now; code is its exit code.
+// One that a signal ended, or that left a checkpoint, is tried again behind the next look.
+static enum status note_failure(struct listen *listen, int code, struct error *err)
+{
+    char name[VERSION_NAME_SIZE];
+    int64_t noted = 0, tries = 0;
+    enum status status = feedback_index_number(listen->index, INDEX_TRAINING, &noted, err);
+    if (status == STATUS_OK)
+        status = feedback_index_number(listen->index, INDEX_TRAINING_TRIES, &tries, err);
+    if (status != STATUS_OK)
+        return status;
+    version_name(noted > 0 && noted <= VERSION_MOST ? (int)noted : 0, name);
+    bool can_go_on = code >= 128 || training_has_checkpoint(listen->dataset, name);
+    bool again = can_go_on && ++tries < TRAINING_TRIES;
+    LOG_ERROR("training_failed", "code=%d version=%s again=%d models=%s/models", code, name, again,
+              listen->dataset);
+    if (again)
+        return feedback_index_set_number(listen->index, INDEX_TRAINING_TRIES, tries, err);
+    return feedback_index_set_number(listen->index, INDEX_TRAINING, 0, err);
+}
+
+// Whether one has ended by now; code is its exit code. What a stop of both ended is no failure.
 static enum status look_at_training(struct listen *listen, bool *ended, int *code, struct error *err)
 {
     *ended = training_ended(&listen->training, code);
     if (!*ended)
         return STATUS_OK;
-    if (*code == 0)
-        LOG_INFO("training_ended", "models=%s/models", listen->dataset);
-    else
-        LOG_ERROR("training_failed", "code=%d models=%s/models", *code, listen->dataset);
+    if (*code != 0)
+        return shutdown_requested() ? STATUS_OK : note_failure(listen, *code, err);
+    LOG_INFO("training_ended", "models=%s/models", listen->dataset);
     return feedback_index_set_number(listen->index, INDEX_TRAINING, 0, err);
 }
 
@@ -314,9 +362,11 @@ static enum status forget_requests(struct listen *listen, struct error *err)
     int64_t now_ms = clock_monotonic_ms(), changed;
     if (listen->forgot_ms > 0 && now_ms - listen->forgot_ms < DAY_MS)
         return STATUS_OK;
-    listen->forgot_ms = now_ms;
     int64_t before = clock_wall_ms() - config_integer(listen->config, "requests_days") * DAY_MS;
-    return feedback_index_forget(listen->index, before, &changed, err);
+    enum status status = feedback_index_forget(listen->index, before, &changed, err);
+    if (status == STATUS_OK)
+        listen->forgot_ms = now_ms;
+    return status;
 }
 
 static enum status read_all(struct listen *listen, struct error *err)

@@ -22,7 +22,15 @@ struct training {
 struct training_recipe {
     const char *const *arguments; // of train, but for --data, --images, --out and --resume
     size_t count;
+    int lock; // an open descriptor that the process keeps: the data set stays taken until it has ended
 };
+
+// What models/VERSION of a training that was begun holds. ended: its model. Where it holds neither a model
+// nor a checkpoint it is removed, for `train` takes no folder with something else in it. RETRY: that failed.
+enum status training_tidy(const char *dataset, const char *version, bool *ended,
+                          struct error *err) MUST_CHECK;
+// Whether it can be gone on with.
+bool training_has_checkpoint(const char *dataset, const char *version);
 
 // FATAL: no process can be made.
 enum status training_start(struct training *training, const char *dataset, const char *version,

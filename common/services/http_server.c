@@ -219,14 +219,15 @@ static void *serve(void *context)
                              {.fd = http_mailbox_fd(server->mailbox), .events = POLLIN}};
     pthread_setname_np(pthread_self(), "http");
     http_tls_bind(server->tls);
-    while (!atomic_load(&server->stopping)) {
-        http_mailbox_clear_wake(server->mailbox);
+    for (;;) {
+        http_mailbox_clear_wake(server->mailbox); // first: who wakes us has said before what for
+        if (atomic_load(&server->stopping))
+            return NULL;
         while ((answered = http_mailbox_take(server->mailbox)))
             resume(server, answered);
         MHD_run(server->daemon);
         poll(ready, 2, (int)end_turns(server));
     }
-    return NULL;
 }
 
 // libmicrohttpd ends with no request suspended. These are answered nothing: their connections close.

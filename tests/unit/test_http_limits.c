@@ -278,7 +278,7 @@ static void test_too_few_files(void **state)
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     assert_int_equal(http_server_open(&server, &options, &err), STATUS_REJECTED);
     assert_int_equal(
-        strncmp(err.message, "1073741824 connections need a limit of 1073742080 open files, ", 62), 0);
+        strncmp(err.message, "1073741824 connections need a limit of 1073741888 open files, ", 62), 0);
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
     assert_int_equal(limit.rlim_cur, before.rlim_cur);
 }

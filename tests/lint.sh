@@ -96,6 +96,7 @@ worker/stages       common kernels worker !worker/commands
 worker              common kernels worker
 producer            common kernels producer
 trainer             common kernels trainer
+monitor             common monitor
 END
 }
 
@@ -113,7 +114,7 @@ check_dependencies() {
 }
 
 check_circles() {
-    report < <(files 'common/*' 'kernels/*' 'worker/*' 'producer/*' 'trainer/*' | grep -E '\.(c|h|cu|cuh|cpp)$' |
+    report < <(files 'common/*' 'kernels/*' 'worker/*' 'producer/*' 'trainer/*' 'monitor/*' | grep -E '\.(c|h|cu|cuh|cpp)$' |
         xargs -r python3 tests/support/circles.py 2>&1)
 }
 

@@ -29,7 +29,7 @@ enum option_type {
 };
 
 // Bits of struct option.programs: which programs know the option.
-enum { PROGRAM_PRODUCER = 1, PROGRAM_WORKER = 2, PROGRAM_TRAINER = 4 };
+enum { PROGRAM_PRODUCER = 1, PROGRAM_WORKER = 2, PROGRAM_TRAINER = 4, PROGRAM_MONITOR = 8 };
 
 struct option {
     const char *name; // with underscores; NULL ends a table

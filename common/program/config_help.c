@@ -159,7 +159,7 @@ void config_print_values(const struct config *config)
 
 static void print_programs(unsigned programs)
 {
-    static const char *const names[] = {"producer", "worker", "trainer"};
+    static const char *const names[] = {"producer", "worker", "trainer", "monitor"};
     const char *separator = "";
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
         if (programs & 1u << i) {

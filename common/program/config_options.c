@@ -12,6 +12,7 @@ enum {
     P = PROGRAM_PRODUCER,
     W = PROGRAM_WORKER,
     T = PROGRAM_TRAINER,
+    M = PROGRAM_MONITOR,
     TOPIC_MAX = 249, // Kafka's own limit
     MINUTE_MS = 60 * 1000,
     YEAR_S = 365 * 24 * 3600,

@@ -66,6 +66,16 @@ static cJSON *truths(const bool *values, size_t count)
     return array;
 }
 
+// The arrays that a series may lack.
+static bool add_optional(cJSON *item, const struct report_series *series)
+{
+    return (!series->low || add(item, "low", numbers(series->low, series->count))) &&
+           (!series->high || add(item, "high", numbers(series->high, series->count))) &&
+           (!series->limit || add(item, "limit", numbers(series->limit, series->count))) &&
+           (!series->n || add(item, "n", integers(series->n, series->count))) &&
+           (!series->hollow || add(item, "hollow", truths(series->hollow, series->count)));
+}
+
 enum status report_add_series(cJSON *document, const struct report_series *series, struct error *err)
 {
     cJSON *item = cJSON_CreateObject();
@@ -73,12 +83,7 @@ enum status report_add_series(cJSON *document, const struct report_series *serie
                  add(item, "name", cJSON_CreateString(series->name)) &&
                  add(item, "unit", cJSON_CreateString(series->unit)) &&
                  add(item, "at", integers(series->at, series->count)) &&
-                 add(item, "y", numbers(series->y, series->count)) &&
-                 (!series->low || add(item, "low", numbers(series->low, series->count))) &&
-                 (!series->high || add(item, "high", numbers(series->high, series->count))) &&
-                 (!series->limit || add(item, "limit", numbers(series->limit, series->count))) &&
-                 (!series->n || add(item, "n", integers(series->n, series->count))) &&
-                 (!series->hollow || add(item, "hollow", truths(series->hollow, series->count)));
+                 add(item, "y", numbers(series->y, series->count)) && add_optional(item, series);
     if (!whole) {
         cJSON_Delete(item);
         item = NULL;

@@ -17,12 +17,7 @@
 #include "common/statistics/interval.h"
 #include "common/statistics/paired.h"
 #include "common/statistics/special.h"
-
-static void near(const char *what, double found, double expected, double tolerance)
-{
-    if (!(fabs(found - expected) <= tolerance * fmax(1e-300, fabs(expected))))
-        fail_msg("%s: %.15g, expected %.15g", what, found, expected);
-}
+#include "tests/support/near.h"
 
 static void check_interval(const char *what, struct interval found, double low, double high)
 {

@@ -74,6 +74,11 @@ enum status record_sender_send(struct record_sender *sender, const struct outgoi
                      rd_kafka_err2str(code));
 }
 
+bool record_sender_is_dead(const struct record_sender *sender, char *reason, size_t size)
+{
+    return rd_kafka_fatal_error(sender->client, reason, size) != RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
 int record_sender_waiting(const struct record_sender *sender)
 {
     return rd_kafka_outq_len(sender->client);

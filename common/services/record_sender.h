@@ -52,6 +52,9 @@ enum status record_sender_warm_up(struct record_sender *sender, const char *topi
 // Copies the record. RETRY: the outgoing queue is full (poll, then try again). REJECTED: it can't be sent.
 enum status record_sender_send(struct record_sender *sender, const struct outgoing_record *record, void *item,
                                struct error *err) MUST_CHECK;
+// Whether librdkafka has given the producer up for good, and why: nothing can be sent until it is closed and
+// opened again.
+bool record_sender_is_dead(const struct record_sender *sender, char *reason, size_t size);
 int record_sender_waiting(const struct record_sender *sender); // records neither acknowledged nor refused
 void record_sender_poll(struct record_sender *sender, int64_t timeout_ms);
 // From now on fd (an eventfd) becomes readable when there is something to poll.

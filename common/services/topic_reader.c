@@ -2,6 +2,7 @@
 // told by librdkafka itself, since transaction markers take offsets that no record has.
 #include "common/services/topic_reader.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -74,8 +75,8 @@ void topic_reader_close(struct topic_reader *reader)
     free(reader);
 }
 
-enum status topic_reader_connect(struct topic_reader *reader, int64_t timeout_ms, int *partitions,
-                                 struct error *err)
+enum status topic_reader_count(struct topic_reader *reader, int64_t timeout_ms, int *partitions,
+                               struct error *err)
 {
     struct kafka_topic topic = {.name = rd_kafka_topic_name(reader->topic)};
     enum status status = kafka_ping(reader->client, reader->cluster->brokers, timeout_ms, err);
@@ -86,8 +87,18 @@ enum status topic_reader_connect(struct topic_reader *reader, int64_t timeout_ms
     if (topic.partitions <= 0 || topic.partitions > PARTITIONS_LIMIT)
         return error_set(err, STATUS_REJECTED, "topic '%s' has %d partitions; from 1 to %d can be read",
                          topic.name, topic.partitions, PARTITIONS_LIMIT);
-    *partitions = reader->partitions = topic.partitions;
+    *partitions = topic.partitions;
     return STATUS_OK;
+}
+
+enum status topic_reader_connect(struct topic_reader *reader, int64_t timeout_ms, int *partitions,
+                                 struct error *err)
+{
+    assert(!reader->queue); // its places are as many as there were partitions
+    enum status status = topic_reader_count(reader, timeout_ms, partitions, err);
+    if (status == STATUS_OK)
+        reader->partitions = *partitions;
+    return status;
 }
 
 // A broker shows a topic that was made a moment ago before it serves its partitions.

@@ -48,7 +48,11 @@ enum status topic_reader_open(struct topic_reader **reader, const struct topic_r
                               struct error *err) MUST_CHECK;
 void topic_reader_close(struct topic_reader *reader); // NULL is allowed
 
-// Finds the partitions. RETRY: no broker answers; REJECTED: there is no such topic.
+// How many partitions the topic has by now. At any time. RETRY: no broker answers; REJECTED: there is no such
+// topic, or too many partitions.
+enum status topic_reader_count(struct topic_reader *reader, int64_t timeout_ms, int *partitions,
+                               struct error *err) MUST_CHECK;
+// Counts the partitions that are read from the next start on. Not between start and stop.
 enum status topic_reader_connect(struct topic_reader *reader, int64_t timeout_ms, int *partitions,
                                  struct error *err) MUST_CHECK;
 

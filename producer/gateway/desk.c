@@ -13,13 +13,7 @@
 #include "producer/gateway/desk_internal.h"
 #include "producer/gateway/metrics_rows.h"
 
-enum {
-    INBOX_LIMIT = 4096,
-    TICK_MS = 50,
-    CONNECT_AGAIN_MS = 1000,
-    SQL_TIMEOUT_MS = 3000,
-    COMPLAINT_MS = 5000
-};
+enum { INBOX_LIMIT = 4096, TICK_MS = 50, SQL_TIMEOUT_MS = 3000, COMPLAINT_MS = 5000 };
 
 void desk_store_failed(struct desk *desk, const struct error *err)
 {
@@ -31,23 +25,6 @@ void desk_store_failed(struct desk *desk, const struct error *err)
     LOG_WARN("store_away", "reason=\"%s\"", err->message);
 }
 
-static void stay_connected(struct desk *desk)
-{
-    struct error err;
-    int64_t now_ms = clock_monotonic_ms();
-    if (desk->following || now_ms < desk->next_connect_ms)
-        return;
-    enum status status = desk->partitions ? STATUS_OK : desk_connect(desk, &err);
-    if (status == STATUS_OK)
-        status = desk_follow(desk, &err);
-    if (status != STATUS_OK) {
-        metrics_add(GATEWAY_TROUBLE, SERVICE_KAFKA, 1);
-        LOG_WARN("kafka_away", "reason=\"%s\"", err.message);
-        desk->next_connect_ms = clock_monotonic_ms() + CONNECT_AGAIN_MS;
-    }
-    atomic_store(&desk->gateway->connected, desk->following);
-}
-
 static void *run(void *context)
 {
     struct desk *desk = context;
@@ -56,7 +33,7 @@ static void *run(void *context)
     while (!atomic_load(&desk->closing)) {
         struct pollfd ready = {.fd = desk->wake_fd, .events = POLLIN};
         eventfd_t count;
-        stay_connected(desk);
+        desk_stay_connected(desk);
         if (poll(&ready, 1, TICK_MS) > 0)
             (void)eventfd_read(desk->wake_fd, &count);
         desk_take_visits(desk);
@@ -88,7 +65,6 @@ enum status desk_open(struct desk **desk, struct gateway *gateway, struct error 
     struct desk *made = memory_alloc(sizeof *made);
     *desk = NULL;
     made->gateway = gateway;
-    made->follow_since = -1;
     made->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     queue_init(&made->inbox, INBOX_LIMIT, 100);
     waiting_init(&made->table, (size_t)gateway->admission.limit * 2);

@@ -31,7 +31,7 @@ struct desk {
     struct topic_range *ranges; // one for each of its partitions
     int partitions;             // 0: not connected yet
     bool following;
-    int64_t follow_since; // Unix ms from which the predictions have to be read; -1: from now on
+    int64_t heard_ms;     // monotonic clock: when a broker last answered a question
     int64_t followed_at;  // Unix ms of the last start of reading
     int64_t attentive_at; // Unix ms until which an answer may have been missed or not been read yet
     bool late;            // this tick has found an attempt behind its deadline
@@ -62,13 +62,15 @@ void desk_look_again(struct desk *desk, struct waiting *entry);
 // The entry has its answer: it goes, once Kafka's verdict and what has arrived are dealt with.
 void desk_end(struct desk *desk, struct waiting *entry);
 
+// desk_connection.c: connects, where that is due; waits some seconds at most. gateway->connected says how it
+// is.
+void desk_stay_connected(struct desk *desk);
+// The predictions are to be read again from when the oldest entry was accepted.
+void desk_follow_anew(struct desk *desk);
+
 // desk_kafka.c
-enum status desk_connect(struct desk *desk, struct error *err) MUST_CHECK; // waits a second at most
-enum status desk_follow(struct desk *desk, struct error *err) MUST_CHECK;  // from follow_since
 // Hands the entry's job to Kafka. False: it can't be sent now.
 bool desk_produce(struct desk *desk, struct waiting *entry, struct bytes record, bool urgent);
-// Whether the brokers can be asked; waits a second at most.
-bool desk_can_hear(struct desk *desk);
 void desk_take_deliveries(struct desk *desk);
 void desk_take_arrivals(struct desk *desk);
 // The entry's answer, of a record or of our own making.

@@ -15,13 +15,7 @@
 #include "producer/gateway/reply.h"
 #include "producer/gateway/reviews.h"
 
-enum { CONNECT_MS = 1000, FIND_MS = 2000, STORE_AGAIN_MS = 500, HOUR_MS = 3600 * 1000 };
-
-static void note_verdict(void *context, void *item, const struct delivery *delivery)
-{
-    struct outgoing *outgoing = item;
-    outgoing->delivered(context, outgoing, delivery);
-}
+enum { STORE_AGAIN_MS = 500, HOUR_MS = 3600 * 1000 };
 
 static void note_delivery(struct desk *desk, struct outgoing *outgoing, const struct delivery *delivery)
 {
@@ -29,79 +23,6 @@ static void note_delivery(struct desk *desk, struct outgoing *outgoing, const st
     entry->delivery = *delivery;
     entry->next_delivered = desk->delivered;
     desk->delivered = entry;
-}
-
-static enum status open_sender(struct desk *desk, struct error *err)
-{
-    const struct record_sender_options options = {.cluster = config_kafka(desk->gateway->options.config),
-                                                  .delivery_timeout_ms = DESK_DELIVERY_MS,
-                                                  .delivered = note_verdict,
-                                                  .context = desk};
-    return desk->sender.client ? STATUS_OK : record_sender_open(&desk->sender, &options, err);
-}
-
-enum status desk_connect(struct desk *desk, struct error *err)
-{
-    const struct config *config = desk->gateway->options.config;
-    int partitions = 0;
-    enum status status = open_sender(desk, err);
-    if (status == STATUS_OK)
-        status = topic_reader_connect(desk->reader, CONNECT_MS, &partitions, err);
-    if (status == STATUS_OK)
-        status = record_sender_warm_up(&desk->sender, config_text(config, "jobs_topic"), CONNECT_MS, err);
-    if (status == STATUS_OK)
-        status =
-            record_sender_warm_up(&desk->sender, config_text(config, "urgent_jobs_topic"), CONNECT_MS, err);
-    if (status != STATUS_OK)
-        return status;
-    record_sender_wake(&desk->sender, desk->wake_fd);
-    free(desk->ranges);
-    desk->ranges = memory_alloc((size_t)partitions * sizeof *desk->ranges);
-    desk->partitions = partitions;
-    return STATUS_OK;
-}
-
-// A partition without a record since then is read from its end, which is looked for first: what is written in
-// between lies behind it.
-static enum status find_since(struct desk *desk, struct error *err)
-{
-    size_t size = (size_t)desk->partitions * sizeof *desk->ranges;
-    struct topic_range *ends = memory_alloc(size);
-    enum status status = topic_reader_find_ends(desk->reader, FIND_MS, ends, err);
-    memcpy(desk->ranges, ends, size);
-    if (status == STATUS_OK && desk->follow_since >= 0)
-        status = topic_reader_find_time(desk->reader, desk->follow_since, FIND_MS, desk->ranges, err);
-    for (int i = 0; i < desk->partitions; i++)
-        if (desk->ranges[i].first == RD_KAFKA_OFFSET_END)
-            desk->ranges[i] = ends[i];
-    free(ends);
-    return status;
-}
-
-enum status desk_follow(struct desk *desk, struct error *err)
-{
-    topic_reader_stop(desk->reader);
-    desk->following = false;
-    enum status status = find_since(desk, err);
-    if (status == STATUS_OK)
-        status = topic_reader_start(desk->reader, desk->ranges, err);
-    if (status != STATUS_OK)
-        return status;
-    topic_reader_wake(desk->reader, desk->wake_fd);
-    desk->following = true;
-    desk->followed_at = desk->attentive_at = clock_wall_ms();
-    // Should it have to begin anew, nothing from now on is missed.
-    desk->follow_since = clock_wall_ms() - DESK_OVERDUE_MS;
-    return STATUS_OK;
-}
-
-bool desk_can_hear(struct desk *desk)
-{
-    struct error err;
-    struct topic_range *ends = memory_alloc((size_t)desk->partitions * sizeof *ends);
-    bool can = topic_reader_find_ends(desk->reader, CONNECT_MS, ends, &err) == STATUS_OK;
-    free(ends);
-    return can;
 }
 
 bool desk_produce(struct desk *desk, struct waiting *entry, struct bytes record, bool urgent)
@@ -125,6 +46,7 @@ bool desk_produce(struct desk *desk, struct waiting *entry, struct bytes record,
     entry->ended = false;
     entry->urgent = urgent;
     fault_point(FAULT_PRODUCED);
+    fault_sender(&desk->sender);
     return true;
 }
 
@@ -183,9 +105,8 @@ static void store_later(struct desk *desk, const struct error *err)
 void desk_take_deliveries(struct desk *desk)
 {
     struct error err;
-    if (!desk->sender.client)
-        return;
-    record_sender_poll(&desk->sender, 0);
+    if (desk->sender.client)
+        record_sender_poll(&desk->sender, 0);
     desk_end_feedback(desk);
     if (!desk->delivered || !may_store(desk))
         return;

@@ -15,8 +15,6 @@ enum {
     FORGET_MS = 60000,
     OVERDUE_MS = 10000,
     FORGET_BATCH = 1000,
-    PROBE_MS = 5000,
-    CLOCKS_MS = 60000, // by which brokers' clocks may be off
 };
 
 static bool is_ours(const struct desk *desk, const struct waiting *entry)
@@ -30,28 +28,22 @@ void desk_adopt(struct desk *desk, bool whatever_lease)
     struct request_row rows[ADOPT_BATCH];
     struct error err;
     size_t count, adopted = 0;
-    int64_t now = clock_wall_ms(), since = INT64_MAX;
+    int64_t now = clock_wall_ms();
     do {
         if (requests_adopt(desk->sql, desk->gateway->owner, whatever_lease ? INT64_MAX : now,
                            now + DESK_LEASE_MS, rows, ADOPT_BATCH, &count, &err) != STATUS_OK) {
             desk_store_failed(desk, &err);
             break;
         }
-        for (size_t i = 0; i < count; i++) {
+        for (size_t i = 0; i < count; i++)
             (void)desk_wait_for(desk, &rows[i]);
-            since = rows[i].accepted_at < since ? rows[i].accepted_at : since;
-        }
         adopted += count;
     } while (count == ADOPT_BATCH && desk->table.count < 2 * (size_t)desk->gateway->admission.limit);
     if (adopted == 0)
         return;
     metrics_add(GATEWAY_ADOPTED, 0, adopted);
     LOG_INFO("adopted", "requests=%zu", adopted);
-    since -= CLOCKS_MS;
-    if (desk->follow_since < 0 || since < desk->follow_since)
-        desk->follow_since = since;
-    desk->following = false; // the desk's loop begins to read anew
-    desk->next_connect_ms = 0;
+    desk_follow_anew(desk);
 }
 
 static void keep_leases(struct desk *desk)
@@ -120,13 +112,6 @@ static bool is_overdue(const struct desk *desk, const struct waiting *entry)
     return desk->following && clock_wall_ms() > since + DESK_OVERDUE_MS;
 }
 
-// librdkafka waits for absent brokers in silence, so they are asked while an attempt is late.
-static void probe(struct desk *desk)
-{
-    if (desk->following && !desk_can_hear(desk))
-        desk->attentive_at = clock_wall_ms();
-}
-
 static void give_up(struct desk *desk, struct waiting *entry)
 {
     struct arrival *arrival = memory_alloc(sizeof *arrival);
@@ -189,8 +174,6 @@ void desk_tick(struct desk *desk)
     int64_t now_ms = clock_monotonic_ms();
     desk->late = false;
     waiting_each(&desk->table, look_at, desk);
-    if (desk->late && is_time(&desk->next_probe_ms, now_ms, PROBE_MS))
-        probe(desk);
     admission_tick(&desk->gateway->admission, now_ms);
     if (is_time(&desk->next_lease_ms, now_ms, DESK_LEASE_MS / 5))
         keep_leases(desk);

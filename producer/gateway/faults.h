@@ -1,6 +1,6 @@
-// faults.h: the moments at which a test has the gateway die: what a crash there leaves behind is known
-// (docs/RELIABILITY.md) and looked at. Only skinsight-producer-faults, which is built with the tests, does
-// it; skinsight-producer takes the variable for an unknown one.
+// faults.h: the moments at which a test has the gateway, or its producer, die: what a crash there leaves
+// behind is known (docs/RELIABILITY.md) and looked at. Only skinsight-producer-faults, which is built with
+// the tests, does it; skinsight-producer takes the variables for unknown ones.
 #ifndef SKINSIGHT_PRODUCER_GATEWAY_FAULTS_H
 #define SKINSIGHT_PRODUCER_GATEWAY_FAULTS_H
 
@@ -16,5 +16,9 @@ enum fault {
 
 // SKINSIGHT_TEST_KILL_AT=accepted, produced, delivered ...: the process ends there, as by SIGKILL.
 void fault_point(enum fault fault);
+
+struct record_sender;
+// SKINSIGHT_TEST_FATAL=1: librdkafka gives up the process's first producer once it has its first job.
+void fault_sender(struct record_sender *sender);
 
 #endif

@@ -179,10 +179,7 @@ static bool say_ready(void *context, char *reason, size_t size)
 {
     struct gateway *gateway = context;
     bool connected = atomic_load(&gateway->connected), stopping = atomic_load(&gateway->stopping);
-    snprintf(reason, size, "%s",
-             stopping    ? "stopping"
-             : connected ? "running"
-                         : "no Kafka broker has answered yet");
+    snprintf(reason, size, "%s", stopping ? "stopping" : connected ? "running" : "no Kafka broker answers");
     return connected && !stopping;
 }
 

@@ -81,6 +81,38 @@ def test_queued_is_kept(stack):
         gateway.stop()
 
 
+def test_dead_producer(stack):
+    """librdkafka gives up the producer while a job is on its way: the gateway makes another one."""
+    with stack.fleet("producer") as fleet:
+        fleet.start("worker").wait_ready()
+        with Gateway(fleet, environment={"SKINSIGHT_TEST_FATAL": "1"}) as gateway:
+            client = gateway.add_key("north")
+            ids = [str(uuid.uuid4()) for _ in range(2)]
+            replies = [reply_of(post_until_answered(client, IMAGES[i].read_bytes(), request_id))
+                       for i, request_id in enumerate(ids)]
+            expect("event=sender_dead" in gateway.log_text(), "the first producer died")
+            expect_equal([reply_of(client.read(request_id)) for request_id in ids], replies, "the same answers")
+
+
+def test_broker_away(stack):
+    """The gateway says that it is not ready while no broker answers, and reads partitions that were added."""
+    with stack.fleet("away", partitions=1) as fleet, Gateway(fleet) as gateway:
+        client = gateway.add_key("north")
+        stack.kill("kafka")
+        wait_until(lambda: gateway.admin("/readyz").status == 503, "it is not ready")
+        refused = client.analyze(IMAGES[0].read_bytes())
+        expect_equal((refused.status, refused.code()), (503, "unavailable"), "a POST meanwhile")
+        stack.start("kafka")
+        wait_until(lambda: gateway.admin("/readyz").status == 200, "it is ready again")
+        expect(chaos.add_partitions(stack, fleet.topics["predictions_topic"], 2), "the broker adds no partition")
+        wait_until(lambda: "event=partitions_changed before=1 now=2" in gateway.log_text(), "it has seen the second partition")
+        fleet.start("worker").wait_ready()
+        for number in range(6):  # by their keys, into both
+            post_until_answered(client, IMAGES[number].read_bytes(), str(uuid.UUID(int=number, version=4)))
+        partitions = {record.partition for record in fleet.answers()}
+        expect_equal(partitions, {0, 1}, "partitions with answers")
+
+
 class Clinic(threading.Thread):
     """Sends requests one after the other, each again until it is answered, to whichever gateway is there."""
 
@@ -149,4 +181,4 @@ def test_kills_under_load(stack):
 
 
 if __name__ == "__main__":
-    chaos.main([test_each_point, test_queued_is_kept, test_kills_under_load], "kafka")
+    chaos.main([test_each_point, test_queued_is_kept, test_dead_producer, test_broker_away, test_kills_under_load], "kafka")

@@ -3,6 +3,7 @@
 // the disk.
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -10,6 +11,8 @@
 #include "producer/gateway/errands.h"
 #include "producer/gateway/faults.h"
 #include "producer/gateway/reviews.h"
+
+enum { BATCHES_MOST = 4 };
 
 struct batch {
     struct desk *desk;
@@ -300,7 +303,8 @@ static void act(struct desk *desk, struct visit *visit)
     }
 }
 
-static void serve(struct batch *batch)
+// False: the store is away.
+static bool serve(struct batch *batch)
 {
     struct desk *desk = batch->desk;
     struct error err;
@@ -313,19 +317,25 @@ static void serve(struct batch *batch)
         else
             visit_problem(batch->visits[i], PROBLEM_UNAVAILABLE, "the store of requests is away");
     }
+    return status == STATUS_OK;
 }
 
-void desk_take_visits(struct desk *desk)
+// False: the inbox is empty, or the store is away.
+static bool serve_next(struct desk *desk)
 {
     struct batch batch = {.desk = desk};
     void *visit;
-    while (queue_pop(&desk->inbox, &visit, 0) == QUEUE_OK) {
+    while (batch.count < DESK_BATCH && queue_pop(&desk->inbox, &visit, 0) == QUEUE_OK)
         batch.visits[batch.count++] = visit;
-        if (batch.count < DESK_BATCH)
-            continue;
-        serve(&batch);
-        batch.count = 0;
-    }
-    if (batch.count > 0)
-        serve(&batch);
+    return batch.count > 0 && serve(&batch);
+}
+
+// Some batches, and then what Kafka has brought: where the store is slow, visits would come for ever.
+void desk_take_visits(struct desk *desk)
+{
+    int batches = 0;
+    while (batches < BATCHES_MOST && serve_next(desk))
+        batches++;
+    if (queue_count(&desk->inbox) > 0)
+        eventfd_write(desk->wake_fd, 1);
 }

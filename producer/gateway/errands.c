@@ -20,7 +20,7 @@ struct errand {
     struct visit *visit; // NULL: an image is to be kept
     enum errand_kind kind;
     struct digest image;
-    struct buffer bytes;
+    struct buffer bytes; // counted in gateway->bytes_inside
 };
 
 struct errands {
@@ -84,12 +84,25 @@ static void fetch_map(struct errands *errands, struct visit *visit)
     buffer_wipe(&map);
 }
 
+static bool count_image(struct errands *errands, const struct errand *errand)
+{
+    struct gateway *gateway = errands->gateway;
+    long long bytes = (long long)errand->bytes.capacity;
+    return atomic_fetch_add(&gateway->bytes_inside, bytes) + bytes <= gateway->options.bytes_limit;
+}
+
+static void drop_image(struct errands *errands, struct errand *errand)
+{
+    atomic_fetch_sub(&errands->gateway->bytes_inside, (long long)errand->bytes.capacity);
+    buffer_wipe(&errand->bytes);
+}
+
 static void keep_image(struct errands *errands, struct errand *errand)
 {
     struct error err;
     if (put_image(errands, &errand->image, buffer_bytes(&errand->bytes), &err) != STATUS_OK)
         not_kept(err.message);
-    buffer_wipe(&errand->bytes);
+    drop_image(errands, errand);
 }
 
 static void *run(void *context)
@@ -144,10 +157,10 @@ void errands_keep(struct errands *errands, const struct digest *image, struct bu
     errand->image = *image;
     errand->bytes = *bytes;
     *bytes = (struct buffer){.limit = bytes->limit};
-    if (queue_try_push(&errands->queue, QUEUE_ROUTINE, errand) == QUEUE_OK)
+    if (count_image(errands, errand) && queue_try_push(&errands->queue, QUEUE_ROUTINE, errand) == QUEUE_OK)
         return;
     not_kept("too many images wait to be kept");
-    buffer_wipe(&errand->bytes);
+    drop_image(errands, errand);
     free(errand);
 }
 

@@ -133,24 +133,6 @@ void desk_set_arrival(struct desk *desk, struct waiting *entry, struct arrival *
     desk->arrived = entry;
 }
 
-// Of the job at the entry's place or, while that is not known, of a job that was the same: a crash may have
-// lost the delivery report.
-static bool fits(const struct waiting *entry, const struct prediction *prediction)
-{
-    const struct request_row *row = &entry->row;
-    const struct prediction_provenance *provenance = &prediction->provenance;
-    char place[REQUEST_PLACE_SIZE] = "";
-    if (provenance->source.topic)
-        requests_place(place, provenance->source.topic, (int32_t)provenance->source.partition,
-                       provenance->source.offset);
-    if (row->place[0])
-        return strcmp(row->place, place) == 0;
-    const char *site = prediction->context.site;
-    return prediction->request_id && strcmp(prediction->request_id, row->request_id) == 0 &&
-           (!site || strcmp(site, row->site) == 0) &&
-           (!provenance->image_sha256[0] || strcmp(provenance->image_sha256, row->image_sha256) == 0);
-}
-
 static struct arrival *read_arrival(const struct prediction *prediction)
 {
     struct arrival *arrival = memory_alloc(sizeof *arrival);
@@ -217,7 +199,7 @@ static bool take_record(void *context, const struct topic_record *record)
     }
     if (!entry)
         entry = entry_of(desk, record, &prediction);
-    if (entry && !entry->arrival && !entry->ended && fits(entry, &prediction)) {
+    if (entry && !entry->arrival && !entry->ended && request_row_fits(&entry->row, &prediction)) {
         desk_set_arrival(desk, entry, read_arrival(&prediction));
         metrics_add(GATEWAY_FLEET_ANSWERS, prediction.error.code ? FLEET_ERROR : FLEET_PREDICTION, 1);
         if (entry->admitted)

@@ -101,7 +101,8 @@ static void begin_attempt(struct desk *desk, const struct visit *visit, int64_t 
                                 .attempt = attempt,
                                 .lease_until = now + DESK_LEASE_MS,
                                 .accepted_at = now,
-                                .deadline_at = now + desk->gateway->options.job_deadline_ms};
+                                .deadline_at = now + desk->gateway->options.job_deadline_ms,
+                                .submitted_at = visit->submitted_at};
     strcpy(row->request_id, visit->analysis.request_id);
     strcpy(row->owner, desk->gateway->owner);
     snprintf(row->site, sizeof row->site, "%.64s", visit->identity.site);
@@ -144,8 +145,10 @@ static enum status decide_known(struct desk *desk, struct sql *sql, struct visit
         return STATUS_OK;
     bool next = seen.state == REQUEST_ANSWERED;
     begin_attempt(desk, visit, seen.attempt + next, row);
-    if (!next)
-        row->accepted_at = seen.accepted_at; // the record of the try before may have its answer already
+    if (!next) { // the record of the try before may have its answer already
+        row->accepted_at = seen.accepted_at;
+        row->submitted_at = seen.submitted_at < row->submitted_at ? seen.submitted_at : row->submitted_at;
+    }
     visit->step = STEP_PRODUCE;
     enum status status = requests_take(sql, &seen, row, &done, err);
     if (status == STATUS_OK && !done)

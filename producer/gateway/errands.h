@@ -24,7 +24,8 @@ enum status errands_open(struct errands **errands, struct gateway *gateway,
 // Takes the visit. False: too many are waiting, and the visit is still the caller's. Any thread.
 bool errands_push(struct errands *errands, enum errand_kind kind, struct visit *visit);
 // Keeps an image whose job carries it: takes the buffer, which is empty afterwards. Where too many wait, all
-// that is inside has too many bytes, or the store is away, the image is not kept, and the metric says so. Any thread.
+// that is inside has too many bytes, or the store is away, the image is not kept, and the metric says so. Any
+// thread.
 void errands_keep(struct errands *errands, const struct digest *image, struct buffer *bytes);
 // How many errands wait for a thread. Any thread.
 int errands_waiting(struct errands *errands);

@@ -35,6 +35,7 @@ enum status job_write(struct visit *visit, bool stored, struct error *err)
                              .metadata = analysis->metadata,
                              .submitted_at = clock_wall_ms()};
     char key[OBJECT_KEY_SIZE];
+    visit->submitted_at = job.submitted_at;
     job.deadline_at = job.submitted_at + gateway->options.job_deadline_ms;
     strcpy(job.request_id, analysis->request_id);
     strcpy(job.model_version, analysis->model_version);

@@ -36,15 +36,16 @@ static const struct sql_migration migrations[] = {
              " last_seen BIGINT NOT NULL,"
              " PRIMARY KEY (model_version, weights_sha256));"},
     {.text = "ALTER TABLE requests ADD COLUMN review_closed_by TEXT;"}, // a feedback_id
+    {.text = "ALTER TABLE requests ADD COLUMN submitted_at BIGINT NOT NULL DEFAULT 0;"},
     {0},
 };
 
 // In the order of read_row.
 #define COLUMNS                                                                                              \
     "request_id, site, content, image_sha256, state, attempt, owner, lease_until, accepted_at, deadline_at," \
-    " place"
+    " place, submitted_at"
 
-enum { COLUMN_PROBLEM = 11, COLUMN_DETAIL, COLUMN_MAP, COLUMN_REPLY }; // behind them
+enum { COLUMN_PROBLEM = 12, COLUMN_DETAIL, COLUMN_MAP, COLUMN_REPLY }; // behind them
 
 void requests_place(char place[REQUEST_PLACE_SIZE], const char *topic, int32_t partition, int64_t offset)
 {
@@ -56,6 +57,29 @@ enum status requests_migrate(struct sql *sql, struct error *err)
     return sql_migrate(sql, "gateway", migrations, err);
 }
 
+// A record of an attempt before has an earlier job. Gateways' clocks may differ, which only makes it fit.
+static bool may_be_of_attempt(const struct request_row *row, const struct prediction *prediction)
+{
+    int64_t submitted = prediction->provenance.submitted;
+    return submitted < 0 || submitted >= row->submitted_at;
+}
+
+bool request_row_fits(const struct request_row *row, const struct prediction *prediction)
+{
+    const struct prediction_provenance *provenance = &prediction->provenance;
+    char place[REQUEST_PLACE_SIZE] = "";
+    if (provenance->source.topic)
+        requests_place(place, provenance->source.topic, (int32_t)provenance->source.partition,
+                       provenance->source.offset);
+    if (row->place[0])
+        return strcmp(row->place, place) == 0;
+    const char *site = prediction->context.site;
+    return prediction->request_id && strcmp(prediction->request_id, row->request_id) == 0 &&
+           (!site || strcmp(site, row->site) == 0) &&
+           (!provenance->image_sha256[0] || strcmp(provenance->image_sha256, row->image_sha256) == 0) &&
+           may_be_of_attempt(row, prediction);
+}
+
 #define COPY(target, column) snprintf(target, sizeof(target), "%s", sql_text(sql, column))
 
 static void read_row(struct sql *sql, struct request_row *row)
@@ -65,7 +89,8 @@ static void read_row(struct sql *sql, struct request_row *row)
                                 .attempt = sql_integer(sql, 5),
                                 .lease_until = sql_integer(sql, 7),
                                 .accepted_at = sql_integer(sql, 8),
-                                .deadline_at = sql_integer(sql, 9)};
+                                .deadline_at = sql_integer(sql, 9),
+                                .submitted_at = sql_integer(sql, 11)};
     if (content.size == DIGEST_SIZE)
         memcpy(row->content.value, content.data, DIGEST_SIZE);
     COPY(row->request_id, 0);
@@ -132,11 +157,12 @@ enum status requests_accept(struct sql *sql, const struct request_row *row, bool
                                        sql_of_text(row->owner),
                                        sql_of_integer(row->lease_until),
                                        sql_of_integer(row->accepted_at),
-                                       sql_of_integer(row->deadline_at)};
+                                       sql_of_integer(row->deadline_at),
+                                       sql_of_integer(row->submitted_at)};
     return change(sql,
                   "INSERT INTO requests (request_id, site, content, image_sha256, state, attempt, owner,"
-                  " lease_until, accepted_at, deadline_at, place, problem, detail, map_uri)"
-                  " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', '', '')"
+                  " lease_until, accepted_at, deadline_at, submitted_at, place, problem, detail, map_uri)"
+                  " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', '', '')"
                   " ON CONFLICT (request_id) DO NOTHING",
                   values, COUNT(values), done, err);
 }
@@ -144,14 +170,15 @@ enum status requests_accept(struct sql *sql, const struct request_row *row, bool
 enum status requests_take(struct sql *sql, const struct request_row *seen, const struct request_row *row,
                           bool *done, struct error *err)
 {
-    const struct sql_value values[] = {sql_of_integer(row->attempt),     sql_of_text(row->owner),
-                                       sql_of_integer(row->lease_until), sql_of_integer(row->accepted_at),
-                                       sql_of_integer(row->deadline_at), sql_of_text(row->request_id),
-                                       sql_of_integer(seen->state),      sql_of_integer(seen->attempt),
-                                       sql_of_text(seen->owner),         sql_of_integer(seen->lease_until)};
+    const struct sql_value values[] = {
+        sql_of_integer(row->attempt),     sql_of_text(row->owner),          sql_of_integer(row->lease_until),
+        sql_of_integer(row->accepted_at), sql_of_integer(row->deadline_at), sql_of_integer(row->submitted_at),
+        sql_of_text(row->request_id),     sql_of_integer(seen->state),      sql_of_integer(seen->attempt),
+        sql_of_text(seen->owner),         sql_of_integer(seen->lease_until)};
     return change(sql,
                   "UPDATE requests SET state = 1, attempt = ?, owner = ?, lease_until = ?, accepted_at = ?,"
-                  " deadline_at = ?, place = '', problem = '', detail = '', reply = NULL, map_uri = '',"
+                  " deadline_at = ?, submitted_at = ?, place = '', problem = '', detail = '', reply = NULL, "
+                  "map_uri = '',"
                   " answered_at = NULL, review_due_at = NULL"
                   " WHERE request_id = ? AND state = ? AND attempt = ? AND owner = ? AND lease_until = ?",
                   values, COUNT(values), done, err);

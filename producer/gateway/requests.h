@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "common/records/job.h"
+#include "common/records/prediction.h"
 #include "common/services/sql.h"
 #include "producer/gateway/problem.h"
 
@@ -42,6 +43,7 @@ struct request_row {
     int64_t lease_until;            // Unix ms, as all times here
     int64_t accepted_at;            // when the attempt began
     int64_t deadline_at;            // of the job
+    int64_t submitted_at;           // of the attempt's first job record; 0: not known
     char place[REQUEST_PLACE_SIZE]; // empty: not known yet
 };
 
@@ -54,6 +56,10 @@ struct request_outcome {
 };
 void request_outcome_init(struct request_outcome *outcome);
 void request_outcome_release(struct request_outcome *outcome);
+
+// Whether the terminal record answers the row's attempt: it is of the job at the row's place or, while that
+// is not known, of a job like it that this attempt may have sent: a crash may have lost the delivery report.
+bool request_row_fits(const struct request_row *row, const struct prediction *prediction);
 
 void requests_place(char place[REQUEST_PLACE_SIZE], const char *topic, int32_t partition, int64_t offset);
 
@@ -80,7 +86,7 @@ struct request_times {
     int64_t answered_at;
     int64_t review_due_at; // -1: no review is due
 };
-// The attempt's answer: of the record at row->place or, while that is not known, of the first one that fits.
+// The attempt's answer: of the first record that fits (request_row_fits).
 // done false: it has one, or the attempt is another by now.
 enum status requests_answer(struct sql *sql, const struct request_row *row,
                             const struct request_outcome *outcome, const struct request_times *times,

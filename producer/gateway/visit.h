@@ -54,6 +54,7 @@ struct visit {
     struct analysis analysis; // request_id is set in every kind
     struct digest image, content;
     struct buffer record;   // the job record; data NULL: there is none
+    int64_t submitted_at;   // its time, Unix ms
     struct report *reports; // of FEEDBACK
     size_t report_count;
     bool overdue_only;    // of REVIEWS

@@ -50,7 +50,8 @@ static void open_store(struct store *store)
                                       .owner = "one",
                                       .lease_until = 2000,
                                       .accepted_at = 1000,
-                                      .deadline_at = 61000};
+                                      .deadline_at = 61000,
+                                      .submitted_at = 990};
     GOOD(requests_accept(store->sql, &store->row, &store->done, &err));
     assert_true(store->done);
 }
@@ -108,7 +109,7 @@ static void test_accepted(void **state)
     assert_string_equal(row.place, "");
     assert_true(digest_equal(&row.content, &store.row.content));
     assert_true(row.state == REQUEST_ACCEPTED && row.attempt == 1 && row.lease_until == 2000 &&
-                row.accepted_at == 1000 && row.deadline_at == 61000);
+                row.accepted_at == 1000 && row.deadline_at == 61000 && row.submitted_at == 990);
     GOOD(requests_accept(store.sql, &store.row, &store.done, &err)); // the id is taken
     assert_false(store.done);
     GOOD(requests_find(store.sql, "f81d4fae-7dec-11d0-a765-00a0c91e6bf7", &row, NULL, &found, &err));
@@ -179,18 +180,55 @@ static void test_next_attempt(void **state)
     next.attempt = 2;
     strcpy(next.owner, "two");
     next.accepted_at = 70000;
+    next.submitted_at = 69990;
     next.lease_until = 80000;
     GOOD(requests_take(store.sql, &seen, &next, &store.done, &err));
     assert_true(store.done);
     GOOD(requests_take(store.sql, &seen, &next, &store.done, &err)); // it is no longer what was seen
     assert_false(store.done);
     struct request_row row = find(&store, &outcome);
-    assert_true(row.state == REQUEST_ACCEPTED && row.attempt == 2 && row.accepted_at == 70000);
+    assert_true(row.state == REQUEST_ACCEPTED && row.attempt == 2 && row.accepted_at == 70000 &&
+                row.submitted_at == 69990);
     assert_string_equal(row.place, "");
     assert_string_equal(row.owner, "two");
     assert_false(answer(&store, 1, PLACE, "{}")); // late, of the attempt before
     request_outcome_release(&outcome);
     sql_close(store.sql);
+}
+
+static struct prediction record_at(int64_t offset, int64_t submitted)
+{
+    struct prediction record;
+    prediction_init(&record);
+    record.request_id = ID;
+    record.provenance.source.topic = "skinsight.jobs";
+    record.provenance.source.partition = 3;
+    record.provenance.source.offset = offset;
+    record.provenance.submitted = submitted;
+    return record;
+}
+
+static void test_which_records_fit(void **state)
+{
+    (void)state;
+    struct request_row row = {
+        .request_id = ID, .site = "north", .image_sha256 = "ab", .attempt = 2, .submitted_at = 5000};
+    struct prediction one = record_at(4711, 5000), retried = record_at(4712, 5400),
+                      attempt_before = record_at(4700, 4000), timeless = record_at(4711, -1);
+    assert_true(request_row_fits(&row, &one));
+    assert_true(request_row_fits(&row, &retried));
+    assert_true(request_row_fits(&row, &timeless));
+    assert_false(request_row_fits(&row, &attempt_before));
+    one.context.site = "south";
+    assert_false(request_row_fits(&row, &one));
+    strcpy(retried.provenance.image_sha256, "cd");
+    assert_false(request_row_fits(&row, &retried));
+    strcpy(row.place, PLACE); // known: it alone decides
+    assert_true(request_row_fits(&row, &timeless));
+    assert_false(request_row_fits(&row, &retried));
+    row.place[0] = '\0';
+    row.submitted_at = 0; // of a build that did not note it
+    assert_true(request_row_fits(&row, &attempt_before));
 }
 
 static size_t adopt(struct store *store, const char *owner, int64_t now, struct request_row *rows,
@@ -340,8 +378,8 @@ static int use_postgres(void **state)
 #define CASES_OF_BOTH                                                                                        \
     cmocka_unit_test(test_accepted), cmocka_unit_test(test_queued), cmocka_unit_test(test_answered_once),    \
         cmocka_unit_test(test_answered_without_a_place), cmocka_unit_test(test_next_attempt),                \
-        cmocka_unit_test(test_leases), cmocka_unit_test(test_forgotten), cmocka_unit_test(test_reviews),     \
-        cmocka_unit_test(test_models)
+        cmocka_unit_test(test_which_records_fit), cmocka_unit_test(test_leases),                             \
+        cmocka_unit_test(test_forgotten), cmocka_unit_test(test_reviews), cmocka_unit_test(test_models)
 
 int main(void)
 {

@@ -53,14 +53,14 @@ static void draw(struct html *page, const struct history *history, const struct 
         NULL, chart_colour(0), curves->epochs, curves->accuracy, count, false, true};
     const struct chart_series rate = {NULL, chart_colour(2), curves->epochs, curves->rate, count, false,
                                       true};
-    const struct chart_axis epochs = {"epoch", 0, 0};
-    chart_lines(page, &(struct chart){.title = "Loss", .x = epochs, .y = {"loss", 0, 0}}, losses, 2);
+    const struct chart_axis epochs = {.label = "epoch"};
+    chart_lines(page, &(struct chart){.title = "Loss", .x = epochs, .y = {.label = "loss"}}, losses, 2);
     chart_lines(page,
                 &(struct chart){
                     .title = "Balanced accuracy on the validation part", .x = epochs, .y = {"share", 0, 1}},
                 &accuracy, 1);
     chart_lines(page,
-                &(struct chart){.title = "Learning rate", .x = epochs, .y = {"rate", 0, 0}, .height = 220},
+                &(struct chart){.title = "Learning rate", .x = epochs, .y = {.label = "rate"}, .height = 220},
                 &rate, 1);
 }
 

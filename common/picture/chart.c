@@ -4,13 +4,14 @@
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "common/base/memory.h"
 #include "common/picture/svg.h"
 
-enum { LEFT = 64, RIGHT = 16, TOP = 34, BOTTOM = 46, TICKS = 5, LEGEND_STEP = 18 };
+enum { LEFT = 64, RIGHT = 16, TOP = 34, BOTTOM = 46, TICKS = 5, LEGEND_STEP = 18, HATCH_STEP = 8 };
 
-static const char ink[] = "#1c1e21", faint[] = "#dde1e5";
+static const char ink[] = "currentColor", faint[] = "#88909a55";
 
 // Where values lie in the drawing.
 struct frame {
@@ -45,6 +46,10 @@ static void settle(struct chart_axis *axis)
 {
     if (!(axis->low <= axis->high))
         axis->low = axis->high = 0;
+    if (axis->dates) { // from the first point to the last
+        axis->high += axis->low == axis->high ? 24 * 3600e3 : 0;
+        return;
+    }
     if (axis->low == axis->high) {
         double around = axis->low == 0 ? 1 : fabs(axis->low) / 2;
         axis->high += around;
@@ -94,8 +99,39 @@ static void draw_y_axis(struct html *page, const struct frame *frame)
     svg_text_upwards(page, (struct svg_point){14, frame->box.y + frame->box.height / 2}, frame->y.label);
 }
 
+static const double hour_ms = 3600e3, day_ms = 24 * 3600e3;
+
+// The step between two marks of a time axis: at most 7 of them.
+static double date_step(double length)
+{
+    static const double days[] = {1, 2, 7, 14, 28, 91, 182, 364, 728, 1820};
+    if (length <= 2 * day_ms)
+        return length <= 6 * hour_ms ? hour_ms : 12 * hour_ms;
+    for (size_t i = 0; i < sizeof days / sizeof *days; i++)
+        if (length / (days[i] * day_ms) <= 7)
+            return days[i] * day_ms;
+    return length / 7;
+}
+
+static void draw_date_axis(struct html *page, const struct frame *frame)
+{
+    double step = date_step(frame->x.high - frame->x.low), bottom = frame->box.y + frame->box.height;
+    for (double at = ceil(frame->x.low / step) * step; at <= frame->x.high; at += step) {
+        char text[32];
+        struct tm tm;
+        const time_t seconds = (time_t)(at / 1000);
+        gmtime_r(&seconds, &tm);
+        strftime(text, sizeof text, step < day_ms ? "%m-%d %H:%M" : "%Y-%m-%d", &tm);
+        svg_text(page, (struct svg_point){place_x(frame, at), bottom + 16}, SVG_MIDDLE, "%s", text);
+    }
+}
+
 static void draw_x_axis(struct html *page, const struct frame *frame)
 {
+    if (frame->x.dates) {
+        draw_date_axis(page, frame);
+        return;
+    }
     double step = round_step((frame->x.high - frame->x.low) / TICKS);
     double bottom = frame->box.y + frame->box.height;
     for (int i = 0; i <= 2 * TICKS; i++) {
@@ -136,6 +172,63 @@ static void draw_key(struct html *page, const struct frame *frame, int line, con
     svg_text(page, (struct svg_point){right - 18, y}, SVG_END, "%s", name);
 }
 
+// Diagonals over the field from x to right.
+static void draw_hatching(struct html *page, const struct frame *frame, double x, double right)
+{
+    const struct svg_box box = {x, frame->box.y, right - x, frame->box.height};
+    for (double at = HATCH_STEP; at < box.width + box.height; at += HATCH_STEP)
+        svg_line(page, (struct svg_point){box.x + fmax(0, at - box.height), box.y + fmin(at, box.height)},
+                 (struct svg_point){box.x + fmin(at, box.width), box.y + fmax(0, at - box.width)},
+                 (struct svg_stroke){faint, 1, false});
+}
+
+// Hatches from the middle before each point without a value to the middle behind it.
+static void draw_gaps(struct html *page, const struct frame *frame, const struct chart_series *series)
+{
+    for (size_t i = 0; i < series->count; i++) {
+        if (isfinite(series->y[i]) || !isfinite(series->x[i]))
+            continue;
+        double here = place_x(frame, series->x[i]), left = here, right = here;
+        if (i > 0 && isfinite(series->x[i - 1]))
+            left = (place_x(frame, series->x[i - 1]) + here) / 2;
+        if (i + 1 < series->count && isfinite(series->x[i + 1]))
+            right = (place_x(frame, series->x[i + 1]) + here) / 2;
+        if (left < right)
+            draw_hatching(page, frame, left, right);
+    }
+}
+
+// The band in pieces, as the curve: out along its lower end and back along the upper one.
+static void draw_band(struct html *page, const struct frame *frame, const struct chart_series *series)
+{
+    struct svg_point *points = memory_alloc((2 * series->count + 1) * sizeof *points);
+    size_t first = 0;
+    for (size_t i = 0; i <= series->count; i++) {
+        if (i < series->count && isfinite(series->x[i]) && isfinite(series->low[i]) &&
+            isfinite(series->high[i]))
+            continue;
+        size_t used = 0;
+        for (size_t k = first; k < i; k++)
+            points[used++] = (struct svg_point){place_x(frame, series->x[k]), place_y(frame, series->low[k])};
+        for (size_t k = i; k > first; k--)
+            points[used++] =
+                (struct svg_point){place_x(frame, series->x[k - 1]), place_y(frame, series->high[k - 1])};
+        if (used > 2)
+            svg_area(page, points, used, series->colour);
+        first = i + 1;
+    }
+    free(points);
+}
+
+static void draw_dot(struct html *page, const struct chart_series *series, size_t index,
+                     struct svg_point point)
+{
+    if (series->hollow && series->hollow[index])
+        svg_ring(page, point, 3, (struct svg_stroke){series->colour, 1.5, false});
+    else
+        svg_circle(page, point, 2.5, series->colour);
+}
+
 // One curve, in pieces where values are missing.
 static void draw_series(struct html *page, const struct frame *frame, const struct chart_series *series)
 {
@@ -147,7 +240,7 @@ static void draw_series(struct html *page, const struct frame *frame, const stru
         if (there) {
             points[used] = (struct svg_point){place_x(frame, series->x[i]), place_y(frame, series->y[i])};
             if (series->dots)
-                svg_circle(page, points[used], 2.5, series->colour);
+                draw_dot(page, series, i, points[used]);
             used++;
         } else {
             if (used > 1)
@@ -162,11 +255,14 @@ void chart_lines(struct html *page, const struct chart *chart, const struct char
                  size_t count)
 {
     struct frame frame = begin_chart(page, chart);
-    struct chart_axis x = {chart->x.label, INFINITY, -INFINITY}, y = {chart->y.label, INFINITY, -INFINITY};
+    struct chart_axis x = {chart->x.label, INFINITY, -INFINITY, chart->x.dates};
+    struct chart_axis y = {chart->y.label, INFINITY, -INFINITY, false};
     for (size_t i = 0; i < count; i++)
         for (size_t k = 0; k < series[i].count; k++) {
             see(&x, series[i].x[k]);
             see(&y, series[i].y[k]);
+            see(&y, series[i].low ? series[i].low[k] : NAN);
+            see(&y, series[i].high ? series[i].high[k] : NAN);
         }
     settle(&x);
     settle(&y);
@@ -176,6 +272,10 @@ void chart_lines(struct html *page, const struct chart *chart, const struct char
     draw_y_axis(page, &frame);
     int line = 0;
     for (size_t i = 0; i < count; i++) {
+        if (series[i].hatched)
+            draw_gaps(page, &frame, &series[i]);
+        if (series[i].low && series[i].high)
+            draw_band(page, &frame, &series[i]);
         draw_series(page, &frame, &series[i]);
         if (series[i].name)
             draw_key(page, &frame, line++, series[i].name, series[i].colour);
@@ -224,7 +324,7 @@ void chart_bars(struct html *page, const struct chart *chart, const struct chart
 {
     assert(1 <= bars && bars <= CHART_BARS_MOST);
     struct frame frame = begin_chart(page, chart);
-    struct chart_axis y = {chart->y.label, 0, 0};
+    struct chart_axis y = {.label = chart->y.label};
     for (size_t i = 0; i < count; i++)
         for (int k = 0; k < bars; k++) {
             see(&y, groups[i].values[k]);

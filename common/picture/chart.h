@@ -10,6 +10,7 @@
 struct chart_axis {
     const char *label;
     double low, high;
+    bool dates; // of an x axis: values are Unix ms, marked by UTC's days or hours
 };
 
 struct chart {
@@ -23,8 +24,11 @@ struct chart_series {
     const char *colour;
     const double *x, *y; // (count)
     size_t count;
-    bool dashed; // a reference, not a measurement
-    bool dots;   // a dot at each point
+    bool dashed;              // a reference, not a measurement
+    bool dots;                // a dot at each point
+    const double *low, *high; // (count) of a band around the curve; NULL: none
+    const bool *hollow;       // (count) dots that are drawn as rings; NULL: none
+    bool hatched;             // where y is not finite, the field is hatched
 };
 // Points outside of an axis that was given are drawn at its end.
 void chart_lines(struct html *page, const struct chart *chart, const struct chart_series *series,

@@ -20,7 +20,13 @@ static const char style[] =
     "figure{margin:1rem 0}figcaption{color:#555;font-size:.85rem}"
     ".grid{display:flex;flex-wrap:wrap;gap:.5rem}.grid figure{margin:0;width:9rem}"
     ".warning{border-left:4px solid #b3541e;background:#fdf3ec;padding:.5rem .8rem}"
-    "svg{max-width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:#1c1e21}"
+    "svg{max-width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:currentColor}"
+    ".scroll{overflow-x:auto}td.thin{background:repeating-linear-gradient(45deg,#8882 0 2px,transparent 2px "
+    "7px)}"
+    "@media screen and "
+    "(prefers-color-scheme:dark){body{color:#e4e6e8;background:#14171a}h2{border-color:#3a4047}"
+    "caption,figcaption{color:#a9b0b7}th,td{border-color:#30363c}.warning{background:#33241a}"
+    "svg{filter:brightness(1.3)}a{color:#8cb8dc}}"
     "@media print{body{margin:0;max-width:none;font-size:11px}figure,table,svg{break-inside:avoid}"
     "*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}";
 
@@ -90,7 +96,10 @@ void html_begin(struct html *page, struct buffer *out, const char *title, struct
 {
     *page = (struct html){.out = out, .err = err, .start = out->size};
     append_text(page, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-                      "<meta name=\"viewport\" content=\"width=device-width\">\n<title>");
+                      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
+                      "'unsafe-inline'; img-src data:\">\n"
+                      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+                      "<meta name=\"color-scheme\" content=\"light dark\">\n<title>");
     html_text(page, title);
     append_text(page, "</title>\n<style>");
     append_text(page, style);
@@ -132,7 +141,10 @@ void html_warning(struct html *page, const char *format, ...)
 
 void html_table_begin(struct html *page, const char *caption, const char *const *headings)
 {
-    append_text(page, "<table>");
+    // A narrow window scrolls the table and not the page, also by keyboard.
+    append_text(page, "<div class=\"scroll\" role=\"group\" tabindex=\"0\" aria-label=\"");
+    html_text(page, caption);
+    append_text(page, "\"><table>");
     html_element(page, "caption", "%s", caption);
     append_text(page, "<thead><tr>");
     for (; *headings; headings++)
@@ -142,7 +154,7 @@ void html_table_begin(struct html *page, const char *caption, const char *const 
 
 void html_table_end(struct html *page)
 {
-    append_text(page, "</tbody></table>\n");
+    append_text(page, "</tbody></table></div>\n");
 }
 
 void html_row_begin(struct html *page)
@@ -165,6 +177,13 @@ void html_cell(struct html *page, const char *format, ...)
 void html_number(struct html *page, const char *format, ...)
 {
     append_text(page, "<td class=\"n\">");
+    APPEND_ARGUMENTS(page, true, format);
+    append_text(page, "</td>");
+}
+
+void html_thin(struct html *page, const char *format, ...)
+{
+    append_text(page, "<td class=\"thin\">");
     APPEND_ARGUMENTS(page, true, format);
     append_text(page, "</td>");
 }

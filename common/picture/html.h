@@ -1,8 +1,10 @@
-// html.h: report pages: one HTML file that needs nothing beside it: no script, no font, no other file.
+// html.h: report pages: one HTML file that needs nothing beside it: no script, no font, no other file, and
+// its own policy forbids all of them.
 //
 // A writer appends to the caller's buffer until something goes wrong, then does nothing more; html_end says
 // what it was. Texts may hold any bytes: markup in them is escaped, what is no UTF-8 becomes U+FFFD. Pages
-// read well on paper and, without their colours, in grey. Any thread, one writer at a time for a buffer.
+// read well on paper, on a dark screen and, without their colours, in grey. Any thread, one writer at a time
+// for a buffer.
 #ifndef SKINSIGHT_COMMON_PICTURE_HTML_H
 #define SKINSIGHT_COMMON_PICTURE_HTML_H
 
@@ -41,6 +43,8 @@ void html_row_begin(struct html *page);
 void html_row_end(struct html *page);
 void html_cell(struct html *page, const char *format, ...) PRINTF_LIKE(2, 3);   // a text, to the left
 void html_number(struct html *page, const char *format, ...) PRINTF_LIKE(2, 3); // to the right
+// A cell of which there is not enough evidence: hatched, with the reason as text.
+void html_thin(struct html *page, const char *format, ...) PRINTF_LIKE(2, 3);
 // A cell whose background says how large share (0 to 1) is.
 void html_shaded(struct html *page, double share, const char *format, ...) PRINTF_LIKE(3, 4);
 

@@ -57,16 +57,27 @@ void svg_line(struct html *page, struct svg_point from, struct svg_point to, str
     html_markup(page, "/>\n");
 }
 
-void svg_polyline(struct html *page, const struct svg_point *points, size_t count, struct svg_stroke stroke)
+static void begin_points(struct html *page, const char *shape, const struct svg_point *points, size_t count)
 {
-    html_markup(page, "<polyline points=\"");
+    html_markup(page, "<%s points=\"", shape);
     for (size_t i = 0; i < count; i++) {
         assert(isfinite(points[i].x) && isfinite(points[i].y));
         html_markup(page, "%s%.2f,%.2f", i ? " " : "", points[i].x, points[i].y);
     }
     html_markup(page, "\"");
+}
+
+void svg_polyline(struct html *page, const struct svg_point *points, size_t count, struct svg_stroke stroke)
+{
+    begin_points(page, "polyline", points, count);
     add_stroke(page, stroke);
     html_markup(page, "/>\n");
+}
+
+void svg_area(struct html *page, const struct svg_point *points, size_t count, const char *fill)
+{
+    begin_points(page, "polygon", points, count);
+    html_markup(page, " fill=\"%s\" fill-opacity=\"0.25\"/>\n", fill);
 }
 
 void svg_circle(struct html *page, struct svg_point centre, double radius, const char *fill)
@@ -76,6 +87,16 @@ void svg_circle(struct html *page, struct svg_point centre, double radius, const
     add_number(page, "cy", centre.y);
     add_number(page, "r", radius);
     html_markup(page, " fill=\"%s\"/>\n", fill);
+}
+
+void svg_ring(struct html *page, struct svg_point centre, double radius, struct svg_stroke stroke)
+{
+    html_markup(page, "<circle");
+    add_number(page, "cx", centre.x);
+    add_number(page, "cy", centre.y);
+    add_number(page, "r", radius);
+    add_stroke(page, stroke);
+    html_markup(page, "/>\n");
 }
 
 void svg_text(struct html *page, struct svg_point at, enum svg_anchor anchor, const char *format, ...)

@@ -29,6 +29,9 @@ void svg_rectangle(struct html *page, struct svg_box box, const char *fill);
 void svg_line(struct html *page, struct svg_point from, struct svg_point to, struct svg_stroke stroke);
 void svg_polyline(struct html *page, const struct svg_point *points, size_t count, struct svg_stroke stroke);
 void svg_circle(struct html *page, struct svg_point centre, double radius, const char *fill);
+void svg_ring(struct html *page, struct svg_point centre, double radius, struct svg_stroke stroke);
+// Filled a quarter, so that what lies below stays visible.
+void svg_area(struct html *page, const struct svg_point *points, size_t count, const char *fill);
 // The text's base line begins, is centred or ends at the point.
 void svg_text(struct html *page, struct svg_point at, enum svg_anchor anchor, const char *format, ...)
     PRINTF_LIKE(4, 5);

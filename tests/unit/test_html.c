@@ -74,6 +74,7 @@ static void texts_are_escaped(void **state)
     html_row_begin(&page);
     html_cell(&page, "%s", "</td>");
     html_number(&page, "%.1f", 2.5);
+    html_thin(&page, "%s", "n < 50");
     html_shaded(&page, NAN, "none");
     html_shaded(&page, 2, "all");
     html_row_end(&page);
@@ -86,6 +87,9 @@ static void texts_are_escaped(void **state)
                            "\xc3\xa9 &amp; so</p>"));
     assert_non_null(strstr(text, "<p class=\"warning\">1 &lt; 2</p>"));
     assert_non_null(strstr(text, "<td class=\"n\">2.5</td>"));
+    assert_non_null(strstr(text, "<td class=\"thin\">n &lt; 50</td>"));
+    assert_non_null(strstr(text, "aria-label=\"&lt;c&gt;\"><table><caption>&lt;c&gt;</caption>"));
+    assert_non_null(strstr(text, "content=\"default-src 'none'"));
     assert_non_null(strstr(text, "rgba(46,110,158,0.00)\">none"));
     assert_non_null(strstr(text, "rgba(46,110,158,0.85);color:#fff\">all"));
     assert_null(strstr(text, "<script"));
@@ -120,7 +124,8 @@ static void curves_lie_where_their_values_are(void **state)
 {
     (void)state;
     const double x[] = {0, 1, 2, 3, 4}, y[] = {0, 0.5, NAN, 1, 2};
-    const struct chart chart = {"ROC", {"false", 0, 4}, {"true", 0, 1}, 480, 280}; // the field is 400 x 200
+    const struct chart chart = {
+        "ROC", {"false", 0, 4, false}, {"true", 0, 1, false}, 480, 280}; // the field is 400 x 200
     const struct chart_series series[] = {{"model", chart_colour(0), x, y, 5, false, true},
                                           {NULL, chart_colour(1), x, x, 5, true, false}};
     begin();
@@ -136,10 +141,46 @@ static void curves_lie_where_their_values_are(void **state)
     assert_non_null(strstr(text, ">0.2</text>"));
 }
 
+static size_t count_of(const char *text, const char *part)
+{
+    size_t count = 0;
+    for (const char *at = strstr(text, part); at; at = strstr(at + 1, part))
+        count++;
+    return count;
+}
+
+static void days_have_dates_bands_rings_and_hatched_gaps(void **state)
+{
+    (void)state;
+    // 2026-11-01 to 2026-11-05: a day is 100 pixels.
+    const double first = 1793491200e3, day = 86400e3;
+    const double x[] = {first, first + day, first + 2 * day, first + 3 * day, first + 4 * day};
+    const double y[] = {0.5, 0.5, NAN, 0.5, 0.5};
+    const double low[] = {0.25, 0.25, NAN, 0.25, 0.25}, high[] = {0.75, 0.75, NAN, 0.75, 0.75};
+    const bool hollow[] = {false, false, false, false, true};
+    const struct chart chart = {"rate", {"day", .dates = true}, {"share", 0, 1, false}, 480, 280};
+    const struct chart_series series = {
+        "model", "#00b", x, y, 5, .dots = true, .low = low, .high = high, .hollow = hollow, .hatched = true};
+    begin();
+    chart_lines(&page, &chart, &series, 1);
+    const char *text = end();
+    check_tags(text);
+    assert_non_null(strstr(text, "<text x=\"64.00\" y=\"250.00\" text-anchor=\"middle\">2026-11-01</text>"));
+    assert_non_null(strstr(text, "<text x=\"464.00\" y=\"250.00\" text-anchor=\"middle\">2026-11-05</text>"));
+    assert_non_null(strstr(text, "<polygon points=\"64.00,184.00 164.00,184.00 164.00,84.00 64.00,84.00\""));
+    assert_non_null(
+        strstr(text, "<polygon points=\"364.00,184.00 464.00,184.00 464.00,84.00 364.00,84.00\""));
+    assert_int_equal(count_of(text, "<circle"), 4);
+    assert_int_equal(count_of(text, "fill=\"none\" stroke=\"#00b\" stroke-width=\"1.50\""), 1); // the ring
+    // From 214 to 314, half a day on both sides: diagonals every 8 pixels of 100 + 200.
+    assert_non_null(strstr(text, "<line x1=\"214.00\" y1=\"42.00\" x2=\"222.00\" y2=\"34.00\""));
+    assert_non_null(strstr(text, "<line x1=\"310.00\" y1=\"234.00\" x2=\"314.00\" y2=\"230.00\""));
+}
+
 static void bars_begin_at_zero(void **state)
 {
     (void)state;
-    const struct chart chart = {"counts", {"class", 0, 0}, {"images", 0, 0}, 480, 280};
+    const struct chart chart = {"counts", {.label = "class"}, {.label = "images"}, 480, 280};
     struct chart_group groups[] = {{.label = "MEL", .values = {50}, .colours = {"#b00"}},
                                    {.label = "NV", .values = {100}, .colours = {"#00b"}, .note = "most"},
                                    {.label = "none", .values = {NAN}, .colours = {"#0b0"}}};
@@ -158,7 +199,7 @@ static void bars_begin_at_zero(void **state)
 static void intervals_and_names_are_drawn(void **state)
 {
     (void)state;
-    const struct chart chart = {"sensitivity", {"class", 0, 0}, {"share", 0, 1}, 480, 280};
+    const struct chart chart = {"sensitivity", {.label = "class"}, {"share", 0, 1, false}, 480, 280};
     struct chart_group group = {.label = "MEL",
                                 .values = {0.5, 0.75},
                                 .low = {0.25, 0},
@@ -177,7 +218,7 @@ static void intervals_and_names_are_drawn(void **state)
 static void nothing_to_draw_is_still_a_chart(void **state)
 {
     (void)state;
-    const struct chart chart = {.title = "empty", .x = {"x", 0, 0}, .y = {"y", 0, 0}};
+    const struct chart chart = {.title = "empty", .x = {.label = "x"}, .y = {.label = "y"}};
     const double value[] = {7};
     const struct chart_series one = {"one", "#000", value, value, 1, false, true};
     begin();
@@ -194,6 +235,7 @@ int main(void)
         cmocka_unit_test(pictures_are_in_the_page),
         cmocka_unit_test(a_page_beyond_the_limit_leaves_nothing),
         cmocka_unit_test(curves_lie_where_their_values_are),
+        cmocka_unit_test(days_have_dates_bands_rings_and_hatched_gaps),
         cmocka_unit_test(bars_begin_at_zero),
         cmocka_unit_test(intervals_and_names_are_drawn),
         cmocka_unit_test(nothing_to_draw_is_still_a_chart),

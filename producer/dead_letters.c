@@ -8,8 +8,8 @@
 
 #include "common/base/clock.h"
 #include "common/base/memory.h"
+#include "common/base/moment.h"
 #include "common/base/shutdown.h"
-#include "producer/moment.h"
 #include "producer/replay.h"
 
 const struct option dead_letters_flags[] = {

@@ -6,9 +6,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/base/moment.h"
 #include "common/base/text.h"
 #include "common/records/dead_letter.h"
-#include "producer/moment.h"
 
 enum { CODE_COLUMNS = 21, IMAGE_LIMIT = 16 * 1024 * 1024 };
 

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/moment.h"
 #include "common/base/shutdown.h"
 #include "common/services/record_sender.h"
-#include "producer/moment.h"
 #include "producer/report.h"
 
 const struct option send_feedback_flags[] = {

@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
+#include "common/base/moment.h"
 #include "producer/letter_list.h"
-#include "producer/moment.h"
 
 #define REQUEST_ID "0b6d3a4e-58f4-4f0c-9a57-2f8f3f6f0d11"
 

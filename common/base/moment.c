@@ -1,5 +1,5 @@
 // moment.c: ISO 8601 by hand, since strptime depends on the locale and takes what isn't there.
-#include "producer/moment.h"
+#include "common/base/moment.h"
 
 #include <stdbool.h>
 #include <stdio.h>

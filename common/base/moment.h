@@ -1,7 +1,7 @@
 // moment.h: points in time as people write them on a command line and read them in a table. Inside, a time is
 // Unix milliseconds. No state, any thread.
-#ifndef SKINSIGHT_PRODUCER_MOMENT_H
-#define SKINSIGHT_PRODUCER_MOMENT_H
+#ifndef SKINSIGHT_COMMON_BASE_MOMENT_H
+#define SKINSIGHT_COMMON_BASE_MOMENT_H
 
 #include <stdint.h>
 

@@ -47,17 +47,18 @@ static void draw(struct html *page, const struct history *history, const struct 
 {
     size_t count = (size_t)history->epochs;
     const struct chart_series losses[] = {
-        {"training", chart_colour(1), curves->epochs, curves->train, count, false, true},
-        {"validation", chart_colour(0), curves->epochs, curves->validation, count, false, true}};
-    const struct chart_series accuracy = {
-        NULL, chart_colour(0), curves->epochs, curves->accuracy, count, false, true};
-    const struct chart_series rate = {NULL, chart_colour(2), curves->epochs, curves->rate, count, false,
-                                      true};
+        {"training", chart_colour(1), curves->epochs, curves->train, count, .dots = true},
+        {"validation", chart_colour(0), curves->epochs, curves->validation, count, .dots = true}};
+    const struct chart_series accuracy = {NULL,  chart_colour(0), curves->epochs, curves->accuracy,
+                                          count, .dots = true};
+    const struct chart_series rate = {NULL,         chart_colour(2), curves->epochs,
+                                      curves->rate, count,           .dots = true};
     const struct chart_axis epochs = {.label = "epoch"};
     chart_lines(page, &(struct chart){.title = "Loss", .x = epochs, .y = {.label = "loss"}}, losses, 2);
     chart_lines(page,
-                &(struct chart){
-                    .title = "Balanced accuracy on the validation part", .x = epochs, .y = {"share", 0, 1}},
+                &(struct chart){.title = "Balanced accuracy on the validation part",
+                                .x = epochs,
+                                .y = {"share", 0, 1, false}},
                 &accuracy, 1);
     chart_lines(page,
                 &(struct chart){.title = "Learning rate", .x = epochs, .y = {.label = "rate"}, .height = 220},

@@ -21,10 +21,12 @@ extern const char *const report_kind_names[REPORT_KINDS]; // "drift"
 
 struct report_request {
     enum report_kind kind;
-    int64_t from, to;                 // Unix ms
+    const char *id;                   // of a published report; NULL: it is not published
+    int64_t from, to;                 // Unix ms, from <= at < to
     const char *model_version, *site; // NULL: all
     const char *model_a, *model_b;    // comparison
     const char *references;           // folder of signed references; NULL: none
+    const char *reference_sha256;     // the only one that may be used; NULL: the newest that fits
     int64_t alarm_budget_per_year;
     const struct archive_as_of *as_of;
 };
@@ -38,10 +40,19 @@ struct report_part {
 };
 extern const struct report_part report_parts[]; // ends with a NULL name
 
+enum { REPORT_DAYS_MOST = 3660 }; // from from to to
+
 // REJECTED: what the request asks for can't be (dates, models, reference). The document is the caller's.
 enum status report_make(struct archive *archive, const struct report_request *request, cJSON **document,
                         struct error *err) MUST_CHECK;
-// One self-contained page: no script, no reference outside. Appends to out.
+// The same of other parts than report_parts, which ends with a NULL name.
+enum status report_make_of(const struct report_part *parts, struct archive *archive,
+                           const struct report_request *request, cJSON **document,
+                           struct error *err) MUST_CHECK;
+// The document as its file and its digest have it: one line. FATAL: no memory. REJECTED: over out's limit.
+enum status report_write(const cJSON *document, struct buffer *out, struct error *err) MUST_CHECK;
+// One self-contained page: no script, no reference outside. Appends to out. Whatever the document holds, the
+// page is well-formed; what is in none of its tables and charts is left out.
 enum status report_page(const cJSON *document, struct buffer *out, struct error *err) MUST_CHECK;
 
 // ---- for parts ----

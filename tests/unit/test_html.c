@@ -126,8 +126,8 @@ static void curves_lie_where_their_values_are(void **state)
     const double x[] = {0, 1, 2, 3, 4}, y[] = {0, 0.5, NAN, 1, 2};
     const struct chart chart = {
         "ROC", {"false", 0, 4, false}, {"true", 0, 1, false}, 480, 280}; // the field is 400 x 200
-    const struct chart_series series[] = {{"model", chart_colour(0), x, y, 5, false, true},
-                                          {NULL, chart_colour(1), x, x, 5, true, false}};
+    const struct chart_series series[] = {{"model", chart_colour(0), x, y, 5, .dots = true},
+                                          {NULL, chart_colour(1), x, x, 5, .dashed = true}};
     begin();
     chart_lines(&page, &chart, series, 2);
     const char *text = end();
@@ -220,7 +220,7 @@ static void nothing_to_draw_is_still_a_chart(void **state)
     (void)state;
     const struct chart chart = {.title = "empty", .x = {.label = "x"}, .y = {.label = "y"}};
     const double value[] = {7};
-    const struct chart_series one = {"one", "#000", value, value, 1, false, true};
+    const struct chart_series one = {"one", "#000", value, value, 1, .dots = true};
     begin();
     chart_lines(&page, &chart, NULL, 0);
     chart_lines(&page, &chart, &one, 1);

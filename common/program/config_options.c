@@ -39,16 +39,16 @@ static enum status check_public_url(const char *text, struct error *err)
 }
 
 const struct option config_options[] = {
-    {"brokers", TEXT(1), .initial = "127.0.0.1:9092", .programs = P | W | T, .value = "HOST:PORT,...",
+    {"brokers", TEXT(1), .initial = "127.0.0.1:9092", .programs = P | W | T | M, .value = "HOST:PORT,...",
      .help = "Kafka brokers to start from"},
     {"jobs_topic", TOPIC, .initial = "skinsight.jobs", .programs = P | W, .help = "routine jobs"},
     {"urgent_jobs_topic", TOPIC, .initial = "skinsight.jobs.urgent", .programs = P | W,
      .help = "jobs that go first"},
-    {"predictions_topic", TOPIC, .initial = "skinsight.predictions", .programs = P | W | T,
+    {"predictions_topic", TOPIC, .initial = "skinsight.predictions", .programs = P | W | T | M,
      .help = "answers, one per job record"},
     {"dead_letters_topic", TOPIC, .initial = "skinsight.dead_letters", .programs = P | W,
      .help = "the bytes of jobs that failed"},
-    {"feedback_topic", TOPIC, .initial = "skinsight.feedback", .programs = P | T,
+    {"feedback_topic", TOPIC, .initial = "skinsight.feedback", .programs = P | T | M,
      .help = "diagnoses confirmed later"},
     {"control_topic", TOPIC, .initial = "skinsight.control", .programs = P | W,
      .help = "which model is in service; made by topics, used by nothing else"},
@@ -195,7 +195,7 @@ const struct option config_options[] = {
     {"audit_key", TEXT(0), .initial = "", .programs = P, .value = "FILE",
      .help = "PEM of the Ed25519 key that signs the heads of the audit; empty: not signed"},
 
-    {"log_level", CHOICE("debug|info|warn|error"), .initial = "warn", .programs = P | W | T,
+    {"log_level", CHOICE("debug|info|warn|error"), .initial = "warn", .programs = P | W | T | M,
      .help = "lowest level that is logged"},
     {0},
 };

@@ -268,6 +268,25 @@ enum status sql_find(struct sql *sql, const char *text, const struct sql_value *
     return status;
 }
 
+enum status sql_load_row(struct sql *sql, const struct sql_load *load, size_t row,
+                         struct sql_value values[SQL_VALUES_MOST], struct error *err)
+{
+    load->fill(load->context, row, values);
+    return check_values(sql, values, load->column_count, err);
+}
+
+enum status sql_load(struct sql *sql, const struct sql_load *load, int64_t *changed, struct error *err)
+{
+    int64_t unasked;
+    assert(!sql->in_rows && sql->in_transaction && load->column_count <= SQL_VALUES_MOST);
+    if (sql->failed)
+        return error_set(err, STATUS_REJECTED, "the transaction in %s has failed already", sql->name);
+    sql->conflict = false;
+    enum status status = sql->ops->load(sql, load, changed ? changed : &unasked, err);
+    sql->failed = status != STATUS_OK;
+    return status;
+}
+
 // ---- transactions ----
 
 enum status sql_begin(struct sql *sql, enum sql_access access, struct error *err)

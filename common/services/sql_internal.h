@@ -15,6 +15,8 @@ struct sql_ops {
     enum status (*next)(struct sql *sql, bool *more, struct error *err);
     // Of the rows; the last one stays readable. The failure is one of rows that nobody has read.
     enum status (*end)(struct sql *sql, struct error *err);
+    // Each row by sql_load_row.
+    enum status (*load)(struct sql *sql, const struct sql_load *load, int64_t *changed, struct error *err);
     // Several statements without parameters or rows.
     enum status (*script)(struct sql *sql, const char *text, struct error *err);
     enum status (*begin)(struct sql *sql, enum sql_access access, struct error *err);
@@ -45,6 +47,10 @@ struct sql {
 void sql_row_begin(struct sql *sql);
 bool sql_row_add(struct sql *sql, struct sql_value value, struct error *err);
 void sql_row_end(struct sql *sql);
+
+// The values of a row to be loaded, checked.
+enum status sql_load_row(struct sql *sql, const struct sql_load *load, size_t row,
+                         struct sql_value values[SQL_VALUES_MOST], struct error *err) MUST_CHECK;
 
 enum status sql_sqlite_open(struct sql **sql, const struct sql_options *options,
                             struct error *err) MUST_CHECK;

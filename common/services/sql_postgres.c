@@ -329,6 +329,7 @@ static const struct sql_ops postgres_ops = {
     .start = postgres_start,
     .next = postgres_next,
     .end = postgres_end,
+    .load = postgres_load,
     .script = postgres_script,
     .begin = postgres_begin,
     .commit = postgres_commit,

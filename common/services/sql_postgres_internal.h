@@ -41,6 +41,11 @@ enum status postgres_finish(struct sql_postgres *postgres, PGresult **last, stru
 enum status postgres_run_script(struct sql_postgres *postgres, const char *text,
                                 struct error *err) MUST_CHECK;
 
+// ---- many rows at once (sql_postgres_load.c) ----
+
+enum status postgres_load(struct sql *sql, const struct sql_load *load, int64_t *changed,
+                          struct error *err) MUST_CHECK;
+
 // ---- failures ----
 
 bool postgres_is_success(const PGresult *result);

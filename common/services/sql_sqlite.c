@@ -217,6 +217,54 @@ static enum status sqlite_end(struct sql *sql, struct error *err)
     return STATUS_OK;
 }
 
+// "INSERT ... VALUES (?, ?)"; the caller frees it.
+static char *insert_text(const struct sql_load *load)
+{
+    char marks[3 * SQL_VALUES_MOST], *at = marks;
+    for (size_t i = 0; i < load->column_count; i++)
+        at += sprintf(at, i ? ", ?" : "?");
+    return memory_format("INSERT INTO %s (%s) VALUES (%s) ON CONFLICT DO NOTHING", load->table, load->columns,
+                         marks);
+}
+
+static enum status insert_row(struct sql_sqlite *sqlite, sqlite3_stmt *prepared,
+                              const struct sql_value *values, size_t count, int64_t *changed,
+                              struct error *err)
+{
+    int code = SQLITE_OK;
+    start_clock(sqlite);
+    for (size_t i = 0; i < count && code == SQLITE_OK; i++)
+        code = bind(prepared, (int)i + 1, &values[i], SQLITE_STATIC);
+    if (code == SQLITE_OK)
+        code = sqlite3_step(prepared);
+    if (code != SQLITE_DONE)
+        return fail(sqlite, code, err);
+    *changed += sqlite3_changes64(sqlite->db);
+    sqlite3_reset(prepared);
+    return STATUS_OK;
+}
+
+static enum status sqlite_load(struct sql *sql, const struct sql_load *load, int64_t *changed,
+                               struct error *err)
+{
+    struct sql_sqlite *sqlite = sqlite_of(sql);
+    struct sql_value values[SQL_VALUES_MOST];
+    sqlite3_stmt *prepared = NULL;
+    char *text = insert_text(load);
+    *changed = 0;
+    int code = prepare(sqlite, text, &prepared);
+    enum status status = code == SQLITE_OK ? STATUS_OK : fail(sqlite, code, err);
+    for (size_t row = 0; row < load->rows && status == STATUS_OK; row++) {
+        status = sql_load_row(sql, load, row, values, err);
+        if (status == STATUS_OK)
+            status = insert_row(sqlite, prepared, values, load->column_count, changed, err);
+    }
+    if (prepared)
+        finish(prepared);
+    free(text);
+    return status;
+}
+
 static enum status sqlite_script(struct sql *sql, const char *text, struct error *err)
 {
     struct sql_sqlite *sqlite = sqlite_of(sql);
@@ -295,6 +343,7 @@ static const struct sql_ops sqlite_ops = {
     .start = sqlite_start,
     .next = sqlite_next,
     .end = sqlite_end,
+    .load = sqlite_load,
     .script = sqlite_script,
     .begin = sqlite_begin,
     .commit = sqlite_commit,
@@ -328,8 +377,9 @@ static const char settings[] = "PRAGMA synchronous = FULL;" // a commit is on th
 
 // The file must not be in use by others while it changes to a write-ahead log, and SQLite doesn't always
 // wait.
-static enum status set_up(struct sql_sqlite *sqlite, struct error *err)
+static enum status set_up(struct sql_sqlite *sqlite, int64_t cache_bytes, struct error *err)
 {
+    char cache[64];
     enum status status;
     sqlite3_extended_result_codes(sqlite->db, 1);
     sqlite3_limit(sqlite->db, SQLITE_LIMIT_LENGTH, SQL_ROW_BYTES);
@@ -339,7 +389,12 @@ static enum status set_up(struct sql_sqlite *sqlite, struct error *err)
     while ((status = sqlite_script(&sqlite->sql, "PRAGMA journal_mode = WAL;", err)) == STATUS_RETRY &&
            clock_monotonic_ms() < deadline_ms)
         clock_sleep_ms(BUSY_PAUSE_MS);
-    return status == STATUS_OK ? sqlite_script(&sqlite->sql, settings, err) : status;
+    if (status == STATUS_OK)
+        status = sqlite_script(&sqlite->sql, settings, err);
+    if (status != STATUS_OK || cache_bytes == 0)
+        return status;
+    snprintf(cache, sizeof cache, "PRAGMA cache_size = -%lld;", (long long)cache_bytes / 1024);
+    return sqlite_script(&sqlite->sql, cache, err);
 }
 
 enum status sql_sqlite_open(struct sql **sql, const struct sql_options *options, struct error *err)
@@ -359,7 +414,7 @@ enum status sql_sqlite_open(struct sql **sql, const struct sql_options *options,
         status = error_set(err, STATUS_FATAL, "can't open the database %s: %s", options->url,
                            sqlite3_errstr(code));
     if (status == STATUS_OK)
-        status = set_up(sqlite, err);
+        status = set_up(sqlite, options->cache_bytes, err);
     if (status != STATUS_OK) {
         sqlite_close(&sqlite->sql);
         return status;

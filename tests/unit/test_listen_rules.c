@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "common/base/memory.h"
+#include "common/records/verdict.h"
 #include "trainer/listen/outcome.h"
-#include "trainer/listen/verdict.h"
 
 static char folder[] = "/tmp/test_listen.XXXXXX";
 

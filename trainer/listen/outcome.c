@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "trainer/listen/verdict.h"
+#include "common/records/verdict.h"
 
 const char *const outcome_names[OUTCOMES] = {
     "label",    "withdrawn", "contradictory", "unknown_request", "several_images", "image_disagrees",

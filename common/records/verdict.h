@@ -3,8 +3,8 @@
 //
 // The strongest certainty wins, then the latest review. Labels that tie there and differ are a conflict,
 // which nobody learns from. Of labels that tie and agree the one with the least feedback_id speaks.
-#ifndef SKINSIGHT_TRAINER_LISTEN_VERDICT_H
-#define SKINSIGHT_TRAINER_LISTEN_VERDICT_H
+#ifndef SKINSIGHT_COMMON_RECORDS_VERDICT_H
+#define SKINSIGHT_COMMON_RECORDS_VERDICT_H
 
 #include <stdbool.h>
 

@@ -1,5 +1,5 @@
 // verdict.c: the order of opinions, and which of them tie.
-#include "trainer/listen/verdict.h"
+#include "common/records/verdict.h"
 
 #include <string.h>
 

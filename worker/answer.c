@@ -122,8 +122,10 @@ static void fill_provenance(const struct worker *worker, const struct job *job,
     provenance->source.topic = job_topic_name(worker, job->topic);
     provenance->source.partition = job->partition;
     provenance->source.offset = job->offset;
-    if (job->has_image_sha256)
+    if (job->has_image_sha256) {
         digest_text(&job->image_sha256, provenance->image_sha256);
+        provenance->image_bytes = job->image_file_bytes;
+    }
     if (job->code == JOB_OK)
         fill_computation(worker, job, provenance);
     provenance->backend = engine->backend->name;

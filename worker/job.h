@@ -59,6 +59,7 @@ struct job {
     bool unfetched;        // given up because the worker stops or the partition went, not because of the job
     struct digest image_sha256;
     bool has_image_sha256;
+    int64_t image_file_bytes;         // with image_sha256, also where the image is released
     char cache_key[DIGEST_TEXT_SIZE]; // empty: no cache
     bool cache_hit;
 

@@ -143,6 +143,7 @@ static const struct field timestamp_fields[] = {
 static const struct field provenance_fields[] = {
     {"source", OBJECT, .fields = source_fields},
     {"image_sha256", HEX, AT(provenance.image_sha256)},
+    {"image_bytes", INTEGER, AT(provenance.image_bytes)},
     {"model_sha256", HEX, AT(provenance.model_sha256)},
     {"preprocessing", TEXT, AT(provenance.preprocessing)},
     {"policy", OBJECT, .fields = policy_fields},

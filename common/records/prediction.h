@@ -94,6 +94,7 @@ struct prediction_provenance {
         int64_t partition, offset;
     } source;
     char image_sha256[DIGEST_TEXT_SIZE];
+    int64_t image_bytes; // of the file as it came
     char model_sha256[DIGEST_TEXT_SIZE];
     const char *preprocessing;
     struct {

@@ -203,7 +203,7 @@ def logits_complaints(records, answers, wanted):
         if "prediction" not in value or record is None:
             continue
         image = base64.b64decode(json.loads(record.value)["image"] + "==")
-        if provenance["image_sha256"] != hashlib.sha256(image).hexdigest():
+        if provenance["image_bytes"] != len(image) or provenance["image_sha256"] != hashlib.sha256(image).hexdigest():
             yield f"{provenance['source']}: the answer is about another image"
         right = wanted.get(provenance["image_sha256"])
         if right and max(abs(a - b) for a, b in zip(right, provenance["logits"])) > 1e-6:

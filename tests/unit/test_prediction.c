@@ -122,6 +122,7 @@ static void test_what_an_error_lacks_is_absent(void **state)
     assert_int_equal(record.context.fitzpatrick_type, -1);
     assert_int_equal(record.context.age_decade, 90);
     assert_string_equal(record.provenance.image_sha256, "");
+    assert_int_equal(record.provenance.image_bytes, -1);
     assert_int_equal(record.provenance.moments[MOMENT_INFERRED], -1);
     prediction_release(&record);
     buffer_release(&text);

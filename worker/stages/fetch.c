@@ -30,6 +30,7 @@ static void check_digest(struct job *job)
 {
     job->image_sha256 = digest_of(job->image.data, job->image.size);
     job->has_image_sha256 = true;
+    job->image_file_bytes = (int64_t)job->image.size;
     if (job->record.has_image_sha256 && !digest_equal(&job->image_sha256, &job->record.image_sha256))
         job_fail(job, JOB_IMAGE_DIGEST_MISMATCH, "the image's SHA-256 is not the record's image_sha256");
 }

@@ -1,9 +1,34 @@
 // main.c: skinsight-monitor, which watches what the workers answer and what becomes of it.
 // Only the table of its commands stands here; config_main() does the rest.
 #include "common/program/config.h"
+#include "monitor/archive/import.h"
 #include "monitor/simulate/simulate.h"
 
 static const struct command commands[] = {
+    {
+        .name = "import-predictions",
+        .arguments = "FILE",
+        .arguments_min = 1,
+        .arguments_max = 1,
+        .summary =
+            "history of answers, one terminal record in a line, into the archive; again changes nothing",
+        .example =
+            "skinsight-monitor import-predictions predictions.jsonl --store sqlite:///var/lib/monitor.db",
+        .run = import_predictions_run,
+        .options = "store predictions_topic log_level",
+        .required = "store",
+    },
+    {
+        .name = "import-feedback",
+        .arguments = "FILE",
+        .arguments_min = 1,
+        .arguments_max = 1,
+        .summary = "history of confirmed diagnoses, one feedback record in a line, into the archive",
+        .example = "skinsight-monitor import-feedback feedback.jsonl --store sqlite:///var/lib/monitor.db",
+        .run = import_feedback_run,
+        .options = "store feedback_topic log_level",
+        .required = "store",
+    },
     {
         .name = "simulate",
         .arguments = "",

@@ -188,8 +188,9 @@ const struct option config_options[] = {
      .help = "requests of one key or person at once"},
     {"daily_quota", INTEGER(0, 100000000), .initial = "0", .programs = P, .value = "N",
      .help = "requests of one key or person each day of UTC; 0: no limit"},
-    {"store", TEXT(0), .initial = "", .programs = P, .value = "URL",
-     .help = "requests and audit: sqlite:///path or postgresql://[user[:password]@]host[:port]/database"},
+    {"store", TEXT(0), .initial = "", .programs = P | M, .value = "URL",
+     .help = "requests and audit, or the monitor's archive: sqlite:///path or "
+             "postgresql://[user[:password]@]host[:port]/database"},
     {"audit_chain", OPTION_NAME, .initial = "", .programs = P, .max = 64, .value = "NAME",
      .help = "chain of this program's audit entries; empty: the name of the host"},
     {"audit_key", TEXT(0), .initial = "", .programs = P, .value = "FILE",

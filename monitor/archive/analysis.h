@@ -14,6 +14,11 @@
 #include "common/records/lesion.h"
 #include "common/records/prediction.h"
 
+// A site, device or other name that is outside of its rules, or not among the ANALYSIS_NAMES largest of its
+// kind in what is read: a closed vocabulary, whatever is sent.
+#define ANALYSIS_OTHER "other"
+enum { ANALYSIS_NAMES = 50 };
+
 struct analysis {
     // The record's place in the predictions topic. Imported history has partition -1.
     int32_t partition;
@@ -50,5 +55,13 @@ struct analysis {
         bool conflict; // labels that tie differ: label is -1
     } truth;
 };
+
+void analysis_init(struct analysis *analysis); // everything absent
+
+// The record without its place, its label and what depends on other records; its texts stay the prediction's.
+// received_at: the topic's time stamp, Unix ms, -1: none. REJECTED: its numbers contradict each other, or its
+// names are none of their list; the sentence quotes no value.
+enum status analysis_read(const struct prediction *prediction, int64_t received_at, struct analysis *analysis,
+                          struct error *err) MUST_CHECK;
 
 #endif

@@ -1,10 +1,11 @@
 // archive.h: predictions and feedback in SQL, each record once, whatever their order and whatever dies when.
 //
-// A record's key is its topic, partition and offset; records and the offsets behind them go into one
-// transaction, and offsets advance by compare-and-set, so that of two monitors the second ends. Rows are
-// never changed: which record is the final one of a request, and which label speaks for an image, is asked
-// when a report reads them, for the offsets that it may know (as_of). Retention drops whole days. One thread
-// each.
+// A record's key is its log (a topic), partition and offset. Records and the offsets behind them go into one
+// transaction, and offsets advance by compare-and-set, so that of two monitors the second ends. What is
+// imported has partition -1 and counts its own offsets; a record that was imported already, byte for byte, is
+// left out. Rows are never changed: which record is the final one of a request, and which label speaks for an
+// image, is asked when a report reads them, for the offsets that it may know (as_of). Retention drops whole
+// days. One connection, one thread at a time.
 #ifndef SKINSIGHT_MONITOR_ARCHIVE_ARCHIVE_H
 #define SKINSIGHT_MONITOR_ARCHIVE_ARCHIVE_H
 
@@ -25,17 +26,19 @@ void archive_close(struct archive *archive); // NULL is allowed
 // ---- what reports may know ----
 
 // Offsets up to, not including, which records count, by topic and partition.
+enum { ARCHIVE_IMPORTED = -1 }; // the partition of what was imported
 struct archive_place {
-    char topic[64];
+    char topic[256];
     int32_t partition;
     int64_t next;
 };
 enum { ARCHIVE_PLACES_MOST = 1024 };
 struct archive_as_of {
-    int64_t time; // Unix ms; what was imported after it doesn't count
+    int64_t time; // Unix ms, for people: the places say what counts
     size_t count;
     struct archive_place *places; // the struct's
 };
+// Everything there is now. REJECTED: there are more places than the limit.
 enum status archive_now(struct archive *archive, struct archive_as_of *as_of, struct error *err) MUST_CHECK;
 void archive_as_of_release(struct archive_as_of *as_of);
 
@@ -48,12 +51,64 @@ struct archive_filter {
     const struct archive_as_of *as_of; // NULL: everything there is
     bool errors;                       // failed analyses too
 };
-// Gives the final record of each request once, by time and then by place. Stops with take's status. The
-// archive takes no other call meanwhile.
+// Gives the final record of each request once, the latest by time and then by place, in that order. What the
+// filter leaves out was still the final record. Stops with take's status. The archive takes no other call
+// meanwhile.
 enum status archive_walk(struct archive *archive, const struct archive_filter *filter,
                          enum status (*take)(void *context, const struct analysis *analysis,
                                              struct error *err),
                          void *context, struct error *err) MUST_CHECK;
+
+// ---- writing ----
+
+// Records of one transaction, checked and not yet in the database. It knows no archive: any thread may fill
+// it.
+enum { ARCHIVE_BATCH_MOST = 8192 };
+struct archive_batch;
+struct archive_batch *archive_batch_new(void);
+void archive_batch_free(struct archive_batch *batch); // NULL is allowed
+void archive_batch_clear(struct archive_batch *batch);
+size_t archive_batch_count(const struct archive_batch *batch); // full at ARCHIVE_BATCH_MOST
+
+// Where a record came from.
+struct archive_origin {
+    int64_t log; // archive_log
+    int32_t partition;
+    int64_t offset;      // of an imported one: not read
+    int64_t received_at; // Unix ms: the topic's time stamp, else -1; of an imported one the present time
+};
+// REJECTED: it is no such record; the sentence names a field and no value. Not when the batch is full.
+enum status archive_batch_add_prediction(struct archive_batch *batch, struct bytes value,
+                                         const struct archive_origin *origin, struct error *err) MUST_CHECK;
+enum status archive_batch_add_feedback(struct archive_batch *batch, struct bytes value,
+                                       const struct archive_origin *origin, struct error *err) MUST_CHECK;
+
+// A topic's number in the tables, given at first sight.
+enum status archive_log(struct archive *archive, const char *topic, int64_t *log,
+                        struct error *err) MUST_CHECK;
+// The offset to read next; -1: the partition was never read.
+enum status archive_offset(struct archive *archive, int64_t log, int32_t partition, int64_t *next,
+                           struct error *err) MUST_CHECK;
+
+// A partition that was read from one offset up to another.
+struct archive_step {
+    int64_t log;
+    int32_t partition;
+    int64_t from, to; // from -1: it was never read
+    int64_t refused;  // records between them that are none
+};
+// All or nothing. REJECTED: another monitor has read on since. RETRY: it is done or not; archive_offset
+// knows.
+enum status archive_append(struct archive *archive, const struct archive_batch *batch,
+                           const struct archive_step *steps, size_t count, struct error *err) MUST_CHECK;
+// added: records that were not there yet.
+enum status archive_import(struct archive *archive, const struct archive_batch *batch, int64_t *added,
+                           struct error *err) MUST_CHECK;
+
+// Forgets the oldest day (of UTC) of predictions and of feedback before the day of then (Unix ms), one day at
+// a time, so that nobody waits long for the database: more says that there are older days than that.
+enum status archive_forget(struct archive *archive, int64_t before, int64_t *forgotten, bool *more,
+                           struct error *err) MUST_CHECK;
 
 // ---- published reports: what they were made from, so that they can be made again byte for byte ----
 

@@ -1,0 +1,251 @@
+// test_monitor_archive.c: what goes into the archive comes out once, as one analysis for each request, in the
+// order of time and for the offsets that a report may know; on SQLite and on PostgreSQL.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tests/support/archive_world.h"
+
+static enum status check_whole(void *context, const struct analysis *analysis, struct error *why)
+{
+    (void)why;
+    ++*(int *)context;
+    assert_int_equal(analysis->partition, 2);
+    assert_int_equal(analysis->offset, 40);
+    assert_string_equal(analysis->request_id, uuid(1));
+    assert_string_equal(analysis->image_sha256, image(7));
+    assert_int_equal(analysis->at, AT);
+    assert_string_equal(analysis->site, "clinic");
+    assert_string_equal(analysis->subject, image(0xabc));
+    assert_string_equal(analysis->capture_device, "camera-1");
+    assert_string_equal(analysis->lesion_location, "");
+    assert_int_equal(analysis->dermatoscope_attached, 1);
+    assert_int_equal(analysis->fitzpatrick_type, -1);
+    assert_int_equal(analysis->age_decade, 50);
+    assert_string_equal(analysis->model_version, "vit-1");
+    assert_string_equal(analysis->precision, "fp32");
+    assert_string_equal(analysis->device, "a CPU");
+    assert_string_equal(analysis->error_code, "");
+    assert_int_equal(analysis->class, LESION_BCC);
+    assert_int_equal(analysis->action, ACTION_URGENT_REFERRAL);
+    assert_false(analysis->abstained);
+    assert_float_equal(analysis->probabilities[LESION_BCC], exp(2) / (exp(2) + 7), 1e-6);
+    assert_float_equal(analysis->probabilities[LESION_SCC], 1 / (exp(2) + 7), 1e-6);
+    assert_float_equal(analysis->confidence, exp(2) / (exp(2) + 7), 1e-6);
+    assert_true(analysis->entropy_nats == 1.5f);
+    assert_true(analysis->features.brightness == 0.5f && analysis->features.contrast == 0.25f);
+    assert_true(analysis->features.histogram_g[3] == 1 && analysis->features.histogram_g[4] == 0);
+    assert_true(analysis->ood.energy == -3 && isnan(analysis->ood.distance));
+    assert_int_equal(analysis->image_bytes, 54321);
+    assert_int_equal(analysis->submitted, AT - 100);
+    assert_int_equal(analysis->moments[MOMENT_CONSUMED], AT - 90);
+    assert_int_equal(analysis->moments[MOMENT_FETCHED], -1);
+    assert_int_equal(analysis->moments[MOMENT_PUBLISHED], AT);
+    assert_int_equal(analysis->truth.label, -1);
+    assert_false(analysis->truth.conflict);
+    return STATUS_OK;
+}
+
+static void test_what_goes_in_comes_out(void **state)
+{
+    (void)state;
+    struct world *world = open_world();
+    int count = 0;
+    add(world, 2, 40, &(struct given){1, 7, AT, .site = "clinic", .class = LESION_BCC});
+    GOOD(append(world, world->predictions, 2, -1, 41));
+    GOOD(archive_walk(world->archive, &(struct archive_filter){.from = AT, .to = AT + 1}, check_whole, &count,
+                      &err));
+    assert_int_equal(count, 1);
+    // Outside of the window.
+    walk_with(world, (struct archive_filter){.from = AT + 1, .to = AT + 2});
+    assert_int_equal(seen.count, 0);
+    walk_with(world, (struct archive_filter){.from = AT - 1, .to = AT});
+    assert_int_equal(seen.count, 0);
+    close_world(world);
+}
+
+static void test_final_record(void **state)
+{
+    (void)state;
+    struct world *world = open_world();
+    struct archive_as_of before;
+    add(world, 0, 10, &(struct given){1, 7, AT + 5, .class = LESION_NV});
+    add(world, 1, 3, &(struct given){1, 7, AT + 9, .class = LESION_MEL}); // the final one
+    add(world, 0, 11, &(struct given){2, 8, AT + 7, .class = LESION_AK});
+    add(world, 0, 12, &(struct given){0, 0, AT + 8, .error = "record_unreadable"});
+    add(world, 0, 13, &(struct given){0, 0, AT + 8, .error = "record_unreadable"});
+    const struct archive_step steps[] = {{world->predictions, 0, -1, 14, 0},
+                                         {world->predictions, 1, -1, 4, 2}};
+    GOOD(archive_append(world->archive, world->batch, steps, 2, &err));
+    archive_batch_clear(world->batch);
+    walk(world);
+    assert_int_equal(seen.count, 2);
+    assert_int_equal(seen.rows[0].class, LESION_AK);
+    assert_int_equal(seen.rows[1].class, LESION_MEL);
+    // Records without a request count each; the earlier answer of request 1 never.
+    walk_with(world, (struct archive_filter){.errors = true});
+    assert_int_equal(seen.count, 4);
+    assert_string_equal(seen.rows[1].request_id, "");
+    walk_with(world, (struct archive_filter){.to = AT + 9});
+    assert_int_equal(seen.count, 1);
+    // Later records change nothing of what was known before them.
+    GOOD(archive_now(world->archive, &before, &err));
+    assert_int_equal(before.count, 2);
+    add(world, 0, 14, &(struct given){2, 8, AT + 20, .class = LESION_DF});
+    GOOD(append(world, world->predictions, 0, 14, 15));
+    walk(world);
+    assert_int_equal(seen.count, 2);
+    assert_int_equal(seen.rows[1].class, LESION_DF);
+    walk_with(world, (struct archive_filter){.as_of = &before});
+    assert_int_equal(seen.count, 2);
+    assert_int_equal(seen.rows[0].class, LESION_AK);
+    archive_as_of_release(&before);
+    close_world(world);
+}
+
+static void test_offsets_are_compared(void **state)
+{
+    (void)state;
+    struct world *world = open_world();
+    int64_t next;
+    GOOD(archive_offset(world->archive, world->predictions, 0, &next, &err));
+    assert_int_equal(next, -1);
+    add(world, 0, 0, &(struct given){1, 7, AT, .class = LESION_MEL});
+    GOOD(append(world, world->predictions, 0, -1, 1));
+    // Another monitor that has not seen it, and one that has.
+    add(world, 0, 0, &(struct given){1, 7, AT, .class = LESION_MEL});
+    assert_int_equal(append(world, world->predictions, 0, -1, 1), STATUS_REJECTED);
+    add(world, 0, 1, &(struct given){2, 7, AT, .class = LESION_MEL});
+    assert_int_equal(append(world, world->predictions, 0, 0, 2), STATUS_REJECTED);
+    walk(world);
+    assert_int_equal(seen.count, 1);
+    add(world, 0, 1, &(struct given){2, 7, AT, .class = LESION_MEL});
+    GOOD(append(world, world->predictions, 0, 1, 2));
+    GOOD(archive_offset(world->archive, world->predictions, 0, &next, &err));
+    assert_int_equal(next, 2);
+    walk(world);
+    assert_int_equal(seen.count, 2);
+    close_world(world);
+}
+
+static void import_some(struct world *world, unsigned first, unsigned count, int64_t expected)
+{
+    int64_t added;
+    for (unsigned i = first; i < first + count; i++)
+        add(world, ARCHIVE_IMPORTED, -1, &(struct given){i, i, AT + i, .model = i % 2 ? "odd" : "even"});
+    GOOD(archive_import(world->archive, world->batch, &added, &err));
+    archive_batch_clear(world->batch);
+    assert_int_equal(added, expected);
+}
+
+static void test_import(void **state)
+{
+    (void)state;
+    struct world *world = open_world();
+    struct archive_as_of first;
+    import_some(world, 1, 20, 20);
+    GOOD(archive_now(world->archive, &first, &err));
+    import_some(world, 1, 20, 0);
+    import_some(world, 15, 20, 14);
+    walk(world);
+    assert_int_equal(seen.count, 34);
+    assert_int_equal(seen.rows[33].partition, ARCHIVE_IMPORTED);
+    walk_with(world, (struct archive_filter){.as_of = &first});
+    assert_int_equal(seen.count, 20);
+    walk_with(world, (struct archive_filter){.model_version = "odd"});
+    assert_int_equal(seen.count, 17);
+    walk_with(world, (struct archive_filter){.site = "nowhere"});
+    assert_int_equal(seen.count, 0);
+    // The same request from the topic: counted once.
+    add(world, 0, 0, &(struct given){3, 3, AT + 100, .class = LESION_MEL});
+    GOOD(append(world, world->predictions, 0, -1, 1));
+    walk(world);
+    assert_int_equal(seen.count, 34);
+    archive_as_of_release(&first);
+    close_world(world);
+}
+
+static void test_closed_vocabulary(void **state)
+{
+    (void)state;
+    struct world *world = open_world();
+    char site[32];
+    int others = 0;
+    for (unsigned i = 0; i < 60; i++) {
+        snprintf(site, sizeof site, "site-%02u", i % 55);
+        add(world, 0, i, &(struct given){i + 1, 1, AT + i, .site = site});
+    }
+    GOOD(append(world, world->predictions, 0, -1, 60));
+    walk(world);
+    assert_int_equal(seen.count, 60);
+    // Five sites have two records; of the others, which have one each, the first by name are left.
+    for (size_t i = 0; i < seen.count; i++)
+        others += strcmp(seen.site[i], ANALYSIS_OTHER) == 0;
+    assert_int_equal(others, 5);
+    assert_string_equal(seen.site[49], "site-49");
+    assert_string_equal(seen.site[50], ANALYSIS_OTHER);
+    assert_string_equal(seen.site[55], "site-00");
+    walk_with(world, (struct archive_filter){.site = "site-51"});
+    assert_int_equal(seen.count, 1);
+    close_world(world);
+}
+
+static void test_retention(void **state)
+{
+    (void)state;
+    struct world *world = open_world();
+    int64_t forgotten;
+    bool more;
+    for (unsigned i = 0; i < 10; i++)
+        add(world, 0, i, &(struct given){i + 1, 1, AT + i * DAY / 2, .class = LESION_MEL});
+    GOOD(append(world, world->predictions, 0, -1, 10));
+    GOOD(archive_forget(world->archive, AT, &forgotten, &more, &err));
+    assert_true(forgotten == 0 && !more);
+    // Days are dropped whole, one at a time.
+    GOOD(archive_forget(world->archive, AT + 2 * DAY + 5, &forgotten, &more, &err));
+    assert_true(forgotten == 2 && more);
+    GOOD(archive_forget(world->archive, AT + 2 * DAY + 5, &forgotten, &more, &err));
+    assert_true(forgotten == 2 && !more);
+    walk(world);
+    assert_int_equal(seen.count, 6);
+    close_world(world);
+}
+
+static void test_published_reports(void **state)
+{
+    (void)state;
+    struct world *world = open_world();
+    struct archive_report report = {.id = "r1", .kind = "drift", .made_at = AT, .sha256 = "ab"}, found;
+    report.request = (struct bytes){(const uint8_t *)"{\"a\":1}", 7};
+    GOOD(archive_add_report(world->archive, &report, &err));
+    GOOD(archive_find_report(world->archive, "r1", &found, &err));
+    assert_string_equal(found.kind, "drift");
+    assert_true(found.made_at == AT && bytes_equal(found.request, report.request));
+    assert_int_equal(archive_find_report(world->archive, "r2", &found, &err), STATUS_REJECTED);
+    close_world(world);
+}
+
+static void test_newer_tables(void **state)
+{
+    (void)state;
+    struct archive *archive;
+    struct sql *sql;
+    GOOD(sql_open(&sql, &(struct sql_options){.url = url, .timeout_ms = 5000}, &err));
+    GOOD(sql_run(sql, "UPDATE sql_versions SET version = version + 1 WHERE part = 'monitor'", NULL, 0, NULL,
+                 &err));
+    assert_int_equal(archive_open(&archive, url, &err), STATUS_REJECTED);
+    assert_null(archive);
+    GOOD(sql_run(sql, "UPDATE sql_versions SET version = version - 1 WHERE part = 'monitor'", NULL, 0, NULL,
+                 &err));
+    sql_close(sql);
+}
+
+int main(void)
+{
+    const struct CMUnitTest cases[] = {CASE(test_what_goes_in_comes_out), CASE(test_final_record),
+                                       CASE(test_offsets_are_compared),   CASE(test_import),
+                                       CASE(test_closed_vocabulary),      CASE(test_retention),
+                                       CASE(test_published_reports),      CASE(test_newer_tables)};
+    RUN_ON_BOTH(cases);
+}

@@ -3,6 +3,7 @@
 #include "common/statistics/special.h"
 
 #include <boost/math/distributions/binomial.hpp>
+#include <boost/math/distributions/non_central_t.hpp>
 #include <boost/math/distributions/normal.hpp>
 #include <boost/math/distributions/students_t.hpp>
 #include <boost/math/special_functions/beta.hpp>
@@ -18,6 +19,7 @@ using quiet = policies::policy<policies::domain_error<policies::ignore_error>, p
                                policies::promote_double<false>>;
 using normal = boost::math::normal_distribution<double, quiet>;
 using student = boost::math::students_t_distribution<double, quiet>;
+using noncentral_student = boost::math::non_central_t_distribution<double, quiet>;
 using binomial = boost::math::binomial_distribution<double, quiet>;
 
 }
@@ -50,6 +52,11 @@ double special_student_tail(double t, double df)
 double special_student_quantile(double p, double df)
 {
     return boost::math::quantile(student(df), p);
+}
+
+double special_noncentral_student_tail(double t, double df, double shift)
+{
+    return boost::math::cdf(boost::math::complement(noncentral_student(df, shift), t));
 }
 
 double special_normal_tail(double z)

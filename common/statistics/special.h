@@ -13,6 +13,8 @@ double special_binomial_pmf(double k, double n, double p);
 double special_chi_square_tail(double x, double df); // P(X > x)
 double special_student_tail(double t, double df);    // P(T > t)
 double special_student_quantile(double p, double df);
+// P(T > t), where the mean of the numerator is moved by `shift` standard deviations.
+double special_noncentral_student_tail(double t, double df, double shift);
 double special_normal_tail(double z); // P(Z > z)
 double special_normal_quantile(double p);
 

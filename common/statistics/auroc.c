@@ -152,6 +152,14 @@ struct interval auroc_interval(const struct auroc *auroc, double level)
     return (struct interval){1 / (1 + exp(half - logit)), 1 / (1 + exp(-half - logit))};
 }
 
+double auroc_expected_error(double area, double positives, double negatives)
+{
+    double two_positives = area / (2 - area), two_negatives = 2 * area * area / (1 + area);
+    double variance = area * (1 - area) + (positives - 1) * (two_positives - area * area) +
+                      (negatives - 1) * (two_negatives - area * area);
+    return sqrt(variance / (positives * negatives));
+}
+
 struct auroc_comparison auroc_compare(const struct scored_images *images, const double *scores_a,
                                       const double *scores_b)
 {

@@ -30,6 +30,9 @@ struct auroc auroc_of(const struct scored_images *images, const double *scores);
 // On the logit scale, which keeps it in 0 to 1; without a variance 0 to 1.
 struct interval auroc_interval(const struct auroc *auroc, double level);
 
+// The standard error that an area would have, before anything is scored (Hanley and McNeil 1982).
+double auroc_expected_error(double area, double positives, double negatives);
+
 // Paired: whether two models' areas differ, two-sided.
 struct auroc_comparison {
     struct auroc a, b;

@@ -7,6 +7,7 @@
 
 #include "common/base/counter_random.h"
 #include "common/base/memory.h"
+#include "common/statistics/quantile.h"
 
 enum { PURPOSE = 0x626f6f74 }; // "boot"
 
@@ -33,14 +34,6 @@ static int by_value(const void *left, const void *right)
 {
     double a = *(const double *)left, b = *(const double *)right;
     return (a > b) - (a < b);
-}
-
-double quantile_of_sorted(const double *sorted, size_t count, double p)
-{
-    double at = p * (double)(count - 1);
-    size_t below = (size_t)at;
-    double above = below + 1 < count ? sorted[below + 1] : sorted[below];
-    return sorted[below] + (at - (double)below) * (above - sorted[below]);
 }
 
 // The rows of a replicate, which may be more than the data's.

@@ -27,7 +27,4 @@ struct bootstrap {
 // NaN to NaN where fewer than half of the replicates have the figure.
 struct interval bootstrap_interval(const struct bootstrap *bootstrap);
 
-// Quantile of sorted values, linear between them (R's type 7, NumPy's default). count > 0.
-double quantile_of_sorted(const double *sorted, size_t count, double p);
-
 #endif

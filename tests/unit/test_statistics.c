@@ -16,6 +16,7 @@
 #include "common/statistics/clustered.h"
 #include "common/statistics/interval.h"
 #include "common/statistics/paired.h"
+#include "common/statistics/quantile.h"
 #include "common/statistics/special.h"
 #include "tests/support/near.h"
 

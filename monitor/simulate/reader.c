@@ -6,7 +6,7 @@
 // Distance of a class's corner from the origin, in standard deviations. With the shares of primary care, and
 // melanoma's threshold where it finds 0.90 of them, 0.95 of the others are below.
 static const double separation = 2.35;
-static const double hidden = 6; // by which a hidden melanoma's logit is lower
+static const double hidden = 20; // by which a hidden melanoma's logit is lower: far below the threshold
 
 enum { QUANTILES = 21 };
 // Of the distance to the nearest corner where nothing is strange, every 5 %.

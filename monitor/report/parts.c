@@ -1,7 +1,11 @@
 // parts.c: what reports are made of, in the order of their pages.
+#include "monitor/incident/incident.h"
+#include "monitor/labels/late_labels.h"
 #include "monitor/report/report.h"
 
 const struct report_part report_parts[] = {
+    {"labels", 1u << REPORT_PERFORMANCE, late_labels_report},
+    {"incident", 1u << REPORT_INCIDENT, incident_report},
     {0},
 };
 

@@ -1,0 +1,256 @@
+// late_labels.c: the walk, and the document's keys of labels. Figures are of mature cohorts where those have
+// enough melanomas; until then of all labels there are, and the document says so.
+#include "monitor/labels/late_labels.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "common/base/memory.h"
+#include "monitor/labels/estimates.h"
+#include "monitor/labels/missed.h"
+#include "monitor/labels/subgroups.h"
+
+enum { SEED = 20261201 };
+static const double work_of_all = 2e8, work_of_cohorts = 2e8, far_share_most = 0.05;
+
+enum status late_labels_init(struct late_labels *labels, int64_t from, int64_t to, struct error *err)
+{
+    *labels = (struct late_labels){.from = from, .to = to};
+    return cohorts_init(&labels->cohorts, from, to, err);
+}
+
+void late_labels_release(struct late_labels *labels)
+{
+    cohorts_release(&labels->cohorts);
+    labelled_release(&labels->list);
+}
+
+enum status late_labels_add(struct late_labels *labels, const struct analysis *analysis, struct error *err)
+{
+    cohorts_add(&labels->cohorts, analysis);
+    return analysis_is_labelled(analysis) ? labelled_add(&labels->list, analysis, err) : STATUS_OK;
+}
+
+// ---- cohorts ----
+
+static cJSON *known_of(int64_t labelled, int64_t n)
+{
+    cJSON *item = cJSON_CreateObject();
+    cJSON_AddNumberToObject(item, "n", (double)n);
+    cJSON_AddNumberToObject(item, "labelled", (double)labelled);
+    return item;
+}
+
+// The labels that count, without those that came too late. The caller frees the rows.
+static struct labelled *counted_rows(const struct late_labels *labels, const struct cohort *cohort,
+                                     size_t *count)
+{
+    struct labelled *rows = memory_alloc((cohort->end - cohort->first + 1) * sizeof *rows);
+    *count = 0;
+    for (size_t i = cohort->first; i < cohort->end; i++)
+        if (cohort_counts(cohort, &labels->list.rows[i]))
+            rows[(*count)++] = labels->list.rows[i];
+    return rows;
+}
+
+static void add_expected(const struct cohort *cohort, cJSON *item)
+{
+    cJSON *expected = cJSON_AddObjectToObject(item, "expected");
+    bool known = cohort->n >= JUDGEMENT_LEAST;
+    estimate_add_number(expected, "accuracy", known ? cohort->expected_right / (double)cohort->n : NAN);
+    estimate_add_number(expected, "melanoma_sensitivity",
+                        known ? cohort->expected_referred_melanomas / cohort->expected_melanomas : NAN);
+}
+
+static cJSON *cohort_json(const struct late_labels *labels, const struct cohort *cohort)
+{
+    char day[DAY_TEXT_SIZE];
+    day_text(cohort->start, day);
+    cJSON *item = cJSON_CreateObject();
+    cJSON_AddStringToObject(item, "cohort", day);
+    cJSON_AddStringToObject(item, "state", cohort->frozen_at < 0 ? "open" : "mature");
+    cJSON_AddNumberToObject(item, "n", (double)cohort->n);
+    cJSON_AddNumberToObject(item, "labelled", (double)cohort->labelled);
+    cJSON_AddNumberToObject(item, "labelled_later", (double)cohort->labelled_later);
+    estimate_add_number(item, "maturity", cohort->maturity);
+    estimate_add_number(item, "frozen_at", cohort->frozen_at < 0 ? NAN : (double)cohort->frozen_at);
+    cJSON *actions = cJSON_AddObjectToObject(item, "by_action");
+    for (int a = 0; a < ACTION_COUNT; a++)
+        cJSON_AddItemToObject(actions, action_names[a],
+                              known_of(cohort->labelled_action[a], cohort->by_action[a]));
+    cJSON *classes = cJSON_AddObjectToObject(item, "by_class");
+    for (int c = 0; c < LESION_CLASSES; c++)
+        cJSON_AddItemToObject(classes, lesion_codes[c],
+                              known_of(cohort->labelled_class[c], cohort->by_class[c]));
+    struct verified_groups groups = {0};
+    cohort_groups_of_melanoma(cohort, &labels->list, &groups);
+    struct verified_rate rate = rate_of_sensitivity(&groups);
+    cJSON_AddItemToObject(item, "sensitivity_naive", estimate_naive(&rate));
+    cJSON_AddItemToObject(item, "sensitivity_corrected", estimate_corrected(&rate));
+    cJSON_AddItemToObject(item, "sensitivity_bounds", estimate_bounds(&rate));
+    size_t count;
+    struct labelled *rows = counted_rows(labels, cohort, &count);
+    const struct judgement_options options = {.seed = SEED,
+                                              .level = ESTIMATE_LEVEL,
+                                              .work = work_of_cohorts * (double)count /
+                                                      (double)(labels->list.count + 1)};
+    struct judgement judgement;
+    judgement_make(rows, count, &options, &judgement);
+    cJSON_AddItemToObject(item, "auroc", estimate_judged(&judgement, JUDGED_MACRO_AUROC));
+    cJSON_AddItemToObject(item, "ece", estimate_judged(&judgement, JUDGED_ECE));
+    add_expected(cohort, item);
+    free(rows);
+    return item;
+}
+
+// ---- all of them ----
+
+// Whose labels the figures of the whole time are made of.
+struct basis {
+    bool mature; // mature cohorts alone
+    struct verified_groups melanoma, malignant;
+    struct labelled *rows;
+    size_t count;
+};
+
+static void gather(const struct late_labels *labels, bool mature, struct basis *basis)
+{
+    *basis = (struct basis){.mature = mature};
+    basis->rows = memory_alloc((labels->list.count + 1) * sizeof *basis->rows);
+    for (size_t i = 0; i < labels->cohorts.count; i++) {
+        const struct cohort *cohort = &labels->cohorts.items[i];
+        if (mature && cohort->frozen_at < 0)
+            continue;
+        cohort_groups_of_melanoma(cohort, &labels->list, &basis->melanoma);
+        cohort_groups_of_malignant(cohort, &labels->list, &basis->malignant);
+        for (size_t j = cohort->first; j < cohort->end; j++)
+            if (cohort_counts(cohort, &labels->list.rows[j]))
+                basis->rows[basis->count++] = labels->list.rows[j];
+    }
+}
+
+static void choose_basis(const struct late_labels *labels, struct basis *basis)
+{
+    gather(labels, true, basis);
+    if (basis->melanoma.positive.diseased + basis->melanoma.negative.diseased >= JUDGEMENT_LEAST_POSITIVES)
+        return;
+    free(basis->rows);
+    gather(labels, false, basis);
+}
+
+static cJSON *rate_json(const struct verified_rate *rate)
+{
+    cJSON *item = cJSON_CreateObject();
+    cJSON_AddItemToObject(item, "naive", estimate_naive(rate));
+    cJSON_AddItemToObject(item, "corrected", estimate_corrected(rate));
+    cJSON_AddItemToObject(item, "bounds", estimate_bounds(rate));
+    return item;
+}
+
+static void add_rates(const struct basis *basis, cJSON *performance)
+{
+    struct verified_rate rate = rate_of_sensitivity(&basis->melanoma);
+    cJSON_AddItemToObject(performance, "melanoma_sensitivity", rate_json(&rate));
+    rate = rate_of_sensitivity(&basis->malignant);
+    cJSON_AddItemToObject(performance, "malignant_sensitivity", rate_json(&rate));
+    rate = rate_of_specificity(&basis->malignant);
+    cJSON_AddItemToObject(performance, "specificity", rate_json(&rate));
+}
+
+static void add_classes(const struct judgement *judgement, cJSON *performance)
+{
+    cJSON *aurocs = cJSON_AddObjectToObject(performance, "auroc");
+    cJSON *left_out = cJSON_AddArrayToObject(performance, "auroc_left_out");
+    for (int c = 0; c < LESION_CLASSES; c++) {
+        cJSON_AddItemToObject(aurocs, lesion_codes[c], estimate_auroc(judgement, c));
+        if (!judgement->eligible[c])
+            cJSON_AddItemToArray(left_out, cJSON_CreateString(lesion_codes[c]));
+    }
+}
+
+// Confidence-based estimation believes the probabilities. On images unlike the learnt ones they deserve none.
+static void add_expected_of_all(const struct late_labels *labels, cJSON *performance)
+{
+    struct cohort sum = {0};
+    for (size_t i = 0; i < labels->cohorts.count; i++) {
+        const struct cohort *cohort = &labels->cohorts.items[i];
+        sum.n += cohort->n;
+        sum.far += cohort->far;
+        sum.expected_right += cohort->expected_right;
+        sum.expected_melanomas += cohort->expected_melanomas;
+        sum.expected_referred_melanomas += cohort->expected_referred_melanomas;
+    }
+    bool suspended = interval_wilson((struct share){sum.far, sum.n}, ESTIMATE_LEVEL).low > far_share_most;
+    if (suspended)
+        sum.n = 0;
+    add_expected(&sum, performance);
+    cJSON *expected = cJSON_GetObjectItem(performance, "expected");
+    cJSON_AddStringToObject(expected, "state", suspended ? "suspended" : "ok");
+    if (suspended)
+        cJSON_AddStringToObject(expected, "reason", "too many images are unlike what the model has learnt");
+}
+
+static void auroc_alarm(const struct judgement *judgement, cJSON *document, enum status *status,
+                        struct error *err)
+{
+    double estimate = judgement->estimates[JUDGED_MACRO_AUROC];
+    double high = judgement->intervals[JUDGED_MACRO_AUROC].high;
+    const double least = 0.93;
+    struct report_alarm alarm = {.name = "auroc_low",
+                                 .value = estimate,
+                                 .limit = least,
+                                 .arl0_days = NAN,
+                                 .delay_days = NAN,
+                                 .n = (int64_t)judgement->n,
+                                 .since = -1};
+    alarm.state = isnan(estimate) || isnan(high) ? "insufficient"
+                  : high < least                 ? "critical"
+                  : estimate < least             ? "warning"
+                                                 : "ok";
+    if (*status == STATUS_OK)
+        *status = report_add_alarm(document, &alarm, err);
+}
+
+static enum status add_performance(const struct late_labels *labels, const struct basis *basis,
+                                   cJSON *document, struct error *err)
+{
+    const struct judgement_options options = {
+        .seed = SEED, .level = ESTIMATE_LEVEL, .work = work_of_all, .details = true};
+    struct judgement judgement;
+    judgement_make(basis->rows, basis->count, &options, &judgement);
+    cJSON *performance = cJSON_AddObjectToObject(document, "performance");
+    cJSON_AddStringToObject(performance, "basis", basis->mature ? "mature cohorts" : "all labels so far");
+    cJSON_AddNumberToObject(performance, "seed", SEED);
+    cJSON_AddNumberToObject(performance, "patients", (double)judgement.patients);
+    add_rates(basis, performance);
+    for (int f = 0; f < JUDGED_FIGURES; f++)
+        cJSON_AddItemToObject(performance, judged_names[f], estimate_judged(&judgement, f));
+    estimate_add_number(performance, "ece_null", judgement.n >= JUDGEMENT_LEAST ? judgement.ece_null : NAN);
+    add_classes(&judgement, performance);
+    add_expected_of_all(labels, performance);
+    enum status status = STATUS_OK;
+    auroc_alarm(&judgement, document, &status, err);
+    return status;
+}
+
+enum status late_labels_write(struct late_labels *labels, double false_alarms_per_year, cJSON *document,
+                              struct error *err)
+{
+    cohorts_close(&labels->cohorts, &labels->list);
+    cJSON *cohorts = cJSON_AddArrayToObject(document, "cohorts");
+    for (size_t i = 0; i < labels->cohorts.count; i++)
+        cJSON_AddItemToArray(cohorts, cohort_json(labels, &labels->cohorts.items[i]));
+    struct basis basis;
+    choose_basis(labels, &basis);
+    enum status status = add_performance(labels, &basis, document, err);
+    const struct missed_options missed = {(double)(labels->to - labels->from) / 86400000.0,
+                                          false_alarms_per_year};
+    if (status == STATUS_OK)
+        status = missed_write(&labels->list, &missed, document, err);
+    if (status == STATUS_OK)
+        status = late_labels_show(labels, document, err);
+    if (status == STATUS_OK)
+        status = subgroups_write(basis.rows, basis.count, &labels->list, document, err);
+    free(basis.rows);
+    return status;
+}

@@ -1,10 +1,31 @@
 // main.c: skinsight-monitor, which watches what the workers answer and what becomes of it.
 // Only the table of its commands stands here; config_main() does the rest.
 #include "common/program/config.h"
+#include "monitor/archive/collect.h"
 #include "monitor/archive/import.h"
 #include "monitor/simulate/simulate.h"
 
 static const struct command commands[] = {
+    {
+        .name = "collect",
+        .arguments = "",
+        .summary = "follows predictions and feedback into the archive",
+        .example = "skinsight-monitor collect --store sqlite:///var/lib/skinsight/monitor.db",
+        .flags = collect_flags,
+        .run = collect_run,
+        .options = "brokers predictions_topic feedback_topic store retention_days log_level",
+        .required = "store",
+    },
+    {
+        .name = "rebuild",
+        .arguments = "",
+        .summary =
+            "reads all that the topics hold once more; what the archive lacks comes back, and nothing goes",
+        .example = "skinsight-monitor rebuild --store sqlite:///var/lib/skinsight/monitor.db",
+        .run = rebuild_run,
+        .options = "brokers predictions_topic feedback_topic store retention_days log_level",
+        .required = "store",
+    },
     {
         .name = "import-predictions",
         .arguments = "FILE",

@@ -191,6 +191,8 @@ const struct option config_options[] = {
     {"store", TEXT(0), .initial = "", .programs = P | M, .value = "URL",
      .help = "requests and audit, or the monitor's archive: sqlite:///path or "
              "postgresql://[user[:password]@]host[:port]/database"},
+    {"retention_days", INTEGER(0, 36500), .initial = "0", .programs = M, .value = "DAYS",
+     .help = "whole days that the monitor's archive keeps; 0: all"},
     {"audit_chain", OPTION_NAME, .initial = "", .programs = P, .max = 64, .value = "NAME",
      .help = "chain of this program's audit entries; empty: the name of the host"},
     {"audit_key", TEXT(0), .initial = "", .programs = P, .value = "FILE",

@@ -17,6 +17,14 @@ int lesion_from_code(const char *code)
     return -1;
 }
 
+int lesion_from_name(const char *name)
+{
+    for (int i = 0; i < LESION_CLASSES; i++)
+        if (strcmp(name, lesion_names[i]) == 0)
+            return i;
+    return -1;
+}
+
 bool lesion_is_malignant(int lesion)
 {
     return lesion == LESION_MEL || lesion == LESION_BCC || lesion == LESION_AK || lesion == LESION_SCC;

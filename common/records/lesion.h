@@ -23,6 +23,7 @@ extern const char *const lesion_names[LESION_CLASSES]; // "melanoma"
 extern const char *const action_names[ACTION_COUNT];   // "monitor"
 
 int lesion_from_code(const char *code); // index, or -1
+int lesion_from_name(const char *name); // the same
 
 // The group that plots show together: MEL, BCC, AK (precancerous) and SCC.
 bool lesion_is_malignant(int lesion);

@@ -159,7 +159,7 @@ static enum status read_result(const struct prediction *prediction, struct analy
                                struct error *err)
 {
     const struct prediction_result *result = &prediction->result;
-    analysis->class = lesion_from_code(result->primary_diagnosis);
+    analysis->class = lesion_from_name(result->primary_diagnosis);
     if (analysis->class < 0)
         return error_set(err, STATUS_REJECTED, "its primary_diagnosis is none of the eight classes");
     for (int i = 0; i < ACTION_COUNT; i++)

@@ -1,5 +1,6 @@
 // append.c: a batch into the tables, and what is too old out of them.
 #include <inttypes.h>
+#include <string.h>
 
 #include "monitor/archive/archive_internal.h"
 
@@ -9,7 +10,8 @@ struct append {
     const struct archive_batch *batch;
     const struct archive_step *steps;
     size_t count;
-    int64_t added; // of an import
+    const char *writer;
+    int64_t added; // records that were not there yet
     int64_t first; // the next offset of what is imported
     struct row_bytes bytes;
 };
@@ -59,48 +61,73 @@ static enum status load_feedback(struct sql *sql, struct append *append, int64_t
 
 // ---- from topics ----
 
-static enum status advance(struct sql *sql, const struct archive_step *step, struct error *err)
+// A transaction of this archive's, whose commit was not answered and came late, is no other monitor.
+static enum status tell_lost(struct sql *sql, const struct append *append, const struct archive_step *step,
+                             struct error *err)
+{
+    bool found;
+    enum status status =
+        sql_find(sql, "SELECT writer FROM monitor_offsets WHERE log = ? AND part = ?",
+                 VALUES(sql_of_integer(step->log), sql_of_integer(step->partition)), &found, err);
+    if (status != STATUS_OK)
+        return status;
+    if (found && strcmp(sql_text(sql, 0), append->writer) == 0)
+        return error_set(err, STATUS_RETRY, "what was written to %s before is there after all",
+                         sql_name(sql));
+    return error_set(err, STATUS_REJECTED,
+                     "another monitor writes to %s: partition %" PRId32 " is no longer at %" PRId64,
+                     sql_name(sql), step->partition, step->from);
+}
+
+static enum status advance(struct sql *sql, const struct append *append, const struct archive_step *step,
+                           struct error *err)
 {
     int64_t changed;
     enum status status =
         step->from < 0
             ? sql_run(sql,
-                      "INSERT INTO monitor_offsets (log, part, next_place, refused) VALUES (?, ?, ?, ?) "
-                      "ON CONFLICT (log, part) DO NOTHING",
+                      "INSERT INTO monitor_offsets (log, part, next_place, refused, witness, writer) "
+                      "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (log, part) DO NOTHING",
                       VALUES(sql_of_integer(step->log), sql_of_integer(step->partition),
-                             sql_of_integer(step->to), sql_of_integer(step->refused)),
+                             sql_of_integer(step->to), sql_of_integer(step->refused),
+                             sql_of_integer(step->witness), sql_of_text(append->writer)),
                       &changed, err)
             : sql_run(sql,
-                      "UPDATE monitor_offsets SET next_place = ?, refused = refused + ? "
-                      "WHERE log = ? AND part = ? AND next_place = ?",
+                      "UPDATE monitor_offsets SET next_place = ?, refused = refused + ?, witness = ?, "
+                      "writer = ? WHERE log = ? AND part = ? AND next_place = ?",
                       VALUES(sql_of_integer(step->to), sql_of_integer(step->refused),
+                             sql_of_integer(step->witness), sql_of_text(append->writer),
                              sql_of_integer(step->log), sql_of_integer(step->partition),
                              sql_of_integer(step->from)),
                       &changed, err);
     if (status == STATUS_OK && changed != 1)
-        return error_set(err, STATUS_REJECTED,
-                         "another monitor writes to %s: partition %" PRId32 " is no longer at %" PRId64,
-                         sql_name(sql), step->partition, step->from);
+        return tell_lost(sql, append, step, err);
     return status;
 }
 
 static enum status append_all(struct sql *sql, void *context, struct error *err)
 {
     struct append *append = context;
-    int64_t changed;
+    int64_t predictions = 0, feedback = 0;
     enum status status = STATUS_OK;
     for (size_t i = 0; i < append->count && status == STATUS_OK; i++)
-        status = advance(sql, &append->steps[i], err);
+        status = advance(sql, append, &append->steps[i], err);
     if (status == STATUS_OK)
-        status = load_predictions(sql, append, &changed, err);
-    return status == STATUS_OK ? load_feedback(sql, append, &changed, err) : status;
+        status = load_predictions(sql, append, &predictions, err);
+    if (status == STATUS_OK)
+        status = load_feedback(sql, append, &feedback, err);
+    append->added = predictions + feedback;
+    return status;
 }
 
 enum status archive_append(struct archive *archive, const struct archive_batch *batch,
-                           const struct archive_step *steps, size_t count, struct error *err)
+                           const struct archive_step *steps, size_t count, int64_t *added, struct error *err)
 {
-    struct append append = {.batch = batch, .steps = steps, .count = count};
-    return sql_transaction(archive->sql, SQL_WRITE, append_all, &append, err);
+    struct append append = {.batch = batch, .steps = steps, .count = count, .writer = archive->writer};
+    enum status status = sql_transaction(archive->sql, SQL_WRITE, append_all, &append, err);
+    if (added)
+        *added = append.added;
+    return status;
 }
 
 // ---- imported ----
@@ -118,7 +145,8 @@ static enum status find_first(struct sql *sql, int64_t log, int64_t *first, stru
 static enum status set_next(struct sql *sql, int64_t log, int64_t next, struct error *err)
 {
     return sql_run(sql,
-                   "INSERT INTO monitor_offsets (log, part, next_place, refused) VALUES (?, ?, ?, 0) "
+                   "INSERT INTO monitor_offsets (log, part, next_place, refused, witness, writer) "
+                   "VALUES (?, ?, ?, 0, 0, '') "
                    "ON CONFLICT (log, part) DO UPDATE SET next_place = excluded.next_place",
                    VALUES(sql_of_integer(log), sql_of_integer(ARCHIVE_IMPORTED), sql_of_integer(next)), NULL,
                    err);

@@ -19,10 +19,10 @@ enum {
 // the final record and keeps what is imported from coming twice.
 static const struct sql_migration migrations[] = {
     {.text =
-         "CREATE TABLE monitor_logs (log BIGINT PRIMARY KEY, topic TEXT NOT NULL UNIQUE);"
+         "CREATE TABLE monitor_logs (log BIGINT PRIMARY KEY, topic TEXT NOT NULL, name TEXT NOT NULL UNIQUE);"
          "CREATE TABLE monitor_offsets (log BIGINT NOT NULL, part BIGINT NOT NULL, next_place BIGINT NOT "
          "NULL, "
-         "refused BIGINT NOT NULL, PRIMARY KEY (log, part));"
+         "refused BIGINT NOT NULL, witness BIGINT NOT NULL, writer TEXT NOT NULL, PRIMARY KEY (log, part));"
          "CREATE TABLE monitor_predictions (log BIGINT NOT NULL, part BIGINT NOT NULL, place BIGINT NOT "
          "NULL, "
          "digest BIGINT, at BIGINT NOT NULL, request BYTEA NOT NULL, image BYTEA NOT NULL, site TEXT NOT "
@@ -50,6 +50,7 @@ static const struct sql_migration migrations[] = {
 enum status archive_open(struct archive **archive, const char *url, struct error *err)
 {
     struct archive *made = memory_alloc(sizeof *made);
+    job_request_id_new(made->writer);
     const struct sql_options options = {.url = url, .timeout_ms = TIMEOUT_MS, .cache_bytes = CACHE_BYTES};
     enum status status = sql_open(&made->sql, &options, err);
     if (status == STATUS_OK)
@@ -74,45 +75,74 @@ void archive_close(struct archive *archive)
 
 struct search {
     const char *topic;
+    bool anew;
     int64_t log;
 };
+
+// The last one may have been made anew more often than any operator would.
+static enum status add_log(struct sql *sql, struct search *search, struct error *err)
+{
+    bool found;
+    const struct sql_value topic = sql_of_text(search->topic);
+    enum status status =
+        sql_find(sql, "SELECT count(*) FROM monitor_logs WHERE topic = ?", &topic, 1, &found, err);
+    long long before = status == STATUS_OK ? (long long)sql_integer(sql, 0) : 0;
+    if (status == STATUS_OK)
+        status = sql_find(sql, "SELECT coalesce(max(log), 0) + 1 FROM monitor_logs", NULL, 0, &found, err);
+    if (status != STATUS_OK)
+        return status;
+    search->log = sql_integer(sql, 0);
+    char *name =
+        before == 0 ? memory_strdup(search->topic) : memory_format("%s~%lld", search->topic, before + 1);
+    status = sql_run(sql, "INSERT INTO monitor_logs (log, topic, name) VALUES (?, ?, ?)",
+                     VALUES(sql_of_integer(search->log), topic, sql_of_text(name)), NULL, err);
+    free(name);
+    return status;
+}
 
 static enum status find_log(struct sql *sql, void *context, struct error *err)
 {
     struct search *search = context;
     bool found;
-    enum status status = sql_find(sql, "SELECT log FROM monitor_logs WHERE topic = ?",
-                                  VALUES(sql_of_text(search->topic)), &found, err);
-    if (status != STATUS_OK)
-        return status;
-    if (found) {
-        search->log = sql_integer(sql, 0);
-        return STATUS_OK;
-    }
-    status = sql_find(sql, "SELECT coalesce(max(log), 0) + 1 FROM monitor_logs", NULL, 0, &found, err);
-    if (status != STATUS_OK)
-        return status;
+    if (search->anew)
+        return add_log(sql, search, err);
+    enum status status =
+        sql_find(sql, "SELECT log FROM monitor_logs WHERE topic = ? ORDER BY log DESC LIMIT 1",
+                 VALUES(sql_of_text(search->topic)), &found, err);
+    if (status != STATUS_OK || !found)
+        return status == STATUS_OK ? add_log(sql, search, err) : status;
     search->log = sql_integer(sql, 0);
-    return sql_run(sql, "INSERT INTO monitor_logs (log, topic) VALUES (?, ?)",
-                   VALUES(sql_of_integer(search->log), sql_of_text(search->topic)), NULL, err);
+    return STATUS_OK;
 }
 
-enum status archive_log(struct archive *archive, const char *topic, int64_t *log, struct error *err)
+static enum status search_log(struct archive *archive, struct search search, int64_t *log, struct error *err)
 {
-    struct search search = {.topic = topic};
     enum status status = sql_transaction(archive->sql, SQL_WRITE, find_log, &search, err);
     *log = search.log;
     return status;
 }
 
-enum status archive_offset(struct archive *archive, int64_t log, int32_t partition, int64_t *next,
-                           struct error *err)
+enum status archive_log(struct archive *archive, const char *topic, int64_t *log, struct error *err)
+{
+    return search_log(archive, (struct search){.topic = topic}, log, err);
+}
+
+enum status archive_log_anew(struct archive *archive, const char *topic, int64_t *log, struct error *err)
+{
+    return search_log(archive, (struct search){.topic = topic, .anew = true}, log, err);
+}
+
+enum status archive_position(struct archive *archive, int64_t log, int32_t partition,
+                             struct archive_position *position, struct error *err)
 {
     bool found;
     enum status status =
-        sql_find(archive->sql, "SELECT next_place FROM monitor_offsets WHERE log = ? AND part = ?",
+        sql_find(archive->sql, "SELECT next_place, witness FROM monitor_offsets WHERE log = ? AND part = ?",
                  VALUES(sql_of_integer(log), sql_of_integer(partition)), &found, err);
-    *next = status == STATUS_OK && found ? sql_integer(archive->sql, 0) : -1;
+    *position = (struct archive_position){.next = -1};
+    if (status == STATUS_OK && found)
+        *position = (struct archive_position){.next = sql_integer(archive->sql, 0),
+                                              .witness = sql_integer(archive->sql, 1)};
     return status;
 }
 
@@ -123,8 +153,8 @@ enum status archive_now(struct archive *archive, struct archive_as_of *as_of, st
     as_of->places = memory_alloc(ARCHIVE_PLACES_MOST * sizeof *as_of->places);
     enum status status =
         sql_query(archive->sql,
-                  "SELECT l.topic, o.part, o.next_place FROM monitor_offsets o JOIN monitor_logs l "
-                  "ON l.log = o.log ORDER BY l.topic, o.part",
+                  "SELECT l.name, o.part, o.next_place FROM monitor_offsets o JOIN monitor_logs l "
+                  "ON l.log = o.log ORDER BY l.name, o.part",
                   NULL, 0, err);
     while (status == STATUS_OK && (status = sql_next(archive->sql, &more, err)) == STATUS_OK && more) {
         if (as_of->count == ARCHIVE_PLACES_MOST) {

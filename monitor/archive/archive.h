@@ -83,12 +83,22 @@ enum status archive_batch_add_prediction(struct archive_batch *batch, struct byt
 enum status archive_batch_add_feedback(struct archive_batch *batch, struct bytes value,
                                        const struct archive_origin *origin, struct error *err) MUST_CHECK;
 
-// A topic's number in the tables, given at first sight.
+// A topic's log in the tables, a number given at first sight. A topic that was made anew, with offsets from 0
+// on, has another one: archive_log_anew gives it, and archive_log the newest. In places later ones are called
+// "topic~2", "topic~3".
 enum status archive_log(struct archive *archive, const char *topic, int64_t *log,
                         struct error *err) MUST_CHECK;
-// The offset to read next; -1: the partition was never read.
-enum status archive_offset(struct archive *archive, int64_t log, int32_t partition, int64_t *next,
-                           struct error *err) MUST_CHECK;
+enum status archive_log_anew(struct archive *archive, const char *topic, int64_t *log,
+                             struct error *err) MUST_CHECK;
+
+// How far a partition was read.
+struct archive_position {
+    int64_t next;    // offset; -1: it was never read
+    int64_t witness; // archive_witness of the record in front of it
+};
+enum status archive_position(struct archive *archive, int64_t log, int32_t partition,
+                             struct archive_position *position, struct error *err) MUST_CHECK;
+int64_t archive_witness(struct bytes value);
 
 // A partition that was read from one offset up to another.
 struct archive_step {
@@ -96,11 +106,13 @@ struct archive_step {
     int32_t partition;
     int64_t from, to; // from -1: it was never read
     int64_t refused;  // records between them that are none
+    int64_t witness;  // of the record in front of `to`
 };
-// All or nothing. REJECTED: another monitor has read on since. RETRY: it is done or not; archive_offset
-// knows.
+// All or nothing; a record that is there already stays as it is. added (NULL is allowed): records that were
+// not there. RETRY: it is done or not; archive_position knows. REJECTED: another monitor has read on since.
 enum status archive_append(struct archive *archive, const struct archive_batch *batch,
-                           const struct archive_step *steps, size_t count, struct error *err) MUST_CHECK;
+                           const struct archive_step *steps, size_t count, int64_t *added,
+                           struct error *err) MUST_CHECK;
 // added: records that were not there yet.
 enum status archive_import(struct archive *archive, const struct archive_batch *batch, int64_t *added,
                            struct error *err) MUST_CHECK;

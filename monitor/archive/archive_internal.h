@@ -13,6 +13,7 @@
 
 struct archive {
     struct sql *sql;
+    char writer[JOB_REQUEST_ID_SIZE]; // this connection, in the offsets that it advances
 };
 
 #define VALUES(...)                                                                                          \
@@ -78,6 +79,8 @@ void feedback_row_fill(const struct feedback_row *row, int64_t offset, struct ro
 // `subject`. False: they hold what was never written.
 bool prediction_row_read(const struct sql *sql, size_t first, struct analysis *analysis,
                          char subject[DIGEST_TEXT_SIZE]);
+
+int64_t short_digest(struct bytes bytes); // the first 63 bits of SHA-256
 
 void uuid_text(struct bytes uuid, char text[JOB_REQUEST_ID_SIZE]); // "" for no bytes
 

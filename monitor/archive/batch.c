@@ -39,18 +39,22 @@ size_t archive_batch_count(const struct archive_batch *batch)
     return batch->prediction_count + batch->feedback_count;
 }
 
-// Its first 63 bits: they are told apart by as many as any archive has.
-static int64_t short_digest(const void *data, size_t size)
+int64_t short_digest(struct bytes bytes)
 {
-    struct digest digest = digest_of(data, size);
+    struct digest digest = digest_of(bytes.data, bytes.size);
     uint64_t bits;
     memcpy(&bits, digest.value, sizeof bits);
     return (int64_t)(be64toh(bits) >> 1);
 }
 
+int64_t archive_witness(struct bytes value)
+{
+    return short_digest(value);
+}
+
 static int64_t imported_digest(struct bytes value, const struct archive_origin *origin)
 {
-    return origin->partition == ARCHIVE_IMPORTED ? short_digest(value.data, value.size) : -1;
+    return origin->partition == ARCHIVE_IMPORTED ? short_digest(value) : -1;
 }
 
 // analysis_read has kept the texts within their sizes.
@@ -131,7 +135,7 @@ enum status archive_batch_add_feedback(struct archive_batch *batch, struct bytes
     row->offset = origin->offset;
     row->at =
         origin->partition == ARCHIVE_IMPORTED || received_at < 0 ? row->feedback.reviewed_at : received_at;
-    row->content = short_digest(batch->text.data, batch->text.size);
+    row->content = short_digest(buffer_bytes(&batch->text));
     batch->feedback_count++;
     return STATUS_OK;
 }

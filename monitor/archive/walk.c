@@ -43,7 +43,7 @@ static const char capture_devices_text[] =
 static enum status add_known(struct sql *sql, const struct archive_place *place, struct error *err)
 {
     bool found;
-    enum status status = sql_find(sql, "SELECT log FROM monitor_logs WHERE topic = ?",
+    enum status status = sql_find(sql, "SELECT log FROM monitor_logs WHERE name = ?",
                                   VALUES(sql_of_text(place->topic)), &found, err);
     if (status != STATUS_OK || !found)
         return status;

@@ -79,7 +79,7 @@ TEST_HELPER void write_prediction(const struct given *given, struct buffer *out)
         record.error.code = given->error;
     } else {
         record.model_info.model_version = given->model ? given->model : "vit-1";
-        record.result.primary_diagnosis = lesion_codes[given->class];
+        record.result.primary_diagnosis = lesion_names[given->class];
         record.result.confidence = (float)(exp(2) / (exp(2) + 7));
         record.result.risk_score = 1;
         record.result.recommended_action = "urgent_referral";
@@ -131,8 +131,8 @@ TEST_HELPER void add(struct world *world, int32_t partition, int64_t offset, con
 
 TEST_HELPER enum status append(struct world *world, int64_t log, int32_t partition, int64_t from, int64_t to)
 {
-    const struct archive_step step = {log, partition, from, to, 1};
-    enum status status = archive_append(world->archive, world->batch, &step, 1, &err);
+    const struct archive_step step = {log, partition, from, to, 1, 77};
+    enum status status = archive_append(world->archive, world->batch, &step, 1, NULL, &err);
     archive_batch_clear(world->batch);
     return status;
 }

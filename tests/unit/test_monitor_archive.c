@@ -75,9 +75,9 @@ static void test_final_record(void **state)
     add(world, 0, 11, &(struct given){2, 8, AT + 7, .class = LESION_AK});
     add(world, 0, 12, &(struct given){0, 0, AT + 8, .error = "record_unreadable"});
     add(world, 0, 13, &(struct given){0, 0, AT + 8, .error = "record_unreadable"});
-    const struct archive_step steps[] = {{world->predictions, 0, -1, 14, 0},
-                                         {world->predictions, 1, -1, 4, 2}};
-    GOOD(archive_append(world->archive, world->batch, steps, 2, &err));
+    const struct archive_step steps[] = {{world->predictions, 0, -1, 14, 0, 0},
+                                         {world->predictions, 1, -1, 4, 2, 0}};
+    GOOD(archive_append(world->archive, world->batch, steps, 2, NULL, &err));
     archive_batch_clear(world->batch);
     walk(world);
     assert_int_equal(seen.count, 2);
@@ -108,22 +108,26 @@ static void test_offsets_are_compared(void **state)
 {
     (void)state;
     struct world *world = open_world();
-    int64_t next;
-    GOOD(archive_offset(world->archive, world->predictions, 0, &next, &err));
-    assert_int_equal(next, -1);
+    struct archive_position position;
+    GOOD(archive_position(world->archive, world->predictions, 0, &position, &err));
+    assert_int_equal(position.next, -1);
     add(world, 0, 0, &(struct given){1, 7, AT, .class = LESION_MEL});
     GOOD(append(world, world->predictions, 0, -1, 1));
-    // Another monitor that has not seen it, and one that has.
+    // Another monitor loses; the one that wrote it finds its own.
+    struct world *other = open_world();
+    add(other, 0, 0, &(struct given){1, 7, AT, .class = LESION_MEL});
+    assert_int_equal(append(other, other->predictions, 0, -1, 1), STATUS_REJECTED);
+    add(other, 0, 1, &(struct given){2, 7, AT, .class = LESION_MEL});
+    assert_int_equal(append(other, other->predictions, 0, 0, 2), STATUS_REJECTED);
+    close_world(other);
     add(world, 0, 0, &(struct given){1, 7, AT, .class = LESION_MEL});
-    assert_int_equal(append(world, world->predictions, 0, -1, 1), STATUS_REJECTED);
-    add(world, 0, 1, &(struct given){2, 7, AT, .class = LESION_MEL});
-    assert_int_equal(append(world, world->predictions, 0, 0, 2), STATUS_REJECTED);
+    assert_int_equal(append(world, world->predictions, 0, -1, 1), STATUS_RETRY);
     walk(world);
     assert_int_equal(seen.count, 1);
     add(world, 0, 1, &(struct given){2, 7, AT, .class = LESION_MEL});
     GOOD(append(world, world->predictions, 0, 1, 2));
-    GOOD(archive_offset(world->archive, world->predictions, 0, &next, &err));
-    assert_int_equal(next, 2);
+    GOOD(archive_position(world->archive, world->predictions, 0, &position, &err));
+    assert_true(position.next == 2 && position.witness == 77);
     walk(world);
     assert_int_equal(seen.count, 2);
     close_world(world);
@@ -212,6 +216,34 @@ static void test_retention(void **state)
     close_world(world);
 }
 
+// The records of the old topic stay, under its own offsets, and a report tells the two apart.
+static void test_topic_made_anew(void **state)
+{
+    (void)state;
+    struct world *world = open_world();
+    struct archive_as_of as_of;
+    int64_t anew, log;
+    add(world, 0, 5, &(struct given){1, 7, AT, .class = LESION_MEL});
+    GOOD(append(world, world->predictions, 0, -1, 6));
+    GOOD(archive_log_anew(world->archive, "predictions", &anew, &err));
+    GOOD(archive_log(world->archive, "predictions", &log, &err));
+    assert_true(log == anew && anew != world->predictions);
+    world->predictions = anew;
+    add(world, 0, 5, &(struct given){2, 7, AT + 1, .class = LESION_NV});
+    GOOD(append(world, anew, 0, -1, 6));
+    GOOD(archive_now(world->archive, &as_of, &err));
+    assert_int_equal(as_of.count, 2);
+    assert_string_equal(as_of.places[0].topic, "predictions");
+    assert_string_equal(as_of.places[1].topic, "predictions~2");
+    walk_with(world, (struct archive_filter){.as_of = &as_of});
+    assert_int_equal(seen.count, 2);
+    as_of.count = 1;
+    walk_with(world, (struct archive_filter){.as_of = &as_of});
+    assert_int_equal(seen.count, 1);
+    archive_as_of_release(&as_of);
+    close_world(world);
+}
+
 static void test_published_reports(void **state)
 {
     (void)state;
@@ -243,9 +275,14 @@ static void test_newer_tables(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest cases[] = {CASE(test_what_goes_in_comes_out), CASE(test_final_record),
-                                       CASE(test_offsets_are_compared),   CASE(test_import),
-                                       CASE(test_closed_vocabulary),      CASE(test_retention),
-                                       CASE(test_published_reports),      CASE(test_newer_tables)};
+    const struct CMUnitTest cases[] = {CASE(test_what_goes_in_comes_out),
+                                       CASE(test_final_record),
+                                       CASE(test_offsets_are_compared),
+                                       CASE(test_import),
+                                       CASE(test_topic_made_anew),
+                                       CASE(test_closed_vocabulary),
+                                       CASE(test_retention),
+                                       CASE(test_published_reports),
+                                       CASE(test_newer_tables)};
     RUN_ON_BOTH(cases);
 }

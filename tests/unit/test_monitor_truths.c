@@ -157,8 +157,8 @@ static void test_impossible_records(void **state)
 {
     (void)state;
     struct world *world = open_world();
-    expect_refused(world, "\"BCC\"", "\"BCC\"", NULL);
-    expect_refused(world, "\"BCC\"", "\"XYZ\"", "primary_diagnosis");
+    expect_refused(world, "basal_cell_carcinoma", "basal_cell_carcinoma", NULL);
+    expect_refused(world, "basal_cell_carcinoma", "BCC", "primary_diagnosis");
     expect_refused(world, "urgent_referral", "biopsy", "recommended_action");
     expect_refused(world, "\"temperature\":1", "\"temperature\":0", "temperature");
     expect_refused(world, "\"temperature\":1", "\"temperature\":-1", "temperature");

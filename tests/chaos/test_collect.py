@@ -1,0 +1,244 @@
+#!/usr/bin/env python3
+"""test_collect.py: what `skinsight-monitor collect` has in PostgreSQL after kills of itself, of the broker and of the database is,
+row for row, what an undisturbed run has in SQLite; a topic that was made anew is read from its start; what is wrong outside
+is told once and waited for.
+
+The long form: 50 kills.
+"""
+import json
+import pathlib
+import sqlite3
+import struct
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import chaos
+import harness
+from gateway import Postgres
+from harness import expect, expect_equal, flags, wait_until
+
+PARTITIONS = 3
+GARBAGE = [b"", b"{", b"\xff\x00", b'{"schema": "skinsight.prediction.v9"}', b"null"]
+TABLES = {"predictions": "log, part, place", "feedback": "log, part, place", "offsets": "log, part"}
+OFFSETS = "log, part, next_place, refused, witness"  # the writer differs
+
+
+class Collector:
+    """A store, and the runs of collect that fill it."""
+
+    def __init__(self, fleet, store, name):
+        self.fleet, self.store, self.name, self.process = fleet, store, name, None
+        self.options = {"store": store, "brokers": fleet.stack.brokers, "log_level": "info",
+                        **{option: fleet.topics[option] for option in ("predictions_topic", "feedback_topic")}}
+
+    def once(self, command="collect", *arguments):
+        words = [command, *(["--once"] if command == "collect" else []), *flags(self.options), *arguments]
+        done = harness.run("monitor", *words, env=self.fleet.env(), timeout_s=120)
+        expect_equal(done.returncode, 0, f"exit code of {command}: {done.stderr}")
+        return done.stdout
+
+    def start(self):
+        with open(self.log_path(), "ab") as log:
+            self.process = subprocess.Popen([str(harness.BIN / "skinsight-monitor"), "collect", *flags(self.options)],
+                                            env=self.fleet.env(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.fleet.stack.register(self.name, self.process.pid)
+
+    def log_path(self):
+        return self.fleet.stack.folder / f"{self.fleet.name}-{self.name}.log"
+
+    def log_text(self):
+        return self.log_path().read_text()
+
+    def kill(self):
+        self.process.kill()
+        expect_equal(self.process.wait(), -9, f"how collect ended: it was killed; it said {self.log_text()[-2000:]}")
+
+    def stop(self):
+        self.process.terminate()
+        expect_equal(self.process.wait(harness.WAIT_S), 0, f"exit code of collect; it said {self.log_text()[-2000:]}")
+
+    def rows(self, table):
+        """The rows as PostgreSQL's COPY writes them."""
+        text = f"SELECT {OFFSETS if table == 'offsets' else '*'} FROM monitor_{table} ORDER BY {TABLES[table]}"
+        if self.store.startswith("postgresql"):
+            done = subprocess.run(["psql", "--no-psqlrc", "--quiet", self.store, "--command", f"COPY ({text}) TO STDOUT"],
+                                  capture_output=True, text=True, stdin=subprocess.DEVNULL)
+            expect_equal(done.returncode, 0, f"exit code of psql: {done.stderr}")
+            return done.stdout.splitlines()
+        with sqlite3.connect(f"file:{self.store.removeprefix('sqlite://')}?mode=ro", uri=True) as database:
+            return ["\t".join(copy_text(value) for value in row) for row in database.execute(text)]
+
+
+def copy_text(value):
+    if value is None:
+        return r"\N"
+    return r"\\x" + value.hex() if isinstance(value, bytes) else str(value)
+
+
+def sqlite(fleet, name):
+    return Collector(fleet, f"sqlite://{fleet.stack.folder}/{fleet.name}-{name}.db", name)
+
+
+def clinic(stack, days, images_per_day, seed=1):
+    """Records of simulated weeks, with some that are none among them: (option, [(key, value)])."""
+    folder = stack.folder / f"clinic-{days}-{images_per_day}-{seed}"
+    if not folder.exists():
+        harness.run("monitor", "simulate", "--seed", seed, "--days", days, "--images-per-day", images_per_day, "--start", "2020-01-06",
+                    "--out", folder, check=True)
+    found = {}
+    for option, name in (("predictions_topic", "predictions.jsonl"), ("feedback_topic", "feedback.jsonl")):
+        records = []
+        for line in (folder / name).read_bytes().splitlines():
+            value = json.loads(line)
+            records.append(((value.get("request_id") or value["image_sha256"]).encode(), line))
+        for value in GARBAGE:
+            records.insert(stack.random.randrange(len(records)), (b"garbage", value))
+        found[option] = records
+    return found
+
+
+def send(fleet, option, records):
+    """Each partition gets its share."""
+    for partition in range(PARTITIONS):
+        share = records[partition::PARTITIONS]
+        if share:
+            harness.write_topic(fleet.stack.brokers, fleet.topics[option], share, partition)
+
+
+def chunks(items, count):
+    return [items[len(items) * i // count:len(items) * (i + 1) // count] for i in range(count)]
+
+
+def expect_same(got, wanted, what):
+    expect(got == wanted, f"{what}: {len(got)} rows, wanted {len(wanted)}; too many {sorted(set(got) - set(wanted))[:2]}, "
+                          f"missing {sorted(set(wanted) - set(got))[:2]}")
+
+
+def compare(one, other):
+    for table in TABLES:
+        expect_same(one.rows(table), other.rows(table), f"{table} in {one.name} and {other.name}")
+
+
+def disturb(stack, postgres, collector, number):
+    """What dies in this round; the rest goes on."""
+    time.sleep(stack.random.uniform(0, 0.5))  # a kill comes at any moment
+    if number % 5 == 2:
+        postgres.kill()
+        time.sleep(stack.random.uniform(0, 0.2))
+        postgres.start()
+    elif number % 5 == 4:
+        stack.kill("kafka")
+        stack.start("kafka")
+    if number % 5 != 2 or stack.random.random() < 0.5:
+        collector.kill()
+        collector.start()
+
+
+def test_kills(stack):
+    harness.skip_without("psql")
+    kills = stack.size(6, 50)
+    records = clinic(stack, days=7, images_per_day=stack.size(60, 400))
+    with stack.fleet("kills", partitions=PARTITIONS) as fleet, Postgres(stack) as postgres:
+        disturbed, calm = Collector(fleet, postgres.url, "disturbed"), sqlite(fleet, "calm")
+        disturbed.start()
+        parts = zip(*(chunks(records[option], kills) for option in ("predictions_topic", "feedback_topic")))
+        for number, (answers, feedback) in enumerate(parts):
+            send(fleet, "feedback_topic", feedback)  # labels that come early too
+            send(fleet, "predictions_topic", answers)
+            disturb(stack, postgres, disturbed, number)
+        said = calm.once()
+        total = sum(len(some) for some in records.values())
+        expect(f"{2 * len(GARBAGE)} new ones refused" in said, f"collect said {said}")
+        wait_until(lambda: sum(int(row.split("\t")[2]) for row in disturbed.rows("offsets")) == total, "every record is in the archive",
+                   60)
+        disturbed.stop()
+        compare(disturbed, calm)
+        expect_equal(sum(len(calm.rows(table)) for table in ("predictions", "feedback")), total - 2 * len(GARBAGE), "rows")
+        # All of it once more changes nothing, and brings back what is lost.
+        calm_rows = {table: calm.rows(table) for table in TABLES}
+        with sqlite3.connect(calm.store.removeprefix("sqlite://")) as database:
+            database.execute("DELETE FROM monitor_predictions WHERE place % 3 = 1")
+        expect(len(calm.rows("predictions")) < len(calm_rows["predictions"]), "nothing was deleted")
+        calm.once("rebuild")
+        for table in TABLES:
+            expect_same(calm.rows(table), calm_rows[table], f"{table} after rebuild")
+        print(f"{total} records, {kills} kills", flush=True)
+
+
+def delete_topic(stack, topic):
+    """DeleteTopics version 1."""
+    reply = harness.ask_broker(stack.brokers, 20, 1, struct.pack(">i", 1) + harness.wire_text(topic) +
+                               struct.pack(">i", 30000))
+    expect_equal(struct.unpack(">h", reply[-2:])[0], 0, f"Kafka's error code for deleting {topic}")
+
+
+def make_topics(fleet):
+    return harness.run("producer", "topics", "--create", "--partitions", PARTITIONS,
+                       *flags(fleet.producer_options)).returncode == 0
+
+
+def test_topic_made_anew(stack):
+    """Shorter than what was read, and longer: its records come beside the old ones, under a log of their own."""
+    old, new = (clinic(stack, days=2, images_per_day=30, seed=seed) for seed in (2, 3))
+    for name, count in (("shorter", 20), ("longer", None)):
+        with stack.fleet(name, partitions=PARTITIONS) as fleet:
+            collector, topic = sqlite(fleet, name), fleet.topics["predictions_topic"]
+            answers = [record for record in old["predictions_topic"] if record[0] != b"garbage"]
+            later = [record for record in new["predictions_topic"] if record[0] != b"garbage"][:count]
+            send(fleet, "predictions_topic", answers[:30])
+            collector.once()
+            delete_topic(stack, topic)
+            wait_until(lambda: make_topics(fleet), "the topic is there again")
+            send(fleet, "predictions_topic", later)
+            collector.once()
+            logs = [row.split("\t")[0] for row in collector.rows("predictions")]
+            expect_equal(len(logs), 30 + len(later), f"predictions of a topic that is {name} now")
+            expect_equal(sorted(set(logs)), ["1", "3"], "logs of predictions")  # 2 is the feedback's
+            collector.once()
+            expect_equal(len(collector.rows("predictions")), 30 + len(later), "predictions read again")
+
+
+def test_two_monitors(stack):
+    """The second one ends, with a sentence, and nothing is there twice."""
+    records = clinic(stack, days=2, images_per_day=30, seed=2)
+    with stack.fleet("two", partitions=PARTITIONS) as fleet:
+        first, second = sqlite(fleet, "store"), sqlite(fleet, "store")
+        second.name = "second"
+        first.start()
+        second.start()
+        for part in chunks(records["predictions_topic"], 40):
+            send(fleet, "predictions_topic", part)
+            if second.process.poll() is not None or first.process.poll() is not None:
+                break
+        ended = [one for one in (first, second) if one.process.poll() is not None]
+        expect_equal(len(ended), 1, "monitors that ended")
+        expect_equal(ended[0].process.returncode, 1, "exit code of the one that lost")
+        expect("another monitor" in ended[0].log_text(), f"it said {ended[0].log_text()}")
+        for one in (first, second):
+            if one not in ended:
+                one.stop()
+        places = [tuple(row.split("\t")[:3]) for row in first.rows("predictions")]
+        expect_equal(len(places), len(set(places)), "rows")
+
+
+def test_trouble(stack):
+    """No topic yet, and a database that does not answer: told once, and waited for."""
+    with stack.fleet("trouble", topics=False) as fleet:
+        collector = sqlite(fleet, "store")
+        collector.start()
+        wait_until(lambda: "collector_waits" in collector.log_text(), "it says that there is no topic")
+        fleet.create_topics(PARTITIONS)
+        wait_until(lambda: "collector_goes_on" in collector.log_text(), "it goes on")
+        with sqlite3.connect(collector.store.removeprefix("sqlite://")) as database:
+            database.execute("UPDATE sql_versions SET version = version + 1 WHERE part = 'monitor'")
+        collector.stop()
+        expect_equal(collector.log_text().count("collector_waits"), 1, "how often it was told")
+        newer = harness.run("monitor", "collect", *flags(collector.options), env=fleet.env(), timeout_s=60)
+        expect_equal(newer.returncode, 1, "exit code with the tables of a newer program")
+        expect("older than the one that made them" in newer.stderr, f"it said {newer.stderr}")
+
+
+if __name__ == "__main__":
+    chaos.main([test_kills, test_topic_made_anew, test_two_monitors, test_trouble], "kafka")

@@ -1,0 +1,156 @@
+// scale.c: the advice.
+#include "monitor/service/scale.h"
+
+#include <math.h>
+#include <stdio.h>
+
+enum {
+    DOWN_WINDOW_MS = 600 * 1000, // fewer workers only when this long nobody wanted more
+    STUCK_WINDOW_MS = 60 * 1000, // jobs that did not move for so long, though there was capacity, are stuck
+    SMOOTH_MS = 60 * 1000,
+};
+
+static const double load_up = 0.8, load_down = 0.7; // of the capacity; the room between them stops flapping
+static const double drain_most_s = 30;
+static const double changed_sd = 4;
+static const double loaded = 0.5; // below this share of the capacity, load explains no latency
+
+void scale_init(struct scale *scale, const struct scale_options *options)
+{
+    *scale = (struct scale){
+        .options = *options, .first_ms = -1, .last_ms = -1, .arrival_per_s = NAN, .capacity_per_s = NAN};
+}
+
+static int clamp(const struct scale *scale, double workers)
+{
+    return (int)fmin(fmax(workers, scale->options.min), scale->options.max);
+}
+
+static void smooth_arrival(struct scale *scale, const struct scale_input *input)
+{
+    double period_s = scale->last_ms < 0 ? 0 : (double)(input->at_ms - scale->last_ms) / 1e3;
+    double before = scale->arrival_per_s, now = input->arrival_per_s;
+    if (isnan(before) || period_s <= 0) {
+        scale->arrival_per_s = now;
+        return;
+    }
+    // One arrival more, so that the first job of a night is noise, too.
+    double sd = sqrt(fmax(before, 1 / period_s) / period_s);
+    double weight = fabs(now - before) > changed_sd * sd ? 1 : 1 - exp(-period_s * 1e3 / SMOOTH_MS);
+    scale->arrival_per_s = before + weight * (now - before);
+}
+
+static void keep_sample(struct scale *scale, struct scale_sample sample)
+{
+    scale->samples[scale->next_sample] = sample;
+    scale->next_sample = (scale->next_sample + 1) % SCALE_SAMPLES;
+    if (scale->sample_count < SCALE_SAMPLES)
+        scale->sample_count++;
+}
+
+// What waited at every call of the last minute, if the spare capacity would have answered it; else 0.
+static double stuck_jobs(const struct scale *scale, const struct scale_input *input)
+{
+    double least = input->backlog;
+    double spare = scale->capacity_per_s * input->workers - scale->arrival_per_s;
+    bool whole = false; // the samples go back over all of the window
+    for (size_t i = 0; i < scale->sample_count; i++) {
+        const struct scale_sample *sample = &scale->samples[i];
+        if (input->at_ms - sample->at_ms >= STUCK_WINDOW_MS)
+            whole = true;
+        else
+            least = fmin(least, sample->backlog);
+    }
+    return whole && spare * STUCK_WINDOW_MS / 1e3 >= least ? least : 0;
+}
+
+// The most that any call of the window would have found enough, this one included.
+static int most_enough(const struct scale *scale, int64_t now_ms, int enough)
+{
+    for (size_t i = 0; i < scale->sample_count; i++)
+        if (now_ms - scale->samples[i].at_ms < DOWN_WINDOW_MS && scale->samples[i].enough > enough)
+            enough = scale->samples[i].enough;
+    return enough;
+}
+
+// The inputs without which nothing is said, or NULL.
+static const char *missing(const struct scale *scale, const struct scale_input *input)
+{
+    return !isfinite(input->arrival_per_s) || input->arrival_per_s < 0 ? "the arrival rate"
+           : !isfinite(input->backlog) || input->backlog < 0           ? "the backlog"
+           : input->workers < 0                                        ? "the number of workers"
+           : isnan(scale->capacity_per_s)                              ? "the capacity of a worker"
+                                                                       : NULL;
+}
+
+// The seed's triggers: one worker more for a slow tail, the share that is too much for GPUs. 0: neither.
+static double triggered(const struct scale *scale, const struct scale_input *input, const char **why)
+{
+    double capacity = scale->capacity_per_s * input->workers;
+    if (input->workers > 0 && input->gpu_utilisation > scale->options.gpu_limit) {
+        *why = "GPU utilisation is over its limit";
+        return ceil(input->workers * input->gpu_utilisation / scale->options.gpu_limit);
+    }
+    if (input->p99_ms > scale->options.p99_limit_ms) {
+        bool explained = scale->arrival_per_s > loaded * capacity;
+        *why = explained ? "P99 is over its limit" : "P99 is over its limit, but not by load";
+        return explained ? input->workers + 1 : 0;
+    }
+    return 0;
+}
+
+static double time_to_drain(const struct scale *scale, const struct scale_input *input)
+{
+    double spare = scale->capacity_per_s * input->workers - scale->arrival_per_s;
+    return input->backlog <= 0 ? 0 : spare > 0 ? input->backlog / spare : NAN;
+}
+
+static void advise(struct scale *scale, const struct scale_input *input, struct scale_advice *advice)
+{
+    const char *why = "";
+    double stuck = stuck_jobs(scale, input);
+    double drain_s = fmin(drain_most_s, fmax(1, scale->options.deadline_s / 2));
+    double load = scale->arrival_per_s + (input->backlog - stuck) / drain_s;
+    double trigger = triggered(scale, input, &why);
+    int wanted = clamp(scale, fmax(ceil(load / (scale->capacity_per_s * load_up)), trigger));
+    int enough = clamp(scale, fmax(ceil(load / (scale->capacity_per_s * load_down)), trigger));
+    int most = most_enough(scale, input->at_ms, enough);
+    keep_sample(scale, (struct scale_sample){input->at_ms, enough, input->backlog});
+    if (wanted > scale->desired)
+        scale->desired = wanted;
+    else if (most < scale->desired && input->at_ms - scale->first_ms >= DOWN_WINDOW_MS)
+        scale->desired = most;
+    advice->time_to_drain_s = time_to_drain(scale, input);
+    int used = snprintf(advice->reason, sizeof advice->reason,
+                        "%.4g arrive and %.0f wait, a worker does %.4g a second", scale->arrival_per_s,
+                        input->backlog, scale->capacity_per_s);
+    if (stuck > 0)
+        used += snprintf(advice->reason + used, sizeof advice->reason - (size_t)used,
+                         "; %.0f of those don't move and are not counted", stuck);
+    if (*why)
+        snprintf(advice->reason + used, sizeof advice->reason - (size_t)used, "; %s", why);
+}
+
+struct scale_advice scale_advise(struct scale *scale, const struct scale_input *input)
+{
+    struct scale_advice advice = {.time_to_drain_s = NAN};
+    if (isfinite(input->capacity_per_s) && input->capacity_per_s > 0)
+        scale->capacity_per_s = input->capacity_per_s;
+    if (scale->desired == 0 && input->workers >= 0)
+        scale->desired = clamp(scale, input->workers);
+    const char *absent = missing(scale, input);
+    advice.held = absent != NULL;
+    if (absent) {
+        snprintf(advice.reason, sizeof advice.reason, "held: %s is not known", absent);
+    } else {
+        if (scale->first_ms < 0)
+            scale->first_ms = input->at_ms;
+        smooth_arrival(scale, input);
+        advise(scale, input, &advice);
+        scale->last_ms = input->at_ms;
+    }
+    advice.desired = scale->desired;
+    advice.arrival_per_s = scale->arrival_per_s;
+    advice.capacity_per_s = scale->capacity_per_s;
+    return advice;
+}

@@ -3,6 +3,7 @@
 #include "common/program/config.h"
 #include "monitor/archive/collect.h"
 #include "monitor/archive/import.h"
+#include "monitor/report/command.h"
 #include "monitor/simulate/simulate.h"
 
 static const struct command commands[] = {
@@ -59,6 +60,18 @@ static const struct command commands[] = {
         .options = "brokers predictions_topic feedback_topic",
         .check = simulate_check,
         .run = simulate_run,
+    },
+    {
+        .name = "report",
+        .arguments = "",
+        .summary = "one report as a page and as JSON, published, so that it can be made again byte for byte",
+        .example =
+            "skinsight-monitor report --kind drift --store sqlite:///var/lib/monitor.db --out drift.html",
+        .flags = report_flags,
+        .run = report_command,
+        .options = "store references alarm_budget_per_year log_level",
+        .required = "store",
+        .check = report_check,
     },
     {0},
 };

@@ -197,6 +197,10 @@ const struct option config_options[] = {
      .help = "chain of this program's audit entries; empty: the name of the host"},
     {"audit_key", TEXT(0), .initial = "", .programs = P, .value = "FILE",
      .help = "PEM of the Ed25519 key that signs the heads of the audit; empty: not signed"},
+    {"references", TEXT(0), .initial = "", .programs = M, .value = "DIR",
+     .help = "signed references that drift is measured against; empty: none"},
+    {"alarm_budget_per_year", INTEGER(1, 10000), .initial = "12", .programs = M, .value = "N",
+     .help = "false alarms a year that all calibrated alarms together may give"},
 
     {"log_level", CHOICE("debug|info|warn|error"), .initial = "warn", .programs = P | W | T | M,
      .help = "lowest level that is logged"},

@@ -2,9 +2,11 @@
 #include "monitor/incident/incident.h"
 #include "monitor/labels/late_labels.h"
 #include "monitor/report/report.h"
+#include "monitor/service/operation.h"
 
 const struct report_part report_parts[] = {
     {"labels", 1u << REPORT_PERFORMANCE, late_labels_report},
+    {"operation", 1u << REPORT_PERFORMANCE, operation_report},
     {"incident", 1u << REPORT_INCIDENT, incident_report},
     {0},
 };

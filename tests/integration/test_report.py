@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""test_report.py: `skinsight-monitor report`: documents that their schema takes, pages that need nothing else and that
+everybody can read, and published reports that are made again byte for byte when more labels have come.
+"""
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import harness
+from browser import chromium, expect_accessible
+from harness import expect, expect_equal, run
+from schema import Schema
+
+DAYS = {"from": "2026-01-05", "to": "2026-02-02"}  # all of what is simulated
+PUBLISHED = [({"kind": kind}, {"from": f"2026-01-{day:02}", "to": f"2026-01-{day + 14}", **place})
+             for kind in ("drift", "performance") for day in (5, 8, 12, 15, 16) for place in ({}, {"site": "north"})]
+
+
+def store(stack):
+    return f"sqlite://{stack.folder}/monitor.db"
+
+
+def report(stack, name, check=True, **options):
+    """Its id, its document and its page."""
+    page, document = stack.folder / f"{name}.html", stack.folder / f"{name}.json"
+    done = run("monitor", "report", *harness.flags(options), "--store", store(stack), "--out", page, "--json", document,
+               check=check)
+    return (done.stdout.strip(), document.read_bytes(), page.read_bytes()) if check else done
+
+
+def import_feedback(stack, name, lines):
+    path = stack.folder / name
+    path.write_text("".join(line + "\n" for line in lines))
+    run("monitor", "import-feedback", path, "--store", store(stack), check=True)
+
+
+def test_published_reports_are_made_again(stack):
+    clinic = stack.folder / "clinic"
+    run("monitor", "simulate", "--seed", "3", "--days", "28", "--images-per-day", "60", "--out", clinic, check=True)
+    labels = (clinic / "feedback.jsonl").read_text().splitlines()
+    run("monitor", "import-predictions", clinic / "predictions.jsonl", "--store", store(stack), check=True)
+    import_feedback(stack, "early.jsonl", labels[:len(labels) // 2])
+    first = [report(stack, f"first{i}", **kind, **options) for i, (kind, options) in enumerate(PUBLISHED)]
+    expect_equal(len({made[0] for made in first}), len(PUBLISHED), "different ids")
+    import_feedback(stack, "late.jsonl", labels[len(labels) // 2:])
+    for i, (identifier, document, page) in enumerate(first):
+        again = report(stack, f"again{i}", as_of=identifier)
+        expect_equal(again[0], identifier, "id")
+        expect(again[1] == document and again[2] == page, f"report {PUBLISHED[i]} is another one now")
+    now = report(stack, "now", kind="performance", **DAYS)
+    told = json.loads(now[1])["as_of"]["offsets"]
+    expect(told != json.loads(first[-1][1])["as_of"]["offsets"], "a new report knows the late labels")
+    for name, document in (("first", first[0][1]), ("now", now[1])):
+        known = {key: value for key, value in json.loads(document).items() if key in HEAD}
+        expect_equal(Schema("report").complaints(known), [], f"complaints about the {name} document")
+
+
+HEAD = {"schema", "id", "kind", "as_of", "from", "to", "model_version", "site", "series", "tables", "alarms", "latency"}
+
+
+def test_what_cannot_be_is_refused(stack):
+    for options, said in (({"as_of": "0" * 32}, "there is no report of that id"), ({"from": "2026-02-03", "to": "2026-02-02"},
+                          "a report ends after it begins"), ({"kind": "comparison", "model": "a", "with": "a"},
+                          "a model is not compared with itself"), ({"from": "yesterday"}, "yesterday")):
+        done = report(stack, "none", check=False, **options)
+        expect(done.returncode == 1 and said in done.stderr, f"{options}: {done.returncode} {done.stderr}")
+        expect(not (stack.folder / "none.html").exists(), "nothing is written")
+
+
+def test_pages_are_for_everybody(stack):
+    with chromium() as browser:
+        for kind in ("drift", "performance"):
+            report(stack, kind, kind=kind, **DAYS)
+            for options in ({"viewport": {"width": 390, "height": 800}}, {"color_scheme": "dark"}):
+                page = browser.new_page(**options)
+                foreign, trouble = [], []
+                page.on("request", lambda request: request.url.startswith(("file:", "data:")) or foreign.append(request.url))
+                page.on("console", lambda message: trouble.append(message.text))
+                page.goto((stack.folder / f"{kind}.html").as_uri())
+                expect_accessible(page, f"{kind} with {options}")
+                widths = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+                expect(widths[0] <= widths[1], f"{kind}, {options}: the page is {widths[0]} wide, the window {widths[1]}")
+                expect_equal((foreign, trouble), ([], []), "foreign requests, words in the console")
+            page.emulate_media(media="print", color_scheme="light")
+            expect_equal(page.evaluate("getComputedStyle(document.body).color"), "rgb(28, 30, 33)", "ink on paper")
+
+
+def test_pages_are_valid(stack):
+    if not shutil.which("tidy"):
+        harness.leave_out("valid HTML", "there is no tidy; deploy/install.sh --tests installs it")
+        return
+    for kind in ("drift", "performance"):
+        report(stack, kind, kind=kind, **DAYS)
+        done = subprocess.run(["tidy", "-quiet", "-errors", "--drop-empty-elements", "no", stack.folder / f"{kind}.html"],
+                              capture_output=True, text=True, check=False)
+        expect_equal((done.returncode, done.stderr), (0, ""), f"what tidy says of {kind}")
+
+
+if __name__ == "__main__":
+    harness.main([test_published_reports_are_made_again, test_what_cannot_be_is_refused, test_pages_are_for_everybody,
+                  test_pages_are_valid])

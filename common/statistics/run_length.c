@@ -19,6 +19,7 @@ enum {
 };
 
 static const double MOST_LIMIT = 30, MOST_WIDTH = 6;
+static const double MOST_RUN_LENGTH = 1e12; // beyond, the equations are singular but for rounding
 
 static double density(double z)
 {
@@ -138,7 +139,7 @@ static double continuous_run_length(const struct continuous_chart *chart)
     }
     bool solved = numeric_solve(matrix, run, N);
     free(matrix);
-    return solved ? run[0] : NAN;
+    return solved && run[0] > 0 && run[0] < MOST_RUN_LENGTH ? run[0] : INFINITY;
 }
 
 static double cusum_to_node(const struct continuous_chart *chart, double s, double t)
@@ -183,7 +184,9 @@ static double cusum_at(void *k, double limit)
 
 double normal_cusum_limit(double k, double run_length)
 {
-    return numeric_reach(&(struct rising_function){cusum_at, &k}, run_length, 0, MOST_LIMIT);
+    return run_length < MOST_RUN_LENGTH
+               ? numeric_reach(&(struct rising_function){cusum_at, &k}, run_length, 0, MOST_LIMIT)
+               : NAN;
 }
 
 static double ewma_at(void *lambda, double width)
@@ -193,7 +196,9 @@ static double ewma_at(void *lambda, double width)
 
 double ewma_width(double lambda, double run_length)
 {
-    return numeric_reach(&(struct rising_function){ewma_at, &lambda}, run_length, 0, MOST_WIDTH);
+    return run_length < MOST_RUN_LENGTH
+               ? numeric_reach(&(struct rising_function){ewma_at, &lambda}, run_length, 0, MOST_WIDTH)
+               : NAN;
 }
 
 double run_length_of_both(double a, double b)

@@ -111,6 +111,8 @@ static double pooled_evidence(struct share a, struct share b)
 
 static struct rejected rejected_tables(evidence *of, int64_t a, int64_t b, double limit)
 {
+    limit +=
+        fabs(limit) * 1e-10; // tables with just as much evidence are rejected too, whatever rounding says
     struct rejected rejected = {a, b, memory_alloc((size_t)(a + 1) * sizeof *rejected.below)};
     int64_t below = 0;
     for (int64_t x = 0; x <= a; x++) {
@@ -191,8 +193,7 @@ static double worst_share(const struct rejected *rejected)
 
 static double greater_p(evidence *of, struct share a, struct share b)
 {
-    double limit = of(a, b);
-    struct rejected rejected = rejected_tables(of, a.trials, b.trials, limit + fabs(limit) * 1e-10);
+    struct rejected rejected = rejected_tables(of, a.trials, b.trials, of(a, b));
     double p = worst_share(&rejected);
     free(rejected.below);
     return p;

@@ -77,6 +77,8 @@ static void normal_cusum(void **state)
         near("run length of the limit", normal_cusum_run_length(0.5, limit, 0), limits[i][0], 1e-6);
     }
     assert_true(isnan(normal_cusum_limit(2, 1e300)));
+    assert_true(isinf(normal_cusum_run_length(1, 30, 0))); // about exp(60)
+    near("a steep chart", normal_cusum_run_length(2, normal_cusum_limit(2, 1000), 0), 1000, 1e-6);
     near("both sides", run_length_of_both(335.36, 335.36), 167.68, 1e-12);
 }
 

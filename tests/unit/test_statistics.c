@@ -56,6 +56,8 @@ static void test_intervals(void **state)
     }
     check_interval("Wilson of many", interval_wilson((struct share){682, 925}, 0.95), 0.7079959876196,
                    0.7646358009715);
+    check_interval("Clopper-Pearson of many", interval_clopper_pearson((struct share){682, 925}, 0.95),
+                   0.707668264079, 0.765406558242);
     check_interval("Newcombe", interval_newcombe((struct share){56, 70}, (struct share){48, 80}, 0.95),
                    0.0524314724024, 0.333872654037);
     check_interval("Newcombe", interval_newcombe((struct share){11, 12}, (struct share){86, 96}, 0.95),

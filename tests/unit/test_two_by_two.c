@@ -86,6 +86,9 @@ static void power(void **state)
         if (fabs(found - rows[i][2]) > 6e-5)
             fail_msg("%g to %g: power %g, expected %g", rows[i][0], rows[i][1], found, rows[i][2]);
     }
+    // Three of three against none of three has p 1/20, and alone is rejected.
+    near("at the level", fisher_power((struct true_share){3, 0.9}, (struct true_share){3, 0.2}, 0.05),
+         pow(0.9, 3) * pow(0.8, 3), 1e-12);
     near("equal arms", fisher_power((struct true_share){381, 0.95}, (struct true_share){381, 0.90}, 0.05),
          0.807857, 1e-6);
     near("9 to 1", fisher_power((struct true_share){210, 0.95}, (struct true_share){1890, 0.90}, 0.05),

@@ -11,7 +11,8 @@
 double cusum_next(double sum, double score);
 
 // Scores of events that have probability p0 while all is well: the logarithms of the likelihood ratio to p1.
-// p1 > p0 watches for more events, p1 < p0 for fewer; a two-sided chart is one of each. 0 < p0, p1 < 1.
+// p1 > p0 watches for more events, p1 < p0 for fewer; a two-sided chart is one of each. 0 < p0, p1 < 1, and
+// they differ.
 struct bernoulli_cusum {
     double event, none; // of an observation with the event, and without
 };

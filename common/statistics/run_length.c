@@ -50,8 +50,8 @@ static struct lattice lattice_of(const struct bernoulli_cusum *cusum, double p)
     return (struct lattice){lround(up / step), lround(down / step), step, event_is_up ? p : 1 - p};
 }
 
-// L(0) with the alarm at state `states`. Elimination without pivots: rows sum to less than 1, so the diagonal
-// dominates. band: row s holds columns s - down .. s + up.
+// L(0) with the alarm at state `states`. Elimination without pivots: a row's probabilities sum to at most 1,
+// so the diagonal dominates. band: row s holds columns s - down .. s + up.
 static double lattice_run_length(const struct lattice *lattice, long states)
 {
     long width = lattice->down + lattice->up + 1;

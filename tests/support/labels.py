@@ -56,7 +56,7 @@ class World:
         self.random = random
         self.answers, self.feedback, self.pictures = [], [], {}
         self.requests = []  # (request_id, digest)
-        self.ids = []       # of feedback sent
+        self.sent = {}      # feedback_id -> (request_id, digest): what it speaks for
         self.garbage = 0
         for number in range(pictures):
             self._add_request(number)
@@ -87,14 +87,23 @@ class World:
             self._add_garbage()
         elif kind < 0.15 and self.feedback:
             self.feedback.append(self.random.choice(self.feedback))  # once more
-        elif kind < 0.17 and self.ids:
-            self._send(self._label(self.random.choice(self.ids)))  # most of the time something else under one id
+        elif kind < 0.19 and self.sent:
+            feedback_id = self.random.choice(list(self.sent))
+            self._send(self._label(feedback_id, self._about(feedback_id)))  # most of the time something else under one id
         else:
-            self._send(self._label(new_uuid(self.random)))
+            self._send(self._label(new_uuid(self.random), self.random.choice(self.requests)))
 
-    def _label(self, feedback_id):
+    def _about(self, feedback_id):
+        """The request that this record speaks for, or another one."""
+        return self.sent[feedback_id] if self.random.random() < 0.7 else self.random.choice(self.requests)
+
+    def _label(self, feedback_id, request):
         random = self.random
-        request_id, image = random.choice(self.requests)
+        superseded = None
+        if random.random() < 0.15:  # one that came, or one that will come
+            superseded = random.choice(list(self.sent)) if self.sent and random.random() < 0.5 else new_uuid(random)
+            request = self._about(superseded) if superseded in self.sent else request
+        request_id, image = request
         if random.random() < 0.03:
             request_id = new_uuid(random)  # nobody's
         record = {"schema": "skinsight.feedback.v1", "feedback_id": feedback_id, "label": random.choice(LABELS),
@@ -108,28 +117,26 @@ class World:
                             ("atypical", False), ("subject", digest(b"another"))):
             if random.random() < 0.3:
                 record[name] = value
-        if random.random() < 0.15:  # one that came, or one that will come
-            record["supersedes"] = random.choice(self.ids) if self.ids and random.random() < 0.5 else new_uuid(random)
-            if record["supersedes"] == feedback_id:
-                del record["supersedes"]
-        self.ids.append(feedback_id)
-        if random.random() < 0.1 and record.get("supersedes") and record["supersedes"] not in self.ids:
+        if superseded and superseded != feedback_id:
+            record["supersedes"] = superseded
+        self.sent[feedback_id] = request
+        if superseded and superseded not in self.sent and random.random() < 0.3:
             self._send(record)
-            later = self._plain(record["supersedes"])  # what was withdrawn comes afterwards
+            self.sent[superseded] = request  # what was withdrawn comes afterwards
+            later = self._plain(superseded, self._about(superseded)[0])
             if random.random() < 0.3:
                 later["supersedes"] = feedback_id  # and withdraws in turn
             return later
         return record
 
-    def _plain(self, feedback_id):
-        request_id, _ = self.random.choice(self.requests)
+    def _plain(self, feedback_id, request_id):
         return {"schema": "skinsight.feedback.v1", "feedback_id": feedback_id, "label": self.random.choice(CODES),
                 "certainty": self.random.choice(CERTAINTIES), "reviewed_at": REVIEWED_AT + self.random.randrange(4),
                 "request_id": request_id}
 
     def _add_garbage(self):
         self.garbage += 1
-        good = self._plain(new_uuid(self.random))
+        good = self._plain(new_uuid(self.random), self.random.choice(self.requests)[0])
         values = [b" ", b"{", b"\xff\x00", b"null", json.dumps({**good, "label": "melanoma"}).encode(),
                   json.dumps({**good, "reviewed_at": int((time.time() + 86400) * 1000)}).encode(),
                   json.dumps({**good, "supersedes": good["feedback_id"].upper()}).encode()]
@@ -166,16 +173,17 @@ class Expected:
             sites[image].add(context.get("site"))
             subjects[image].add(context.get("subject"))
         labels = [json.loads(text) for text in texts]
-        withdrawn = {label["supersedes"] for label in labels if "supersedes" in label}
-        meanings = collections.Counter(label["feedback_id"] for label in labels)
+        images_of = lambda label: known[label["request_id"]] if "request_id" in label else set()
+        picture_of = lambda label: label.get("image_sha256") or min(images_of(label), default="")
+        withdrawn = {(label["supersedes"], picture_of(label)) for label in labels if "supersedes" in label}
+        meanings = collections.Counter((label["feedback_id"], picture_of(label)) for label in labels)
         self.left_out, by_image = [], collections.defaultdict(list)
         for label in labels:
-            images = known[label["request_id"]] if "request_id" in label else set()
-            image = label.get("image_sha256") or min(images, default="")
-            reason = ("withdrawn" if label["feedback_id"] in withdrawn else
-                      "contradictory" if meanings[label["feedback_id"]] > 1 else
+            images, image = images_of(label), picture_of(label)
+            reason = ("unknown_request" if not image else
+                      "withdrawn" if (label["feedback_id"], image) in withdrawn else
+                      "contradictory" if meanings[label["feedback_id"], image] > 1 else
                       "image_disagrees" if "image_sha256" in label and images and image not in images else
-                      "unknown_request" if not image else
                       "several_images" if "image_sha256" not in label and len(images) > 1 else None)
             if reason:
                 self._leave_out(label, image, reason)

@@ -84,6 +84,7 @@ static void test_verdicts(void **state)
 #define A          IMAGE("aaaaaaaa")
 #define B          IMAGE("bbbbbbbb")
 #define C          IMAGE("cccccccc")
+#define D          IMAGE("dddddddd")
 #define SUBJECT    IMAGE("12345678")
 #define REQUEST(n) "f81d4fae-7dec-41d0-a765-00000000000" #n
 
@@ -113,6 +114,11 @@ static const struct arrival arrivals[] = {
     {UUID(8), REQUEST(1), "", "BKL", "histopathology", 1, ""},
     {UUID(9), REQUEST(1), "", "VASC", "histopathology", 1, UUID(a)}, // a ring of two
     {UUID(a), REQUEST(1), "", "DF", "histopathology", 2, UUID(9)},
+    {NULL, REQUEST(4), D, NULL, NULL, 0, NULL},
+    {UUID(b), REQUEST(4), "", "NV", "clinician", 1, ""},      // holds, whatever others say of its id:
+    {UUID(c), REQUEST(1), "", "AK", "clinician", 1, UUID(b)}, // withdraws it of its own picture alone
+    {UUID(b), REQUEST(1), "", "AK", "clinician", 2, ""},      // says something of that one
+    {UUID(7), REQUEST(8), "", "DF", "clinician", 8, UUID(d)}, // of the same picture, as far as is known
 };
 enum { ARRIVALS = sizeof arrivals / sizeof *arrivals };
 
@@ -194,7 +200,8 @@ static void outcomes_of(struct feedback_index *index, const int order[ARRIVALS],
 }
 
 // By hand, from the rules of docs/FORMATS.md.
-static const char expected[] = " 7 SCC unknown_request\n"
+static const char expected[] = " 7 DF unknown_request\n"
+                               " 7 SCC unknown_request\n"
                                "a 0 MEL label\n"
                                "a 4 NV several_images\n"
                                "a 6 SCC image_disagrees\n"
@@ -202,9 +209,11 @@ static const char expected[] = " 7 SCC unknown_request\n"
                                "a 8 BKL contradictory\n"
                                "a 9 VASC withdrawn\n"
                                "a a DF withdrawn\n"
+                               "a b AK withdrawn\n"
                                "b 2 BCC withdrawn\n"
                                "b 3 NV label\n"
-                               "c 5 DF label\n";
+                               "c 5 DF label\n"
+                               "d b NV label\n";
 
 static void test_any_order(void **state)
 {

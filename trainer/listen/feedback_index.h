@@ -79,8 +79,8 @@ struct label_row {
     char subject[DIGEST_TEXT_SIZE]; // its own, else that of the image's requests
     char site[JOB_TOKEN_SIZE];      // of the image's requests
     int atypical;
-    bool withdrawn;     // some record supersedes it
-    bool contradictory; // another record has the same feedback_id and says something else
+    bool withdrawn;     // some record of its picture supersedes it
+    bool contradictory; // another of its picture has the same feedback_id and says something else
     int64_t images;     // that its request has answers for; 0: the request is not known
     bool names_image;   // image_sha256 is its own
     bool agrees;        // image_sha256 is one of its request's

@@ -20,14 +20,14 @@ struct walk {
 // Of a label alone; OUTCOME_LABEL: it holds.
 static enum outcome judge_alone(const struct label_row *row)
 {
+    if (!row->names_image && row->images == 0)
+        return OUTCOME_UNKNOWN_REQUEST; // what else holds of it depends on its picture
     if (row->withdrawn)
         return OUTCOME_WITHDRAWN;
     if (row->contradictory)
         return OUTCOME_CONTRADICTORY;
     if (row->names_image) // with a request that nobody knows (any more) the image speaks for itself
         return row->images == 0 || row->agrees ? OUTCOME_LABEL : OUTCOME_IMAGE_DISAGREES;
-    if (row->images == 0)
-        return OUTCOME_UNKNOWN_REQUEST;
     return row->images == 1 ? OUTCOME_LABEL : OUTCOME_SEVERAL_IMAGES;
 }
 

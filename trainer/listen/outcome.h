@@ -8,8 +8,8 @@
 enum outcome {
     OUTCOME_LABEL, // one of the eight classes; the best of its image
     // Of one label:
-    OUTCOME_WITHDRAWN,       // some record supersedes it
-    OUTCOME_CONTRADICTORY,   // its feedback_id has two meanings
+    OUTCOME_WITHDRAWN,       // some record of its picture supersedes it
+    OUTCOME_CONTRADICTORY,   // its feedback_id has two meanings for its picture
     OUTCOME_UNKNOWN_REQUEST, // no answer to its request with an image was seen
     OUTCOME_SEVERAL_IMAGES,  // it names its request alone, and that has answers for several images
     OUTCOME_IMAGE_DISAGREES, // its image is not its request's

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #include "common/base/memory.h"
-#include "common/statistics/chi_square.h"
 #include "common/statistics/numeric.h"
 
 struct record {
@@ -77,57 +76,4 @@ double null_streams_limit(const struct null_streams *streams, double run_length)
     double limit = numeric_reach(&(struct rising_function){run_length_at, &all}, run_length, 0, greatest);
     free(all.records);
     return limit;
-}
-
-enum { PURPOSE_CLASS_MIX = 0x636c6d78, PURPOSE_DAILY_CUSUM = 0x64637573 }; // "clmx", "dcus"
-
-// Streams are pieces of one: 2^32 draws are more than a stream takes.
-static struct random_draws draws_of(uint64_t seed, uint64_t purpose, uint64_t stream)
-{
-    return (struct random_draws){{seed, purpose}, stream << 32};
-}
-
-static void add_day(struct class_mix_stream *mix)
-{
-    int weekday = (int)(mix->day++ % NULL_STREAM_DAYS);
-    random_draws_multinomial(&mix->draws, mix->volumes[weekday], mix->shares, mix->classes,
-                             mix->counts[weekday]);
-}
-
-void class_mix_begin(void *class_mix_stream, uint64_t stream)
-{
-    struct class_mix_stream *mix = class_mix_stream;
-    mix->draws = draws_of(mix->seed, PURPOSE_CLASS_MIX, stream);
-    mix->day = (int64_t)(stream % NULL_STREAM_DAYS);
-    for (int day = 1; day < NULL_STREAM_DAYS; day++)
-        add_day(mix);
-}
-
-double class_mix_look(void *class_mix_stream)
-{
-    struct class_mix_stream *mix = class_mix_stream;
-    int64_t window[NULL_STREAM_MOST_CLASSES] = {0};
-    add_day(mix);
-    for (int day = 0; day < NULL_STREAM_DAYS; day++)
-        for (size_t i = 0; i < mix->classes; i++)
-            window[i] += mix->counts[day][i];
-    return chi_square_fit(window, mix->shares, mix->classes, 5).statistic;
-}
-
-void daily_cusum_begin(void *daily_cusum_stream, uint64_t stream)
-{
-    struct daily_cusum_stream *chart = daily_cusum_stream;
-    chart->draws = draws_of(chart->seed, PURPOSE_DAILY_CUSUM, stream);
-    chart->day = (int64_t)(stream % NULL_STREAM_DAYS);
-    chart->more_sum = chart->fewer_sum = 0;
-}
-
-double daily_cusum_look(void *daily_cusum_stream)
-{
-    struct daily_cusum_stream *chart = daily_cusum_stream;
-    int64_t volume = chart->volumes[chart->day++ % NULL_STREAM_DAYS];
-    int64_t events = random_draws_binomial(&chart->draws, volume, chart->p);
-    chart->more_sum = cusum_next(chart->more_sum, bernoulli_cusum_score(&chart->more, events, volume));
-    chart->fewer_sum = cusum_next(chart->fewer_sum, bernoulli_cusum_score(&chart->fewer, events, volume));
-    return fmax(chart->more_sum, chart->fewer_sum);
 }

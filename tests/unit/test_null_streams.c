@@ -10,14 +10,79 @@
 
 #include "common/statistics/chi_square.h"
 #include "common/statistics/null_streams.h"
+#include "common/statistics/random_draws.h"
 #include "common/statistics/run_length.h"
 #include "common/statistics/special.h"
 #include "tests/support/near.h"
 
-enum { LIMIT_SEED = 1, YEARS_SEED = 2, DAYS = 365, YEARS = 2000 };
+enum { LIMIT_SEED = 1, YEARS_SEED = 2, DAYS = 365, YEARS = 2000, WEEK = 7, CLASSES = 8 };
 
 // The table's classes, 200 analyses a day.
-static const double SHARES[] = {.178, .508, .131, .034, .104, .009, .010, .026};
+static const double SHARES[CLASSES] = {.178, .508, .131, .034, .104, .009, .010, .026};
+
+// Pearson's statistic of the classes of the last seven days, looked at daily, classes that expect fewer than
+// five merged. A stream begins with six days that are not looked at.
+struct class_mix_stream {
+    int64_t volume; // a day
+    uint64_t seed;
+    struct random_draws draws; // of the stream itself, from here on
+    int64_t day, counts[WEEK][CLASSES];
+};
+
+// A CUSUM of events that is looked at once a day; with two sides the greater of both sums.
+struct daily_cusum_stream {
+    struct bernoulli_cusum more, fewer; // all 0: there is no such side
+    double p;
+    int64_t volumes[WEEK];
+    uint64_t seed;
+    struct random_draws draws; // of the stream itself, from here on
+    int64_t day;
+    double more_sum, fewer_sum;
+};
+
+static void add_day(struct class_mix_stream *mix)
+{
+    int weekday = (int)(mix->day++ % WEEK);
+    random_draws_multinomial(&mix->draws, mix->volume, SHARES, CLASSES, mix->counts[weekday]);
+}
+
+static void class_mix_begin(void *class_mix_stream, uint64_t stream)
+{
+    struct class_mix_stream *mix = class_mix_stream;
+    mix->draws = (struct random_draws){{mix->seed, stream}, 0};
+    mix->day = 0;
+    for (int day = 1; day < WEEK; day++)
+        add_day(mix);
+}
+
+static double class_mix_look(void *class_mix_stream)
+{
+    struct class_mix_stream *mix = class_mix_stream;
+    int64_t window[CLASSES] = {0};
+    add_day(mix);
+    for (int day = 0; day < WEEK; day++)
+        for (size_t i = 0; i < CLASSES; i++)
+            window[i] += mix->counts[day][i];
+    return chi_square_fit(window, SHARES, CLASSES, 5).statistic;
+}
+
+static void daily_cusum_begin(void *daily_cusum_stream, uint64_t stream)
+{
+    struct daily_cusum_stream *chart = daily_cusum_stream;
+    chart->draws = (struct random_draws){{chart->seed, stream}, 0};
+    chart->day = (int64_t)(stream % WEEK);
+    chart->more_sum = chart->fewer_sum = 0;
+}
+
+static double daily_cusum_look(void *daily_cusum_stream)
+{
+    struct daily_cusum_stream *chart = daily_cusum_stream;
+    int64_t volume = chart->volumes[chart->day++ % WEEK];
+    int64_t events = random_draws_binomial(&chart->draws, volume, chart->p);
+    chart->more_sum = cusum_next(chart->more_sum, bernoulli_cusum_score(&chart->more, events, volume));
+    chart->fewer_sum = cusum_next(chart->fewer_sum, bernoulli_cusum_score(&chart->fewer, events, volume));
+    return fmax(chart->more_sum, chart->fewer_sum);
+}
 
 static void within(const char *what, double found, double expected, double share)
 {
@@ -115,8 +180,7 @@ static void daily_cusum_of_single_observations(void **state)
 
 static struct class_mix_stream class_mix(uint64_t seed)
 {
-    return (struct class_mix_stream){
-        .shares = SHARES, .classes = 8, .volumes = {200, 200, 200, 200, 200, 200, 200}, .seed = seed};
+    return (struct class_mix_stream){.volume = 200, .seed = seed};
 }
 
 static void class_mix_limits(void **state)

@@ -1,4 +1,5 @@
 // parts.c: what reports are made of, in the order of their pages.
+#include "monitor/comparison/arms_report.h"
 #include "monitor/incident/incident.h"
 #include "monitor/labels/late_labels.h"
 #include "monitor/report/report.h"
@@ -7,6 +8,7 @@
 const struct report_part report_parts[] = {
     {"labels", 1u << REPORT_PERFORMANCE, late_labels_report},
     {"operation", 1u << REPORT_PERFORMANCE, operation_report},
+    {"comparison", 1u << REPORT_COMPARISON, arms_report},
     {"incident", 1u << REPORT_INCIDENT, incident_report},
     {0},
 };

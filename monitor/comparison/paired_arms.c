@@ -1,0 +1,124 @@
+// paired_arms.c: counts pairs that differ.
+#include "monitor/comparison/paired_arms.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "common/base/memory.h"
+#include "common/statistics/power.h"
+#include "common/statistics/sequential.h"
+#include "monitor/labels/judgement.h"
+#include "monitor/labels/labelled.h"
+
+static bool is_melanoma(const struct arm_pair *pair, bool atypical_alone)
+{
+    return pair->truth == LESION_MEL && (pair->atypical || !atypical_alone);
+}
+
+static bool found_by(const struct arm_pair *pair, int arm)
+{
+    return action_is_referral(pair->answers[arm]->action);
+}
+
+static struct interval exact_difference(int64_t only_a, int64_t only_b, int64_t n)
+{
+    struct interval lost = interval_clopper_pearson((struct share){only_a, n}, 0.975);
+    struct interval won = interval_clopper_pearson((struct share){only_b, n}, 0.975);
+    return (struct interval){won.low - lost.high, won.high - lost.low};
+}
+
+static void judge_melanomas(const struct arm_pairs *pairs, bool atypical_alone,
+                            struct paired_evidence *evidence)
+{
+    int64_t only_a = 0, only_b = 0;
+    *evidence = (struct paired_evidence){0};
+    for (size_t i = 0; i < pairs->count; i++) {
+        const struct arm_pair *pair = &pairs->items[i];
+        if (!is_melanoma(pair, atypical_alone))
+            continue;
+        bool a = found_by(pair, ARM_A), b = found_by(pair, ARM_B);
+        evidence->n++;
+        evidence->found[ARM_A].successes += a;
+        evidence->found[ARM_B].successes += b;
+        only_a += a && !b;
+        only_b += b && !a;
+        evidence->for_b_log = e_process_log(only_b, only_a);
+        evidence->for_a_log = e_process_log(only_a, only_b);
+        evidence->for_b_log_most = fmax(evidence->for_b_log_most, evidence->for_b_log);
+        evidence->for_a_log_most = fmax(evidence->for_a_log_most, evidence->for_a_log);
+    }
+    evidence->found[ARM_A].trials = evidence->found[ARM_B].trials = evidence->n;
+    evidence->mcnemar = mcnemar_test(only_a, only_b);
+    evidence->difference = exact_difference(only_a, only_b, evidence->n);
+}
+
+// What an area is computed from: pairs with one of the eight diagnoses.
+struct scored_pairs {
+    bool *is_positive;
+    double *scores[ARMS];
+    struct labelled *subjects; // of these, the field of that name alone
+    size_t count, positives;
+};
+
+static void judge_auroc(const struct scored_pairs *scored, struct paired_arms *paired)
+{
+    paired->has_auroc = scored->positives >= JUDGEMENT_LEAST_POSITIVES &&
+                        scored->count - scored->positives >= JUDGEMENT_LEAST_POSITIVES;
+    if (!paired->has_auroc)
+        return;
+    uint32_t *clusters = memory_alloc(scored->count * sizeof *clusters);
+    clusters_of(scored->subjects, scored->count, clusters);
+    const struct scored_images images = {scored->is_positive, clusters, scored->count};
+    paired->melanoma_auroc = auroc_compare(&images, scored->scores[ARM_A], scored->scores[ARM_B]);
+    free(clusters);
+}
+
+static void score_pairs(const struct arm_pairs *pairs, struct paired_arms *paired)
+{
+    struct scored_pairs scored = {
+        .is_positive = memory_alloc(pairs->count + 1),
+        .scores = {memory_alloc((pairs->count + 1) * sizeof(double)),
+                   memory_alloc((pairs->count + 1) * sizeof(double))},
+        .subjects = memory_alloc((pairs->count + 1) * sizeof(struct labelled)),
+    };
+    for (size_t i = 0; i < pairs->count; i++) {
+        const struct arm_pair *pair = &pairs->items[i];
+        if (pair->truth < 0 || pair->truth >= LESION_CLASSES)
+            continue;
+        scored.is_positive[scored.count] = pair->truth == LESION_MEL;
+        scored.positives += pair->truth == LESION_MEL;
+        for (int arm = 0; arm < ARMS; arm++)
+            scored.scores[arm][scored.count] = (double)pair->answers[arm]->melanoma;
+        scored.subjects[scored.count++].subject = pair->answers[ARM_A]->subject;
+    }
+    judge_auroc(&scored, paired);
+    free(scored.is_positive);
+    free(scored.scores[ARM_A]);
+    free(scored.scores[ARM_B]);
+    free(scored.subjects);
+}
+
+void paired_arms_judge(const struct arm_pairs *pairs, struct paired_arms *paired)
+{
+    *paired = (struct paired_arms){0};
+    judge_melanomas(pairs, false, &paired->all);
+    judge_melanomas(pairs, true, &paired->atypical);
+    score_pairs(pairs, paired);
+    paired->power = mcnemar_power(paired->all.n, PAIRED_WORSE, PAIRED_BETTER, 1 / PAIRED_EVIDENCE);
+}
+
+size_t paired_arms_course(const struct arm_pairs *pairs, double *log_e, int64_t *at)
+{
+    int64_t only_a = 0, only_b = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < pairs->count; i++) {
+        const struct arm_pair *pair = &pairs->items[i];
+        if (!is_melanoma(pair, false))
+            continue;
+        only_a += found_by(pair, ARM_A) && !found_by(pair, ARM_B);
+        only_b += found_by(pair, ARM_B) && !found_by(pair, ARM_A);
+        at[n] = pair->reviewed_at;
+        log_e[n++] = e_process_log(only_b, only_a);
+    }
+    return n;
+}

@@ -1,0 +1,53 @@
+// split_arms.h: two models on different patients: shares of melanomas that were referred, looked at four
+// times on the way to the planned number, and whether the split is the one that was planned. Pure functions.
+//
+// The plan: b's sensitivity is not lower than a's by 5 points, one-sided 0.05, power 0.8, where both are
+// 0.90, with arms of the sizes that are seen; looks at a quarter, half, three quarters and all of the
+// information with O'Brien and Fleming's spending. A look takes the melanomas in the order of their reviews.
+#ifndef SKINSIGHT_MONITOR_COMPARISON_SPLIT_ARMS_H
+#define SKINSIGHT_MONITOR_COMPARISON_SPLIT_ARMS_H
+
+#include "common/statistics/means.h"
+#include "monitor/comparison/arms.h"
+
+#define SPLIT_SHARE   0.90
+#define SPLIT_BETTER  0.95 // that the power of Fisher's test is told for
+#define SPLIT_MARGIN  0.05
+#define SPLIT_ALPHA   0.05
+#define SPLIT_POWER   0.8
+#define SPLIT_RATIO_P 0.001 // below it nothing else means anything
+enum {
+    SPLIT_LOOKS = 4,
+    SPLIT_BOSCHLOO_MOST = 4000, // melanomas; with more it takes seconds, and says what Fisher's test says
+};
+
+struct split_look {
+    double information; // planned share
+    double limit;       // of each z
+    bool done;
+    int64_t n[ARMS];
+    double not_worse, better, worse; // z of b - a + margin, b - a, a - b
+};
+struct split_evidence {
+    struct share found[ARMS];
+    struct interval difference; // of b - a, Newcombe's, 90 %: each side 95
+    double information;         // share of the planned; 0 where an arm has none
+    struct split_look looks[SPLIT_LOOKS];
+    bool not_worse, better, worse; // at a look that was done
+};
+struct split_arms {
+    struct split_evidence all, atypical;
+    int64_t planned[ARMS]; // melanomas
+    double fisher_p;       // that b's share is greater; NaN: an arm has no melanoma
+    double boschloo_p;     // the same; NaN with more than SPLIT_BOSCHLOO_MOST too
+    double power;          // of Fisher's test with the melanomas that there are
+    struct welch latency;  // b - a
+    // The split of patients against the nearest step of the ramp 1, 5, 10, 25, 50 %, and whether the arms
+    // failed, and got labels, equally often.
+    double planned_share_b;
+    int64_t patients[ARMS];
+    double ratio_p, failed_p, labelled_p; // NaN: an arm is empty
+};
+void split_arms_judge(const struct arms *arms, struct split_arms *split);
+
+#endif

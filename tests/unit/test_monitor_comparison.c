@@ -1,0 +1,271 @@
+// test_monitor_comparison.c: pairs, shares, looks, guardrails, and what they decide. Expected values are
+// published vectors (R, SciPy) and arithmetic.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "monitor/comparison/arms_report.h"
+#include "tests/support/near.h"
+
+static const int64_t start = INT64_C(1793577600000), hour = 3600 * 1000;
+
+// What one answer is.
+struct scene {
+    int arm, image, patient, truth;
+    bool referred, right, atypical;
+    double latency_ms;
+};
+
+static void add(struct arms *arms, const struct scene *scene)
+{
+    struct analysis analysis;
+    struct error err;
+    char subject[32];
+    analysis_init(&analysis);
+    snprintf(analysis.image_sha256, sizeof analysis.image_sha256, "%d", scene->image);
+    snprintf(subject, sizeof subject, "patient %d", scene->patient);
+    analysis.subject = subject;
+    analysis.at = start + (int64_t)arms->arm[scene->arm].count * hour / 10;
+    analysis.moments[MOMENT_CONSUMED] = analysis.at;
+    analysis.moments[MOMENT_PUBLISHED] = analysis.at + (int64_t)scene->latency_ms;
+    analysis.cache_hit = analysis.replayed = false;
+    memset(analysis.probabilities, 0, sizeof analysis.probabilities);
+    analysis.probabilities[LESION_MEL] = scene->referred ? 0.75F : 0.25F;
+    analysis.action = scene->referred ? ACTION_URGENT_REFERRAL : ACTION_MONITOR;
+    analysis.class = scene->right ? scene->truth : (scene->truth + 1) % LESION_CLASSES;
+    analysis.truth.label = scene->truth;
+    analysis.truth.reviewed_at = start + scene->image * hour;
+    analysis.truth.atypical = scene->atypical;
+    if (arms_add(arms, scene->arm, &analysis, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+}
+
+// An image that both have.
+static void add_pair(struct arms *arms, int image, int truth, bool a, bool b)
+{
+    for (int arm = 0; arm < ARMS; arm++) {
+        bool referred = arm == ARM_A ? a : b;
+        add(arms, &(struct scene){.arm = arm,
+                                  .image = image,
+                                  .patient = image,
+                                  .truth = truth,
+                                  .referred = referred,
+                                  .right = true,
+                                  .latency_ms = 100 + image % 7});
+    }
+}
+
+static void compare_and_release(struct arms *arms, struct arms_comparison *comparison)
+{
+    arms_compare(arms, comparison);
+    arms_comparison_release(comparison);
+    arms_release(arms);
+}
+
+// 100 melanomas: a alone refers 2, b alone 12; and 400 nevi.
+static void fill_pairs(struct arms *arms, int worse, int better)
+{
+    for (int i = 0; i < 100; i++)
+        add_pair(arms, i, LESION_MEL, i < worse || i >= worse + better, i >= worse);
+    for (int i = 100; i < 500; i++)
+        add_pair(arms, i, LESION_NV, false, false);
+}
+
+static void test_paired(void **state)
+{
+    (void)state;
+    struct arms arms = {0};
+    struct arms_comparison comparison;
+    fill_pairs(&arms, 2, 12);
+    compare_and_release(&arms, &comparison);
+    const struct paired_evidence *all = &comparison.paired.all;
+    assert_true(comparison.is_paired);
+    assert_int_equal(all->n, 100);
+    assert_int_equal(all->mcnemar.b, 2);
+    assert_int_equal(all->mcnemar.c, 12);
+    near("e-value of 12 and 2", exp(all->for_b_log), 23.9172, 1e-5);
+    // SciPy: beta.ppf of 12 and 2 in 100, two-sided 97.5 %.
+    near("low", all->difference.low, -0.02117638844, 1e-8);
+    near("high", all->difference.high, 0.21058041266, 1e-8);
+    assert_true(comparison.paired.has_auroc);
+    assert_int_equal(comparison.guardrails[1].state, GUARDRAIL_OK);
+    assert_string_equal(comparison.decision, "b");
+}
+
+static void test_exact_mcnemar(void **state)
+{
+    (void)state;
+    struct arms arms = {0};
+    struct arms_comparison comparison;
+    fill_pairs(&arms, 3, 9);
+    compare_and_release(&arms, &comparison);
+    near("p", comparison.paired.all.mcnemar.p, 0.14599609375, 1e-12);
+    near("mid-p", comparison.paired.all.mcnemar.mid_p, 0.09228515625, 1e-12);
+    assert_string_equal(comparison.decision, "not_enough");
+    fill_pairs(&arms, 12, 2);
+    compare_and_release(&arms, &comparison);
+    assert_string_equal(comparison.decision, "a");
+}
+
+// Each image once, whatever was sent twice; labels that contradict each other leave it out.
+static void test_pairing(void **state)
+{
+    (void)state;
+    struct arms arms = {0};
+    add_pair(&arms, 1, LESION_MEL, true, true);
+    add(&arms, &(struct scene){.arm = ARM_A, .image = 1, .patient = 1, .truth = LESION_MEL});
+    add(&arms, &(struct scene){.arm = ARM_A, .image = 2, .patient = 2, .truth = LESION_MEL});
+    add(&arms, &(struct scene){.arm = ARM_B, .image = 2, .patient = 2, .truth = LESION_NV});
+    add(&arms, &(struct scene){.arm = ARM_B, .image = 3, .patient = 3, .truth = LESION_NV});
+    struct arm_pairs pairs = arms_pair(&arms);
+    assert_int_equal(pairs.count, 1);
+    assert_int_equal(pairs.contradictory, 1);
+    assert_true(pairs.items[0].answers[ARM_A] == &arms.arm[ARM_A].answers[0]);
+    free(pairs.items);
+    arms_release(&arms);
+}
+
+// Of each arm `found` lesions in `all` are referred, spread over time.
+static void fill_split(struct arms *arms, int arm, int truth, int found, int all)
+{
+    for (int i = 0; i < all; i++)
+        add(arms, &(struct scene){.arm = arm,
+                                  .image = 2 * i + arm,
+                                  .patient = 2 * i + arm,
+                                  .truth = truth,
+                                  .referred = i * 7919 % all < found,
+                                  .right = true,
+                                  .latency_ms = 100});
+}
+
+static void test_split(void **state)
+{
+    (void)state;
+    struct arms arms = {0};
+    struct arms_comparison comparison;
+    fill_split(&arms, ARM_A, LESION_MEL, 86, 96);
+    fill_split(&arms, ARM_B, LESION_MEL, 11, 12);
+    compare_and_release(&arms, &comparison);
+    const struct split_arms *split = &comparison.split;
+    assert_false(comparison.is_paired);
+    near("Fisher of 11/12 and 86/96", split->fisher_p, 0.647992109045, 1e-9);
+    near("power of 12 and 96", split->power + 1, 1, 1e-3);
+    near("share of the ramp", split->planned_share_b, 0.10, 1e-12);
+    // Non-inferiority, margin 0.05, one-sided 0.05, 0.90, 1 to 9: 2,226 and 248.
+    assert_in_range(split->planned[ARM_A], 2220, 2232);
+    assert_in_range(split->planned[ARM_B], 247, 249);
+    assert_string_equal(comparison.decision, "not_enough");
+    assert_false(split->all.looks[0].done);
+}
+
+static void test_sample_ratio(void **state)
+{
+    (void)state;
+    struct arms arms = {0};
+    struct arms_comparison comparison;
+    fill_split(&arms, ARM_A, LESION_NV, 0, 9100);
+    fill_split(&arms, ARM_B, LESION_NV, 0, 900);
+    compare_and_release(&arms, &comparison);
+    near("p of 9,100 and 900", comparison.split.ratio_p, 0.000858120666394, 1e-9);
+    assert_string_equal(comparison.decision, "not_enough");
+    assert_non_null(strstr(comparison.reason, "split"));
+}
+
+// Lan and DeMets' limits at four looks; and a share that fell is seen.
+static void test_looks(void **state)
+{
+    (void)state;
+    static const double limits[] = {3.7496, 2.5399, 2.0161, 1.7202};
+    struct arms arms = {0};
+    struct arms_comparison comparison;
+    fill_split(&arms, ARM_A, LESION_MEL, 405, 450);
+    fill_split(&arms, ARM_B, LESION_MEL, 315, 450);
+    compare_and_release(&arms, &comparison);
+    const struct split_evidence *all = &comparison.split.all;
+    for (int i = 0; i < SPLIT_LOOKS; i++) {
+        near("limit", all->looks[i].limit, limits[i], 1e-4);
+        assert_true(all->looks[i].done);
+    }
+    assert_true(all->worse && !all->not_worse && !all->better);
+    assert_string_equal(comparison.decision, "a");
+}
+
+static void test_latency_guardrail(void **state)
+{
+    (void)state;
+    for (int slower = 0; slower <= 80; slower += 40) {
+        struct arms arms = {0};
+        for (int i = 0; i < 2000; i++)
+            for (int arm = 0; arm < ARMS; arm++)
+                add(&arms, &(struct scene){.arm = arm,
+                                           .image = i,
+                                           .patient = i,
+                                           .truth = LESION_NV,
+                                           .latency_ms = 100 + i * 7919 % 200 + arm * slower});
+        struct guardrail guardrail = guardrail_latency(&arms);
+        near("difference", guardrail.difference, slower, 1e-12);
+        assert_int_equal(guardrail.state, slower == 80 ? GUARDRAIL_BROKEN : GUARDRAIL_OK);
+        arms_release(&arms);
+    }
+    struct arms few = {0};
+    fill_split(&few, ARM_A, LESION_MEL, 0, 298);
+    fill_split(&few, ARM_B, LESION_MEL, 0, 400);
+    assert_int_equal(guardrail_latency(&few).state, GUARDRAIL_INSUFFICIENT);
+    arms_release(&few);
+}
+
+static void test_accuracy_guardrail(void **state)
+{
+    (void)state;
+    struct known_answer answers[4000];
+    for (int loss = 0; loss <= 10; loss += 10) { // per cent
+        for (int i = 0; i < 2000; i++)
+            for (int arm = 0; arm < ARMS; arm++)
+                answers[2 * i + arm] =
+                    (struct known_answer){(uint64_t)i, (uint8_t)arm, (uint8_t)(i % 2),
+                                          i % 10 != 0 && (arm == ARM_A || i / 2 % 100 >= loss)};
+        struct guardrail guardrail = guardrail_balanced_accuracy(answers, 4000);
+        assert_int_equal(guardrail.state, loss ? GUARDRAIL_BROKEN : GUARDRAIL_OK);
+    }
+}
+
+static void test_document(void **state)
+{
+    (void)state;
+    struct arms arms = {0};
+    struct arms_comparison comparison;
+    struct error err;
+    fill_pairs(&arms, 2, 12);
+    arms_compare(&arms, &comparison);
+    cJSON *document = cJSON_CreateObject();
+    assert_int_equal(arms_comparison_write(&comparison, "v1", "v2", document, &err), STATUS_OK);
+    const cJSON *item = cJSON_GetObjectItem(document, "comparison");
+    assert_string_equal(cJSON_GetObjectItem(item, "design")->valuestring, "paired");
+    near("e-value", cJSON_GetObjectItem(item, "e_value")->valuedouble, 23.9172, 1e-5);
+    assert_int_equal(cJSON_GetObjectItem(item, "n")->valueint, 100);
+    assert_true(cJSON_IsNull(cJSON_GetObjectItem(item, "srm")));
+    cJSON_Delete(document);
+    arms_comparison_release(&comparison);
+    arms_release(&arms);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_paired),
+        cmocka_unit_test(test_exact_mcnemar),
+        cmocka_unit_test(test_pairing),
+        cmocka_unit_test(test_split),
+        cmocka_unit_test(test_sample_ratio),
+        cmocka_unit_test(test_looks),
+        cmocka_unit_test(test_latency_guardrail),
+        cmocka_unit_test(test_accuracy_guardrail),
+        cmocka_unit_test(test_document),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

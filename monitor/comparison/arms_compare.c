@@ -38,9 +38,21 @@ static struct findings find_split(const struct split_arms *split)
     };
 }
 
+static bool is_split_as_planned(const struct split_arms *split)
+{
+    return !(split->ratio_p < SPLIT_RATIO_P ||
+             split->failed_p < SPLIT_RATIO_P); // NaN: nothing says it is not
+}
+
+static const char *what_is_missing(const struct findings *found)
+{
+    return !found->not_worse ? "that b is not worse is not shown"
+           : !found->better  ? "that b is better is not shown"
+                             : "a guardrail has not enough evidence";
+}
+
 static void decide(struct arms_comparison *comparison)
 {
-    const struct split_arms *split = &comparison->split;
     struct findings found =
         comparison->is_paired ? find_paired(&comparison->paired) : find_split(&comparison->split);
     bool broken = false, all_met = true;
@@ -49,7 +61,8 @@ static void decide(struct arms_comparison *comparison)
         all_met &= comparison->guardrails[i].state == GUARDRAIL_OK;
     }
     comparison->decision = "not_enough";
-    if (!comparison->is_paired && (split->ratio_p < SPLIT_RATIO_P || split->failed_p < SPLIT_RATIO_P)) {
+    comparison->reason = what_is_missing(&found);
+    if (!comparison->is_paired && !is_split_as_planned(&comparison->split)) {
         comparison->reason = "the arms are not split as planned, or fail unequally often: no figure holds";
     } else if (found.worse || broken) {
         comparison->decision = "a";
@@ -60,10 +73,6 @@ static void decide(struct arms_comparison *comparison)
     } else if (found.not_worse && found.complete && !found.better) {
         comparison->decision = "none";
         comparison->reason = "b is not worse, and the planned evidence shows nothing that is better";
-    } else {
-        comparison->reason = !found.not_worse ? "that b is not worse is not shown"
-                             : !found.better  ? "that b is better is not shown"
-                                              : "a guardrail has not enough evidence";
     }
 }
 

@@ -29,7 +29,7 @@ struct waiter {
 struct audit {
     struct sql *sql; // the thread's
     char chain[AUDIT_NAME_SIZE];
-    const struct audit_signer *signer;
+    const struct signer *signer;
     struct object_store *objects;
     int64_t sign_interval_ms;
     int64_t refusals_at_ms, sign_at_ms; // monotonic; the thread's

@@ -21,7 +21,7 @@
 #include "producer/audit/entry.h"
 
 struct object_store;
-struct audit_signer; // signing.h
+struct signer; // common/base/signature.h
 struct audit;
 
 enum { AUDIT_WAITING_MOST = 8192 }; // entries
@@ -29,8 +29,8 @@ enum { AUDIT_WAITING_MOST = 8192 }; // entries
 struct audit_options {
     struct sql_options store;
     const char *chain;
-    const struct audit_signer *signer; // borrowed; NULL: heads are not signed
-    struct object_store *objects;      // borrowed; NULL: heads are not exported
+    const struct signer *signer;  // borrowed; NULL: heads are not signed
+    struct object_store *objects; // borrowed; NULL: heads are not exported
     int64_t sign_interval_ms;
 };
 

@@ -113,10 +113,10 @@ static enum status judge(const char *path, const struct audit_verify_options *op
 
 static enum status verify(const struct config *config, struct error *err)
 {
-    struct audit_verifier *verifier;
+    struct verifier *verifier;
     struct audit_heads heads = {0};
     int64_t shown = 0;
-    enum status status = audit_verifier_open(&verifier, config_text(config, "public_key"), err);
+    enum status status = verifier_open(&verifier, config_text(config, "public_key"), err);
     for (size_t i = 2; status == STATUS_OK && i < config_argument_count(config); i++)
         status = audit_heads_add(&heads, config_argument(config, i), verifier, err);
     if (status == STATUS_OK) {
@@ -125,7 +125,7 @@ static enum status verify(const struct config *config, struct error *err)
         status = judge(config_argument(config, 1), &options, err);
     }
     audit_heads_release(&heads);
-    audit_verifier_close(verifier);
+    verifier_close(verifier);
     return status;
 }
 

@@ -47,8 +47,8 @@ void audit_heads_release(struct audit_heads *heads)
     *heads = (struct audit_heads){0};
 }
 
-enum status audit_heads_add(struct audit_heads *heads, const char *path,
-                            const struct audit_verifier *verifier, struct error *err)
+enum status audit_heads_add(struct audit_heads *heads, const char *path, const struct verifier *verifier,
+                            struct error *err)
 {
     struct buffer text;
     struct audit_head head;

@@ -23,8 +23,8 @@ struct audit_heads {
 };
 
 // Adds the head of a file. REJECTED: it holds none, or its signature is another key's.
-enum status audit_heads_add(struct audit_heads *heads, const char *path,
-                            const struct audit_verifier *verifier, struct error *err) MUST_CHECK;
+enum status audit_heads_add(struct audit_heads *heads, const char *path, const struct verifier *verifier,
+                            struct error *err) MUST_CHECK;
 void audit_heads_release(struct audit_heads *heads);
 
 // What a chain is like, and what is wrong in the export. Texts live during the call.
@@ -36,7 +36,7 @@ struct audit_chain_verdict {
 };
 
 struct audit_verify_options {
-    const struct audit_verifier *verifier;
+    const struct verifier *verifier;
     struct audit_heads *heads; // are put in order
     // line 0: of no line.
     void (*flaw)(void *context, int64_t line, const char *sentence);

@@ -62,11 +62,11 @@ static bool check_subjects(const struct config *config)
 
 static bool check_audit(const struct config *config)
 {
-    struct audit_signer *signer = NULL;
+    struct signer *signer = NULL;
     struct error err;
     const char *path = config_text(config, "audit_key");
-    enum status status = *path ? audit_signer_open(&signer, path, &err) : STATUS_OK;
-    audit_signer_close(signer);
+    enum status status = *path ? signer_open(&signer, path, &err) : STATUS_OK;
+    signer_close(signer);
     return finding_print("audit", status, &err, *path ? "signed" : "not signed",
                          "openssl genpkey -algorithm ed25519 -out FILE makes audit_key");
 }

@@ -20,7 +20,7 @@
 #include "producer/gateway/requests.h"
 
 struct audit;
-struct audit_signer;
+struct signer;
 struct desk;
 struct errands;
 struct identity_gate;
@@ -45,10 +45,10 @@ struct gateway {
     struct link_signer links;
     struct admission admission;
     atomic_llong bytes_inside;
-    atomic_int visits;           // deferred and not answered yet
-    atomic_bool connected;       // the desk has Kafka and SQL
-    atomic_bool stopping;        // no new requests
-    struct audit_signer *signer; // NULL: heads of the audit are not signed
+    atomic_int visits;     // deferred and not answered yet
+    atomic_bool connected; // the desk has Kafka and SQL
+    atomic_bool stopping;  // no new requests
+    struct signer *signer; // NULL: heads of the audit are not signed
     struct audit *audit;
     struct identity_gate *identities;
     struct rate_limits *rates;

@@ -96,7 +96,7 @@ static enum status open_signer(struct gateway *gateway, struct error *err)
 {
     const char *path = config_text(gateway->options.config, "audit_key");
     if (*path)
-        return audit_signer_open(&gateway->signer, path, err);
+        return signer_open(&gateway->signer, path, err);
     LOG_WARN("audit_not_signed", "reason=\"audit_key is not set\"");
     return STATUS_OK;
 }
@@ -201,7 +201,7 @@ static void close_parts(struct gateway *gateway)
     errands_close(gateway->errands);
     desk_close(gateway->desk);
     audit_close(gateway->audit);
-    audit_signer_close(gateway->signer);
+    signer_close(gateway->signer);
     object_store_close(gateway->objects);
     identity_close(gateway->identities);
     rate_limits_free(gateway->rates);

@@ -14,16 +14,16 @@ static const char public_key[] = "-----BEGIN PUBLIC KEY-----\n"
                                  "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n"
                                  "-----END PUBLIC KEY-----\n";
 
-static struct audit_verifier *open_verifier(void)
+static struct verifier *open_verifier(void)
 {
     char path[] = "/tmp/fuzz-audit-XXXXXX";
-    struct audit_verifier *verifier;
+    struct verifier *verifier;
     struct error err;
     int file = mkstemp(path);
     if (file < 0 || write(file, public_key, strlen(public_key)) != (ssize_t)strlen(public_key))
         abort();
     close(file);
-    if (audit_verifier_open(&verifier, path, &err) != STATUS_OK)
+    if (verifier_open(&verifier, path, &err) != STATUS_OK)
         abort();
     unlink(path);
     return verifier;
@@ -45,7 +45,7 @@ static void on_chain(void *context, const struct audit_chain_verdict *verdict)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct audit_verifier *verifier;
+    static struct verifier *verifier;
     struct audit_heads heads = {0};
     int64_t told = 0, flaws;
     struct error err;

@@ -298,13 +298,13 @@ static void test_the_head_is_signed_and_exported(void **state)
 {
     (void)state;
     char path[SCRATCH_SIZE + 128], root[SCRATCH_SIZE + 64], signed_line[AUDIT_HEAD_LINE_MOST] = "";
-    struct audit_signer *signer;
+    struct signer *signer;
     struct object_store *objects;
     struct audit *audit;
     snprintf(path, sizeof path, "%s/key.pem", folder);
     snprintf(root, sizeof root, "file://%s/objects", folder);
     write_key(path);
-    GOOD(audit_signer_open(&signer, path, &err));
+    GOOD(signer_open(&signer, path, &err));
     const struct object_store_options store = {
         .root = root, .s3_endpoint = "", .s3_region = "r", .timeout_ms = 1000};
     GOOD(object_store_open(&objects, &store, &err));
@@ -335,7 +335,7 @@ static void test_the_head_is_signed_and_exported(void **state)
     assert_int_equal(sql_run(sql, "DELETE FROM audit_heads", NULL, 0, NULL, &err), STATUS_REJECTED);
     sql_close(sql);
     object_store_close(objects);
-    audit_signer_close(signer);
+    signer_close(signer);
 }
 
 static int64_t heads_after(const struct audit_options *options)
@@ -358,12 +358,12 @@ static void test_a_rewritten_chain_is_not_signed(void **state)
 {
     (void)state;
     char path[SCRATCH_SIZE + 64];
-    struct audit_signer *signer;
+    struct signer *signer;
     static const uint8_t other[DIGEST_SIZE];
     const struct sql_value hash = sql_of_blob(other, sizeof other);
     snprintf(path, sizeof path, "%s/rewritten.pem", folder);
     write_key(path);
-    GOOD(audit_signer_open(&signer, path, &err));
+    GOOD(signer_open(&signer, path, &err));
     struct audit_options options = options_for("rewritten");
     options.signer = signer;
     assert_int_equal(heads_after(&options), 1);
@@ -373,7 +373,7 @@ static void test_a_rewritten_chain_is_not_signed(void **state)
     GOOD(sql_run(sql, "UPDATE audit SET hash = ? WHERE seq = 2", &hash, 1, NULL, &err));
     sql_close(sql);
     assert_int_equal(heads_after(&options), 2);
-    audit_signer_close(signer);
+    signer_close(signer);
 }
 
 static void test_refusals_are_counted(void **state)

@@ -23,8 +23,8 @@ enum { TIMEOUT_MS = 10000, ENTRIES = 12, LINES = 1 + ENTRIES + 2, SENTENCES = 64
 
 static char folder[SCRATCH_SIZE];
 static struct error err;
-static struct audit_signer *signer;
-static struct audit_verifier *verifier;
+static struct signer *signer;
+static struct verifier *verifier;
 static struct sql *sql;
 static char *export; // of the whole chain
 static size_t export_size;
@@ -136,13 +136,13 @@ static void make_keys(void)
     chmod(path, 0600);
     PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL);
     fclose(file);
-    GOOD(audit_signer_open(&signer, path, &err));
-    assert_int_equal(audit_verifier_open(&verifier, path, &err), STATUS_REJECTED);
+    GOOD(signer_open(&signer, path, &err));
+    assert_int_equal(verifier_open(&verifier, path, &err), STATUS_REJECTED);
     snprintf(path, sizeof path, "%s/public.pem", folder);
     file = fopen(path, "w");
     PEM_write_PUBKEY(file, key);
     fclose(file);
-    GOOD(audit_verifier_open(&verifier, path, &err));
+    GOOD(verifier_open(&verifier, path, &err));
     EVP_PKEY_free(key);
 }
 
@@ -212,8 +212,8 @@ static int drop_chain(void **state)
         free(lines[i]);
     free(export);
     sql_close(sql);
-    audit_verifier_close(verifier);
-    audit_signer_close(signer);
+    verifier_close(verifier);
+    signer_close(signer);
     scratch_remove(folder);
     return 0;
 }

@@ -3,6 +3,7 @@
 #include "common/program/config.h"
 #include "monitor/archive/collect.h"
 #include "monitor/archive/import.h"
+#include "monitor/drift/command.h"
 #include "monitor/report/command.h"
 #include "monitor/simulate/simulate.h"
 
@@ -69,9 +70,23 @@ static const struct command commands[] = {
             "skinsight-monitor report --kind drift --store sqlite:///var/lib/monitor.db --out drift.html",
         .flags = report_flags,
         .run = report_command,
-        .options = "store references alarm_budget_per_year log_level",
+        .options = "store references reference_key alarm_budget_per_year log_level",
         .required = "store",
         .check = report_check,
+    },
+    {
+        .name = "reference",
+        .arguments = "create|sign|show ID",
+        .arguments_min = 2,
+        .arguments_max = 2,
+        .summary = "what a clinic is like while all is well: create it from the archive, sign it, show it",
+        .example = "skinsight-monitor reference create north-2026 --from 2026-11-02 --to 2026-11-30 "
+                   "--references refs",
+        .flags = reference_flags,
+        .run = reference_command,
+        .options = "store references reference_key alarm_budget_per_year log_level",
+        .required = "references",
+        .check = reference_command_check,
     },
     {0},
 };

@@ -199,6 +199,9 @@ const struct option config_options[] = {
      .help = "PEM of the Ed25519 key that signs the heads of the audit; empty: not signed"},
     {"references", TEXT(0), .initial = "", .programs = M, .value = "DIR",
      .help = "signed references that drift is measured against; empty: none"},
+    {"reference_key", TEXT(0), .initial = "", .programs = M, .value = "FILE",
+     .help = "PEM of the public Ed25519 key that references are signed with; empty: only their digests are "
+             "checked"},
     {"alarm_budget_per_year", INTEGER(1, 10000), .initial = "12", .programs = M, .value = "N",
      .help = "false alarms a year that all calibrated alarms together may give"},
 

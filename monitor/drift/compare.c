@@ -184,6 +184,18 @@ void drift_compare(const struct drift_tally *window, const struct drift_tally *r
     adjust(differences);
 }
 
+double drift_number_kl(const struct drift_tally *window, const struct drift_tally *reference, int number)
+{
+    int64_t now[DRIFT_CATEGORY_BINS], then[DRIFT_CATEGORY_BINS];
+    double p[DRIFT_NUMBER_BINS], q[DRIFT_NUMBER_BINS];
+    if (widen(window->counts[number], DRIFT_NUMBER_BINS, now) == 0 ||
+        widen(reference->counts[number], DRIFT_NUMBER_BINS, then) == 0)
+        return NAN;
+    divergence_shares(now, DRIFT_NUMBER_BINS, DIVERGENCE_PRIOR, p);
+    divergence_shares(then, DRIFT_NUMBER_BINS, DIVERGENCE_PRIOR, q);
+    return divergence_kl(p, q, DRIFT_NUMBER_BINS);
+}
+
 double drift_least_p(const struct drift_tally *window, const struct drift_tally *reference,
                      const struct drift_bins *bins)
 {

@@ -23,6 +23,9 @@ struct drift_difference {
 void drift_compare(const struct drift_tally *window, const struct drift_tally *reference,
                    const struct drift_bins *bins, struct drift_difference differences[DRIFT_FEATURES]);
 
+// One number's kl, whatever the number of pictures; NaN: a side has none.
+double drift_number_kl(const struct drift_tally *window, const struct drift_tally *reference, int number);
+
 // The least adjusted p over the counted features alone, which is what looks are judged by; NaN: none has
 // enough pictures.
 double drift_least_p(const struct drift_tally *window, const struct drift_tally *reference,

@@ -28,7 +28,7 @@ enum drift_chart_kind {
 extern const char *const drift_charts[BUDGET_CHARTS]; // "class_mix"
 
 enum drift_plain_rule {
-    PLAIN_KL,             // any KL of a day above 0.1
+    PLAIN_KL,             // any number's KL of a day of 200 pictures above 0.1
     PLAIN_TWO_SD,         // any class's share of 7 days more than 2 standard deviations away
     PLAIN_MELANOMA,       // share of melanomas among a day's answers below 3 or above 15 %
     PLAIN_LOW_CONFIDENCE, // share of a day's answers with confidence below 0.5 above 30 %
@@ -37,7 +37,7 @@ enum drift_plain_rule {
 };
 extern const char *const drift_plain_rules[DRIFT_PLAIN_RULES]; // "plain_kl"
 
-#define DRIFT_BUDGET_MOST 1000.0 // false alarms a year
+#define DRIFT_BUDGET_MOST 10000.0 // false alarms a year
 
 // NaN: not known.
 struct drift_limit {

@@ -99,6 +99,15 @@ static void write_output(struct json_writer *json, const char *name, const struc
     json_end_object(json);
 }
 
+static void write_limit(struct json_writer *json, const char *name, const struct drift_limit *limit)
+{
+    json_add_object(json, name);
+    json_add_double(json, "limit", limit->limit);
+    json_add_double(json, "arl0_days", limit->arl0_days);
+    json_add_double(json, "delay_days", limit->delay_days);
+    json_end_object(json);
+}
+
 static void write_stratum(struct json_writer *json, const struct drift_bins *bins,
                           const struct drift_stratum *stratum)
 {
@@ -120,15 +129,7 @@ static void write_stratum(struct json_writer *json, const struct drift_bins *bin
         write_numbers(json, NULL, tally->histograms[i], FEATURES_BINS);
     json_end_array(json);
     write_output(json, "output", &tally->output);
-    json_end_object(json);
-}
-
-static void write_limit(struct json_writer *json, const char *name, const struct drift_limit *limit)
-{
-    json_add_object(json, name);
-    json_add_double(json, "limit", limit->limit);
-    json_add_double(json, "arl0_days", limit->arl0_days);
-    json_add_double(json, "delay_days", limit->delay_days);
+    write_limit(json, "input", &stratum->input);
     json_end_object(json);
 }
 
@@ -141,8 +142,6 @@ static void write_limits(struct json_writer *json, const struct drift_limits *li
     for (int i = 0; i < DRIFT_LIMITED_CHARTS; i++)
         write_limit(json, drift_charts[i], &limits->charts[i]);
     json_end_object(json);
-    write_limit(json, "site", &limits->sites);
-    write_limit(json, "capture_device", &limits->devices);
     json_add_object(json, "plain");
     for (int i = 0; i < DRIFT_PLAIN_RULES; i++)
         write_limit(json, drift_plain_rules[i], &limits->plain[i]);

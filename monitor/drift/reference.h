@@ -35,6 +35,7 @@ struct drift_stratum {
     enum drift_stratum_kind kind;
     char name[DRIFT_NAME_SIZE]; // "" for all
     struct drift_tally tally;
+    struct drift_limit input; // of its chart of looks (charts.h)
 };
 
 struct drift_reference {

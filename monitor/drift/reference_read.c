@@ -221,6 +221,26 @@ static bool read_tally(const cJSON *object, const struct drift_bins *bins, struc
     return true;
 }
 
+static bool read_limit(const cJSON *parent, const char *name, struct drift_limit *limit)
+{
+    const cJSON *object = cJSON_GetObjectItemCaseSensitive(parent, name);
+    struct {
+        const char *name;
+        double *value;
+    } const values[] = {
+        {"limit", &limit->limit}, {"arl0_days", &limit->arl0_days}, {"delay_days", &limit->delay_days}};
+    for (int i = 0; i < 3; i++) {
+        const cJSON *number = cJSON_GetObjectItemCaseSensitive(object, values[i].name);
+        if (cJSON_IsNull(number))
+            *values[i].value = NAN;
+        else if (cJSON_IsNumber(number) && number->valuedouble >= 0)
+            *values[i].value = number->valuedouble;
+        else
+            return false;
+    }
+    return true;
+}
+
 static bool read_kind(const cJSON *text, enum drift_stratum_kind *kind)
 {
     for (int i = 0; i < STRATUM_KINDS; i++)
@@ -245,7 +265,8 @@ static enum status read_strata(const cJSON *root, struct drift_reference *refere
         bool first = reference->stratum_count == 0;
         if (!read_kind(cJSON_GetObjectItemCaseSensitive(item, "kind"), &stratum->kind) ||
             !read_name(cJSON_GetObjectItemCaseSensitive(item, "name"), stratum->name) ||
-            (stratum->kind == STRATUM_ALL) != first || !read_tally(item, &reference->bins, &stratum->tally))
+            (stratum->kind == STRATUM_ALL) != first || !read_tally(item, &reference->bins, &stratum->tally) ||
+            !read_limit(item, "input", &stratum->input))
             return error_set(err, STATUS_REJECTED,
                              "stratum %zu of the reference does not fit the reference's bins",
                              reference->stratum_count);
@@ -255,26 +276,6 @@ static enum status read_strata(const cJSON *root, struct drift_reference *refere
 }
 
 // ---- limits ----
-
-static bool read_limit(const cJSON *parent, const char *name, struct drift_limit *limit)
-{
-    const cJSON *object = cJSON_GetObjectItemCaseSensitive(parent, name);
-    struct {
-        const char *name;
-        double *value;
-    } const values[] = {
-        {"limit", &limit->limit}, {"arl0_days", &limit->arl0_days}, {"delay_days", &limit->delay_days}};
-    for (int i = 0; i < 3; i++) {
-        const cJSON *number = cJSON_GetObjectItemCaseSensitive(object, values[i].name);
-        if (cJSON_IsNull(number))
-            *values[i].value = NAN;
-        else if (cJSON_IsNumber(number) && number->valuedouble >= 0)
-            *values[i].value = number->valuedouble;
-        else
-            return false;
-    }
-    return true;
-}
 
 static enum status read_limits(const cJSON *root, struct drift_limits *limits, struct error *err)
 {
@@ -286,9 +287,7 @@ static enum status read_limits(const cJSON *root, struct drift_limits *limits, s
     const cJSON *budget = cJSON_GetObjectItemCaseSensitive(object, "alarm_budget_per_year");
     int64_t seed;
     if (!read_integer(cJSON_GetObjectItemCaseSensitive(object, "seed"), COUNT_MOST, &seed) ||
-        !cJSON_IsNumber(budget) || !(budget->valuedouble > 0 && budget->valuedouble <= DRIFT_BUDGET_MOST) ||
-        !read_limit(object, "site", &limits->sites) ||
-        !read_limit(object, "capture_device", &limits->devices))
+        !cJSON_IsNumber(budget) || !(budget->valuedouble > 0 && budget->valuedouble <= DRIFT_BUDGET_MOST))
         return bad("limits", err);
     limits->seed = (uint64_t)seed;
     limits->budget = budget->valuedouble;

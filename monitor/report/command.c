@@ -102,6 +102,7 @@ static enum status publish(const struct config *config, struct archive *archive,
         .model_a = compares ? model : NULL,
         .model_b = compares ? text_or_null(config, "with") : NULL,
         .references = text_or_null(config, "references"),
+        .reference_key = text_or_null(config, "reference_key"),
         .alarm_budget_per_year = config_integer(config, "alarm_budget_per_year"),
         .as_of = &as_of,
     };

@@ -1,11 +1,13 @@
 // parts.c: what reports are made of, in the order of their pages.
 #include "monitor/comparison/arms_report.h"
+#include "monitor/drift/part.h"
 #include "monitor/incident/incident.h"
 #include "monitor/labels/late_labels.h"
 #include "monitor/report/report.h"
 #include "monitor/service/operation.h"
 
 const struct report_part report_parts[] = {
+    {"drift", 1u << REPORT_DRIFT, drift_add},
     {"labels", 1u << REPORT_PERFORMANCE, late_labels_report},
     {"operation", 1u << REPORT_PERFORMANCE, operation_report},
     {"comparison", 1u << REPORT_COMPARISON, arms_report},

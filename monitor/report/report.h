@@ -26,6 +26,7 @@ struct report_request {
     const char *model_version, *site; // NULL: all
     const char *model_a, *model_b;    // comparison
     const char *references;           // folder of signed references; NULL: none
+    const char *reference_key;        // public key that signed them; NULL: signatures are not checked
     const char *reference_sha256;     // the only one that may be used; NULL: the newest that fits
     int64_t alarm_budget_per_year;
     const struct archive_as_of *as_of;

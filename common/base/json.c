@@ -45,9 +45,14 @@ static int peek(const struct scanner *scanner)
     return scanner->at < scanner->end ? *scanner->at : -1;
 }
 
+static bool is_space(uint8_t byte)
+{
+    return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
+}
+
 static void skip_space(struct scanner *scanner)
 {
-    while (scanner->at < scanner->end && memchr(" \t\n\r", *scanner->at, 4))
+    while (scanner->at < scanner->end && is_space(*scanner->at))
         scanner->at++;
 }
 
@@ -292,7 +297,7 @@ const char *json_repeated_name(const cJSON *json)
     for (const cJSON *child = json->child; child && !name; child = child->next) {
         name = json_repeated_name(child); // json_parse bounds the depth
         for (const cJSON *other = child->next; other && !name && child->string; other = other->next)
-            if (strcmp(child->string, other->string) == 0)
+            if (*child->string == *other->string && strcmp(child->string, other->string) == 0)
                 name = child->string;
     }
     return name;

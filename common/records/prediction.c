@@ -407,12 +407,23 @@ static bool read_value(const cJSON *json, const struct field *field, struct pred
     return false;
 }
 
+// Workers write the fields in the table's order: it is looked for behind the last one first.
+static const cJSON *find_field(const cJSON *json, const cJSON *last, const char *name)
+{
+    const cJSON *next = last ? last->next : json->child;
+    if (next && next->string && strcmp(next->string, name) == 0)
+        return next;
+    return cJSON_GetObjectItemCaseSensitive(json, name);
+}
+
 static enum status read_fields(const cJSON *json, const struct field *field, struct prediction *prediction,
                                struct error *err)
 {
+    const cJSON *last = NULL;
     enum status status = STATUS_OK;
     for (; field->name && status == STATUS_OK; field++) {
-        const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, field->name);
+        const cJSON *item = find_field(json, last, field->name);
+        last = item ? item : last;
         if (!item && field->needed)
             return error_set(err, STATUS_REJECTED, "its field '%s' is missing", field->name);
         if (!item || (field->null && cJSON_IsNull(item)))

@@ -239,6 +239,7 @@ enum status archive_forget(struct archive *archive, int64_t before, int64_t *for
                            struct error *err)
 {
     struct forget forget = {.before = before / DAY_MS * DAY_MS};
+    archive_drop_truths(archive);
     enum status status = sql_transaction(archive->sql, SQL_WRITE, forget_day, &forget, err);
     *forgotten = forget.forgotten;
     *more = forget.more;

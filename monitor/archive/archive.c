@@ -67,6 +67,7 @@ void archive_close(struct archive *archive)
 {
     if (!archive)
         return;
+    archive_drop_truths(archive);
     sql_close(archive->sql);
     free(archive);
 }

@@ -11,8 +11,12 @@
 #include "common/services/sql.h"
 #include "monitor/archive/archive.h"
 
+struct truths; // truths.h
+
 struct archive {
     struct sql *sql;
+    struct truths *truths;            // of the last walk; NULL: none
+    struct archive_as_of truths_of;   // which it was made for
     char writer[JOB_REQUEST_ID_SIZE]; // this connection, in the offsets that it advances
 };
 
@@ -27,6 +31,8 @@ enum { UUID_SIZE = 16 };
 #define KNOWN(row)                                                                                           \
     row ".place < (SELECT k.next_place FROM monitor_known k WHERE k.log = " row ".log AND k.part = " row     \
         ".part)"
+
+void archive_drop_truths(struct archive *archive); // what the last walk has kept
 
 // ---- rows ----
 

@@ -1,4 +1,5 @@
-// truths.c: the labels of one image come together, in the order of their ids.
+// truths.c: each label finds its image through its request's answers, and then the labels of one image stand
+// together, by their ids. Labels are sorted here, not by the database: that would look each image up again.
 #include "monitor/archive/truths.h"
 
 #include <stdlib.h>
@@ -7,161 +8,247 @@
 #include "common/base/memory.h"
 #include "common/records/verdict.h"
 
-// Of one image that counts. One that has more is in doubt: nobody reviews so often.
-enum { LABELS_MOST = 10000 };
+enum { LABELS_MOST = 2 << 20 }; // some 200 MB
 
 struct label {
-    struct opinion opinion;
-    int64_t content;
-    int atypical;
-    bool holds; // as far as its own row says
+    uint8_t image[DIGEST_SIZE]; // its own, else the least one of its request's answers
+    uint8_t id[UUID_SIZE], supersedes[UUID_SIZE];
+    int64_t content, reviewed_at;
+    int8_t label, certainty, atypical;
+    bool has_image, has_supersedes;
+    bool holds; // as far as its own image and its request's say
 };
 
-struct group {
-    struct truths *truths;
+// What the labels of one image withdraw.
+struct withdrawal {
     uint8_t image[DIGEST_SIZE];
-    struct label *labels;
-    char (*superseded)[JOB_REQUEST_ID_SIZE];
-    size_t count, superseded_count;
-    bool too_many;
+    uint8_t id[UUID_SIZE];
 };
 
-// The image of a label is its own, else the least one of its request's answers. images: of its request.
+struct labels {
+    struct label *rows;
+    size_t count, capacity;
+    struct withdrawal *withdrawals; // by image and id
+    size_t withdrawal_count;
+    // of the label that is being read
+    int64_t log, part, place;
+    bool names_image, names_request;
+    int images; // of its request: 0, 1, or 2 for more
+    bool agrees;
+};
+
+// One row for each label and each answer to its request, by label; without an answer one row.
 static const char labels_text[] =
-    "WITH labels AS MATERIALIZED (SELECT f.*, CASE WHEN length(f.image) > 0 THEN f.image "
-    "WHEN length(f.request) > 0 THEN (SELECT p.image FROM monitor_predictions p WHERE p.request = f.request "
-    "AND length(p.image) > 0 AND " KNOWN(
-        "p") " ORDER BY p.image LIMIT 1) END AS picture "
-             "FROM monitor_feedback f WHERE " KNOWN(
-                 "f") ") "
-                      "SELECT picture, feedback_id, content, label, certainty, reviewed_at, atypical, "
-                      "supersedes, "
-                      "length(image), CASE WHEN length(f.request) = 0 THEN 0 ELSE (SELECT count(DISTINCT "
-                      "p.image) "
-                      "FROM monitor_predictions p WHERE p.request = f.request AND length(p.image) > 0 "
-                      "AND " KNOWN("p") ") END, "
-                                        "CASE WHEN length(f.request) = 0 THEN 0 ELSE (SELECT count(*) FROM "
-                                        "monitor_predictions p "
-                                        "WHERE p.request = f.request AND p.image = f.picture AND " KNOWN(
-                                            "p") ") END "
-                                                 "FROM labels f WHERE picture IS NOT NULL ORDER BY picture, "
-                                                 "feedback_id, content";
+    "SELECT f.log, f.part, f.place, f.feedback_id, f.content, f.image, f.label, f.certainty, f.reviewed_at, "
+    "f.atypical, f.supersedes, p.image, length(f.request) FROM monitor_feedback f "
+    "LEFT JOIN monitor_predictions p ON p.request = f.request AND length(f.request) > 0 AND "
+    "length(p.image) > 0 AND " KNOWN("p") " WHERE " KNOWN("f") " ORDER BY f.log, f.part, f.place";
 
-static int compare_ids(const void *a, const void *b)
+// ---- reading ----
+
+static void settle_label(struct labels *labels)
 {
-    return strcmp(a, b);
+    if (labels->count == 0)
+        return;
+    struct label *label = &labels->rows[labels->count - 1];
+    label->holds = labels->names_image ? labels->images == 0 || labels->agrees : labels->images == 1;
 }
 
-static bool is_withdrawn(const struct group *group, const struct label *label)
+static bool copy_bytes(struct bytes bytes, uint8_t *to, size_t size)
 {
-    return group->superseded_count > 0 &&
-           bsearch(label->opinion.feedback_id, group->superseded, group->superseded_count,
-                   sizeof *group->superseded, compare_ids);
-}
-
-// Labels stand by their ids: another meaning of one stands beside it.
-static bool is_contradictory(const struct group *group, size_t i)
-{
-    const struct label *label = &group->labels[i];
-    for (int step = -1; step <= 1; step += 2) {
-        if ((step < 0 && i == 0) || (step > 0 && i + 1 == group->count))
-            continue;
-        const struct label *other = &group->labels[step < 0 ? i - 1 : i + 1];
-        if (strcmp(other->opinion.feedback_id, label->opinion.feedback_id) == 0 &&
-            other->content != label->content)
-            return true;
-    }
-    return false;
-}
-
-static enum status add_truth(struct truths *truths, const struct truth *truth, struct error *err)
-{
-    if (truths->count == TRUTHS_MOST)
-        return error_set(err, STATUS_REJECTED, "more than %d images have labels", TRUTHS_MOST);
-    if (truths->count == truths->capacity) {
-        truths->capacity = truths->capacity ? 2 * truths->capacity : 1024;
-        truths->rows = memory_realloc(truths->rows, truths->capacity * sizeof *truths->rows);
-    }
-    truths->rows[truths->count++] = *truth;
-    return STATUS_OK;
-}
-
-static enum status conclude(struct group *group, struct error *err)
-{
-    struct verdict verdict;
-    int atypical = -1;
-    verdict_init(&verdict);
-    if (group->superseded_count > 0)
-        qsort(group->superseded, group->superseded_count, sizeof *group->superseded, compare_ids);
-    for (size_t i = 0; i < group->count; i++) {
-        const struct label *label = &group->labels[i];
-        if (label->holds && !is_withdrawn(group, label) && !is_contradictory(group, i) &&
-            verdict_add(&verdict, &label->opinion))
-            atypical = label->atypical;
-    }
-    bool conflict = group->too_many || verdict_is_conflict(&verdict);
-    struct truth truth = {.reviewed_at = verdict.best.reviewed_at,
-                          .label = (int8_t)(conflict ? -1 : verdict.best.label),
-                          .certainty = (int8_t)verdict.best.certainty,
-                          .atypical = (int8_t)atypical,
-                          .conflict = conflict};
-    memcpy(truth.image, group->image, sizeof truth.image);
-    group->count = group->superseded_count = 0;
-    group->too_many = false;
-    return verdict.labels == 0 ? STATUS_OK : add_truth(group->truths, &truth, err);
+    if (bytes.size == size)
+        memcpy(to, bytes.data, size);
+    return bytes.size == size;
 }
 
 // False: the columns hold what was never written.
-static bool read_label(const struct sql *sql, struct label *label)
+static bool read_label(const struct sql *sql, struct labels *labels, struct label *label)
 {
-    int64_t value = sql_integer(sql, 3), certainty = sql_integer(sql, 4), atypical = sql_integer(sql, 6);
-    bool names_image = sql_integer(sql, 8) > 0, agrees = sql_integer(sql, 10) > 0;
-    int64_t images = sql_integer(sql, 9);
-    *label = (struct label){
-        .opinion = {.label = (int)value, .certainty = (int)certainty, .reviewed_at = sql_integer(sql, 5)},
-        .content = sql_integer(sql, 2),
-        .atypical = (int)atypical,
-        .holds = names_image ? images == 0 || agrees : images == 1};
-    uuid_text(sql_blob(sql, 1), label->opinion.feedback_id);
-    return *label->opinion.feedback_id && value >= 0 && value < FEEDBACK_LABELS && certainty >= 0 &&
-           certainty < CERTAINTY_COUNT && atypical >= -1 && atypical <= 1;
+    int64_t name = sql_integer(sql, 6), certainty = sql_integer(sql, 7), atypical = sql_integer(sql, 9);
+    *label = (struct label){.content = sql_integer(sql, 4),
+                            .reviewed_at = sql_integer(sql, 8),
+                            .label = (int8_t)name,
+                            .certainty = (int8_t)certainty,
+                            .atypical = (int8_t)atypical};
+    label->has_image = labels->names_image = copy_bytes(sql_blob(sql, 5), label->image, DIGEST_SIZE);
+    label->has_supersedes = copy_bytes(sql_blob(sql, 10), label->supersedes, UUID_SIZE);
+    labels->withdrawal_count += label->has_supersedes;
+    labels->names_request = sql_integer(sql, 12) > 0;
+    labels->images = 0;
+    labels->agrees = false;
+    return copy_bytes(sql_blob(sql, 3), label->id, UUID_SIZE) && name >= 0 && name < FEEDBACK_LABELS &&
+           certainty >= 0 && certainty < CERTAINTY_COUNT && atypical >= -1 && atypical <= 1;
 }
 
-static enum status take_label(struct sql *sql, struct group *group, struct error *err)
+static enum status add_label(struct sql *sql, struct labels *labels, struct error *err)
 {
-    struct bytes image = sql_blob(sql, 0);
-    struct label label;
-    enum status status = STATUS_OK;
-    if (image.size != DIGEST_SIZE || !read_label(sql, &label))
-        return error_set(err, STATUS_FATAL, "a label in %s is damaged", sql_name(sql));
-    if (memcmp(image.data, group->image, DIGEST_SIZE) != 0)
-        status = conclude(group, err);
-    memcpy(group->image, image.data, DIGEST_SIZE);
-    if (group->count == LABELS_MOST) {
-        group->too_many = true;
-        return status;
+    settle_label(labels);
+    if (labels->count == LABELS_MOST)
+        return error_set(err, STATUS_REJECTED, "%s has more than %d records of feedback", sql_name(sql),
+                         LABELS_MOST);
+    if (labels->count == labels->capacity) {
+        labels->capacity = labels->capacity ? 2 * labels->capacity : 1024;
+        labels->rows = memory_realloc(labels->rows, labels->capacity * sizeof *labels->rows);
     }
-    if (sql_blob(sql, 7).size > 0)
-        uuid_text(sql_blob(sql, 7), group->superseded[group->superseded_count++]);
-    group->labels[group->count++] = label;
+    labels->log = sql_integer(sql, 0);
+    labels->part = sql_integer(sql, 1);
+    labels->place = sql_integer(sql, 2);
+    if (!read_label(sql, labels, &labels->rows[labels->count++]))
+        return error_set(err, STATUS_FATAL, "a label in %s is damaged", sql_name(sql));
+    return STATUS_OK;
+}
+
+// Answers to one request come in no order that matters.
+static void add_answer(struct labels *labels, struct bytes image)
+{
+    struct label *label = &labels->rows[labels->count - 1];
+    if (image.size != DIGEST_SIZE)
+        return;
+    int order = memcmp(image.data, label->image, DIGEST_SIZE);
+    if (labels->names_image) {
+        labels->images = 1;
+        labels->agrees |= order == 0;
+        return;
+    }
+    if (labels->images > 0 && order != 0)
+        labels->images = 2;
+    if (labels->images == 0)
+        labels->images = 1;
+    if (!label->has_image || order < 0)
+        memcpy(label->image, image.data, DIGEST_SIZE);
+    label->has_image = true;
+}
+
+static enum status read_labels(struct sql *sql, struct labels *labels, struct error *err)
+{
+    bool more;
+    enum status status = sql_query(sql, labels_text, NULL, 0, err);
+    while (status == STATUS_OK && (status = sql_next(sql, &more, err)) == STATUS_OK && more) {
+        if (labels->count == 0 || labels->log != sql_integer(sql, 0) || labels->part != sql_integer(sql, 1) ||
+            labels->place != sql_integer(sql, 2))
+            status = add_label(sql, labels, err);
+        if (status == STATUS_OK)
+            add_answer(labels, sql_blob(sql, 11));
+    }
+    sql_end(sql);
+    settle_label(labels);
     return status;
+}
+
+// ---- judging ----
+
+static int compare_labels(const void *a, const void *b)
+{
+    const struct label *one = a, *other = b;
+    int order = memcmp(one->image, other->image, DIGEST_SIZE);
+    if (order == 0)
+        order = memcmp(one->id, other->id, UUID_SIZE);
+    return order != 0 ? order : (one->content > other->content) - (one->content < other->content);
+}
+
+static int compare_withdrawals(const void *a, const void *b)
+{
+    return memcmp(a, b, sizeof(struct withdrawal));
+}
+
+// Labels without an image speak for none, and withdraw none.
+static void find_withdrawals(struct labels *labels)
+{
+    labels->withdrawals = memory_alloc((labels->withdrawal_count + 1) * sizeof *labels->withdrawals);
+    labels->withdrawal_count = 0;
+    for (size_t i = 0; i < labels->count; i++) {
+        const struct label *label = &labels->rows[i];
+        if (!label->has_supersedes || !label->has_image)
+            continue;
+        struct withdrawal *withdrawal = &labels->withdrawals[labels->withdrawal_count++];
+        memcpy(withdrawal->image, label->image, DIGEST_SIZE);
+        memcpy(withdrawal->id, label->supersedes, UUID_SIZE);
+    }
+    qsort(labels->withdrawals, labels->withdrawal_count, sizeof *labels->withdrawals, compare_withdrawals);
+}
+
+static bool is_withdrawn(const struct labels *labels, const struct label *label)
+{
+    struct withdrawal wanted;
+    if (labels->withdrawal_count == 0)
+        return false;
+    memcpy(wanted.image, label->image, DIGEST_SIZE);
+    memcpy(wanted.id, label->id, UUID_SIZE);
+    return bsearch(&wanted, labels->withdrawals, labels->withdrawal_count, sizeof wanted,
+                   compare_withdrawals) != NULL;
+}
+
+// Another meaning of an id stands beside it.
+static bool is_other_meaning(const struct label *label, const struct label *other)
+{
+    return memcmp(label->image, other->image, DIGEST_SIZE) == 0 &&
+           memcmp(label->id, other->id, UUID_SIZE) == 0 && label->content != other->content;
+}
+
+static bool counts(const struct labels *labels, size_t i)
+{
+    const struct label *label = &labels->rows[i];
+    return label->holds && !is_withdrawn(labels, label) && !(i > 0 && is_other_meaning(label, label - 1)) &&
+           !(i + 1 < labels->count && is_other_meaning(label, label + 1));
+}
+
+// Of the labels from first up to, not including, end, which are of one image.
+static void judge(const struct labels *labels, size_t first, size_t end, struct truths *truths)
+{
+    struct verdict verdict;
+    int8_t atypical = -1;
+    verdict_init(&verdict);
+    for (size_t i = first; i < end; i++) {
+        const struct label *label = &labels->rows[i];
+        struct opinion opinion = {
+            .label = label->label, .certainty = label->certainty, .reviewed_at = label->reviewed_at};
+        if (!counts(labels, i))
+            continue;
+        uuid_text((struct bytes){label->id, UUID_SIZE}, opinion.feedback_id);
+        if (verdict_add(&verdict, &opinion))
+            atypical = label->atypical;
+    }
+    if (verdict.labels == 0)
+        return;
+    struct truth *truth = &truths->rows[truths->count++];
+    bool conflict = verdict_is_conflict(&verdict);
+    *truth = (struct truth){.reviewed_at = verdict.best.reviewed_at,
+                            .label = (int8_t)(conflict ? -1 : verdict.best.label),
+                            .certainty = (int8_t)verdict.best.certainty,
+                            .atypical = atypical,
+                            .conflict = conflict};
+    memcpy(truth->image, labels->rows[first].image, DIGEST_SIZE);
+}
+
+static void judge_all(struct labels *labels, struct truths *truths)
+{
+    size_t first = 0, images = 1;
+    if (labels->count == 0)
+        return;
+    qsort(labels->rows, labels->count, sizeof *labels->rows, compare_labels);
+    for (size_t i = 1; i < labels->count; i++)
+        images += memcmp(labels->rows[i].image, labels->rows[i - 1].image, DIGEST_SIZE) != 0;
+    truths->rows = memory_alloc(images * sizeof *truths->rows);
+    for (size_t i = 1; i <= labels->count; i++)
+        if (i == labels->count ||
+            memcmp(labels->rows[i].image, labels->rows[first].image, DIGEST_SIZE) != 0) {
+            if (labels->rows[first].has_image)
+                judge(labels, first, i, truths);
+            first = i;
+        }
 }
 
 enum status truths_read(struct sql *sql, struct truths *truths, struct error *err)
 {
-    struct group group = {.truths = truths,
-                          .labels = memory_alloc(LABELS_MOST * sizeof *group.labels),
-                          .superseded = memory_alloc(LABELS_MOST * sizeof *group.superseded)};
-    bool more;
+    struct labels labels = {.count = 0};
     *truths = (struct truths){.rows = NULL};
-    enum status status = sql_query(sql, labels_text, NULL, 0, err);
-    while (status == STATUS_OK && (status = sql_next(sql, &more, err)) == STATUS_OK && more)
-        status = take_label(sql, &group, err);
-    sql_end(sql);
-    if (status == STATUS_OK)
-        status = conclude(&group, err);
-    free(group.labels);
-    free(group.superseded);
+    enum status status = read_labels(sql, &labels, err);
+    if (status == STATUS_OK) {
+        find_withdrawals(&labels);
+        judge_all(&labels, truths);
+    }
+    free(labels.rows);
+    free(labels.withdrawals);
     return status;
 }
 

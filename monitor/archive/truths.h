@@ -13,14 +13,13 @@ struct truth {
     bool conflict;
 };
 
-enum { TRUTHS_MOST = 2 << 20 }; // 96 MB
 struct truths {
     struct truth *rows; // by image
-    size_t count, capacity;
+    size_t count;
 };
 
 // Of the feedback and the answers that monitor_known lets be known. Inside a transaction. REJECTED: more
-// images than the limit. truths_release takes it also then, and a zeroed one.
+// feedback than memory is meant for. truths_release takes it also then, and a zeroed one.
 enum status truths_read(struct sql *sql, struct truths *truths, struct error *err) MUST_CHECK;
 void truths_release(struct truths *truths);
 

@@ -19,7 +19,6 @@ struct walk {
     const struct archive_filter *filter;
     enum status (*take)(void *context, const struct analysis *analysis, struct error *err);
     void *context;
-    struct truths truths;
     struct vocabulary sites, capture_devices;
 };
 
@@ -100,6 +99,54 @@ static const char *name_in(const struct vocabulary *vocabulary, const char *name
     return ANALYSIS_OTHER;
 }
 
+// ---- labels ----
+
+static bool is_same(const struct archive_as_of *one, const struct archive_as_of *other)
+{
+    if (one->count != other->count)
+        return false;
+    for (size_t i = 0; i < one->count; i++) {
+        const struct archive_place *a = &one->places[i], *b = &other->places[i];
+        if (strcmp(a->topic, b->topic) != 0 || a->partition != b->partition || a->next != b->next)
+            return false;
+    }
+    return true;
+}
+
+static void keep_as_of(struct archive_as_of *kept, const struct archive_as_of *as_of)
+{
+    archive_as_of_release(kept);
+    if (!as_of)
+        return;
+    size_t size = as_of->count * sizeof *as_of->places;
+    *kept = (struct archive_as_of){
+        .time = as_of->time, .count = as_of->count, .places = memory_alloc(size ? size : 1)};
+    memcpy(kept->places, as_of->places, size);
+}
+
+// A report walks several times for the same offsets, below which no label changes.
+static enum status find_truths(struct archive *archive, const struct archive_as_of *as_of, struct error *err)
+{
+    if (archive->truths && as_of && archive->truths_of.places && is_same(as_of, &archive->truths_of))
+        return STATUS_OK;
+    archive_drop_truths(archive);
+    archive->truths = memory_alloc(sizeof *archive->truths);
+    keep_as_of(&archive->truths_of, as_of);
+    enum status status = truths_read(archive->sql, archive->truths, err);
+    if (status != STATUS_OK)
+        archive_drop_truths(archive);
+    return status;
+}
+
+void archive_drop_truths(struct archive *archive)
+{
+    if (archive->truths)
+        truths_release(archive->truths);
+    free(archive->truths);
+    archive->truths = NULL;
+    archive_as_of_release(&archive->truths_of);
+}
+
 // ---- rows ----
 
 static bool is_wanted(const struct archive_filter *filter, const struct analysis *analysis)
@@ -111,7 +158,7 @@ static bool is_wanted(const struct archive_filter *filter, const struct analysis
 
 static void add_truth(const struct walk *walk, struct analysis *analysis)
 {
-    const struct truth *truth = truths_find(&walk->truths, analysis->image_sha256);
+    const struct truth *truth = truths_find(walk->archive->truths, analysis->image_sha256);
     if (!truth)
         return;
     analysis->truth.label = truth->label;
@@ -149,9 +196,9 @@ static enum status read_rows(struct walk *walk, struct error *err)
     return status;
 }
 
-static enum status read_all(struct sql *sql, struct walk *walk, struct error *err)
+static enum status read_all(struct walk *walk, struct error *err)
 {
-    enum status status = truths_read(sql, &walk->truths, err);
+    enum status status = find_truths(walk->archive, walk->filter->as_of, err);
     if (status == STATUS_OK)
         status = read_vocabulary(walk, sites_text, &walk->sites, err);
     if (status == STATUS_OK)
@@ -171,10 +218,9 @@ enum status archive_walk(struct archive *archive, const struct archive_filter *f
     if (status == STATUS_OK)
         status = sql_begin(archive->sql, SQL_READ, err);
     if (status == STATUS_OK) {
-        status = read_all(archive->sql, walk, err);
+        status = read_all(walk, err);
         sql_rollback(archive->sql); // nothing was changed
     }
-    truths_release(&walk->truths);
     free(walk);
     return status;
 }

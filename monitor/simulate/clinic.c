@@ -16,11 +16,11 @@ static const double site_shares[CLINIC_SITES] = {0.4, 0.3, 0.2, 0.1};
 // The last one is PLANT_CAMERA's.
 enum { CAMERAS = 5, NEW_CAMERA = CAMERAS - 1 };
 static const struct camera cameras[CAMERAS] = {
-    {"iphone_15_pro", 0.58, 0.12, -0.06, 0.12, 0.0020, 0.3},
-    {"galaxy_s24", 0.60, 0.10, -0.05, 0.13, 0.0026, 0.3},
-    {"dermlite_dl5", 0.64, 0.14, -0.03, 0.15, 0.0040, 1},
-    {"fotofinder_d2", 0.66, 0.13, -0.04, 0.16, 0.0050, 1},
-    {"dermscan_5", 0.74, 0.09, -0.02, 0.19, 0.0085, 1},
+    {"iphone_15_pro", 0.58, 0.12, -0.06, 0.12, 0.0020, 0.3, 2.4e6},
+    {"galaxy_s24", 0.60, 0.10, -0.05, 0.13, 0.0026, 0.3, 2.9e6},
+    {"dermlite_dl5", 0.64, 0.14, -0.03, 0.15, 0.0040, 1, 1.8e6},
+    {"fotofinder_d2", 0.66, 0.13, -0.04, 0.16, 0.0050, 1, 3.5e6},
+    {"dermscan_5", 0.74, 0.09, -0.02, 0.19, 0.0085, 1, 5.2e6},
 };
 static const double camera_shares[CLINIC_SITES][NEW_CAMERA] = {
     {0.2, 0.1, 0.4, 0.3}, {0.5, 0.3, 0.1, 0.1}, {0.1, 0.4, 0.5, 0}, {0, 0, 0.2, 0.8}};
@@ -191,5 +191,6 @@ bool clinic_next(struct clinic *clinic, struct clinic_image *image)
     reader_read(&clinic->reader, &draws, image->truth, &legibility, &image->reading);
     picture_draw(&draws, camera, clinic->skin_type, swapped, &image->features);
     image->features.entropy_nats = image->reading.entropy_nats;
+    image->bytes = picture_bytes(&draws, camera);
     return true;
 }

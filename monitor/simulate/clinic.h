@@ -61,6 +61,7 @@ struct clinic_image {
     enum lesion_class truth;
     enum clinic_failure failure;
     struct features features;
+    int64_t bytes; // of the file
     struct reading reading;
     int took_ms[MOMENT_COUNT]; // from the moment before to this one; the first from submitted
 };

@@ -53,3 +53,8 @@ void picture_draw(struct draws *draws, const struct camera *camera, int skin_typ
     draw_histogram(draws, green, contrast, features->histogram_g);
     draw_histogram(draws, blue, contrast, features->histogram_b);
 }
+
+int64_t picture_bytes(struct draws *draws, const struct camera *camera)
+{
+    return (int64_t)(camera->bytes * draws_exp(0.3 * draws_normal(draws)));
+}

@@ -5,6 +5,7 @@
 #define SKINSIGHT_MONITOR_SIMULATE_PICTURE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/records/prediction.h"
 #include "monitor/simulate/draws.h"
@@ -15,10 +16,12 @@ struct camera {
     double red, blue; // by how much the other channels are brighter than green
     double contrast, sharpness;
     double dermatoscope; // how often one is attached
+    double bytes;        // of a file, the median
 };
 
 // skin_type: 1 to 6. Fills all but entropy_nats, which is the answer's.
 void picture_draw(struct draws *draws, const struct camera *camera, int skin_type, bool swapped,
                   struct features *features);
+int64_t picture_bytes(struct draws *draws, const struct camera *camera); // of its file
 
 #endif

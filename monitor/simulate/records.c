@@ -135,8 +135,10 @@ static void fill_provenance(uint64_t seed, const struct clinic_image *image, int
     provenance->source.partition = (int64_t)(image->number % PARTITIONS);
     // Every second one is for those that are sent again.
     provenance->source.offset = (int64_t)(image->number / PARTITIONS * 2) + attempt;
-    if (failure != CLINIC_UNAVAILABLE)
+    if (failure != CLINIC_UNAVAILABLE) {
         names_digest(seed, NAMES_IMAGE, image->number, provenance->image_sha256);
+        provenance->image_bytes = image->bytes;
+    }
     provenance->backend = provenance->device = "simulated";
     provenance->precision = "fp32";
     provenance->build = "simulated"; // not this program's: equal seeds give equal bytes

@@ -3,6 +3,7 @@
 #include "common/program/config.h"
 #include "monitor/archive/collect.h"
 #include "monitor/archive/import.h"
+#include "monitor/comparison/plan_command.h"
 #include "monitor/drift/command.h"
 #include "monitor/report/command.h"
 #include "monitor/simulate/simulate.h"
@@ -51,6 +52,16 @@ static const struct command commands[] = {
         .run = import_feedback_run,
         .options = "store feedback_topic log_level",
         .required = "store",
+    },
+    {
+        .name = "plan",
+        .arguments = "",
+        .summary = "power of a comparison of two models before it starts, and the size that would do",
+        .example = "skinsight-monitor plan --kind ab --p0 0.90 --p1 0.95 --n-a 96 --n-b 12",
+        .flags = plan_flags,
+        .options = "",
+        .check = plan_check,
+        .run = plan_command,
     },
     {
         .name = "simulate",

@@ -52,8 +52,9 @@ static int by_time(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-// When the share of the referred was reached that makes it mature, by the times of the reviews.
-static void find_maturity(struct cohort *cohort, const struct labelled *rows)
+// When the share of the referred was reached that makes it mature, by the times of the reviews, or its time
+// was up.
+static void find_maturity(struct cohort *cohort, const struct labelled *rows, int64_t known_at)
 {
     int64_t referred = cohort->n - cohort->by_action[ACTION_MONITOR];
     int64_t *reviews = memory_alloc((cohort->end - cohort->first + 1) * sizeof *reviews);
@@ -62,7 +63,10 @@ static void find_maturity(struct cohort *cohort, const struct labelled *rows)
         if (action_is_referral(rows[i].action))
             reviews[known++] = rows[i].reviewed_at;
     qsort(reviews, known, sizeof *reviews, by_time);
-    cohort->frozen_at = needed > 0 && known >= needed ? reviews[needed - 1] : -1;
+    int64_t closed_at = cohort->start + (7 + COHORT_CLOSED_DAYS) * day_ms;
+    cohort->frozen_at = known_at >= closed_at ? closed_at : -1;
+    if (needed > 0 && known >= needed && (cohort->frozen_at < 0 || reviews[needed - 1] < closed_at))
+        cohort->frozen_at = reviews[needed - 1];
     cohort->maturity = referred > 0 ? (double)known / (double)referred : NAN;
     free(reviews);
 }
@@ -72,7 +76,7 @@ bool cohort_counts(const struct cohort *cohort, const struct labelled *row)
     return cohort->frozen_at < 0 || row->reviewed_at <= cohort->frozen_at;
 }
 
-void cohorts_close(struct cohorts *cohorts, const struct labelled_list *list)
+void cohorts_close(struct cohorts *cohorts, const struct labelled_list *list, int64_t known_at)
 {
     size_t row = 0;
     for (size_t i = 0; i < cohorts->count; i++) {
@@ -81,7 +85,7 @@ void cohorts_close(struct cohorts *cohorts, const struct labelled_list *list)
         while (row < list->count && list->rows[row].at < cohort->start + 7 * day_ms)
             row++;
         cohort->end = row;
-        find_maturity(cohort, list->rows);
+        find_maturity(cohort, list->rows, known_at);
         for (size_t j = cohort->first; j < cohort->end; j++) {
             const struct labelled *known = &list->rows[j];
             if (!cohort_counts(cohort, known)) {

@@ -1,14 +1,18 @@
 // cohort.h: analyses by the week in which they were made (from Monday, UTC), never by when their labels come:
 // cancers are known sooner than what turned out to be nothing, so that the newest labels are a biased sample.
-// A cohort is mature once COHORT_MATURE_SHARE of its referred lesions have labels; from then on it is frozen:
-// what becomes known later is counted beside its figures and changes none of them.
+// A cohort is mature once COHORT_MATURE_SHARE of its referred lesions have labels, or COHORT_CLOSED_DAYS
+// after its week; from then on it is frozen: what becomes known later is counted beside its figures and
+// changes none of them.
 #ifndef SKINSIGHT_MONITOR_LABELS_COHORT_H
 #define SKINSIGHT_MONITOR_LABELS_COHORT_H
 
 #include "common/statistics/verification.h"
 #include "monitor/labels/labelled.h"
 
-enum { COHORTS_MOST = 530 }; // ten years
+enum {
+    COHORTS_MOST = 530,       // ten years
+    COHORT_CLOSED_DAYS = 120, // few labels come later
+};
 #define COHORT_MATURE_SHARE 0.9
 // Of the embeddings that are as far away as this one per cent of the validation part's were.
 #define COHORT_FAR_QUANTILE 0.99
@@ -37,8 +41,9 @@ enum status cohorts_init(struct cohorts *cohorts, int64_t from, int64_t to, stru
 void cohorts_release(struct cohorts *cohorts);
 // Counts an analysis of that time. The labelled ones go into the list too, in the same order.
 void cohorts_add(struct cohorts *cohorts, const struct analysis *analysis);
-// After the walk: who is mature, and which labels count.
-void cohorts_close(struct cohorts *cohorts, const struct labelled_list *list);
+// After the walk: who is mature, and which labels count. known_at (Unix ms): the time as of which labels are
+// known.
+void cohorts_close(struct cohorts *cohorts, const struct labelled_list *list, int64_t known_at);
 
 // Whether a row of the cohort was known when it was frozen.
 bool cohort_counts(const struct cohort *cohort, const struct labelled *row);

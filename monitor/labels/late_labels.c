@@ -13,9 +13,10 @@
 enum { SEED = 20261201 };
 static const double work_of_all = 2e8, work_of_cohorts = 2e8, far_share_most = 0.05;
 
-enum status late_labels_init(struct late_labels *labels, int64_t from, int64_t to, struct error *err)
+enum status late_labels_init(struct late_labels *labels, int64_t from, int64_t to, int64_t known_at,
+                             struct error *err)
 {
-    *labels = (struct late_labels){.from = from, .to = to};
+    *labels = (struct late_labels){.from = from, .to = to, .known_at = known_at};
     return cohorts_init(&labels->cohorts, from, to, err);
 }
 
@@ -236,7 +237,7 @@ static enum status add_performance(const struct late_labels *labels, const struc
 enum status late_labels_write(struct late_labels *labels, double false_alarms_per_year, cJSON *document,
                               struct error *err)
 {
-    cohorts_close(&labels->cohorts, &labels->list);
+    cohorts_close(&labels->cohorts, &labels->list, labels->known_at);
     cJSON *cohorts = cJSON_AddArrayToObject(document, "cohorts");
     for (size_t i = 0; i < labels->cohorts.count; i++)
         cJSON_AddItemToArray(cohorts, cohort_json(labels, &labels->cohorts.items[i]));

@@ -13,11 +13,11 @@
 struct late_labels {
     struct cohorts cohorts;
     struct labelled_list list;
-    int64_t from, to;
+    int64_t from, to, known_at; // Unix ms; known_at: as of when labels are known
 };
 
 // REJECTED: the time is longer than cohorts are made for. There is something to release all the same.
-enum status late_labels_init(struct late_labels *labels, int64_t from, int64_t to,
+enum status late_labels_init(struct late_labels *labels, int64_t from, int64_t to, int64_t known_at,
                              struct error *err) MUST_CHECK;
 void late_labels_release(struct late_labels *labels);
 // A prediction (no failed analysis) with from <= at < to, in the order of their times.

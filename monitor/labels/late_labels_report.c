@@ -16,7 +16,8 @@ enum status late_labels_report(struct archive *archive, const struct report_requ
                                           .site = request->site,
                                           .model_version = request->model_version,
                                           .as_of = request->as_of};
-    enum status status = late_labels_init(&labels, request->from, request->to, err);
+    enum status status = late_labels_init(&labels, request->from, request->to,
+                                          request->as_of ? request->as_of->time : request->to, err);
     if (status == STATUS_OK)
         status = archive_walk(archive, &filter, take, &labels, err);
     if (status == STATUS_OK)

@@ -37,6 +37,15 @@ static struct melanoma *melanomas_of(const struct labelled_list *list, size_t *c
     return melanomas;
 }
 
+// Whether anybody is known who was told to wait, whatever it turned out to be.
+static bool sees_who_waits(const struct labelled_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (!action_is_referral(list->rows[i].action))
+            return true;
+    return false;
+}
+
 // What the page draws: the last sums, one for each melanoma.
 static enum status add_chart(const struct melanoma *melanomas, const double *sums, size_t count, double limit,
                              cJSON *document, struct error *err)
@@ -79,7 +88,7 @@ enum status missed_write(const struct labelled_list *list, const struct missed_o
                                  .delay_days = NAN,
                                  .n = (int64_t)count,
                                  .since = -1};
-    if (count >= MISSED_LEAST)
+    if (count >= MISSED_LEAST && sees_who_waits(list))
         limit = bernoulli_cusum_limit(&cusum, MISSED_SHARE_WELL,
                                       fmax(1, a_day * 365 / options->false_alarms_per_year));
     for (size_t i = 0; i < count && !isnan(limit); i++) {

@@ -128,7 +128,8 @@ static void test_a_mature_cohort_is_frozen(void **state)
     (void)state;
     struct late_labels labels;
     struct error err;
-    assert_int_equal(late_labels_init(&labels, monday, monday + 14 * day, &err), STATUS_OK);
+    assert_int_equal(late_labels_init(&labels, monday, monday + 14 * day, monday + 90 * day, &err),
+                     STATUS_OK);
     for (int i = 0; i < 20; i++) {
         struct analysis analysis = an_analysis(i, monday + i);
         analysis.action = i < 10 ? ACTION_ROUTINE_REFERRAL : ACTION_MONITOR;
@@ -141,7 +142,7 @@ static void test_a_mature_cohort_is_frozen(void **state)
     struct analysis later = an_analysis(20, monday + 7 * day);
     later.action = ACTION_URGENT_REFERRAL;
     must_add(&labels, &later);
-    cohorts_close(&labels.cohorts, &labels.list);
+    cohorts_close(&labels.cohorts, &labels.list, labels.known_at);
     const struct cohort *first = &labels.cohorts.items[0], *second = &labels.cohorts.items[1];
     assert_int_equal(labels.cohorts.count, 2);
     assert_int_equal(first->start, monday);
@@ -157,6 +158,9 @@ static void test_a_mature_cohort_is_frozen(void **state)
     assert_int_equal(second->n, 1);
     assert_int_equal(second->frozen_at, -1);
     near("maturity", second->maturity, 0, 0);
+    cohorts_close(&labels.cohorts, &labels.list, monday + 134 * day); // its 120 days are over
+    assert_int_equal(first->frozen_at, monday + 4 * day + 8);
+    assert_int_equal(second->frozen_at, monday + 134 * day);
     late_labels_release(&labels);
 }
 
@@ -210,6 +214,18 @@ static void check_missed(double false_alarms, const char *wanted)
 static void test_missed_melanomas(void **state)
 {
     (void)state;
+    // Nobody who was told to wait has a label: a melanoma among them would not be seen.
+    struct labelled referred[20];
+    for (int i = 0; i < 20; i++)
+        referred[i] = (struct labelled){.truth = LESION_MEL, .action = ACTION_URGENT_REFERRAL};
+    const struct labelled_list list = {.rows = referred, .count = 20};
+    const struct missed_options options = {10, 1};
+    struct error err;
+    cJSON *document = cJSON_CreateObject();
+    assert_int_equal(missed_write(&list, &options, document, &err), STATUS_OK);
+    assert_string_equal(cJSON_GetObjectItem(alarm_of(document, "missed_melanoma"), "state")->valuestring,
+                        "insufficient");
+    cJSON_Delete(document);
     check_missed(0.2, "ok");     // one in 1,825 days: a limit near 4
     check_missed(1, "critical"); // one in 365: near 2.6
 }
@@ -261,7 +277,8 @@ static void test_document(void **state)
     (void)state;
     struct late_labels labels;
     struct error err;
-    assert_int_equal(late_labels_init(&labels, monday, monday + 28 * day, &err), STATUS_OK);
+    assert_int_equal(late_labels_init(&labels, monday, monday + 28 * day, monday + 28 * day, &err),
+                     STATUS_OK);
     for (int i = 0; i < LESIONS; i++) {
         struct labelled row;
         fill_lesion(i, &row);

@@ -142,7 +142,10 @@ def test_kills(stack):
     records = clinic(stack, days=7, images_per_day=stack.size(60, 400))
     with stack.fleet("kills", partitions=PARTITIONS) as fleet, Postgres(stack) as postgres:
         disturbed, calm = Collector(fleet, postgres.url, "disturbed"), sqlite(fleet, "calm")
+        postgres.kill()  # away at the start
         disturbed.start()
+        wait_until(lambda: "collector_waits" in disturbed.log_text(), "it says that there is no database")
+        postgres.start()
         parts = zip(*(chunks(records[option], kills) for option in ("predictions_topic", "feedback_topic")))
         for number, (answers, feedback) in enumerate(parts):
             send(fleet, "feedback_topic", feedback)  # labels that come early too
@@ -223,6 +226,31 @@ def test_two_monitors(stack):
         expect_equal(len(places), len(set(places)), "rows")
 
 
+def test_full_disk(stack):
+    """Nothing is lost: what does not fit comes once there is room."""
+    records = clinic(stack, days=7, images_per_day=stack.size(60, 400))
+    disk = stack.folder / "small-disk"
+    disk.mkdir()
+    mount = lambda *options: subprocess.run(["mount", "-t", "tmpfs", "-o", *options, "tmpfs", disk], capture_output=True).returncode == 0
+    if not mount("size=400k"):
+        raise harness.Skipped("a tmpfs can't be mounted here")
+    try:
+        with stack.fleet("full", partitions=PARTITIONS) as fleet:
+            full, calm = Collector(fleet, f"sqlite://{disk}/archive.db", "full"), sqlite(fleet, "calm")
+            full.start()
+            for option, some in records.items():
+                send(fleet, option, some)
+            wait_until(lambda: "collector_waits" in full.log_text(), "it says that the disk is full")
+            expect("full" in full.log_text().split("collector_waits")[1], f"it said {full.log_text()}")
+            expect(mount("remount,size=64m"), "the disk grows")
+            calm.once()
+            wait_until(lambda: full.rows("offsets") == calm.rows("offsets"), "every record is in the archive")
+            full.stop()
+            compare(full, calm)
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
 def test_trouble(stack):
     """No topic yet, and a database that does not answer: told once, and waited for."""
     with stack.fleet("trouble", topics=False) as fleet:
@@ -241,4 +269,4 @@ def test_trouble(stack):
 
 
 if __name__ == "__main__":
-    chaos.main([test_kills, test_topic_made_anew, test_two_monitors, test_trouble], "kafka")
+    chaos.main([test_kills, test_topic_made_anew, test_two_monitors, test_full_disk, test_trouble], "kafka")

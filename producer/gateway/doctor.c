@@ -6,13 +6,13 @@
 #include <string.h>
 
 #include "common/base/file.h"
+#include "common/identity/api_keys.h"
 #include "common/program/finding.h"
 #include "common/services/kafka.h"
 #include "common/services/object_store.h"
 #include "common/services/sql.h"
 #include "producer/audit/signing.h"
 #include "producer/gateway/link.h"
-#include "producer/identity/api_keys.h"
 
 enum { DOCTOR_TIMEOUT_MS = 3000, SUBJECT_KEY_LEAST = 16, SECRET_MOST = 1024 };
 

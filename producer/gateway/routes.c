@@ -7,6 +7,7 @@
 #include "common/base/clock.h"
 #include "common/base/json.h"
 #include "common/base/memory.h"
+#include "common/identity/gate.h"
 #include "producer/audit/audit.h"
 #include "producer/gateway/content.h"
 #include "producer/gateway/desk.h"
@@ -16,7 +17,6 @@
 #include "producer/gateway/metrics_rows.h"
 #include "producer/gateway/routes.h"
 #include "producer/gateway/visit.h"
-#include "producer/identity/gate.h"
 #include "producer/identity/rate_limits.h"
 
 enum { SIGNATURE_SIZE = 128, EXPIRES_SIZE = 32, FEEDBACK_LIMIT = 256 << 10 };

@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "common/base/shutdown.h"
+#include "common/identity/gate.h"
 #include "common/program/service.h"
 #include "producer/audit/settings.h"
 #include "producer/audit/signing.h"
@@ -18,7 +19,6 @@
 #include "producer/gateway/gateway.h"
 #include "producer/gateway/metrics_rows.h"
 #include "producer/gateway/routes.h"
-#include "producer/identity/gate.h"
 #include "producer/identity/rate_limits.h"
 
 enum {

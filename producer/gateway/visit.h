@@ -10,11 +10,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/identity/identity.h"
 #include "common/records/feedback.h"
 #include "common/services/http_server.h"
 #include "producer/gateway/body.h"
 #include "producer/gateway/requests.h"
-#include "producer/identity/identity.h"
 
 struct gateway;
 

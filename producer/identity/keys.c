@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "common/base/json_write.h"
+#include "common/identity/api_keys.h"
 #include "producer/audit/settings.h"
-#include "producer/identity/api_keys.h"
 
 const struct option keys_flags[] = {
     {"actor", OPTION_TEXT, .initial = "", .max = IDENTITY_NAME_SIZE - 1, .value = "NAME",

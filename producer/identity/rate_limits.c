@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "common/base/memory.h"
-#include "producer/identity/identity.h"
+#include "common/identity/identity.h"
 
 enum { SLOTS = 2 * RATE_ACCOUNTS_MOST, THOUSAND = 1000, DAY_MS = 24 * 3600 * 1000 };
 

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "producer/identity/gate.h"
-#include "producer/identity/jwt.h"
+#include "common/identity/gate.h"
+#include "common/identity/jwt.h"
 #include "tests/support/tokens.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,5 +1,5 @@
 // test_api_keys.c: the file of API keys, and what an Authorization header with one of them is worth.
-#include "producer/identity/api_keys.h"
+#include "common/identity/api_keys.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "common/base/bytes.h"
-#include "producer/identity/gate.h"
+#include "common/identity/gate.h"
 #include "tests/support/process.h"
 
 static char folder[SCRATCH_SIZE];

@@ -1,6 +1,6 @@
 // test_jwks.c: an issuer's keys at a URL: read at the start and when a token names a new one, not for every
 // token, kept while the issuer is away, and taken from nobody else.
-#include "producer/identity/jwks.h"
+#include "common/identity/jwks.h"
 
 #include <openssl/x509.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 // test_jwt.c: which tokens are good: published ones, and tokens of a provider whose every claim, key and part
 // is wrong in turn; a set of keys that changes, in a file and at a URL.
-#include "producer/identity/jwt.h"
+#include "common/identity/jwt.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "common/base/clock.h"
-#include "producer/identity/gate.h"
+#include "common/identity/gate.h"
 #include "tests/support/process.h"
 #include "tests/support/tokens.h"
 

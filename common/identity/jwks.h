@@ -5,10 +5,10 @@
 // here.
 //
 // Any thread; no call waits for the issuer.
-#ifndef SKINSIGHT_PRODUCER_IDENTITY_JWKS_H
-#define SKINSIGHT_PRODUCER_IDENTITY_JWKS_H
+#ifndef SKINSIGHT_COMMON_IDENTITY_JWKS_H
+#define SKINSIGHT_COMMON_IDENTITY_JWKS_H
 
-#include "producer/identity/jose.h"
+#include "common/identity/jose.h"
 
 struct jwks_options {
     const char *source;      // file or https:// URL

@@ -1,5 +1,5 @@
 // jwt.c: claims are read only behind a good signature.
-#include "producer/identity/jwt.h"
+#include "common/identity/jwt.h"
 
 #include <stdio.h>
 #include <stdlib.h>

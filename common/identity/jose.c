@@ -1,6 +1,6 @@
 // jose.c: cjose takes a token apart and checks its signature; what it is kinder about than we are (names that
 // stand twice, other algorithms, keys for other purposes) is refused before it sees it.
-#include "producer/identity/jose.h"
+#include "common/identity/jose.h"
 
 #include <cjose/cjose.h>
 #include <stdlib.h>

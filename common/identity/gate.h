@@ -4,11 +4,11 @@
 //
 // identity_of never waits for another machine, so that an event loop may call it. Any thread. Secrets are
 // compared in a time that does not depend on them, and stand in no sentence.
-#ifndef SKINSIGHT_PRODUCER_IDENTITY_GATE_H
-#define SKINSIGHT_PRODUCER_IDENTITY_GATE_H
+#ifndef SKINSIGHT_COMMON_IDENTITY_GATE_H
+#define SKINSIGHT_COMMON_IDENTITY_GATE_H
 
 #include "common/base/status.h"
-#include "producer/identity/identity.h"
+#include "common/identity/identity.h"
 
 enum { AUTHORIZATION_MOST = 8192 }; // bytes of the header's value
 

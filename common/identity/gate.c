@@ -1,7 +1,7 @@
 // gate.c: reads the header, and gives its credential to whoever knows it. The file of keys is read again
 // when it has changed, which its inode and times tell: a revoked key ends with the next request. Where it has
 // become unreadable nobody with a key gets in, since nobody knows which keys are revoked.
-#include "producer/identity/gate.h"
+#include "common/identity/gate.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -12,9 +12,9 @@
 
 #include "common/base/clock.h"
 #include "common/base/memory.h"
+#include "common/identity/api_keys.h"
+#include "common/identity/jwt.h"
 #include "common/program/config.h"
-#include "producer/identity/api_keys.h"
-#include "producer/identity/jwt.h"
 
 struct identity_gate {
     struct jwt *jwt; // NULL: no tokens

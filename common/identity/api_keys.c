@@ -1,6 +1,6 @@
 // api_keys.c: reads the file strictly: a name that stands twice, an unknown one or a value out of its range
 // means that the file is not ours or damaged, and then it lets nobody in.
-#include "producer/identity/api_keys.h"
+#include "common/identity/api_keys.h"
 
 #include <assert.h>
 #include <errno.h>

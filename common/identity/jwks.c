@@ -1,6 +1,6 @@
 // jwks.c: the set is under a lock, which is held while a token is judged (a tenth of a millisecond) and never
 // while the issuer is asked.
-#include "producer/identity/jwks.h"
+#include "common/identity/jwks.h"
 
 #include <pthread.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 // identity.h: who is asking: an actor of a site in a role. gate.h finds out; this is what it finds. No state,
 // any thread.
-#ifndef SKINSIGHT_PRODUCER_IDENTITY_IDENTITY_H
-#define SKINSIGHT_PRODUCER_IDENTITY_IDENTITY_H
+#ifndef SKINSIGHT_COMMON_IDENTITY_IDENTITY_H
+#define SKINSIGHT_COMMON_IDENTITY_IDENTITY_H
 
 #include <stdbool.h>
 #include <stdint.h>

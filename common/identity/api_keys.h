@@ -5,14 +5,14 @@
 // Revoked ones stay, so that the audit's names keep their meaning.
 //
 // The file is its owner's alone (0600), written whole and renamed. Two commands at once wait for each other.
-#ifndef SKINSIGHT_PRODUCER_IDENTITY_API_KEYS_H
-#define SKINSIGHT_PRODUCER_IDENTITY_API_KEYS_H
+#ifndef SKINSIGHT_COMMON_IDENTITY_API_KEYS_H
+#define SKINSIGHT_COMMON_IDENTITY_API_KEYS_H
 
 #include <stddef.h>
 
 #include "common/base/digest.h"
 #include "common/base/status.h"
-#include "producer/identity/identity.h"
+#include "common/identity/identity.h"
 
 enum {
     API_KEY_ID_SIZE = 13, // 12 hexadecimal digits

@@ -4,8 +4,8 @@
 // is for; a token can't choose.
 //
 // A set is read-only after it was made: any thread, as long as somebody holds it.
-#ifndef SKINSIGHT_PRODUCER_IDENTITY_JOSE_H
-#define SKINSIGHT_PRODUCER_IDENTITY_JOSE_H
+#ifndef SKINSIGHT_COMMON_IDENTITY_JOSE_H
+#define SKINSIGHT_COMMON_IDENTITY_JOSE_H
 
 #include <stddef.h>
 

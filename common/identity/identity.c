@@ -1,5 +1,5 @@
 // identity.c: names of roles, and which texts name an actor and a site.
-#include "producer/identity/identity.h"
+#include "common/identity/identity.h"
 
 #include <string.h>
 

@@ -3,12 +3,12 @@
 // claims jwt_site_claim and jwt_role_claim (a text, or a list of texts) are site and role: a list of roles
 // gives the highest that is known, a list of sites must have one. Such an identity may not ask for urgent
 // analyses. Any thread; no call waits.
-#ifndef SKINSIGHT_PRODUCER_IDENTITY_JWT_H
-#define SKINSIGHT_PRODUCER_IDENTITY_JWT_H
+#ifndef SKINSIGHT_COMMON_IDENTITY_JWT_H
+#define SKINSIGHT_COMMON_IDENTITY_JWT_H
 
 #include "common/base/status.h"
-#include "producer/identity/identity.h"
-#include "producer/identity/jwks.h"
+#include "common/identity/identity.h"
+#include "common/identity/jwks.h"
 
 struct jwt_options {
     struct jwks_options jwks;

@@ -6,9 +6,26 @@
 #include "monitor/comparison/plan_command.h"
 #include "monitor/drift/command.h"
 #include "monitor/report/command.h"
+#include "monitor/service/metrics_rows.h"
+#include "monitor/service/run.h"
 #include "monitor/simulate/simulate.h"
 
 static const struct command commands[] = {
+    {
+        .name = "run",
+        .arguments = "",
+        .summary =
+            "the service: collects, and shows reports, alarms, metrics and how many workers are wanted",
+        .example = "skinsight-monitor run --store sqlite:///var/lib/monitor.db --workers-metrics "
+                   "http://workers:9100/metrics",
+        .run = run_command,
+        .options = "brokers predictions_topic feedback_topic store retention_days references "
+                   "alarm_budget_per_year monitor_listen http_tls_cert http_tls_key api_keys jwt_jwks "
+                   "jwt_authorities jwt_issuer jwt_audience jwt_site_claim jwt_role_claim jwt_clock_skew_s "
+                   "workers_metrics scale_min scale_max job_deadline_ms log_level",
+        .required = "store",
+        .check = run_check,
+    },
     {
         .name = "collect",
         .arguments = "",
@@ -109,6 +126,7 @@ int main(int argc, char **argv)
         .bit = PROGRAM_MONITOR,
         .summary = "watches answers and labels: drift, comparison of models, reports, alarms, scale",
         .commands = commands,
+        .metrics = &monitor_metrics,
     };
     return config_main(&program, argc, argv);
 }

@@ -33,7 +33,7 @@ files() { # files matching the patterns that exist, one a line
 check_names() {
     report < <(files '*.md' | xargs -r grep -noE 'skinsight_[a-z]+_[a-z0-9_]+' /dev/null |
         sed -E 's/_(bucket|sum|count)$//' | while IFS=: read -r path line name; do
-        grep -q "^| \`$name\`" docs/METRICS.md docs/GATEWAY_METRICS.md || echo "$path:$line: there is no metric $name"
+        grep -q "^| \`$name\`" docs/METRICS.md docs/GATEWAY_METRICS.md docs/MONITOR_METRICS.md || echo "$path:$line: there is no metric $name"
     done)
     report < <(files '*.md' | xargs -r grep -noE '`[a-z]+/[A-Za-z0-9_./-]+`' /dev/null | tr -d '\`' |
         while IFS=: read -r path line name; do
@@ -141,6 +141,7 @@ for path in sys.argv[1:]:
 check_generated_pages() {
     local worker=${SKINSIGHT_BIN:-build/release/bin}/skinsight-worker
     local producer=${SKINSIGHT_BIN:-build/release/bin}/skinsight-producer
+    local monitor=${SKINSIGHT_BIN:-build/release/bin}/skinsight-monitor
     if [ ! -x "$worker" ]; then
         report <<<"$worker is not built, so docs/CONFIGURATION.md and docs/METRICS.md are not compared"
         return
@@ -155,6 +156,11 @@ check_generated_pages() {
         report <<<"$producer is not built, so docs/GATEWAY_METRICS.md is not compared"
     elif ! "$producer" --print-metrics-documentation | cmp -s - docs/GATEWAY_METRICS.md; then
         report <<<"docs/GATEWAY_METRICS.md is stale: $producer --print-metrics-documentation >docs/GATEWAY_METRICS.md"
+    fi
+    if [ ! -x "$monitor" ]; then
+        report <<<"$monitor is not built, so docs/MONITOR_METRICS.md is not compared"
+    elif ! "$monitor" --print-metrics-documentation | cmp -s - docs/MONITOR_METRICS.md; then
+        report <<<"docs/MONITOR_METRICS.md is stale: $monitor --print-metrics-documentation >docs/MONITOR_METRICS.md"
     fi
 }
 

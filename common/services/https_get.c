@@ -55,7 +55,7 @@ enum status https_get(const struct https_get_options *options, struct buffer *ou
     if (!curl)
         return error_set(err, STATUS_RETRY, "no memory for a request to %s", options->url);
     curl_easy_setopt(curl, CURLOPT_URL, options->url);
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, options->plain ? "https,http" : "https");
     curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
     curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");

@@ -1,5 +1,5 @@
-// https_get.h: one document from a web server, whose certificate is checked. No redirects, no proxy, no other
-// protocol. Any thread.
+// https_get.h: one document from a web server, whose certificate is checked. No redirects, no proxy; HTTP
+// without TLS only where it is asked for. Any thread.
 #ifndef SKINSIGHT_COMMON_SERVICES_HTTPS_GET_H
 #define SKINSIGHT_COMMON_SERVICES_HTTPS_GET_H
 
@@ -11,6 +11,7 @@
 
 struct https_get_options {
     const char *url;         // https://
+    bool plain;              // http:// too
     const char *authorities; // PEM of those who may sign the server's certificate; empty: the system's
     int64_t timeout_ms;      // of the whole call
 };

@@ -1,0 +1,329 @@
+// live.c: the thread that makes reports for those who wait for them.
+#include "monitor/service/live.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/memory.h"
+#include "common/base/queue.h"
+#include "monitor/report/publish.h"
+
+enum {
+    WAITING_MOST = 32,
+    KEPT = 16, // reports
+    FRESH_MS = 60 * 1000,
+    BOARD_MS = 60 * 1000,
+    KEY_SIZE = 3 * REPORT_NAME_SIZE + 64,
+    RETRY_S = 5,
+};
+
+static const int64_t day_ms = 24 * 3600 * 1000;
+
+struct live_visit {
+    struct live_request request;
+    struct http_later *later;
+};
+
+struct kept_report {
+    char key[KEY_SIZE];
+    int64_t made_ms; // monotonic
+    struct buffer json, page;
+};
+
+struct live {
+    struct live_options options;
+    struct queue visits;
+    atomic_bool stops; // who still waits is refused
+    pthread_t thread;
+    struct archive *archive;       // the thread's; NULL: not open
+    struct kept_report kept[KEPT]; // the thread's
+    size_t next_kept;
+    pthread_mutex_t lock; // of the board
+    struct live_board board;
+};
+
+// ---- reports ----
+
+static const char *text_or_null(const char *text)
+{
+    return *text ? text : NULL;
+}
+
+static void settle_days(struct live_request *request)
+{
+    int64_t now = clock_wall_ms(), tomorrow = now - now % day_ms + day_ms;
+    if (request->to < 0)
+        request->to = tomorrow;
+    if (request->from < 0)
+        request->from = request->to - LIVE_DAYS * day_ms;
+}
+
+static enum status make(struct live *live, const struct live_request *asked, cJSON **document,
+                        struct error *err)
+{
+    struct archive_as_of as_of = {0};
+    bool compares = asked->kind == REPORT_COMPARISON;
+    const struct report_request request = {.kind = asked->kind,
+                                           .from = asked->from,
+                                           .to = asked->to,
+                                           .model_version = compares ? NULL : text_or_null(asked->model),
+                                           .site = text_or_null(asked->site),
+                                           .model_a = compares ? text_or_null(asked->model) : NULL,
+                                           .model_b = compares ? text_or_null(asked->with) : NULL,
+                                           .references = text_or_null(live->options.references),
+                                           .alarm_budget_per_year = live->options.alarm_budget_per_year,
+                                           .as_of = &as_of};
+    enum status status = STATUS_OK;
+    *document = NULL;
+    if (!live->archive)
+        status = archive_open(&live->archive, live->options.store, err);
+    if (status == STATUS_OK)
+        status = archive_now(live->archive, &as_of, err);
+    if (status == STATUS_OK)
+        status = report_make(live->archive, &request, document, err);
+    archive_as_of_release(&as_of);
+    if (status == STATUS_RETRY || status == STATUS_FATAL) { // the next one begins with a new connection
+        archive_close(live->archive);
+        live->archive = NULL;
+    }
+    return status;
+}
+
+static void key_of(const struct live_request *request, char key[KEY_SIZE])
+{
+    snprintf(key, KEY_SIZE, "%d|%lld|%lld|%s|%s|%s", (int)request->kind, (long long)request->from,
+             (long long)request->to, request->model, request->with, request->site);
+}
+
+static struct kept_report *find_kept(struct live *live, const char *key)
+{
+    for (size_t i = 0; i < KEPT; i++)
+        if (strcmp(live->kept[i].key, key) == 0 && clock_monotonic_ms() - live->kept[i].made_ms < FRESH_MS)
+            return &live->kept[i];
+    return NULL;
+}
+
+// The report as both files, in the place of the one that was made longest ago.
+static enum status keep(struct live *live, const char *key, const cJSON *document, struct kept_report **kept,
+                        struct error *err)
+{
+    struct kept_report *place = &live->kept[live->next_kept++ % KEPT];
+    place->key[0] = '\0';
+    buffer_clear(&place->json);
+    buffer_clear(&place->page);
+    enum status status = report_write(document, &place->json, err);
+    if (status == STATUS_OK)
+        status = report_page(document, &place->page, err);
+    if (status != STATUS_OK)
+        return status;
+    strcpy(place->key, key);
+    place->made_ms = clock_monotonic_ms();
+    *kept = place;
+    return STATUS_OK;
+}
+
+static void answer(const struct kept_report *kept, const struct live_visit *visit)
+{
+    static const struct http_header headers[] = {
+        {"Content-Security-Policy",
+         "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+         "form-action 'none'; frame-ancestors 'none'"},
+        {"Refresh", "300"}};
+    const bool json = visit->request.json;
+    http_later_answer(visit->later,
+                      &(struct http_reply){.code = 200,
+                                           .type = json ? "application/json" : "text/html; charset=utf-8",
+                                           .body = buffer_bytes(json ? &kept->json : &kept->page),
+                                           .headers = json ? NULL : headers,
+                                           .header_count = json ? 0 : 2});
+}
+
+static void refuse(const struct live_visit *visit, enum status status, const struct error *err)
+{
+    const bool rejected = status == STATUS_REJECTED;
+    http_later_problem(visit->later, &(struct http_problem){
+                                         .status = rejected ? 422 : 503,
+                                         .code = rejected ? "invalid_request" : "archive_unavailable",
+                                         .detail = rejected ? err->message : "the archive can't be read now",
+                                         .retry_after_s = rejected ? 0 : RETRY_S});
+    if (!rejected)
+        LOG_WARN("report_not_made", "reason=\"%s\"", err->message);
+}
+
+static void serve(struct live *live, struct live_visit *visit)
+{
+    struct error err;
+    char key[KEY_SIZE];
+    cJSON *document = NULL;
+    settle_days(&visit->request);
+    key_of(&visit->request, key);
+    struct kept_report *kept = find_kept(live, key);
+    enum status status = kept                        ? STATUS_OK
+                         : atomic_load(&live->stops) ? error_set(&err, STATUS_RETRY, "the monitor stops")
+                                                     : make(live, &visit->request, &document, &err);
+    if (status == STATUS_OK && !kept)
+        status = keep(live, key, document, &kept, &err);
+    if (status == STATUS_OK)
+        answer(kept, visit);
+    else
+        refuse(visit, status, &err);
+    cJSON_Delete(document);
+    free(visit);
+}
+
+// ---- the board ----
+
+static double number_of(const cJSON *object, const char *name)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
+    return cJSON_IsNumber(item) ? item->valuedouble : NAN;
+}
+
+static int state_of(const cJSON *alarm)
+{
+    static const char *const names[] = {"ok", "insufficient", "warning", "critical"};
+    const cJSON *state = cJSON_GetObjectItemCaseSensitive(alarm, "state");
+    for (int i = 0; cJSON_IsString(state) && i < 4; i++)
+        if (strcmp(state->valuestring, names[i]) == 0)
+            return i;
+    return 1;
+}
+
+static void add_alarms(const cJSON *document, struct live_board *board)
+{
+    const cJSON *alarm;
+    cJSON_ArrayForEach(alarm, cJSON_GetObjectItemCaseSensitive(document, "alarms"))
+    {
+        const cJSON *name = cJSON_GetObjectItemCaseSensitive(alarm, "name");
+        if (!cJSON_IsString(name) || board->count == LIVE_ALARMS_MOST)
+            continue;
+        struct live_alarm *taken = &board->alarms[board->count++];
+        *taken = (struct live_alarm){.state = state_of(alarm),
+                                     .value = number_of(alarm, "value"),
+                                     .limit = number_of(alarm, "limit"),
+                                     .arl0_days = number_of(alarm, "arl0_days"),
+                                     .plain = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(alarm, "plain"))};
+        snprintf(taken->name, sizeof taken->name, "%s", name->valuestring);
+    }
+}
+
+static void add_latency(const cJSON *document, struct live_board *board)
+{
+    static const char *const keys[] = {"p50_ms", "p95_ms", "p99_ms"};
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(document, "latency");
+    for (int step = 0; step < STEP_COUNT; step++)
+        for (int i = 0; i < 3; i++) {
+            const cJSON *row = cJSON_GetArrayItem(list, step);
+            const cJSON *estimate = cJSON_GetObjectItemCaseSensitive(row, keys[i]);
+            board->latency_s[step][i] = number_of(estimate, "estimate") / 1e3;
+        }
+}
+
+static void make_board(struct live *live)
+{
+    static const enum report_kind kinds[] = {REPORT_DRIFT, REPORT_PERFORMANCE};
+    struct live_board *board = memory_alloc(sizeof *board);
+    struct error err;
+    board->made_at = clock_wall_ms();
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        struct live_request request = {.kind = kinds[i], .from = -1, .to = -1};
+        cJSON *document = NULL;
+        settle_days(&request);
+        if (make(live, &request, &document, &err) == STATUS_OK) {
+            add_alarms(document, board);
+            if (kinds[i] == REPORT_PERFORMANCE)
+                add_latency(document, board);
+        } else {
+            snprintf(board->trouble, sizeof board->trouble, "%.255s", err.message);
+        }
+        cJSON_Delete(document);
+    }
+    pthread_mutex_lock(&live->lock);
+    if (!*board->trouble)
+        live->board = *board;
+    else
+        memcpy(live->board.trouble, board->trouble, sizeof board->trouble); // the older one stays
+    pthread_mutex_unlock(&live->lock);
+    if (*board->trouble)
+        LOG_WARN("board_not_made", "reason=\"%s\"", board->trouble);
+    free(board);
+}
+
+static void *run(void *context)
+{
+    struct live *live = context;
+    int64_t board_ms = clock_monotonic_ms();
+    for (;;) {
+        void *item;
+        int64_t wait = board_ms - clock_monotonic_ms();
+        enum queue_result result = queue_pop(&live->visits, &item, wait > 0 ? wait : 0);
+        if (result == QUEUE_CLOSED)
+            return NULL;
+        if (result == QUEUE_OK)
+            serve(live, item);
+        if (clock_monotonic_ms() >= board_ms) {
+            make_board(live);
+            board_ms = clock_monotonic_ms() + BOARD_MS;
+        }
+    }
+}
+
+enum status live_open(struct live **opened, const struct live_options *options, struct error *err)
+{
+    struct live *live = memory_alloc(sizeof *live);
+    *opened = NULL;
+    live->options = *options;
+    live->board.made_at = -1;
+    queue_init(&live->visits, WAITING_MOST, 100);
+    pthread_mutex_init(&live->lock, NULL);
+    for (size_t i = 0; i < KEPT; i++) {
+        buffer_init(&live->kept[i].json, REPORT_MOST_BYTES);
+        buffer_init(&live->kept[i].page, REPORT_MOST_BYTES);
+    }
+    if (pthread_create(&live->thread, NULL, run, live) != 0) {
+        free(live);
+        return error_set(err, STATUS_FATAL, "no thread for live reports");
+    }
+    *opened = live;
+    return STATUS_OK;
+}
+
+bool live_ask(struct live *live, const struct live_request *request, struct http_later *later)
+{
+    struct live_visit *visit = memory_alloc(sizeof *visit);
+    *visit = (struct live_visit){*request, later};
+    if (queue_try_push(&live->visits, QUEUE_ROUTINE, visit) == QUEUE_OK)
+        return true;
+    free(visit);
+    return false;
+}
+
+void live_look(struct live *live, struct live_board *board)
+{
+    pthread_mutex_lock(&live->lock);
+    *board = live->board;
+    pthread_mutex_unlock(&live->lock);
+}
+
+void live_close(struct live *live)
+{
+    if (!live)
+        return;
+    atomic_store(&live->stops, true);
+    queue_close(&live->visits);
+    pthread_join(live->thread, NULL);
+    archive_close(live->archive);
+    for (size_t i = 0; i < KEPT; i++) {
+        buffer_release(&live->kept[i].json);
+        buffer_release(&live->kept[i].page);
+    }
+    queue_release(&live->visits);
+    pthread_mutex_destroy(&live->lock);
+    free(live);
+}

@@ -1,0 +1,52 @@
+// live.h: reports of the present, for pages that are asked for now. One thread with a connection of its own
+// makes them, one after the other, and keeps the newest of them for a minute; requests wait in a bounded
+// queue, deferred, so that the server's thread never does. Once a minute it also makes the board: the alarms
+// of all reports of the last 28 days, and the latencies, for /v1/alarms and the metrics.
+#ifndef SKINSIGHT_MONITOR_SERVICE_LIVE_H
+#define SKINSIGHT_MONITOR_SERVICE_LIVE_H
+
+#include "common/services/http_server.h"
+#include "monitor/report/request.h"
+#include "monitor/service/operation.h"
+
+enum { LIVE_ALARMS_MOST = 256, LIVE_NAME_SIZE = 64, LIVE_DAYS = 28 };
+
+struct live;
+
+struct live_options {
+    const char *store, *references; // outlive it; references may be ""
+    int64_t alarm_budget_per_year;
+};
+
+// What is asked for. from and to -1: the last 28 days, today included.
+struct live_request {
+    enum report_kind kind;
+    bool json;
+    int64_t from, to;
+    char model[REPORT_NAME_SIZE], with[REPORT_NAME_SIZE], site[REPORT_NAME_SIZE]; // "": all
+};
+
+// The board, as it was last made.
+struct live_alarm {
+    char name[LIVE_NAME_SIZE];
+    int state; // 0 ok, 1 insufficient, 2 warning, 3 critical
+    double value, limit, arl0_days;
+    bool plain;
+};
+struct live_board {
+    int64_t made_at; // Unix ms; -1: it was not made yet
+    size_t count;
+    struct live_alarm alarms[LIVE_ALARMS_MOST];
+    double latency_s[STEP_COUNT][3]; // P50, P95, P99; NaN: not enough evidence
+
+    char trouble[256]; // why the newest could not be made; "": nothing is wrong
+};
+
+// FATAL: there is no thread to be had. An archive that is away is waited for.
+enum status live_open(struct live **live, const struct live_options *options, struct error *err) MUST_CHECK;
+// Takes the request; its answer comes later. Server's thread. false: too many wait; nothing was taken.
+bool live_ask(struct live *live, const struct live_request *request, struct http_later *later);
+void live_look(struct live *live, struct live_board *board); // any thread
+void live_close(struct live *live);                          // NULL is allowed
+
+#endif

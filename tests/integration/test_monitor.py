@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""test_monitor.py: `skinsight-monitor run` beside a broker and a worker: what it collects, shows and advises, who may ask
+for it, and its pages in a browser.
+"""
+import pathlib
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import harness
+from browser import chromium, expect_accessible
+from harness import expect, expect_equal, make_images, run, wait_until
+from monitor import Monitor
+
+DAY_MS = 86400000
+SCALE = {"desired_workers", "reason", "held", "arrival_per_s", "capacity_per_worker_per_s", "backlog", "time_to_drain_s",
+         "p99_ms", "gpu_utilisation", "ready_workers", "min", "max"}
+
+
+def test_a_fleet_is_watched(stack):
+    with stack.fleet("watched") as fleet:
+        worker = fleet.start("worker", backend="simulated").wait_ready()
+        worker.get("/metrics")
+        with Monitor(fleet, workers_metrics=f"http://localhost:{worker._port}/metrics", scale_min=1) as monitor:
+            wait_until(lambda: monitor.ask("/readyz").status == 200, "the topics are followed")
+            expect_equal(monitor.ask("/healthz").status, 200, "health")
+            fleet.submit("--wait", *make_images(stack.folder / "images", 12))
+            wait_until(lambda: monitor.metrics()['skinsight_monitor_records{kind="prediction"}'] == 12, "12 answers are collected")
+            wait_until(lambda: monitor.ask("/v1/scale").status == 200 and not monitor.ask("/v1/scale").json()["held"],
+                       "the advice has its inputs")
+            scale = monitor.ask("/v1/scale").json()
+            expect_equal(set(scale), SCALE, "what the advice says")
+            expect_equal([scale[name] for name in ("desired_workers", "ready_workers", "backlog", "min", "max", "gpu_utilisation")],
+                         [1, 1, 0, 1, 8, None], "the advice at rest")
+            report = monitor.ask("/v1/reports/performance").json()
+            answered = next(series for series in report["series"] if series["name"] == "answered")
+            expect_equal((sum(answered["y"]), report["id"], report["to"] - report["from"]), (12, None, 28 * DAY_MS),
+                         "the live report")
+            expect(report["to"] > time.time() * 1000, "today is part of it")
+            old = monitor.ask("/v1/reports/performance?from=2026-01-01&to=2026-01-08").json()
+            expect_equal((old["from"], old["to"]), (1767225600000, 1767830400000), "the days that were asked for")
+            wait_until(lambda: monitor.ask("/v1/alarms").status == 200, "the alarms are worked out")
+            expect(all(alarm["state"] in ("ok", "insufficient", "warning", "critical")
+                       for alarm in monitor.ask("/v1/alarms").json()["alarms"]), "states")
+            metrics = monitor.metrics()
+            expect_equal((metrics["skinsight_desired_workers"], metrics["skinsight_ready_workers"],
+                          metrics["skinsight_scale_held"]), (1, 1, 0), "metrics of the advice")
+            check_refusals(monitor)
+            check_pages(monitor)
+            worker.stop()
+            wait_until(lambda: monitor.ask("/v1/scale").json()["held"], "without a worker the advice holds still")
+            expect_equal(monitor.ask("/v1/scale").json()["desired_workers"], 1, "where it was")
+
+
+def check_refusals(monitor):
+    for path, status, code in (("/v1/reports/weather", 404, "not_found"), ("/reports/incident", 403, "forbidden"),
+                               ("/reports/drift?from=yesterday", 400, "invalid_request"),
+                               ("/reports/drift?from=2026-02-01&to=2026-01-01", 422, "invalid_request"),
+                               ("/v1/reports/comparison", 422, "invalid_request"),
+                               ("/reports/drift?site=" + "x" * 200, 400, "invalid_request")):
+        reply = monitor.ask(path)
+        expect_equal((reply.status, reply.json()["code"]), (status, code), path)
+
+
+def check_pages(monitor):
+    with chromium() as browser:
+        for path, title in (("/", "SkinSight monitor"), ("/reports/performance", "Performance report"),
+                            ("/reports/drift", "Drift report")):
+            page = browser.new_page(viewport={"width": 390, "height": 800})
+            trouble, foreign = [], []
+            page.on("console", lambda message: trouble.append(message.text))
+            page.on("request", lambda request: f":{monitor.port}/" in request.url or foreign.append(request.url))
+            page.goto(f"http://127.0.0.1:{monitor.port}{path}")
+            expect_equal(page.inner_text("h1"), title, f"the heading of {path}")
+            expect_accessible(page, path)
+            widths = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+            expect(widths[0] <= widths[1], f"{path} is {widths[0]} wide, the window {widths[1]}")
+            expect_equal((trouble, foreign), ([], []), f"{path}: words in the console, foreign requests")
+
+
+def test_who_may_ask(stack):
+    folder = stack.folder
+    keys, store = folder / "keys.json", f"sqlite://{folder}/who.db"
+    for arguments in (["0.0.0.0:0"], ["0.0.0.0:0", "--api-keys", keys]):
+        done = run("monitor", "run", "--store", store, "--monitor-listen", *arguments)
+        expect(done.returncode == 2 and "beyond this machine" in done.stderr, f"{done.returncode} {done.stderr}")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                    "-subj", "/CN=localhost", "-keyout", folder / "key.pem", "-out", folder / "cert.pem"],
+                   check=True, capture_output=True)
+    operator, reader = (run("producer", "keys", "add", "--actor", "dr-lee", "--site", "north", "--role", role,
+                            "--api-keys", keys, "--store", f"sqlite://{folder}/keys.db", check=True).stdout.strip()
+                        for role in ("operator", "reader"))
+    with stack.fleet("who") as fleet, Monitor(fleet, api_keys=keys, monitor_listen="0.0.0.0:0", http_tls_cert=folder / "cert.pem",
+                                              http_tls_key=folder / "key.pem") as monitor:
+        expect_equal(monitor.ask("/healthz").status, 200, "probes need no key")
+        for path in ("/", "/reports/drift", "/v1/reports/drift", "/v1/alarms", "/v1/scale", "/metrics"):
+            expect_equal((monitor.ask(path).status, monitor.ask(path, "ssk_" + "A" * 43).status), (401, 401), path)
+        expect_equal(monitor.ask("/v1/reports/drift", operator).json()["site"], None, "an operator sees all sites")
+        expect_equal(monitor.ask("/v1/reports/drift", reader).json()["site"], "north", "others see their own")
+        expect_equal(monitor.ask("/v1/reports/drift?site=south", reader).status, 403, "and no other")
+        expect_equal(monitor.ask("/v1/reports/drift?site=south", operator).json()["site"], "south", "an operator any")
+        expect_equal(monitor.ask("/v1/reports/incident", operator).status, 403, "no lists of answers over HTTP")
+
+
+if __name__ == "__main__":
+    harness.main([test_a_fleet_is_watched, test_who_may_ask], "kafka")

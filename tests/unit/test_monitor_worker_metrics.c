@@ -1,0 +1,169 @@
+// test_monitor_worker_metrics.c: what several workers' /metrics say together. The expected figures are
+// arithmetic on the texts.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "monitor/service/worker_metrics.h"
+
+static struct worker_metrics metrics;
+
+// What a worker shows of itself.
+struct shown {
+    double consumed, answered, batches, images, infer_jobs, infer_s, fast, total, unfinished;
+    int partition;
+    double position, end;
+};
+
+static bool show(const char *name, const struct shown *shown)
+{
+    char text[4096];
+    int size =
+        snprintf(text, sizeof text,
+                 "# HELP skinsight_jobs_consumed_total Job records taken from Kafka.\n"
+                 "# TYPE skinsight_jobs_consumed_total counter\n"
+                 "skinsight_jobs_consumed_total{priority=\"routine\"} %.0f\n"
+                 "skinsight_jobs_consumed_total{priority=\"urgent\"} 2\n"
+                 "skinsight_jobs_answered_total{outcome=\"prediction\"} %.0f\n"
+                 "skinsight_batch_size_images_bucket{le=\"1\"} 7\n"
+                 "skinsight_batch_size_images_sum %.0f\n"
+                 "skinsight_batch_size_images_count %.0f\n"
+                 "skinsight_stage_duration_seconds_bucket{stage=\"infer\",le=\"0.3\"} 999\n"
+                 "skinsight_stage_duration_seconds_bucket{stage=\"total\",le=\"0.3\"} %.0f\n"
+                 "skinsight_stage_duration_seconds_bucket{stage=\"total\",le=\"0.4\"} %.0f\n"
+                 "skinsight_stage_duration_seconds_bucket{stage=\"total\",le=\"0.5\"} %.0f\n"
+                 "skinsight_stage_duration_seconds_bucket{stage=\"total\",le=\"+Inf\"} %.0f\n"
+                 "skinsight_stage_duration_seconds_sum{stage=\"infer\"} %.3f\n"
+                 "skinsight_stage_duration_seconds_sum{stage=\"total\"} 1e6\n"
+                 "skinsight_stage_duration_seconds_count{stage=\"infer\"} %.0f\n"
+                 "skinsight_stage_duration_seconds_count{stage=\"total\"} %.0f\n"
+                 "skinsight_partition_position{priority=\"routine\",partition=\"%d\"} %.0f\n"
+                 "skinsight_partition_last_stable_offset{priority=\"routine\",partition=\"%d\"} %.0f\n"
+                 "skinsight_unfinished_jobs %.0f\n"
+                 "skinsight_ready 1\n"
+                 "skinsight_gpu_utilisation_ratio 0\n"
+                 "skinsight_gpu_memory_bytes{kind=\"total\"} 0\n",
+                 shown->consumed, shown->answered, shown->images, shown->batches, shown->fast, shown->fast,
+                 shown->total, shown->total, shown->infer_s, shown->infer_jobs, shown->total,
+                 shown->partition, shown->position, shown->partition, shown->end, shown->unfinished);
+    return worker_metrics_add(&metrics, name, (struct bytes){(const uint8_t *)text, (size_t)size});
+}
+
+static void two_workers_are_summed(void **state)
+{
+    (void)state;
+    struct scale_input input;
+    struct shown a = {.consumed = 1000, .partition = 0, .position = 1000, .end = 1040, .unfinished = 3};
+    struct shown b = {.consumed = 500, .partition = 1, .position = 500, .end = 510};
+    worker_metrics_init(&metrics);
+    worker_metrics_begin(&metrics, 1000);
+    assert_true(show("a", &a) && show("b", &b));
+    worker_metrics_end(&metrics, &input);
+    assert_true(isnan(input.arrival_per_s) && isnan(input.capacity_per_s));
+    assert_true(input.backlog == 40 + 10 + 3);
+    assert_int_equal(input.workers, 2);
+    assert_true(isnan(input.gpu_utilisation));
+
+    // 10 s later: 300 and 100 more were taken, 50 wait instead of 50: 40 a second come. While jobs wait, two
+    // workers that answer 380 in 10 s can 19 a second each.
+    a = (struct shown){.consumed = 1300, .answered = 280, .partition = 0, .position = 1300, .end = 1350};
+    b = (struct shown){.consumed = 600, .answered = 100, .partition = 1, .position = 600, .end = 600};
+    worker_metrics_begin(&metrics, 11000);
+    assert_true(show("a", &a) && show("b", &b));
+    worker_metrics_end(&metrics, &input);
+    assert_true(input.arrival_per_s == 40);
+    assert_true(input.capacity_per_s == 19);
+
+    // Nothing waits: batches of 4 images that take 0.2 s are 20 a second. Worker b restarted: 30 of its own.
+    a = (struct shown){.consumed = 1450,
+                       .answered = 480,
+                       .batches = 25,
+                       .images = 100,
+                       .infer_jobs = 100,
+                       .infer_s = 20,
+                       .partition = 0,
+                       .position = 1450,
+                       .end = 1450};
+    b = (struct shown){.consumed = 28, .answered = 30, .partition = 1, .position = 630, .end = 630};
+    worker_metrics_begin(&metrics, 21000);
+    assert_true(show("a", &a) && show("b", &b));
+    worker_metrics_end(&metrics, &input);
+    assert_true(input.arrival_per_s == (150 + 30 - 50) / 10.0);
+    assert_true(fabs(input.capacity_per_s - 20) < 1e-9);
+    assert_true(input.backlog == 0);
+}
+
+static void a_partition_that_changes_hands_is_not_lost(void **state)
+{
+    (void)state;
+    struct scale_input input;
+    struct shown a = {.consumed = 100, .partition = 3, .position = 100, .end = 180};
+    struct shown b = {.consumed = 100, .partition = 4, .position = 100, .end = 100};
+    worker_metrics_init(&metrics);
+    worker_metrics_begin(&metrics, 0);
+    assert_true(show("a", &a) && show("b", &b));
+    worker_metrics_end(&metrics, &input);
+    worker_metrics_begin(&metrics, 5000); // a is gone, and b does not have it yet
+    assert_true(show("b", &b));
+    worker_metrics_end(&metrics, &input);
+    assert_true(input.backlog == 80);
+    assert_int_equal(input.workers, 1);
+    assert_true(input.arrival_per_s == 0);
+    worker_metrics_begin(&metrics, 10000); // nobody answers
+    worker_metrics_end(&metrics, &input);
+    assert_int_equal(input.workers, -1);
+    assert_true(isnan(input.backlog) && isnan(input.arrival_per_s));
+}
+
+static void the_tail_is_that_of_a_minute(void **state)
+{
+    (void)state;
+    struct scale_input input;
+    struct shown a = {0};
+    worker_metrics_init(&metrics);
+    for (int i = 0; i <= 6; i++) { // 970 of 1,000 within 0.3 s, the others within 0.5 s
+        a.total = 1000.0 * i / 6;
+        a.fast = 970.0 * i / 6;
+        worker_metrics_begin(&metrics, i * 10000);
+        assert_true(show("a", &a));
+        worker_metrics_end(&metrics, &input);
+        assert_true(i == 6 || isnan(input.p99_ms));
+    }
+    // Rank 990 of those from 970 to 1,000 between 0.4 and 0.5 s.
+    assert_true(fabs(input.p99_ms - (400 + 100 * 20 / 30.0)) < 1);
+}
+
+static void other_texts_are_no_worker(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"",
+                                        "\n\n\n",
+                                        "<html>",
+                                        "go_goroutines 7\n",
+                                        "skinsight_jobs_consumed_total\n",
+                                        "skinsight_jobs_consumed_total nan\n",
+                                        "skinsight_jobs_consumed_total 1e999\n"};
+    worker_metrics_init(&metrics);
+    worker_metrics_begin(&metrics, 0);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        assert_false(
+            worker_metrics_add(&metrics, "x", (struct bytes){(const uint8_t *)texts[i], strlen(texts[i])}));
+    assert_int_equal(metrics.worker_count, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(two_workers_are_summed),
+        cmocka_unit_test(a_partition_that_changes_hands_is_not_lost),
+        cmocka_unit_test(the_tail_is_that_of_a_minute),
+        cmocka_unit_test(other_texts_are_no_worker),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -216,7 +216,7 @@ def test_tables(stack):
         dataset = Dataset(fleet)
         dataset.once()
         rows = labels.read_table(dataset.versions()[-1] / "labels.csv")[1]
-        expect_equal(rows, [[f"{image}.jpg", "MEL", "L1", labels.digest(request_id.encode()), "", "histopathology", "north"]], "rows")
+        expect_equal(rows, [[f"{image}.jpg", "MEL", "north/L1", labels.digest(request_id.encode()), "", "histopathology", "north"]], "rows")
         expect_equal(dataset.numbers(), {"labels": 1, "repeated": 1}, "numbers")
 
 

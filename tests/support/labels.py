@@ -70,7 +70,7 @@ class World:
     def _add_request(self, number):
         data, kind = picture(number), self.random.random()
         image, request_id = digest(data), new_uuid(self.random)
-        site, subject = self.random.choice([("north", digest(b"patient %d" % (number // 3))), ("", "")])
+        site, subject = self.random.choice([("north", digest(b"patient %d" % (number // 3))), ("south", ""), ("", "")])
         if kind < 0.85:
             self.pictures[image] = data
         elif kind < 0.9:
@@ -209,8 +209,9 @@ class Expected:
             self._leave_out(best, image, reason)
             return
         least = lambda texts: min((text for text in texts if text), default="")
-        self.rows.append([f"{image}.jpg", best["label"], best.get("lesion_id", ""), best.get("subject") or least(subjects),
-                          {True: "1", False: "0", None: ""}[best.get("atypical")], best["certainty"], least(sites)])
+        site, lesion = least(sites), best.get("lesion_id", "")
+        self.rows.append([f"{image}.jpg", best["label"], lesion and f"{site}/{lesion}", best.get("subject") or least(subjects),
+                          {True: "1", False: "0", None: ""}[best.get("atypical")], best["certainty"], site])
 
 
 def read_table(path):

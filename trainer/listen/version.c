@@ -22,7 +22,12 @@
 #define LABELS_FIRST "file,label,lesion_id,patient_id,atypical,certainty,clinic\n"
 #define LEFT_FIRST   "feedback_id,request_id,image_sha256,reason\n"
 
-enum { FOLDER_MODE = 0700, MANIFEST_MOST = 1 << 20, LINE_SIZE = 1024 };
+enum {
+    FOLDER_MODE = 0700,
+    MANIFEST_MOST = 1 << 20,
+    LINE_SIZE = 1024,
+    LESION_SIZE = JOB_TOKEN_SIZE + 2 * FEEDBACK_NAME_SIZE + 3
+};
 
 // ---- names and the newest ----
 
@@ -174,26 +179,26 @@ static enum status close_table(struct table *table, struct error *err)
     return error_set(err, STATUS_RETRY, "a table of the data set can't be written: %s", strerror(reason));
 }
 
-// A field of RFC 4180: names may hold commas and quotes.
-static void quote(const char *text, char quoted[2 * FEEDBACK_NAME_SIZE + 2])
+// Clinics number their lesions alike, so a site is part of the id: "site/lesion". A site has no slash, and
+// one that is not known is another than any that is. A field of RFC 4180: names may hold commas and quotes.
+static void write_lesion(const struct label_row *row, char field[LESION_SIZE])
 {
-    size_t used = 0;
-    quoted[used++] = '"';
-    for (; *text && used + 3 < 2 * FEEDBACK_NAME_SIZE + 2; text++) {
+    size_t used = (size_t)snprintf(field, LESION_SIZE, "\"%s/", row->site);
+    for (const char *text = row->lesion_id; *text && used + 3 < LESION_SIZE; text++) {
         if (*text == '"')
-            quoted[used++] = '"';
-        quoted[used++] = *text;
+            field[used++] = '"';
+        field[used++] = *text;
     }
-    quoted[used++] = '"';
-    quoted[used] = '\0';
+    field[used++] = '"';
+    field[used] = '\0';
 }
 
 static enum status write_label(struct making *making, const struct label_row *row, struct error *err)
 {
     static const char *const truths[] = {"", "0", "1"};
-    char line[LINE_SIZE], lesion[2 * FEEDBACK_NAME_SIZE + 2] = "";
+    char line[LINE_SIZE], lesion[LESION_SIZE] = "";
     if (row->lesion_id[0])
-        quote(row->lesion_id, lesion);
+        write_lesion(row, lesion);
     snprintf(line, sizeof line, "%s.jpg,%s,%s,%s,%s,%s,%s\n", row->image_sha256,
              feedback_label_names[row->label], lesion, row->subject, truths[row->atypical + 1],
              certainty_names[row->certainty], row->site);

@@ -241,12 +241,14 @@ static void test_any_order(void **state)
     feedback_index_close(index);
 }
 
-// Answered requests are forgotten by their age, but for those that feedback names.
+// Answered requests are forgotten by their age, but for those that feedback names, or their image.
 static void test_forgetting(void **state)
 {
     (void)state;
     static const struct arrival old_label = {UUID(1), REQUEST(1), "", "NV", "clinician", 9, ""};
     static const struct arrival young_label = {UUID(2), REQUEST(2), "", "NV", "clinician", 9, ""};
+    static const struct arrival image_label = {UUID(3), "", C, "DF", "clinician", 9, ""};
+    static const struct arrival image_answer = {NULL, REQUEST(3), C, NULL, NULL, 0, NULL};
     struct feedback_index *index;
     struct error err = {""};
     int64_t forgotten = 0;
@@ -254,8 +256,10 @@ static void test_forgetting(void **state)
     if (feedback_index_open(&index, folder, &err) != STATUS_OK ||
         feedback_index_begin(index, &err) != STATUS_OK)
         fail_msg("%s", err.message);
-    arrive(index, &arrivals[0]); // request 1, answered at 1000
-    arrive(index, &arrivals[1]); // request 2
+    arrive(index, &arrivals[0]);  // request 1, answered at 1000
+    arrive(index, &arrivals[1]);  // request 2
+    arrive(index, &image_answer); // request 3
+    arrive(index, &image_label);
     arrive(index, &old_label);
     assert_int_equal(feedback_index_forget(index, 1000, &forgotten, &err), STATUS_OK);
     assert_int_equal(forgotten, 0); // none was answered before 1000
@@ -265,7 +269,7 @@ static void test_forgetting(void **state)
     const struct outcome_taker taker = {note, text};
     assert_int_equal(outcomes_walk(index, &taker, &err), STATUS_OK);
     sort_lines(text);
-    assert_string_equal(text, " 2 NV unknown_request\na 1 NV label\n");
+    assert_string_equal(text, " 2 NV unknown_request\na 1 NV label\nc 3 DF label\n");
     feedback_index_rollback(index);
     feedback_index_close(index);
 }

@@ -38,6 +38,7 @@ static const struct sql_migration migrations[] = {
          "CREATE TABLE images (image TEXT NOT NULL PRIMARY KEY, state BIGINT NOT NULL, "
          "tried_at BIGINT NOT NULL);"
          "CREATE TABLE numbers (name TEXT NOT NULL PRIMARY KEY, value BIGINT NOT NULL);"},
+    {.text = "CREATE INDEX feedback_image ON feedback (image);"},
     {.text = NULL},
 };
 
@@ -315,6 +316,7 @@ enum status feedback_index_forget(struct feedback_index *index, int64_t answered
 {
     return sql_run(index->sql,
                    "DELETE FROM requests WHERE answered_at < ? AND NOT EXISTS "
-                   "(SELECT 1 FROM feedback f WHERE f.request_id = requests.request_id)",
+                   "(SELECT 1 FROM feedback f WHERE f.request_id = requests.request_id) AND NOT EXISTS "
+                   "(SELECT 1 FROM feedback f WHERE f.image = requests.image)",
                    VALUES(sql_of_integer(answered_before)), changed, err);
 }

@@ -113,7 +113,8 @@ enum status feedback_index_number(struct feedback_index *index, enum index_numbe
 enum status feedback_index_set_number(struct feedback_index *index, enum index_number number, int64_t value,
                                       struct error *err) MUST_CHECK;
 
-// Forgets requests answered before then that no feedback names. changed: how many.
+// Forgets requests answered before then which no feedback names, nor their image: that has its site and
+// subject from them. changed: how many.
 enum status feedback_index_forget(struct feedback_index *index, int64_t answered_before, int64_t *changed,
                                   struct error *err) MUST_CHECK;
 

@@ -52,7 +52,7 @@ const struct option listen_flags[] = {
     {"ask_again_s", OPTION_INTEGER, .initial = "3600", .max = 31536000, .value = "S",
      .help = "an image that the store did not have is asked for again after so long, seconds"},
     {"requests_days", OPTION_INTEGER, .initial = "730", .min = 1, .max = DAYS_MOST, .value = "DAYS",
-     .help = "an answered request that no label names is forgotten after so long, days"},
+     .help = "an answered request that no label names, nor its image, is forgotten after so long, days"},
     {"timeout_ms", OPTION_INTEGER, .initial = "15000", .min = 1, .max = 3600 * 1000, .value = "MS",
      .help = "--once gives up when nothing has come from the broker for so long, milliseconds"},
     {.name = NULL},

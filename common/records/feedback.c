@@ -140,6 +140,25 @@ static enum status check_together(const struct feedback *feedback, struct error 
     return STATUS_OK;
 }
 
+bool feedback_has_field(const char *name)
+{
+    for (int i = 0; i < FIELDS; i++)
+        if (strcmp(fields[i].name, name) == 0)
+            return true;
+    return strcmp(name, "schema") == 0;
+}
+
+// A name that the sender chose may say something of a patient: it is in no sentence.
+static enum status check_names(const cJSON *json, struct error *err)
+{
+    const char *twice = json_repeated_name(json);
+    if (!twice)
+        return STATUS_OK;
+    if (feedback_has_field(twice))
+        return error_set(err, STATUS_REJECTED, "field '%s' stands there twice", twice);
+    return error_set(err, STATUS_REJECTED, "a field that is none of the record's stands there twice");
+}
+
 void feedback_init(struct feedback *feedback)
 {
     *feedback = (struct feedback){.label = -1, .certainty = -1, .reviewed_at = -1, .atypical = -1};
@@ -151,9 +170,9 @@ enum status feedback_read(const cJSON *json, int64_t received_at, struct feedbac
     feedback_init(feedback);
     if (!cJSON_IsObject(json))
         return error_set(err, STATUS_REJECTED, "a feedback record must be a JSON object");
-    const char *twice = json_repeated_name(json);
-    if (twice)
-        return error_set(err, STATUS_REJECTED, "field '%s' stands there twice", twice);
+    enum status status = check_names(json, err);
+    if (status != STATUS_OK)
+        return status;
     const char *schema = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "schema"));
     if (!schema || strcmp(schema, FEEDBACK_SCHEMA) != 0)
         return error_set(err, STATUS_REJECTED, "field 'schema' must be \"" FEEDBACK_SCHEMA "\"");
@@ -271,14 +290,6 @@ enum status feedback_write(const struct feedback *feedback, struct buffer *out, 
             add_field(&writer, &fields[i], feedback);
     json_end_object(&writer);
     return json_write_end(&writer);
-}
-
-bool feedback_has_field(const char *name)
-{
-    for (int i = 0; i < FIELDS; i++)
-        if (strcmp(fields[i].name, name) == 0)
-            return true;
-    return strcmp(name, "schema") == 0;
 }
 
 const char *feedback_key(const struct feedback *feedback)

@@ -437,6 +437,22 @@ static enum status read_fields(const cJSON *json, const struct field *field, str
     return status;
 }
 
+static bool has_field(const struct field *field, const char *name)
+{
+    for (; field->name; field++)
+        if (strcmp(field->name, name) == 0 || (field->kind == OBJECT && has_field(field->fields, name)))
+            return true;
+    return false;
+}
+
+// Anyone may write to the topic: a name that the sender chose is in no sentence.
+static enum status refuse_repeated(const char *name, struct error *err)
+{
+    if (has_field(record_fields, name))
+        return error_set(err, STATUS_REJECTED, "its field '%s' stands there twice", name);
+    return error_set(err, STATUS_REJECTED, "a field that is none of its own stands there twice");
+}
+
 static enum status read_record(const cJSON *json, struct prediction *prediction, struct error *err)
 {
     const char *schema = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "schema"));
@@ -444,7 +460,7 @@ static enum status read_record(const cJSON *json, struct prediction *prediction,
     if (!schema || strcmp(schema, SCHEMA) != 0)
         return error_set(err, STATUS_REJECTED, "its schema is not " SCHEMA);
     if (twice)
-        return error_set(err, STATUS_REJECTED, "its field '%s' stands there twice", twice);
+        return refuse_repeated(twice, err);
     enum status status = read_fields(json, record_fields, prediction, err);
     if (status != STATUS_OK)
         return status;

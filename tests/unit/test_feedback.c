@@ -189,6 +189,8 @@ static void test_what_is_no_record(void **state)
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         expect_refused(texts[i], "");
     expect_refused(GOOD ",\"label\":\"NV\"}", "field 'label' stands there twice");
+    expect_refused(GOOD ",\"Jo Doe\":1,\"Jo Doe\":2}",
+                   "a field that is none of the record's stands there twice");
     expect_refused(GOOD ",\"supersedes\":\"0D4FAE1C-7DEC-41D0-A765-00A0C91E6BF6\"}",
                    "field 'supersedes' names the record itself");
 }

@@ -193,6 +193,17 @@ static void test_a_field_of_another_kind_is_refused(void **state)
     }
 }
 
+// A name that a sender chose stands in no sentence.
+static void test_repeated_names(void **state)
+{
+    (void)state;
+    struct error err;
+    (void)parse_changed("\"attempt\":2", "\"attempt\":2,\"attempt\":3", &err);
+    assert_string_equal(err.message, "its field 'attempt' stands there twice");
+    (void)parse_changed("\"attempt\":2", "\"attempt\":2,\"Jo Doe\":3,\"Jo Doe\":3", &err);
+    assert_string_equal(err.message, "a field that is none of its own stands there twice");
+}
+
 static void test_fields_of_later_builds_are_passed_over(void **state)
 {
     (void)state;
@@ -224,6 +235,7 @@ int main(void)
         cmocka_unit_test(test_every_field_is_read),
         cmocka_unit_test(test_reading_and_writing_are_each_others_inverse),
         cmocka_unit_test(test_what_an_error_lacks_is_absent),
+        cmocka_unit_test(test_repeated_names),
         cmocka_unit_test(test_a_field_of_another_kind_is_refused),
         cmocka_unit_test(test_fields_of_later_builds_are_passed_over),
         cmocka_unit_test(test_every_cut_is_refused),

@@ -8,12 +8,14 @@ enum {
     RETRY_LEAST_S = 1,
     RETRY_MOST_S = 60,
     BUSY_LEAST_MS = 100,
-    STALLED_MS = 30000, // told where no answer comes at all
+    SHOWN_LEAST_MS = 1000, // so long must many have waited to show the rate
+    STALLED_MS = 30000,    // told where no answer comes at all
 };
 
 void admission_init(struct admission *admission, int64_t limit, int64_t in_time_ms)
 {
     *admission = (struct admission){.limit = limit, .in_time_ms = in_time_ms, .per_1000_s = RATE_UNKNOWN};
+    admission->slice.waiting_least = INT64_MAX;
 }
 
 static int64_t drain_ms(int64_t waiting, int64_t per_1000_s)
@@ -65,26 +67,47 @@ void admission_leave(struct admission *admission)
     atomic_fetch_sub(&admission->waiting, 1);
 }
 
+static int64_t rate_of(int64_t answers, int64_t busy_ms)
+{
+    return answers * 1000000 / busy_ms;
+}
+
+static int64_t rate_of_slices(const struct admission *admission)
+{
+    int64_t shown_ms = 0, shown = 0, best = 0;
+    for (size_t i = 0; i < ADMISSION_SLICES; i++) {
+        const struct admission_slice *slice = &admission->slices[i];
+        if (slice->busy_ms == 0)
+            continue;
+        int64_t rate = rate_of(slice->answers, slice->busy_ms);
+        best = rate > best ? rate : best;
+        if (slice->waiting_least >= ADMISSION_FEW) {
+            shown_ms += slice->busy_ms;
+            shown += slice->answers;
+        }
+    }
+    return shown_ms >= SHOWN_LEAST_MS ? rate_of(shown, shown_ms) : best;
+}
+
 static void end_slice(struct admission *admission, int64_t now_ms)
 {
-    if (admission->slice_busy_ms >= BUSY_LEAST_MS) {
-        admission->rates[admission->next_rate] =
-            admission->slice_answers * 1000000 / admission->slice_busy_ms;
-        admission->next_rate = (admission->next_rate + 1) % ADMISSION_SLICES;
-        int64_t best = 0;
-        for (size_t i = 0; i < ADMISSION_SLICES; i++)
-            best = admission->rates[i] > best ? admission->rates[i] : best;
-        atomic_store(&admission->per_1000_s, best);
-        admission->slice_busy_ms = admission->slice_answers = 0;
+    if (admission->slice.busy_ms >= BUSY_LEAST_MS) {
+        admission->slices[admission->next_slice] = admission->slice;
+        admission->next_slice = (admission->next_slice + 1) % ADMISSION_SLICES;
+        admission->slice = (struct admission_slice){.waiting_least = INT64_MAX};
+        atomic_store(&admission->per_1000_s, rate_of_slices(admission));
     }
     admission->slice_start_ms = now_ms;
 }
 
 void admission_tick(struct admission *admission, int64_t now_ms)
 {
+    int64_t waiting = atomic_load(&admission->waiting);
+    struct admission_slice *slice = &admission->slice;
     if (admission->busy_since_ms > 0)
-        admission->slice_busy_ms += now_ms - admission->busy_since_ms;
-    admission->busy_since_ms = atomic_load(&admission->waiting) > 0 ? now_ms : 0;
+        slice->busy_ms += now_ms - admission->busy_since_ms;
+    admission->busy_since_ms = waiting > 0 ? now_ms : 0;
+    slice->waiting_least = waiting < slice->waiting_least ? waiting : slice->waiting_least;
     if (now_ms - admission->slice_start_ms >= ADMISSION_SLICE_MS)
         end_slice(admission, now_ms);
 }
@@ -92,6 +115,6 @@ void admission_tick(struct admission *admission, int64_t now_ms)
 void admission_answered(struct admission *admission, int64_t now_ms)
 {
     admission_tick(admission, now_ms);
-    admission->slice_answers++;
+    admission->slice.answers++;
     admission_leave(admission);
 }

@@ -1,8 +1,9 @@
 // admission.h: what would not be answered in time is refused at the door.
 //
-// The time that a newcomer waits is told from how many wait already and from how fast answers came while any
-// were waited for. The rate is the best of the last seconds: a fleet that had little to do has not shown how
-// fast it is, so the first FEW requests are let in whatever the rate. One thread counts; any thread asks.
+// The time that a newcomer waits is told from how many wait already and from how fast the fleet answers. That
+// shows where many wait: then it is the mean of the last seconds. A fleet that had little to do has not shown
+// how fast it is: then it is the best of the last seconds in which anybody waited, and the first FEW requests
+// are let in whatever the rate. One thread counts; any thread asks.
 #ifndef SKINSIGHT_PRODUCER_GATEWAY_ADMISSION_H
 #define SKINSIGHT_PRODUCER_GATEWAY_ADMISSION_H
 
@@ -10,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { ADMISSION_SLICES = 8, ADMISSION_SLICE_MS = 1000, ADMISSION_FEW = 16 };
+enum { ADMISSION_SLICES = 4, ADMISSION_SLICE_MS = 1000, ADMISSION_FEW = 16 };
 
 struct admission {
     int64_t limit;           // requests waiting at most
@@ -19,9 +20,11 @@ struct admission {
     atomic_llong per_1000_s; // answers in 1000 s, by the rate; -1: not known yet
     // Of the counting thread.
     int64_t slice_start_ms, busy_since_ms; // busy_since_ms 0: nobody waits
-    int64_t slice_busy_ms, slice_answers;
-    int64_t rates[ADMISSION_SLICES]; // per 1000 s, of the last slices in which there was something to do
-    int next_rate;
+    struct admission_slice {
+        int64_t busy_ms, answers;
+        int64_t waiting_least;
+    } slice, slices[ADMISSION_SLICES]; // this one, and the last ones in which there was something to do
+    int next_slice;
 };
 
 void admission_init(struct admission *admission, int64_t limit, int64_t in_time_ms);

@@ -29,6 +29,7 @@ enum {
     CONNECTIONS_PER_ADDRESS = 1024, // a clinic is one address
     SUBJECT_KEY_LEAST = 16,
     SUBJECT_KEY_MOST = 1024,
+    ESTIMATE_PERCENT = 75, // of the time that an answer may take, for the estimate of its wait: both vary
     HOUR_MS = 3600 * 1000,
     DAY_MS = 24 * HOUR_MS,
 };
@@ -116,7 +117,7 @@ static enum status open_parts(struct gateway *gateway, struct error *err)
     job_request_id_new(gateway->owner);
     gateway->rates = rate_limits_new(&rates);
     admission_init(&gateway->admission, config_integer(config, "inflight_limit"),
-                   gateway->options.answer_timeout_ms);
+                   gateway->options.answer_timeout_ms * ESTIMATE_PERCENT / 100);
     enum status status = read_subject_key(gateway, err);
     if (status == STATUS_OK)
         status = link_signer_init(&gateway->links, config_text(config, "public_url"),

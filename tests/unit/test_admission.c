@@ -65,6 +65,21 @@ static void test_drain_time(void **state)
     assert_in_range(retry_after_s, 3, 4); // half of the time, from 6.5 to 3.25 s
 }
 
+// Answers come in bursts: 20 a second, but none in one second and 40 in the next. No second is the fleet's
+// rate.
+static void test_bursts(void **state)
+{
+    (void)state;
+    struct admission admission;
+    int retry_after_s = 0;
+    int64_t now_ms = 1000;
+    admission_init(&admission, LIMIT, IN_TIME_MS);
+    (void)let_in(&admission, 400, &retry_after_s);
+    for (int second = 0; second < 9; second++)
+        run_fleet(&admission, second % 2 ? 40 : 0, 1, &now_ms);
+    assert_in_range(atomic_load(&admission.per_1000_s), 18000, 22000);
+}
+
 // One request a minute says nothing of how fast the fleet is.
 static void test_little_to_do(void **state)
 {
@@ -105,10 +120,8 @@ static void test_silence(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_limit),
-        cmocka_unit_test(test_drain_time),
-        cmocka_unit_test(test_little_to_do),
-        cmocka_unit_test(test_silence),
+        cmocka_unit_test(test_limit),        cmocka_unit_test(test_drain_time), cmocka_unit_test(test_bursts),
+        cmocka_unit_test(test_little_to_do), cmocka_unit_test(test_silence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

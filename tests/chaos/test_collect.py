@@ -8,7 +8,6 @@ The long form: 50 kills.
 import json
 import pathlib
 import sqlite3
-import struct
 import subprocess
 import sys
 import time
@@ -170,18 +169,6 @@ def test_kills(stack):
         print(f"{total} records, {kills} kills", flush=True)
 
 
-def delete_topic(stack, topic):
-    """DeleteTopics version 1."""
-    reply = harness.ask_broker(stack.brokers, 20, 1, struct.pack(">i", 1) + harness.wire_text(topic) +
-                               struct.pack(">i", 30000))
-    expect_equal(struct.unpack(">h", reply[-2:])[0], 0, f"Kafka's error code for deleting {topic}")
-
-
-def make_topics(fleet):
-    return harness.run("producer", "topics", "--create", "--partitions", PARTITIONS,
-                       *flags(fleet.producer_options)).returncode == 0
-
-
 def test_topic_made_anew(stack):
     """Shorter than what was read, and longer: its records come beside the old ones, under a log of their own."""
     old, new = (clinic(stack, days=2, images_per_day=30, seed=seed) for seed in (2, 3))
@@ -192,8 +179,7 @@ def test_topic_made_anew(stack):
             later = [record for record in new["predictions_topic"] if record[0] != b"garbage"][:count]
             send(fleet, "predictions_topic", answers[:30])
             collector.once()
-            delete_topic(stack, topic)
-            wait_until(lambda: make_topics(fleet), "the topic is there again")
+            chaos.make_topic_anew(stack, fleet, topic, PARTITIONS)
             send(fleet, "predictions_topic", later)
             collector.once()
             logs = [row.split("\t")[0] for row in collector.rows("predictions")]

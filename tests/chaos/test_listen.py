@@ -303,6 +303,30 @@ def expire(stack, fleet, dataset):
     expect((late[0][0], "unknown_request") in left_out, "the label whose answer expired is not told of")
 
 
+def test_topic_made_anew(stack):
+    """Shorter than what was read of it, and longer: it is told, and the new topic is read from its start."""
+    with stack.fleet("anew", partitions=PARTITIONS) as fleet:
+        dataset, sent, pictures = Dataset(fleet), [], {}
+        for count, told in ((24, 0), (8, 2), (40, 2)):
+            requests = [(labels.new_uuid(stack.random), labels.picture(1000 * count + number)) for number in range(count)]
+            if sent:
+                for option in ("predictions_topic", "feedback_topic"):
+                    chaos.make_topic_anew(stack, fleet, fleet.topics[option], PARTITIONS)
+            pictures |= {labels.digest(data): data for _, data in requests}
+            store(fleet, pictures)
+            send(fleet, "predictions_topic", [labels.answer_record(request_id, labels.digest(data)) for request_id, data in requests])
+            send(fleet, "feedback_topic", [labels.plain_record(labels.new_uuid(stack.random), request_id, number)
+                                           for number, (request_id, _) in enumerate(requests)])
+            sent += requests
+            done = dataset.once()
+            topics = {line.split("topic=")[1].split()[0] for line in done.stderr.splitlines() if "event=topic_made_anew" in line}
+            expect_equal(len(topics), told, f"topics that were told of; it said {done.stderr}")
+            expect_equal(len(labels.read_table(dataset.versions()[-1] / "labels.csv")[1]), len(sent), "rows")
+        again = dataset.once()
+        expect("topic_made_anew" not in again.stderr and ": unchanged," in again.stdout, f"it said {again.stdout}{again.stderr}")
+        expect_equal(dataset.numbers(), {"labels": len(sent)}, "numbers: each record counts once")
+
+
 # ---- trainings -----------------------------------------------------------------------------------------------
 
 RECIPE = ["--arch", "vit_tiny_patch16_224", "--image-size", "32", "--epochs", "2", "--warmup-epochs", "1", "--batch", "4",
@@ -423,4 +447,4 @@ def test_scale(stack):
 
 
 if __name__ == "__main__":
-    chaos.main([test_circle, test_tables, test_trouble, test_trainings, test_kills, test_scale], "kafka", "s3")
+    chaos.main([test_circle, test_tables, test_trouble, test_topic_made_anew, test_trainings, test_kills, test_scale], "kafka", "s3")

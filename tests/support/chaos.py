@@ -163,6 +163,15 @@ def delete_records(stack, topic, partition, offset):
     return struct.unpack(">h", reply[-2:])[0] == 0
 
 
+def make_topic_anew(stack, fleet, topic, partitions):
+    """Deletes it (DeleteTopics version 1) and makes it again."""
+    reply = harness.ask_broker(stack.brokers, 20, 1, struct.pack(">i", 1) + harness.wire_text(topic) +
+                               struct.pack(">i", 30000))
+    harness.expect_equal(struct.unpack(">h", reply[-2:])[0], 0, f"Kafka's error code for deleting {topic}")
+    arguments = ["topics", "--create", "--partitions", partitions, *harness.flags(fleet.producer_options)]
+    harness.wait_until(lambda: harness.run("producer", *arguments).returncode == 0, "the topic is there again")
+
+
 def add_partitions(stack, topic, count):
     """So that it has count of them (CreatePartitions version 0). True: it has."""
     reply = harness.ask_broker(stack.brokers, 37, 0, struct.pack(">i", 1) + harness.wire_text(topic) +

@@ -281,14 +281,15 @@ static void test_transactions(void **state)
     struct feedback_index *index;
     struct error err = {""};
     int64_t value;
+    struct read_place place;
     assert_int_equal(feedback_index_open(&index, folder, &err), STATUS_OK);
     for (int round = 0; round < 2; round++) {
         assert_int_equal(feedback_index_begin(index, &err), STATUS_OK);
         arrive(index, &arrivals[4]);
         arrive(index, &arrivals[4]);
-        assert_int_equal(feedback_index_add_refused(index, "topic", 3, 7, &err), STATUS_OK);
-        assert_int_equal(feedback_index_add_refused(index, "topic", 3, 7, &err), STATUS_OK);
-        assert_int_equal(feedback_index_set_offset(index, "topic", 3, 8 + round, &err), STATUS_OK);
+        feedback_index_count_refused(index);
+        place = (struct read_place){8 + round, -5 + round};
+        assert_int_equal(feedback_index_set_place(index, "topic", 3, &place, &err), STATUS_OK);
         if (round == 0)
             feedback_index_rollback(index);
         else
@@ -300,10 +301,11 @@ static void test_transactions(void **state)
     assert_int_equal(value, 1);
     assert_int_equal(feedback_index_number(index, INDEX_REFUSED, &value, &err), STATUS_OK);
     assert_int_equal(value, 1);
-    assert_int_equal(feedback_index_offset(index, "topic", 3, &value, &err), STATUS_OK);
-    assert_int_equal(value, 9);
-    assert_int_equal(feedback_index_offset(index, "topic", 4, &value, &err), STATUS_OK);
-    assert_int_equal(value, -1);
+    assert_int_equal(feedback_index_place(index, "topic", 3, &place, &err), STATUS_OK);
+    assert_int_equal(place.next, 9);
+    assert_int_equal(place.witness, -4);
+    assert_int_equal(feedback_index_place(index, "topic", 4, &place, &err), STATUS_OK);
+    assert_int_equal(place.next, -1);
     feedback_index_close(index);
 }
 

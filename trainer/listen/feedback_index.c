@@ -39,6 +39,7 @@ static const struct sql_migration migrations[] = {
          "tried_at BIGINT NOT NULL);"
          "CREATE TABLE numbers (name TEXT NOT NULL PRIMARY KEY, value BIGINT NOT NULL);"},
     {.text = "CREATE INDEX feedback_image ON feedback (image);"},
+    {.text = "ALTER TABLE offsets ADD COLUMN witness BIGINT NOT NULL DEFAULT 0; DROP TABLE refused;"},
     {.text = NULL},
 };
 
@@ -160,36 +161,34 @@ enum status feedback_index_add_request(struct feedback_index *index, const struc
     return status;
 }
 
-enum status feedback_index_add_refused(struct feedback_index *index, const char *topic, int32_t partition,
-                                       int64_t offset, struct error *err)
+void feedback_index_count_refused(struct feedback_index *index)
 {
-    int64_t changed = 0;
-    enum status status =
-        sql_run(index->sql,
-                "INSERT INTO refused (topic, part, place) VALUES (?, ?, ?) "
-                "ON CONFLICT (topic, part, place) DO NOTHING",
-                VALUES(sql_of_text(topic), sql_of_integer(partition), sql_of_integer(offset)), &changed, err);
-    index->added[INDEX_REFUSED] += changed;
-    return status;
+    index->added[INDEX_REFUSED]++;
 }
 
-enum status feedback_index_offset(struct feedback_index *index, const char *topic, int32_t partition,
-                                  int64_t *next, struct error *err)
+enum status feedback_index_place(struct feedback_index *index, const char *topic, int32_t partition,
+                                 struct read_place *place, struct error *err)
 {
     bool found;
-    enum status status = sql_find(index->sql, "SELECT next_place FROM offsets WHERE topic = ? AND part = ?",
-                                  VALUES(sql_of_text(topic), sql_of_integer(partition)), &found, err);
-    *next = status == STATUS_OK && found ? sql_integer(index->sql, 0) : -1;
+    enum status status =
+        sql_find(index->sql, "SELECT next_place, witness FROM offsets WHERE topic = ? AND part = ?",
+                 VALUES(sql_of_text(topic), sql_of_integer(partition)), &found, err);
+    *place = (struct read_place){.next = -1};
+    if (status == STATUS_OK && found)
+        *place = (struct read_place){sql_integer(index->sql, 0), sql_integer(index->sql, 1)};
     return status;
 }
 
-enum status feedback_index_set_offset(struct feedback_index *index, const char *topic, int32_t partition,
-                                      int64_t next, struct error *err)
+enum status feedback_index_set_place(struct feedback_index *index, const char *topic, int32_t partition,
+                                     const struct read_place *place, struct error *err)
 {
     return sql_run(index->sql,
-                   "INSERT INTO offsets (topic, part, next_place) VALUES (?, ?, ?) "
-                   "ON CONFLICT (topic, part) DO UPDATE SET next_place = excluded.next_place",
-                   VALUES(sql_of_text(topic), sql_of_integer(partition), sql_of_integer(next)), NULL, err);
+                   "INSERT INTO offsets (topic, part, next_place, witness) VALUES (?, ?, ?, ?) "
+                   "ON CONFLICT (topic, part) DO UPDATE SET next_place = excluded.next_place, "
+                   "witness = excluded.witness",
+                   VALUES(sql_of_text(topic), sql_of_integer(partition), sql_of_integer(place->next),
+                          sql_of_integer(place->witness)),
+                   NULL, err);
 }
 
 enum status feedback_index_offsets(struct feedback_index *index,

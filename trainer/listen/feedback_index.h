@@ -1,5 +1,5 @@
 // feedback_index.h: what listen has read, in a SQLite file of its own in the data set's folder: feedback, the
-// image of each answered request, what was refused, and how far each partition was read.
+// image of each answered request, and how far each partition was read.
 //
 // Records and the offsets behind them are written in one transaction: what is read is there once, whatever
 // dies when. Nothing depends on the order of arrival, so that reading a record again changes nothing. Main
@@ -40,14 +40,17 @@ struct answered_request {
 enum status feedback_index_add_request(struct feedback_index *index, const struct answered_request *request,
                                        bool *awaited, struct error *err) MUST_CHECK;
 
-enum status feedback_index_add_refused(struct feedback_index *index, const char *topic, int32_t partition,
-                                       int64_t offset, struct error *err) MUST_CHECK;
+void feedback_index_count_refused(struct feedback_index *index); // a record that is none
 
-// The offset to read next; -1: the partition was never read.
-enum status feedback_index_offset(struct feedback_index *index, const char *topic, int32_t partition,
-                                  int64_t *next, struct error *err) MUST_CHECK;
-enum status feedback_index_set_offset(struct feedback_index *index, const char *topic, int32_t partition,
-                                      int64_t next, struct error *err) MUST_CHECK;
+// How far a partition was read.
+struct read_place {
+    int64_t next;    // offset to read next; -1: the partition was never read
+    int64_t witness; // digest of the record in front of it; 0: not known
+};
+enum status feedback_index_place(struct feedback_index *index, const char *topic, int32_t partition,
+                                 struct read_place *place, struct error *err) MUST_CHECK;
+enum status feedback_index_set_place(struct feedback_index *index, const char *topic, int32_t partition,
+                                     const struct read_place *place, struct error *err) MUST_CHECK;
 // Of every partition that was ever read, by topic and partition.
 enum status feedback_index_offsets(struct feedback_index *index,
                                    void (*take)(void *context, const char *topic, int32_t partition,

@@ -22,16 +22,22 @@ enum {
     SLICE_MS = 60000, // of a wait
 };
 
+struct followed_partition {
+    struct read_place place; // behind the last record read
+    bool asked;              // the record in front of it is read once more and has not come yet
+    bool moved;              // in this step
+};
+
 struct followed {
     struct follow *follow;
     const char *topic;
     enum status (*take)(struct followed *followed, const struct topic_record *record, struct error *err);
     struct topic_reader *reader;
     int partitions;
-    int64_t *next; // offset behind the last record read, of each partition
-    bool *moved;   // in this step
+    struct followed_partition *parts;
     size_t told;
     bool ended;
+    bool made_anew; // some record is another one than it was
 };
 
 struct follow {
@@ -46,8 +52,7 @@ struct follow {
 };
 
 // The sentence names fields and no values.
-static enum status refuse(struct followed *followed, const struct topic_record *record,
-                          const struct error *reason, struct error *err)
+static void refuse(struct followed *followed, const struct topic_record *record, const struct error *reason)
 {
     if (followed->told < TOLD_MOST)
         LOG_WARN("record_refused", "topic=%s partition=%" PRId32 " offset=%" PRId64 " reason=\"%s\"",
@@ -56,8 +61,7 @@ static enum status refuse(struct followed *followed, const struct topic_record *
         LOG_WARN("record_refused", "topic=%s reason=\"more of them are counted and not told\"",
                  followed->topic);
     followed->told++;
-    return feedback_index_add_refused(followed->follow->options.index, followed->topic, record->partition,
-                                      record->offset, err);
+    feedback_index_count_refused(followed->follow->options.index);
 }
 
 static enum status take_feedback(struct followed *followed, const struct topic_record *record,
@@ -69,8 +73,10 @@ static enum status take_feedback(struct followed *followed, const struct topic_r
     bool is_new;
     int64_t received_at = record->timestamp >= 0 ? record->timestamp : clock_wall_ms();
     enum status status = feedback_parse(record->value, received_at, &feedback, &reason);
-    if (status == STATUS_REJECTED)
-        return refuse(followed, record, &reason, err);
+    if (status == STATUS_REJECTED) {
+        refuse(followed, record, &reason);
+        return STATUS_OK;
+    }
     if (status != STATUS_OK) {
         *err = reason;
         return status;
@@ -115,8 +121,10 @@ static enum status take_prediction(struct followed *followed, const struct topic
     struct prediction prediction;
     struct error reason;
     enum status status = prediction_parse(record->value, &prediction, &reason);
-    if (status == STATUS_REJECTED)
-        return refuse(followed, record, &reason, err);
+    if (status == STATUS_REJECTED) {
+        refuse(followed, record, &reason);
+        return STATUS_OK;
+    }
     if (status != STATUS_OK) {
         *err = reason;
         return status;
@@ -127,50 +135,82 @@ static enum status take_prediction(struct followed *followed, const struct topic
     return status;
 }
 
+// Never 0. The time stamp is no part of it: what is the same otherwise says the same.
+static int64_t witness_of(const struct topic_record *record)
+{
+    struct digest digest = digest_of(record->value.data, record->value.size);
+    int64_t witness;
+    memcpy(&witness, digest.value, sizeof witness);
+    return witness ? witness : 1;
+}
+
+// The first record of a partition that was read before is the last one of then. Where it isn't, this is
+// another log, which is read from its start when reading begins anew; what of it is known changes nothing.
+static void look_again(struct followed *followed, struct followed_partition *part,
+                       const struct topic_record *record)
+{
+    part->asked = false;
+    if (record->offset == part->place.next - 1 && witness_of(record) == part->place.witness)
+        return;
+    LOG_WARN("topic_made_anew",
+             "topic=%s partition=%" PRId32 " read_to=%" PRId64 " action=\"read from its start\"",
+             followed->topic, record->partition, part->place.next);
+    part->place = (struct read_place){.next = 0};
+    part->moved = followed->made_anew = true;
+}
+
 // False: enough for one transaction, or it failed.
 static bool take_record(void *context, const struct topic_record *record)
 {
     struct followed *followed = context;
     struct follow *follow = followed->follow;
+    struct followed_partition *part = &followed->parts[record->partition];
+    if (part->asked) {
+        look_again(followed, part, record);
+        return !followed->made_anew;
+    }
     follow->status = followed->take(followed, record, follow->err);
-    followed->next[record->partition] = record->offset + 1;
-    followed->moved[record->partition] = true;
+    part->place = (struct read_place){record->offset + 1, witness_of(record)};
+    part->moved = true;
     follow->news->records++;
     return follow->status == STATUS_OK && follow->news->records < BATCH;
 }
 
 // ---- where to start ----
 
-// Where the index ends is where the log goes on, unless retention or a new topic came between.
-static int64_t choose_start(const struct followed *followed, int partition, int64_t known,
+// Where the index ends is where the log goes on, unless retention or a new topic came between. Returns the
+// first offset to be read.
+static int64_t choose_start(const struct followed *followed, int partition, struct followed_partition *part,
                             const struct topic_range *bounds)
 {
+    int64_t known = part->place.next, wanted = known < 0 ? 0 : known;
     if (known > bounds->end) {
         LOG_WARN("topic_made_anew",
                  "topic=%s partition=%d read_to=%" PRId64 " end=%" PRId64 " action=\"read from its start\"",
                  followed->topic, partition, known, bounds->end);
-        return bounds->first;
-    }
-    int64_t wanted = known < 0 ? 0 : known;
-    if (bounds->first > wanted)
+        wanted = bounds->first;
+    } else if (bounds->first > wanted) {
         LOG_WARN("records_expired",
                  "topic=%s partition=%d from=%" PRId64 " to=%" PRId64
                  " reason=\"retention removed them before they were read\"",
                  followed->topic, partition, wanted, bounds->first);
-    return bounds->first > wanted ? bounds->first : wanted;
+        wanted = bounds->first;
+    }
+    part->asked = wanted == known && part->place.witness != 0 && bounds->first < known;
+    part->moved = wanted != known;
+    if (part->moved)
+        part->place = (struct read_place){.next = wanted};
+    return part->asked ? wanted - 1 : wanted;
 }
 
 static enum status find_starts(struct followed *followed, struct topic_range *ranges, struct error *err)
 {
     enum status status = topic_reader_find_bounds(followed->reader, CONNECT_TIMEOUT_MS, ranges, err);
     for (int i = 0; i < followed->partitions && status == STATUS_OK; i++) {
-        int64_t known;
-        status = feedback_index_offset(followed->follow->options.index, followed->topic, i, &known, err);
-        if (status != STATUS_OK)
-            break;
-        followed->next[i] = choose_start(followed, i, known, &ranges[i]);
-        followed->moved[i] = followed->next[i] != known;
-        ranges[i] = (struct topic_range){followed->next[i], INT64_MAX};
+        struct followed_partition *part = &followed->parts[i];
+        status = feedback_index_place(followed->follow->options.index, followed->topic, i, &part->place, err);
+        if (status == STATUS_OK)
+            ranges[i] = (struct topic_range){choose_start(followed, i, part, &ranges[i]), INT64_MAX};
     }
     return status;
 }
@@ -189,8 +229,7 @@ static enum status open_topic(struct followed *followed, struct error *err)
         return status;
     size_t count = (size_t)followed->partitions;
     struct topic_range *ranges = memory_alloc(count * sizeof *ranges);
-    followed->next = memory_alloc(count * sizeof *followed->next);
-    followed->moved = memory_alloc(count * sizeof *followed->moved);
+    followed->parts = memory_alloc(count * sizeof *followed->parts);
     status = find_starts(followed, ranges, err);
     if (status == STATUS_OK)
         status = topic_reader_start(followed->reader, ranges, err);
@@ -227,8 +266,7 @@ enum status follow_open(struct follow **follow, const struct follow_options *opt
 static void close_topic(struct followed *followed)
 {
     topic_reader_close(followed->reader);
-    free(followed->next);
-    free(followed->moved);
+    free(followed->parts);
 }
 
 void follow_close(struct follow *follow)
@@ -244,14 +282,14 @@ void follow_close(struct follow *follow)
 
 // ---- a step ----
 
-static enum status save_offsets(struct followed *followed, struct error *err)
+static enum status save_places(struct followed *followed, struct error *err)
 {
     enum status status = STATUS_OK;
     for (int i = 0; i < followed->partitions && status == STATUS_OK; i++)
-        if (followed->moved[i]) {
-            status = feedback_index_set_offset(followed->follow->options.index, followed->topic, i,
-                                               followed->next[i], err);
-            followed->moved[i] = false;
+        if (followed->parts[i].moved) {
+            status = feedback_index_set_place(followed->follow->options.index, followed->topic, i,
+                                              &followed->parts[i].place, err);
+            followed->parts[i].moved = false;
         }
     return status;
 }
@@ -268,7 +306,7 @@ static enum status read_some(struct followed *followed, struct error *err)
     enum status status = topic_reader_read(followed->reader, &taker, follow->options.timeout_ms, err);
     if (status == STATUS_OK)
         status = follow->status;
-    followed->ended = status == STATUS_OK && follow->news->records < BATCH;
+    followed->ended = status == STATUS_OK && follow->news->records < BATCH && !followed->made_anew;
     return status;
 }
 
@@ -289,9 +327,9 @@ static enum status read_both(struct follow *follow, struct error *err)
     if (status == STATUS_OK && follow->news->records < BATCH && !follow->feedback.ended)
         status = read_some(&follow->feedback, err);
     if (status == STATUS_OK)
-        status = save_offsets(&follow->predictions, err);
+        status = save_places(&follow->predictions, err);
     if (status == STATUS_OK)
-        status = save_offsets(&follow->feedback, err);
+        status = save_places(&follow->feedback, err);
     return status;
 }
 
@@ -312,6 +350,7 @@ enum status follow_step(struct follow *follow, int64_t wait_ms, struct follow_ne
     else
         feedback_index_rollback(follow->options.index);
     follow->more = news->records == BATCH;
+    news->stale = follow->predictions.made_anew || follow->feedback.made_anew;
     news->ended = follow->predictions.ended && follow->feedback.ended;
     return status;
 }

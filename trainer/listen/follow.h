@@ -3,7 +3,7 @@
 //
 // Partitions that are new since it was opened are read when it is opened again. Records that retention
 // removed before they were read, and a topic that was made anew, are told of with a warning when reading
-// starts.
+// starts: the last record read is read once more then, and another one in its place tells of another log.
 #ifndef SKINSIGHT_TRAINER_LISTEN_FOLLOW_H
 #define SKINSIGHT_TRAINER_LISTEN_FOLLOW_H
 
@@ -29,6 +29,7 @@ struct follow_news {
     size_t records; // read in this step
     bool labels;    // some may change what is known of an image
     bool ended;     // to_the_end: both topics are read
+    bool stale;     // a topic was made anew: close, and open again to read it
 };
 // Reads some records; waits for the first at most wait_ms. Unless OK nothing of the step is in the index, and
 // the reading is to be opened anew.

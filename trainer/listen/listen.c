@@ -357,6 +357,12 @@ static enum status open_follow(struct listen *listen, struct error *err)
     return follow_open(&listen->follow, &options, err);
 }
 
+static void close_follow(struct listen *listen)
+{
+    follow_close(listen->follow);
+    listen->follow = NULL;
+}
+
 static enum status forget_requests(struct listen *listen, struct error *err)
 {
     int64_t now_ms = clock_monotonic_ms(), changed;
@@ -372,11 +378,15 @@ static enum status forget_requests(struct listen *listen, struct error *err)
 static enum status read_all(struct listen *listen, struct error *err)
 {
     struct follow_news news = {0};
-    enum status status = open_follow(listen, err);
-    while (status == STATUS_OK && !news.ended)
-        status = follow_step(listen->follow, 0, &news, err);
-    follow_close(listen->follow);
-    listen->follow = NULL;
+    enum status status = STATUS_OK;
+    while (status == STATUS_OK && !news.ended) {
+        if (!listen->follow)
+            status = open_follow(listen, err);
+        if (status == STATUS_OK)
+            status = follow_step(listen->follow, 0, &news, err);
+        if (status != STATUS_OK || news.stale || news.ended)
+            close_follow(listen);
+    }
     return status;
 }
 
@@ -411,15 +421,12 @@ static enum status step(struct listen *listen, struct error *err)
     if (status == STATUS_OK)
         status = follow_step(listen->follow, WAIT_MS, &news, err);
     if (status != STATUS_OK) {
-        follow_close(listen->follow);
-        listen->follow = NULL;
+        close_follow(listen);
         return status;
     }
     tell_brokers(listen);
-    if (clock_monotonic_ms() - listen->opened_ms >= REOPEN_MS) {
-        follow_close(listen->follow);
-        listen->follow = NULL;
-    }
+    if (news.stale || clock_monotonic_ms() - listen->opened_ms >= REOPEN_MS)
+        close_follow(listen);
     if (news.labels) {
         listen->changed_ms = clock_monotonic_ms();
         listen->first_changed_ms = listen->first_changed_ms ? listen->first_changed_ms : listen->changed_ms;

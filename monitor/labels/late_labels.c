@@ -10,8 +10,10 @@
 #include "monitor/labels/missed.h"
 #include "monitor/labels/subgroups.h"
 
-enum { SEED = 20261201 };
-static const double work_of_all = 2e8, work_of_cohorts = 2e8, far_share_most = 0.05;
+enum { SEED = 20261201, ROLLING_WEEKS = 4 };
+// Row visits of all draws together: they are most of the report's time. Of cohorts: of all weeks, once for
+// each week alone and once for four together.
+static const double work_of_all = 1e8, work_of_cohorts = 4e7, far_share_most = 0.05;
 
 enum status late_labels_init(struct late_labels *labels, int64_t from, int64_t to, int64_t known_at,
                              struct error *err)
@@ -42,16 +44,30 @@ static cJSON *known_of(int64_t labelled, int64_t n)
     return item;
 }
 
-// The labels that count, without those that came too late. The caller frees the rows.
-static struct labelled *counted_rows(const struct late_labels *labels, const struct cohort *cohort,
-                                     size_t *count)
+// The labels that count of some weeks, without those that came too late. The caller frees the rows.
+static struct labelled *counted_rows(const struct late_labels *labels, const struct cohort *cohorts,
+                                     size_t weeks, size_t *count)
 {
-    struct labelled *rows = memory_alloc((cohort->end - cohort->first + 1) * sizeof *rows);
+    size_t most = cohorts[weeks - 1].end - cohorts[0].first;
+    struct labelled *rows = memory_alloc((most + 1) * sizeof *rows);
     *count = 0;
-    for (size_t i = cohort->first; i < cohort->end; i++)
-        if (cohort_counts(cohort, &labels->list.rows[i]))
-            rows[(*count)++] = labels->list.rows[i];
+    for (size_t week = 0; week < weeks; week++)
+        for (size_t i = cohorts[week].first; i < cohorts[week].end; i++)
+            if (cohort_counts(&cohorts[week], &labels->list.rows[i]))
+                rows[(*count)++] = labels->list.rows[i];
     return rows;
+}
+
+static void judge_weeks(const struct late_labels *labels, const struct cohort *cohorts, size_t weeks,
+                        struct judgement *judgement)
+{
+    size_t count;
+    struct labelled *rows = counted_rows(labels, cohorts, weeks, &count);
+    double share = (double)count / (double)(weeks * (labels->list.count + 1));
+    const struct judgement_options options = {
+        .seed = SEED, .level = ESTIMATE_LEVEL, .work = work_of_cohorts * share};
+    judgement_make(rows, count, &options, judgement);
+    free(rows);
 }
 
 static void add_expected(const struct cohort *cohort, cJSON *item)
@@ -89,18 +105,15 @@ static cJSON *cohort_json(const struct late_labels *labels, const struct cohort 
     cJSON_AddItemToObject(item, "sensitivity_naive", estimate_naive(&rate));
     cJSON_AddItemToObject(item, "sensitivity_corrected", estimate_corrected(&rate));
     cJSON_AddItemToObject(item, "sensitivity_bounds", estimate_bounds(&rate));
-    size_t count;
-    struct labelled *rows = counted_rows(labels, cohort, &count);
-    const struct judgement_options options = {.seed = SEED,
-                                              .level = ESTIMATE_LEVEL,
-                                              .work = work_of_cohorts * (double)count /
-                                                      (double)(labels->list.count + 1)};
     struct judgement judgement;
-    judgement_make(rows, count, &options, &judgement);
+    judge_weeks(labels, cohort, 1, &judgement);
     cJSON_AddItemToObject(item, "auroc", estimate_judged(&judgement, JUDGED_MACRO_AUROC));
     cJSON_AddItemToObject(item, "ece", estimate_judged(&judgement, JUDGED_ECE));
+    if (cohort - labels->cohorts.items >= ROLLING_WEEKS - 1) {
+        judge_weeks(labels, cohort - (ROLLING_WEEKS - 1), ROLLING_WEEKS, &judgement);
+        cJSON_AddItemToObject(item, "auroc_rolling", estimate_judged(&judgement, JUDGED_MACRO_AUROC));
+    }
     add_expected(cohort, item);
-    free(rows);
     return item;
 }
 

@@ -63,7 +63,7 @@ static enum status add_line(const struct late_labels *labels, const char *chart,
         line.y[i] = estimate ? number_of(value, "estimate") : number_of(cohort, key);
         line.low[i] = estimate ? number_of(value, "low") : NAN;
         line.high[i] = estimate ? number_of(value, "high") : NAN;
-        line.n[i] = (int64_t)number_of(estimate ? value : cohort, "n");
+        line.n[i] = value ? (int64_t)number_of(estimate ? value : cohort, "n") : 0;
         i++;
     }
     const struct report_series series = {
@@ -159,6 +159,7 @@ enum status late_labels_show(const struct late_labels *labels, cJSON *document, 
         {"Melanomas referred", "sensitivity_naive"},
         {"Melanomas referred", "sensitivity_corrected"},
         {"Macro AUROC", "auroc"},
+        {"Macro AUROC, four weeks", "auroc_rolling"},
         {"Calibration error", "ece"},
     };
     enum status status = STATUS_OK;

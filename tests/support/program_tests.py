@@ -5,6 +5,8 @@ import sys
 import tempfile
 import time
 
+from conditions import Skipped
+
 
 def run_tests(tests, name, make_data):
     """Runs those named on the command line, else all. make_data fills FOLDER/data first. The folder stays where one
@@ -18,6 +20,8 @@ def run_tests(tests, name, make_data):
         try:
             test(folder)
             print(f"ok {test.__name__} {time.monotonic() - start:.1f} s", flush=True)
+        except Skipped as reason:
+            print(f"skipped: {test.__name__}: {reason}", flush=True)
         except Exception as failure:  # noqa: BLE001 (any of them is a failed test)
             failures += 1
             print(f"FAILED {test.__name__}: {type(failure).__name__}: {failure}", flush=True)

@@ -1,0 +1,253 @@
+#!/usr/bin/env python3
+"""test_monitor_reports.py: figures of performance reports and comparisons against SciPy and scikit-learn on the same rows,
+the schema of reports, and what plan says. The figures need a Python with SciPy and scikit-learn.
+
+    [PYTHON] test_monitor_reports.py [TEST...]
+"""
+import json
+import math
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import harness
+from conditions import Skipped, expect, expect_equal
+from harness import run
+from monitor_history import (CODES, DAY_MS, candidate, feedback_lines, make_labels, probabilities, read_answers, share)
+from program_tests import run_tests
+from schema import Schema
+
+try:
+    import numpy as np
+    from scipy import integrate, stats
+    from sklearn import metrics
+except ImportError:
+    stats = None
+
+FIRST, LAST = "2026-01-05", "2026-02-16"
+MONDAY = 1767571200000  # of FIRST
+OLD, NEW = "simulated-v1.0.0", "candidate-v2.0.0"
+
+
+def need_scipy():
+    if not stats:
+        raise Skipped("this Python has no SciPy and scikit-learn")
+
+
+def near(what, found, expected, tolerance=1e-6):
+    expect(found is not None and abs(found - expected) <= tolerance * max(1e-3, abs(expected)),
+           f"{what}: {found!r}, expected {expected!r}")
+
+
+def monitor(*arguments, check=True):
+    return run("monitor", *arguments, check=check)
+
+
+def import_into(store, folder, records, labels):
+    folder.mkdir()
+    (folder / "predictions.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    (folder / "feedback.jsonl").write_text("".join(line + "\n" for line in feedback_lines(labels)))
+    for what in ("predictions", "feedback"):
+        said = monitor(f"import-{what}", folder / f"{what}.jsonl", "--store", store).stdout
+        expect(" 0 refused" in said, said)
+
+
+def make_data(folder):
+    folder.mkdir()
+    monitor("simulate", "--seed", "11", "--days", "42", "--images-per-day", "110", "--mix", "isic", "--start", FIRST,
+            "--out", folder / "clinic")
+    answers = read_answers(folder / "clinic")
+    labels = make_labels(folder / "clinic", answers)
+    both = answers + [candidate(record) for record in answers]
+    import_into(f"sqlite://{folder}/paired.db", folder / "paired", both, labels)
+    # Each patient is one model's; labels are of the request that was answered.
+    split = [candidate(record) if arm_of(record) else record for record in answers]
+    renamed = {given["request_id"]: labels[record["request_id"]] for given, record in zip(split, answers)
+               if record["request_id"] in labels}
+    import_into(f"sqlite://{folder}/split.db", folder / "split", split, renamed)
+
+
+def arm_of(record):
+    return share("arm", record["context"].get("subject") or record["request_id"]) < 0.5
+
+
+def report(folder, kind, store, *more):
+    out = folder / f"{kind}-{store}.json"
+    monitor("report", "--kind", kind, "--from", FIRST, "--to", LAST, "--store", f"sqlite://{folder}/data/{store}.db",
+            "--out", out.with_suffix(".html"), "--json", out, *more)
+    document = json.loads(out.read_text())
+    complaints = Schema("report").complaints(document)
+    expect(not complaints, f"{kind}: {complaints[:3]}")
+    return document
+
+
+class Rows:
+    """What the archive holds of one model, by columns."""
+
+    def __init__(self, folder, only=lambda record: True):
+        answers = [record for record in read_answers(folder / "data/clinic") if only(record)]
+        labels = make_labels(folder / "data/clinic", read_answers(folder / "data/clinic"))
+        self.answers = answers
+        self.p = np.array([probabilities(record) for record in answers]).astype(np.float32).astype(float)
+        self.said = self.p.argmax(axis=1)
+        self.referred = np.array([record["prediction"]["recommended_action"] != "monitor" for record in answers])
+        self.at = np.array([record["provenance"]["timestamps"]["published"] for record in answers])
+        known = [labels.get(record["request_id"]) for record in answers]
+        self.truth = np.array([label[0] if label else -1 for label in known])
+        self.reviewed = np.array([label[1] if label else -1 for label in known])
+        self.week = (self.at - MONDAY) // (7 * DAY_MS)
+
+
+def counted(rows):
+    """The labels that were there when their week was frozen."""
+    counts = rows.truth >= 0
+    for week in np.unique(rows.week):
+        referred = (rows.week == week) & rows.referred
+        reviews = np.sort(rows.reviewed[referred & (rows.truth >= 0)])
+        needed = math.ceil(0.9 * referred.sum())
+        frozen = MONDAY + (week * 7 + 127) * DAY_MS
+        if len(reviews) >= needed:
+            frozen = min(frozen, reviews[needed - 1])
+        counts &= (rows.week != week) | (rows.reviewed <= frozen)
+    return counts
+
+
+def ece_of(confidence, right):
+    order = np.argsort(confidence, kind="stable")
+    return sum(abs(confidence[part].sum() - right[part].sum()) for part in np.array_split(order, 15)) / len(order)
+
+
+def test_performance(folder):
+    need_scipy()
+    document = report(folder, "performance", "paired", "--model", OLD)
+    performance, rows = document["performance"], Rows(folder)
+    counts = counted(rows)
+    expect_equal(performance["basis"], "mature cohorts", "as the labels are long known")
+    truth, p, said = rows.truth[counts], rows.p[counts], rows.said[counts]
+    confidence, right = p[np.arange(len(p)), said], said == truth
+    eligible = [lesion for lesion in range(8) if (truth == lesion).sum() >= 10]
+    aurocs = {lesion: metrics.roc_auc_score(truth == lesion, p[:, lesion]) for lesion in eligible}
+    near("macro AUROC", performance["macro_auroc"]["estimate"], np.mean(list(aurocs.values())))
+    for lesion, area in aurocs.items():
+        near(CODES[lesion], performance["auroc"][CODES[lesion]]["estimate"], area)
+    expect_equal(performance["auroc_left_out"], [CODES[lesion] for lesion in range(8) if lesion not in eligible], "too few")
+    near("accuracy", performance["accuracy"]["estimate"], metrics.accuracy_score(truth, said))
+    recalls = metrics.recall_score(truth, said, labels=eligible, average="macro")
+    near("balanced accuracy", performance["balanced_accuracy"]["estimate"], recalls)
+    near("Brier", performance["brier"]["estimate"], ((p - np.eye(8)[truth]) ** 2).sum(axis=1).mean())
+    near("ECE", performance["ece"]["estimate"], ece_of(confidence, right))
+    near("gap", performance["accuracy_gap"]["estimate"], right.mean() - confidence.mean(), 1e-4)
+    found, missed = [((truth == 0) & (rows.referred[counts] == called)).sum() for called in (True, False)]
+    rate = performance["melanoma_sensitivity"]
+    near("naive", rate["naive"]["estimate"], found / (found + missed))
+    exact = stats.binomtest(int(found), int(found + missed)).proportion_ci(method="exact")
+    near("low", rate["naive"]["low"], exact.low)
+    positives, verified = rows.referred.sum(), (rows.referred & counts).sum()
+    negatives, verified_negatives = (~rows.referred).sum(), (~rows.referred & counts).sum()
+    ill, overlooked = positives * found / verified, negatives * missed / verified_negatives
+    near("corrected", rate["corrected"]["estimate"], ill / (ill + overlooked))
+    # Lost by chance alone: Begg and Greenes' interval holds the share among all melanomas, known or not.
+    check_cohorts(document["cohorts"], rows, counts)
+    check_missed(document["alarms"], rows)
+
+
+def check_cohorts(cohorts, rows, counts):
+    expect_equal(len(cohorts), 6, "weeks")
+    for week, cohort in enumerate(cohorts):
+        of_week = rows.week == week
+        expect_equal(cohort["n"], int(of_week.sum()), "answers of the week")
+        expect_equal(cohort["labelled"], int((of_week & counts).sum()), "labels that count")
+        expect_equal(cohort["labelled_later"], int((of_week & (rows.truth >= 0) & ~counts).sum()), "labels that came later")
+        near("expected accuracy", cohort["expected"]["accuracy"], rows.p[of_week].max(axis=1).mean())
+
+
+def check_missed(alarms, rows):
+    melanomas = np.flatnonzero(rows.truth == 0)
+    chart = 0
+    [alarm] = [alarm for alarm in alarms if alarm["name"] == "missed_melanoma"]
+    for row in melanomas[np.lexsort((melanomas, rows.reviewed[melanomas]))]:
+        chart = max(0, chart + (math.log(0.8 / 0.9) if rows.referred[row] else math.log(2)))
+        expect(chart < alarm["limit"], "the clinic misses no more than it should")
+    near("CUSUM", alarm["value"], chart)
+
+
+def test_paired(folder):
+    need_scipy()
+    comparison = report(folder, "comparison", "paired", "--model", OLD, "--with", NEW)["comparison"]
+    rows = Rows(folder)
+    other = np.array([probabilities(candidate(record)) for record in rows.answers])
+    refers = np.array([candidate(record)["prediction"]["recommended_action"] != "monitor" for record in rows.answers])
+    melanoma, labelled = rows.truth == 0, rows.truth >= 0
+    worse, better = int((melanoma & rows.referred & ~refers).sum()), int((melanoma & refers & ~rows.referred).sum())
+    expect_equal(comparison["design"], "paired", "the design")
+    expect_equal(comparison["n"], int(melanoma.sum()), "melanomas")
+    expect_equal([comparison["mcnemar"]["b"], comparison["mcnemar"]["c"]], [worse, better], "pairs that differ")
+    near("McNemar", comparison["mcnemar"]["p"], stats.binomtest(worse, worse + better).pvalue)
+    likelihood, _ = integrate.quad(lambda q: 2 * (2 * q) ** better * (2 * (1 - q)) ** worse, 0.5, 1)
+    near("e-value", comparison["e_value"], likelihood)
+    near("AUROC of a", comparison["delong"]["a"], metrics.roc_auc_score(melanoma[labelled], rows.p[labelled, 0]))
+    near("AUROC of b", comparison["delong"]["b"],
+         metrics.roc_auc_score(melanoma[labelled], other[labelled, 0].astype(np.float32)))
+    expect_equal(comparison["srm"], None, "a ratio of pairs")
+    bounds = [stats.binomtest(count, int(melanoma.sum())).proportion_ci(0.975, "exact") for count in (worse, better)]
+    near("lowest difference", comparison["melanoma_sensitivity"]["difference"][0], bounds[1].low - bounds[0].high)
+
+
+def test_split(folder):
+    need_scipy()
+    comparison = report(folder, "comparison", "split", "--model", OLD, "--with", NEW)["comparison"]
+    expect_equal(comparison["design"], "ab", "the design")
+    arms, latencies, patients = [], [], []
+    for arm in (False, True):
+        rows = Rows(folder, lambda record, arm=arm: arm_of(record) == arm)
+        records = [candidate(record) for record in rows.answers] if arm else rows.answers
+        referred = np.array([record["prediction"]["recommended_action"] != "monitor" for record in records])
+        melanoma = rows.truth == 0
+        arms.append((int((melanoma & referred).sum()), int(melanoma.sum())))
+        moments = [record["provenance"]["timestamps"] for record in records
+                   if not record["provenance"]["cache_hit"] and not record["provenance"].get("replayed")]
+        latencies.append([moment["published"] - moment["consumed"] for moment in moments])
+        patients.append(len({record["context"].get("subject") or record["request_id"] for record in records}))
+    (found_a, all_a), (found_b, all_b) = arms
+    table = [[found_b, all_b - found_b], [found_a, all_a - found_a]]
+    near("Fisher", comparison["fisher"]["p"], stats.fisher_exact(table, alternative="greater").pvalue)
+    near("Boschloo", comparison["boschloo"]["p"],
+         stats.boschloo_exact(np.transpose(table), alternative="greater", n=256).pvalue, 1e-3)
+    welch = stats.ttest_ind(latencies[1], latencies[0], equal_var=False)
+    near("t", comparison["welch"]["t"], welch.statistic)
+    near("p of t", comparison["welch"]["p"], welch.pvalue, 1e-5)
+    near("sample ratio", comparison["srm"]["p"], stats.chisquare(patients).pvalue)
+    expect_equal(comparison["srm"]["patients"], patients, "patients")
+    [latency] = [guardrail for guardrail in comparison["guardrails"] if guardrail["name"] == "latency_p99_ms"]
+    p99 = [np.quantile(values, 0.99, method="inverted_cdf") for values in latencies]
+    near("difference of the P99", latency["difference"], p99[1] - p99[0])
+
+
+def test_incident(folder):
+    document = report(folder, "incident", "paired", "--model", NEW)
+    answers = [candidate(record) for record in read_answers(folder / "data/clinic")]
+    [table] = [table for table in document["tables"] if table["title"] == "Answers to look at again"]
+    expect_equal({row[0] for row in table["rows"]}, {record["request_id"] for record in answers}, "requests")
+    advised = [row[2] for row in table["rows"]]
+    waiting = sum(record["prediction"]["recommended_action"] == "monitor" for record in answers)
+    expect_equal(advised, sorted(advised, key=["monitor", "routine_referral", "urgent_referral"].index), "the order")
+    expect_equal(document["incident"]["monitor"], waiting, "told to wait")
+
+
+def test_plan(folder):
+    seed = monitor("plan", "--kind", "ab", "--p0", "0.90", "--p1", "0.95", "--n-a", "96", "--n-b", "12", check=False)
+    expect_equal(seed.returncode, 1, "what cannot decide is refused")
+    expect("power 0.00" in seed.stdout and "189 seen by both" in seed.stdout and "cannot decide" in seed.stderr, seed)
+    enough = monitor("plan", "--kind", "paired", "--n-a", "250", "--json")
+    said = json.loads(enough.stdout)
+    near("power", said["power"], 0.911, 1e-3)
+    expect(said["decides"], said)
+    for bad in (["--p1", "0.9"], ["--p0", "1.5"], ["--p0", "x"], ["--alpha", "0"], ["--worse", "0.2"]):
+        expect_equal(monitor("plan", *bad, check=False).returncode, 2, f"plan {bad}")
+
+
+if __name__ == "__main__":
+    if not (harness.BIN / "skinsight-monitor").exists():
+        print("skipped: skinsight-monitor isn't built", file=sys.stderr)
+        sys.exit(harness.SKIPPED)
+    run_tests([test_performance, test_paired, test_split, test_incident, test_plan], "monitor-reports", make_data)

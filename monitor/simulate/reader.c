@@ -22,14 +22,21 @@ void reader_init(struct reader *reader, const double shares[LESION_CLASSES], dou
     reader->urgent = urgent;
 }
 
+// Linear between those quantiles and the one that is far, so that far is also what lies above 0.99.
 static double quantile_of(double distance)
 {
-    for (int i = 1; i < QUANTILES; i++) {
-        double low = distance_quantiles[i - 1], high = distance_quantiles[i];
-        if (distance < high)
-            return (i - 1 + (distance - low) / (high - low)) / (QUANTILES - 1);
-    }
-    return 1;
+    const double steps = QUANTILES - 1, before_last = distance_quantiles[QUANTILES - 2];
+    if (distance >= distance_quantiles[QUANTILES - 1])
+        return 1;
+    if (distance >= distance_far)
+        return 0.99 + 0.01 * (distance - distance_far) / (distance_quantiles[QUANTILES - 1] - distance_far);
+    if (distance >= before_last)
+        return 0.95 + 0.04 * (distance - before_last) / (distance_far - before_last);
+    int i = 1;
+    while (distance >= distance_quantiles[i])
+        i++;
+    double low = distance_quantiles[i - 1];
+    return (i - 1 + (distance - low) / (distance_quantiles[i] - low)) / steps;
 }
 
 // point: in standard deviations.

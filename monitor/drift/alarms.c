@@ -7,18 +7,23 @@
 #include "monitor/drift/charts.h"
 #include "monitor/drift/compare.h"
 
-static struct drift_run run_of(const struct drift_limit *limit, double *values, int days)
+static struct drift_run run_of(const struct drift_limit *limit, const struct drift_windows *windows,
+                               const struct drift_run_days *days)
 {
-    for (int i = 0; i < days; i++)
-        values[i] = NAN;
-    return (struct drift_run){.limit = *limit, .value = NAN, .since = -1, .values = values};
+    for (int i = 0; i < drift_windows_days(windows); i++) {
+        days->values[i] = NAN;
+        days->alarms[i] = false;
+    }
+    return (struct drift_run){.limit = *limit, .value = NAN, .since = -1};
 }
 
 // Whether the chart alarms; last: the day of the alarm before, -1: none.
-static bool note(const struct drift_windows *windows, struct drift_run *run, int day, int *last)
+static bool note(const struct drift_windows *windows, const struct drift_run_days *days, int day,
+                 struct drift_run *run, int *last)
 {
-    run->value = run->values[day];
-    if (!(run->value >= run->limit.limit))
+    run->value = days->values[day];
+    days->alarms[day] = run->value >= run->limit.limit; // NaN is no alarm
+    if (!days->alarms[day])
         return false;
     if (*last < 0 || day - *last > DRIFT_HOLD_DAYS)
         run->since = drift_windows_day_at(windows, day);
@@ -34,31 +39,31 @@ static void let_go(const struct drift_windows *windows, struct drift_run *run, i
 }
 
 void drift_run_chart(const struct drift_windows *windows, const struct drift_reference *reference,
-                     enum drift_chart_kind kind, double *values, struct drift_run *run)
+                     enum drift_chart_kind kind, const struct drift_run_days *days, struct drift_run *run)
 {
     struct drift_chart chart = {0};
     struct drift_baseline baseline;
     int last = -1;
-    *run = run_of(&reference->limits.charts[kind], values, drift_windows_days(windows));
+    *run = run_of(&reference->limits.charts[kind], windows, days);
     drift_baseline_of(&reference->strata[0].tally.output, &baseline);
     for (int day = 0; day < drift_windows_days(windows); day++) {
         const struct drift_output *output = &drift_windows_day(windows, 0, day)->output;
-        values[day] = drift_chart_next(&chart, kind, &baseline, output);
+        days->values[day] = drift_chart_next(&chart, kind, &baseline, output);
         run->n += output->n;
-        if (note(windows, run, day, &last))
+        if (note(windows, days, day, run, &last))
             chart = (struct drift_chart){0};
     }
     let_go(windows, run, last);
 }
 
 void drift_run_looks(const struct drift_windows *windows, const struct drift_reference *reference,
-                     size_t stratum, double *values, struct drift_run *run)
+                     size_t stratum, const struct drift_run_days *days, struct drift_run *run)
 {
     struct drift_looks looks = {0};
     struct drift_tally look = {0};
     const struct drift_tally *known = &reference->strata[stratum].tally;
     int last = -1;
-    *run = run_of(&reference->strata[stratum].input, values, drift_windows_days(windows));
+    *run = run_of(&reference->strata[stratum].input, windows, days);
     for (int day = 0; day < drift_windows_days(windows); day++) {
         drift_tally_merge(&look, drift_windows_day(windows, stratum, day));
         if (look.output.n < DRIFT_LEAST)
@@ -68,8 +73,8 @@ void drift_run_looks(const struct drift_windows *windows, const struct drift_ref
         look = (struct drift_tally){0};
         if (isnan(least_p))
             continue;
-        values[day] = drift_looks_next(&looks, least_p);
-        if (note(windows, run, day, &last))
+        days->values[day] = drift_looks_next(&looks, least_p);
+        if (note(windows, days, day, run, &last))
             looks = (struct drift_looks){0};
     }
     let_go(windows, run, last);
@@ -92,10 +97,10 @@ static void add_week(const struct drift_windows *windows, int day, int64_t week[
 }
 
 void drift_run_plain(const struct drift_windows *windows, const struct drift_reference *reference,
-                     enum drift_plain_rule rule, double *values, struct drift_run *run)
+                     enum drift_plain_rule rule, const struct drift_run_days *days, struct drift_run *run)
 {
     struct drift_baseline baseline;
-    *run = run_of(&reference->limits.plain[rule], values, drift_windows_days(windows));
+    *run = run_of(&reference->limits.plain[rule], windows, days);
     drift_baseline_of(&reference->strata[0].tally.output, &baseline);
     for (int day = 0; day < drift_windows_days(windows); day++) {
         const struct drift_tally *tally = drift_windows_day(windows, 0, day);
@@ -105,9 +110,10 @@ void drift_run_plain(const struct drift_windows *windows, const struct drift_ref
         add_week(windows, day, week);
         const struct drift_plain_day plain = {&tally->output, week, day >= DRIFT_WEEK - 1,
                                               greatest_kl(tally, &reference->strata[0].tally)};
-        bool alarm = drift_plain_judge(rule, &baseline, &plain, &values[day], &run->limit.limit);
-        run->value = values[day];
+        bool alarm = drift_plain_judge(rule, &baseline, &plain, &days->values[day], &run->limit.limit);
+        run->value = days->values[day];
         run->n = tally->output.n;
+        days->alarms[day] = alarm;
         run->alarms += alarm;
         if (!alarm)
             run->since = -1;

@@ -9,24 +9,29 @@
 // one.
 enum { DRIFT_HOLD_DAYS = 14 };
 
-struct drift_run {
-    struct drift_limit limit;
-    double value;   // at the end; NaN: too little to say
-    int64_t n;      // pictures behind it: of the chart's last step
-    int64_t since;  // Unix ms of the first of the alarms that still hold at the end; -1: none do
-    int alarms;     // in the report
-    double *values; // (days) for the series; NaN: nothing new
+// Of each day of the report; the caller's.
+struct drift_run_days {
+    double *values; // NaN: nothing new
+    bool *alarms;
 };
 
-// The charts on daily output: all but CHART_INPUT. values: (days), the caller's.
+struct drift_run {
+    struct drift_limit limit;
+    double value;  // at the end; NaN: too little to say
+    int64_t n;     // pictures that it has seen; of a plain rule, on its last day
+    int64_t since; // Unix ms of the first of the alarms that still hold at the end; -1: none do
+    int alarms;    // in the report
+};
+
+// The charts on daily output: all but CHART_INPUT.
 void drift_run_chart(const struct drift_windows *windows, const struct drift_reference *reference,
-                     enum drift_chart_kind kind, double *values, struct drift_run *run);
+                     enum drift_chart_kind kind, const struct drift_run_days *days, struct drift_run *run);
 // The looks of one stratum.
 void drift_run_looks(const struct drift_windows *windows, const struct drift_reference *reference,
-                     size_t stratum, double *values, struct drift_run *run);
+                     size_t stratum, const struct drift_run_days *days, struct drift_run *run);
 // alarms counts the days in alarm; the state is that of the last day with pictures.
 void drift_run_plain(const struct drift_windows *windows, const struct drift_reference *reference,
-                     enum drift_plain_rule rule, double *values, struct drift_run *run);
+                     enum drift_plain_rule rule, const struct drift_run_days *days, struct drift_run *run);
 
 // "ok", "warning" (it alarmed earlier in the report), "critical", "insufficient".
 const char *drift_run_state(const struct drift_run *run);

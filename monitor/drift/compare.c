@@ -6,6 +6,7 @@
 
 #include "common/statistics/divergence.h"
 #include "common/statistics/multiple_tests.h"
+#include "common/statistics/special.h"
 
 static int64_t widen(const int32_t *counts, int bins, int64_t wide[DRIFT_CATEGORY_BINS])
 {
@@ -112,8 +113,8 @@ static struct drift_difference tested(const struct drift_tally *window, const st
         return difference;
     size_t left = pool(now, then, count, difference.n, known);
     struct g_test test = divergence_g_two_samples(now, then, left);
-    difference.g = test.g;
-    difference.p = test.p;
+    difference.g = test.g / bins->effects[feature];
+    difference.p = test.df > 0 ? special_chi_square_tail(difference.g, test.df) : 1;
     return difference;
 }
 

@@ -16,7 +16,9 @@ struct drift_difference {
     double w1;          // of numbers: Wasserstein's distance over the reference's standard deviation, each
                         // bin standing at its mean
     double tvd, greatest; // of categories: total variation, greatest difference of a share
-    double g, p;     // two-sample likelihood ratio, bins of fewer than five together; histograms have none
+    // Two-sample likelihood ratio over the design effect, bins of fewer than five together; histograms have
+    // none.
+    double g, p;
     double adjusted; // p for the features being many (Benjamini and Hochberg)
 };
 

@@ -42,6 +42,9 @@ struct drift_bins {
     char names[DRIFT_CATEGORIES][DRIFT_NAMES_MOST][DRIFT_NAME_SIZE];
     // The reference had no other names: what the guard counts later has never been seen before.
     bool complete[DRIFT_CATEGORIES];
+    // Pictures of one visit are alike: how many times greater than of single pictures the variance of the
+    // counts is (Rao and Scott 1981), at least 1.
+    double effects[DRIFT_COUNTED];
 };
 
 // How many bins a counted feature has, guards included.

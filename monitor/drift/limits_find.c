@@ -11,7 +11,7 @@
 const char *const drift_shifts[DRIFT_LIMITED_CHARTS] = {
     "melanomas among the answers + 25 %", "mean of a day's entropy + 1 of its standard deviations",
     "odds of an urgent referral x 1.5",   "odds of a low confidence x 1.5",
-    "odds of a far picture x 1.5",        "every tenth picture from a device that nobody has seen",
+    "odds of a far picture x 1.5",        "every tenth visit with a device that nobody has seen",
 };
 
 enum { STREAM_DAYS = 365, ALARMS = 1500, STREAMS_MOST = 10000, STREAMS_LEAST = 500, ROUGH_ALARMS = 300 };

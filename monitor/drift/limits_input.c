@@ -14,7 +14,8 @@
 
 enum { STREAMS = 200, LOOKS = 365, SHIFTED_STREAMS = 50, SHIFTED_LOOKS = 40, FREQUENT_LOOKS = 60 };
 enum { PURPOSE_LOOKS = 0x6c6f6f6b, PURPOSE_SIZES = 0x73697a65 }; // "look", "size"
-enum { SHIFTED_PICTURE = 10, SIZED_DAYS = 20 * 364 };
+enum { SIZED_DAYS = 20 * 364 };
+#define SHIFTED_SHARE 0.1 // of the visits
 
 // ---- looks ----
 
@@ -41,30 +42,42 @@ static double greatest_kl_of(const struct drift_tally *window, const struct drif
     return greatest;
 }
 
+static size_t draw_below(struct random_draws *draws, size_t limit)
+{
+    return (size_t)(random_draws_uniform(draws) * (double)limit);
+}
+
+// Visits until there are enough pictures; the last one is cut.
 static void draw_look(const struct drift_look_plan *plan, struct random_draws *draws, const size_t *truth,
                       struct drift_tally *tally)
 {
-    int device = feature_named("capture_device");
+    const struct drift_rows *rows = plan->rows;
+    int device = feature_named("capture_device"), pictures = 0;
     memset(tally, 0, sizeof *tally);
-    for (int i = 0; i < plan->pictures; i++) {
-        uint8_t places[DRIFT_COUNTED];
-        size_t row = truth[(size_t)(random_draws_uniform(draws) * (double)plan->rows->count)];
-        memcpy(places, plan->rows->places[row], sizeof places);
-        if (plan->shifted && i % SHIFTED_PICTURE == 0)
-            places[device] = (uint8_t)(drift_bin_count(&plan->reference->bins, device) - 1);
-        add_row(tally, places);
+    while (pictures < plan->pictures) {
+        size_t visit = truth[draw_below(draws, rows->visit_count)];
+        bool shifted = plan->shifted && random_draws_uniform(draws) < SHIFTED_SHARE;
+        for (size_t row = rows->visits[visit]; row < rows->visits[visit + 1] && pictures < plan->pictures;
+             row++) {
+            uint8_t places[DRIFT_COUNTED];
+            memcpy(places, rows->places[row], sizeof places);
+            if (shifted)
+                places[device] = (uint8_t)(drift_bin_count(&plan->reference->bins, device) - 1);
+            add_row(tally, places);
+            pictures++;
+        }
     }
 }
 
 void drift_simulate_looks(const struct drift_look_plan *plan, double *least_p, double *greatest_kl)
 {
     const struct drift_reference *reference = plan->reference;
-    size_t *truth = memory_alloc(plan->rows->count * sizeof *truth);
+    size_t visits = plan->rows->visit_count, *truth = memory_alloc(visits * sizeof *truth);
     struct drift_tally *tally = memory_alloc(sizeof *tally);
     for (int stream = 0; stream < plan->streams; stream++) {
         struct random_draws draws = {{plan->seed, PURPOSE_LOOKS + plan->shifted}, (uint64_t)stream << 32};
-        for (size_t i = 0; i < plan->rows->count; i++)
-            truth[i] = (size_t)(random_draws_uniform(&draws) * (double)plan->rows->count);
+        for (size_t i = 0; i < visits; i++)
+            truth[i] = draw_below(&draws, visits);
         for (int look = 0; look < plan->looks; look++) {
             draw_look(plan, &draws, truth, tally);
             *least_p++ = drift_least_p(tally, &reference->strata[0].tally, &reference->bins);

@@ -1,4 +1,4 @@
-// limits_input.h: the limits of the charts of input: looks at pictures that are drawn, whole, from those of
+// limits_input.h: the limits of the charts of input: looks at visits that are drawn, whole, from those of
 // the reference.
 #ifndef SKINSIGHT_MONITOR_DRIFT_LIMITS_INPUT_H
 #define SKINSIGHT_MONITOR_DRIFT_LIMITS_INPUT_H
@@ -12,13 +12,13 @@ void drift_limits_find_input(struct drift_reference *reference, const struct dri
 
 // ---- its parts, which tests look at ----
 
-// Each stream draws its pictures from a truth of its own: as many of the rows as there are, with repetition.
+// Each stream draws its visits from a truth of its own: as many of the rows' as there are, with repetition.
 struct drift_look_plan {
     const struct drift_reference *reference;
     const struct drift_rows *rows;
     uint64_t seed;
     int streams, looks, pictures; // pictures of a look
-    bool shifted;                 // every tenth from a device that nobody has seen
+    bool shifted;                 // every tenth visit's from a device that nobody has seen
 };
 // least_p, and greatest_kl unless NULL: (streams * looks), a stream's one after another.
 void drift_simulate_looks(const struct drift_look_plan *plan, double *least_p, double *greatest_kl);

@@ -14,7 +14,8 @@ struct alarm_list {
     const struct drift_windows *windows;
     const struct drift_reference *reference;
     cJSON *document, *rows; // of the budget's table
-    double *values, *limits;
+    struct drift_run_days days;
+    double *limits;
     int64_t *at, *n;
     double years; // of the report
 };
@@ -48,7 +49,7 @@ static enum status add_series(const struct alarm_list *list, const char *name, c
                                          .unit = "",
                                          .count = (size_t)days,
                                          .at = list->at,
-                                         .y = list->values,
+                                         .y = list->days.values,
                                          .limit = list->limits,
                                          .n = list->n};
     return report_add_series(list->document, &series, err);
@@ -74,9 +75,9 @@ static enum status add_charts(const struct alarm_list *list, struct error *err)
     for (int i = 0; status == STATUS_OK && i < DRIFT_LIMITED_CHARTS; i++) {
         struct drift_run run;
         if (i == CHART_INPUT)
-            drift_run_looks(list->windows, list->reference, 0, list->values, &run);
+            drift_run_looks(list->windows, list->reference, 0, &list->days, &run);
         else
-            drift_run_chart(list->windows, list->reference, (enum drift_chart_kind)i, list->values, &run);
+            drift_run_chart(list->windows, list->reference, (enum drift_chart_kind)i, &list->days, &run);
         status = add_alarm(list, drift_charts[i], &run, false, err);
         if (status == STATUS_OK)
             status = add_series(list, drift_charts[i], &run, err);
@@ -97,7 +98,7 @@ static enum status add_strata(const struct alarm_list *list, enum drift_stratum_
         struct drift_run run;
         if (stratum->kind != kind)
             continue;
-        drift_run_looks(list->windows, list->reference, i, list->values, &run);
+        drift_run_looks(list->windows, list->reference, i, &list->days, &run);
         snprintf(name, sizeof name, "%s %s=%s", drift_charts[CHART_INPUT], drift_stratum_kinds[kind],
                  stratum->name);
         status = add_alarm(list, name, &run, false, err);
@@ -146,7 +147,7 @@ static enum status add_plain_rules(const struct alarm_list *list, struct error *
     enum status status = STATUS_OK;
     for (int i = 0; status == STATUS_OK && i < DRIFT_PLAIN_RULES; i++) {
         struct drift_run run;
-        drift_run_plain(list->windows, list->reference, (enum drift_plain_rule)i, list->values, &run);
+        drift_run_plain(list->windows, list->reference, (enum drift_plain_rule)i, &list->days, &run);
         status = add_alarm(list, drift_plain_rules[i], &run, true, err);
         cJSON *row = cJSON_CreateArray();
         cJSON_AddItemToArray(row, cJSON_CreateString(drift_plain_rules[i]));
@@ -184,7 +185,8 @@ enum status drift_write_alarms(const struct drift_windows *windows, const struct
                               .reference = reference,
                               .document = document,
                               .rows = cJSON_CreateArray(),
-                              .values = memory_alloc(days * sizeof *list.values),
+                              .days.values = memory_alloc(days * sizeof *list.days.values),
+                              .days.alarms = memory_alloc(days * sizeof *list.days.alarms),
                               .limits = memory_alloc(days * sizeof *list.limits),
                               .at = memory_alloc(days * sizeof *list.at),
                               .n = memory_alloc(days * sizeof *list.n),
@@ -195,7 +197,8 @@ enum status drift_write_alarms(const struct drift_windows *windows, const struct
                                   sizeof columns / sizeof *columns, list.rows, err);
     else
         cJSON_Delete(list.rows);
-    free(list.values);
+    free(list.days.values);
+    free(list.days.alarms);
     free(list.limits);
     free(list.at);
     free(list.n);

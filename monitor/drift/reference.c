@@ -82,6 +82,7 @@ static void write_bins(struct json_writer *json, const struct drift_bins *bins)
             json_end_array(json);
             json_add_bool(json, "complete", bins->complete[category]);
         }
+        json_add_double(json, "design_effect", bins->effects[i]);
         json_end_object(json);
     }
     json_end_array(json);

@@ -25,13 +25,20 @@ struct numbers {
     size_t count, room;
 };
 
+struct row {
+    uint64_t visit; // a hash: visits that share one are taken for one
+    uint8_t places[DRIFT_COUNTED];
+};
+
 struct drift_builder {
     size_t learnt;
     struct numbers numbers[DRIFT_NUMBERS];
     struct names categories[DRIFT_CATEGORIES];
     struct drift_reference *reference;
-    uint8_t (*places)[DRIFT_COUNTED];
-    size_t rows, room;
+    struct row *rows;
+    size_t row_count, room;
+    uint8_t (*places)[DRIFT_COUNTED]; // of the rows, by visit
+    size_t *visits, visit_count;
 };
 
 struct drift_builder *drift_builder_new(int64_t from, int64_t to)
@@ -50,7 +57,9 @@ void drift_builder_free(struct drift_builder *builder)
     for (int i = 0; i < DRIFT_NUMBERS; i++)
         free(builder->numbers[i].values);
     drift_reference_free(builder->reference);
+    free(builder->rows);
     free(builder->places);
+    free(builder->visits);
     free(builder);
 }
 
@@ -184,13 +193,29 @@ void drift_builder_bins(struct drift_builder *builder)
 
 // ---- the second pass ----
 
+// FNV-1a of the subject and the day; who has no subject is a visit alone.
+static uint64_t visit_of(const struct analysis *analysis, size_t row)
+{
+    uint64_t hash = UINT64_C(14695981039346656037);
+    uint64_t day = (uint64_t)(analysis->at / DRIFT_DAY_MS);
+    if (!analysis->subject || !*analysis->subject)
+        return hash ^ row;
+    for (const char *c = analysis->subject; *c; c++)
+        hash = (hash ^ (uint8_t)*c) * UINT64_C(1099511628211);
+    for (int i = 0; i < 8; i++)
+        hash = (hash ^ (day >> (8 * i) & 255)) * UINT64_C(1099511628211);
+    return hash;
+}
+
 static void keep_row(struct drift_builder *builder, const struct analysis *analysis)
 {
-    if (builder->rows == builder->room) {
+    if (builder->row_count == builder->room) {
         builder->room = builder->room ? 2 * builder->room : 1024;
-        builder->places = memory_realloc(builder->places, builder->room * sizeof *builder->places);
+        builder->rows = memory_realloc(builder->rows, builder->room * sizeof *builder->rows);
     }
-    drift_places(&builder->reference->bins, analysis, builder->places[builder->rows++]);
+    struct row *row = &builder->rows[builder->row_count];
+    row->visit = visit_of(analysis, builder->row_count++);
+    drift_places(&builder->reference->bins, analysis, row->places);
 }
 
 enum status drift_builder_count(struct drift_builder *builder, const struct analysis *analysis,
@@ -199,7 +224,7 @@ enum status drift_builder_count(struct drift_builder *builder, const struct anal
     struct drift_reference *reference = builder->reference;
     if (analysis->error_code[0] || analysis->at < reference->from || analysis->at >= reference->to)
         return STATUS_OK;
-    if (builder->rows == DRIFT_REFERENCE_MOST)
+    if (builder->row_count == DRIFT_REFERENCE_MOST)
         return too_many(err);
     keep_row(builder, analysis);
     reference->weekdays[drift_weekday(analysis->at)]++;
@@ -214,18 +239,73 @@ enum status drift_builder_count(struct drift_builder *builder, const struct anal
     return STATUS_OK;
 }
 
+// ---- the end ----
+
+static int by_visit(const void *left, const void *right)
+{
+    const struct row *a = left, *b = right;
+    if (a->visit != b->visit)
+        return a->visit < b->visit ? -1 : 1;
+    return memcmp(a->places, b->places, sizeof a->places); // so that the order is one of the rows' contents
+}
+
+static void gather_visits(struct drift_builder *builder)
+{
+    size_t count = builder->row_count;
+    qsort(builder->rows, count, sizeof *builder->rows, by_visit);
+    builder->places = memory_alloc(count * sizeof *builder->places);
+    builder->visits = memory_alloc((count + 1) * sizeof *builder->visits);
+    for (size_t i = 0; i < count; i++) {
+        if (i == 0 || builder->rows[i].visit != builder->rows[i - 1].visit)
+            builder->visits[builder->visit_count++] = i;
+        memcpy(builder->places[i], builder->rows[i].places, sizeof builder->places[i]);
+    }
+    builder->visits[builder->visit_count] = count;
+}
+
+// The variance of each bin's count, summed over visits, beside the multinomial's; the bins' mean with weights
+// 1 - share.
+static double design_effect(const struct drift_builder *builder, int feature)
+{
+    const int32_t *counts = builder->reference->strata[0].tally.counts[feature];
+    int bins = drift_bin_count(&builder->reference->bins, feature), filled = 0;
+    double n = 0, squares[DRIFT_CATEGORY_BINS] = {0}, effect = 0;
+    for (int bin = 0; bin < bins; bin++) {
+        n += counts[bin];
+        filled += counts[bin] > 0;
+    }
+    for (size_t visit = 0; visit < builder->visit_count; visit++) {
+        double seen[DRIFT_CATEGORY_BINS] = {0}, all = 0;
+        for (size_t row = builder->visits[visit]; row < builder->visits[visit + 1]; row++)
+            if (builder->places[row][feature] != DRIFT_ABSENT) {
+                seen[builder->places[row][feature]]++;
+                all++;
+            }
+        for (int bin = 0; all > 0 && bin < bins; bin++)
+            squares[bin] += pow(seen[bin] - all * counts[bin] / n, 2);
+    }
+    for (int bin = 0; filled > 1 && bin < bins; bin++)
+        if (counts[bin] > 0)
+            effect += squares[bin] / counts[bin] / (filled - 1); // (1 - p) cancels
+    return fmax(1, effect);
+}
+
 enum status drift_builder_finish(struct drift_builder *builder, struct drift_reference *reference,
                                  struct drift_rows *rows, struct error *err)
 {
-    if (builder->rows < DRIFT_LEAST)
+    if (builder->row_count < DRIFT_LEAST)
         return error_set(err, STATUS_REJECTED, "there are %zu analyses in this time; a reference needs %d",
-                         builder->rows, DRIFT_LEAST);
+                         builder->row_count, DRIFT_LEAST);
     int64_t days[7] = {0};
     for (int64_t at = builder->reference->from; at < builder->reference->to; at += DRIFT_DAY_MS)
         days[drift_weekday(at)]++;
+    gather_visits(builder);
+    for (int i = 0; i < DRIFT_COUNTED; i++)
+        builder->reference->bins.effects[i] = design_effect(builder, i);
     *reference = *builder->reference;
     for (int i = 0; i < 7; i++)
         reference->weekdays[i] = days[i] ? reference->weekdays[i] / (double)days[i] : 0;
-    *rows = (struct drift_rows){builder->rows, (const uint8_t(*)[DRIFT_COUNTED])builder->places};
+    *rows = (struct drift_rows){builder->row_count, (const uint8_t(*)[DRIFT_COUNTED])builder->places,
+                                builder->visit_count, builder->visits};
     return STATUS_OK;
 }

@@ -4,8 +4,8 @@
 //     drift_builder_new -> drift_builder_learn ... -> drift_builder_bins -> drift_builder_count ...
 //         -> drift_builder_finish
 //
-// Keeps the numbers of each analysis until the bins are known, then its bins (13 bytes): simulations draw
-// pictures from them, so that features which go together stay together. One thread.
+// Keeps the numbers of each analysis until the bins are known, then its bins: simulations draw visits
+// from them, so that features and pictures which go together stay together. One thread.
 #ifndef SKINSIGHT_MONITOR_DRIFT_REFERENCE_BUILD_H
 #define SKINSIGHT_MONITOR_DRIFT_REFERENCE_BUILD_H
 
@@ -27,10 +27,12 @@ void drift_builder_bins(struct drift_builder *builder);
 enum status drift_builder_count(struct drift_builder *builder, const struct analysis *analysis,
                                 struct error *err) MUST_CHECK;
 
-// The bins of each analysis.
+// The bins of each analysis, those of one visit (a subject's of one day) together. Both are the builder's.
 struct drift_rows {
     size_t count;
-    const uint8_t (*places)[DRIFT_COUNTED]; // the builder's
+    const uint8_t (*places)[DRIFT_COUNTED];
+    size_t visit_count;
+    const size_t *visits; // where each begins, and the count behind the last
 };
 // Fills all of the reference but its id, model version, digest and limits. REJECTED: fewer analyses than
 // DRIFT_LEAST.

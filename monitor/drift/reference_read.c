@@ -7,7 +7,8 @@
 #include "common/base/text.h"
 #include "monitor/drift/reference.h"
 
-#define COUNT_MOST 9007199254740991.0
+#define COUNT_MOST  9007199254740991.0
+#define EFFECT_MOST 1e6
 
 // What stands at the field, or NULL with the sentence.
 static const cJSON *field(const cJSON *object, const char *name, struct error *err)
@@ -113,6 +114,14 @@ static bool read_names(const cJSON *item, struct drift_bins *bins, int category)
     return true;
 }
 
+static bool read_effect(const cJSON *number, double *effect)
+{
+    if (!cJSON_IsNumber(number) || !(number->valuedouble >= 1 && number->valuedouble <= EFFECT_MOST))
+        return false;
+    *effect = number->valuedouble;
+    return true;
+}
+
 static enum status read_bins(const cJSON *root, struct drift_bins *bins, struct error *err)
 {
     const cJSON *features = field(root, "features", err), *item;
@@ -130,9 +139,10 @@ static enum status read_bins(const cJSON *root, struct drift_bins *bins, struct 
                              "the reference has another feature where this version has %s",
                              drift_features[feature]);
         const cJSON *edges = cJSON_GetObjectItemCaseSensitive(item, "edges");
+        const cJSON *effect = cJSON_GetObjectItemCaseSensitive(item, "design_effect");
         bool good = feature < DRIFT_NUMBERS ? read_edges(edges, bins->edges[feature])
                                             : read_names(item, bins, feature - DRIFT_NUMBERS);
-        if (!good)
+        if (!good || !read_effect(effect, &bins->effects[feature]))
             return error_set(err, STATUS_REJECTED, "the bins of %s are other ones than this version's",
                              drift_features[feature]);
         feature++;

@@ -116,6 +116,7 @@ static int64_t alarms_in(struct drift_stream *stream, double limit, int years)
 // Fewer pictures than answers: what a small reference does to looks is seen too.
 enum { PICTURES = 1000, ANSWERS = 7000 };
 static uint8_t places[PICTURES][DRIFT_COUNTED];
+static size_t visits[PICTURES + 1]; // a picture each
 
 // Pictures whose features go together two by two.
 static void make_pictures(struct drift_reference *reference)
@@ -125,6 +126,10 @@ static void make_pictures(struct drift_reference *reference)
     reference->stratum_count = 1;
     for (int i = 0; i < DRIFT_CATEGORIES; i++)
         reference->bins.name_counts[i] = 4;
+    for (int i = 0; i < DRIFT_COUNTED; i++)
+        reference->bins.effects[i] = 1;
+    for (size_t i = 0; i <= PICTURES; i++)
+        visits[i] = i;
     for (int row = 0; row < PICTURES; row++)
         for (int i = 0; i < DRIFT_COUNTED; i++) {
             int bins = i < DRIFT_NUMBERS ? DRIFT_NUMBER_BINS - 2 : 4;
@@ -149,7 +154,7 @@ static void make_pictures(struct drift_reference *reference)
 }
 
 static struct drift_reference *reference;
-static struct drift_rows rows = {PICTURES, (const uint8_t (*)[DRIFT_COUNTED])places};
+static struct drift_rows rows = {PICTURES, (const uint8_t (*)[DRIFT_COUNTED])places, PICTURES, visits};
 
 // A budget of 84 is 6 false alarms a year of each chart, so that few years tell.
 static void test_false_alarms_as_declared(void **state)

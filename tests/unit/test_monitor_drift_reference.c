@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -190,6 +191,38 @@ static void test_compare(void **state)
     drift_builder_free(builder);
 }
 
+// Two equal pictures of each visit are worth one: the variance of every count is twice as great.
+static void test_visits(void **state)
+{
+    (void)state;
+    struct drift_builder *builder = drift_builder_new(monday, monday + 14 * INT64_C(86400000));
+    struct drift_reference *reference = drift_reference_new();
+    struct drift_rows rows;
+    struct error err = {""};
+    for (int i = 0; i < 2 * PICTURES; i++) {
+        struct analysis analysis;
+        char subject[24];
+        int visit = i % PICTURES;
+        picture(visit, &analysis);
+        snprintf(subject, sizeof subject, "%d", visit % 500); // comes twice, on another day
+        analysis.subject = subject;
+        if (i < PICTURES)
+            assert_int_equal(drift_builder_learn(builder, &analysis, &err), STATUS_OK);
+        if (i == PICTURES)
+            drift_builder_bins(builder);
+        for (int copy = 0; i >= PICTURES && copy < 2; copy++)
+            assert_int_equal(drift_builder_count(builder, &analysis, &err), STATUS_OK);
+    }
+    assert_int_equal(drift_builder_finish(builder, reference, &rows, &err), STATUS_OK);
+    assert_int_equal(rows.count, 2 * PICTURES);
+    assert_int_equal(rows.visit_count, PICTURES);
+    assert_int_equal(rows.visits[PICTURES], rows.count);
+    near("brightness", reference->bins.effects[0], 2, 1e-9);
+    near("one bin alone has none", reference->bins.effects[DRIFT_COUNTED - 1], 1, 1e-12);
+    drift_reference_free(reference);
+    drift_builder_free(builder);
+}
+
 static void test_too_few(void **state)
 {
     (void)state;
@@ -207,8 +240,8 @@ static void test_too_few(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bins),    cmocka_unit_test(test_round),   cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_compare), cmocka_unit_test(test_too_few),
+        cmocka_unit_test(test_bins),    cmocka_unit_test(test_round),  cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_compare), cmocka_unit_test(test_visits), cmocka_unit_test(test_too_few),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

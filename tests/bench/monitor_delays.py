@@ -26,6 +26,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from second_clinic import BCC, MEL, PLANTS, PRIMARY, SCC, Pool, volumes
 
 LABELLED_REFERRED, CANCER_DELAY_DAYS = 0.8, 10.5
+NAMED = "declared"  # the shift by which the monitor declares a chart's delay
 
 
 # ---- the charts --------------------------------------------------------------------------------------------
@@ -146,23 +147,36 @@ class Reference:
 
 
 class Days:
-    """Streams of days: quiet ones without a plant, and then planted ones."""
+    """Streams of days: quiet ones without a plant, and then planted ones. named: what follows the quiet ones is instead
+    the shift by which the monitor declares each chart's delay: a quarter more melanomas among the answers, a day's mean
+    entropy higher by one of its standard deviations, odds of the rates times 1.5."""
 
-    def __init__(self, quiet, planted, counts, quiet_days, random):
+    def __init__(self, quiet, planted, counts, quiet_days, random, named=False):
         self.pools, self.counts, self.quiet_days, self.random = (quiet, planted), counts, quiet_days, random
+        self.named = named
 
     def _parts(self):
         return ((self.pools[0], self.counts[:, :self.quiet_days]), (self.pools[1], self.counts[:, self.quiet_days:]))
 
     def classes(self):
-        return numpy.concatenate([self.random.multinomial(n, numpy.bincount(pool.said, minlength=8) / len(pool.said))
-                                  for pool, n in self._parts()], axis=1)
+        shares = [numpy.bincount(pool.said, minlength=8) / len(pool.said) for pool in self.pools]
+        if self.named:
+            shares[1] = shares[1] * (1 - 1.25 * shares[1][MEL]) / (1 - shares[1][MEL])
+            shares[1][MEL] = 1 - shares[1].sum() + shares[1][MEL]
+        return numpy.concatenate([self.random.multinomial(n, share) for share, (_, n) in zip(shares, self._parts())], axis=1)
 
     def events(self, name):
-        return numpy.concatenate([self.random.binomial(n, pool.rates[name].mean()) for pool, n in self._parts()], axis=1)
+        rates = [pool.rates[name].mean() for pool in self.pools]
+        if self.named:
+            rates[1] = 1.5 * rates[1] / (1 + 0.5 * rates[1])
+        return numpy.concatenate([self.random.binomial(n, rate) for rate, (_, n) in zip(rates, self._parts())], axis=1)
 
     def entropy(self):
-        return numpy.concatenate([sum_by_day(pool.entropy, n, self.random) for pool, n in self._parts()], axis=1)
+        sums = [sum_by_day(pool.entropy, n, self.random) for pool, n in self._parts()]
+        if self.named:
+            n = self._parts()[1][1]
+            sums[1] += n * self.pools[1].entropy.std() / math.sqrt(self.counts.mean())
+        return numpy.concatenate(sums, axis=1)
 
 
 def entropy_chart(days, reference):
@@ -311,6 +325,13 @@ def note_output(pools, options, figures, random):
             figures[name][plant] = delay_of(run(limits[name]), 7)
         for name, run in output_rules(days, reference):
             figures[name][plant] = delay_of(run(None), 7, plain=True)
+    # As a chart's run length is understood: it begins with the shift, though the week behind it is full.
+    for quiet_days, names in ((6, ["class_mix"]), (0, ["entropy", *reference.rates])):
+        counts = volumes(streams, quiet_days + options.days, options.images_per_day, random)
+        days = Days(pools["none"], pools["none"], counts, quiet_days, random, named=True)
+        for name, run, _ in output_charts(days, reference):
+            if name in names:
+                figures[name][NAMED] = delay_of(run(limits[name]), quiet_days)
 
 
 def note_input(pools, options, figures, random):
@@ -321,11 +342,12 @@ def note_input(pools, options, figures, random):
     limit = find_limit(chart, rate, 50)
     figures["input_drift"] = {"limit": limit, "alarms_a_year": float(chart(limit).mean() * 365.25)}
     figures["plain_kl"] = {"alarms_a_year": float(kl(None).mean() * 365.25)}
-    for plant in ("camera", "swapped_channels"):
-        counts = volumes(streams, 7 + 28, options.images_per_day, random)
-        chart, kl = input_charts((quiet, pools[plant]), counts, 7, images, random)
-        figures["input_drift"][plant] = delay_of(chart(limit), 7)
-        figures["plain_kl"][plant] = delay_of(kl(None), 7, plain=True)
+    for plant in ("camera", "swapped_channels", NAMED):
+        quiet_days = 0 if plant == NAMED else 7
+        counts = volumes(streams, quiet_days + 28, options.images_per_day, random)
+        chart, kl = input_charts((quiet, pools[plant]), counts, quiet_days, images, random)
+        figures["input_drift"][plant] = delay_of(chart(limit), quiet_days)
+        figures["plain_kl"][plant] = delay_of(kl(None), quiet_days, plain=True)
 
 
 def note_labels(pools, options, figures, random):
@@ -394,10 +416,10 @@ def note_auroc(pools, options, figures, random):
 
 
 def print_table(figures):
-    print(f"{'chart or rule':48} {'limit':>7} {'false/y':>8}" + "".join(f"{plant:>17}" for plant in PLANTS[1:]))
+    print(f"{'chart or rule':48} {'limit':>7} {'false/y':>8}" + "".join(f"{plant:>17}" for plant in [*PLANTS[1:], NAMED]))
     for name, row in figures.items():
         cells = []
-        for plant in PLANTS[1:]:
+        for plant in [*PLANTS[1:], NAMED]:
             cell = row.get(plant)
             cells.append("" if not cell else "never" if cell["days"] is None else
                          f"{cell['days']:.1f}" + (f" ({cell['seen']:.0%})" if cell["seen"] < 0.995 else ""))
@@ -419,6 +441,9 @@ def main():
     options = parser.parse_args()
     random = numpy.random.default_rng(options.seed)
     pools = {"none": Pool("none", options.pool, random)}
+    pools[NAMED] = Pool("none", options.pool, random, far=pools["none"].far_from)
+    tenth = random.random(options.pool) < 0.1
+    pools[NAMED].categories["capture_device"][0][tenth] = 4  # which the reference has never seen
     for plant in PLANTS[1:]:
         pools[plant] = Pool(plant, options.pool, random, far=pools["none"].far_from)
     figures = {}

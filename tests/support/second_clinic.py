@@ -26,7 +26,6 @@ PLACES = [0.20, 0.05, 0.22, 0.13, 0.12, 0.13, 0.10, 0.05]
 PLANTS = ["none", "melanoma_share", "prevalence", "camera", "swapped_channels", "missed_melanoma"]
 
 
-
 def planted_shares(plant):
     factor, grows = {"melanoma_share": (1.25, [MEL]), "prevalence": (1.5, [MEL, BCC, AK, SCC])}.get(plant, (1, []))
     shares = PRIMARY.copy()
@@ -86,8 +85,8 @@ class Pool:
 
 
 def volumes(streams, days, per_day, random):
-    """(streams, days) images; the first day is a Monday."""
-    mean = per_day / 1.3 * WEEKDAYS[numpy.arange(days) % 7]
+    """(streams, days) images; each stream begins on any day of the week."""
+    mean = per_day / 1.3 * WEEKDAYS[(random.integers(0, 7, streams)[:, None] + numpy.arange(days)) % 7]
     visits = random.poisson(mean, (streams, days))
     three = random.binomial(visits, VISIT[2])
     two = random.binomial(visits - three, VISIT[1] / (1 - VISIT[2]))

@@ -80,7 +80,7 @@ static void normals_have_the_normal_distribution(void **state)
 }
 
 struct tally {
-    int images, visits, melanomas, flagged, false_alarms, referred, failed;
+    int images, visits, melanomas, flagged, false_alarms, referred, failed, far;
     int classes[LESION_CLASSES], sites[CLINIC_SITES], weekdays[7];
     double expected[LESION_CLASSES], variance[LESION_CLASSES];
     double brightness, red, blue;
@@ -99,6 +99,8 @@ static struct tally count(const struct clinic_options *options)
         tally.flagged += melanoma && urgent;
         tally.false_alarms += !melanoma && urgent;
         tally.referred += image.reading.action != ACTION_MONITOR;
+        tally.far += image.reading.ood.quantile > 0.99f;
+        assert_int_equal(image.reading.ood.quantile > 0.99f, image.reading.far);
         tally.failed += image.failure != CLINIC_FAILS_NOT;
         tally.classes[image.truth]++;
         tally.sites[image.site]++;
@@ -139,6 +141,7 @@ static void shares_and_rates_are_those_of_the_page(void **state)
         assert_near(tally.weekdays[i], weekdays[i] * PER_DAY * DAYS / 7,
                     sqrt(weekdays[i] * PER_DAY * DAYS / 7 * 2 / 1.3), "weekday");
     assert_share(tally.failed, tally.images, 0.004, "failures");
+    assert_share(tally.far, tally.images, 0.01, "far images");
 }
 
 // At the threshold, by an integration of 10 million melanomas and 2 million lesions with NumPy.

@@ -154,31 +154,64 @@ def test_kills_under_load(stack):
             clinic.start()
         for kill in range(kills):
             victim = gateways[kill % 2]
-            expected = sum(len(clinic.replies) for clinic in clinics) + 4
-            wait_until(lambda: sum(len(c.replies) for c in clinics) >= expected or not any(c.is_alive() for c in clinics),
-                       "the load goes on")
+            wait_progress(clinics)
             victim.kill()
             if kill % 3 == 1:
                 postgres.kill()
                 postgres.start()
             victim.start()
-        for clinic in clinics:
-            clinic.join()
-            if clinic.failure:
-                raise clinic.failure
-        replies = {request_id: reply for clinic in clinics for request_id, reply in clinic.replies.items()}
-        expect_equal(len(replies), 4 * 5 * kills, "answered requests")
+        check_answers(fleet, clinics, gateways)
         for gateway in gateways:
-            for request_id, reply in replies.items():
-                expect_equal(reply_of(client.read(request_id, gateway)), reply, "the same answer at each gateway")
             gateway.stop()
-        records = {}
-        for record in fleet.answers():
-            value = json.loads(record.value)
-            records.setdefault(value["request_id"], []).append(value["prediction"]["differential"])
+
+
+def test_kills_behind(stack):
+    """A worker, Redis and the broker are killed and come back while clinics ask: each request is answered, and its answer stays.
+    Most of the time goes into a broker's start and the session of a dead worker."""
+    kills = 3 * stack.size(1, 10)
+    with stack.fleet("behind") as fleet, Gateway(fleet, answer_timeout_ms=6500) as gateway:
+        settings = {"backend": "simulated", "cache": stack.redis_url}
+        workers = [fleet.start("worker", **settings).wait_ready() for _ in range(2)]
+        client = gateway.add_key("north")
+        clinics = [Clinic(i, client, [gateway], 5 * kills) for i in range(4)]
+        for clinic in clinics:
+            clinic.start()
+        for kill in range(kills):
+            wait_progress(clinics)
+            if kill % 3 == 0:
+                workers.pop(0).kill()
+                workers.append(fleet.start("worker", **settings))
+            else:
+                service = ("redis", "kafka")[kill % 3 - 1]
+                stack.kill(service)
+                stack.start(service)
+        check_answers(fleet, clinics, [gateway])
+
+
+def wait_progress(clinics):
+    expected = sum(len(clinic.replies) for clinic in clinics) + len(clinics)
+    wait_until(lambda: sum(len(clinic.replies) for clinic in clinics) >= expected or not any(clinic.is_alive() for clinic in clinics),
+               "the load goes on")
+
+
+def check_answers(fleet, clinics, gateways):
+    """Every request has an answer, its own, and the same one at each gateway."""
+    for clinic in clinics:
+        clinic.join()
+        if clinic.failure:
+            raise clinic.failure
+    replies = {request_id: reply for clinic in clinics for request_id, reply in clinic.replies.items()}
+    expect_equal(len(replies), sum(clinic.count for clinic in clinics), "answered requests")
+    for gateway in gateways:
         for request_id, reply in replies.items():
-            expect(reply["prediction"]["differential"] in records[request_id], f"{request_id} has another's answer")
+            expect_equal(reply_of(clinics[0].client.read(request_id, gateway)), reply, "the same answer at each gateway")
+    records = {}
+    for record in fleet.answers():
+        value = json.loads(record.value)
+        records.setdefault(value["request_id"], []).append(value.get("prediction", {}).get("differential"))
+    for request_id, reply in replies.items():
+        expect(reply["prediction"]["differential"] in records[request_id], f"{request_id} has another's answer")
 
 
 if __name__ == "__main__":
-    chaos.main([test_each_point, test_queued_is_kept, test_dead_producer, test_broker_away, test_kills_under_load], "kafka")
+    chaos.main([test_each_point, test_queued_is_kept, test_dead_producer, test_broker_away, test_kills_under_load, test_kills_behind], "kafka", "redis")

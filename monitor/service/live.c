@@ -12,6 +12,7 @@
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "common/base/queue.h"
+#include "common/base/text.h"
 #include "monitor/report/publish.h"
 
 enum {
@@ -195,6 +196,15 @@ static int state_of(const cJSON *alarm)
     return 1;
 }
 
+// Of two alarms whose names are cut to the same, the first.
+static bool is_known(const struct live_board *board, const struct live_alarm *alarm)
+{
+    for (size_t i = 0; i < board->count; i++)
+        if (board->alarms[i].plain == alarm->plain && strcmp(board->alarms[i].name, alarm->name) == 0)
+            return true;
+    return false;
+}
+
 static void add_alarms(const cJSON *document, struct live_board *board)
 {
     const cJSON *alarm;
@@ -203,13 +213,14 @@ static void add_alarms(const cJSON *document, struct live_board *board)
         const cJSON *name = cJSON_GetObjectItemCaseSensitive(alarm, "name");
         if (!cJSON_IsString(name) || board->count == LIVE_ALARMS_MOST)
             continue;
-        struct live_alarm *taken = &board->alarms[board->count++];
+        struct live_alarm *taken = &board->alarms[board->count];
         *taken = (struct live_alarm){.state = state_of(alarm),
                                      .value = number_of(alarm, "value"),
                                      .limit = number_of(alarm, "limit"),
                                      .arl0_days = number_of(alarm, "arl0_days"),
                                      .plain = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(alarm, "plain"))};
-        snprintf(taken->name, sizeof taken->name, "%s", name->valuestring);
+        text_cut(name->valuestring, taken->name, sizeof taken->name);
+        board->count += !is_known(board, taken);
     }
 }
 

@@ -9,7 +9,7 @@
 #include "monitor/report/request.h"
 #include "monitor/service/operation.h"
 
-enum { LIVE_ALARMS_MOST = 256, LIVE_NAME_SIZE = 64, LIVE_DAYS = 28 };
+enum { LIVE_ALARMS_MOST = 256, LIVE_NAME_SIZE = 160, LIVE_DAYS = 28 };
 
 struct live;
 

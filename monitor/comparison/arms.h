@@ -15,7 +15,7 @@
 #include "monitor/archive/analysis.h"
 
 enum { ARM_A, ARM_B, ARMS };
-enum { ARM_ANSWERS_MOST = 1000000 }; // of each arm
+enum { ARM_ANSWERS_MOST = 500000 }; // of each arm
 
 struct arm_answer {
     int64_t at, reviewed_at; // Unix ms

@@ -93,6 +93,9 @@ static void add_split(const struct split_arms *split, cJSON *item)
     cJSON_AddNumberToObject(item, "information", split->all.information);
     cJSON_AddItemToObject(item, "planned_melanomas",
                           pair_of((double)split->planned[ARM_A], (double)split->planned[ARM_B]));
+    cJSON_AddItemToObject(
+        item, "planned_atypical",
+        pair_of((double)split->planned_atypical[ARM_A], (double)split->planned_atypical[ARM_B]));
     add_looks(&split->all, item);
     cJSON *ratio = cJSON_AddObjectToObject(item, "srm");
     estimate_add_number(ratio, "p", split->ratio_p);
@@ -118,6 +121,24 @@ static void add_guardrails(const struct arms_comparison *comparison, cJSON *item
         cJSON_AddItemToArray(guardrails, of);
     }
     cJSON_AddNumberToObject(item, "seed", GUARDRAIL_SEED);
+}
+
+// No run length stands beside it: how often somebody looks is not known.
+static enum status add_ratio_alarm(const struct split_arms *split, cJSON *document, struct error *err)
+{
+    const struct report_alarm alarm = {
+        .name = "sample_ratio",
+        .state = isnan(split->ratio_p)            ? "insufficient"
+                 : split->ratio_p < SPLIT_RATIO_P ? "critical"
+                                                  : "ok",
+        .value = split->ratio_p,
+        .limit = SPLIT_RATIO_P,
+        .arl0_days = NAN,
+        .delay_days = NAN,
+        .n = split->patients[ARM_A] + split->patients[ARM_B],
+        .since = -1,
+    };
+    return report_add_alarm(document, &alarm, err);
 }
 
 enum status arms_comparison_write(const struct arms_comparison *comparison, const char *a, const char *b,
@@ -151,5 +172,6 @@ enum status arms_comparison_write(const struct arms_comparison *comparison, cons
     estimate_add_number(item, "power", is_paired ? comparison->paired.power : comparison->split.power);
     cJSON_AddStringToObject(item, "decision", comparison->decision);
     cJSON_AddStringToObject(item, "reason", comparison->reason);
-    return arms_comparison_show(comparison, document, err);
+    enum status status = is_paired ? STATUS_OK : add_ratio_alarm(&comparison->split, document, err);
+    return status == STATUS_OK ? arms_comparison_show(comparison, document, err) : status;
 }

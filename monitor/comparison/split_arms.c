@@ -180,17 +180,23 @@ static struct moments latency_of(const struct arm *arm)
     return moments;
 }
 
+static void plan_arms(double size_of_a, double ratio, int64_t planned[ARMS])
+{
+    planned[ARM_A] = (int64_t)ceil(size_of_a);
+    planned[ARM_B] = (int64_t)ceil(size_of_a * ratio);
+}
+
 void split_arms_judge(const struct arms *arms, struct split_arms *split)
 {
     *split = (struct split_arms){.fisher_p = NAN, .boschloo_p = NAN};
     judge_ratio(arms, split);
     double ratio = isnan(split->planned_share_b) ? 1 : split->planned_share_b / (1 - split->planned_share_b);
     const struct comparison_plan plan = {SPLIT_ALPHA, SPLIT_POWER, false, ratio};
-    double planned_a = size_for_non_inferiority(&plan, SPLIT_SHARE, SPLIT_SHARE, SPLIT_MARGIN);
-    split->planned[ARM_A] = (int64_t)ceil(planned_a);
-    split->planned[ARM_B] = (int64_t)ceil(planned_a * ratio);
+    plan_arms(size_for_non_inferiority(&plan, SPLIT_SHARE, SPLIT_SHARE, SPLIT_MARGIN), ratio, split->planned);
+    plan_arms(size_for_shares(&plan, SPLIT_ATYPICAL_SHARE, SPLIT_ATYPICAL_BETTER), ratio,
+              split->planned_atypical);
     judge_melanomas(arms, false, split->planned, &split->all);
-    judge_melanomas(arms, true, split->planned, &split->atypical);
+    judge_melanomas(arms, true, split->planned_atypical, &split->atypical);
     struct share a = split->all.found[ARM_A], b = split->all.found[ARM_B];
     if (a.trials > 0 && b.trials > 0) {
         split->fisher_p = fisher_p(b, a, ALTERNATIVE_GREATER);

@@ -10,12 +10,15 @@
 #include "common/statistics/means.h"
 #include "monitor/comparison/arms.h"
 
-#define SPLIT_SHARE   0.90
-#define SPLIT_BETTER  0.95 // that the power of Fisher's test is told for
-#define SPLIT_MARGIN  0.05
-#define SPLIT_ALPHA   0.05
-#define SPLIT_POWER   0.8
-#define SPLIT_RATIO_P 0.001 // below it nothing else means anything
+#define SPLIT_SHARE  0.90
+#define SPLIT_BETTER 0.95 // that the power of Fisher's test is told for
+#define SPLIT_MARGIN 0.05
+// The atypical melanomas, where the rise is to be shown: today's share, and the least that is wanted.
+#define SPLIT_ATYPICAL_SHARE  0.684
+#define SPLIT_ATYPICAL_BETTER 0.80
+#define SPLIT_ALPHA           0.05
+#define SPLIT_POWER           0.8
+#define SPLIT_RATIO_P         0.001 // below it nothing else means anything
 enum {
     SPLIT_LOOKS = 4,
     SPLIT_BOSCHLOO_MOST = 4000, // melanomas; with more it takes seconds, and says what Fisher's test says
@@ -37,11 +40,11 @@ struct split_evidence {
 };
 struct split_arms {
     struct split_evidence all, atypical;
-    int64_t planned[ARMS]; // melanomas
-    double fisher_p;       // that b's share is greater; NaN: an arm has no melanoma
-    double boschloo_p;     // the same; NaN with more than SPLIT_BOSCHLOO_MOST too
-    double power;          // of Fisher's test with the melanomas that there are
-    struct welch latency;  // b - a
+    int64_t planned[ARMS], planned_atypical[ARMS]; // melanomas
+    double fisher_p;                               // that b's share is greater; NaN: an arm has no melanoma
+    double boschloo_p;                             // the same; NaN with more than SPLIT_BOSCHLOO_MOST too
+    double power;                                  // of Fisher's test with the melanomas that there are
+    struct welch latency;                          // b - a
     // The split of patients against the nearest step of the ramp 1, 5, 10, 25, 50 %, and whether the arms
     // failed, and got labels, equally often.
     double planned_share_b;

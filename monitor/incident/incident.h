@@ -9,7 +9,7 @@
 
 #include "monitor/report/report.h"
 
-enum { INCIDENT_ANSWERS_MOST = 100000 };
+enum { INCIDENT_ANSWERS_MOST = 50000 };
 
 struct incident {
     struct incident_answer {

@@ -12,8 +12,8 @@
 #include "monitor/archive/analysis.h"
 
 enum {
-    LABELLED_MOST = 1000000, // analyses
-    LABELLED_VALUES = 52,    // of site or device that are told apart; those behind them are "other"
+    LABELLED_MOST = 300000, // analyses: six years of labels, and 120 MB with what figures need
+    LABELLED_VALUES = 52,   // of site or device that are told apart; those behind them are "other"
 };
 
 // Values of one text, numbered as they come.

@@ -11,6 +11,7 @@
 #include "monitor/labels/subgroups.h"
 
 enum { SEED = 20261201, ROLLING_WEEKS = 4 };
+static const int64_t hour_ms = 3600 * 1000;
 // Row visits of all draws together: they are most of the report's time. Of cohorts: of all weeks, once for
 // each week alone and once for four together.
 static const double work_of_all = 1e8, work_of_cohorts = 4e7, far_share_most = 0.05;
@@ -247,6 +248,35 @@ static enum status add_performance(const struct late_labels *labels, const struc
     return status;
 }
 
+// Where labels come as they did, once in e^(72 h * rate) / rate: the gaps of a Poisson process.
+static enum status stalled_alarm(const struct late_labels *labels, cJSON *document, struct error *err)
+{
+    const struct labelled_list *list = &labels->list;
+    if (labels->known_at - labels->to > INT64_C(7) * 24 * hour_ms)
+        return STATUS_OK; // of a time whose labels have long been in
+    int64_t last = labels->from;
+    for (size_t i = 0; i < list->count; i++)
+        last = list->rows[i].reviewed_at > last ? list->rows[i].reviewed_at : last;
+    const double most_h = 72;
+    double span_h = (double)(last - labels->from) / (double)hour_ms, an_hour = (double)list->count / span_h;
+    struct report_alarm alarm = {.name = "labels_stalled",
+                                 .state = "insufficient",
+                                 .value = NAN,
+                                 .limit = most_h,
+                                 .arl0_days = NAN,
+                                 .delay_days = NAN,
+                                 .n = (int64_t)list->count,
+                                 .since = -1};
+    if (list->count >= JUDGEMENT_LEAST && span_h > 0) {
+        alarm.value = (double)(labels->known_at - last) / (double)hour_ms;
+        alarm.state = alarm.value > most_h ? "warning" : "ok";
+        alarm.since = alarm.value > most_h ? last : -1;
+        alarm.arl0_days = expm1(most_h * an_hour) / an_hour / 24;
+        alarm.delay_days = most_h / 24;
+    }
+    return report_add_alarm(document, &alarm, err);
+}
+
 enum status late_labels_write(struct late_labels *labels, double false_alarms_per_year, cJSON *document,
                               struct error *err)
 {
@@ -261,6 +291,8 @@ enum status late_labels_write(struct late_labels *labels, double false_alarms_pe
                                           false_alarms_per_year};
     if (status == STATUS_OK)
         status = missed_write(&labels->list, &missed, document, err);
+    if (status == STATUS_OK)
+        status = stalled_alarm(labels, document, err);
     if (status == STATUS_OK)
         status = late_labels_show(labels, document, err);
     if (status == STATUS_OK)

@@ -1,7 +1,7 @@
 // subgroups.c: melanomas and how many of them were referred, by property and value.
 #include "monitor/labels/subgroups.h"
 
-#include <stdio.h>
+#include <math.h>
 #include <string.h>
 
 #include "common/statistics/interval.h"
@@ -109,8 +109,25 @@ static void add_property(enum subgroup_property property, const struct property_
     }
 }
 
+// That any of the intervals misses a model that treats all alike: once in twenty reports at most, so no run
+// length stands beside it.
+static enum status add_alarm(const struct property_counts *skin, const char *state, cJSON *document,
+                             struct error *err)
+{
+    struct report_alarm alarm = {.name = "fairness",
+                                 .value = NAN,
+                                 .limit = SUBGROUP_MARGIN,
+                                 .arl0_days = NAN,
+                                 .delay_days = NAN,
+                                 .since = -1};
+    alarm.state = strcmp(state, "fail") == 0 ? "critical" : strcmp(state, "pass") == 0 ? "ok" : state;
+    for (size_t i = 0; i < SKIN_GROUPS; i++)
+        alarm.n += skin->groups[i].found.trials;
+    return report_add_alarm(document, &alarm, err);
+}
+
 // Each two groups of skin types; it fails with one of them, and passes with all.
-static void add_fairness(const struct property_counts *skin, cJSON *document)
+static enum status add_fairness(const struct property_counts *skin, cJSON *document, struct error *err)
 {
     cJSON *fairness = cJSON_AddObjectToObject(document, "fairness");
     cJSON *pairs = cJSON_CreateArray();
@@ -136,6 +153,7 @@ static void add_fairness(const struct property_counts *skin, cJSON *document)
                                                     : "insufficient");
     cJSON_AddNumberToObject(fairness, "margin", SUBGROUP_MARGIN);
     cJSON_AddItemToObject(fairness, "pairs", pairs);
+    return add_alarm(skin, cJSON_GetObjectItem(fairness, "state")->valuestring, document, err);
 }
 
 static enum status add_table(const cJSON *subgroups, cJSON *document, struct error *err)
@@ -169,6 +187,6 @@ enum status subgroups_write(const struct labelled *rows, size_t count, const str
         if (property == BY_SKIN_TYPE)
             skin = counts;
     }
-    add_fairness(&skin, document);
-    return add_table(subgroups, document, err);
+    enum status status = add_fairness(&skin, document, err);
+    return status == STATUS_OK ? add_table(subgroups, document, err) : status;
 }

@@ -159,6 +159,9 @@ static void test_split(void **state)
     // Non-inferiority, margin 0.05, one-sided 0.05, 0.90, 1 to 9: 2,226 and 248.
     assert_in_range(split->planned[ARM_A], 2220, 2232);
     assert_in_range(split->planned[ARM_B], 247, 249);
+    // power.prop.test's formula at 0.684 and 0.80 with 1 to 9, in NumPy.
+    assert_int_equal(split->planned_atypical[ARM_A], 899);
+    assert_int_equal(split->planned_atypical[ARM_B], 100);
     assert_string_equal(comparison.decision, "not_enough");
     assert_false(split->all.looks[0].done);
 }

@@ -257,6 +257,8 @@ static void test_unfair_skin_types(void **state)
     assert_int_equal(subgroups_write(rows, 200, &list, document, &err), STATUS_OK);
     const cJSON *fairness = cJSON_GetObjectItem(document, "fairness");
     assert_string_equal(cJSON_GetObjectItem(fairness, "state")->valuestring, "fail");
+    assert_string_equal(cJSON_GetObjectItem(alarm_of(document, "fairness"), "state")->valuestring,
+                        "critical");
     const cJSON *first = cJSON_GetArrayItem(cJSON_GetObjectItem(document, "subgroups"), 0);
     assert_string_equal(cJSON_GetObjectItem(first, "value")->valuestring, "1_2");
     assert_int_equal(cJSON_GetObjectItem(first, "melanomas")->valueint, 100);
@@ -304,6 +306,11 @@ static void test_document(void **state)
     assert_true(cJSON_IsNull(cJSON_GetObjectItem(empty, "estimate")));
     assert_string_equal(cJSON_GetObjectItem(alarm_of(document, "auroc_low"), "state")->valuestring,
                         "critical");
+    // The last label came on day 20 of 28; 400 in 20 days.
+    const cJSON *stalled = alarm_of(document, "labels_stalled");
+    assert_string_equal(cJSON_GetObjectItem(stalled, "state")->valuestring, "warning");
+    near("hours", number_at(stalled, "value"), 8 * 24, 1e-12);
+    near("run length", number_at(stalled, "arl0_days"), (exp(60) - 1) / 20, 1e-9);
     cJSON_Delete(document);
     late_labels_release(&labels);
 }

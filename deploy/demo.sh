@@ -1,5 +1,5 @@
 #!/bin/sh
-# demo.sh: SkinSight end to end on this machine: real Kafka, real Redis, two workers, a folder as object store.
+# demo.sh: SkinSight end to end on this machine: real Kafka, real Redis, two workers, the gateway, a folder as object store.
 #
 #   sh deploy/demo.sh [--keep] [FILE or FOLDER...]    analyse these JPEG files, or the eight in tests/data
 #   sh deploy/demo.sh --stop DIR                      stop what an earlier --keep left running
@@ -72,7 +72,7 @@ clean_up() {
     [ -z "$part" ] || rm -rf "$part"
     if [ -n "$scratch" ] && [ -f "$scratch/processes" ] && [ "$keep" != running ]; then
         if "$services" stop "$scratch"; then
-            say "Kafka, Redis and the workers are stopped." 2>/dev/null || :
+            say "Kafka, Redis, the workers and the gateway are stopped." 2>/dev/null || :
         else
             result=1
         fi
@@ -115,7 +115,23 @@ start_worker() { # NAME; each computes on its share of the cores
     echo "$port" >"$scratch/$1.port"
 }
 
-wait_for_worker() { # NAME
+# With a key of the demo's own. 30 s: a worker that is busy on a small machine takes longer than a clinic should wait.
+start_gateway() {
+    gateway_port=$("$services" free-port)
+    port=$("$services" free-port)
+    (
+        umask 077
+        "$bin/skinsight-producer" keys --actor demo --site demo --role analyst --api-keys "$scratch/keys.json" \
+            --store "$store" add >"$scratch/key"
+        printf 'Authorization: Bearer %s\nContent-Type: application/json\n' "$(cat "$scratch/key")" >"$scratch/header"
+    ) || fail "the gateway's key could not be made"
+    "$services" run "$scratch" gateway "$bin/skinsight-producer" serve --brokers "$KAFKA_BROKERS" --objects "$objects" \
+        --api-keys "$scratch/keys.json" --store "$store" --http-listen "127.0.0.1:$gateway_port" \
+        --admin-address "127.0.0.1:$port" --public-url "http://127.0.0.1:$gateway_port" --answer-timeout-ms 30000
+    echo "$port" >"$scratch/gateway.port"
+}
+
+wait_until_ready() { # NAME
     tries=600
     until curl -s -f -o /dev/null --max-time 2 "http://127.0.0.1:$(cat "$scratch/$1.port")/readyz"; do
         tries=$((tries - 1))
@@ -128,7 +144,7 @@ wait_for_worker() { # NAME
 }
 
 start_everything() {
-    say "Starting Kafka, Redis and two workers in $scratch"
+    say "Starting Kafka, Redis, two workers and the gateway in $scratch"
     attend "$services" start-kafka "$scratch"
     attend "$services" start-redis "$scratch"
     # shellcheck source=/dev/null
@@ -139,8 +155,10 @@ start_everything() {
     }
     start_worker worker-1
     start_worker worker-2
-    wait_for_worker worker-1
-    wait_for_worker worker-2
+    start_gateway
+    for name in worker-1 worker-2 gateway; do
+        wait_until_ready "$name"
+    done
 }
 
 # A map's name begins with its image's SHA-256.
@@ -168,12 +186,31 @@ show_no_lesion() {
         "$root/deploy/no_lesion.jpg" || fail "the picture that is no lesion was not answered"
 }
 
+# The answer is one line of JSON; here it has one for each field and class.
+show_gateway() {
+    picture=$root/tests/data/ISIC_0000013.jpg
+    say '' "The same over HTTP, with a key that the gateway has just been given:" \
+        "    curl --header @header --data-binary @request.json http://127.0.0.1:$gateway_port/v2/analyze"
+    printf '{"image": "%s", "metadata": {"patient_age": 54}}' "$(base64 -w 0 "$picture")" >"$scratch/request.json"
+    attend curl --silent --show-error --fail-with-body --max-time 60 --header "@$scratch/header" \
+        --data-binary "@$scratch/request.json" --output "$scratch/answer.json" \
+        "http://127.0.0.1:$gateway_port/v2/analyze" || {
+        cat "$scratch/answer.json" >&2 || :
+        fail "the gateway did not answer; its log is $scratch/gateway.log"
+    }
+    sed 's/,\("[a-z_]*":\)/,\n\1/g; s/,\n\("probability":\)/,\1/g; s/},{/},\n{/g' "$scratch/answer.json" |
+        sed 's/^/    /'
+    say ''
+}
+
 show_kept() {
     keep=running
     say '' "Everything keeps running. Analyse more with" \
         "    '$bin/skinsight-producer' submit --wait --brokers $KAFKA_BROKERS --objects $objects FILE..."
-    say "The workers tell how they are at"
-    for name in worker-1 worker-2; do
+    say "The page for physicians is at" "    http://127.0.0.1:$gateway_port/" \
+        "The key that it asks for stands in $scratch/key." \
+        "The workers and the gateway tell how they are at"
+    for name in worker-1 worker-2 gateway; do
         say "    http://127.0.0.1:$(cat "$scratch/$name.port")/metrics, /readyz and /healthz"
     done
     say "Stop it with" "    sh '$root/deploy/demo.sh' --stop $scratch"
@@ -217,6 +254,7 @@ esac
 scratch=$(mktemp -d "$place/skinsight-demo.XXXXXX")
 mkdir "$scratch/objects"
 objects=file://$scratch/objects
+store=sqlite://$scratch/gateway.db
 build
 make_model
 start_everything
@@ -227,4 +265,5 @@ show_results "$@"
 warn_untrained
 [ "$answered" -eq 0 ] || fail "not every image was answered; the table and the logs say why"
 show_no_lesion
+show_gateway
 [ "$keep" != asked ] || show_kept

@@ -5,6 +5,7 @@ The first demo makes its model in a cache folder of its own; the others find a s
 works below the test's scratch folder, so a process that was left behind is known by its folder or its command line.
 """
 import contextlib
+import json
 import os
 import pathlib
 import re
@@ -12,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import harness
@@ -89,6 +91,18 @@ class Demo:
         for path in maps:
             complaint = png_complaint(pathlib.Path(path).read_bytes())
             expect(complaint is None, f"{path}: {complaint}")
+        self.check_gateway()
+
+    def check_gateway(self):
+        """The answer over HTTP is shown, and is the one that came through Kafka where that is in the table."""
+        answer = json.loads((self.scratch() / "answer.json").read_text())
+        shown = self.said[self.said.index("/v2/analyze\n"):]
+        expect(json.loads(shown[shown.index("{"):shown.rindex("}") + 1]) == answer, f"the gateway's answer is shown:\n{shown}")
+        prediction = answer["prediction"]
+        row = re.search(r"^\S*/ISIC_0000013\.jpg +(\S+) +(\S+) +(\d+)", self.said, re.MULTILINE)
+        said = (prediction["primary_diagnosis"], f"{prediction['confidence']:.3f}", str(prediction["risk_score"]))
+        expect(row is None or row.groups() == said, f"over HTTP {said}, in the table {row and row[0]}")
+        expect_equal((self.scratch() / "key").stat().st_mode & 0o077, 0, "what others may do with the key")
 
 
 def small_cache(stack):
@@ -108,7 +122,7 @@ def test_demo(stack):
     demo = Demo(stack, stack.folder / "demo", cache)
     expect_equal(demo.finish(), 0, f"exit code of the demo, which said {demo.said}{demo.errors.read_text()}")
     demo.check_answers(8)
-    expect("Kafka, Redis and the workers are stopped." in demo.said, "the demo does not say that all is stopped")
+    expect("Kafka, Redis, the workers and the gateway are stopped." in demo.said, "the demo does not say that all is stopped")
     demo.check_nothing_runs("the demo is over")
     expect((cache / "models" / VERSION / "known_answers.json").is_file(), "the model is not kept in the cache folder")
     shutil.rmtree(cache)
@@ -135,12 +149,14 @@ def test_keep(stack):
     try:
         expect_equal(demo.finish(), 0, f"exit code of the demo, which said {demo.said}{demo.errors.read_text()}")
         demo.check_answers(3)
-        for name in ("kafka-controller", "kafka", "redis", "worker-1", "worker-2"):
+        for name in ("kafka-controller", "kafka", "redis", "worker-1", "worker-2", "gateway"):
             shell_name = f"sh '{harness.SERVICES}' pid '{demo.scratch()}' {name}"
             expect_equal(shell(shell_name).returncode, 0, f"{name} runs after --keep")
         more = command_after(demo.said, "Analyse more with")
         done = shell(more.replace("FILE...", f"'{images[3]}'"))
         expect("1 of 1 sent, 1 answered" in done.stdout, f"'{more}': {done.stdout}{done.stderr}")
+        with urllib.request.urlopen(command_after(demo.said, "The page for physicians is at"), timeout=30) as page:
+            expect(page.status == 200 and b"<title>SkinSight" in page.read(), "the page's address")
         stop = command_after(demo.said, "Stop it with")
         done = shell(stop)
         expect_equal(done.returncode, 0, f"exit code of '{stop}' ({done.stderr})")

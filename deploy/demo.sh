@@ -122,8 +122,8 @@ start_gateway() {
     (
         umask 077
         "$bin/skinsight-producer" keys --actor demo --site demo --role analyst --api-keys "$scratch/keys.json" \
-            --store "$store" add >"$scratch/key"
-        printf 'Authorization: Bearer %s\nContent-Type: application/json\n' "$(cat "$scratch/key")" >"$scratch/header"
+            --store "$store" add >"$scratch/key" &&
+            printf 'Authorization: Bearer %s\nContent-Type: application/json\n' "$(cat "$scratch/key")" >"$scratch/header"
     ) || fail "the gateway's key could not be made"
     "$services" run "$scratch" gateway "$bin/skinsight-producer" serve --brokers "$KAFKA_BROKERS" --objects "$objects" \
         --api-keys "$scratch/keys.json" --store "$store" --http-listen "127.0.0.1:$gateway_port" \

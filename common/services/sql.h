@@ -126,7 +126,8 @@ struct sql_load {
     const char *columns; // "id, at, site": as many as column_count
     size_t column_count;
     size_t rows;
-    // Fills in the values of one row, from 0 on, in order; their bytes live until the next one is asked for.
+    // Fills in the values of one row; their bytes live until the next one is asked for. In order from 0, and
+    // perhaps all of them once more.
     void (*fill)(void *context, size_t row, struct sql_value *values);
     void *context;
 };

@@ -1,6 +1,6 @@
-// sql_postgres_load.c: many rows into one table of PostgreSQL. They travel as COPY in its binary form into a
-// temporary table of the connection, which has no log, and from there by INSERT ... ON CONFLICT DO NOTHING,
-// which COPY lacks.
+// sql_postgres_load.c: many rows into one table of PostgreSQL, as COPY in its binary form. COPY has no ON
+// CONFLICT DO NOTHING: where it meets a row that is known, it is undone, and the rows travel once more, into
+// a temporary table of the connection, which has no log, and from there by an INSERT that has it.
 //
 // The binary form: a head of 19 bytes; of each row the number of columns in 2 bytes, and of each value its
 // size in 4 (-1: null) and its bytes, numbers with the highest byte first; at the end -1 in 2 bytes.
@@ -121,19 +121,36 @@ static enum status copy(struct sql_postgres *postgres, const struct sql_load *lo
     return status;
 }
 
-enum status postgres_load(struct sql *sql, const struct sql_load *load, int64_t *changed, struct error *err)
+// Rows that are all new.
+static enum status copy_straight(struct sql_postgres *postgres, const struct sql_load *load,
+                                 struct error *err)
 {
-    struct sql_postgres *postgres = (struct sql_postgres *)sql;
+    char *fill = memory_format("COPY %s (%s) FROM STDIN (FORMAT binary)", load->table, load->columns);
+    enum status status = postgres_run_script(postgres, "SAVEPOINT load", err);
+    if (status == STATUS_OK) {
+        status = copy(postgres, load, fill, err);
+        if (status == STATUS_OK)
+            status = postgres_run_script(postgres, "RELEASE load", err);
+        else if (status == STATUS_REJECTED)
+            status = postgres_run_script(postgres, "ROLLBACK TO load; RELEASE load", err) == STATUS_OK
+                         ? STATUS_REJECTED
+                         : STATUS_RETRY;
+    }
+    free(fill);
+    return status;
+}
+
+static enum status copy_and_move(struct sql_postgres *postgres, const struct sql_load *load, int64_t *changed,
+                                 struct error *err)
+{
+    struct sql *sql = &postgres->sql;
     char *make = memory_format("CREATE TEMP TABLE IF NOT EXISTS load_%s (LIKE %s) ON COMMIT DELETE ROWS",
                                load->table, load->table);
     char *fill = memory_format("COPY load_%s (%s) FROM STDIN (FORMAT binary)", load->table, load->columns);
     char *move = memory_format("INSERT INTO %s (%s) SELECT %s FROM load_%s ON CONFLICT DO NOTHING",
                                load->table, load->columns, load->columns, load->table);
     char *empty = memory_format("TRUNCATE load_%s", load->table); // another load of the transaction may come
-    postgres_start_clock(postgres);
-    enum status status = postgres_stay_connected(postgres, err);
-    if (status == STATUS_OK)
-        status = postgres_run_script(postgres, make, err);
+    enum status status = postgres_run_script(postgres, make, err);
     if (status == STATUS_OK)
         status = copy(postgres, load, fill, err);
     if (status == STATUS_OK)
@@ -145,4 +162,16 @@ enum status postgres_load(struct sql *sql, const struct sql_load *load, int64_t 
     free(move);
     free(empty);
     return status;
+}
+
+enum status postgres_load(struct sql *sql, const struct sql_load *load, int64_t *changed, struct error *err)
+{
+    struct sql_postgres *postgres = (struct sql_postgres *)sql;
+    postgres_start_clock(postgres);
+    enum status status = postgres_stay_connected(postgres, err);
+    if (status != STATUS_OK)
+        return status;
+    status = copy_straight(postgres, load, err);
+    *changed = (int64_t)load->rows;
+    return status == STATUS_REJECTED ? copy_and_move(postgres, load, changed, err) : status;
 }

@@ -11,6 +11,7 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import statistics
 import subprocess
 import time
@@ -36,7 +37,9 @@ class Server:
     def __init__(self, folder):
         self.folder, self.programs = folder, sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"))[-1]
         self.as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
-        self.url = "postgresql://skinsight@127.0.0.1:54998/postgres"
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.url = f"postgresql://skinsight@127.0.0.1:{self.port}/postgres"
 
     def __enter__(self):
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -45,7 +48,7 @@ class Server:
             shutil.chown(self.folder, "postgres", "postgres")
         self.call("initdb", "-D", self.folder / "data", "-U", "skinsight", "--auth", "trust", "--no-sync")
         self.call("pg_ctl", "-D", self.folder / "data", "-w", "-l", self.folder / "log",
-                  "-o", f"-p 54998 -h 127.0.0.1 -k {self.folder}", "start")
+                  "-o", f"-p {self.port} -h 127.0.0.1 -k {self.folder}", "start")
         return self
 
     def __exit__(self, *_):

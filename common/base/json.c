@@ -1,7 +1,7 @@
 // json.c: a strict RFC 8259 scanner in front of cJSON.
 //
-// The scanner only says yes or no and builds nothing; cJSON then parses what is known to be good, so that all
-// it can lack is memory. Any thread.
+// The scanner only says yes or no and builds nothing; json_build.c then makes a tree of what is known to be
+// good, so that all it can lack is memory. Any thread.
 #include "common/base/json.h"
 
 #include <math.h>
@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/json_build.h"
 #include "common/base/memory.h"
 
 enum { DEPTH_MOST = 64, NUMBER_MOST = 63 }; // cJSON cuts a longer number
@@ -285,7 +286,7 @@ enum status json_parse(struct bytes text, const struct json_limits *limits, cJSO
     if (scanner.problem)
         return error_set(err, STATUS_REJECTED, "the JSON text has %s at byte %zu", scanner.problem,
                          (size_t)(scanner.at - scanner.start));
-    *json = cJSON_ParseWithLengthOpts((const char *)text.data, text.size, NULL, 0);
+    *json = json_build(text);
     if (!*json)
         return error_set(err, STATUS_FATAL, "no memory to read a JSON text of %zu bytes", text.size);
     return STATUS_OK;

@@ -43,23 +43,50 @@ static void number_text(const char *name, double value, char text[PAGE_VALUE_SIZ
         snprintf(text, PAGE_VALUE_SIZE, "%.4g", value);
 }
 
-// "[low, high]" as "low to high", other lists with commas; what is too long ends before the limit.
+// Texts one after the other, as many as fit.
+struct joined {
+    char *text;
+    size_t used;
+};
+
+static bool join(struct joined *joined, const char *before, const char *text)
+{
+    size_t gap = joined->used ? strlen(before) : 0, size = strlen(text);
+    if (joined->used + gap + size >= PAGE_VALUE_SIZE)
+        return false;
+    memcpy(joined->text + joined->used, before, gap);
+    memcpy(joined->text + joined->used + gap, text, size + 1);
+    joined->used += gap + size;
+    return true;
+}
+
+// "[low, high]" as "low to high", other lists with commas.
 static void list_text(const cJSON *list, char text[PAGE_VALUE_SIZE])
 {
     const char *between = cJSON_GetArraySize(list) == 2 && cJSON_IsNumber(list->child) ? " to " : ", ";
-    size_t used = 0;
+    struct joined joined = {text, 0};
     const cJSON *item;
     cJSON_ArrayForEach(item, list)
     {
         char one[PAGE_VALUE_SIZE];
         page_value_text(NULL, item, one);
-        const char *before = used ? between : "";
-        size_t gap = strlen(before), size = strlen(one);
-        if (used + gap + size >= PAGE_VALUE_SIZE)
-            break;
-        memcpy(text + used, before, gap);
-        memcpy(text + used + gap, one, size + 1);
-        used += gap + size;
+        if (!join(&joined, between, one))
+            return;
+    }
+}
+
+// "name value, name value".
+static void fields_text(const cJSON *object, char text[PAGE_VALUE_SIZE])
+{
+    struct joined joined = {text, 0};
+    const cJSON *item;
+    cJSON_ArrayForEach(item, object)
+    {
+        char title[PAGE_VALUE_SIZE], one[PAGE_VALUE_SIZE];
+        page_title(item->string, title);
+        page_value_text(item->string, item, one);
+        if (!join(&joined, ", ", title) || !join(&joined, " ", one))
+            return;
     }
 }
 
@@ -88,6 +115,8 @@ void page_value_text(const char *name, const cJSON *value, char text[PAGE_VALUE_
         list_text(value, text);
     else if (cJSON_IsNumber(field(value, "estimate")))
         estimate_text(value, text);
+    else if (cJSON_IsObject(value) && value->child && !field(value, "estimate"))
+        fields_text(value, text);
 }
 
 void page_value_cell(struct html *page, const char *name, const cJSON *value)

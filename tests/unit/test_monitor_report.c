@@ -162,6 +162,20 @@ static void series_of_one_chart_share_a_table(void **state)
     cJSON_Delete(document);
 }
 
+static void values_inside_values_are_shown(void **state)
+{
+    (void)state;
+    cJSON *document =
+        cJSON_Parse("{\"cohorts\": [{\"n\": 7, \"by_action\": {\"monitor\": 0.25, \"urgent_referral\": "
+                    "{\"labelled\": 3, \"bounds\": [0.5, 0.75]}}}], \"names\": {\"left_out\": [\"DF\", "
+                    "\"SCC\"], \"none\": {}}}");
+    char *text = page_of(document);
+    assert_non_null(strstr(text, "Monitor 0.25, Urgent referral Labelled 3, Bounds 0.5 to 0.75</td>"));
+    assert_non_null(strstr(text, "DF, SCC</td>"));
+    free(text);
+    cJSON_Delete(document);
+}
+
 static void any_document_has_a_page(void **state)
 {
     (void)state;
@@ -282,6 +296,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_page_says_what_the_document_says),
         cmocka_unit_test(series_of_one_chart_share_a_table),
+        cmocka_unit_test(values_inside_values_are_shown),
         cmocka_unit_test(any_document_has_a_page),
         cmocka_unit_test(parts_of_other_kinds_are_not_asked),
         cmocka_unit_test(what_cannot_be_is_refused),

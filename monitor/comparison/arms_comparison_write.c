@@ -1,6 +1,8 @@
 // arms_comparison_write.c: a comparison as JSON. What the design does not have is null.
 #include <math.h>
+#include <stdlib.h>
 
+#include "common/base/memory.h"
 #include "monitor/comparison/arms_report.h"
 #include "monitor/labels/estimates.h"
 
@@ -10,6 +12,13 @@ static cJSON *pair_of(double low, double high)
     cJSON_AddItemToArray(item, isfinite(low) ? cJSON_CreateNumber(low) : cJSON_CreateNull());
     cJSON_AddItemToArray(item, isfinite(high) ? cJSON_CreateNumber(high) : cJSON_CreateNull());
     return item;
+}
+
+static void add_numbers(cJSON *object, const char *name, const int64_t numbers[ARMS])
+{
+    cJSON *item = cJSON_AddObjectToObject(object, name);
+    cJSON_AddNumberToObject(item, "a", (double)numbers[ARM_A]);
+    cJSON_AddNumberToObject(item, "b", (double)numbers[ARM_B]);
 }
 
 static void add_shares(const struct share found[ARMS], struct interval difference, cJSON *object,
@@ -91,17 +100,14 @@ static void add_split(const struct split_arms *split, cJSON *item)
     add_shares(split->all.found, split->all.difference, item, "melanoma_sensitivity");
     add_shares(split->atypical.found, split->atypical.difference, item, "atypical_sensitivity");
     cJSON_AddNumberToObject(item, "information", split->all.information);
-    cJSON_AddItemToObject(item, "planned_melanomas",
-                          pair_of((double)split->planned[ARM_A], (double)split->planned[ARM_B]));
-    cJSON_AddItemToObject(
-        item, "planned_atypical",
-        pair_of((double)split->planned_atypical[ARM_A], (double)split->planned_atypical[ARM_B]));
+    add_numbers(item, "planned_melanomas", split->planned);
+    add_numbers(item, "planned_atypical", split->planned_atypical);
     add_looks(&split->all, item);
     cJSON *ratio = cJSON_AddObjectToObject(item, "srm");
     estimate_add_number(ratio, "p", split->ratio_p);
     estimate_add_number(ratio, "planned_share_b", split->planned_share_b);
-    cJSON_AddItemToObject(ratio, "patients",
-                          pair_of((double)split->patients[ARM_A], (double)split->patients[ARM_B]));
+    cJSON_AddNumberToObject(ratio, "patients_a", (double)split->patients[ARM_A]);
+    cJSON_AddNumberToObject(ratio, "patients_b", (double)split->patients[ARM_B]);
     estimate_add_number(ratio, "failed_p", split->failed_p);
     estimate_add_number(ratio, "labelled_p", split->labelled_p);
 }
@@ -117,10 +123,38 @@ static void add_guardrails(const struct arms_comparison *comparison, cJSON *item
         estimate_add_number(of, "difference", guardrail->difference);
         cJSON_AddItemToObject(of, "interval", pair_of(guardrail->interval.low, guardrail->interval.high));
         cJSON_AddNumberToObject(of, "margin", guardrail->margin);
-        cJSON_AddItemToObject(of, "n", pair_of((double)guardrail->n[ARM_A], (double)guardrail->n[ARM_B]));
+        cJSON_AddNumberToObject(of, "n_a", (double)guardrail->n[ARM_A]);
+        cJSON_AddNumberToObject(of, "n_b", (double)guardrail->n[ARM_B]);
         cJSON_AddItemToArray(guardrails, of);
     }
     cJSON_AddNumberToObject(item, "seed", GUARDRAIL_SEED);
+}
+
+// log10 of the evidence for b at the end of each day, and where it is enough.
+static enum status add_course(const struct arms_comparison *comparison, cJSON *document, struct error *err)
+{
+    size_t most = (size_t)comparison->paired.all.n;
+    double *y = memory_alloc((most + 1) * sizeof *y), *limit = memory_alloc((most + 1) * sizeof *limit);
+    int64_t *at = memory_alloc((most + 1) * sizeof *at), *n = memory_alloc((most + 1) * sizeof *n);
+    size_t count = paired_arms_course(&comparison->pairs, y, at, n);
+    for (size_t i = 0; i < count; i++) {
+        y[i] /= log(10);
+        limit[i] = log10(PAIRED_EVIDENCE);
+    }
+    const struct report_series series = {.chart = "Evidence that b refers more melanomas",
+                                         .name = "log10 of the e-value",
+                                         .unit = "",
+                                         .count = count,
+                                         .at = at,
+                                         .y = y,
+                                         .limit = limit,
+                                         .n = n};
+    enum status status = report_add_series(document, &series, err);
+    free(y);
+    free(limit);
+    free(at);
+    free(n);
+    return status;
 }
 
 // No run length stands beside it: how often somebody looks is not known.
@@ -172,6 +206,6 @@ enum status arms_comparison_write(const struct arms_comparison *comparison, cons
     estimate_add_number(item, "power", is_paired ? comparison->paired.power : comparison->split.power);
     cJSON_AddStringToObject(item, "decision", comparison->decision);
     cJSON_AddStringToObject(item, "reason", comparison->reason);
-    enum status status = is_paired ? STATUS_OK : add_ratio_alarm(&comparison->split, document, err);
-    return status == STATUS_OK ? arms_comparison_show(comparison, document, err) : status;
+    return is_paired ? add_course(comparison, document, err)
+                     : add_ratio_alarm(&comparison->split, document, err);
 }

@@ -23,12 +23,9 @@ struct arms_comparison {
 void arms_compare(const struct arms *arms, struct arms_comparison *comparison);
 void arms_comparison_release(struct arms_comparison *comparison);
 
-// Adds "comparison", and what the page shows of it. a, b: the versions.
+// Adds "comparison", the chart of the evidence (pairs) or the alarm of the split. a, b: the versions.
 enum status arms_comparison_write(const struct arms_comparison *comparison, const char *a, const char *b,
                                   cJSON *document, struct error *err) MUST_CHECK;
-// What the page shows of it.
-enum status arms_comparison_show(const struct arms_comparison *comparison, cJSON *document,
-                                 struct error *err) MUST_CHECK;
 
 // The part itself (struct report_part).
 enum status arms_report(struct archive *archive, const struct report_request *request, cJSON *document,

@@ -10,6 +10,8 @@
 #include "monitor/labels/judgement.h"
 #include "monitor/labels/labelled.h"
 
+static const int64_t day_ms = 24 * 3600 * 1000;
+
 static bool is_melanoma(const struct arm_pair *pair, bool atypical_alone)
 {
     return pair->truth == LESION_MEL && (pair->atypical || !atypical_alone);
@@ -107,18 +109,21 @@ void paired_arms_judge(const struct arm_pairs *pairs, struct paired_arms *paired
     paired->power = mcnemar_power(paired->all.n, PAIRED_WORSE, PAIRED_BETTER, 1 / PAIRED_EVIDENCE);
 }
 
-size_t paired_arms_course(const struct arm_pairs *pairs, double *log_e, int64_t *at)
+size_t paired_arms_course(const struct arm_pairs *pairs, double *log_e, int64_t *at, int64_t *n)
 {
-    int64_t only_a = 0, only_b = 0;
-    size_t n = 0;
+    int64_t only_a = 0, only_b = 0, melanomas = 0;
+    size_t days = 0;
     for (size_t i = 0; i < pairs->count; i++) {
         const struct arm_pair *pair = &pairs->items[i];
         if (!is_melanoma(pair, false))
             continue;
+        int64_t day = pair->reviewed_at - pair->reviewed_at % day_ms;
+        if (days == 0 || at[days - 1] != day)
+            at[days++] = day;
         only_a += found_by(pair, ARM_A) && !found_by(pair, ARM_B);
         only_b += found_by(pair, ARM_B) && !found_by(pair, ARM_A);
-        at[n] = pair->reviewed_at;
-        log_e[n++] = e_process_log(only_b, only_a);
+        n[days - 1] = ++melanomas;
+        log_e[days - 1] = e_process_log(only_b, only_a);
     }
-    return n;
+    return days;
 }

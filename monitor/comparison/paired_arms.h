@@ -33,7 +33,8 @@ struct paired_arms {
 };
 void paired_arms_judge(const struct arm_pairs *pairs, struct paired_arms *paired);
 
-// The evidence after each melanoma, for charts. log_e, at: (evidence->n). Returns how many there were.
-size_t paired_arms_course(const struct arm_pairs *pairs, double *log_e, int64_t *at);
+// The evidence at the end of each day (UTC) on which a melanoma became known, for charts. log_e, at, n
+// (melanomas so far): (evidence->n). Returns how many days there were.
+size_t paired_arms_course(const struct arm_pairs *pairs, double *log_e, int64_t *at, int64_t *n);
 
 #endif

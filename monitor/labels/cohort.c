@@ -67,6 +67,7 @@ static void find_maturity(struct cohort *cohort, const struct labelled *rows, in
     cohort->frozen_at = known_at >= closed_at ? closed_at : -1;
     if (needed > 0 && known >= needed && (cohort->frozen_at < 0 || reviews[needed - 1] < closed_at))
         cohort->frozen_at = reviews[needed - 1];
+    cohort->closed = cohort->frozen_at == closed_at;
     cohort->maturity = referred > 0 ? (double)known / (double)referred : NAN;
     free(reviews);
 }

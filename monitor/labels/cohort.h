@@ -1,8 +1,8 @@
 // cohort.h: analyses by the week in which they were made (from Monday, UTC), never by when their labels come:
 // cancers are known sooner than what turned out to be nothing, so that the newest labels are a biased sample.
-// A cohort is mature once COHORT_MATURE_SHARE of its referred lesions have labels, or COHORT_CLOSED_DAYS
-// after its week; from then on it is frozen: what becomes known later is counted beside its figures and
-// changes none of them.
+// A cohort is mature once COHORT_MATURE_SHARE of its referred lesions have labels, and closed
+// COHORT_CLOSED_DAYS after its week; from then on it is frozen: what becomes known later is counted beside
+// its figures and changes none of them.
 #ifndef SKINSIGHT_MONITOR_LABELS_COHORT_H
 #define SKINSIGHT_MONITOR_LABELS_COHORT_H
 
@@ -28,7 +28,8 @@ struct cohort {
     int64_t labelled, labelled_action[ACTION_COUNT], labelled_class[LESION_CLASSES]; // that count
     int64_t labelled_later;                                                          // after it was frozen
     double maturity;   // share of the referred that have labels; NaN: nobody was referred
-    int64_t frozen_at; // -1: it is open
+    int64_t frozen_at; // Unix ms; -1: it is open
+    bool closed;       // frozen by its age alone
 };
 
 struct cohorts {

@@ -81,20 +81,6 @@ void estimate_add_number(cJSON *object, const char *name, double value)
     cJSON_AddItemToObject(object, name, isfinite(value) ? cJSON_CreateNumber(value) : cJSON_CreateNull());
 }
 
-cJSON *estimate_cell(const cJSON *estimate)
-{
-    char text[96];
-    const cJSON *value = cJSON_GetObjectItem(estimate, "estimate");
-    const cJSON *reason = cJSON_GetObjectItem(estimate, "reason");
-    if (cJSON_IsNumber(value))
-        snprintf(text, sizeof text, "%.3f (%.3f to %.3f)", value->valuedouble,
-                 cJSON_GetObjectItem(estimate, "low")->valuedouble,
-                 cJSON_GetObjectItem(estimate, "high")->valuedouble);
-    else
-        snprintf(text, sizeof text, "not enough evidence: %s", reason ? reason->valuestring : "");
-    return cJSON_CreateString(text);
-}
-
 void day_text(int64_t unix_ms, char text[DAY_TEXT_SIZE])
 {
     time_t seconds = (time_t)(unix_ms / 1000);

@@ -25,8 +25,6 @@ cJSON *estimate_auroc(const struct judgement *judgement, int lesion);
 cJSON *estimate_share(struct share share, int64_t least, const char *reason); // Clopper and Pearson's
 
 void estimate_add_number(cJSON *object, const char *name, double value); // null where it is not finite
-// A row of a table takes "0.912 (0.850 to 0.951)", or the reason.
-cJSON *estimate_cell(const cJSON *estimate);
 
 enum { DAY_TEXT_SIZE = 16 };
 void day_text(int64_t unix_ms, char text[DAY_TEXT_SIZE]); // "2026-11-23", UTC

@@ -1,4 +1,4 @@
-// late_labels.c: the walk, and the document's keys of labels. Figures are of mature cohorts where those have
+// late_labels.c: the walk, and the document's keys of labels. Figures are of frozen cohorts where those have
 // enough melanomas; until then of all labels there are, and the document says so.
 #include "monitor/labels/late_labels.h"
 
@@ -86,12 +86,18 @@ static cJSON *cohort_json(const struct late_labels *labels, const struct cohort 
     day_text(cohort->start, day);
     cJSON *item = cJSON_CreateObject();
     cJSON_AddStringToObject(item, "cohort", day);
-    cJSON_AddStringToObject(item, "state", cohort->frozen_at < 0 ? "open" : "mature");
+    cJSON_AddStringToObject(item, "state",
+                            cohort->frozen_at < 0 ? "open"
+                            : cohort->closed      ? "closed"
+                                                  : "mature");
     cJSON_AddNumberToObject(item, "n", (double)cohort->n);
     cJSON_AddNumberToObject(item, "labelled", (double)cohort->labelled);
     cJSON_AddNumberToObject(item, "labelled_later", (double)cohort->labelled_later);
     estimate_add_number(item, "maturity", cohort->maturity);
-    estimate_add_number(item, "frozen_at", cohort->frozen_at < 0 ? NAN : (double)cohort->frozen_at);
+    if (cohort->frozen_at >= 0)
+        day_text(cohort->frozen_at, day);
+    cJSON_AddItemToObject(item, "frozen_on",
+                          cohort->frozen_at < 0 ? cJSON_CreateNull() : cJSON_CreateString(day));
     cJSON *actions = cJSON_AddObjectToObject(item, "by_action");
     for (int a = 0; a < ACTION_COUNT; a++)
         cJSON_AddItemToObject(actions, action_names[a],
@@ -122,19 +128,19 @@ static cJSON *cohort_json(const struct late_labels *labels, const struct cohort 
 
 // Whose labels the figures of the whole time are made of.
 struct basis {
-    bool mature; // mature cohorts alone
+    bool frozen; // frozen cohorts alone
     struct verified_groups melanoma, malignant;
     struct labelled *rows;
     size_t count;
 };
 
-static void gather(const struct late_labels *labels, bool mature, struct basis *basis)
+static void gather(const struct late_labels *labels, bool frozen, struct basis *basis)
 {
-    *basis = (struct basis){.mature = mature};
+    *basis = (struct basis){.frozen = frozen};
     basis->rows = memory_alloc((labels->list.count + 1) * sizeof *basis->rows);
     for (size_t i = 0; i < labels->cohorts.count; i++) {
         const struct cohort *cohort = &labels->cohorts.items[i];
-        if (mature && cohort->frozen_at < 0)
+        if (frozen && cohort->frozen_at < 0)
             continue;
         cohort_groups_of_melanoma(cohort, &labels->list, &basis->melanoma);
         cohort_groups_of_malignant(cohort, &labels->list, &basis->malignant);
@@ -234,7 +240,7 @@ static enum status add_performance(const struct late_labels *labels, const struc
     struct judgement judgement;
     judgement_make(basis->rows, basis->count, &options, &judgement);
     cJSON *performance = cJSON_AddObjectToObject(document, "performance");
-    cJSON_AddStringToObject(performance, "basis", basis->mature ? "mature cohorts" : "all labels so far");
+    cJSON_AddStringToObject(performance, "basis", basis->frozen ? "frozen cohorts" : "all labels so far");
     cJSON_AddNumberToObject(performance, "seed", SEED);
     cJSON_AddNumberToObject(performance, "patients", (double)judgement.patients);
     add_rates(basis, performance);

@@ -1,4 +1,5 @@
-// late_labels_show.c: the cohorts as charts and tables, read from the document, so that both say the same.
+// late_labels_show.c: the cohorts as charts and as a ledger, read from the document, so that both say the
+// same.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,73 +84,38 @@ static enum status add_line(const struct late_labels *labels, const char *chart,
     return status;
 }
 
-static cJSON *cohort_row(const cJSON *cohort)
+// "48 of 120", of each action or class of a cohort.
+static void add_known(const cJSON *counts, cJSON *row)
 {
-    cJSON *row = cJSON_CreateArray();
-    static const char *const copied[] = {"cohort", "state", "n", "labelled"};
-    for (size_t i = 0; i < sizeof copied / sizeof *copied; i++)
-        cJSON_AddItemToArray(row, cJSON_Duplicate(cJSON_GetObjectItem(cohort, copied[i]), true));
-    const cJSON *action;
-    cJSON_ArrayForEach(action, cJSON_GetObjectItem(cohort, "by_action"))
+    const cJSON *count;
+    cJSON_ArrayForEach(count, counts)
     {
-        double n = number_of(action, "n");
-        cJSON_AddItemToArray(row, n > 0 ? cJSON_CreateNumber(number_of(action, "labelled") / n)
-                                        : cJSON_CreateNull());
+        char text[48];
+        snprintf(text, sizeof text, "%.0f of %.0f", number_of(count, "labelled"), number_of(count, "n"));
+        cJSON_AddItemToArray(row, cJSON_CreateString(text));
     }
-    cJSON_AddItemToArray(row, estimate_cell(cJSON_GetObjectItem(cohort, "sensitivity_naive")));
-    cJSON_AddItemToArray(row, estimate_cell(cJSON_GetObjectItem(cohort, "sensitivity_corrected")));
-    return row;
 }
 
-static enum status add_cohort_table(cJSON *document, struct error *err)
+// Which labels are in by what was advised, and by what was said to be there.
+static enum status add_ledger(cJSON *document, struct error *err)
 {
-    static const char *const columns[] = {"week of",
-                                          "state",
-                                          "analyses",
-                                          "labelled",
-                                          "of monitor",
-                                          "of routine_referral",
-                                          "of urgent_referral",
-                                          "sensitivity, naive",
-                                          "sensitivity, corrected"};
+    const char *columns[1 + ACTION_COUNT + LESION_CLASSES] = {"week of"};
+    for (int action = 0; action < ACTION_COUNT; action++)
+        columns[1 + action] = action_names[action];
+    for (int lesion = 0; lesion < LESION_CLASSES; lesion++)
+        columns[1 + ACTION_COUNT + lesion] = lesion_codes[lesion];
     cJSON *rows = cJSON_CreateArray();
     const cJSON *cohort;
     cJSON_ArrayForEach(cohort, cJSON_GetObjectItem(document, "cohorts"))
     {
-        cJSON_AddItemToArray(rows, cohort_row(cohort));
-    }
-    return report_add_table(document, "Labels that are in, by week of the answer", columns,
-                            sizeof columns / sizeof *columns, rows, err);
-}
-
-static enum status add_figures_table(cJSON *document, struct error *err)
-{
-    static const char *const columns[] = {"figure", "estimate (95 %)", "n"};
-    const cJSON *performance = cJSON_GetObjectItem(document, "performance");
-    cJSON *rows = cJSON_CreateArray();
-    for (int f = 0; f < JUDGED_FIGURES; f++) {
-        const cJSON *estimate = cJSON_GetObjectItem(performance, judged_names[f]);
         cJSON *row = cJSON_CreateArray();
-        cJSON_AddItemToArray(row, cJSON_CreateString(judged_names[f]));
-        cJSON_AddItemToArray(row, estimate_cell(estimate));
-        cJSON_AddItemToArray(row, cJSON_CreateNumber(number_of(estimate, "n")));
+        cJSON_AddItemToArray(row, cJSON_Duplicate(cJSON_GetObjectItem(cohort, "cohort"), true));
+        add_known(cJSON_GetObjectItem(cohort, "by_action"), row);
+        add_known(cJSON_GetObjectItem(cohort, "by_class"), row);
         cJSON_AddItemToArray(rows, row);
     }
-    static const char *const rates[] = {"melanoma_sensitivity", "malignant_sensitivity", "specificity"};
-    for (size_t i = 0; i < sizeof rates / sizeof *rates; i++)
-        for (const cJSON *way = cJSON_GetObjectItem(performance, rates[i])->child; way; way = way->next) {
-            if (!cJSON_IsObject(way))
-                continue;
-            char name[64];
-            snprintf(name, sizeof name, "%s, %s", rates[i], way->string);
-            cJSON *row = cJSON_CreateArray();
-            cJSON_AddItemToArray(row, cJSON_CreateString(name));
-            cJSON_AddItemToArray(row, estimate_cell(way));
-            cJSON_AddItemToArray(row, cJSON_CreateNumber(number_of(way, "n")));
-            cJSON_AddItemToArray(rows, row);
-        }
-    return report_add_table(document, "Figures of the whole time", columns, sizeof columns / sizeof *columns,
-                            rows, err);
+    return report_add_table(document, "Labels that are in, by the answer", columns,
+                            sizeof columns / sizeof *columns, rows, err);
 }
 
 enum status late_labels_show(const struct late_labels *labels, cJSON *document, struct error *err)
@@ -165,7 +131,5 @@ enum status late_labels_show(const struct late_labels *labels, cJSON *document, 
     enum status status = STATUS_OK;
     for (size_t i = 0; i < sizeof lines / sizeof *lines && status == STATUS_OK; i++)
         status = add_line(labels, lines[i][0], lines[i][1], document, err);
-    if (status == STATUS_OK)
-        status = add_cohort_table(document, err);
-    return status == STATUS_OK ? add_figures_table(document, err) : status;
+    return status == STATUS_OK ? add_ledger(document, err) : status;
 }

@@ -9,8 +9,8 @@
 #include "common/statistics/control_chart.h"
 #include "common/statistics/run_length.h"
 
-enum { POINTS_MOST = 400 };
-static const int64_t recent_ms = INT64_C(28) * 24 * 3600 * 1000;
+enum { POINTS_MOST = 366 };
+static const int64_t day_ms = 24 * 3600 * 1000, recent_ms = INT64_C(28) * 24 * 3600 * 1000;
 
 struct melanoma {
     int64_t reviewed_at;
@@ -46,30 +46,37 @@ static bool sees_who_waits(const struct labelled_list *list)
     return false;
 }
 
-// What the page draws: the last sums, one for each melanoma.
+// What the page draws: the highest sum of each of the last days.
 static enum status add_chart(const struct melanoma *melanomas, const double *sums, size_t count, double limit,
                              cJSON *document, struct error *err)
 {
-    size_t first = count > POINTS_MOST ? count - POINTS_MOST : 0;
-    int64_t *at = memory_alloc((count - first + 1) * sizeof *at);
-    double *limits = memory_alloc((count - first + 1) * sizeof *limits);
-    for (size_t i = first; i < count; i++) {
-        at[i - first] = melanomas[i].reviewed_at;
-        limits[i - first] = limit;
+    int64_t at[POINTS_MOST], n[POINTS_MOST];
+    double highest[POINTS_MOST], limits[POINTS_MOST];
+    size_t points = 0, next = count; // from the last day backwards, filled from the end
+    while (next > 0 && points < POINTS_MOST) {
+        size_t place = POINTS_MOST - ++points;
+        int64_t day = melanomas[next - 1].reviewed_at / day_ms;
+        at[place] = day * day_ms;
+        n[place] = 0;
+        highest[place] = 0;
+        limits[place] = limit;
+        for (; next > 0 && melanomas[next - 1].reviewed_at / day_ms == day; next--) {
+            n[place]++;
+            highest[place] = fmax(highest[place], sums[next - 1]);
+        }
     }
+    size_t first = POINTS_MOST - points;
     const struct report_series series = {
         .chart = "Missed melanomas, as they became known",
         .name = "CUSUM",
         .unit = "",
-        .count = count - first,
-        .at = at,
-        .y = sums + first,
-        .limit = limits,
+        .count = points,
+        .at = at + first,
+        .y = highest + first,
+        .limit = limits + first,
+        .n = n + first,
     };
-    enum status status = report_add_series(document, &series, err);
-    free(at);
-    free(limits);
-    return status;
+    return report_add_series(document, &series, err);
 }
 
 enum status missed_write(const struct labelled_list *list, const struct missed_options *options,

@@ -156,26 +156,6 @@ static enum status add_fairness(const struct property_counts *skin, cJSON *docum
     return add_alarm(skin, cJSON_GetObjectItem(fairness, "state")->valuestring, document, err);
 }
 
-static enum status add_table(const cJSON *subgroups, cJSON *document, struct error *err)
-{
-    static const char *const columns[] = {"by", "group", "labelled", "melanomas", "sensitivity", "state"};
-    cJSON *rows = cJSON_CreateArray();
-    const cJSON *item;
-    cJSON_ArrayForEach(item, subgroups)
-    {
-        cJSON *row = cJSON_CreateArray();
-        cJSON_AddItemToArray(row, cJSON_Duplicate(cJSON_GetObjectItem(item, "by"), true));
-        cJSON_AddItemToArray(row, cJSON_Duplicate(cJSON_GetObjectItem(item, "value"), true));
-        cJSON_AddItemToArray(row, cJSON_Duplicate(cJSON_GetObjectItem(item, "n"), true));
-        cJSON_AddItemToArray(row, cJSON_Duplicate(cJSON_GetObjectItem(item, "melanomas"), true));
-        cJSON_AddItemToArray(row, estimate_cell(cJSON_GetObjectItem(item, "sensitivity")));
-        cJSON_AddItemToArray(row, cJSON_Duplicate(cJSON_GetObjectItem(item, "state"), true));
-        cJSON_AddItemToArray(rows, row);
-    }
-    return report_add_table(document, "Melanomas found, by group", columns, sizeof columns / sizeof *columns,
-                            rows, err);
-}
-
 enum status subgroups_write(const struct labelled *rows, size_t count, const struct labelled_list *list,
                             cJSON *document, struct error *err)
 {
@@ -187,6 +167,5 @@ enum status subgroups_write(const struct labelled *rows, size_t count, const str
         if (property == BY_SKIN_TYPE)
             skin = counts;
     }
-    enum status status = add_fairness(&skin, document, err);
-    return status == STATUS_OK ? add_table(subgroups, document, err) : status;
+    return add_fairness(&skin, document, err);
 }

@@ -13,7 +13,7 @@
 // pass, fail or insufficient: where an interval of a difference lies.
 const char *subgroup_state(double low, double high);
 
-// Adds "subgroups", "fairness" (each two groups of skin types) with its alarm, and their table. rows: those
+// Adds "subgroups", "fairness" (each two groups of skin types) and its alarm. rows: those
 // whose labels count; list: whose sites and devices they name.
 enum status subgroups_write(const struct labelled *rows, size_t count, const struct labelled_list *list,
                             cJSON *document, struct error *err) MUST_CHECK;

@@ -1,6 +1,7 @@
 // refusals.c: a linear search: the table is small, and refusals are slow anyway.
 #include "producer/audit/refusals.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -33,10 +34,23 @@ static void copy_plain(const char *text, char *out, size_t size)
             *out = '?';
 }
 
+static void copy_network(const char *address, char out[REFUSAL_ADDRESS_SIZE])
+{
+    struct in6_addr network;
+    char text[INET6_ADDRSTRLEN];
+    if (inet_pton(AF_INET6, address, &network) != 1 || IN6_IS_ADDR_V4MAPPED(&network)) {
+        copy_plain(address, out, REFUSAL_ADDRESS_SIZE);
+        return;
+    }
+    memset(network.s6_addr + 8, 0, 8);
+    inet_ntop(AF_INET6, &network, text, sizeof text);
+    snprintf(out, REFUSAL_ADDRESS_SIZE, "%.43s/64", text);
+}
+
 void refusals_add(struct refusals *refusals, const char *address, const char *code)
 {
     char plain_address[REFUSAL_ADDRESS_SIZE], plain_code[REFUSAL_CODE_SIZE];
-    copy_plain(address, plain_address, sizeof plain_address);
+    copy_network(address, plain_address);
     copy_plain(code, plain_code, sizeof plain_code);
     row_of(refusals, plain_address, plain_code)->count++;
 }

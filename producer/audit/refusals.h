@@ -1,6 +1,6 @@
-// refusals.h: counts requests that got no further, by address and code, until they are written as entries. A
-// flood from many addresses fills a table of a fixed size; what comes beyond counts as of "others". The owner
-// locks.
+// refusals.h: counts requests that got no further, by address and code, until they are written as entries. An
+// IPv6 address counts as its /64, of which one client has all. Entries are kept for years, so a flood from
+// many addresses fills a small table, and what comes beyond counts as of "others". The owner locks.
 #ifndef SKINSIGHT_PRODUCER_AUDIT_REFUSALS_H
 #define SKINSIGHT_PRODUCER_AUDIT_REFUSALS_H
 
@@ -8,7 +8,7 @@
 
 #include "producer/audit/entry.h"
 
-enum { AUDIT_ADDRESSES_MOST = 1024, REFUSAL_ADDRESS_SIZE = 48, REFUSAL_CODE_SIZE = 32 };
+enum { AUDIT_ADDRESSES_MOST = 64, REFUSAL_ADDRESS_SIZE = 48, REFUSAL_CODE_SIZE = 32 };
 
 struct refusal {
     char address[REFUSAL_ADDRESS_SIZE], code[REFUSAL_CODE_SIZE];

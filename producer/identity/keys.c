@@ -3,12 +3,16 @@
 #include "producer/identity/keys.h"
 
 #include <openssl/crypto.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/json_write.h"
 #include "common/identity/api_keys.h"
 #include "producer/audit/settings.h"
+
+enum { USER_NAME_MOST = 32 };
 
 const struct option keys_flags[] = {
     {"actor", OPTION_TEXT, .initial = "", .max = IDENTITY_NAME_SIZE - 1, .value = "NAME",
@@ -22,6 +26,16 @@ const struct option keys_flags[] = {
     {0},
 };
 
+// Who runs the command; the key's own actor stands in the file of keys, by its id.
+static void name_command(char actor[AUDIT_NAME_SIZE])
+{
+    const struct passwd *user = getpwuid(getuid());
+    if (user && identity_actor_good(user->pw_name) && strlen(user->pw_name) <= USER_NAME_MOST)
+        snprintf(actor, AUDIT_NAME_SIZE, "command:%s", user->pw_name);
+    else
+        snprintf(actor, AUDIT_NAME_SIZE, "command:%lu", (unsigned long)getuid());
+}
+
 // Written down before it is done: whatever stands in the file of keys stands in the audit too.
 static enum status note(const struct config *config, enum audit_action action, const struct api_key *key,
                         struct error *err)
@@ -30,7 +44,7 @@ static enum status note(const struct config *config, enum audit_action action, c
     struct audit_options options;
     struct audit *audit;
     struct audit_entry entry = {.action = action};
-    strcpy(entry.actor, key->actor);
+    name_command(entry.actor);
     strcpy(entry.site, key->site);
     strcpy(entry.outcome, key->id);
     audit_settings_read(&options, chain, config);
@@ -43,7 +57,7 @@ static enum status note(const struct config *config, enum audit_action action, c
 
 // ---- add ----
 
-static enum status add(const struct config *config, struct error *err)
+static enum status add_key(const struct config *config, struct error *err)
 {
     char text[API_KEY_SIZE];
     struct api_key key = {.role = (enum role)config_choice(config, "role"),
@@ -86,7 +100,7 @@ static void show_json(const struct api_key *key)
     json_line_end(&line, stdout);
 }
 
-static enum status list(const struct config *config, struct error *err)
+static enum status list_keys(const struct config *config, struct error *err)
 {
     struct api_keys keys;
     enum status status = api_keys_read(config_text(config, "api_keys"), &keys, err);
@@ -107,11 +121,13 @@ static enum status list(const struct config *config, struct error *err)
 
 // ---- revoke ----
 
-static enum status revoke(const struct config *config, struct error *err)
+static enum status revoke_key(const struct config *config, struct error *err)
 {
     const char *path = config_text(config, "api_keys"), *id = config_argument(config, 1);
     struct api_key key;
     enum status status = api_keys_look(path, id, &key, err);
+    if (status == STATUS_OK && key.revoked_at)
+        status = error_set(err, STATUS_REJECTED, "key '%s' is revoked already", id);
     if (status == STATUS_OK)
         status = note(config, AUDIT_KEY_REVOKED, &key, err);
     if (status == STATUS_OK)
@@ -127,7 +143,7 @@ static const struct {
     const char *name;
     size_t arguments; // with its name
     enum status (*run)(const struct config *config, struct error *err);
-} actions[] = {{"add", 1, add}, {"list", 1, list}, {"revoke", 2, revoke}};
+} actions[] = {{"add", 1, add_key}, {"list", 1, list_keys}, {"revoke", 2, revoke_key}};
 
 enum { ACTIONS = sizeof actions / sizeof *actions };
 

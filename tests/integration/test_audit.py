@@ -3,7 +3,9 @@
 judged with the public key alone, and what was changed in it is named. The hashes are calculated again in Python."""
 import hashlib
 import json
+import os
 import pathlib
+import pwd
 import stat
 import subprocess
 import sys
@@ -56,6 +58,9 @@ def test_keys(parent):
             expect(secret.encode() not in path.read_bytes(), f"a secret stands in {path.name}")
     again = run("producer", "keys", "revoke", listed[1]["id"], env=environment(folder))
     expect(again.returncode == 1 and "revoked already" in again.stderr, again.stderr)
+    exported = [json.loads(line).get("entry", {}) for line in audit(folder, "export").stdout.splitlines()]
+    expect_equal([(e["action"], e["actor"]) for e in exported if e.get("action", "").startswith("key_")],
+                 [(action, f"command:{pwd.getpwuid(os.getuid()).pw_name}") for action in 3 * ["key_added"] + ["key_revoked"]], "entries of keys")
     config = run("producer", "serve", "--print-config", "--store", "postgresql://me:s3cret@db/skinsight", check=True)
     expect("s3cret" not in config.stdout and "me:***@db" in config.stdout, "the store's password is hidden")
 
@@ -91,7 +96,7 @@ def test_export(parent):
     expect_equal(actions, 4 * ["key_added"] + ["audit_read"], "entries")  # the export itself is the last one
     code, said = verify(folder, export)
     expect(code == 0 and "entries 1 to 5, whole" in said and "5 unanchored" in said, said)
-    code, said = verify(folder, export.replace(b"actor-2", b"actor-9"))
+    code, said = verify(folder, export.replace(lines[3].encode(), lines[3].replace("north", "south").encode()))
     expect(code == 1 and "entry 3 of chain clinic, or its hash, was changed" in said, said)
     code, said = verify(folder, ("\n".join(lines[:3] + lines[4:]) + "\n").encode())
     expect(code == 1 and "entries 3 to 3 of chain clinic are missing" in said, said)

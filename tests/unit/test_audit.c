@@ -417,6 +417,22 @@ static void test_a_flood_of_refusals(void **state)
     free(refusals);
 }
 
+static void test_refusals_of_a_network(void **state)
+{
+    (void)state;
+    static const char *const addresses[] = {"2001:db8:0:7::1", "2001:db8:0:7:ffff::", "2001:db8:0:8::1",
+                                            "::ffff:10.0.0.7"};
+    struct refusals refusals = {0};
+    struct audit_entry entries[AUDIT_ADDRESSES_MOST + 1];
+    for (size_t i = 0; i < sizeof addresses / sizeof *addresses; i++)
+        refusals_add(&refusals, addresses[i], "unauthorized");
+    assert_int_equal(refusals_take(&refusals, entries), 3);
+    assert_string_equal(entries[0].actor, "address:2001:db8:0:7::/64");
+    assert_string_equal(entries[0].outcome, "unauthorized:2");
+    assert_string_equal(entries[1].actor, "address:2001:db8:0:8::/64");
+    assert_string_equal(entries[2].actor, "address:::ffff:10.0.0.7");
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -429,6 +445,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(test_a_rewritten_chain_is_not_signed, new_store),
         cmocka_unit_test_setup(test_refusals_are_counted, new_store),
         cmocka_unit_test(test_a_flood_of_refusals),
+        cmocka_unit_test(test_refusals_of_a_network),
     };
     if (argc > 1 && strcmp(argv[1], "--full") == 0)
         lives = 50;

@@ -16,11 +16,16 @@
 #include "common/identity/jwt.h"
 #include "common/program/config.h"
 
+// A bad file that has not changed is read so often: every request would cost a reading, and what was wrong
+// need not be the file.
+enum { BAD_FILE_AGAIN_MS = 1000 };
+
 struct identity_gate {
     struct jwt *jwt; // NULL: no tokens
     char *path;      // of the file of keys; NULL: none
     pthread_mutex_t lock;
-    struct stat seen; // the file that keys were read from; st_ino 0: none
+    struct stat seen;   // the file that keys were read from; st_ino 0: none
+    int64_t read_at_ms; // monotonic
     enum status status;
     struct error err; // where status is not OK
     struct api_keys keys;
@@ -42,8 +47,11 @@ static void read_again_if_changed(struct identity_gate *gate)
     struct stat now;
     if (stat(gate->path, &now) != 0)
         memset(&now, 0, sizeof now);
-    if (gate->keys.keys && same_file(&now, &gate->seen))
+    int64_t now_ms = clock_monotonic_ms();
+    bool soon = gate->status != STATUS_OK && now_ms - gate->read_at_ms < BAD_FILE_AGAIN_MS;
+    if ((gate->keys.keys || soon) && same_file(&now, &gate->seen))
         return;
+    gate->read_at_ms = now_ms;
     api_keys_release(&gate->keys);
     gate->status = api_keys_read(gate->path, &gate->keys, &gate->err);
     if (gate->status != STATUS_OK) {

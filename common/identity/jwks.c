@@ -18,6 +18,7 @@ enum {
     PAUSE_MS = 30 * 1000,
     KEEP_MS = 24 * 3600 * 1000,
     FETCH_TIMEOUT_MS = 5000,
+    BAD_FILE_AGAIN_MS = 1000, // a bad file that has not changed is read so often, not at every request
 };
 
 struct jwks {
@@ -31,7 +32,10 @@ struct jwks {
     int64_t set_at_ms;    // monotonic
     int64_t asked_at_ms;  // URL: when the last request began; 0: never
     bool asking, wanted, closing;
-    struct stat seen; // file
+    // Of a file.
+    struct stat seen;
+    int64_t read_at_ms;
+    struct error err; // where there is no set
 };
 
 static void take_set(struct jwks *jwks, struct jose_set *set)
@@ -59,16 +63,20 @@ static enum status read_file_again(struct jwks *jwks, struct error *err)
     struct jose_set *set = NULL;
     if (stat(jwks->source, &now) != 0)
         memset(&now, 0, sizeof now);
-    if (jwks->set && same_file(&now, &jwks->seen))
+    bool same = same_file(&now, &jwks->seen), good = jwks->set != NULL;
+    if (same && good)
         return STATUS_OK;
+    if (same && jwks->read_at_ms && clock_monotonic_ms() - jwks->read_at_ms < BAD_FILE_AGAIN_MS)
+        return error_set(err, STATUS_RETRY, "%s", jwks->err.message);
     buffer_init(&text, JOSE_SET_BYTES);
-    enum status status = file_read(jwks->source, &text, err);
+    enum status status = file_read(jwks->source, &text, &jwks->err);
     if (status == STATUS_OK)
-        status = jose_set_read(buffer_bytes(&text), &set, err);
+        status = jose_set_read(buffer_bytes(&text), &set, &jwks->err);
     buffer_release(&text);
     take_set(jwks, set);
     jwks->seen = now;
-    return status;
+    jwks->read_at_ms = clock_monotonic_ms();
+    return status == STATUS_OK ? status : error_set(err, status, "%s", jwks->err.message);
 }
 
 // ---- a URL ----

@@ -10,7 +10,7 @@
 #include "common/base/memory.h"
 #include "common/identity/identity.h"
 
-enum { SLOTS = 2 * RATE_ACCOUNTS_MOST, THOUSAND = 1000, DAY_MS = 24 * 3600 * 1000 };
+enum { SLOTS = 2 * RATE_ACCOUNTS_MOST, THOUSAND = 1000, DAY_MS = 24 * 3600 * 1000, DROP_EVERY_MS = 1000 };
 
 struct account {
     char name[IDENTITY_ACCOUNT_SIZE]; // "": a free slot
@@ -23,6 +23,7 @@ struct rate_limits {
     struct rate_options options;
     pthread_mutex_t lock;
     size_t count;
+    int64_t next_drop_ms; // a full table is not gone through for every stranger
     struct account others;
     struct account *slots; // SLOTS, by open addressing
 };
@@ -92,6 +93,7 @@ static void drop_idle(struct rate_limits *limits, int64_t now_ms, int64_t day)
     struct account *old = limits->slots;
     limits->slots = memory_alloc(SLOTS * sizeof *limits->slots);
     limits->count = 0;
+    limits->next_drop_ms = now_ms + DROP_EVERY_MS;
     for (size_t i = 0; i < SLOTS; i++) {
         if (!old[i].name[0] || is_like_new(limits, &old[i], now_ms, day))
             continue;
@@ -106,7 +108,7 @@ static struct account *find(struct rate_limits *limits, const char *name, int64_
     struct account *account = slot_of(limits->slots, name);
     if (account->name[0])
         return account;
-    if (limits->count == RATE_ACCOUNTS_MOST) {
+    if (limits->count == RATE_ACCOUNTS_MOST && now_ms >= limits->next_drop_ms) {
         drop_idle(limits, now_ms, day);
         account = slot_of(limits->slots, name);
     }

@@ -26,6 +26,7 @@ enum status card_write(const struct assessment *assessment, struct buffer *out, 
 // What both documents have.
 void assess_add_warning(struct markdown *page, const struct assessment *assessment); // not for clinical use
 void assess_add_data(struct markdown *page, const struct assessment *assessment); // whom it was measured on
+void assess_add_balance(struct markdown *page, const struct assessment *assessment); // what it took rare for
 void assess_add_figures(struct markdown *page, const struct assessment *assessment); // and targets
 void assess_add_classes(struct markdown *page, const struct assessment *assessment);
 void assess_add_operating_point(struct markdown *page, const struct assessment *assessment);

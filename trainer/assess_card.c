@@ -68,9 +68,9 @@ static void add_recipe(struct markdown *page, const cJSON *recipe)
     }
 }
 
-static void add_training(struct markdown *page, const struct manifest *manifest)
+static void add_training(struct markdown *page, const struct assessment *assessment)
 {
-    const cJSON *training = manifest->training;
+    const cJSON *training = assessment->manifest->training;
     const cJSON *images = cJSON_GetObjectItemCaseSensitive(training, "images");
     const cJSON *init = cJSON_GetObjectItemCaseSensitive(training, "init");
     const cJSON *teacher = cJSON_GetObjectItemCaseSensitive(training, "teacher");
@@ -91,6 +91,7 @@ static void add_training(struct markdown *page, const struct manifest *manifest)
     add_number(page, "Seed of the split", training, "split_seed");
     add_recipe(page, cJSON_GetObjectItemCaseSensitive(training, "recipe"));
     markdown_add(page, "\n");
+    assess_add_balance(page, assessment);
 }
 
 static void add_limits(struct markdown *page, const struct manifest *manifest)
@@ -118,7 +119,7 @@ enum status card_write(const struct assessment *assessment, struct buffer *out, 
     assess_add_warning(page, assessment);
     add_identity(page, manifest);
     add_use(page);
-    add_training(page, manifest);
+    add_training(page, assessment);
     markdown_add(page, "## How good it is\n\n");
     assess_add_data(page, assessment);
     assess_add_figures(page, assessment);

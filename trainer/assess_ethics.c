@@ -142,7 +142,9 @@ static void add_fairness(struct markdown *page, const struct evaluation *evaluat
 {
     markdown_add(page, "## Bias and fairness\n\n"
                        "A group with few images is not one that the model serves well: it is one of which "
-                       "nothing is known. Of many groups some differ by chance.\n\n");
+                       "nothing is known. Of many groups some differ by chance. A group's balanced accuracy "
+                       "is the mean of the classes that it has images of: one without the difficult "
+                       "classes looks better.\n\n");
     add_fairness_gate(page, evaluation);
     for (size_t i = 0; i < sizeof attributes / sizeof *attributes; i++)
         add_attribute(page, evaluation, &attributes[i]);
@@ -178,14 +180,15 @@ static void add_safety(struct markdown *page, const struct assessment *assessmen
               "A melanoma called benign may be treated months late. A benign lesion called melanoma costs a "
               "biopsy and fear. A threshold trades one for the other, so a person sets it.\n\n");
     assess_add_operating_point(page, assessment);
+    assess_add_balance(page, assessment);
     assess_add_classes(page, assessment);
     add_errors(page, &assessment->evaluation->figures);
     markdown_add(
         page,
         "What the service does about it:\n\n"
-        "- By the policy's limits an answer that is unsure, out of distribution or of a poor image abstains: "
-        "it is at least a "
-        "routine referral, never `monitor`\n"
+        "- Where the policy sets limits, an answer that is unsure, out of distribution or of a poor image "
+        "abstains: it is at least a routine referral, never `monitor`. The built-in policy sets none for "
+        "poor images\n"
         "- The policy names the answers that a dermatologist is to look at, and within how many hours\n"
         "- Each answer holds all eight probabilities, a map of what the model looked at, and all that "
         "decided "
@@ -197,7 +200,7 @@ static void add_safety(struct markdown *page, const struct assessment *assessmen
         "called melanoma, fewer are\n"
         "- Diagnoses outside of the eight classes, which the model can only call by one of the eight names\n"
         "- Photographs by other devices, light and hands than those of the data\n"
-        "- How the figures change with time\n\n",
+        "- How the figures change with time: `skinsight-monitor` reports that of a clinic in service\n\n",
         *assessment->manifest->reference_file ? "- How many images of other things are told from lesions: "
                                                 "the directory holds what the model has "
                                                 "learnt, and the policy's limit decides\n"
@@ -224,10 +227,10 @@ static void add_regulation(struct markdown *page)
         "(docs/RELIABILITY.md) | a risk file with owners |\n"
         "| Changes to the model are planned | FDA guidance on predetermined change control plans | a "
         "comparison with the model in service decides | a plan that an authority has accepted |\n"
-        "| Access to patient data is recorded | 45 CFR 164.312 | no patient data in logs, metrics and "
-        "addresses; provenance of each answer | an assessment of the site |\n"
-        "| Signatures and records are trustworthy | 21 CFR part 11 | digests of weights, data and policy | "
-        "signatures of named people |\n\n");
+        "| Access to patient data is recorded | 45 CFR 164.312 | the gateway's audit: who asked for and who "
+        "read which answer; no patient data in logs, metrics and addresses | an assessment of the site |\n"
+        "| Signatures and records are trustworthy | 21 CFR part 11 | digests of weights, data and policy; "
+        "an audit that shows tampering | signatures of named people |\n\n");
 }
 
 static void add_responsibility(struct markdown *page, const struct assessment *assessment)

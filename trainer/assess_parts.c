@@ -1,5 +1,7 @@
 // assess_parts.c: what card.md and ethics.md have in common.
+#include <cjson/cJSON.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "trainer/assess.h"
@@ -40,6 +42,23 @@ void assess_add_data(struct markdown *page, const struct assessment *assessment)
             "\n**The model may have learnt these images: it, or one that it started or learnt from, was "
             "trained on other data or another split of them, or does not say on what.**\n");
     markdown_add(page, "\n");
+}
+
+static const char *setting(const struct manifest *manifest, const char *name)
+{
+    const cJSON *recipe = cJSON_GetObjectItemCaseSensitive(manifest->training, "recipe");
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(recipe, name));
+    return text ? text : "";
+}
+
+void assess_add_balance(struct markdown *page, const struct assessment *assessment)
+{
+    const struct manifest *manifest = assessment->manifest;
+    if (strcmp(setting(manifest, "sampler"), "weighted") == 0 ||
+        strcmp(setting(manifest, "class_weights"), "inverse") == 0 ||
+        strtod(setting(manifest, "logit_adjustment"), NULL) > 0)
+        markdown_add(page, "**It was trained to favour no class, however rare: its probability of a rare "
+                           "diagnosis is greater than how often that is met.**\n\n");
 }
 
 void assess_add_estimate(struct markdown *page, const struct estimate *estimate)

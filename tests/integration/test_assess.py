@@ -180,6 +180,21 @@ def test_images_that_it_may_have_learnt_are_told(scratch):
     path.write_text(before)
 
 
+def test_classes_made_even_are_told(scratch):
+    """Rare ones are answered more often than they are met: by the sampler, the loss's weights or what it allows for."""
+    path = scratch / "data/model/manifest.json"
+    before = path.read_text()
+    training = json.loads(before)["training"]
+    plain = {"sampler": "shuffle", "class_weights": "none", "logit_adjustment": "0"}
+    for changes, told in (({}, False), ({"sampler": "weighted"}, True), ({"class_weights": "inverse"}, True),
+                          ({"logit_adjustment": "0.5"}, True)):
+        recipe = {**training["recipe"], **plain, **changes}
+        path.write_text(json.dumps({**json.loads(before), "training": {**training, "recipe": recipe}}))
+        for document in documents(scratch, evaluation_of(scratch)):
+            expect_equal("**It was trained to favour no class" in document, told, f"{changes}")
+    path.write_text(before)
+
+
 def test_a_reference_is_told(scratch):
     path = scratch / "data/model/manifest.json"
     before = path.read_text()
@@ -229,8 +244,8 @@ def test_models_of_the_repository(scratch):
 
 
 TESTS = [test_every_number_stands_in_the_sources, test_each_number_stands_in_its_row, test_targets,
-         test_what_was_not_measured_is_said, test_images_that_it_may_have_learnt_are_told, test_a_reference_is_told,
-         test_texts_of_others, test_bad_input, test_models_of_the_repository]
+         test_what_was_not_measured_is_said, test_images_that_it_may_have_learnt_are_told, test_classes_made_even_are_told,
+         test_a_reference_is_told, test_texts_of_others, test_bad_input, test_models_of_the_repository]
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ enum status arms_add(struct arms *arms, int number, const struct analysis *analy
     arm->answers[arm->count++] = (struct arm_answer){
         .at = analysis->at,
         .reviewed_at = analysis->truth.reviewed_at,
-        .image = text_number(analysis->image_sha256),
+        .image = text_number(*analysis->image_sha256 ? analysis->image_sha256 : analysis->request_id),
         .subject = analysis_subject(analysis),
         .melanoma = analysis->probabilities[LESION_MEL],
         .latency_ms = computed ? (float)(published - consumed) : NAN,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "common/base/memory.h"
+#include "common/statistics/special.h"
 #include "monitor/labels/estimates.h"
 #include "monitor/labels/missed.h"
 #include "monitor/labels/subgroups.h"
@@ -15,6 +16,8 @@ static const int64_t hour_ms = 3600 * 1000;
 // Row visits of all draws together: they are most of the report's time. Of cohorts: of all weeks, once for
 // each week alone and once for four together.
 static const double work_of_all = 1e8, work_of_cohorts = 4e7, far_share_most = 0.05;
+// Of the macro AUROC: the alarm's limit, what a model should have, and what the alarm is to see.
+static const double auroc_least = 0.93, auroc_well = 0.95, auroc_bad = 0.90;
 
 enum status late_labels_init(struct late_labels *labels, int64_t from, int64_t to, int64_t known_at,
                              struct error *err)
@@ -211,25 +214,43 @@ static void add_expected_of_all(const struct late_labels *labels, cJSON *perform
         cJSON_AddStringToObject(expected, "reason", "too many images are unlike what the model has learnt");
 }
 
-static void auroc_alarm(const struct judgement *judgement, cJSON *document, enum status *status,
-                        struct error *err)
+// Of a report of that many days: how often the reading of a model whose area is `area` falls below the limit
+// by `reach` standard errors.
+static double days_until(const struct late_labels *labels, double area, double error, double reach)
+{
+    double days = (double)(labels->to - labels->from) / (24 * (double)hour_ms);
+    return days / special_normal_tail((area - auroc_least) / error + reach);
+}
+
+// The sound rule looks at the upper end of the interval, the plain one at the reading alone. False alarms are
+// those of a model that is as good as it should be.
+static enum status auroc_alarms(const struct late_labels *labels, const struct judgement *judgement,
+                                cJSON *document, struct error *err)
 {
     double estimate = judgement->estimates[JUDGED_MACRO_AUROC];
-    double high = judgement->intervals[JUDGED_MACRO_AUROC].high;
-    const double least = 0.93;
+    struct interval interval = judgement->intervals[JUDGED_MACRO_AUROC];
+    double z = special_normal_quantile((1 + ESTIMATE_LEVEL) / 2);
+    double error = (interval.high - interval.low) / (2 * z);
+    bool known = !isnan(estimate) && error > 0;
     struct report_alarm alarm = {.name = "auroc_low",
                                  .value = estimate,
-                                 .limit = least,
-                                 .arl0_days = NAN,
-                                 .delay_days = NAN,
+                                 .limit = auroc_least,
+                                 .arl0_days = known ? days_until(labels, auroc_well, error, z) : NAN,
+                                 .delay_days = known ? days_until(labels, auroc_bad, error, z) : NAN,
                                  .n = (int64_t)judgement->n,
                                  .since = -1};
-    alarm.state = isnan(estimate) || isnan(high) ? "insufficient"
-                  : high < least                 ? "critical"
-                  : estimate < least             ? "warning"
-                                                 : "ok";
-    if (*status == STATUS_OK)
-        *status = report_add_alarm(document, &alarm, err);
+    alarm.state = !known                        ? "insufficient"
+                  : interval.high < auroc_least ? "critical"
+                  : estimate < auroc_least      ? "warning"
+                                                : "ok";
+    struct report_alarm plain = alarm;
+    plain.name = "plain_auroc";
+    plain.plain = true;
+    plain.state = !known ? "insufficient" : estimate < auroc_least ? "critical" : "ok";
+    plain.arl0_days = known ? days_until(labels, auroc_well, error, 0) : NAN;
+    plain.delay_days = known ? days_until(labels, auroc_bad, error, 0) : NAN;
+    enum status status = report_add_alarm(document, &alarm, err);
+    return status == STATUS_OK ? report_add_alarm(document, &plain, err) : status;
 }
 
 static enum status add_performance(const struct late_labels *labels, const struct basis *basis,
@@ -249,9 +270,7 @@ static enum status add_performance(const struct late_labels *labels, const struc
     estimate_add_number(performance, "ece_null", judgement.n >= JUDGEMENT_LEAST ? judgement.ece_null : NAN);
     add_classes(&judgement, performance);
     add_expected_of_all(labels, performance);
-    enum status status = STATUS_OK;
-    auroc_alarm(&judgement, document, &status, err);
-    return status;
+    return auroc_alarms(labels, &judgement, document, err);
 }
 
 // Where labels come as they did, once in e^(72 h * rate) / rate: the gaps of a Poisson process.

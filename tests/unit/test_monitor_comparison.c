@@ -27,7 +27,10 @@ static void add(struct arms *arms, const struct scene *scene)
     struct error err;
     char subject[32];
     analysis_init(&analysis);
-    snprintf(analysis.image_sha256, sizeof analysis.image_sha256, "%d", scene->image);
+    snprintf(analysis.request_id, sizeof analysis.request_id, "%d-%zu", scene->arm,
+             arms->arm[scene->arm].count);
+    if (scene->image >= 0)
+        snprintf(analysis.image_sha256, sizeof analysis.image_sha256, "%d", scene->image);
     snprintf(subject, sizeof subject, "patient %d", scene->patient);
     analysis.subject = subject;
     analysis.at = start + (int64_t)arms->arm[scene->arm].count * hour / 10;
@@ -122,6 +125,8 @@ static void test_pairing(void **state)
     add(&arms, &(struct scene){.arm = ARM_A, .image = 2, .patient = 2, .truth = LESION_MEL});
     add(&arms, &(struct scene){.arm = ARM_B, .image = 2, .patient = 2, .truth = LESION_NV});
     add(&arms, &(struct scene){.arm = ARM_B, .image = 3, .patient = 3, .truth = LESION_NV});
+    for (int arm = 0; arm < ARMS; arm++) // answers whose image is not known are no pair
+        add(&arms, &(struct scene){.arm = arm, .image = -1, .patient = 4, .truth = LESION_NV});
     struct arm_pairs pairs = arms_pair(&arms);
     assert_int_equal(pairs.count, 1);
     assert_int_equal(pairs.contradictory, 1);

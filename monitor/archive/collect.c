@@ -186,7 +186,8 @@ static enum status forget_old(struct collector *collector, struct error *err)
 static enum status step(struct collector *collector, struct error *err)
 {
     enum status status = STATUS_OK;
-    if (collector->is_open && clock_monotonic_ms() - collector->opened_ms >= REOPEN_MS)
+    if (collector->is_open && !collector->to_the_end &&
+        clock_monotonic_ms() - collector->opened_ms >= REOPEN_MS)
         close_all(collector);
     if (!collector->is_open)
         status = open_all(collector, err);

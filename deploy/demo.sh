@@ -3,6 +3,7 @@
 #
 #   sh deploy/demo.sh [--keep] [FILE or FOLDER...]    analyse these JPEG files, or the eight in tests/data
 #   sh deploy/demo.sh --stop DIR                      stop what an earlier --keep left running
+#   sh deploy/demo.sh --monitor                       twelve simulated weeks of a clinic in the monitor, and its page
 #
 # It installs and builds what is missing, works in a new folder under $TMPDIR (or /tmp), and stops all it started,
 # also when it fails or is interrupted. The model has random weights and is kept in the cache folder
@@ -16,6 +17,8 @@ cache=${SKINSIGHT_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:?is not set; SKINSIGHT_CAC
 model_version=vit-base-v0.0.0-untrained
 model=$cache/models/$model_version
 keep=
+of_monitor=
+started="Kafka, Redis, the workers and the gateway are"
 scratch=
 part=
 child=
@@ -72,7 +75,7 @@ clean_up() {
     [ -z "$part" ] || rm -rf "$part"
     if [ -n "$scratch" ] && [ -f "$scratch/processes" ] && [ "$keep" != running ]; then
         if "$services" stop "$scratch"; then
-            say "Kafka, Redis, the workers and the gateway are stopped." 2>/dev/null || :
+            say "$started stopped." 2>/dev/null || :
         else
             result=1
         fi
@@ -82,13 +85,13 @@ clean_up() {
 
 # ---- steps -----------------------------------------------------------------------------------------------
 
-build() {
+build() { # TARGET...
     say "Building (build/release)"
     attend cmake -S "$root" --preset release >"$scratch/cmake.log" 2>&1 || {
         cat "$scratch/cmake.log" >&2
         fail "CMake could not configure the build"
     }
-    attend cmake --build "$root/build/release" --target skinsight-producer skinsight-worker skinsight-trainer
+    attend cmake --build "$root/build/release" --target "$@"
 }
 
 make_model() {
@@ -216,11 +219,70 @@ show_kept() {
     say "Stop it with" "    sh '$root/deploy/demo.sh' --stop $scratch"
 }
 
+# ---- the monitor -----------------------------------------------------------------------------------------
+
+monitor() { # COMMAND...
+    attend "$bin/skinsight-monitor" "$@" --store "sqlite://$scratch/monitor.db" >>"$scratch/$1.log" 2>&1 || {
+        tail -n 20 "$scratch/$1.log" >&2
+        fail "skinsight-monitor $1 failed"
+    }
+}
+
+# Eight weeks are the reference; in the middle of the four that follow, the largest site gets a new camera.
+fill_monitor() {
+    first=$(date -u -d '84 days ago' +%F)
+    changed=$(date -u -d '28 days ago' +%F)
+    say "Simulating a clinic's last twelve weeks, 200 images a day (docs/SIMULATION.md)"
+    attend "$bin/skinsight-monitor" simulate --seed 7 --days 84 --start "$first" --plant camera --plant-day 70 \
+        --out "$scratch/clinic" >"$scratch/simulate.log" || fail "the clinic could not be simulated"
+    say "Importing its answers and labels"
+    monitor import-predictions "$scratch/clinic/predictions.jsonl"
+    monitor import-feedback "$scratch/clinic/feedback.jsonl"
+    say "Making the reference of its first eight weeks, and its charts' limits for 12 false alarms a year"
+    mkdir "$scratch/references"
+    openssl genpkey -algorithm ed25519 -out "$scratch/reference.pem"
+    monitor reference create first --from "$first" --to "$changed" --references "$scratch/references"
+    monitor reference sign first --key "$scratch/reference.pem" --references "$scratch/references"
+    for kind in drift performance; do
+        monitor report --kind $kind --from "$changed" --references "$scratch/references" --out "$scratch/$kind.html"
+    done
+}
+
+# Nothing comes from Kafka here: no broker is asked for.
+start_monitor() {
+    port=$("$services" free-port)
+    page=http://127.0.0.1:$port
+    "$services" run "$scratch" monitor "$bin/skinsight-monitor" run --brokers 127.0.0.1:1 \
+        --store "sqlite://$scratch/monitor.db" --references "$scratch/references" --monitor-listen "127.0.0.1:$port"
+    tries=600
+    until curl -s -f -o "$scratch/alarms.json" --max-time 2 "$page/v1/alarms"; do
+        tries=$((tries - 1))
+        if [ $tries -eq 0 ] || ! "$services" pid "$scratch" monitor >/dev/null; then
+            tail -n 20 "$scratch/monitor.log" >&2
+            fail "the monitor did not show its alarms; its log is $scratch/monitor.log"
+        fi
+        sleep 0.1
+    done
+}
+
+show_monitor() {
+    say '' "The alarms of today (plain: a simple rule that runs beside the charts, however often it is wrong):"
+    tr '{' '\n' <"$scratch/alarms.json" |
+        sed -n 's/.*"name":"\([^"]*\)","state":"\(warning\|critical\)".*/    \2  \1/p'
+    say '' "The reports of the last four weeks, each a file of its own:" \
+        "    $scratch/drift.html" "    $scratch/performance.html" \
+        "The monitor's page, until you press Ctrl-C:" "    $page/"
+    while "$services" pid "$scratch" monitor >/dev/null; do
+        attend sleep 1
+    done
+    fail "the monitor ended; its log is $scratch/monitor.log"
+}
+
 # ---- command line ----------------------------------------------------------------------------------------
 
 case ${1:-} in
 --help | -h)
-    sed -n '2,9s/^# \{0,1\}//p' "$0"
+    sed -n '2,10s/^# \{0,1\}//p' "$0"
     exit 0
     ;;
 --stop)
@@ -231,6 +293,12 @@ case ${1:-} in
     ;;
 --keep)
     keep=asked
+    shift
+    ;;
+--monitor)
+    [ $# -eq 1 ] || fail "--monitor takes nothing else"
+    of_monitor=yes
+    started="The monitor is"
     shift
     ;;
 --*) fail "unknown option $1; try --help" ;;
@@ -244,18 +312,24 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 trap 'exit 141' PIPE
-warn_untrained
+[ -n "$of_monitor" ] || warn_untrained
 "$root/deploy/install.sh"
-attend "$services" fetch-kafka >/dev/null
+[ -n "$of_monitor" ] || attend "$services" fetch-kafka >/dev/null
 place=${TMPDIR:-/tmp}
 case $place in
 [!/]* | *[!A-Za-z0-9._/-]*) place=/tmp ;; # the URIs of the object store hold no other characters
 esac
 scratch=$(mktemp -d "$place/skinsight-demo.XXXXXX")
+if [ -n "$of_monitor" ]; then
+    build skinsight-monitor
+    fill_monitor
+    start_monitor
+    show_monitor
+fi
 mkdir "$scratch/objects"
 objects=file://$scratch/objects
 store=sqlite://$scratch/gateway.db
-build
+build skinsight-producer skinsight-worker skinsight-trainer
 make_model
 start_everything
 warn_untrained

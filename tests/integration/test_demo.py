@@ -199,6 +199,22 @@ def test_interrupted_at_fork(stack):
     demo.check_nothing_runs("it is interrupted at a fork")
 
 
+def test_monitor(stack):
+    """Twelve simulated weeks; the new camera is among the alarms, the page is there, and all ends when it is told so."""
+    demo = Demo(stack, stack.folder / "monitor", stack.folder / "none", "--monitor")
+    demo.read_until("until you press Ctrl-C")
+    page = demo.process.stdout.readline().strip()
+    expect(re.search(r"^    critical  input_drift$", demo.said, re.MULTILINE), f"no alarm of the input:\n{demo.said}")
+    for kind in ("drift", "performance"):
+        html = (demo.scratch() / f"{kind}.html").read_text()
+        expect(html.startswith("<!DOCTYPE html>") and "<svg" in html, f"the report {kind}: {html[:200]}")
+    with urllib.request.urlopen(page, timeout=30) as answer:
+        expect("SkinSight monitor" in answer.read().decode(), f"the page at {page}")
+    expect_equal(demo.finish(signal.SIGINT), 130, f"exit code ({demo.errors.read_text()})")
+    expect("The monitor is stopped." in demo.said, "the demo does not say that the monitor is stopped")
+    demo.check_nothing_runs("the monitor's demo is interrupted")
+
+
 def test_closed_pipe(stack):
     """`demo.sh | head`: nothing runs when nobody listens any more."""
     for line in (UNTRAINED, "Starting Kafka", " diagnosis "):
@@ -216,4 +232,4 @@ if __name__ == "__main__":
         sys.exit(harness.SKIPPED)
     harness.skip_without("dpkg-query", "curl", "mvn")
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell cannot trap a signal that it found ignored
-    harness.main([test_demo, test_keep, test_interrupted, test_interrupted_at_fork, test_closed_pipe])
+    harness.main([test_demo, test_keep, test_interrupted, test_interrupted_at_fork, test_closed_pipe, test_monitor])

@@ -6,6 +6,7 @@
 #include "monitor/comparison/plan_command.h"
 #include "monitor/drift/command.h"
 #include "monitor/report/command.h"
+#include "monitor/service/cost.h"
 #include "monitor/service/metrics_rows.h"
 #include "monitor/service/run.h"
 #include "monitor/simulate/simulate.h"
@@ -22,7 +23,7 @@ static const struct command commands[] = {
         .options = "brokers predictions_topic feedback_topic store retention_days references "
                    "alarm_budget_per_year monitor_listen http_tls_cert http_tls_key api_keys jwt_jwks "
                    "jwt_authorities jwt_issuer jwt_audience jwt_site_claim jwt_role_claim jwt_clock_skew_s "
-                   "workers_metrics scale_min scale_max job_deadline_ms log_level",
+                   "workers_metrics scale_min scale_max job_deadline_ms price_table log_level",
         .required = "store",
         .check = run_check,
     },
@@ -89,6 +90,16 @@ static const struct command commands[] = {
         .options = "brokers predictions_topic feedback_topic",
         .check = simulate_check,
         .run = simulate_run,
+    },
+    {
+        .name = "cost",
+        .arguments = "",
+        .summary = "what 1,000 analyses and a training run cost, from rates and a table of prices",
+        .example = "skinsight-monitor cost --price-table deploy/prices.json --workers 2 --per-hour 36000",
+        .flags = cost_flags,
+        .run = cost_command,
+        .options = "price_table",
+        .required = "price_table",
     },
     {
         .name = "report",

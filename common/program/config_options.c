@@ -206,6 +206,8 @@ const struct option config_options[] = {
      .help = "fewest workers that are ever wanted"},
     {"scale_max", INTEGER(1, 1000), .initial = "8", .programs = M, .value = "N",
      .help = "most workers that are ever wanted"},
+    {"price_table", TEXT(0), .initial = "", .programs = M, .value = "FILE",
+     .help = "prices as JSON, from which costs are worked out; empty: none"},
     {"references", TEXT(0), .initial = "", .programs = M, .value = "DIR",
      .help = "signed references that drift is measured against; empty: none"},
     {"reference_key", TEXT(0), .initial = "", .programs = M, .value = "FILE",

@@ -45,22 +45,32 @@ static void sample_latency(const struct live_board *board, struct metrics_writer
         }
 }
 
+static void sample_cost(const struct monitor *monitor, const struct watched *watched,
+                        struct metrics_writer *writer)
+{
+    char labels[COST_CURRENCY_SIZE + 16];
+    double cost = cost_per_1000(&monitor->prices, watched->input.workers, watched->advice.arrival_per_s);
+    snprintf(labels, sizeof labels, "currency=\"%s\"", monitor->prices.currency);
+    if (*monitor->prices.currency && watched->at_ms >= 0 && watched->input.workers >= 0 && isfinite(cost))
+        metrics_sample(writer, MONITOR_COST_PER_1000, labels, cost);
+}
+
 static void sample(void *context, unsigned metric, struct metrics_writer *writer)
 {
     struct monitor *monitor = context;
     static struct live_board board; // of the server's thread
     struct watched watched = {.at_ms = -1};
     live_look(monitor->live, &board);
-    if (metric == MONITOR_LATENCY) {
+    if (monitor->watch)
+        watch_look(monitor->watch, &watched);
+    if (metric == MONITOR_LATENCY)
         sample_latency(&board, writer);
-    } else if (metric == MONITOR_P99) {
-        if (monitor->watch)
-            watch_look(monitor->watch, &watched);
-        if (watched.at_ms >= 0 && isfinite(watched.input.p99_ms))
-            metrics_sample(writer, metric, "", watched.input.p99_ms / 1e3);
-    } else {
+    else if (metric == MONITOR_P99 && watched.at_ms >= 0 && isfinite(watched.input.p99_ms))
+        metrics_sample(writer, metric, "", watched.input.p99_ms / 1e3);
+    else if (metric == MONITOR_COST_PER_1000)
+        sample_cost(monitor, &watched, writer);
+    else if (metric != MONITOR_P99)
         sample_alarms(&board, metric, writer);
-    }
 }
 
 void monitor_use_metrics(struct monitor *monitor)

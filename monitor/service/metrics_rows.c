@@ -48,6 +48,10 @@ static const struct metric_row rows[MONITOR_METRIC_COUNT] = {
         {"skinsight_fleet_p99_seconds", METRIC_GAUGE, "s",
          "P99 in the workers over the last whole minute; absent where fewer than 299 were answered.",
          SAMPLED("")},
+    [MONITOR_COST_PER_1000] =
+        {"skinsight_cost_per_1000_analyses", METRIC_GAUGE, "the price table's currency",
+         "Of the workers there are at the present arrivals; absent without a price table or load.",
+         SAMPLED("currency")},
 };
 
 const struct metric_table monitor_metrics = {rows, MONITOR_METRIC_COUNT, "monitor/service/metrics_rows.c",

@@ -23,6 +23,7 @@ enum monitor_metric {
     MONITOR_ARRIVALS,
     MONITOR_CAPACITY,
     MONITOR_P99,
+    MONITOR_COST_PER_1000,
     MONITOR_METRIC_COUNT
 };
 

@@ -67,7 +67,10 @@ static enum status open_parts(struct monitor *monitor, struct error *err)
                                           config_integer(config, "alarm_budget_per_year")};
     struct collect_options collect;
     collect_options_read(config, &collect);
-    enum status status = open_gate(monitor, err);
+    const char *prices = config_text(config, "price_table");
+    enum status status = *prices ? price_table_read(prices, &monitor->prices, err) : STATUS_OK;
+    if (status == STATUS_OK)
+        status = open_gate(monitor, err);
     if (status == STATUS_OK)
         status = collector_start(&monitor->collector, &collect, err);
     if (status == STATUS_OK)

@@ -12,6 +12,7 @@
 #include "common/identity/gate.h"
 #include "common/program/config.h"
 #include "monitor/archive/collect.h"
+#include "monitor/service/cost.h"
 #include "monitor/service/live.h"
 #include "monitor/service/watch.h"
 
@@ -22,6 +23,7 @@ struct monitor {
     struct collector *collector;
     struct watch *watch; // NULL: workers_metrics is empty
     struct live *live;
+    struct price_table prices; // currency "": there is no table
 };
 
 enum status run_check(const struct config *config, struct error *err) MUST_CHECK;

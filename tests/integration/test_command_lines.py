@@ -23,7 +23,7 @@ from invariants import png_complaint
 COMMANDS = {"worker": ["run", "classify", "preprocess", "bench", "doctor"],
             "producer": ["submit", "topics", "serve", "doctor", "feedback", "keys", "audit"],
             "trainer": ["import", "explore", "train", "quantise", "listen"],
-            "monitor": ["run", "simulate", "report", "plan"]}
+            "monitor": ["run", "cost", "simulate", "report", "plan"]}
 GOOD = [DATA / "ISIC_0000013.jpg", DATA / "ISIC_0000548.jpg"]
 LARGE = DATA / "ISIC_0000384.jpg"  # over inline_limit_bytes
 

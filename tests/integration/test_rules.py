@@ -174,5 +174,37 @@ def test_metrics_exist(stack):
     expect_equal(sorted(asked - known), [], "metrics that no program has")
 
 
+# What KEDA 2's resource of that kind knows, as far as anyone would use it here. Values of metadata are texts.
+KEDA = {"ScaledObject": {"scaleTargetRef", "pollingInterval", "cooldownPeriod", "minReplicaCount", "maxReplicaCount", "advanced",
+                         "triggers", "fallback"},
+        "TriggerAuthentication": {"secretTargetRef"}}
+TRIGGER = {"type", "name", "metricType", "metadata", "authenticationRef"}
+METRICS_API = {"url", "format", "valueLocation", "targetValue", "activationTargetValue", "authMode", "unsafeSsl"}
+
+
+def test_keda_knows_its_object(stack):
+    try:
+        import yaml
+    except ImportError:
+        raise harness.Skipped("there is no python3-yaml; deploy/install.sh --tests installs it") from None
+    objects = {one["kind"]: one for one in yaml.safe_load_all((ROOT / "deploy/kubernetes/keda.yaml").read_text())}
+    expect_equal(sorted(objects), sorted(KEDA), "kinds")
+    for kind, one in objects.items():
+        expect_equal((one["apiVersion"], set(one["spec"]) - KEDA[kind]), ("keda.sh/v1alpha1", set()), f"{kind}'s version, foreign fields")
+    spec = objects["ScaledObject"]["spec"]
+    trigger, = spec["triggers"]
+    metadata = trigger["metadata"]
+    expect_equal((set(trigger) - TRIGGER, set(metadata) - METRICS_API), (set(), set()), "foreign fields of the trigger")
+    expect_equal((trigger["type"], trigger["metricType"], metadata["valueLocation"], metadata["targetValue"]),
+                 ("metrics-api", "AverageValue", "desired_workers", "1"), "the trigger")
+    expect(all(isinstance(value, str) for value in metadata.values()), "values of metadata are texts")
+    expect_equal(trigger["authenticationRef"]["name"], objects["TriggerAuthentication"]["metadata"]["name"], "whose key")
+    options = (ROOT / "docs/CONFIGURATION.md").read_text()
+    for option, field in (("scale_min", "minReplicaCount"), ("scale_max", "maxReplicaCount")):
+        row = re.search(rf"^\| `{option}` \|.*", options, re.M).group(0)
+        expect(f" {spec[field]} " in row.replace("`", " "), f"{field} {spec[field]} is not the initial value of {option}: {row}")
+
+
 if __name__ == "__main__":
-    harness.main([test_every_alert_fires_and_is_silent, test_alerts_are_documented, test_metrics_exist])
+    harness.main([test_every_alert_fires_and_is_silent, test_alerts_are_documented, test_metrics_exist,
+                  test_keda_knows_its_object])

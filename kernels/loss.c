@@ -51,12 +51,10 @@ double loss_classification(const struct training_options *options, const struct 
                            int classes, const double *logits, int label, const float *teacher,
                            double *gradient)
 {
-    double shifted[TRAINING_MAX_CLASSES] = {0}, logs[TRAINING_MAX_CLASSES], loss = 0;
+    double logs[TRAINING_MAX_CLASSES], loss = 0;
     double weight = options->class_weights[label] / scale->weight_sum;
     double share = teacher ? options->teacher_weight : 0, spread = options->label_smoothing / classes;
-    for (int i = 0; i < classes; i++)
-        shifted[i] = logits[i] + options->logit_offsets[i];
-    log_softmax(classes, shifted, 1, logs);
+    log_softmax(classes, logits, 1, logs);
     for (int i = 0; i < classes; i++) {
         double target = spread + (i == label ? 1 - options->label_smoothing : 0);
         loss -= target * logs[i];

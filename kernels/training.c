@@ -146,9 +146,6 @@ static enum status check_options(const struct network *network, const struct tra
         if (!(options->class_weights[i] > 0) || !isfinite(options->class_weights[i]))
             return error_set(err, STATUS_REJECTED, "the weight of class %d is %g; it must be above 0", i,
                              options->class_weights[i]);
-    for (int i = 0; i < network->classes; i++)
-        if (!isfinite(options->logit_offsets[i]))
-            return error_set(err, STATUS_REJECTED, "the offset of class %d's logit is not finite", i);
     if (options->freeze_blocks < 0 || options->freeze_blocks > blocks)
         return error_set(err, STATUS_REJECTED, "%d blocks can't be frozen; %s has %d", options->freeze_blocks,
                          network->architecture, blocks);

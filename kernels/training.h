@@ -44,11 +44,8 @@ struct training_options {
     double dropout;           // share of values that are dropped, 0 <= dropout < 1
     double label_smoothing;   // 0 <= . < 1: this share of the target is spread over all classes
     double class_weights[TRAINING_MAX_CLASSES]; // > 0; the first `classes` are read
-    // Added to the logits for the cross-entropy alone: with the logarithms of the classes' frequencies the
-    // network learns to answer as if all were equally frequent (Menon et al. 2021, logit adjustment).
-    double logit_offsets[TRAINING_MAX_CLASSES];
-    double diversity; // lambda >= 0; without attention it has no effect
-    double clip;      // greatest norm of the gradients, > 0; 0: none
+    double diversity;                           // lambda >= 0; without attention it has no effect
+    double clip;                                // greatest norm of the gradients, > 0; 0: none
     struct adamw_options adamw;
     double layer_decay; // 0 < . <= 1: a block's learning rate over that of the one behind it
     double head_factor; // > 0: learning rate of the layer that gives the logits, over that of the others
@@ -73,7 +70,7 @@ struct training_batch {
     const float *teacher;       // (count, classes): a teacher's logits; NULL: none
 };
 
-// l_i = (1 - teacher_weight) * cross-entropy(label, smoothed), of the logits with their offsets
+// l_i = (1 - teacher_weight) * cross-entropy(label, smoothed)
 //       + teacher_weight * T^2 * KL(softmax(teacher / T) || softmax(logits / T))     where there is a teacher
 // classification = sum w_i l_i / sum w_i over the images of all processes, w_i the weight of the label's
 // class. diversity = mean over images and heads of minus the entropy of the class token's attention in the

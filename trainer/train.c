@@ -71,23 +71,11 @@ static void weigh_classes(struct trainer *trainer)
                 : 1;
 }
 
-// A class without an image is left as it is.
-static void adjust_logits(const struct trainer *trainer, struct training_options *step)
-{
-    size_t counts[LESION_CLASSES];
-    dataset_count(trainer->dataset, PART_TRAIN, counts);
-    for (int i = 0; i < LESION_CLASSES; i++)
-        if (counts[i] > 0)
-            step->logit_offsets[i] = trainer->options->logit_adjustment *
-                                     log((double)counts[i] / (double)trainer->counts[PART_TRAIN]);
-}
-
 static enum status prepare_training(struct trainer *trainer, struct error *err)
 {
     struct training_options step = trainer->options->step;
     weigh_classes(trainer);
     memcpy(step.class_weights, trainer->class_weights, sizeof trainer->class_weights);
-    adjust_logits(trainer, &step);
     step.seed = trainer->options->seed;
     step.max_batch = trainer->share;
     step.exchange = trainer->options->exchange;

@@ -30,8 +30,7 @@ struct train_options {
     struct schedule schedule;
     int batch;
     enum sampler_kind sampler;
-    double logit_adjustment; // power of the classes' frequencies in the training part; 0: none
-    bool inverse_weights;    // of the classes in the loss: images / (8 * images of the class)
+    bool inverse_weights; // of the classes in the loss: images / (8 * images of the class)
     bool augment;
     uint64_t seed;
     double average_decay;         // of the running mean that is judged and kept (average.h); 0: none

@@ -89,8 +89,6 @@ const struct option train_flags[] = {
     CHOICE("sampler", "weighted", "weighted|shuffle|sequential",
            "each class equally often, or each image once in a drawn or in the given order"),
     CHOICE("class_weights", "none", "inverse|none", "weight of rare classes in the loss"),
-    NUMBER("logit_adjustment", "0", check_number,
-           "power of the classes' frequencies that the loss allows for, so that answers favour none; with shuffle"),
     WHOLE("seed", "0", 0, DATASET_SEED_MAX, "seed of weights, order, augmentation and dropout"),
     CHOICE("precision", "fp32", "fp32|bf16", "operands of the matrix products"),
     WHOLE("patience", "0", 0, HISTORY_MOST_EPOCHS, "end after so many epochs without a better one; 0: never early"),
@@ -109,7 +107,7 @@ const struct option train_flags[] = {
 static const char *const recipe_flags[] = {
     "teacher_weight", "teacher_temperature", "epochs", "warmup_epochs", "batch", "lr", "head_lr",
     "layer_decay", "freeze_blocks", "weight_decay", "decay", "clip", "average", "diversity", "dropout", "label_smoothing",
-    "augment", "sampler", "class_weights", "logit_adjustment", "seed", "precision", "patience", NULL};
+    "augment", "sampler", "class_weights", "seed", "precision", "patience", NULL};
 // clang-format on
 
 static const char program[] = "skinsight-trainer train";
@@ -132,10 +130,6 @@ enum status train_check(const struct config *config, struct error *err)
             (long long)epochs, (long long)warmup);
     if (number(config, "layer_decay") > 1)
         return error_set(err, STATUS_REJECTED, "--layer-decay is above 1");
-    if (number(config, "logit_adjustment") > 0 && config_choice(config, "sampler") == SAMPLER_WEIGHTED)
-        return error_set(err, STATUS_REJECTED,
-                         "--logit-adjustment and --sampler weighted correct the imbalance twice: "
-                         "use --sampler shuffle");
     if (config_switch(config, "any_build") && !config_switch(config, "resume"))
         return error_set(err, STATUS_REJECTED, "--any-build is of use with --resume only");
     return STATUS_OK;
@@ -186,7 +180,6 @@ static struct train_options train_options_of(const struct config *config)
         .batch = (int)config_integer(config, "batch"),
         .sampler = (enum sampler_kind)config_choice(config, "sampler"),
         .inverse_weights = config_choice(config, "class_weights") == 0,
-        .logit_adjustment = number(config, "logit_adjustment"),
         .augment = config_choice(config, "augment") == 0,
         .seed = (uint64_t)config_integer(config, "seed"),
         .average_decay = number(config, "average"),

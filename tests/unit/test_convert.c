@@ -16,7 +16,7 @@
 #include "trainer/convert.h"
 #include "trainer/import.h"
 
-static char folder[SCRATCH_SIZE], from[SCRATCH_SIZE + 16], to[SCRATCH_SIZE + 16];
+static char folder[SCRATCH_SIZE], from[SCRATCH_SIZE + 16], to[SCRATCH_SIZE + 16], adjusted[SCRATCH_SIZE + 16];
 
 static int make_folder(void **state)
 {
@@ -27,6 +27,7 @@ static int make_folder(void **state)
     scratch_make(folder);
     snprintf(from, sizeof from, "%s/from", folder);
     snprintf(to, sizeof to, "%s/to", folder);
+    snprintf(adjusted, sizeof adjusted, "%s/adjusted", folder);
     const struct import_options options = {
         .architecture = "vit_tiny_patch16_224", .directory = from, .seed = 7};
     assert_int_equal(import_model(&options, &result, &err), STATUS_OK);
@@ -83,6 +84,40 @@ static void a_directory_of_half_the_size(void **state)
     model_close(new);
 }
 
+// Of classes as frequent as 8:4:2:1:1:0:0:0, half of the frequencies taken out.
+static void logits_are_adjusted_by_the_reference(void **state)
+{
+    (void)state;
+    static const float counts[LESION_CLASSES] = {8, 4, 2, 1, 1, 0, 0, 0};
+    struct error err = {""};
+    struct model *old = NULL, *new = NULL;
+    struct convert_options options = {
+        .model = from, .directory = adjusted, .licence = "", .logit_adjustment = 0.5};
+    assert_int_equal(convert_model(&options, &err), STATUS_REJECTED);
+    assert_non_null(strstr(err.message, "skinsight-trainer reference makes it"));
+    assert_int_equal(model_open(&old, from, &err), STATUS_OK);
+    // 192: the width of ViT-Tiny.
+    struct ood_reference *reference = ood_reference_new(192);
+    memcpy(reference->counts, counts, sizeof counts);
+    for (int i = 0; i < reference->width; i++)
+        reference->whitening[i * reference->width + i] = 1;
+    if (model_replace_reference(from, &old->manifest, reference, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    if (convert_model(&options, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    assert_int_equal(model_open(&new, adjusted, &err), STATUS_OK);
+    float before[LESION_CLASSES], after[LESION_CLASSES];
+    weight_to_float(weights_find(old->weights, "head.bias"), before);
+    weight_to_float(weights_find(new->weights, "head.bias"), after);
+    for (int i = 0; i < LESION_CLASSES; i++) {
+        double expected = before[i] - (counts[i] > 0 ? 0.5 * log(counts[i] / 16.0) : 0);
+        assert_true(fabs(after[i] - expected) <= fabs(expected) / 256); // bfloat16
+    }
+    ood_reference_free(reference);
+    model_close(old);
+    model_close(new);
+}
+
 static void what_is_there_stays(void **state)
 {
     (void)state;
@@ -96,6 +131,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_directory_of_half_the_size),
+        cmocka_unit_test(logits_are_adjusted_by_the_reference),
         cmocka_unit_test(what_is_there_stays),
     };
     return cmocka_run_group_tests_name("convert", tests, make_folder, remove_folder);

@@ -6,21 +6,19 @@
 #   sh deploy/demo.sh --monitor                       twelve simulated weeks of a clinic in the monitor, and its page
 #
 # It installs and builds what is missing, works in a new folder under $TMPDIR (or /tmp), and stops all it started,
-# also when it fails or is interrupted. The model has random weights and is kept in the cache folder
-# ($SKINSIGHT_CACHE_DIR, else ~/.cache/skinsight), as is Kafka: a second run only starts, asks and stops.
+# also when it fails or is interrupted. Kafka is kept in the cache folder ($SKINSIGHT_CACHE_DIR, else
+# ~/.cache/skinsight): a second run only starts, asks and stops. The model is models/demo.
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 services=$root/deploy/services.sh
 bin=$root/build/release/bin
-cache=${SKINSIGHT_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:?is not set; SKINSIGHT_CACHE_DIR can stand in}/.cache}/skinsight}
-model_version=vit-base-v0.0.0-untrained
-model=$cache/models/$model_version
+model=$root/models/demo
+labels=
 keep=
 of_monitor=
 started="Kafka, Redis, the workers and the gateway are"
 scratch=
-part=
 child=
 
 say() { # LINE...
@@ -32,12 +30,9 @@ fail() {
     exit 1
 }
 
-warn_untrained() {
-    say '' \
-        '****************************************************************************' \
-        '*  The model is UNTRAINED: its weights are random numbers.                 *' \
-        '*  The diagnoses, scores and maps of this demo MEAN NOTHING.               *' \
-        '****************************************************************************' ''
+say_what_the_model_is() {
+    say "The model learnt from some 6,000 photographs of one clinic. $model/card.md says how well." \
+        "It is NOT FOR CLINICAL USE."
 }
 
 # ---- interruptions ---------------------------------------------------------------------------------------
@@ -72,7 +67,6 @@ clean_up() {
     result=$?
     trap '' INT TERM HUP PIPE
     end_child
-    [ -z "$part" ] || rm -rf "$part"
     if [ -n "$scratch" ] && [ -f "$scratch/processes" ] && [ "$keep" != running ]; then
         if "$services" stop "$scratch"; then
             say "$started stopped." 2>/dev/null || :
@@ -92,21 +86,6 @@ build() { # TARGET...
         fail "CMake could not configure the build"
     }
     attend cmake --build "$root/build/release" --target "$@"
-}
-
-make_model() {
-    [ ! -f "$model/known_answers.json" ] || return 0
-    rm -rf "$model" # an older build's
-    say "Making a ViT-Base/16 with random weights: $model"
-    mkdir -p "$cache/models"
-    part=$(mktemp -d "$cache/models/part.XXXXXX")
-    attend "$bin/skinsight-trainer" import --arch vit_base_patch16_224 --random 1 --out "$part/model" \
-        --name vit-base --model-version "$model_version" >"$scratch/import.log" 2>&1 || {
-        cat "$scratch/import.log" >&2
-        fail "the model could not be made"
-    }
-    # Whole or not at all; another demo that was quicker is as good.
-    mv -T "$part/model" "$model" 2>/dev/null || [ -f "$model/manifest.json" ]
 }
 
 start_worker() { # NAME; each computes on its share of the cores
@@ -306,13 +285,16 @@ esac
 for path; do
     [ -r "$path" ] || fail "$path cannot be read"
 done
-[ $# -gt 0 ] || set -- "$root"/tests/data/*.jpg
+if [ $# -eq 0 ]; then
+    set -- "$root"/tests/data/*.jpg
+    labels=$root/tests/data/labels.csv
+fi
 
 trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 trap 'exit 141' PIPE
-[ -n "$of_monitor" ] || warn_untrained
+[ -n "$of_monitor" ] || say_what_the_model_is
 "$root/deploy/install.sh"
 [ -n "$of_monitor" ] || attend "$services" fetch-kafka >/dev/null
 place=${TMPDIR:-/tmp}
@@ -329,14 +311,13 @@ fi
 mkdir "$scratch/objects"
 objects=file://$scratch/objects
 store=sqlite://$scratch/gateway.db
-build skinsight-producer skinsight-worker skinsight-trainer
-make_model
+build skinsight-producer skinsight-worker
 start_everything
-warn_untrained
 answered=0
-attend "$bin/skinsight-producer" submit --wait --brokers "$KAFKA_BROKERS" --objects "$objects" "$@" || answered=$?
+attend "$bin/skinsight-producer" submit --wait --labels "$labels" --brokers "$KAFKA_BROKERS" --objects "$objects" "$@" ||
+    answered=$?
 show_results "$@"
-warn_untrained
+say_what_the_model_is
 [ "$answered" -eq 0 ] || fail "not every image was answered; the table and the logs say why"
 show_no_lesion
 show_gateway

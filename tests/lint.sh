@@ -71,7 +71,7 @@ check_file_lengths() {
 }
 
 check_whitespace() {
-    local text=('*.c' '*.h' '*.cu' '*.cuh' '*.sh' '*.py' '*.md' '*.json' '*.cmake' '*CMakeLists.txt' '.ci/run')
+    local text=('*.c' '*.h' '*.cu' '*.cuh' '*.sh' '*.py' '*.md' '*.json' '*.cmake' '*CMakeLists.txt' '.ci/run' ':!models/*.json')
     report < <(files "${text[@]}" | xargs -r grep -nP '\t' /dev/null | sed 's/^\([^:]*:[0-9]*\):.*/\1: a tab/')
     report < <(files "${text[@]}" | xargs -r grep -nE ' +$' /dev/null | sed 's/^\([^:]*:[0-9]*\):.*/\1: space at the end/')
 }

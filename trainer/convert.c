@@ -69,15 +69,22 @@ static const char *head_bias(const struct network *network)
     return NULL;
 }
 
+// NULL: nobody knows how the model was trained.
+static cJSON *recipe_of(const struct model *model)
+{
+    return cJSON_GetObjectItemCaseSensitive(model->manifest.training, "recipe");
+}
+
 // A class that the training part has no image of keeps its logit.
 static enum status adjust_logits(struct model *model, double power, struct error *err)
 {
     const char *name = head_bias(model->network);
     float bias[LESION_CLASSES];
     double total = 0;
+    char text[32];
     if (power == 0)
         return STATUS_OK;
-    if (cJSON_GetObjectItemCaseSensitive(model->manifest.training, "logit_adjustment"))
+    if (cJSON_GetObjectItemCaseSensitive(recipe_of(model), "logit_adjustment"))
         return error_set(err, STATUS_REJECTED, "the model's logits are adjusted already");
     if (!model->reference)
         return error_set(err, STATUS_REJECTED,
@@ -92,8 +99,8 @@ static enum status adjust_logits(struct model *model, double power, struct error
         if (model->reference->counts[i] > 0)
             bias[i] -= (float)(power * log(model->reference->counts[i] / total));
     weights_replace(model->weights, name, 1, (int64_t[]){LESION_CLASSES}, bias);
-    if (model->manifest.training &&
-        !cJSON_AddNumberToObject(model->manifest.training, "logit_adjustment", power))
+    snprintf(text, sizeof text, "%g", power);
+    if (recipe_of(model) && !cJSON_AddStringToObject(recipe_of(model), "logit_adjustment", text))
         return error_set(err, STATUS_FATAL, "no memory for the manifest");
     return STATUS_OK;
 }

@@ -23,6 +23,7 @@ from invariants import png_complaint
 DEMO = harness.ROOT / "deploy/demo.sh"
 KAFKA = subprocess.run(["sh", harness.SERVICES, "fetch-kafka"], capture_output=True, text=True).stdout.strip()
 NOT_CLINICAL = "NOT FOR CLINICAL USE"
+SIDE = 168  # of the pictures that the demo's model takes
 DEMO_S = 300
 
 
@@ -89,7 +90,7 @@ class Demo:
         maps = re.findall(r"^ +(/\S+\.png)$", text, re.MULTILINE)
         expect_equal(len(set(maps)), count, "maps that are shown")
         for path in maps:
-            complaint = png_complaint(pathlib.Path(path).read_bytes())
+            complaint = png_complaint(pathlib.Path(path).read_bytes(), SIDE)
             expect(complaint is None, f"{path}: {complaint}")
         self.check_gateway()
 

@@ -29,8 +29,10 @@ LAYERS = [
     ("worker/group", "common/services", ["worker/cache", "worker/stages", "worker/commands", "producer"]),
     ("worker/stages", "worker/group", ["worker/commands", "producer"]),
     ("worker", "kernels/model", ["producer", "trainer", "tests/support"]),
-    ("producer", "common/program", ["worker", "trainer"]),
+    ("producer", "common/program", ["worker", "trainer", "monitor"]),
     ("trainer", "kernels", ["worker", "producer"]),
+    ("common/identity", "common/services", ["common/records", "producer"]),
+    ("monitor", "common/statistics", ["kernels", "producer", "trainer"]),
 ]
 
 

@@ -75,17 +75,20 @@ static const uint8_t *undo_escape(const uint8_t *at, char **out)
     return at;
 }
 
-// The quote behind the text that begins at `at`.
+// The quote behind the text that begins at `at`. The next quote is looked for again only where an escape
+// hides the last one found, so that no byte is looked at more than twice, however many escapes there are.
 static const uint8_t *find_quote(const struct builder *builder, const uint8_t *at, bool *escapes)
 {
+    const uint8_t *quote = memchr(at, '"', (size_t)(builder->end - at));
     *escapes = false;
     for (;;) {
-        const uint8_t *quote = memchr(at, '"', (size_t)(builder->end - at));
         const uint8_t *escape = memchr(at, '\\', (size_t)(quote - at));
         if (!escape)
             return quote;
         *escapes = true;
         at = escape + 2;
+        if (at > quote)
+            quote = memchr(at, '"', (size_t)(builder->end - at));
     }
 }
 

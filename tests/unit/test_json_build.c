@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/base/json.h"
 #include "tests/support/json_same.h"
@@ -118,10 +119,33 @@ static void test_random_numbers(void **state)
     }
 }
 
+// 4 MiB of escapes, with the quote at their very end. The time to look for it from each of them would be
+// minutes.
+static void test_many_escapes(void **state)
+{
+    (void)state;
+    enum { ESCAPES = 2 << 20, SIZE = 2 * ESCAPES + 2 };
+    static const struct json_limits wide = {.bytes = SIZE, .values = 1, .depth = 1};
+    uint8_t *text = malloc(SIZE);
+    struct error err;
+    cJSON *json;
+    assert_non_null(text);
+    for (size_t i = 0; i < ESCAPES; i++)
+        memcpy(text + 1 + 2 * i, "\\/", 2);
+    text[0] = text[SIZE - 1] = '"';
+    clock_t before = clock();
+    assert_int_equal(json_parse((struct bytes){text, SIZE}, &wide, &json, &err), STATUS_OK);
+    assert_true((double)(clock() - before) / CLOCKS_PER_SEC < 2);
+    assert_int_equal(strlen(json->valuestring), ESCAPES);
+    assert_int_equal(strspn(json->valuestring, "/"), ESCAPES);
+    cJSON_Delete(json);
+    free(text);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_kinds),
-                                       cmocka_unit_test(test_numbers_at_the_edges),
-                                       cmocka_unit_test(test_random_numbers)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_kinds), cmocka_unit_test(test_numbers_at_the_edges),
+        cmocka_unit_test(test_random_numbers), cmocka_unit_test(test_many_escapes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

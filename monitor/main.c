@@ -20,10 +20,11 @@ static const struct command commands[] = {
         .example = "skinsight-monitor run --store sqlite:///var/lib/monitor.db --workers-metrics "
                    "http://workers:9100/metrics",
         .run = run_command,
-        .options = "brokers predictions_topic feedback_topic store retention_days references "
-                   "alarm_budget_per_year monitor_listen http_tls_cert http_tls_key api_keys jwt_jwks "
-                   "jwt_authorities jwt_issuer jwt_audience jwt_site_claim jwt_role_claim jwt_clock_skew_s "
-                   "workers_metrics scale_min scale_max job_deadline_ms price_table log_level",
+        .options =
+            "brokers predictions_topic feedback_topic store retention_days references "
+            "reference_key alarm_budget_per_year monitor_listen http_tls_cert http_tls_key api_keys jwt_jwks "
+            "jwt_authorities jwt_issuer jwt_audience jwt_site_claim jwt_role_claim jwt_clock_skew_s "
+            "workers_metrics scale_min scale_max job_deadline_ms price_table log_level",
         .required = "store",
         .check = run_check,
     },

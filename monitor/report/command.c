@@ -148,9 +148,9 @@ enum status report_command(struct config *config, struct error *err)
     struct archive *archive = NULL;
     enum status status = archive_open(&archive, config_text(config, "store"), err);
     if (status == STATUS_OK)
-        status =
-            *as_of ? report_publish_again(archive, as_of, text_or_null(config, "references"), &published, err)
-                   : publish(config, archive, &published, err);
+        status = *as_of ? report_publish_again(archive, as_of, text_or_null(config, "references"),
+                                               text_or_null(config, "reference_key"), &published, err)
+                        : publish(config, archive, &published, err);
     if (status == STATUS_OK)
         status = write_files(config, &published, err);
     published_release(&published);

@@ -49,7 +49,7 @@ enum status report_publish(struct archive *archive, const struct report_request 
 }
 
 enum status report_publish_again(struct archive *archive, const char *id, const char *references,
-                                 struct published *published, struct error *err)
+                                 const char *reference_key, struct published *published, struct error *err)
 {
     struct archive_report report;
     struct stored_request stored = {0};
@@ -62,6 +62,7 @@ enum status report_publish_again(struct archive *archive, const char *id, const 
     if (status == STATUS_OK) {
         stored.request.id = report.id;
         stored.request.references = references;
+        stored.request.reference_key = reference_key;
         status = report_make(archive, &stored.request, &published->document, err);
     }
     if (status == STATUS_OK)

@@ -16,10 +16,12 @@ struct published {
 // Unix ms. Errors as report_make's and the archive's. published is to be released, also after a failure.
 enum status report_publish(struct archive *archive, const struct report_request *request, int64_t made_at,
                            struct published *published, struct error *err) MUST_CHECK;
-// Makes a kept one again. references: as report_request's. REJECTED also: there is none of that id, or what
-// comes out is not what was published, as the records, the reference or the program are others.
+// Makes a kept one again. references, reference_key: as report_request's. REJECTED also: there is none of
+// that id, or what comes out is not what was published, as the records, the reference or the program are
+// others.
 enum status report_publish_again(struct archive *archive, const char *id, const char *references,
-                                 struct published *published, struct error *err) MUST_CHECK;
+                                 const char *reference_key, struct published *published,
+                                 struct error *err) MUST_CHECK;
 void published_release(struct published *published);
 
 #endif

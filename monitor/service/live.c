@@ -78,6 +78,7 @@ static enum status make(struct live *live, const struct live_request *asked, cJS
                                            .model_a = compares ? text_or_null(asked->model) : NULL,
                                            .model_b = compares ? text_or_null(asked->with) : NULL,
                                            .references = text_or_null(live->options.references),
+                                           .reference_key = text_or_null(live->options.reference_key),
                                            .alarm_budget_per_year = live->options.alarm_budget_per_year,
                                            .as_of = &as_of};
     enum status status = STATUS_OK;

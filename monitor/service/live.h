@@ -14,7 +14,7 @@ enum { LIVE_ALARMS_MOST = 256, LIVE_NAME_SIZE = 160, LIVE_DAYS = 28 };
 struct live;
 
 struct live_options {
-    const char *store, *references; // outlive it; references may be ""
+    const char *store, *references, *reference_key; // outlive it; the last two may be ""
     int64_t alarm_budget_per_year;
 };
 

@@ -63,6 +63,7 @@ static enum status open_parts(struct monitor *monitor, struct error *err)
     const struct config *config = monitor->config;
     const struct live_options live = {.store = config_text(config, "store"),
                                       .references = config_text(config, "references"),
+                                      .reference_key = config_text(config, "reference_key"),
                                       .alarm_budget_per_year =
                                           config_integer(config, "alarm_budget_per_year")};
     struct collect_options collect;

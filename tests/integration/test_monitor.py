@@ -79,6 +79,46 @@ def check_pages(monitor):
             expect_equal((trouble, foreign), ([], []), f"{path}: words in the console, foreign requests")
 
 
+def make_keys(folder, name):
+    """A pair of Ed25519 keys as private and public PEM files."""
+    private, public = folder / f"{name}.pem", folder / f"{name}.pub"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", private], check=True, capture_output=True)
+    subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True, capture_output=True)
+    return private, public
+
+
+def references_of(stack, private):
+    """A folder with the signed reference of a simulated clinic of four sites. It is made once."""
+    folder, store = stack.folder / "references", f"sqlite://{stack.folder}/clinic.db"
+    if not folder.exists():
+        folder.mkdir()
+        clinic = stack.folder / "clinic"
+        run("monitor", "simulate", "--days", 14, "--images-per-day", 40, "--start", "2020-01-06", "--out", clinic, check=True)
+        run("monitor", "import-predictions", clinic / "predictions.jsonl", "--store", store, check=True)
+        run("monitor", "reference", "create", "clinic", "--from", "2020-01-06", "--to", "2020-01-20", "--references", folder,
+            "--store", store, check=True)
+    run("monitor", "reference", "sign", "clinic", "--references", folder, "--key", private, check=True)
+    return folder
+
+
+def test_references_of_another_key(stack):
+    """Neither a live report nor a stored one that is made again believes a reference that another key has signed."""
+    private, public = make_keys(stack.folder, "ours")
+    foreign = make_keys(stack.folder, "foreign")[1]
+    references = references_of(stack, private)
+    for key, status in ((public, 200), (foreign, 422)):
+        with stack.fleet(f"signed-{status}") as fleet, Monitor(fleet, references=references, reference_key=key) as monitor:
+            reply = monitor.ask("/v1/reports/drift")
+            expect_equal(reply.status, status, f"a report with the key {key.name}")
+            expect(status == 200 or "signed with another key" in reply.json()["detail"], f"{reply.body}")
+    report = ("report", "--store", f"sqlite://{stack.folder}/clinic.db", "--references", references)
+    stored = run("monitor", *report, "--kind", "drift", "--from", "2020-01-20", "--to", "2020-01-27", "--json",
+                 stack.folder / "stored.json", "--reference-key", public, check=True).stdout.strip()
+    for key, good in ((public, True), (foreign, False)):
+        again = run("monitor", *report, "--as-of", stored, "--json", stack.folder / "again.json", "--reference-key", key)
+        expect_equal(again.returncode == 0, good, f"made again with the key {key.name}: {again.stderr}")
+
+
 def test_who_may_ask(stack):
     folder = stack.folder
     keys, store = folder / "keys.json", f"sqlite://{folder}/who.db"
@@ -104,4 +144,4 @@ def test_who_may_ask(stack):
 
 
 if __name__ == "__main__":
-    harness.main([test_a_fleet_is_watched, test_who_may_ask], "kafka")
+    harness.main([test_a_fleet_is_watched, test_references_of_another_key, test_who_may_ask], "kafka")

@@ -2,6 +2,8 @@
 // and defers what has to be made.
 //
 // With a gate, everything but the probes needs a key: an operator sees all sites, everybody else the own one.
+// So figures of the fleet (metrics, alarms of all sites together, what was collected) are for operators; how
+// many workers are wanted is no site's figure, and anybody's.
 // Lists of single answers (incident) are for operators over the command line alone.
 #include <inttypes.h>
 #include <math.h>
@@ -128,6 +130,29 @@ static void json(void *context, struct http_request *request)
 
 // ---- alarms and scale ----
 
+// Alarms of one site are named "input_drift site=north"; a device, whose alarms are named alike, may be used
+// by several sites.
+static bool may_see(const struct identity *identity, const struct live_alarm *alarm)
+{
+    static const char kind[] = " site";
+    const size_t length = sizeof kind - 1;
+    const char *mark = strchr(alarm->name, '=');
+    return identity->role == ROLE_OPERATOR ||
+           (mark && (size_t)(mark - alarm->name) >= length && memcmp(mark - length, kind, length) == 0 &&
+            strcmp(mark + 1, identity->site) == 0);
+}
+
+// The board as the asker may see it.
+static void look(const struct monitor *monitor, const struct identity *identity, struct live_board *board)
+{
+    size_t count = 0;
+    live_look(monitor->live, board);
+    for (size_t i = 0; i < board->count; i++)
+        if (may_see(identity, &board->alarms[i]))
+            board->alarms[count++] = board->alarms[i];
+    board->count = count;
+}
+
 static void add_known(struct json_writer *writer, const char *name, double value)
 {
     json_add_double(writer, name, value); // null where it is not finite
@@ -142,7 +167,7 @@ static void alarms(void *context, struct http_request *request)
     struct json_writer writer;
     if (!admit(monitor, request, &identity))
         return;
-    live_look(monitor->live, &board);
+    look(monitor, &identity, &board);
     if (board.made_at < 0) {
         refuse(request, 503, "not_yet", "the alarms were not worked out yet");
         return;
@@ -273,7 +298,7 @@ static void front(void *context, struct http_request *request)
     struct html page_;
     if (!admit(monitor, request, &identity))
         return;
-    live_look(monitor->live, &board);
+    look(monitor, &identity, &board);
     buffer_init(&text, TEXT_MOST);
     html_begin(&page_, &text, "SkinSight monitor", &err);
     html_open(&page_, "ul", "");
@@ -282,7 +307,8 @@ static void front(void *context, struct http_request *request)
             html_markup(&page_, "<li><a href=\"/reports/%s\">%s</a></li>\n", report_kind_names[i],
                         report_kind_names[i]);
     html_close(&page_, "ul");
-    draw_state(&page_, monitor);
+    if (identity.role == ROLE_OPERATOR)
+        draw_state(&page_, monitor);
     draw_alarms(&page_, &board);
     if (html_end(&page_) == STATUS_OK)
         http_answer_with(request, &(struct http_reply){200, "text/html; charset=utf-8", buffer_bytes(&text),
@@ -301,6 +327,10 @@ static void metrics(void *context, struct http_request *request)
     struct error err;
     if (!admit(context, request, &identity))
         return;
+    if (identity.role != ROLE_OPERATOR) {
+        refuse(request, 403, "forbidden", "metrics are of all sites, and for operators");
+        return;
+    }
     buffer_init(&text, TEXT_MOST);
     monitor_measure(context);
     answer_text(request, &text, metrics_write_prometheus(&text, &err),

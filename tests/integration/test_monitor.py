@@ -128,11 +128,13 @@ def test_who_may_ask(stack):
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
                     "-subj", "/CN=localhost", "-keyout", folder / "key.pem", "-out", folder / "cert.pem"],
                    check=True, capture_output=True)
-    operator, reader = (run("producer", "keys", "add", "--actor", "dr-lee", "--site", "north", "--role", role,
-                            "--api-keys", keys, "--store", f"sqlite://{folder}/keys.db", check=True).stdout.strip()
-                        for role in ("operator", "reader"))
+    operator, reader, foreign = (
+        run("producer", "keys", "add", "--actor", "dr-lee", "--site", site, "--role", role, "--api-keys", keys,
+            "--store", f"sqlite://{folder}/keys.db", check=True).stdout.strip()
+        for site, role in (("north", "operator"), ("north", "reader"), ("elsewhere", "reader")))
+    references = references_of(stack, make_keys(folder, "who")[0])
     with stack.fleet("who") as fleet, Monitor(fleet, api_keys=keys, monitor_listen="0.0.0.0:0", http_tls_cert=folder / "cert.pem",
-                                              http_tls_key=folder / "key.pem") as monitor:
+                                              http_tls_key=folder / "key.pem", references=references) as monitor:
         expect_equal(monitor.ask("/healthz").status, 200, "probes need no key")
         for path in ("/", "/reports/drift", "/v1/reports/drift", "/v1/alarms", "/v1/scale", "/metrics"):
             expect_equal((monitor.ask(path).status, monitor.ask(path, "ssk_" + "A" * 43).status), (401, 401), path)
@@ -141,6 +143,20 @@ def test_who_may_ask(stack):
         expect_equal(monitor.ask("/v1/reports/drift?site=south", reader).status, 403, "and no other")
         expect_equal(monitor.ask("/v1/reports/drift?site=south", operator).json()["site"], "south", "an operator any")
         expect_equal(monitor.ask("/v1/reports/incident", operator).status, 403, "no lists of answers over HTTP")
+        check_sites_apart(monitor, operator, reader, foreign)
+
+
+def check_sites_apart(monitor, operator, reader, foreign):
+    """Alarms of the site north are for its own people and for operators, alarms of all sites together for operators."""
+    wait_until(lambda: monitor.ask("/v1/alarms", operator).status == 200, "the alarms are worked out")
+    names = {who: [alarm["name"] for alarm in monitor.ask("/v1/alarms", who).json()["alarms"]]
+             for who in (operator, reader, foreign)}
+    expect({"input_drift", "input_drift site=north", "input_drift site=harbour"} < set(names[operator]), f"{names[operator]}")
+    expect_equal((names[reader], names[foreign]), (["input_drift site=north"], []), "alarms of north, and of elsewhere")
+    pages = [monitor.ask("/", who).body.decode() for who in (operator, reader, foreign)]
+    expect_equal([(page.count("site=north"), page.count("site=harbour"), "answers and" in page) for page in pages],
+                 [(1, 1, True), (1, 0, False), (0, 0, False)], "front pages: alarms of two sites, and what was collected")
+    expect_equal([monitor.ask("/metrics", who).status for who in (operator, reader, foreign)], [200, 403, 403], "metrics")
 
 
 if __name__ == "__main__":

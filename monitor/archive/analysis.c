@@ -202,6 +202,8 @@ enum status analysis_read(const struct prediction *prediction, int64_t received_
     enum status status = read_time(received_at, analysis, err);
     if (status == STATUS_OK)
         status = settle_features(&analysis->features, err);
+    if (status == STATUS_OK && prediction->error.code && !*prediction->error.code)
+        status = error_set(err, STATUS_REJECTED, "its error has no code"); // "" says that there is none
     if (status == STATUS_OK && !prediction->error.code)
         status = read_result(prediction, analysis, err);
     return status;

@@ -86,6 +86,9 @@ void feedback_row_fill(const struct feedback_row *row, int64_t offset, struct ro
 bool prediction_row_read(const struct sql *sql, size_t first, struct analysis *analysis,
                          char subject[DIGEST_TEXT_SIZE]);
 
+// What prediction_row_read asks of an analysis.
+bool prediction_row_holds(const struct analysis *analysis);
+
 int64_t short_digest(struct bytes bytes); // the first 63 bits of SHA-256
 
 void uuid_text(struct bytes uuid, char text[JOB_REQUEST_ID_SIZE]); // "" for no bytes

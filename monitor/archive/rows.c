@@ -216,6 +216,15 @@ static bool is_within(int64_t value, int64_t least, int64_t end)
     return value >= least && value < end;
 }
 
+bool prediction_row_holds(const struct analysis *analysis)
+{
+    int least = *analysis->error_code ? -1 : 0; // an error has neither class nor action
+    return is_within(analysis->class, least, LESION_CLASSES) &&
+           is_within(analysis->action, least, ACTION_COUNT) &&
+           is_within(analysis->dermatoscope_attached, -1, 2) &&
+           is_within(analysis->fitzpatrick_type, -1, 7) && is_within(analysis->age_decade, -1, 91);
+}
+
 bool prediction_row_read(const struct sql *sql, size_t first, struct analysis *analysis,
                          char subject[DIGEST_TEXT_SIZE])
 {
@@ -245,9 +254,7 @@ bool prediction_row_read(const struct sql *sql, size_t first, struct analysis *a
     analysis->replayed = sql_integer(sql, first + 23) == 1;
     good = read_moments(sql_blob(sql, first + 24), analysis) && good;
     good = read_numbers(sql_blob(sql, first + 25), analysis) && good;
-    int least = *analysis->error_code ? -1 : 0; // an error has neither class nor action
-    return good && is_within(analysis->class, least, LESION_CLASSES) &&
-           is_within(analysis->action, least, ACTION_COUNT) &&
-           is_within(analysis->dermatoscope_attached, -1, 2) &&
-           is_within(analysis->fitzpatrick_type, -1, 7) && is_within(analysis->age_decade, -1, 91);
+    if (!*analysis->error_code && analysis->class == -1 && analysis->action == -1)
+        analysis->error_code = ANALYSIS_OTHER; // an error without a code, as they were taken once
+    return good && prediction_row_holds(analysis);
 }

@@ -1,5 +1,6 @@
 // fuzz_analysis.c: any bytes as a terminal record on its way into the monitor's archive. What is accepted has
-// names, numbers and times that reports can count, and fits into its row.
+// names, numbers and times that reports can count, fits into its row, and is taken when it is read from
+// there.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,7 @@ static void check_row(const struct prediction_row *row)
 {
     struct row_bytes bytes;
     struct sql_value values[PREDICTION_COLUMN_COUNT];
+    check(prediction_row_holds(&row->analysis));
     prediction_row_fill(row, 7, &bytes, values);
     for (int i = 0; i < PREDICTION_COLUMN_COUNT; i++) {
         check(values[i].type != SQL_TEXT || values[i].bytes.size < JOB_TOKEN_SIZE);

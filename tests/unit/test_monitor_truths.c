@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "monitor/archive/archive_internal.h"
 #include "tests/support/archive_world.h"
 
 // ---- labels ----
@@ -171,6 +172,26 @@ static void test_impossible_records(void **state)
     close_world(world);
 }
 
+// One such record must not end the reports; those that were taken before it was refused are errors too.
+static void test_error_without_code(void **state)
+{
+    (void)state;
+    struct world *world = open_world();
+    const struct archive_origin origin = {world->predictions, 0, 0, AT};
+    write_prediction(&(struct given){0, 0, AT, .error = ""}, &world->text);
+    assert_int_equal(archive_batch_add_prediction(world->batch, buffer_bytes(&world->text), &origin, &err),
+                     STATUS_REJECTED);
+    assert_non_null(strstr(err.message, "code"));
+    add(world, 0, 0, &(struct given){0, 0, AT, .error = "internal"});
+    world->batch->predictions[0].analysis.error_code = "";
+    GOOD(append(world, world->predictions, 0, -1, 1));
+    walk(world);
+    assert_int_equal(seen.count, 0);
+    walk_with(world, (struct archive_filter){.errors = true});
+    assert_int_equal(seen.count, 1);
+    close_world(world);
+}
+
 static void test_names_and_times(void **state)
 {
     (void)state;
@@ -193,6 +214,6 @@ int main(void)
 {
     const struct CMUnitTest cases[] = {CASE(test_labels_in_any_order),
                                        CASE(test_one_picture_with_many_labels), CASE(test_impossible_records),
-                                       CASE(test_names_and_times)};
+                                       CASE(test_error_without_code), CASE(test_names_and_times)};
     RUN_ON_BOTH(cases);
 }

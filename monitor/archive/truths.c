@@ -178,18 +178,37 @@ static bool is_withdrawn(const struct labels *labels, const struct label *label)
                    compare_withdrawals) != NULL;
 }
 
-// Another meaning of an id stands beside it.
-static bool is_other_meaning(const struct label *label, const struct label *other)
+// Where the labels of one id end, in those of one image.
+static size_t find_id_end(const struct labels *labels, size_t first, size_t end)
 {
-    return memcmp(label->image, other->image, DIGEST_SIZE) == 0 &&
-           memcmp(label->id, other->id, UUID_SIZE) == 0 && label->content != other->content;
+    size_t i = first + 1;
+    while (i < end && memcmp(labels->rows[i].id, labels->rows[first].id, UUID_SIZE) == 0)
+        i++;
+    return i;
 }
 
-static bool counts(const struct labels *labels, size_t i)
+// They are in the order of their contents. One id with two meanings has none.
+static bool have_one_meaning(const struct labels *labels, size_t first, size_t end)
 {
-    const struct label *label = &labels->rows[i];
-    return label->holds && !is_withdrawn(labels, label) && !(i > 0 && is_other_meaning(label, label - 1)) &&
-           !(i + 1 < labels->count && is_other_meaning(label, label + 1));
+    return labels->rows[first].content == labels->rows[end - 1].content;
+}
+
+// The labels from first up to, not including, end are of one image and one id. atypical: of the best label.
+static void judge_id(const struct labels *labels, size_t first, size_t end, struct verdict *verdict,
+                     int8_t *atypical)
+{
+    if (!have_one_meaning(labels, first, end) || is_withdrawn(labels, &labels->rows[first]))
+        return;
+    for (size_t i = first; i < end; i++) {
+        const struct label *label = &labels->rows[i];
+        struct opinion opinion = {
+            .label = label->label, .certainty = label->certainty, .reviewed_at = label->reviewed_at};
+        if (!label->holds)
+            continue;
+        uuid_text((struct bytes){label->id, UUID_SIZE}, opinion.feedback_id);
+        if (verdict_add(verdict, &opinion))
+            *atypical = label->atypical;
+    }
 }
 
 // Of the labels from first up to, not including, end, which are of one image.
@@ -198,15 +217,9 @@ static void judge(const struct labels *labels, size_t first, size_t end, struct 
     struct verdict verdict;
     int8_t atypical = -1;
     verdict_init(&verdict);
-    for (size_t i = first; i < end; i++) {
-        const struct label *label = &labels->rows[i];
-        struct opinion opinion = {
-            .label = label->label, .certainty = label->certainty, .reviewed_at = label->reviewed_at};
-        if (!counts(labels, i))
-            continue;
-        uuid_text((struct bytes){label->id, UUID_SIZE}, opinion.feedback_id);
-        if (verdict_add(&verdict, &opinion))
-            atypical = label->atypical;
+    for (size_t i = first, next; i < end; i = next) {
+        next = find_id_end(labels, i, end);
+        judge_id(labels, i, next, &verdict, &atypical);
     }
     if (verdict.labels == 0)
         return;

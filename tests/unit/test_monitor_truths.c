@@ -35,6 +35,12 @@ static const struct label labels[] = {
     {0x1c, 98, 8, "SCC", "clinician", 1, 0}, // the request is not known, the image speaks for itself
     {0x1c, 98, 8, "SCC", "clinician", 1, 0}, // once more
     {0x1d, 9, 0, "OTHER", "consensus", 5, 0},
+    {0x1e, 5, 0, "MEL", "clinician", 1, 0}, // two meanings, one of them twice
+    {0x1e, 5, 0, "MEL", "clinician", 1, 0},
+    {0x1e, 5, 0, "NV", "clinician", 1, 0},
+    {0x1f, 5, 0, "NV", "clinician", 1, 0},
+    {0x1f, 5, 0, "NV", "clinician", 1, 0},
+    {0x1f, 5, 0, "MEL", "clinician", 1, 0},
 };
 enum { LABELS = sizeof labels / sizeof *labels };
 

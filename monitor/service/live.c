@@ -26,6 +26,9 @@ enum {
 
 static const int64_t day_ms = 24 * 3600 * 1000;
 
+enum { BOARD_KINDS = 2 };
+static const enum report_kind board_kinds[BOARD_KINDS] = {REPORT_DRIFT, REPORT_PERFORMANCE};
+
 struct live_visit {
     struct live_request request;
     struct http_later *later;
@@ -45,7 +48,8 @@ struct live {
     struct archive *archive;       // the thread's; NULL: not open
     struct kept_report kept[KEPT]; // the thread's
     size_t next_kept;
-    pthread_mutex_t lock; // of the board
+    int64_t board_at[BOARD_KINDS]; // the thread's: Unix ms when that report was made; -1: not yet
+    pthread_mutex_t lock;          // of the board
     struct live_board board;
 };
 
@@ -206,7 +210,7 @@ static bool is_known(const struct live_board *board, const struct live_alarm *al
     return false;
 }
 
-static void add_alarms(const cJSON *document, struct live_board *board)
+static void add_alarms(const cJSON *document, enum report_kind kind, struct live_board *board)
 {
     const cJSON *alarm;
     cJSON_ArrayForEach(alarm, cJSON_GetObjectItemCaseSensitive(document, "alarms"))
@@ -215,7 +219,8 @@ static void add_alarms(const cJSON *document, struct live_board *board)
         if (!cJSON_IsString(name) || board->count == LIVE_ALARMS_MOST)
             continue;
         struct live_alarm *taken = &board->alarms[board->count];
-        *taken = (struct live_alarm){.state = state_of(alarm),
+        *taken = (struct live_alarm){.kind = kind,
+                                     .state = state_of(alarm),
                                      .value = number_of(alarm, "value"),
                                      .limit = number_of(alarm, "limit"),
                                      .arl0_days = number_of(alarm, "arl0_days"),
@@ -237,34 +242,67 @@ static void add_latency(const cJSON *document, struct live_board *board)
         }
 }
 
+static void drop_alarms(struct live_board *board, enum report_kind kind)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < board->count; i++)
+        if (board->alarms[i].kind != kind)
+            board->alarms[count++] = board->alarms[i];
+    board->count = count;
+}
+
+static enum status update_board(struct live *live, enum report_kind kind, struct live_board *board,
+                                struct error *err)
+{
+    struct live_request request = {.kind = kind, .from = -1, .to = -1};
+    cJSON *document = NULL;
+    settle_days(&request);
+    enum status status = make(live, &request, &document, err);
+    if (status == STATUS_OK) {
+        drop_alarms(board, kind);
+        add_alarms(document, kind, board);
+        if (kind == REPORT_PERFORMANCE)
+            add_latency(document, board);
+    }
+    cJSON_Delete(document);
+    return status;
+}
+
+// One report that can't be made leaves the other one's alarms as new as they can be.
 static void make_board(struct live *live)
 {
-    static const enum report_kind kinds[] = {REPORT_DRIFT, REPORT_PERFORMANCE};
     struct live_board *board = memory_alloc(sizeof *board);
     struct error err;
-    board->made_at = clock_wall_ms();
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        struct live_request request = {.kind = kinds[i], .from = -1, .to = -1};
-        cJSON *document = NULL;
-        settle_days(&request);
-        if (make(live, &request, &document, &err) == STATUS_OK) {
-            add_alarms(document, board);
-            if (kinds[i] == REPORT_PERFORMANCE)
-                add_latency(document, board);
-        } else {
+    *board = live->board; // which no other thread writes
+    *board->trouble = '\0';
+    board->made_at = -1;
+    board->whole = true;
+    for (size_t i = 0; i < BOARD_KINDS; i++) {
+        if (update_board(live, board_kinds[i], board, &err) == STATUS_OK)
+            live->board_at[i] = clock_wall_ms();
+        else
             snprintf(board->trouble, sizeof board->trouble, "%.255s", err.message);
-        }
-        cJSON_Delete(document);
+        if (live->board_at[i] < 0)
+            board->whole = false;
+        else if (board->made_at < 0 || live->board_at[i] < board->made_at)
+            board->made_at = live->board_at[i];
     }
     pthread_mutex_lock(&live->lock);
-    if (!*board->trouble)
-        live->board = *board;
-    else
-        memcpy(live->board.trouble, board->trouble, sizeof board->trouble); // the older one stays
+    live->board = *board;
     pthread_mutex_unlock(&live->lock);
     if (*board->trouble)
         LOG_WARN("board_not_made", "reason=\"%s\"", board->trouble);
     free(board);
+}
+
+static void init_board(struct live *live)
+{
+    live->board.made_at = -1;
+    for (size_t i = 0; i < BOARD_KINDS; i++)
+        live->board_at[i] = -1;
+    for (int step = 0; step < STEP_COUNT; step++)
+        for (int i = 0; i < 3; i++)
+            live->board.latency_s[step][i] = NAN;
 }
 
 static void *run(void *context)
@@ -291,7 +329,7 @@ enum status live_open(struct live **opened, const struct live_options *options, 
     struct live *live = memory_alloc(sizeof *live);
     *opened = NULL;
     live->options = *options;
-    live->board.made_at = -1;
+    init_board(live);
     queue_init(&live->visits, WAITING_MOST, 100);
     pthread_mutex_init(&live->lock, NULL);
     for (size_t i = 0; i < KEPT; i++) {

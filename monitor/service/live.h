@@ -1,7 +1,8 @@
 // live.h: reports of the present, for pages that are asked for now. One thread with a connection of its own
 // makes them, one after the other, and keeps the newest of them for a minute; requests wait in a bounded
 // queue, deferred, so that the server's thread never does. Once a minute it also makes the board: the alarms
-// of all reports of the last 28 days, and the latencies, for /v1/alarms and the metrics.
+// of all reports of the last 28 days, and the latencies, for /v1/alarms and the metrics. Of a report that
+// can't be made now the board keeps what it last said.
 #ifndef SKINSIGHT_MONITOR_SERVICE_LIVE_H
 #define SKINSIGHT_MONITOR_SERVICE_LIVE_H
 
@@ -29,17 +30,19 @@ struct live_request {
 // The board, as it was last made.
 struct live_alarm {
     char name[LIVE_NAME_SIZE];
-    int state; // 0 ok, 1 insufficient, 2 warning, 3 critical
+    enum report_kind kind; // of the report that says it
+    int state;             // 0 ok, 1 insufficient, 2 warning, 3 critical
     double value, limit, arl0_days;
     bool plain;
 };
 struct live_board {
-    int64_t made_at; // Unix ms; -1: it was not made yet
+    int64_t made_at; // Unix ms, of the report in it that was made longest ago; -1: there is none yet
+    bool whole;      // no report is missing
     size_t count;
     struct live_alarm alarms[LIVE_ALARMS_MOST];
     double latency_s[STEP_COUNT][3]; // P50, P95, P99; NaN: not enough evidence
 
-    char trouble[256]; // why the newest could not be made; "": nothing is wrong
+    char trouble[256]; // why one of the reports could not be made now; "": nothing is wrong
 };
 
 // FATAL: there is no thread to be had. An archive that is away is waited for.

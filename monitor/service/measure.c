@@ -106,7 +106,7 @@ void monitor_measure(struct monitor *monitor)
     metrics_set(MONITOR_REFUSED, 0, (double)figures.refused);
     metrics_set(MONITOR_COMMITTED_AT, 0, figures.committed_at < 0 ? 0 : (double)figures.committed_at / 1e3);
     metrics_set(MONITOR_COLLECTS, 0, figures.reads);
-    metrics_set(MONITOR_BOARD_AT, 0, board.made_at < 0 ? 0 : (double)board.made_at / 1e3);
+    metrics_set(MONITOR_BOARD_AT, 0, !board.whole ? 0 : (double)board.made_at / 1e3);
     if (monitor->watch)
         measure_scale(monitor);
 }

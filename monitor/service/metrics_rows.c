@@ -17,7 +17,8 @@ static const struct metric_row rows[MONITOR_METRIC_COUNT] = {
     [MONITOR_COLLECTS] = {"skinsight_monitor_collects", METRIC_GAUGE, "0 or 1",
                           "1 while the topics are followed into the archive.", NO_LABEL},
     [MONITOR_BOARD_AT] = {"skinsight_monitor_board_timestamp_seconds", METRIC_GAUGE, "Unix seconds",
-                          "When alarms and latencies were last worked out; 0: not yet.", NO_LABEL},
+                          "When alarms and latencies were last worked out; 0: not all of them yet.",
+                          NO_LABEL},
     [MONITOR_ALARM_STATE] =
         {"skinsight_alarm_state", METRIC_GAUGE, "0 to 3",
          "State of an alarm: 0 ok, 1 insufficient, 2 warning, 3 critical. rule is plain or "

@@ -111,6 +111,11 @@ def test_references_of_another_key(stack):
             reply = monitor.ask("/v1/reports/drift")
             expect_equal(reply.status, status, f"a report with the key {key.name}")
             expect(status == 200 or "signed with another key" in reply.json()["detail"], f"{reply.body}")
+            wait_until(lambda: monitor.ask("/v1/alarms").status == 200, "the alarms are worked out")
+            alarms = monitor.ask("/v1/alarms").json()
+            names = {alarm["name"] for alarm in alarms["alarms"]}
+            expect_equal((alarms["stale"], "input_drift" in names, "labels_stalled" in names), (status != 200, status == 200, True),
+                         "alarms of performance are there without those of drift")
     report = ("report", "--store", f"sqlite://{stack.folder}/clinic.db", "--references", references)
     stored = run("monitor", *report, "--kind", "drift", "--from", "2020-01-20", "--to", "2020-01-27", "--json",
                  stack.folder / "stored.json", "--reference-key", public, check=True).stdout.strip()

@@ -56,7 +56,7 @@ static struct worker_partition *find_partition(struct worker_metrics *metrics, b
     if (metrics->partition_count == WORKER_PARTITIONS_MOST)
         return NULL;
     struct worker_partition *made = &metrics->partitions[metrics->partition_count++];
-    *made = (struct worker_partition){urgent, partition, -1, -1, false};
+    *made = (struct worker_partition){urgent, partition, -1, -1, -1, -1, false};
     return made;
 }
 
@@ -83,6 +83,19 @@ static double unread_jobs(const struct worker_metrics *metrics)
         if (metrics->partitions[i].position >= 0)
             sum += fmax(0, metrics->partitions[i].end - metrics->partitions[i].position);
     return sum;
+}
+
+// Jobs wait in a partition that is read: it had some in front of the reader at both scrapes, and moved. One
+// that is blocked keeps no worker busy.
+static bool readers_are_behind(const struct worker_metrics *metrics)
+{
+    for (size_t i = 0; i < metrics->partition_count; i++) {
+        const struct worker_partition *one = &metrics->partitions[i];
+        if (one->before_position >= 0 && one->before_end > one->before_position &&
+            one->position > one->before_position && one->end > one->position)
+            return true;
+    }
+    return false;
 }
 
 // ---- one worker ----
@@ -188,8 +201,12 @@ void worker_metrics_begin(struct worker_metrics *metrics, int64_t at_ms)
     metrics->delta = (struct worker_sample){0};
     metrics->ready = metrics->with_gpu = 0;
     metrics->unfinished = metrics->gpu = 0;
-    for (size_t i = 0; i < metrics->partition_count; i++)
-        metrics->partitions[i].seen = false;
+    for (size_t i = 0; i < metrics->partition_count; i++) {
+        struct worker_partition *one = &metrics->partitions[i];
+        one->before_position = one->position;
+        one->before_end = one->end;
+        one->seen = false;
+    }
 }
 
 bool worker_metrics_add(struct worker_metrics *metrics, const char *name, struct bytes text)
@@ -246,15 +263,17 @@ static void follow_minute(struct worker_metrics *metrics)
     metrics->minute_ms = metrics->at_ms;
 }
 
-// While jobs wait, what a worker answers is what it can; else what its batches say.
-static double capacity(const struct worker_metrics *metrics, double unread, double period_s)
+// What the batches say, and what is answered while readers are behind, if that is more: several batches run
+// at once. Less is no proof that a worker can't, and answers without a batch (refusals) say nothing.
+static double capacity(const struct worker_metrics *metrics, double period_s)
 {
     const struct worker_sample *delta = &metrics->delta;
-    if (unread > 0 && metrics->unread > 0 && metrics->ready > 0 && delta->answered > 0)
-        return delta->answered / period_s / metrics->ready;
-    if (delta->batches > 0 && delta->infer_jobs > 0 && delta->infer_s > 0)
-        return delta->batch_images / delta->batches / (delta->infer_s / delta->infer_jobs);
-    return NAN;
+    if (delta->batches <= 0 || delta->infer_jobs <= 0 || delta->infer_s <= 0)
+        return NAN;
+    double of_batches = delta->batch_images / delta->batches / (delta->infer_s / delta->infer_jobs);
+    if (metrics->ready == 0 || !readers_are_behind(metrics))
+        return of_batches;
+    return fmax(of_batches, delta->answered / period_s / metrics->ready);
 }
 
 void worker_metrics_end(struct worker_metrics *metrics, struct scale_input *input)
@@ -279,7 +298,7 @@ void worker_metrics_end(struct worker_metrics *metrics, struct scale_input *inpu
         input->gpu_utilisation = metrics->gpu / metrics->with_gpu;
     if (period_s > 0 && isfinite(metrics->unread)) {
         input->arrival_per_s = fmax(0, metrics->delta.consumed + unread - metrics->unread) / period_s;
-        input->capacity_per_s = capacity(metrics, unread, period_s);
+        input->capacity_per_s = capacity(metrics, period_s);
     }
     metrics->unread = unread;
 }

@@ -41,8 +41,9 @@ struct worker_metrics {
     struct worker_partition {
         bool urgent;
         int32_t partition;
-        double position, end; // -1: not told
-        bool seen;            // in this scrape
+        double position, end;               // -1: not told
+        double before_position, before_end; // as of the scrape before
+        bool seen;                          // in this scrape
     } partitions[WORKER_PARTITIONS_MOST];
     size_t partition_count;
     int64_t scrape, at_ms, before_ms; // before_ms -1: there was none

@@ -71,8 +71,16 @@ static void two_workers_are_summed(void **state)
     assert_true(isnan(input.gpu_utilisation));
 
     // 10 s later: 300 and 100 more were taken, 50 wait instead of 50: 40 a second come. While jobs wait, two
-    // workers that answer 380 in 10 s can 19 a second each.
-    a = (struct shown){.consumed = 1300, .answered = 280, .partition = 0, .position = 1300, .end = 1350};
+    // workers that answer 380 in 10 s can 19 a second each, whatever one batch at a time would give (16).
+    a = (struct shown){.consumed = 1300,
+                       .answered = 280,
+                       .batches = 20,
+                       .images = 80,
+                       .infer_jobs = 80,
+                       .infer_s = 20,
+                       .partition = 0,
+                       .position = 1300,
+                       .end = 1350};
     b = (struct shown){.consumed = 600, .answered = 100, .partition = 1, .position = 600, .end = 600};
     worker_metrics_begin(&metrics, 11000);
     assert_true(show("a", &a) && show("b", &b));
@@ -83,10 +91,10 @@ static void two_workers_are_summed(void **state)
     // Nothing waits: batches of 4 images that take 0.2 s are 20 a second. Worker b restarted: 30 of its own.
     a = (struct shown){.consumed = 1450,
                        .answered = 480,
-                       .batches = 25,
-                       .images = 100,
-                       .infer_jobs = 100,
-                       .infer_s = 20,
+                       .batches = 45,
+                       .images = 180,
+                       .infer_jobs = 180,
+                       .infer_s = 40,
                        .partition = 0,
                        .position = 1450,
                        .end = 1450};
@@ -97,6 +105,29 @@ static void two_workers_are_summed(void **state)
     assert_true(input.arrival_per_s == (150 + 30 - 50) / 10.0);
     assert_true(fabs(input.capacity_per_s - 20) < 1e-9);
     assert_true(input.backlog == 0);
+}
+
+// Half a job a second for two workers that do 20 each, and 5 jobs in a partition that is blocked.
+static void a_blocked_partition_wants_no_worker(void **state)
+{
+    (void)state;
+    struct scale scale;
+    struct scale_input input;
+    scale_init(&scale, &(struct scale_options){2, 8, 400, 0.75, 60});
+    worker_metrics_init(&metrics);
+    for (int i = 0; i < 180; i++) {
+        struct shown a = {.consumed = 5 * i, .answered = 5 * i, .batches = 5 * i, .images = 5 * i};
+        struct shown b = {.partition = 1, .position = 100, .end = 105};
+        a.infer_jobs = a.images;
+        a.infer_s = a.images / 20;
+        a.position = a.consumed;
+        a.end = a.consumed + 1; // one has just come
+        worker_metrics_begin(&metrics, i * 10000);
+        assert_true(show("a", &a) && show("b", &b));
+        worker_metrics_end(&metrics, &input);
+        assert_true(i == 0 || fabs(input.capacity_per_s - 20) < 1e-9);
+        assert_int_equal(scale_advise(&scale, &input).desired, 2);
+    }
 }
 
 static void a_partition_that_changes_hands_is_not_lost(void **state)
@@ -161,6 +192,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_workers_are_summed),
+        cmocka_unit_test(a_blocked_partition_wants_no_worker),
         cmocka_unit_test(a_partition_that_changes_hands_is_not_lost),
         cmocka_unit_test(the_tail_is_that_of_a_minute),
         cmocka_unit_test(other_texts_are_no_worker),

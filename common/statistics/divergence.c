@@ -42,7 +42,9 @@ double divergence_js(const double *p, const double *q, size_t bins)
         double middle = (p[i] + q[i]) / 2;
         sum += relative(p[i], middle) + relative(q[i], middle);
     }
-    return sqrt(fmax(0, sum / 2) / log(2)); // rounding makes it negative where p and q are all but equal
+    if (sum < 0) // rounding, where p and q are all but equal
+        sum = 0;
+    return sqrt(sum / 2 / log(2));
 }
 
 double divergence_psi(const double *p, const double *q, size_t bins)

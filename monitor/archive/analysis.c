@@ -132,7 +132,7 @@ static enum status read_probabilities(const struct prediction *prediction, struc
     double temperature = prediction->provenance.temperature, highest = -INFINITY, sum = 0;
     double powers[LESION_CLASSES];
     if (isnan(logits[0]))
-        return STATUS_OK;
+        return error_set(err, STATUS_REJECTED, "it is a prediction without logits");
     if (!(temperature > 0))
         return error_set(err, STATUS_REJECTED, "its logits have no temperature above 0");
     for (int i = 0; i < LESION_CLASSES; i++)
@@ -141,7 +141,8 @@ static enum status read_probabilities(const struct prediction *prediction, struc
         sum += powers[i] = exp((logits[i] - highest) / temperature);
     for (int i = 0; i < LESION_CLASSES; i++)
         analysis->probabilities[i] = (float)(powers[i] / sum);
-    if (fabs(analysis->probabilities[analysis->class] - prediction->result.confidence) > confidence_tolerance)
+    double difference = fabs(analysis->probabilities[analysis->class] - prediction->result.confidence);
+    if (!(difference <= confidence_tolerance)) // NaN: a logit is infinite
         return error_set(err, STATUS_REJECTED, "its confidence is not that of its logits");
     return STATUS_OK;
 }

@@ -141,14 +141,23 @@ static struct drift_difference counted(const struct drift_tally *window, const s
     return difference;
 }
 
+// How many pictures have this histogram, as the shares of each sum to 1.
+static double pictures_of(const struct drift_tally *tally, int channel)
+{
+    double sum = 0;
+    for (int i = 0; i < FEATURES_BINS; i++)
+        sum += tally->histograms[channel][i];
+    return round(sum);
+}
+
 static struct drift_difference histogram(const struct drift_tally *window,
                                          const struct drift_tally *reference, int channel)
 {
     struct drift_difference difference = nothing;
     double p[FEATURES_BINS], q[FEATURES_BINS];
-    double n = (double)window->output.n, known = (double)reference->output.n;
+    double n = pictures_of(window, channel), known = pictures_of(reference, channel);
     double half = FEATURES_BINS * DIVERGENCE_PRIOR;
-    difference.n = window->output.n;
+    difference.n = (int64_t)n;
     difference.insufficient = n < DRIFT_LEAST || known < DRIFT_LEAST;
     if (difference.insufficient)
         return difference;

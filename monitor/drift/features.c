@@ -173,9 +173,11 @@ void drift_tally_add(struct drift_tally *tally, const struct drift_bins *bins,
             tally->sums[i][places[i]] += value;
             tally->squares[i] += value * value;
         }
-    for (int channel = 0; channel < DRIFT_HISTOGRAMS; channel++)
-        for (int i = 0; i < FEATURES_BINS; i++)
-            tally->histograms[channel][i] += histogram_of(analysis, channel)[i];
+    for (int channel = 0; channel < DRIFT_HISTOGRAMS; channel++) {
+        const float *histogram = histogram_of(analysis, channel);
+        for (int i = 0; i < FEATURES_BINS && !isnan(histogram[0]); i++)
+            tally->histograms[channel][i] += histogram[i];
+    }
     drift_output_add(&tally->output, analysis);
 }
 

@@ -28,6 +28,8 @@ static void distances_of_shares(void **state)
     assert_true(divergence_js(apart[0], apart[1], 2) == 1);
     assert_true(divergence_hellinger(apart[0], apart[1], 2) == 1);
     assert_true(isinf(divergence_psi(apart[0], apart[1], 2)));
+    const double unknown[] = {NAN, NAN};
+    assert_true(isnan(divergence_js(unknown, apart[0], 2)));
 }
 
 static void priors(void **state)

@@ -172,6 +172,10 @@ static void test_compare(void **state)
         analysis.features.brightness += 99.9F; // one bin up: a tenth lies beyond the reference
         if (i % 2)
             analysis.capture_device = "camera-new";
+        if (i >= PICTURES / 2) // absent from half of them
+            analysis.features.histogram_r[0] = NAN;
+        for (int bin = 0; i >= DRIFT_LEAST - 1 && bin < FEATURES_BINS; bin++)
+            analysis.features.histogram_g[bin] = NAN;
         drift_tally_add(&window, &reference->bins, &analysis);
     }
     drift_compare(&window, &reference->strata[0].tally, &reference->bins, found);
@@ -185,7 +189,12 @@ static void test_compare(void **state)
     assert_true(found[6].insufficient);
     assert_int_equal(found[DRIFT_NUMBERS + 1].unseen, 500);
     near("half of the devices are new", found[DRIFT_NUMBERS + 1].tvd, 0.5, 0.01);
-    assert_true(isnan(found[DRIFT_COUNTED].p) && found[DRIFT_COUNTED].kl == 0);
+    const struct drift_difference *histograms = &found[DRIFT_COUNTED];
+    assert_true(isnan(histograms[2].p) && histograms[2].kl == 0 && histograms[2].n == PICTURES);
+    assert_int_equal(histograms[0].n, PICTURES / 2);
+    assert_true(histograms[0].js < 0.05); // those that are there are as before
+    assert_int_equal(histograms[1].n, DRIFT_LEAST - 1);
+    assert_true(histograms[1].insufficient && isnan(histograms[1].js));
     assert_true(drift_least_p(&window, &reference->strata[0].tally, &reference->bins) < 1e-12);
     drift_reference_free(reference);
     drift_builder_free(builder);

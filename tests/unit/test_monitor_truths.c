@@ -171,6 +171,7 @@ static void test_impossible_records(void **state)
     expect_refused(world, "\"temperature\":1", "\"temperature\":0", "temperature");
     expect_refused(world, "\"temperature\":1", "\"temperature\":-1", "temperature");
     expect_refused(world, "\"logits\":[0", "\"logits\":[9", "confidence");
+    expect_refused(world, "\"logits\"", "\"others\"", "without logits");
     expect_refused(world, "\"histogram_g\":[0", "\"histogram_g\":[1", "histogram");
     expect_refused(world, "\"sharpness\":7", "\"sharpness\":-7", "sharpness");
     expect_refused(world, "\"entropy_nats\":1.5", "\"entropy_nats\":2.5", "entropy");

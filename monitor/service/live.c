@@ -32,6 +32,7 @@ static const enum report_kind board_kinds[BOARD_KINDS] = {REPORT_DRIFT, REPORT_P
 struct live_visit {
     struct live_request request;
     struct http_later *later;
+    int64_t asked_ms; // monotonic
 };
 
 struct kept_report {
@@ -162,6 +163,22 @@ static void refuse(const struct live_visit *visit, enum status status, const str
         LOG_WARN("report_not_made", "reason=\"%s\"", err->message);
 }
 
+// Whether the report is worth making, or why not.
+static enum status check_visit(const struct live *live, const struct live_visit *visit, struct error *err)
+{
+    const struct live_request *request = &visit->request;
+    if (atomic_load(&live->stops))
+        return error_set(err, STATUS_RETRY, "the monitor stops");
+    if (clock_monotonic_ms() - visit->asked_ms >= live->options.answer_ms)
+        return error_set(err, STATUS_RETRY, "nobody waits for the report any more");
+    if (request->to - request->from > LIVE_DAYS_MOST * day_ms)
+        return error_set(err, STATUS_REJECTED,
+                         "a report that is made at once covers %d days at most; skinsight-monitor report "
+                         "makes longer ones",
+                         LIVE_DAYS_MOST);
+    return STATUS_OK;
+}
+
 static void serve(struct live *live, struct live_visit *visit)
 {
     struct error err;
@@ -170,9 +187,9 @@ static void serve(struct live *live, struct live_visit *visit)
     settle_days(&visit->request);
     key_of(&visit->request, key);
     struct kept_report *kept = find_kept(live, key);
-    enum status status = kept                        ? STATUS_OK
-                         : atomic_load(&live->stops) ? error_set(&err, STATUS_RETRY, "the monitor stops")
-                                                     : make(live, &visit->request, &document, &err);
+    enum status status = kept ? STATUS_OK : check_visit(live, visit, &err);
+    if (status == STATUS_OK && !kept)
+        status = make(live, &visit->request, &document, &err);
     if (status == STATUS_OK && !kept)
         status = keep(live, key, document, &kept, &err);
     if (status == STATUS_OK)
@@ -347,7 +364,7 @@ enum status live_open(struct live **opened, const struct live_options *options, 
 bool live_ask(struct live *live, const struct live_request *request, struct http_later *later)
 {
     struct live_visit *visit = memory_alloc(sizeof *visit);
-    *visit = (struct live_visit){*request, later};
+    *visit = (struct live_visit){*request, later, clock_monotonic_ms()};
     if (queue_try_push(&live->visits, QUEUE_ROUTINE, visit) == QUEUE_OK)
         return true;
     free(visit);

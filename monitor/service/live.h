@@ -10,13 +10,19 @@
 #include "monitor/report/request.h"
 #include "monitor/service/operation.h"
 
-enum { LIVE_ALARMS_MOST = 256, LIVE_NAME_SIZE = 160, LIVE_DAYS = 28 };
+enum {
+    LIVE_ALARMS_MOST = 256,
+    LIVE_NAME_SIZE = 160,
+    LIVE_DAYS = 28,
+    LIVE_DAYS_MOST = 366, // of a report that somebody waits for
+};
 
 struct live;
 
 struct live_options {
     const char *store, *references, *reference_key; // outlive it; the last two may be ""
     int64_t alarm_budget_per_year;
+    int64_t answer_ms; // the server's: nobody waits longer for a report, so that it is then not made
 };
 
 // What is asked for. from and to -1: the last 28 days, today included.

@@ -65,7 +65,8 @@ static enum status open_parts(struct monitor *monitor, struct error *err)
                                       .references = config_text(config, "references"),
                                       .reference_key = config_text(config, "reference_key"),
                                       .alarm_budget_per_year =
-                                          config_integer(config, "alarm_budget_per_year")};
+                                          config_integer(config, "alarm_budget_per_year"),
+                                      .answer_ms = REQUEST_MS};
     struct collect_options collect;
     collect_options_read(config, &collect);
     const char *prices = config_text(config, "price_table");

@@ -57,6 +57,7 @@ def check_refusals(monitor):
     for path, status, code in (("/v1/reports/weather", 404, "not_found"), ("/reports/incident", 403, "forbidden"),
                                ("/reports/drift?from=yesterday", 400, "invalid_request"),
                                ("/reports/drift?from=2026-02-01&to=2026-01-01", 422, "invalid_request"),
+                               ("/reports/drift?from=2025-01-01&to=2026-01-03", 422, "invalid_request"),
                                ("/v1/reports/comparison", 422, "invalid_request"),
                                ("/reports/drift?site=" + "x" * 200, 400, "invalid_request")):
         reply = monitor.ask(path)

@@ -8,7 +8,7 @@
 #include "common/base/text.h"
 #include "monitor/report/page_parts.h"
 
-enum { COLUMNS_MOST = 24, ROWS_MOST = 5000 };
+enum { COLUMNS_MOST = 24, ROWS_MOST = 5000, NAME_SIZE = 101 };
 
 static const cJSON *field(const cJSON *object, const char *name)
 {
@@ -198,8 +198,10 @@ static bool is_plain(const cJSON *value)
 
 static void object_row(struct html *page, const char *before, const cJSON *item)
 {
-    char name[PAGE_VALUE_SIZE], title[PAGE_VALUE_SIZE];
-    snprintf(name, sizeof name, "%.100s%s%.100s", before, *before ? ", " : "", item->string);
+    char outer[NAME_SIZE], inner[NAME_SIZE], name[PAGE_VALUE_SIZE], title[PAGE_VALUE_SIZE];
+    text_cut(before, outer, sizeof outer);
+    text_cut(item->string, inner, sizeof inner);
+    snprintf(name, sizeof name, "%s%s%s", outer, *outer ? ", " : "", inner);
     page_title(name, title);
     html_row_begin(page);
     html_cell(page, "%s", title);

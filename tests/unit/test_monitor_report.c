@@ -176,6 +176,22 @@ static void values_inside_values_are_shown(void **state)
     cJSON_Delete(document);
 }
 
+// The cut falls into the middle of a character, whose half would end the title.
+static void long_names_are_cut_between_characters(void **state)
+{
+    (void)state;
+    char name[2 + 2 * 60] = "a";
+    for (int i = 0; i < 60; i++)
+        memcpy(name + 1 + 2 * i, "\xc3\xa9", 2);
+    cJSON *document = cJSON_CreateObject();
+    cJSON *outer = cJSON_AddObjectToObject(cJSON_AddObjectToObject(document, "fairness"), name);
+    cJSON_AddNumberToObject(outer, "inner", 5);
+    char *text = page_of(document);
+    assert_non_null(strstr(text, "\xc3\xa9, inner</td>"));
+    free(text);
+    cJSON_Delete(document);
+}
+
 static void any_document_has_a_page(void **state)
 {
     (void)state;
@@ -297,6 +313,7 @@ int main(void)
         cmocka_unit_test(the_page_says_what_the_document_says),
         cmocka_unit_test(series_of_one_chart_share_a_table),
         cmocka_unit_test(values_inside_values_are_shown),
+        cmocka_unit_test(long_names_are_cut_between_characters),
         cmocka_unit_test(any_document_has_a_page),
         cmocka_unit_test(parts_of_other_kinds_are_not_asked),
         cmocka_unit_test(what_cannot_be_is_refused),

@@ -341,6 +341,19 @@ static void *run(void *context)
     }
 }
 
+// Without its thread.
+static void release(struct live *live)
+{
+    archive_close(live->archive);
+    for (size_t i = 0; i < KEPT; i++) {
+        buffer_release(&live->kept[i].json);
+        buffer_release(&live->kept[i].page);
+    }
+    queue_release(&live->visits);
+    pthread_mutex_destroy(&live->lock);
+    free(live);
+}
+
 enum status live_open(struct live **opened, const struct live_options *options, struct error *err)
 {
     struct live *live = memory_alloc(sizeof *live);
@@ -354,7 +367,7 @@ enum status live_open(struct live **opened, const struct live_options *options, 
         buffer_init(&live->kept[i].page, REPORT_MOST_BYTES);
     }
     if (pthread_create(&live->thread, NULL, run, live) != 0) {
-        free(live);
+        release(live);
         return error_set(err, STATUS_FATAL, "no thread for live reports");
     }
     *opened = live;
@@ -385,12 +398,5 @@ void live_close(struct live *live)
     atomic_store(&live->stops, true);
     queue_close(&live->visits);
     pthread_join(live->thread, NULL);
-    archive_close(live->archive);
-    for (size_t i = 0; i < KEPT; i++) {
-        buffer_release(&live->kept[i].json);
-        buffer_release(&live->kept[i].page);
-    }
-    queue_release(&live->visits);
-    pthread_mutex_destroy(&live->lock);
-    free(live);
+    release(live);
 }

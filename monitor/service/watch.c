@@ -172,6 +172,15 @@ static void *run(void *context)
     return NULL;
 }
 
+// Without its thread.
+static void release(struct watch *watch)
+{
+    pthread_cond_destroy(&watch->stopped);
+    pthread_mutex_destroy(&watch->lock);
+    buffer_release(&watch->text);
+    free(watch);
+}
+
 enum status watch_open(struct watch **opened, const struct watch_options *options, struct error *err)
 {
     struct watch *watch = memory_alloc(sizeof *watch);
@@ -193,7 +202,7 @@ enum status watch_open(struct watch **opened, const struct watch_options *option
     pthread_cond_init(&watch->stopped, &attributes);
     pthread_condattr_destroy(&attributes);
     if (pthread_create(&watch->thread, NULL, run, watch) != 0) {
-        free(watch);
+        release(watch);
         return error_set(err, STATUS_FATAL, "no thread for the workers' metrics");
     }
     *opened = watch;
@@ -216,8 +225,5 @@ void watch_close(struct watch *watch)
     pthread_cond_signal(&watch->stopped);
     pthread_mutex_unlock(&watch->lock);
     pthread_join(watch->thread, NULL);
-    pthread_cond_destroy(&watch->stopped);
-    pthread_mutex_destroy(&watch->lock);
-    buffer_release(&watch->text);
-    free(watch);
+    release(watch);
 }

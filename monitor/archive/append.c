@@ -61,7 +61,7 @@ static enum status load_feedback(struct sql *sql, struct append *append, int64_t
 
 // ---- from topics ----
 
-// A transaction of this archive's, whose commit was not answered and came late, is no other monitor.
+// A transaction of this writer's, whose commit was not answered and came late, is no other monitor.
 static enum status tell_lost(struct sql *sql, const struct append *append, const struct archive_step *step,
                              struct error *err)
 {

@@ -72,6 +72,11 @@ void archive_close(struct archive *archive)
     free(archive);
 }
 
+void archive_set_writer(struct archive *archive, const char writer[JOB_REQUEST_ID_SIZE])
+{
+    memcpy(archive->writer, writer, sizeof archive->writer);
+}
+
 // ---- places ----
 
 struct search {

@@ -22,6 +22,8 @@ struct archive;
 // url: the option store. Errors as sql_open's and sql_migrate's; REJECTED: a database of a newer monitor.
 enum status archive_open(struct archive **archive, const char *url, struct error *err) MUST_CHECK;
 void archive_close(struct archive *archive); // NULL is allowed
+// Who writes: a new one at each opening, unless it is told here, so that it knows its own commits again.
+void archive_set_writer(struct archive *archive, const char writer[JOB_REQUEST_ID_SIZE]);
 
 // ---- what reports may know ----
 
@@ -109,7 +111,7 @@ struct archive_step {
     int64_t witness;  // of the record in front of `to`
 };
 // All or nothing; a record that is there already stays as it is. added (NULL is allowed): records that were
-// not there. RETRY: it is done or not; archive_position knows. REJECTED: another monitor has read on since.
+// not there. RETRY: it is done or not; archive_position knows. REJECTED: another writer has read on since.
 enum status archive_append(struct archive *archive, const struct archive_batch *batch,
                            const struct archive_step *steps, size_t count, int64_t *added,
                            struct error *err) MUST_CHECK;

@@ -17,7 +17,7 @@ struct archive {
     struct sql *sql;
     struct truths *truths;            // of the last walk; NULL: none
     struct archive_as_of truths_of;   // which it was made for
-    char writer[JOB_REQUEST_ID_SIZE]; // this connection, in the offsets that it advances
+    char writer[JOB_REQUEST_ID_SIZE]; // in the offsets that it advances
 };
 
 #define VALUES(...)                                                                                          \

@@ -33,11 +33,13 @@ struct collector {
     struct collect_options options;
     bool to_the_end, again;
     struct archive *archive;
+    char writer[JOB_REQUEST_ID_SIZE]; // the same for each opening: a commit may come after the next one
     struct archive_batch *batch;
     struct archive_step *steps;
     struct followed followed[FOLLOWED_KINDS];
     bool is_open;
-    bool unusable; // the archive: another monitor's, or a newer one's
+    bool overtaken; // once, by another writer
+    bool unusable;  // the archive: another monitor's, or a newer one's
     int wake_fd;
     bool more; // the last step left some behind
     int64_t opened_ms, forgot_ms;
@@ -69,6 +71,8 @@ static enum status open_all(struct collector *collector, struct error *err)
                                         .timeout_ms = options->timeout_ms};
     enum status status = archive_open(&collector->archive, options->store, err);
     collector->unusable = status == STATUS_REJECTED;
+    if (status == STATUS_OK)
+        archive_set_writer(collector->archive, collector->writer);
     for (int i = 0; i < FOLLOWED_KINDS && status == STATUS_OK; i++) {
         followed.kind = (enum followed_kind)i;
         followed.topic = i == FOLLOWED_PREDICTIONS ? options->predictions_topic : options->feedback_topic;
@@ -130,6 +134,16 @@ static void count(struct collector *collector, int64_t refused)
     pthread_mutex_unlock(&collector->lock);
 }
 
+// The first time it may be what a process that was killed had sent to the database. Who is overtaken again
+// is so by another monitor.
+static enum status settle_overtaken(struct collector *collector)
+{
+    bool first = !collector->overtaken && !collector->to_the_end;
+    collector->overtaken = true;
+    collector->unusable = !first;
+    return first ? STATUS_RETRY : STATUS_REJECTED;
+}
+
 static enum status write_batch(struct collector *collector, struct error *err)
 {
     size_t steps = 0;
@@ -142,7 +156,8 @@ static enum status write_batch(struct collector *collector, struct error *err)
         return STATUS_OK;
     enum status status =
         archive_append(collector->archive, collector->batch, collector->steps, steps, NULL, err);
-    collector->unusable = status == STATUS_REJECTED;
+    if (status == STATUS_REJECTED)
+        return settle_overtaken(collector);
     if (status != STATUS_OK)
         return status;
     for (int i = 0; i < FOLLOWED_KINDS; i++)
@@ -258,6 +273,7 @@ static struct collector *collector_new(const struct collect_options *options)
 {
     struct collector *made = memory_alloc(sizeof *made);
     made->options = *options;
+    job_request_id_new(made->writer);
     made->batch = archive_batch_new();
     made->steps = memory_alloc(FOLLOWED_KINDS * ARCHIVE_PLACES_MOST * sizeof *made->steps);
     made->figures.committed_at = -1;

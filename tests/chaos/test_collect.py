@@ -5,6 +5,7 @@ is told once and waited for.
 
 The long form: 50 kills.
 """
+import hashlib
 import json
 import pathlib
 import sqlite3
@@ -212,6 +213,41 @@ def test_two_monitors(stack):
         expect_equal(len(places), len(set(places)), "rows")
 
 
+def count_predictions(collector):
+    try:
+        return len(collector.rows("predictions"))
+    except sqlite3.OperationalError:  # not made yet
+        return -1
+
+
+def read_on_behind(collector, value):
+    """As if a monitor that was killed had written it, and the commit came late."""
+    witness = int.from_bytes(hashlib.sha256(value).digest()[:8], "big") >> 1
+    with sqlite3.connect(collector.store.removeprefix("sqlite://"), timeout=30) as database:
+        database.execute("BEGIN IMMEDIATE")  # so that the collector commits behind it
+        send(collector.fleet, "predictions_topic", [(b"late", value)])
+        database.execute("UPDATE monitor_offsets SET next_place = next_place + 1, witness = ?, writer = 'late' "
+                         "WHERE log = 1 AND part = 0", (witness,))
+
+
+def test_a_commit_that_came_late(stack):
+    """One is waited for, and no other monitor; two are one."""
+    records = [value for value in clinic(stack, days=2, images_per_day=30, seed=2)["predictions_topic"] if value[0] != b"garbage"]
+    with stack.fleet("late", partitions=PARTITIONS) as fleet:
+        collector = sqlite(fleet, "late")
+        collector.start()
+        send(fleet, "predictions_topic", records[:6])
+        wait_until(lambda: count_predictions(collector) == 6, "6 records are collected")
+        read_on_behind(collector, records[6][1])
+        wait_until(lambda: "collector_goes_on" in collector.log_text() or collector.process.poll() is not None, "it goes on")
+        expect_equal(collector.process.poll(), None, f"exit code of collect; it said {collector.log_text()}")
+        send(fleet, "predictions_topic", records[7:10])
+        wait_until(lambda: count_predictions(collector) == 9, "what came later is collected")
+        read_on_behind(collector, records[10][1])
+        wait_until(lambda: collector.process.poll() is not None, "it ends")
+        expect("another monitor" in collector.log_text().split("collector_ended")[1], f"it said {collector.log_text()}")
+
+
 def test_full_disk(stack):
     """Nothing is lost: what does not fit comes once there is room."""
     records = clinic(stack, days=7, images_per_day=stack.size(60, 400))
@@ -255,4 +291,4 @@ def test_trouble(stack):
 
 
 if __name__ == "__main__":
-    chaos.main([test_kills, test_topic_made_anew, test_two_monitors, test_full_disk, test_trouble], "kafka")
+    chaos.main([test_kills, test_topic_made_anew, test_two_monitors, test_a_commit_that_came_late, test_full_disk, test_trouble], "kafka")

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "monitor/archive/archive_internal.h"
 #include "tests/support/archive_world.h"
 
 static enum status check_whole(void *context, const struct analysis *analysis, struct error *why)
@@ -119,6 +120,10 @@ static void test_offsets_are_compared(void **state)
     assert_int_equal(append(other, other->predictions, 0, -1, 1), STATUS_REJECTED);
     add(other, 0, 1, &(struct given){2, 7, AT, .class = LESION_MEL});
     assert_int_equal(append(other, other->predictions, 0, 0, 2), STATUS_REJECTED);
+    // The writer who has closed the archive and opened it again.
+    archive_set_writer(other->archive, world->archive->writer);
+    add(other, 0, 0, &(struct given){1, 7, AT, .class = LESION_MEL});
+    assert_int_equal(append(other, other->predictions, 0, -1, 1), STATUS_RETRY);
     close_world(other);
     add(world, 0, 0, &(struct given){1, 7, AT, .class = LESION_MEL});
     assert_int_equal(append(world, world->predictions, 0, -1, 1), STATUS_RETRY);

@@ -229,7 +229,9 @@ static void scale(void *context, struct http_request *request)
         watch_look(monitor->watch, &watched);
     if (watched.at_ms < 0 || watched.advice.desired == 0) {
         refuse(request, 503, "not_yet",
-               monitor->watch ? "no worker has answered yet" : "workers_metrics is not set");
+               !monitor->watch     ? "workers_metrics is not set"
+               : watched.at_ms < 0 ? "no worker has answered yet"
+                                   : watched.advice.reason);
         return;
     }
     buffer_init(&text, TEXT_MOST);
@@ -279,8 +281,8 @@ static void draw_state(struct html *page_, const struct monitor *monitor)
     if (!monitor->watch)
         return;
     watch_look(monitor->watch, &watched);
-    html_element(page_, "p", "%d of %d workers answer. Wanted: %d. %s.", watched.answered, watched.asked,
-                 watched.advice.desired, watched.advice.reason);
+    html_element(page_, "p", "%d of %d workers answer. Wanted: %d. %s.", watched.input.answered,
+                 watched.input.asked, watched.advice.desired, watched.advice.reason);
 }
 
 static void front(void *context, struct http_request *request)

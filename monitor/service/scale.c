@@ -73,6 +73,11 @@ static int most_enough(const struct scale *scale, int64_t now_ms, int enough)
     return enough;
 }
 
+static bool some_are_silent(const struct scale_input *input)
+{
+    return input->answered < input->asked;
+}
+
 // The inputs without which nothing is said, or NULL.
 static const char *missing(const struct scale *scale, const struct scale_input *input)
 {
@@ -115,12 +120,16 @@ static void advise(struct scale *scale, const struct scale_input *input, struct 
     int wanted = clamp(scale, fmax(ceil(load / (scale->capacity_per_s * load_up)), trigger));
     int enough = clamp(scale, fmax(ceil(load / (scale->capacity_per_s * load_down)), trigger));
     int most = most_enough(scale, input->at_ms, enough);
-    keep_sample(scale, (struct scale_sample){input->at_ms, enough, input->backlog});
     if (wanted > scale->desired)
         scale->desired = wanted;
-    else if (most < scale->desired && input->at_ms - scale->first_ms >= DOWN_WINDOW_MS)
+    else if (!some_are_silent(input) && most < scale->desired &&
+             input->at_ms - scale->first_ms >= DOWN_WINDOW_MS)
         scale->desired = most;
-    advice->time_to_drain_s = time_to_drain(scale, input);
+    if (some_are_silent(input)) // what there is was needed, as far as anyone knows
+        enough = scale->desired;
+    else
+        advice->time_to_drain_s = time_to_drain(scale, input);
+    keep_sample(scale, (struct scale_sample){input->at_ms, enough, input->backlog});
     int used = snprintf(advice->reason, sizeof advice->reason,
                         "%.4g arrive and %.0f wait, a worker does %.4g a second", scale->arrival_per_s,
                         input->backlog, scale->capacity_per_s);
@@ -131,24 +140,39 @@ static void advise(struct scale *scale, const struct scale_input *input, struct 
         snprintf(advice->reason + used, sizeof advice->reason - (size_t)used, "; %s", why);
 }
 
+static void hold(const struct scale_input *input, const char *absent, struct scale_advice *advice)
+{
+    advice->held = true;
+    if (some_are_silent(input))
+        snprintf(advice->reason, sizeof advice->reason, "held: %d of %d workers answer", input->answered,
+                 input->asked);
+    else
+        snprintf(advice->reason, sizeof advice->reason, "held: %s is not known", absent);
+}
+
 struct scale_advice scale_advise(struct scale *scale, const struct scale_input *input)
 {
     struct scale_advice advice = {.time_to_drain_s = NAN};
+    bool silent = some_are_silent(input);
     if (isfinite(input->capacity_per_s) && input->capacity_per_s > 0)
         scale->capacity_per_s = input->capacity_per_s;
-    if (scale->desired == 0 && input->workers >= 0)
+    if (scale->desired == 0 && input->workers >= 0 && !silent) // else nobody knows where to begin
         scale->desired = clamp(scale, input->workers);
     const char *absent = missing(scale, input);
-    advice.held = absent != NULL;
-    if (absent) {
-        snprintf(advice.reason, sizeof advice.reason, "held: %s is not known", absent);
-    } else {
+    if (!absent && scale->desired > 0) {
+        struct scale_input all = *input;
+        all.workers += input->asked - input->answered; // the silent ones may be at work
         if (scale->first_ms < 0)
             scale->first_ms = input->at_ms;
-        smooth_arrival(scale, input);
-        advise(scale, input, &advice);
+        if (!silent || !(input->arrival_per_s < scale->arrival_per_s))
+            smooth_arrival(scale, input);
+        advise(scale, &all, &advice);
         scale->last_ms = input->at_ms;
+    } else if (scale->desired > 0) { // nobody knows that fewer would have done
+        keep_sample(scale, (struct scale_sample){input->at_ms, scale->desired, input->backlog});
     }
+    if (absent || silent)
+        hold(input, absent, &advice);
     advice.desired = scale->desired;
     advice.arrival_per_s = scale->arrival_per_s;
     advice.capacity_per_s = scale->capacity_per_s;

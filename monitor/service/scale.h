@@ -10,9 +10,10 @@
 // utilisation are triggers besides, where the load explains them.
 //
 // An input that is missing (NaN, negative workers) holds the advice where it is, and the reason says so.
-// Capacity is remembered: an idle fleet shows none. It begins with the workers that there are, and wants
-// fewer only after ten minutes of its own; calls closer together than 2.4 s make those ten minutes shorter.
-// One thread.
+// While workers are silent, the sums over the others are too small: more may be wanted by them, fewer not
+// before ten minutes in which all answered. Capacity is remembered: an idle fleet shows none. It begins with
+// the workers that there are, once all answer, and wants fewer only after ten minutes of its own; calls
+// closer together than 2.4 s make those ten minutes shorter. One thread.
 #ifndef SKINSIGHT_MONITOR_SERVICE_SCALE_H
 #define SKINSIGHT_MONITOR_SERVICE_SCALE_H
 
@@ -34,13 +35,14 @@ struct scale_input {
     double backlog;         // jobs of both priorities that are not answered
     double capacity_per_s;  // of one busy worker; NaN: none was busy
     int workers;            // that are ready
+    int asked, answered;    // workers; a name that was not found counts as one that was asked
     double p99_ms;          // from submission to answer, of the last minute; NaN: nobody was answered
     double gpu_utilisation; // mean of the workers; NaN: none has a GPU
 };
 
 struct scale_advice {
     int desired;            // 0: nothing is known yet
-    bool held;              // an input is missing
+    bool held;              // an input is missing, or a part of the workers
     double arrival_per_s;   // smoothed
     double capacity_per_s;  // as remembered; NaN: never seen
     double time_to_drain_s; // by the workers there are; NaN: never, or unknown

@@ -104,8 +104,7 @@ enum status watch_targets_check(const char *targets, struct error *err)
     return status;
 }
 
-static void ask(struct watch *watch, const struct target *target, const char *address, bool v6,
-                struct watched *found)
+static void ask(struct watch *watch, const struct target *target, const char *address, bool v6, int *asked)
 {
     struct error err;
     char url[2 * TARGET_SIZE + INET6_ADDRSTRLEN], name[WORKER_NAME_SIZE];
@@ -113,27 +112,26 @@ static void ask(struct watch *watch, const struct target *target, const char *ad
     snprintf(url, sizeof url, "http://%s%s", name, target->path);
     const struct https_get_options get = {
         .url = url, .plain = true, .authorities = "", .timeout_ms = TIMEOUT_MS};
-    found->asked++;
-    if (https_get(&get, &watch->text, &err) == STATUS_OK &&
-        worker_metrics_add(&watch->metrics, name, buffer_bytes(&watch->text)))
-        found->answered++;
-    else
+    ++*asked;
+    if (https_get(&get, &watch->text, &err) != STATUS_OK ||
+        !worker_metrics_add(&watch->metrics, name, buffer_bytes(&watch->text)))
         LOG_DEBUG("worker_silent", "worker=%s", name);
 }
 
-static void ask_target(struct watch *watch, const struct target *target, struct watched *found)
+static void ask_target(struct watch *watch, const struct target *target, int *asked)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_family = AF_UNSPEC};
     struct addrinfo *list = NULL;
     if (getaddrinfo(target->host, target->port, &hints, &list) != 0) {
         LOG_DEBUG("worker_unknown", "host=%s", target->host);
+        ++*asked; // whoever is behind it is missing
         return;
     }
-    for (const struct addrinfo *one = list; one && found->asked < WORKERS_MOST; one = one->ai_next) {
+    for (const struct addrinfo *one = list; one && *asked < WORKERS_MOST; one = one->ai_next) {
         char address[INET6_ADDRSTRLEN];
         bool v6 = one->ai_family == AF_INET6;
         if (getnameinfo(one->ai_addr, one->ai_addrlen, address, sizeof address, NULL, 0, NI_NUMERICHOST) == 0)
-            ask(watch, target, address, v6, found);
+            ask(watch, target, address, v6, asked);
     }
     freeaddrinfo(list);
 }
@@ -141,11 +139,11 @@ static void ask_target(struct watch *watch, const struct target *target, struct 
 static void scrape(struct watch *watch)
 {
     struct watched found = {.at_ms = clock_monotonic_ms()};
-    int before;
+    int before, asked = 0;
     worker_metrics_begin(&watch->metrics, found.at_ms);
     for (size_t i = 0; i < watch->target_count; i++)
-        ask_target(watch, &watch->targets[i], &found);
-    worker_metrics_end(&watch->metrics, &found.input);
+        ask_target(watch, &watch->targets[i], &asked);
+    worker_metrics_end(&watch->metrics, asked, &found.input);
     found.advice = scale_advise(&watch->scale, &found.input);
     pthread_mutex_lock(&watch->lock);
     before = watch->found.advice.desired;

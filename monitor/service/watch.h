@@ -2,7 +2,8 @@
 // own; what it last found may be looked at from any thread.
 //
 // A target's host is resolved each time, and each of its addresses is a worker: so one name of a headless
-// service stands for a fleet. A worker that does not answer within its time is none.
+// service stands for a fleet. A worker that does not answer within its time, and a
+// name that is not found, is one that is asked and silent.
 #ifndef SKINSIGHT_MONITOR_SERVICE_WATCH_H
 #define SKINSIGHT_MONITOR_SERVICE_WATCH_H
 
@@ -18,8 +19,7 @@ struct watch_options {
 };
 
 struct watched {
-    int64_t at_ms;       // monotonic, of the last scrape; -1: none yet
-    int asked, answered; // workers
+    int64_t at_ms; // monotonic, of the last scrape; -1: none yet
     struct scale_input input;
     struct scale_advice advice;
 };

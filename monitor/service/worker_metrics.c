@@ -276,21 +276,23 @@ static double capacity(const struct worker_metrics *metrics, double period_s)
     return fmax(of_batches, delta->answered / period_s / metrics->ready);
 }
 
-void worker_metrics_end(struct worker_metrics *metrics, struct scale_input *input)
+void worker_metrics_end(struct worker_metrics *metrics, int asked, struct scale_input *input)
 {
-    bool answered = false;
+    int answered = 0;
     for (size_t i = 0; i < metrics->worker_count; i++)
-        answered = answered || metrics->workers[i].seen == metrics->scrape;
+        answered += metrics->workers[i].seen == metrics->scrape;
     double period_s = metrics->before_ms < 0 ? 0 : (double)(metrics->at_ms - metrics->before_ms) / 1e3;
     double unread = unread_jobs(metrics);
     *input = (struct scale_input){.at_ms = metrics->at_ms,
                                   .arrival_per_s = NAN,
-                                  .backlog = answered ? unread + metrics->unfinished : NAN,
+                                  .backlog = answered > 0 ? unread + metrics->unfinished : NAN,
                                   .capacity_per_s = NAN,
-                                  .workers = answered ? metrics->ready : -1,
+                                  .workers = answered > 0 ? metrics->ready : -1,
+                                  .asked = asked,
+                                  .answered = answered,
                                   .p99_ms = NAN,
                                   .gpu_utilisation = NAN};
-    if (!answered)
+    if (answered == 0)
         return;
     follow_minute(metrics);
     input->p99_ms = metrics->p99_ms;

@@ -63,7 +63,8 @@ void worker_metrics_begin(struct worker_metrics *metrics, int64_t at_ms);
 // The worker of that name answered this. false: it is no such text; it then counts as a worker that did not
 // answer.
 bool worker_metrics_add(struct worker_metrics *metrics, const char *name, struct bytes text);
-// What the scrape says. Of the first one, and where no worker answered, arrivals are NaN.
-void worker_metrics_end(struct worker_metrics *metrics, struct scale_input *input);
+// What the scrape says. asked: workers, those that did not answer included. Of the first one, and where no
+// worker answered, arrivals are NaN.
+void worker_metrics_end(struct worker_metrics *metrics, int asked, struct scale_input *input);
 
 #endif

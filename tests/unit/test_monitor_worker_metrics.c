@@ -13,6 +13,7 @@
 #include "monitor/service/worker_metrics.h"
 
 static struct worker_metrics metrics;
+static const int asked = 2;
 
 // What a worker shows of itself.
 struct shown {
@@ -64,7 +65,7 @@ static void two_workers_are_summed(void **state)
     worker_metrics_init(&metrics);
     worker_metrics_begin(&metrics, 1000);
     assert_true(show("a", &a) && show("b", &b));
-    worker_metrics_end(&metrics, &input);
+    worker_metrics_end(&metrics, asked, &input);
     assert_true(isnan(input.arrival_per_s) && isnan(input.capacity_per_s));
     assert_true(input.backlog == 40 + 10 + 3);
     assert_int_equal(input.workers, 2);
@@ -84,7 +85,7 @@ static void two_workers_are_summed(void **state)
     b = (struct shown){.consumed = 600, .answered = 100, .partition = 1, .position = 600, .end = 600};
     worker_metrics_begin(&metrics, 11000);
     assert_true(show("a", &a) && show("b", &b));
-    worker_metrics_end(&metrics, &input);
+    worker_metrics_end(&metrics, asked, &input);
     assert_true(input.arrival_per_s == 40);
     assert_true(input.capacity_per_s == 19);
 
@@ -101,7 +102,7 @@ static void two_workers_are_summed(void **state)
     b = (struct shown){.consumed = 28, .answered = 30, .partition = 1, .position = 630, .end = 630};
     worker_metrics_begin(&metrics, 21000);
     assert_true(show("a", &a) && show("b", &b));
-    worker_metrics_end(&metrics, &input);
+    worker_metrics_end(&metrics, asked, &input);
     assert_true(input.arrival_per_s == (150 + 30 - 50) / 10.0);
     assert_true(fabs(input.capacity_per_s - 20) < 1e-9);
     assert_true(input.backlog == 0);
@@ -124,10 +125,51 @@ static void a_blocked_partition_wants_no_worker(void **state)
         a.end = a.consumed + 1; // one has just come
         worker_metrics_begin(&metrics, i * 10000);
         assert_true(show("a", &a) && show("b", &b));
-        worker_metrics_end(&metrics, &input);
+        worker_metrics_end(&metrics, asked, &input);
         assert_true(i == 0 || fabs(input.capacity_per_s - 20) < 1e-9);
         assert_int_equal(scale_advise(&scale, &input).desired, 2);
     }
+}
+
+// Four workers of 20 a second with 15 a second each; three of them fall silent, then all, for longer than
+// the ten minutes.
+static void silent_workers_lower_nothing(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"a", "b", "c", "d"};
+    struct scale scale;
+    struct scale_input input;
+    struct scale_advice advice = {0};
+    scale_init(&scale, &(struct scale_options){2, 8, 400, 0.75, 60});
+    worker_metrics_init(&metrics);
+    for (int i = 0; i < 200; i++) {
+        int answer = i < 20 || i == 199 ? 4 : i < 100 ? 1 : 0;
+        worker_metrics_begin(&metrics, i * 10000);
+        for (int worker = 0; worker < answer; worker++) {
+            struct shown shown = {.consumed = 150 * i, .answered = 150 * i, .batches = 150 * i};
+            shown.images = shown.infer_jobs = shown.consumed;
+            shown.infer_s = shown.images / 20;
+            shown.partition = worker;
+            shown.position = shown.end = shown.consumed;
+            assert_true(show(names[worker], &shown));
+        }
+        worker_metrics_end(&metrics, 4, &input);
+        advice = scale_advise(&scale, &input);
+        assert_int_equal(advice.desired, 4); // 60 / (20 * 0.8) = 3.75
+        assert_true(advice.held == (i == 0 || answer < 4));
+        if (answer < 4)
+            assert_string_equal(advice.reason,
+                                answer == 1 ? "held: 1 of 4 workers answer" : "held: 0 of 4 workers answer");
+    }
+    scale_init(&scale,
+               &(struct scale_options){2, 8, 400, 0.75, 60}); // a monitor that begins among the silent
+    input.answered = 1;
+    input.workers = 1;
+    advice = scale_advise(&scale, &input);
+    assert_true(advice.held);
+    assert_int_equal(advice.desired, 0);
+    input.answered = input.workers = 4;
+    assert_int_equal(scale_advise(&scale, &input).desired, 4);
 }
 
 static void a_partition_that_changes_hands_is_not_lost(void **state)
@@ -139,15 +181,15 @@ static void a_partition_that_changes_hands_is_not_lost(void **state)
     worker_metrics_init(&metrics);
     worker_metrics_begin(&metrics, 0);
     assert_true(show("a", &a) && show("b", &b));
-    worker_metrics_end(&metrics, &input);
+    worker_metrics_end(&metrics, asked, &input);
     worker_metrics_begin(&metrics, 5000); // a is gone, and b does not have it yet
     assert_true(show("b", &b));
-    worker_metrics_end(&metrics, &input);
+    worker_metrics_end(&metrics, asked, &input);
     assert_true(input.backlog == 80);
     assert_int_equal(input.workers, 1);
     assert_true(input.arrival_per_s == 0);
     worker_metrics_begin(&metrics, 10000); // nobody answers
-    worker_metrics_end(&metrics, &input);
+    worker_metrics_end(&metrics, asked, &input);
     assert_int_equal(input.workers, -1);
     assert_true(isnan(input.backlog) && isnan(input.arrival_per_s));
 }
@@ -163,7 +205,7 @@ static void the_tail_is_that_of_a_minute(void **state)
         a.fast = 970.0 * i / 6;
         worker_metrics_begin(&metrics, i * 10000);
         assert_true(show("a", &a));
-        worker_metrics_end(&metrics, &input);
+        worker_metrics_end(&metrics, asked, &input);
         assert_true(i == 6 || isnan(input.p99_ms));
     }
     // Rank 990 of those from 970 to 1,000 between 0.4 and 0.5 s.
@@ -193,6 +235,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_workers_are_summed),
         cmocka_unit_test(a_blocked_partition_wants_no_worker),
+        cmocka_unit_test(silent_workers_lower_nothing),
         cmocka_unit_test(a_partition_that_changes_hands_is_not_lost),
         cmocka_unit_test(the_tail_is_that_of_a_minute),
         cmocka_unit_test(other_texts_are_no_worker),

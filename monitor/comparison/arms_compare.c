@@ -38,10 +38,12 @@ static struct findings find_split(const struct split_arms *split)
     };
 }
 
+// Sensitivity is of labelled melanomas, and who was told to wait seldom gets a label: an arm that refers
+// fewer has fewer labels, and looks better by those that it misses.
 static bool is_split_as_planned(const struct split_arms *split)
 {
-    return !(split->ratio_p < SPLIT_RATIO_P ||
-             split->failed_p < SPLIT_RATIO_P); // NaN: nothing says it is not
+    return !(split->ratio_p < SPLIT_RATIO_P || split->failed_p < SPLIT_RATIO_P ||
+             split->labelled_p < SPLIT_RATIO_P); // NaN: nothing says it is not
 }
 
 static const char *what_is_missing(const struct findings *found)
@@ -63,7 +65,8 @@ static void decide(struct arms_comparison *comparison)
     comparison->decision = "not_enough";
     comparison->reason = what_is_missing(&found);
     if (!comparison->is_paired && !is_split_as_planned(&comparison->split)) {
-        comparison->reason = "the arms are not split as planned, or fail unequally often: no figure holds";
+        comparison->reason =
+            "the arms are not split as planned, fail or get labels unequally often: no figure holds";
     } else if (found.worse || broken) {
         comparison->decision = "a";
         comparison->reason = found.worse ? "b refers fewer melanomas" : "b breaks a guardrail";

@@ -184,6 +184,22 @@ static void test_sample_ratio(void **state)
     assert_non_null(strstr(comparison.reason, "split"));
 }
 
+// Who gets a label depends on the answer: an arm that has fewer may have missed what nobody looked at.
+static void test_labels_of_one_arm(void **state)
+{
+    (void)state;
+    struct arms arms = {0};
+    struct arms_comparison comparison;
+    fill_split(&arms, ARM_A, LESION_MEL, 405, 450);
+    fill_split(&arms, ARM_B, LESION_MEL, 315, 400);
+    fill_split(&arms, ARM_B, -1, 0, 50);
+    compare_and_release(&arms, &comparison);
+    // SciPy: chi2_contingency([[450, 0], [400, 50]], correction=False).
+    near("p", 1e13 * comparison.split.labelled_p, 3.4368848235, 1e-6);
+    assert_string_equal(comparison.decision, "not_enough");
+    assert_non_null(strstr(comparison.reason, "labels"));
+}
+
 // Lan and DeMets' limits at four looks; and a share that fell is seen.
 static void test_looks(void **state)
 {
@@ -270,6 +286,7 @@ int main(void)
         cmocka_unit_test(test_pairing),
         cmocka_unit_test(test_split),
         cmocka_unit_test(test_sample_ratio),
+        cmocka_unit_test(test_labels_of_one_arm),
         cmocka_unit_test(test_looks),
         cmocka_unit_test(test_latency_guardrail),
         cmocka_unit_test(test_accuracy_guardrail),

@@ -40,6 +40,7 @@ static enum status find_starts(struct followed *followed, struct archive *archiv
         if (status != STATUS_OK)
             break;
         place->reached = place->known;
+        place->asked = was_read(&place->known) && ranges[i].first < place->known.next;
         followed->made_anew |= place->known.next > ranges[i].end;
         ranges[i] = (struct topic_range){choose_start(followed, i, ranges[i].first), INT64_MAX};
     }
@@ -110,11 +111,16 @@ static enum status add(struct followed *followed, const struct topic_record *rec
                : archive_batch_add_feedback(followed->batch, record->value, &origin, err);
 }
 
-// What was read before, once more.
-static void look_again(struct followed *followed, const struct topic_record *record)
+// The record in front of the place where reading goes on, once more. Where another one stands there, or none,
+// as the mark of a transaction, this is another log.
+static void look_again(struct followed *followed, struct followed_place *place,
+                       const struct topic_record *record)
 {
-    const struct archive_position *known = &followed->places[record->partition].known;
-    if (record->offset == known->next - 1 && archive_witness(record->value) != known->witness)
+    if (!place->asked || record->offset < place->known.next - 1)
+        return;
+    if (record->offset == place->known.next - 1 && archive_witness(record->value) == place->known.witness)
+        place->asked = false;
+    else
         followed->made_anew = true;
 }
 
@@ -125,8 +131,7 @@ static bool take_record(void *context, const struct topic_record *record)
     struct followed_place *place = &followed->places[record->partition];
     struct error reason;
     bool known = record->offset < place->known.next;
-    if (known)
-        look_again(followed, record);
+    look_again(followed, place, record);
     if (followed->made_anew)
         return false;
     if (known && !followed->options.again)

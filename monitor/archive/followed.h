@@ -4,7 +4,7 @@
 //     open -> take, steps, (archive_append) -> committed -> take ... -> close
 //
 // The record in front of the place where reading goes on is read once more: where it is another one than it
-// was, the topic was made anew.
+// was, or is gone without retention, the topic was made anew.
 #ifndef SKINSIGHT_MONITOR_ARCHIVE_FOLLOWED_H
 #define SKINSIGHT_MONITOR_ARCHIVE_FOLLOWED_H
 
@@ -30,6 +30,7 @@ struct followed_place {
     struct archive_position reached; // with what was taken
     int64_t refused;                 // taken since, and none
     bool moved;                      // taken since
+    bool asked;                      // the record in front of the known place is still to be read once more
 };
 
 struct followed {

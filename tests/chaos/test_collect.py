@@ -190,6 +190,21 @@ def test_topic_made_anew(stack):
             expect_equal(len(collector.rows("predictions")), 30 + len(later), "predictions read again")
 
 
+def test_a_mark_in_front(stack):
+    """Where the last record that was read stood, the new topic has the mark of a transaction."""
+    records = clinic(stack, days=2, images_per_day=30, seed=2)["predictions_topic"]
+    answers = [record for record in records if record[0] != b"garbage"]
+    with stack.fleet("mark", partitions=PARTITIONS) as fleet:
+        collector, topic = sqlite(fleet, "mark"), fleet.topics["predictions_topic"]
+        harness.write_topic(stack.brokers, topic, answers[:10], 0)
+        collector.once()
+        chaos.make_topic_anew(stack, fleet, topic, PARTITIONS)
+        harness.write_topic(stack.brokers, topic, answers[10:19], 0, transaction="mark")
+        harness.write_topic(stack.brokers, topic, answers[19:25], 0)
+        collector.once()
+        expect_equal(len(collector.rows("predictions")), 25, "predictions of both topics")
+
+
 def test_two_monitors(stack):
     """The second one ends, with a sentence, and nothing is there twice."""
     records = clinic(stack, days=2, images_per_day=30, seed=2)
@@ -291,4 +306,4 @@ def test_trouble(stack):
 
 
 if __name__ == "__main__":
-    chaos.main([test_kills, test_topic_made_anew, test_two_monitors, test_a_commit_that_came_late, test_full_disk, test_trouble], "kafka")
+    chaos.main([test_kills, test_topic_made_anew, test_a_mark_in_front, test_two_monitors, test_a_commit_that_came_late, test_full_disk, test_trouble], "kafka")

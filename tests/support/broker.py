@@ -58,15 +58,16 @@ def read_topic(brokers, topic):
     return sorted(records, key=lambda record: (record.partition, record.offset))
 
 
-def write_topic(brokers, topic, records, partition=0):
-    """records: (key or None, value) as bytes, in order."""
+def write_topic(brokers, topic, records, partition=0, transaction=None):
+    """records: (key or None, value) as bytes, in order. transaction: the id of the one that they are."""
     end, middle = uuid.uuid4().hex, uuid.uuid4().hex
     with tempfile.NamedTemporaryFile() as file:
         for key, value in records:
             file.write((b"" if key is None else key + middle.encode()) + value + end.encode())
         file.flush()
         kcat(brokers, "-P", "-t", topic, "-p", str(partition), "-D", end, "-K", middle, "-l",
-             "-X", "message.max.bytes=10485760", "-X", "enable.idempotence=true", "-X", "max.in.flight=1", file.name)
+             "-X", "message.max.bytes=10485760", "-X", "enable.idempotence=true", "-X", "max.in.flight=1",
+             *(["-X", f"transactional.id={transaction}"] if transaction else []), file.name)
 
 
 def wire_text(value):

@@ -86,6 +86,16 @@ static enum status open_all(struct collector *collector, struct error *err)
     return status;
 }
 
+// A suspicion ends when it was none, so that the next one has its whole time.
+static void settle_suspicion(struct collector *collector)
+{
+    bool sure = true;
+    for (int i = 0; i < FOLLOWED_KINDS; i++)
+        sure = sure && followed_is_sure(&collector->followed[i]);
+    if (sure)
+        collector->anew_ms = 0;
+}
+
 // A topic that was made anew gets a log of its own, and reading begins at its start.
 static enum status look_for_new_topics(struct collector *collector, struct error *err)
 {
@@ -105,8 +115,12 @@ static enum status look_for_new_topics(struct collector *collector, struct error
         LOG_WARN("topic_made_anew", "topic=%s action=\"read from its start\"", followed->options.topic);
         status = archive_log_anew(collector->archive, followed->options.topic, &log, err);
     }
-    if (!any || status != STATUS_OK)
+    if (status != STATUS_OK)
         return status;
+    if (!any) {
+        settle_suspicion(collector);
+        return STATUS_OK;
+    }
     collector->anew_ms = 0;
     archive_batch_clear(collector->batch); // it has the old one's offsets
     close_all(collector);

@@ -124,6 +124,14 @@ static void look_again(struct followed *followed, struct followed_place *place,
         followed->made_anew = true;
 }
 
+bool followed_is_sure(const struct followed *followed)
+{
+    bool asked = followed->made_anew;
+    for (int i = 0; i < followed->partitions; i++)
+        asked |= followed->places[i].asked;
+    return !asked;
+}
+
 // False: enough for now.
 static bool take_record(void *context, const struct topic_record *record)
 {

@@ -58,6 +58,8 @@ void followed_close(struct followed *followed);
 // Gives what has arrived to the batch, which is empty of this kind; at most as much as it holds.
 enum status followed_take(struct followed *followed, struct archive_batch *batch,
                           struct error *err) MUST_CHECK;
+// Each partition is the one that was read before.
+bool followed_is_sure(const struct followed *followed);
 // Appends a step for each partition that moved; returns their number.
 size_t followed_steps(const struct followed *followed, struct archive_step *steps);
 int64_t followed_refused(const struct followed *followed); // in these steps

@@ -40,7 +40,7 @@ void drift_baseline_of(const struct drift_output *output, struct drift_baseline 
 static double class_mix_next(struct drift_chart *chart, const struct drift_baseline *baseline)
 {
     int64_t counts[LESION_CLASSES] = {0};
-    if (chart->days < DRIFT_WEEK)
+    if (chart->days < DRIFT_WEEK || baseline->n < DRIFT_LEAST)
         return NAN;
     for (int day = 0; day < DRIFT_WEEK; day++)
         for (int i = 0; i < LESION_CLASSES; i++)
@@ -58,7 +58,7 @@ static double entropy_next(struct drift_chart *chart, const struct drift_baselin
                            const struct drift_output *day)
 {
     double n = (double)day->n;
-    if (!(baseline->entropy_sd > 0))
+    if (baseline->n < DRIFT_LEAST || !(baseline->entropy_sd > 0))
         return NAN;
     if (n > 0) {
         double z = (day->entropy / n - baseline->entropy_mean) / baseline->entropy_sd * sqrt(n);
@@ -149,7 +149,7 @@ double drift_looks_run_length(double hit)
 
 static bool outside(double events, double n, double low, double high, double *value, double *limit)
 {
-    if (n < 1)
+    if (n < DRIFT_LEAST_OF_RATES)
         return false;
     *value = events / n;
     *limit = *value < low ? low : high;
@@ -163,7 +163,7 @@ static bool two_sd(const struct drift_baseline *baseline, const struct drift_pla
     double n = 0, greatest = 0;
     for (int i = 0; i < LESION_CLASSES; i++)
         n += (double)day->week[i];
-    if (!day->full || n < 1)
+    if (!day->full || n < DRIFT_LEAST_OF_RATES || baseline->n < DRIFT_LEAST)
         return false;
     for (int i = 0; i < LESION_CLASSES; i++) {
         double share = baseline->shares[i];
@@ -181,7 +181,7 @@ bool drift_plain_judge(enum drift_plain_rule rule, const struct drift_baseline *
     *value = *limit = NAN;
     switch (rule) {
     case PLAIN_KL:
-        *value = n < DRIFT_LEAST ? NAN : day->greatest_kl;
+        *value = n < DRIFT_LEAST || baseline->n < DRIFT_LEAST ? NAN : day->greatest_kl;
         *limit = DRIFT_PLAIN_KL;
         return *value > DRIFT_PLAIN_KL;
     case PLAIN_TWO_SD:

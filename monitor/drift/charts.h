@@ -59,7 +59,8 @@ struct drift_plain_day {
     bool full;
     double greatest_kl; // of the numbers of this day
 };
-// value: what the rule looks at; limit: what it compares with. False also where it can't tell.
+// value: what the rule looks at; limit: what it compares with. False also where it can't tell, with a value
+// of NaN: fewer answers than DRIFT_LEAST_OF_RATES, or a baseline of fewer than DRIFT_LEAST where it is asked.
 bool drift_plain_judge(enum drift_plain_rule rule, const struct drift_baseline *baseline,
                        const struct drift_plain_day *day, double *value, double *limit);
 

@@ -41,7 +41,7 @@ static enum status count(void *windows, const struct analysis *analysis, struct 
     return STATUS_OK;
 }
 
-// A report of one site is judged by that site's stratum alone; the charts are calibrated for all together.
+// A report of one site is judged by that site's stratum alone; charts and run lengths are of all together.
 static void keep_site(struct drift_reference *reference, const char *site)
 {
     int stratum = drift_stratum_find(reference, STRATUM_SITE, site);
@@ -56,6 +56,8 @@ static void keep_site(struct drift_reference *reference, const char *site)
         reference->strata[0].input = (struct drift_limit){NAN, NAN, NAN};
     for (int i = 0; i < DRIFT_CHARTS; i++)
         reference->limits.charts[i] = (struct drift_limit){NAN, NAN, NAN};
+    for (int i = 0; i < DRIFT_PLAIN_RULES; i++)
+        reference->limits.plain[i].arl0_days = reference->limits.plain[i].delay_days = NAN;
 }
 
 static enum status write_all(struct archive *archive, const struct report_request *request,

@@ -58,6 +58,24 @@ static void test_cusum_by_hand(void **state)
     assert_true(isnan(drift_chart_next(&chart, CHART_FAR, &baseline, &day)));
 }
 
+static void test_plain_rates_need_fifty(void **state)
+{
+    (void)state;
+    struct drift_baseline baseline = published_baseline();
+    struct drift_output output = {.n = 49, .events = {49, 49, 0}, .trials = {49, 49, 0}};
+    const int64_t week[LESION_CLASSES] = {49};
+    const struct drift_plain_day day = {&output, week, true, NAN};
+    static const enum drift_plain_rule rules[] = {PLAIN_TWO_SD, PLAIN_MELANOMA, PLAIN_LOW_CONFIDENCE,
+                                                  PLAIN_URGENT};
+    double value, limit;
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        assert_false(drift_plain_judge(rules[i], &baseline, &day, &value, &limit));
+        assert_true(isnan(value));
+    }
+    output.n = 50;
+    assert_true(drift_plain_judge(PLAIN_URGENT, &baseline, &day, &value, &limit));
+}
+
 // reference/statistics: 200 answers a day of these shares, each day a look.
 static void test_published_run_lengths(void **state)
 {
@@ -195,6 +213,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cusum_by_hand),
+        cmocka_unit_test(test_plain_rates_need_fifty),
         cmocka_unit_test(test_published_run_lengths),
         cmocka_unit_test(test_looks),
         cmocka_unit_test(test_false_alarms_as_declared),

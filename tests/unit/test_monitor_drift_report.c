@@ -301,6 +301,22 @@ static void test_another_camera(void **state)
     drift_reference_free(reference);
 }
 
+// A site that the reference lacks is judged against nothing.
+static void test_unknown_site(void **state)
+{
+    (void)state;
+    static const char *const silent[] = {"class_mix", "entropy", "plain_kl", "plain_two_sd"};
+    struct drift_reference *reference = make_reference();
+    reference->strata[0].tally = (struct drift_tally){0};
+    reference->stratum_count = 1;
+    cJSON *document = report_of(reference, true);
+    for (size_t i = 0; i < sizeof silent / sizeof *silent; i++)
+        state_is(document, silent[i], "insufficient");
+    state_is(document, "plain_urgent_band", "critical"); // this one compares with no reference
+    cJSON_Delete(document);
+    drift_reference_free(reference);
+}
+
 static void test_too_long(void **state)
 {
     (void)state;
@@ -334,6 +350,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_altered, make_folder, remove_folder),
         cmocka_unit_test(test_quiet_weeks),
         cmocka_unit_test(test_another_camera),
+        cmocka_unit_test(test_unknown_site),
         cmocka_unit_test(test_too_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

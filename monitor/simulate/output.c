@@ -36,7 +36,10 @@ enum status output_open_files(struct output *output, const char *folder, struct 
     *output = (struct output){.folder = folder};
     if (access(folder, F_OK) == 0)
         return error_set(err, STATUS_REJECTED, "%s is there already", folder);
-    output->part = memory_format("%s.part", folder);
+    int length = (int)strlen(folder);
+    while (length > 0 && folder[length - 1] == '/')
+        length--;
+    output->part = memory_format("%.*s.part", length, folder);
     if (mkdir(output->part, FOLDER_MODE) != 0 && errno != EEXIST) // an earlier run's is begun anew
         return error_set(err, STATUS_FATAL, "can't make %s: %s", output->part, strerror(errno));
     enum status status = STATUS_OK;

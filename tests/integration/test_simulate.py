@@ -34,7 +34,7 @@ def lines(path):
 
 def test_equal_seeds_give_equal_bytes(stack):
     told = simulate(stack.folder / "a")
-    simulate(stack.folder / "other", seed=12)
+    simulate(f"{stack.folder}/other//", seed=12)  # a folder may end in slashes
     digests = {name: hashlib.sha256((stack.folder / "a" / name).read_bytes()).hexdigest() for name in NAMES}
     expect_equal(digests, DIGESTS, "digests")
     expect_equal(sorted(path.name for path in (stack.folder / "a").iterdir()), sorted(NAMES), "files")

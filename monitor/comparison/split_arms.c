@@ -135,12 +135,13 @@ static double nearest_step(double share)
     return best;
 }
 
-// Whether something happens equally often in both arms.
+// Whether something happens equally often in both arms; NaN: it happens always, or never.
 static double equal_p(int64_t of_a, int64_t all_a, int64_t of_b, int64_t all_b)
 {
     const int64_t counts[] = {of_a, all_a - of_a, of_b, all_b - of_b};
     const struct contingency table = {counts, 2, 2};
-    return all_a > 0 && all_b > 0 ? chi_square_independence(&table).p : NAN;
+    struct chi_square_test test = chi_square_independence(&table);
+    return test.df > 0 ? test.p : NAN;
 }
 
 static int64_t labelled_in(const struct arm *arm)

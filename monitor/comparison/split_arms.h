@@ -49,7 +49,7 @@ struct split_arms {
     // failed, and got labels, equally often.
     double planned_share_b;
     int64_t patients[ARMS];
-    double ratio_p, failed_p, labelled_p; // NaN: an arm is empty
+    double ratio_p, failed_p, labelled_p; // NaN: an arm is empty; the last two also: none or all of them did
 };
 void split_arms_judge(const struct arms *arms, struct split_arms *split);
 

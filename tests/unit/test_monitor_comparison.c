@@ -161,6 +161,7 @@ static void test_split(void **state)
     near("Fisher of 11/12 and 86/96", split->fisher_p, 0.647992109045, 1e-9);
     near("power of 12 and 96", split->power + 1, 1, 1e-3);
     near("share of the ramp", split->planned_share_b, 0.10, 1e-12);
+    assert_true(isnan(split->failed_p)); // no failure is known
     // Non-inferiority, margin 0.05, one-sided 0.05, 0.90, 1 to 9: 2,226 and 248.
     assert_in_range(split->planned[ARM_A], 2220, 2232);
     assert_in_range(split->planned[ARM_B], 247, 249);

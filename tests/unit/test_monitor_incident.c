@@ -56,6 +56,22 @@ static void test_who_was_told_to_wait_comes_first(void **state)
     incident_release(&incident);
 }
 
+// An error names no model: a report of one model can't count them.
+static void test_failures_of_a_model_are_not_known(void **state)
+{
+    (void)state;
+    struct incident incident = {0};
+    struct error err;
+    for (int all = 0; all < 2; all++) {
+        cJSON *document = cJSON_CreateObject();
+        assert_int_equal(incident_write(&incident, all ? NULL : "v1", document, &err), STATUS_OK);
+        const cJSON *counts = cJSON_GetObjectItem(document, "incident");
+        assert_int_equal(cJSON_IsNull(cJSON_GetObjectItem(counts, "failed")), !all);
+        assert_int_equal(cJSON_IsString(cJSON_GetObjectItem(counts, "failed_reason")), !all);
+        cJSON_Delete(document);
+    }
+}
+
 static void test_a_list_with_holes_is_refused(void **state)
 {
     (void)state;
@@ -73,6 +89,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_who_was_told_to_wait_comes_first),
+        cmocka_unit_test(test_failures_of_a_model_are_not_known),
         cmocka_unit_test(test_a_list_with_holes_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

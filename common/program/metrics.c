@@ -168,7 +168,8 @@ void metrics_set_sampler(metrics_sampler *sample, void *context)
 void metrics_sample(struct metrics_writer *writer, unsigned metric, const char *labels, double value)
 {
     assert(table->rows[metric].count == 0);
-    emit(writer, "%s{%s} %.15g\n", table->rows[metric].name, labels, value);
+    const char *open = *labels ? "{" : "", *close = *labels ? "}" : "";
+    emit(writer, "%s%s%s%s %.15g\n", table->rows[metric].name, open, labels, close, value);
 }
 
 enum status metrics_write_prometheus(struct buffer *out, struct error *err)

@@ -55,6 +55,21 @@ static void sample_cost(const struct monitor *monitor, const struct watched *wat
         metrics_sample(writer, MONITOR_COST_PER_1000, labels, cost);
 }
 
+// NaN: not known, and no sample is shown.
+static double of_the_fleet(const struct watched *watched, unsigned metric)
+{
+    const struct scale_input *input = &watched->input;
+    const struct scale_advice *advice = &watched->advice;
+    return watched->at_ms < 0                ? NAN
+           : metric == MONITOR_DESIRED       ? (advice->desired > 0 ? advice->desired : NAN)
+           : metric == MONITOR_READY_WORKERS ? (input->workers >= 0 ? input->workers : NAN)
+           : metric == MONITOR_BACKLOG       ? input->backlog
+           : metric == MONITOR_ARRIVALS      ? advice->arrival_per_s
+           : metric == MONITOR_CAPACITY      ? advice->capacity_per_s
+           : metric == MONITOR_P99           ? input->p99_ms / 1e3
+                                             : NAN;
+}
+
 static void sample(void *context, unsigned metric, struct metrics_writer *writer)
 {
     struct monitor *monitor = context;
@@ -63,13 +78,14 @@ static void sample(void *context, unsigned metric, struct metrics_writer *writer
     live_look(monitor->live, &board);
     if (monitor->watch)
         watch_look(monitor->watch, &watched);
-    if (metric == MONITOR_LATENCY)
+    double value = of_the_fleet(&watched, metric);
+    if (isfinite(value))
+        metrics_sample(writer, metric, "", value);
+    else if (metric == MONITOR_LATENCY)
         sample_latency(&board, writer);
-    else if (metric == MONITOR_P99 && watched.at_ms >= 0 && isfinite(watched.input.p99_ms))
-        metrics_sample(writer, metric, "", watched.input.p99_ms / 1e3);
     else if (metric == MONITOR_COST_PER_1000)
         sample_cost(monitor, &watched, writer);
-    else if (metric != MONITOR_P99)
+    else if (metric >= MONITOR_ALARM_STATE && metric <= MONITOR_ALARM_ARL0)
         sample_alarms(&board, metric, writer);
 }
 
@@ -78,21 +94,11 @@ void monitor_use_metrics(struct monitor *monitor)
     metrics_set_sampler(sample, monitor);
 }
 
-static double known(double value)
-{
-    return isfinite(value) ? value : 0;
-}
-
 static void measure_scale(struct monitor *monitor)
 {
     struct watched watched;
     watch_look(monitor->watch, &watched);
-    metrics_set(MONITOR_DESIRED, 0, watched.advice.desired);
-    metrics_set(MONITOR_READY_WORKERS, 0, watched.input.workers > 0 ? watched.input.workers : 0);
     metrics_set(MONITOR_SCALE_HELD, 0, watched.at_ms < 0 || watched.advice.held);
-    metrics_set(MONITOR_BACKLOG, 0, known(watched.input.backlog));
-    metrics_set(MONITOR_ARRIVALS, 0, known(watched.advice.arrival_per_s));
-    metrics_set(MONITOR_CAPACITY, 0, known(watched.advice.capacity_per_s));
 }
 
 void monitor_measure(struct monitor *monitor)

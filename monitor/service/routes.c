@@ -209,7 +209,7 @@ static void write_scale(const struct monitor *monitor, const struct watched *wat
     add_known(writer, "time_to_drain_s", watched->advice.time_to_drain_s);
     add_known(writer, "p99_ms", input->p99_ms);
     add_known(writer, "gpu_utilisation", input->gpu_utilisation);
-    json_add_integer(writer, "ready_workers", input->workers);
+    add_known(writer, "ready_workers", input->workers < 0 ? NAN : input->workers);
     json_add_integer(writer, "min", config_integer(monitor->config, "scale_min"));
     json_add_integer(writer, "max", config_integer(monitor->config, "scale_max"));
     json_end_object(writer);

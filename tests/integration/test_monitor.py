@@ -50,7 +50,11 @@ def test_a_fleet_is_watched(stack):
             check_pages(monitor)
             worker.stop()
             wait_until(lambda: monitor.ask("/v1/scale").json()["held"], "without a worker the advice holds still")
-            expect_equal(monitor.ask("/v1/scale").json()["desired_workers"], 1, "where it was")
+            scale = monitor.ask("/v1/scale").json()
+            expect_equal((scale["desired_workers"], scale["ready_workers"], scale["backlog"]), (1, None, None), "where it was")
+            metrics = monitor.metrics()
+            expect(not {"skinsight_ready_workers", "skinsight_backlog_jobs"} & set(metrics), "what nobody told is no number")
+            expect_equal(metrics["skinsight_scale_held"], 1, "metric of the hold")
 
 
 def check_refusals(monitor):

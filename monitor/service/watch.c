@@ -118,11 +118,20 @@ static void ask(struct watch *watch, const struct target *target, const char *ad
         LOG_DEBUG("worker_silent", "worker=%s", name);
 }
 
+// A worker may have an address of either family, and is counted once: IPv4 where there is any.
+static int resolve(const struct target *target, struct addrinfo **list)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_family = AF_INET};
+    if (getaddrinfo(target->host, target->port, &hints, list) == 0)
+        return 0;
+    hints.ai_family = AF_INET6;
+    return getaddrinfo(target->host, target->port, &hints, list);
+}
+
 static void ask_target(struct watch *watch, const struct target *target, int *asked)
 {
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_family = AF_UNSPEC};
     struct addrinfo *list = NULL;
-    if (getaddrinfo(target->host, target->port, &hints, &list) != 0) {
+    if (resolve(target, &list) != 0) {
         LOG_DEBUG("worker_unknown", "host=%s", target->host);
         ++*asked; // whoever is behind it is missing
         return;

@@ -78,6 +78,24 @@ static bool some_are_silent(const struct scale_input *input)
     return input->answered < input->asked;
 }
 
+// Over about a minute: a single look at a GPU is noise. NaN until a minute was seen.
+static double mean_gpu(const struct scale *scale, const struct scale_input *input)
+{
+    double sum = input->gpu_utilisation;
+    int count = 1;
+    bool whole = false; // the samples go back over all of the minute
+    for (size_t i = 0; i < scale->sample_count; i++) {
+        const struct scale_sample *sample = &scale->samples[i];
+        if (input->at_ms - sample->at_ms >= SMOOTH_MS) {
+            whole = true;
+        } else if (isfinite(sample->gpu)) {
+            sum += sample->gpu;
+            count++;
+        }
+    }
+    return whole ? sum / count : NAN;
+}
+
 // The inputs without which nothing is said, or NULL.
 static const char *missing(const struct scale *scale, const struct scale_input *input)
 {
@@ -92,12 +110,15 @@ static const char *missing(const struct scale *scale, const struct scale_input *
 static double triggered(const struct scale *scale, const struct scale_input *input, const char **why)
 {
     double capacity = scale->capacity_per_s * input->workers;
-    if (input->workers > 0 && input->gpu_utilisation > scale->options.gpu_limit) {
-        *why = "GPU utilisation is over its limit";
-        return ceil(input->workers * input->gpu_utilisation / scale->options.gpu_limit);
+    bool explained = scale->arrival_per_s > loaded * capacity;
+    double gpu = mean_gpu(scale, input);
+    if (input->workers > 0 && gpu > scale->options.gpu_limit) {
+        *why = explained ? "GPU utilisation is over its limit"
+                         : "GPU utilisation is over its limit, but not by load";
+        if (explained)
+            return ceil(input->workers * gpu / scale->options.gpu_limit);
     }
     if (input->p99_ms > scale->options.p99_limit_ms) {
-        bool explained = scale->arrival_per_s > loaded * capacity;
         *why = explained ? "P99 is over its limit" : "P99 is over its limit, but not by load";
         return explained ? input->workers + 1 : 0;
     }
@@ -129,7 +150,7 @@ static void advise(struct scale *scale, const struct scale_input *input, struct 
         enough = scale->desired;
     else
         advice->time_to_drain_s = time_to_drain(scale, input);
-    keep_sample(scale, (struct scale_sample){input->at_ms, enough, input->backlog});
+    keep_sample(scale, (struct scale_sample){input->at_ms, enough, input->backlog, input->gpu_utilisation});
     int used = snprintf(advice->reason, sizeof advice->reason,
                         "%.4g arrive and %.0f wait, a worker does %.4g a second", scale->arrival_per_s,
                         input->backlog, scale->capacity_per_s);
@@ -169,7 +190,8 @@ struct scale_advice scale_advise(struct scale *scale, const struct scale_input *
         advise(scale, &all, &advice);
         scale->last_ms = input->at_ms;
     } else if (scale->desired > 0) { // nobody knows that fewer would have done
-        keep_sample(scale, (struct scale_sample){input->at_ms, scale->desired, input->backlog});
+        keep_sample(scale, (struct scale_sample){input->at_ms, scale->desired, input->backlog,
+                                                 input->gpu_utilisation});
     }
     if (absent || silent)
         hold(input, absent, &advice);

@@ -7,7 +7,7 @@
 // some room to spare, so that a load at the edge of a step does not flap. Arrivals are smoothed until they
 // differ by more than four standard deviations of a Poisson count: then they have changed. Jobs that do not
 // move while there was capacity for them (a partition that is blocked) want no worker. P99 and the GPU's
-// utilisation are triggers besides, where the load explains them.
+// utilisation, over a minute each, are triggers besides, where the load explains them.
 //
 // An input that is missing (NaN, negative workers) holds the advice where it is, and the reason says so.
 // While workers are silent, the sums over the others are too small: more may be wanted by them, fewer not
@@ -37,7 +37,7 @@ struct scale_input {
     int workers;            // that are ready
     int asked, answered;    // workers; a name that was not found counts as one that was asked
     double p99_ms;          // from submission to answer, of the last minute; NaN: nobody was answered
-    double gpu_utilisation; // mean of the workers; NaN: none has a GPU
+    double gpu_utilisation; // mean of the workers, now; NaN: none has a GPU
 };
 
 struct scale_advice {
@@ -58,7 +58,7 @@ struct scale {
     struct scale_sample {
         int64_t at_ms;
         int enough;
-        double backlog;
+        double backlog, gpu; // gpu NaN: not known
     } samples[SCALE_SAMPLES];
     size_t sample_count, next_sample;
 };

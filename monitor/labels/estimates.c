@@ -43,8 +43,11 @@ cJSON *estimate_corrected(const struct verified_rate *rate)
 cJSON *estimate_bounds(const struct verified_rate *rate)
 {
     struct interval bounds = rate->share.bounds;
-    return cJSON_CreateDoubleArray(
-        (double[]){isnan(bounds.low) ? 0 : bounds.low, isnan(bounds.high) ? 1 : bounds.high}, 2);
+    bool enough = rate->verified.trials >= JUDGEMENT_LEAST_POSITIVES;
+    cJSON *item = cJSON_CreateArray();
+    cJSON_AddItemToArray(item, enough ? cJSON_CreateNumber(bounds.low) : cJSON_CreateNull());
+    cJSON_AddItemToArray(item, enough ? cJSON_CreateNumber(bounds.high) : cJSON_CreateNull());
+    return item;
 }
 
 cJSON *estimate_judged(const struct judgement *judgement, enum judged_figure figure)

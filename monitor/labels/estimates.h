@@ -18,7 +18,7 @@ struct verified_rate rate_of_sensitivity(const struct verified_groups *groups);
 struct verified_rate rate_of_specificity(const struct verified_groups *groups);
 cJSON *estimate_naive(const struct verified_rate *rate);
 cJSON *estimate_corrected(const struct verified_rate *rate);
-cJSON *estimate_bounds(const struct verified_rate *rate); // [low, high]
+cJSON *estimate_bounds(const struct verified_rate *rate); // [low, high]; null: not enough are verified
 
 cJSON *estimate_judged(const struct judgement *judgement, enum judged_figure figure);
 cJSON *estimate_auroc(const struct judgement *judgement, int lesion);

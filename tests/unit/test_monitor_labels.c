@@ -304,6 +304,10 @@ static void test_document(void **state)
     assert_string_equal(cJSON_GetObjectItem(cJSON_GetArrayItem(cohorts, 0), "state")->valuestring, "mature");
     const cJSON *empty = cJSON_GetObjectItem(cJSON_GetArrayItem(cohorts, 1), "auroc");
     assert_true(cJSON_IsNull(cJSON_GetObjectItem(empty, "estimate")));
+    const cJSON *bounds = cJSON_GetObjectItem(cJSON_GetArrayItem(cohorts, 1), "sensitivity_bounds");
+    assert_true(cJSON_IsNull(cJSON_GetArrayItem(bounds, 0)) && cJSON_IsNull(cJSON_GetArrayItem(bounds, 1)));
+    bounds = cJSON_GetObjectItem(cJSON_GetArrayItem(cohorts, 0), "sensitivity_bounds");
+    near("all are verified", cJSON_GetArrayItem(bounds, 0)->valuedouble, 0.8, 1e-12);
     assert_string_equal(cJSON_GetObjectItem(alarm_of(document, "auroc_low"), "state")->valuestring,
                         "critical");
     // The reading is 0.8735 with a standard error near 0.0136: reports of 28 days of a model at 0.95 read

@@ -15,7 +15,7 @@
 #include "common/services/https_get.h"
 #include "monitor/service/worker_metrics.h"
 
-enum { TARGETS_MOST = 64, TARGET_SIZE = 256, TEXT_MOST = 4 << 20, TIMEOUT_MS = 2000 };
+enum { TARGETS_MOST = 64, TARGET_SIZE = 256, TEXT_MOST = 4 << 20, TIMEOUT_MS = 500 };
 
 struct target {
     char host[TARGET_SIZE], port[8], path[TARGET_SIZE];
@@ -128,6 +128,14 @@ static int resolve(const struct target *target, struct addrinfo **list)
     return getaddrinfo(target->host, target->port, &hints, list);
 }
 
+static bool is_stopping(struct watch *watch)
+{
+    pthread_mutex_lock(&watch->lock);
+    bool stops = watch->stops;
+    pthread_mutex_unlock(&watch->lock);
+    return stops;
+}
+
 static void ask_target(struct watch *watch, const struct target *target, int *asked)
 {
     struct addrinfo *list = NULL;
@@ -136,7 +144,8 @@ static void ask_target(struct watch *watch, const struct target *target, int *as
         ++*asked; // whoever is behind it is missing
         return;
     }
-    for (const struct addrinfo *one = list; one && *asked < WORKERS_MOST; one = one->ai_next) {
+    for (const struct addrinfo *one = list; one && *asked < WORKERS_MOST && !is_stopping(watch);
+         one = one->ai_next) {
         char address[INET6_ADDRSTRLEN];
         bool v6 = one->ai_family == AF_INET6;
         if (getnameinfo(one->ai_addr, one->ai_addrlen, address, sizeof address, NULL, 0, NI_NUMERICHOST) == 0)
@@ -150,8 +159,10 @@ static void scrape(struct watch *watch)
     struct watched found = {.at_ms = clock_monotonic_ms()};
     int before, asked = 0;
     worker_metrics_begin(&watch->metrics, found.at_ms);
-    for (size_t i = 0; i < watch->target_count; i++)
+    for (size_t i = 0; i < watch->target_count && !is_stopping(watch); i++)
         ask_target(watch, &watch->targets[i], &asked);
+    if (is_stopping(watch)) // not all were asked
+        return;
     worker_metrics_end(&watch->metrics, asked, &found.input);
     found.advice = scale_advise(&watch->scale, &found.input);
     pthread_mutex_lock(&watch->lock);

@@ -43,6 +43,7 @@ void cohorts_add(struct cohorts *cohorts, const struct analysis *analysis)
     cohort->expected_right += (double)analysis->probabilities[analysis->class];
     cohort->expected_melanomas += melanoma;
     cohort->expected_referred_melanomas += action_is_referral(analysis->action) ? melanoma : 0;
+    cohort->placed += !isnan(analysis->ood.quantile);
     cohort->far += (double)analysis->ood.quantile >= COHORT_FAR_QUANTILE;
 }
 

@@ -22,7 +22,7 @@ struct cohort {
     int64_t n, by_action[ACTION_COUNT], by_class[LESION_CLASSES];
     // What the probabilities let expect of all of them.
     double expected_right, expected_melanomas, expected_referred_melanomas;
-    int64_t far; // out of distribution
+    int64_t far, placed; // out of distribution, of those whose distance is known
     // Filled by cohorts_close:
     size_t first, end;                                                               // its rows in the list
     int64_t labelled, labelled_action[ACTION_COUNT], labelled_class[LESION_CLASSES]; // that count

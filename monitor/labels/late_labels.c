@@ -19,6 +19,8 @@ static const double work_of_all = 1e8, work_of_cohorts = 4e7, far_share_most = 0
 // Of the macro AUROC: the alarm's limit, what a model should have, and what the alarm is to see.
 static const double auroc_least = 0.93, auroc_well = 0.95, auroc_bad = 0.90;
 
+static const char ok[] = "ok", suspended[] = "suspended", insufficient[] = "insufficient"; // of "expected"
+
 enum status late_labels_init(struct late_labels *labels, int64_t from, int64_t to, int64_t known_at,
                              struct error *err)
 {
@@ -74,16 +76,43 @@ static void judge_weeks(const struct late_labels *labels, const struct cohort *c
     free(rows);
 }
 
-static void add_expected(const struct cohort *cohort, cJSON *item)
+static struct cohort sum_of(const struct cohorts *cohorts)
+{
+    struct cohort sum = {0};
+    for (size_t i = 0; i < cohorts->count; i++) {
+        const struct cohort *cohort = &cohorts->items[i];
+        sum.n += cohort->n;
+        sum.far += cohort->far;
+        sum.placed += cohort->placed;
+        sum.expected_right += cohort->expected_right;
+        sum.expected_melanomas += cohort->expected_melanomas;
+        sum.expected_referred_melanomas += cohort->expected_referred_melanomas;
+    }
+    return sum;
+}
+
+// Confidence-based estimation believes the probabilities. On images unlike the learnt ones they deserve none,
+// and where no distance is known nobody can tell.
+static const char *state_of_expected(const struct cohort *all)
+{
+    if (all->n > 0 && all->placed == 0)
+        return insufficient;
+    return interval_wilson((struct share){all->far, all->placed}, ESTIMATE_LEVEL).low > far_share_most
+               ? suspended
+               : ok;
+}
+
+static void add_expected(const struct cohort *cohort, const char *state, cJSON *item)
 {
     cJSON *expected = cJSON_AddObjectToObject(item, "expected");
-    bool known = cohort->n >= JUDGEMENT_LEAST;
+    bool known = state == ok && cohort->n >= JUDGEMENT_LEAST;
     estimate_add_number(expected, "accuracy", known ? cohort->expected_right / (double)cohort->n : NAN);
     estimate_add_number(expected, "melanoma_sensitivity",
                         known ? cohort->expected_referred_melanomas / cohort->expected_melanomas : NAN);
 }
 
-static cJSON *cohort_json(const struct late_labels *labels, const struct cohort *cohort)
+// state: of what is expected of all cohorts.
+static cJSON *cohort_json(const struct late_labels *labels, const struct cohort *cohort, const char *state)
 {
     char day[DAY_TEXT_SIZE];
     day_text(cohort->start, day);
@@ -123,7 +152,7 @@ static cJSON *cohort_json(const struct late_labels *labels, const struct cohort 
         judge_weeks(labels, cohort - (ROLLING_WEEKS - 1), ROLLING_WEEKS, &judgement);
         cJSON_AddItemToObject(item, "auroc_rolling", estimate_judged(&judgement, JUDGED_MACRO_AUROC));
     }
-    add_expected(cohort, item);
+    add_expected(cohort, state, item);
     return item;
 }
 
@@ -192,26 +221,17 @@ static void add_classes(const struct judgement *judgement, cJSON *performance)
     }
 }
 
-// Confidence-based estimation believes the probabilities. On images unlike the learnt ones they deserve none.
 static void add_expected_of_all(const struct late_labels *labels, cJSON *performance)
 {
-    struct cohort sum = {0};
-    for (size_t i = 0; i < labels->cohorts.count; i++) {
-        const struct cohort *cohort = &labels->cohorts.items[i];
-        sum.n += cohort->n;
-        sum.far += cohort->far;
-        sum.expected_right += cohort->expected_right;
-        sum.expected_melanomas += cohort->expected_melanomas;
-        sum.expected_referred_melanomas += cohort->expected_referred_melanomas;
-    }
-    bool suspended = interval_wilson((struct share){sum.far, sum.n}, ESTIMATE_LEVEL).low > far_share_most;
-    if (suspended)
-        sum.n = 0;
-    add_expected(&sum, performance);
+    struct cohort sum = sum_of(&labels->cohorts);
+    const char *state = state_of_expected(&sum);
+    add_expected(&sum, state, performance);
     cJSON *expected = cJSON_GetObjectItem(performance, "expected");
-    cJSON_AddStringToObject(expected, "state", suspended ? "suspended" : "ok");
-    if (suspended)
+    cJSON_AddStringToObject(expected, "state", state);
+    if (state == suspended)
         cJSON_AddStringToObject(expected, "reason", "too many images are unlike what the model has learnt");
+    else if (state == insufficient)
+        cJSON_AddStringToObject(expected, "reason", "of no image is known how unlike the learnt ones it is");
 }
 
 // Of a report of that many days: how often the reading of a model whose area is `area` falls below the limit
@@ -307,8 +327,10 @@ enum status late_labels_write(struct late_labels *labels, double false_alarms_pe
 {
     cohorts_close(&labels->cohorts, &labels->list, labels->known_at);
     cJSON *cohorts = cJSON_AddArrayToObject(document, "cohorts");
+    struct cohort all = sum_of(&labels->cohorts);
+    const char *state = state_of_expected(&all);
     for (size_t i = 0; i < labels->cohorts.count; i++)
-        cJSON_AddItemToArray(cohorts, cohort_json(labels, &labels->cohorts.items[i]));
+        cJSON_AddItemToArray(cohorts, cohort_json(labels, &labels->cohorts.items[i], state));
     struct basis basis;
     choose_basis(labels, &basis);
     enum status status = add_performance(labels, &basis, document, err);

@@ -326,6 +326,40 @@ static void test_document(void **state)
     late_labels_release(&labels);
 }
 
+// What the probabilities let expect is worth as much as the pictures are like the learnt ones.
+static void expected_is(float quantile, const char *expected)
+{
+    struct late_labels labels;
+    struct error err;
+    bool is_ok = strcmp(expected, "ok") == 0;
+    assert_int_equal(late_labels_init(&labels, monday, monday + 7 * day, monday + 7 * day, &err), STATUS_OK);
+    for (int i = 0; i < JUDGEMENT_LEAST; i++) {
+        struct analysis analysis = an_analysis(i, monday + i * 1000);
+        analysis.probabilities[LESION_NV] = 0.75F;
+        analysis.ood.quantile = quantile;
+        must_add(&labels, &analysis);
+    }
+    cJSON *document = cJSON_CreateObject();
+    assert_int_equal(late_labels_write(&labels, 1, document, &err), STATUS_OK);
+    const cJSON *of_all = cJSON_GetObjectItem(cJSON_GetObjectItem(document, "performance"), "expected");
+    const cJSON *of_week =
+        cJSON_GetObjectItem(cJSON_GetArrayItem(cJSON_GetObjectItem(document, "cohorts"), 0), "expected");
+    assert_string_equal(cJSON_GetObjectItem(of_all, "state")->valuestring, expected);
+    assert_int_equal(cJSON_IsNumber(cJSON_GetObjectItem(of_all, "accuracy")), is_ok);
+    assert_int_equal(cJSON_IsNumber(cJSON_GetObjectItem(of_week, "accuracy")), is_ok);
+    assert_int_equal(cJSON_IsString(cJSON_GetObjectItem(of_all, "reason")), !is_ok);
+    cJSON_Delete(document);
+    late_labels_release(&labels);
+}
+
+static void test_expected_of_unlike_pictures(void **state)
+{
+    (void)state;
+    expected_is(0.5F, "ok");
+    expected_is(0.999F, "suspended");
+    expected_is(NAN, "insufficient");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -338,6 +372,7 @@ int main(void)
         cmocka_unit_test(test_subgroup_states),
         cmocka_unit_test(test_unfair_skin_types),
         cmocka_unit_test(test_document),
+        cmocka_unit_test(test_expected_of_unlike_pictures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -44,9 +44,10 @@ static void add_paired(const struct paired_arms *paired, cJSON *item)
     cJSON *test = cJSON_AddObjectToObject(item, "mcnemar");
     cJSON_AddNumberToObject(test, "b", (double)mcnemar->b);
     cJSON_AddNumberToObject(test, "c", (double)mcnemar->c);
-    cJSON_AddNumberToObject(test, "p", mcnemar->p);
-    cJSON_AddNumberToObject(test, "mid_p", mcnemar->mid_p);
-    cJSON_AddNumberToObject(item, "e_value", evidence_of(paired->all.for_b_log));
+    bool known = paired->all.n > 0;
+    estimate_add_number(test, "p", known ? mcnemar->p : NAN);
+    estimate_add_number(test, "mid_p", known ? mcnemar->mid_p : NAN);
+    estimate_add_number(item, "e_value", known ? evidence_of(paired->all.for_b_log) : NAN);
     cJSON_AddNumberToObject(item, "e_value_most", evidence_of(paired->all.for_b_log_most));
     cJSON_AddNumberToObject(item, "e_value_against_most", evidence_of(paired->all.for_a_log_most));
     cJSON_AddNumberToObject(item, "e_value_atypical_most", evidence_of(paired->atypical.for_b_log_most));

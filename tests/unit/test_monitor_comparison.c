@@ -279,6 +279,28 @@ static void test_document(void **state)
     arms_release(&arms);
 }
 
+// Pairs without a melanoma show nothing, which is not p = 1.
+static void test_no_melanoma(void **state)
+{
+    (void)state;
+    static const char *const tests[] = {"p", "mid_p"};
+    struct arms arms = {0};
+    struct arms_comparison comparison;
+    struct error err;
+    for (int i = 0; i < 20; i++)
+        add_pair(&arms, i, LESION_NV, false, false);
+    arms_compare(&arms, &comparison);
+    cJSON *document = cJSON_CreateObject();
+    assert_int_equal(arms_comparison_write(&comparison, "v1", "v2", document, &err), STATUS_OK);
+    const cJSON *item = cJSON_GetObjectItem(document, "comparison");
+    for (int i = 0; i < 2; i++)
+        assert_true(cJSON_IsNull(cJSON_GetObjectItem(cJSON_GetObjectItem(item, "mcnemar"), tests[i])));
+    assert_true(cJSON_IsNull(cJSON_GetObjectItem(item, "e_value")));
+    cJSON_Delete(document);
+    arms_comparison_release(&comparison);
+    arms_release(&arms);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +314,7 @@ int main(void)
         cmocka_unit_test(test_latency_guardrail),
         cmocka_unit_test(test_accuracy_guardrail),
         cmocka_unit_test(test_document),
+        cmocka_unit_test(test_no_melanoma),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

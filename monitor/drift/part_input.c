@@ -13,11 +13,12 @@
 static const int windows_days[] = {1, 7, 28};
 enum { WINDOWS = 3, COLUMNS = 10 };
 
+// A histogram has a distance but no p: nothing judges it, however many pictures there are.
 static const char *state_of(const struct drift_difference *difference)
 {
-    if (difference->insufficient)
+    if (difference->insufficient || isnan(difference->adjusted))
         return "insufficient";
-    return difference->adjusted <= DRIFT_FALSE_DISCOVERIES ? "warning" : "ok"; // NaN: never warns
+    return difference->adjusted <= DRIFT_FALSE_DISCOVERIES ? "warning" : "ok";
 }
 
 static bool add_values(cJSON *object, const struct drift_difference *difference)

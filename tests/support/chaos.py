@@ -168,6 +168,8 @@ def make_topic_anew(stack, fleet, topic, partitions):
     reply = harness.ask_broker(stack.brokers, 20, 1, struct.pack(">i", 1) + harness.wire_text(topic) +
                                struct.pack(">i", 30000))
     harness.expect_equal(struct.unpack(">h", reply[-2:])[0], 0, f"Kafka's error code for deleting {topic}")
+    # Until it is gone, the command would take the old one for the topic that it should make.
+    harness.wait_until(lambda: b" with 0 partitions" in harness.kcat(stack.brokers, "-L", "-t", topic), "the topic is gone")
     arguments = ["topics", "--create", "--partitions", partitions, *harness.flags(fleet.producer_options)]
     harness.wait_until(lambda: harness.run("producer", *arguments).returncode == 0, "the topic is there again")
 

@@ -132,7 +132,7 @@ bool followed_is_sure(const struct followed *followed)
     return !asked;
 }
 
-// False: enough for now.
+// False: the batch is full, the topic was made anew, or a record could not be added.
 static bool take_record(void *context, const struct topic_record *record)
 {
     struct followed *followed = context;

@@ -9,12 +9,11 @@
 
 #include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "monitor/service/live.h"
+#include "tests/support/process.h"
 
 enum { WAIT_S = 30 };
 
@@ -64,13 +63,12 @@ static unsigned wait_for(struct http_later *later)
 // The answer to a request for that many days, of a server that waits for answer_ms.
 static unsigned ask(int64_t answer_ms, int64_t days)
 {
-    char folder[] = "/tmp/skinsight-test.XXXXXX", store[80], file[64];
+    char folder[SCRATCH_SIZE], store[SCRATCH_SIZE + 32];
     struct http_later later = {0};
     struct live *live;
     struct error err;
-    assert_non_null(mkdtemp(folder));
-    snprintf(file, sizeof file, "%s/live.db", folder);
-    snprintf(store, sizeof store, "sqlite://%s", file);
+    scratch_make(folder);
+    snprintf(store, sizeof store, "sqlite://%s/live.db", folder);
     const struct live_options options = {.store = store,
                                          .references = "",
                                          .reference_key = "",
@@ -82,13 +80,7 @@ static unsigned ask(int64_t answer_ms, int64_t days)
     assert_true(live_ask(live, &request, &later));
     unsigned status = wait_for(&later);
     live_close(live);
-    static const char *const ends[] = {"", "-wal", "-shm"};
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        char path[80];
-        snprintf(path, sizeof path, "%s%s", file, ends[i]);
-        unlink(path);
-    }
-    rmdir(folder);
+    scratch_remove(folder);
     return status;
 }
 

@@ -1,6 +1,6 @@
-// audit.c: the thread that writes. Under the lock are the list of waiting entries and the refusals; the
-// connection is the thread's alone. A group that could not be written is given back as failed, and the next
-// one tries anew, so that an outage of the store leaves no queue behind.
+// audit.c: the thread that writes, and the one that signs. Under the lock are the list of waiting entries and
+// the refusals; each thread has a connection of its own. A group that could not be written is given back as
+// failed, and the next one tries anew, so that an outage of the store leaves no queue behind.
 #include "producer/audit/audit.h"
 
 #include <pthread.h>
@@ -27,17 +27,20 @@ struct waiter {
 };
 
 struct audit {
-    struct sql *sql; // the thread's
+    struct sql *sql, *heads_sql; // the writing and the signing thread's
     char chain[AUDIT_NAME_SIZE];
     const struct signer *signer;
     struct object_store *objects;
     int64_t sign_interval_ms;
-    int64_t refusals_at_ms, sign_at_ms; // monotonic; the thread's
-    int64_t logged_at_ms;               // the thread's
-    struct audit_head signed_head;      // the thread's: the last one it signed; seq 0: none yet
-    pthread_t thread;
+    int64_t refusals_at_ms;        // monotonic, as all such times; the writing thread's
+    int64_t write_logged_at_ms;    // the writing thread's
+    int64_t sign_at_ms;            // the signing thread's
+    int64_t sign_logged_at_ms;     // the signing thread's
+    struct audit_head signed_head; // the signing thread's: the last one it signed; seq 0: none yet
+    pthread_t writer, heads;
+    bool writer_started, heads_started;
     pthread_mutex_t lock; // of what follows
-    pthread_cond_t work;
+    pthread_cond_t work, end;
     bool closing;
     size_t waiting;
     struct audit_entry *entries; // AUDIT_WAITING_MOST, in order
@@ -49,12 +52,13 @@ struct audit {
 // ---- writing ----
 
 // Standard error is no place for every failure of an outage.
-static void log_failure(struct audit *audit, const char *event, const struct error *err)
+static void log_failure(const struct audit *audit, int64_t *logged_at_ms, const char *event,
+                        const struct error *err)
 {
     int64_t now_ms = clock_monotonic_ms();
-    if (audit->logged_at_ms && now_ms - audit->logged_at_ms < LOG_INTERVAL_MS)
+    if (*logged_at_ms && now_ms - *logged_at_ms < LOG_INTERVAL_MS)
         return;
-    audit->logged_at_ms = now_ms;
+    *logged_at_ms = now_ms;
     LOG_ERROR(event, "chain=%s reason=\"%s\"", audit->chain, err->message);
 }
 
@@ -64,7 +68,7 @@ static enum status write_group(struct audit *audit, const struct audit_entry *en
     struct error err;
     enum status status = audit_chain_append(audit->sql, audit->chain, &group, &err);
     if (status != STATUS_OK)
-        log_failure(audit, "audit_not_written", &err);
+        log_failure(audit, &audit->write_logged_at_ms, "audit_not_written", &err);
     pthread_mutex_lock(&audit->lock);
     *(status == STATUS_OK ? &audit->counts.written : &audit->counts.failed) += (int64_t)count;
     pthread_mutex_unlock(&audit->lock);
@@ -117,11 +121,11 @@ static enum status export_head(struct audit *audit, const struct audit_head *hea
 static enum status check_signed(struct audit *audit, int64_t *signed_seq, struct error *err)
 {
     struct audit_head kept;
-    enum status status = audit_chain_signed(audit->sql, audit->chain, &kept, err);
+    enum status status = audit_chain_signed(audit->heads_sql, audit->chain, &kept, err);
     if (status == STATUS_OK && kept.seq > 0)
-        status = audit_chain_check(audit->sql, &kept, err);
+        status = audit_chain_check(audit->heads_sql, &kept, err);
     if (status == STATUS_OK && audit->signed_head.seq > 0)
-        status = audit_chain_check(audit->sql, &audit->signed_head, err);
+        status = audit_chain_check(audit->heads_sql, &audit->signed_head, err);
     *signed_seq = kept.seq;
     return status;
 }
@@ -139,7 +143,7 @@ static enum status export_and_keep(struct audit *audit, struct audit_head *head,
         line.size--; // the table keeps it without its '\n'
     }
     if (status == STATUS_OK)
-        status = audit_chain_keep_head(audit->sql, head, buffer_bytes(&line), err);
+        status = audit_chain_keep_head(audit->heads_sql, head, buffer_bytes(&line), err);
     buffer_release(&line);
     return status;
 }
@@ -150,7 +154,7 @@ static enum status sign_newest(struct audit *audit, struct error *err)
     int64_t signed_seq;
     enum status status = check_signed(audit, &signed_seq, err);
     if (status == STATUS_OK)
-        status = audit_chain_newest(audit->sql, audit->chain, &head, err);
+        status = audit_chain_newest(audit->heads_sql, audit->chain, &head, err);
     if (status == STATUS_OK && head.seq > signed_seq)
         status = export_and_keep(audit, &head, err);
     return status;
@@ -161,20 +165,39 @@ static void sign_head(struct audit *audit)
     struct error err;
     int64_t pause_ms = audit->sign_interval_ms;
     if (audit->signer && sign_newest(audit, &err) != STATUS_OK) {
-        log_failure(audit, "audit_head_not_signed", &err);
+        log_failure(audit, &audit->sign_logged_at_ms, "audit_head_not_signed", &err);
         pause_ms = pause_ms < EXPORT_RETRY_MS ? pause_ms : EXPORT_RETRY_MS;
     }
     audit->sign_at_ms = clock_monotonic_ms() + pause_ms;
 }
 
-// ---- the thread ----
+static void *sign_heads(void *context)
+{
+    struct audit *audit = context;
+    pthread_mutex_lock(&audit->lock);
+    while (!audit->closing) {
+        int64_t left_ms = audit->sign_at_ms - clock_monotonic_ms();
+        if (left_ms > 0) {
+            struct timespec until = clock_monotonic_after_ms(left_ms);
+            pthread_cond_timedwait(&audit->end, &audit->lock, &until);
+            continue;
+        }
+        pthread_mutex_unlock(&audit->lock);
+        sign_head(audit);
+        pthread_mutex_lock(&audit->lock);
+    }
+    pthread_mutex_unlock(&audit->lock);
+    return NULL;
+}
 
-// Waits for entries, for the next thing that is due, or for the end. Under the lock.
+// ---- the thread that writes ----
+
+// Waits for entries, until refusals are due, or for the end. Under the lock.
 static void wait_for_work(struct audit *audit)
 {
-    int64_t due_ms = audit->refusals_at_ms < audit->sign_at_ms ? audit->refusals_at_ms : audit->sign_at_ms;
     int64_t left_ms;
-    while (audit->waiting == 0 && !audit->closing && (left_ms = due_ms - clock_monotonic_ms()) > 0) {
+    while (audit->waiting == 0 && !audit->closing &&
+           (left_ms = audit->refusals_at_ms - clock_monotonic_ms()) > 0) {
         struct timespec until = clock_monotonic_after_ms(left_ms);
         pthread_cond_timedwait(&audit->work, &audit->lock, &until);
     }
@@ -198,11 +221,8 @@ static void *write_entries(void *context)
             waiters[i].done(waiters[i].context, status);
         if (clock_monotonic_ms() >= audit->refusals_at_ms)
             write_refusals(audit);
-        if (clock_monotonic_ms() >= audit->sign_at_ms)
-            sign_head(audit);
     }
     write_refusals(audit);
-    sign_head(audit);
     free(entries);
     free(waiters);
     return NULL;
@@ -213,7 +233,9 @@ static void *write_entries(void *context)
 static void release(struct audit *audit)
 {
     sql_close(audit->sql);
+    sql_close(audit->heads_sql);
     pthread_cond_destroy(&audit->work);
+    pthread_cond_destroy(&audit->end);
     pthread_mutex_destroy(&audit->lock);
     free(audit->entries);
     free(audit->waiters);
@@ -227,6 +249,7 @@ static struct audit *new_audit(const struct audit_options *options)
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&audit->work, &attributes);
+    pthread_cond_init(&audit->end, &attributes);
     pthread_condattr_destroy(&attributes);
     pthread_mutex_init(&audit->lock, NULL);
     strcpy(audit->chain, options->chain);
@@ -240,6 +263,36 @@ static struct audit *new_audit(const struct audit_options *options)
     return audit;
 }
 
+// The writing thread first, which leaves nothing behind.
+static void stop(struct audit *audit)
+{
+    pthread_mutex_lock(&audit->lock);
+    audit->closing = true;
+    pthread_cond_signal(&audit->work);
+    pthread_cond_signal(&audit->end);
+    pthread_mutex_unlock(&audit->lock);
+    if (audit->writer_started)
+        pthread_join(audit->writer, NULL);
+    if (audit->heads_started)
+        pthread_join(audit->heads, NULL);
+}
+
+static enum status start(struct audit *audit, const struct audit_options *options, struct error *err)
+{
+    enum status status = sql_open(&audit->sql, &options->store, err);
+    if (status == STATUS_OK)
+        status = sql_migrate(audit->sql, "audit", audit_migrations, err);
+    if (status == STATUS_OK && audit->signer)
+        status = sql_open(&audit->heads_sql, &options->store, err);
+    if (status != STATUS_OK)
+        return status;
+    audit->writer_started = pthread_create(&audit->writer, NULL, write_entries, audit) == 0;
+    audit->heads_started = audit->signer && pthread_create(&audit->heads, NULL, sign_heads, audit) == 0;
+    if (!audit->writer_started || (audit->signer && !audit->heads_started))
+        return error_set(err, STATUS_FATAL, "no thread for the audit");
+    return STATUS_OK;
+}
+
 enum status audit_open(struct audit **opened, const struct audit_options *options, struct error *err)
 {
     *opened = NULL;
@@ -248,12 +301,9 @@ enum status audit_open(struct audit **opened, const struct audit_options *option
             err, STATUS_REJECTED,
             "the name of the audit's chain must be 1 to 64 of A-Za-z0-9_.- and begin with no dot");
     struct audit *audit = new_audit(options);
-    enum status status = sql_open(&audit->sql, &options->store, err);
-    if (status == STATUS_OK)
-        status = sql_migrate(audit->sql, "audit", audit_migrations, err);
-    if (status == STATUS_OK && pthread_create(&audit->thread, NULL, write_entries, audit) != 0)
-        status = error_set(err, STATUS_FATAL, "no thread for the audit");
+    enum status status = start(audit, options, err);
     if (status != STATUS_OK) {
+        stop(audit);
         release(audit);
         return status;
     }
@@ -265,11 +315,8 @@ void audit_close(struct audit *audit)
 {
     if (!audit)
         return;
-    pthread_mutex_lock(&audit->lock);
-    audit->closing = true;
-    pthread_cond_signal(&audit->work);
-    pthread_mutex_unlock(&audit->lock);
-    pthread_join(audit->thread, NULL);
+    stop(audit);
+    sign_head(audit); // of the last entry
     release(audit);
 }
 

@@ -1,16 +1,17 @@
 // audit.h: the record of who saw what. A gateway has one chain of entries (entry.h) in a table of its store,
 // which lets nobody change or delete a row. An entry is on the disk before the answer it tells of goes out.
 //
-// A thread of the audit's writes: all entries that came while it wrote the last ones go into one transaction,
-// so that a thousand a second cost some fifty. The order of entries is the order of audit_submit. Two writers
-// of one chain do no harm: the slower one begins again behind the other's entries.
+// One thread writes: all entries that came while it wrote the last ones go into one transaction, so that a
+// thousand a second cost some fifty. The order of entries is the order of audit_submit. Two writers of one
+// chain do no harm: the slower one begins again behind the other's entries.
 //
 // Refusals are counted for each address and code, and written once a minute: a flood of them costs a few
 // entries. A process that is killed loses the refusals of its last minute, and nothing else.
 //
 // Once an hour, and at the end, the head of the chain is signed (signing.h), stored beside it, and put into
-// the object store: who can rewrite the database can't rewrite that. A chain that has another hash where a
-// head was signed is not signed any more, and the log says so.
+// the object store: who can rewrite the database can't rewrite that. A thread and a connection of their own
+// do it, so that no entry waits for the object store. A chain that has another hash where a head was signed
+// is not signed any more, and the log says so.
 #ifndef SKINSIGHT_PRODUCER_AUDIT_AUDIT_H
 #define SKINSIGHT_PRODUCER_AUDIT_AUDIT_H
 
@@ -34,14 +35,14 @@ struct audit_options {
     int64_t sign_interval_ms;
 };
 
-// Opens a connection of its own, makes the tables, starts the thread. REJECTED: the chain's name is none.
+// Opens connections of its own, makes the tables, starts the threads. REJECTED: the chain's name is none.
 enum status audit_open(struct audit **audit, const struct audit_options *options,
                        struct error *err) MUST_CHECK;
 // Writes what waits, the refusals and a signed head; NULL is allowed. No other call may be under way.
 void audit_close(struct audit *audit);
 
-// Gives an entry to the thread, which calls done once it is on the disk (OK) or could not be put there
-// (RETRY, the store is away: it may be there all the same). Any thread; done is called by the audit's thread
+// Gives an entry to the writing thread, which calls done once it is on the disk (OK) or could not be put
+// there (RETRY, the store is away: it may be there all the same). Any thread; done is called by that thread
 // and must be brief. RETRY: too many wait already, REJECTED: a text is none; done is not called then.
 enum status audit_submit(struct audit *audit, const struct audit_entry *entry,
                          void (*done)(void *context, enum status status), void *context,

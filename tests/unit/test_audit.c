@@ -1,10 +1,7 @@
-// test_audit.c: the chain as it is written: published hashes, groups, two writers, a killed writer, signed
-// heads, refusals. What is found in a chain that was changed: test_audit_verify.c.
+// test_audit.c: the chain as it is written: published hashes, groups, two writers, a killed writer,
+// refusals. Signed heads: test_audit_heads.c; what is found in a chain that was changed: test_audit_verify.c.
 #include "producer/audit/audit.h"
 
-#include <glob.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,13 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "common/base/memory.h"
-#include "common/services/object_store.h"
 #include "producer/audit/chain.h"
 #include "producer/audit/refusals.h"
 #include "tests/support/postgres.h"
@@ -267,114 +262,7 @@ static void test_kills(void **state)
     }
 }
 
-// ---- heads, refusals ----
-
-static void write_key(const char *path)
-{
-    EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-    FILE *file = fopen(path, "w");
-    chmod(path, 0600);
-    PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL);
-    fclose(file);
-    EVP_PKEY_free(key);
-}
-
-// The path of the only exported head of chain "signed" at this entry. False: there is none yet.
-static bool find_exported(int seq, char path[SCRATCH_SIZE + 128])
-{
-    char pattern[SCRATCH_SIZE + 64];
-    glob_t found;
-    snprintf(pattern, sizeof pattern, "%s/objects/audit/signed/%020d-*.json", folder, seq);
-    bool there = glob(pattern, 0, NULL, &found) == 0;
-    if (there) {
-        assert_int_equal(found.gl_pathc, 1);
-        snprintf(path, SCRATCH_SIZE + 128, "%s", found.gl_pathv[0]);
-    }
-    globfree(&found);
-    return there;
-}
-
-static void test_the_head_is_signed_and_exported(void **state)
-{
-    (void)state;
-    char path[SCRATCH_SIZE + 128], root[SCRATCH_SIZE + 64], signed_line[AUDIT_HEAD_LINE_MOST] = "";
-    struct signer *signer;
-    struct object_store *objects;
-    struct audit *audit;
-    snprintf(path, sizeof path, "%s/key.pem", folder);
-    snprintf(root, sizeof root, "file://%s/objects", folder);
-    write_key(path);
-    GOOD(signer_open(&signer, path, &err));
-    const struct object_store_options store = {
-        .root = root, .s3_endpoint = "", .s3_region = "r", .timeout_ms = 1000};
-    GOOD(object_store_open(&objects, &store, &err));
-    struct audit_options options = options_for("signed");
-    options.signer = signer;
-    options.objects = objects;
-    options.sign_interval_ms = 20;
-    GOOD(audit_open(&audit, &options, &err));
-    const struct audit_entry entry = entry_of("r1");
-    GOOD(audit_append(audit, &entry, &err));
-    for (int64_t deadline = clock_monotonic_ms() + TIMEOUT_MS; !find_exported(1, path);) { // while it runs
-        assert_true(clock_monotonic_ms() < deadline);
-        poll(NULL, 0, 5);
-    }
-    GOOD(audit_append(audit, &entry, &err));
-    audit_close(audit); // signs the last one
-    assert_true(find_exported(2, path));
-    FILE *file = fopen(path, "r");
-    assert_non_null(file);
-    assert_non_null(fgets(signed_line, sizeof signed_line, file));
-    fclose(file);
-    signed_line[strcspn(signed_line, "\n")] = '\0';
-    struct sql *sql = open_store();
-    bool found;
-    GOOD(sql_find(sql, "SELECT line FROM audit_heads WHERE seq = 2", NULL, 0, &found, &err));
-    assert_true(found);
-    assert_string_equal(sql_text(sql, 0), signed_line);
-    assert_int_equal(sql_run(sql, "DELETE FROM audit_heads", NULL, 0, NULL, &err), STATUS_REJECTED);
-    sql_close(sql);
-    object_store_close(objects);
-    signer_close(signer);
-}
-
-static int64_t heads_after(const struct audit_options *options)
-{
-    const struct audit_entry entry = entry_of("r1");
-    struct audit *audit;
-    GOOD(audit_open(&audit, options, &err));
-    GOOD(audit_append(audit, &entry, &err));
-    audit_close(audit);
-    struct sql *sql = open_store();
-    bool found;
-    GOOD(sql_find(sql, "SELECT count(*) FROM audit_heads", NULL, 0, &found, &err));
-    int64_t heads = sql_integer(sql, 0);
-    sql_close(sql);
-    return heads;
-}
-
-// Whoever can drop the trigger can write any hash; the next head is not signed then.
-static void test_a_rewritten_chain_is_not_signed(void **state)
-{
-    (void)state;
-    char path[SCRATCH_SIZE + 64];
-    struct signer *signer;
-    static const uint8_t other[DIGEST_SIZE];
-    const struct sql_value hash = sql_of_blob(other, sizeof other);
-    snprintf(path, sizeof path, "%s/rewritten.pem", folder);
-    write_key(path);
-    GOOD(signer_open(&signer, path, &err));
-    struct audit_options options = options_for("rewritten");
-    options.signer = signer;
-    assert_int_equal(heads_after(&options), 1);
-    assert_int_equal(heads_after(&options), 2);
-    struct sql *sql = open_store();
-    GOOD(sql_run(sql, "DROP TRIGGER audit_no_update", NULL, 0, NULL, &err));
-    GOOD(sql_run(sql, "UPDATE audit SET hash = ? WHERE seq = 2", &hash, 1, NULL, &err));
-    sql_close(sql);
-    assert_int_equal(heads_after(&options), 2);
-    signer_close(signer);
-}
+// ---- refusals ----
 
 static void test_refusals_are_counted(void **state)
 {
@@ -441,8 +329,6 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup(test_writers_side_by_side, new_store),
         cmocka_unit_test_setup(test_a_group_is_written_once, new_store),
         cmocka_unit_test_setup(test_kills, new_store),
-        cmocka_unit_test_setup(test_the_head_is_signed_and_exported, new_store),
-        cmocka_unit_test_setup(test_a_rewritten_chain_is_not_signed, new_store),
         cmocka_unit_test_setup(test_refusals_are_counted, new_store),
         cmocka_unit_test(test_a_flood_of_refusals),
         cmocka_unit_test(test_refusals_of_a_network),

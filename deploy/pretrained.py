@@ -150,11 +150,11 @@ def read_dinov2(path):
 # ---- PyTorch's file of before 1.6: pickles, then the storages one after the other ----
 
 class TensorReader(pickle.Unpickler):
-    """Gives a tensor as (storage key, offset, shape)."""
+    """Gives a tensor as (storage key, offset, shape, strides)."""
 
     def find_class(self, module, name):
         known = {("collections", "OrderedDict"): OrderedDict,
-                 ("torch._utils", "_rebuild_tensor_v2"): lambda key, offset, shape, *rest: (key, offset, shape),
+                 ("torch._utils", "_rebuild_tensor_v2"): lambda *arguments: arguments[:4],
                  ("torch", "FloatStorage"): "f", ("torch", "LongStorage"): "q"}
         if (module, name) not in known:
             raise pickle.UnpicklingError(f"{module}.{name} has no place in a file of weights")
@@ -184,6 +184,18 @@ def read_pth(path):
     return tensors, storages
 
 
+def row_major(storage, offset, shape, strides):
+    """The values of a tensor, last index fastest; in a file they may lie in any order (TensorFlow's, say)."""
+    if not shape:
+        return storage[offset:offset + 1]
+    if len(shape) == 1:
+        return storage[offset:offset + shape[0] * strides[0]:strides[0]]
+    values = array.array(storage.typecode)
+    for i in range(shape[0]):
+        values.extend(row_major(storage, offset + i * strides[0], shape[1:], strides[1:]))
+    return values
+
+
 def lite0_names():
     """timm's names in the order of the file: stem, blocks, head, classifier."""
     def norm(name):
@@ -202,12 +214,9 @@ def read_lite0(path):
     tensors, storages = read_pth(path)
     names, out = lite0_names(), OrderedDict()
     assert len(tensors) == len(names), f"{len(tensors)} tensors where timm has {len(names)}"
-    for name, (key, offset, shape) in zip(names, tensors.values()):
-        count = 1
-        for side in shape:
-            count *= side
+    for name, (key, *layout) in zip(names, tensors.values()):
         if not name.endswith("num_batches_tracked"):
-            out[name] = (list(shape), storages[key][offset:offset + count])
+            out[name] = (list(layout[1]), row_major(storages[key], *layout))
     return out
 
 

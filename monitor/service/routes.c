@@ -2,9 +2,10 @@
 // and defers what has to be made.
 //
 // With a gate, everything but the probes needs a key: an operator sees all sites, everybody else the own one.
-// So figures of the fleet (metrics, alarms of all sites together, what was collected) are for operators; how
-// many workers are wanted is no site's figure, and anybody's.
-// Lists of single answers (incident) are for operators over the command line alone.
+// So figures of the fleet (metrics, alarms of all sites together, what was collected, what the scale advice
+// is made from) are for operators. How many workers are wanted is no site's figure, and anybody's: an
+// autoscaler needs no operator's key. Lists of single answers (incident) are for operators over the command
+// line alone.
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -195,14 +196,10 @@ static void alarms(void *context, struct http_request *request)
     buffer_release(&text);
 }
 
-static void write_scale(const struct monitor *monitor, const struct watched *watched,
-                        struct json_writer *writer)
+static void write_scale_inputs(const struct watched *watched, struct json_writer *writer)
 {
     const struct scale_input *input = &watched->input;
-    json_add_object(writer, NULL);
-    json_add_integer(writer, "desired_workers", watched->advice.desired);
     json_add_text(writer, "reason", watched->advice.reason);
-    json_add_bool(writer, "held", watched->advice.held);
     add_known(writer, "arrival_per_s", watched->advice.arrival_per_s);
     add_known(writer, "capacity_per_worker_per_s", watched->advice.capacity_per_s);
     add_known(writer, "backlog", input->backlog);
@@ -210,6 +207,17 @@ static void write_scale(const struct monitor *monitor, const struct watched *wat
     add_known(writer, "p99_ms", input->p99_ms);
     add_known(writer, "gpu_utilisation", input->gpu_utilisation);
     add_known(writer, "ready_workers", input->workers < 0 ? NAN : input->workers);
+    json_add_integer(writer, "gone_workers", input->gone);
+}
+
+static void write_scale(const struct monitor *monitor, const struct watched *watched, bool inputs,
+                        struct json_writer *writer)
+{
+    json_add_object(writer, NULL);
+    json_add_integer(writer, "desired_workers", watched->advice.desired);
+    json_add_bool(writer, "held", watched->advice.held);
+    if (inputs)
+        write_scale_inputs(watched, writer);
     json_add_integer(writer, "min", config_integer(monitor->config, "scale_min"));
     json_add_integer(writer, "max", config_integer(monitor->config, "scale_max"));
     json_end_object(writer);
@@ -227,16 +235,17 @@ static void scale(void *context, struct http_request *request)
         return;
     if (monitor->watch)
         watch_look(monitor->watch, &watched);
+    bool is_operator = identity.role == ROLE_OPERATOR;
     if (watched.at_ms < 0 || watched.advice.desired == 0) {
         refuse(request, 503, "not_yet",
-               !monitor->watch     ? "workers_metrics is not set"
-               : watched.at_ms < 0 ? "no worker has answered yet"
-                                   : watched.advice.reason);
+               !monitor->watch                     ? "workers_metrics is not set"
+               : watched.at_ms < 0 || !is_operator ? "not all workers have answered yet"
+                                                   : watched.advice.reason);
         return;
     }
     buffer_init(&text, TEXT_MOST);
     json_write_begin(&writer, &text, NULL);
-    write_scale(monitor, &watched, &writer);
+    write_scale(monitor, &watched, is_operator, &writer);
     answer_text(request, &text, json_write_end(&writer), "application/json");
     buffer_release(&text);
 }

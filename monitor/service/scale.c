@@ -2,7 +2,9 @@
 #include "monitor/service/scale.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 enum {
     DOWN_WINDOW_MS = 600 * 1000, // fewer workers only when this long nobody wanted more
@@ -131,6 +133,16 @@ static double time_to_drain(const struct scale *scale, const struct scale_input 
     return input->backlog <= 0 ? 0 : spare > 0 ? input->backlog / spare : NAN;
 }
 
+// To the reason, as far as there is room.
+__attribute__((format(printf, 2, 3))) static void append(struct scale_advice *advice, const char *format, ...)
+{
+    size_t used = strlen(advice->reason);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(advice->reason + used, sizeof advice->reason - used, format, arguments);
+    va_end(arguments);
+}
+
 static void advise(struct scale *scale, const struct scale_input *input, struct scale_advice *advice)
 {
     const char *why = "";
@@ -151,24 +163,22 @@ static void advise(struct scale *scale, const struct scale_input *input, struct 
     else
         advice->time_to_drain_s = time_to_drain(scale, input);
     keep_sample(scale, (struct scale_sample){input->at_ms, enough, input->backlog, input->gpu_utilisation});
-    int used = snprintf(advice->reason, sizeof advice->reason,
-                        "%.4g arrive and %.0f wait, a worker does %.4g a second", scale->arrival_per_s,
-                        input->backlog, scale->capacity_per_s);
+    append(advice, "%.4g arrive and %.0f wait, a worker does %.4g a second", scale->arrival_per_s,
+           input->backlog, scale->capacity_per_s);
     if (stuck > 0)
-        used += snprintf(advice->reason + used, sizeof advice->reason - (size_t)used,
-                         "; %.0f of those don't move and are not counted", stuck);
+        append(advice, "; %.0f of those don't move and are not counted", stuck);
     if (*why)
-        snprintf(advice->reason + used, sizeof advice->reason - (size_t)used, "; %s", why);
+        append(advice, "; %s", why);
 }
 
 static void hold(const struct scale_input *input, const char *absent, struct scale_advice *advice)
 {
     advice->held = true;
+    *advice->reason = '\0';
     if (some_are_silent(input))
-        snprintf(advice->reason, sizeof advice->reason, "held: %d of %d workers answer", input->answered,
-                 input->asked);
+        append(advice, "held: %d of %d workers answer", input->answered, input->asked);
     else
-        snprintf(advice->reason, sizeof advice->reason, "held: %s is not known", absent);
+        append(advice, "held: %s is not known", absent);
 }
 
 struct scale_advice scale_advise(struct scale *scale, const struct scale_input *input)
@@ -195,6 +205,8 @@ struct scale_advice scale_advise(struct scale *scale, const struct scale_input *
     }
     if (absent || silent)
         hold(input, absent, &advice);
+    if (input->gone > 0)
+        append(&advice, "; silent workers that count as gone: %d", input->gone);
     advice.desired = scale->desired;
     advice.arrival_per_s = scale->arrival_per_s;
     advice.capacity_per_s = scale->capacity_per_s;

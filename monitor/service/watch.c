@@ -13,6 +13,7 @@
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "common/services/https_get.h"
+#include "monitor/service/addresses.h"
 #include "monitor/service/worker_metrics.h"
 
 enum { TARGETS_MOST = 64, TARGET_SIZE = 256, TEXT_MOST = 4 << 20, TIMEOUT_MS = 500 };
@@ -25,9 +26,11 @@ struct watch {
     struct watch_options options;
     struct target targets[TARGETS_MOST];
     size_t target_count;
-    struct worker_metrics metrics; // the thread's
-    struct scale scale;            // the thread's
-    struct buffer text;            // the thread's
+    // The thread's.
+    struct addresses addresses;
+    struct worker_metrics metrics;
+    struct scale scale;
+    struct buffer text;
     pthread_t thread;
     pthread_mutex_t lock; // of what follows
     pthread_cond_t stopped;
@@ -104,17 +107,22 @@ enum status watch_targets_check(const char *targets, struct error *err)
     return status;
 }
 
-static void ask(struct watch *watch, const struct target *target, const char *address, bool v6, int *asked)
+static void ask(struct watch *watch, const struct target *target, const char *host, bool v6)
 {
     struct error err;
     char url[2 * TARGET_SIZE + INET6_ADDRSTRLEN], name[WORKER_NAME_SIZE];
-    snprintf(name, sizeof name, "%s%s%s:%s", v6 ? "[" : "", address, v6 ? "]" : "", target->port);
+    snprintf(name, sizeof name, "%s%s%s:%s", v6 ? "[" : "", host, v6 ? "]" : "", target->port);
     snprintf(url, sizeof url, "http://%s%s", name, target->path);
     const struct https_get_options get = {
         .url = url, .plain = true, .authorities = "", .timeout_ms = TIMEOUT_MS};
-    ++*asked;
-    if (https_get(&get, &watch->text, &err) != STATUS_OK ||
-        !worker_metrics_add(&watch->metrics, name, buffer_bytes(&watch->text)))
+    struct address *address = addresses_next(&watch->addresses, name);
+    if (!address)
+        return;
+    bool answers =
+        https_get(&get, &watch->text, &err) == STATUS_OK &&
+        worker_metrics_add(&watch->metrics, name, clock_monotonic_ms(), buffer_bytes(&watch->text));
+    address_tell(address, answers, clock_monotonic_ms());
+    if (!answers)
         LOG_DEBUG("worker_silent", "worker=%s", name);
 }
 
@@ -136,20 +144,29 @@ static bool is_stopping(struct watch *watch)
     return stops;
 }
 
-static void ask_target(struct watch *watch, const struct target *target, int *asked)
+// Whoever is behind a name that is not found is missing.
+static void miss(struct watch *watch, const struct target *target)
+{
+    char name[ADDRESS_SIZE];
+    snprintf(name, sizeof name, "%s:%s", target->host, target->port);
+    struct address *address = addresses_next(&watch->addresses, name);
+    if (address)
+        address_tell(address, false, clock_monotonic_ms());
+    LOG_DEBUG("worker_unknown", "host=%s", target->host);
+}
+
+static void ask_target(struct watch *watch, const struct target *target)
 {
     struct addrinfo *list = NULL;
     if (resolve(target, &list) != 0) {
-        LOG_DEBUG("worker_unknown", "host=%s", target->host);
-        ++*asked; // whoever is behind it is missing
+        miss(watch, target);
         return;
     }
-    for (const struct addrinfo *one = list; one && *asked < WORKERS_MOST && !is_stopping(watch);
-         one = one->ai_next) {
+    for (const struct addrinfo *one = list; one && !is_stopping(watch); one = one->ai_next) {
         char address[INET6_ADDRSTRLEN];
         bool v6 = one->ai_family == AF_INET6;
         if (getnameinfo(one->ai_addr, one->ai_addrlen, address, sizeof address, NULL, 0, NI_NUMERICHOST) == 0)
-            ask(watch, target, address, v6, asked);
+            ask(watch, target, address, v6);
     }
     freeaddrinfo(list);
 }
@@ -157,13 +174,17 @@ static void ask_target(struct watch *watch, const struct target *target, int *as
 static void scrape(struct watch *watch)
 {
     struct watched found = {.at_ms = clock_monotonic_ms()};
-    int before, asked = 0;
+    int before, asked, gone;
+    addresses_begin(&watch->addresses);
     worker_metrics_begin(&watch->metrics, found.at_ms);
     for (size_t i = 0; i < watch->target_count && !is_stopping(watch); i++)
-        ask_target(watch, &watch->targets[i], &asked);
+        ask_target(watch, &watch->targets[i]);
     if (is_stopping(watch)) // not all were asked
         return;
+    asked = addresses_count(&watch->addresses, clock_monotonic_ms(), worker_metrics_have_all(&watch->metrics),
+                            &gone);
     worker_metrics_end(&watch->metrics, asked, &found.input);
+    found.input.gone = gone;
     found.advice = scale_advise(&watch->scale, &found.input);
     pthread_mutex_lock(&watch->lock);
     before = watch->found.advice.desired;

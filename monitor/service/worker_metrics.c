@@ -6,7 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINE_MOST = 512, MINUTE_MS = 60 * 1000, P99_LEAST = 299 };
+enum {
+    LINE_MOST = 512,
+    MINUTE_MS = 60 * 1000,
+    RATE_MS = MINUTE_MS, // between two readings: the mean of a longer time says nothing of now
+    P99_LEAST = 299,
+};
 
 static const double bounds[WORKER_BUCKETS] = {0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.06, 0.095, 0.15,
                                               0.3,   0.4,   0.5,   1,    2.5,  5,    10,   30};
@@ -56,12 +61,13 @@ static struct worker_partition *find_partition(struct worker_metrics *metrics, b
     if (metrics->partition_count == WORKER_PARTITIONS_MOST)
         return NULL;
     struct worker_partition *made = &metrics->partitions[metrics->partition_count++];
-    *made = (struct worker_partition){urgent, partition, -1, -1, -1, -1, false};
+    *made = (struct worker_partition){urgent, partition, -1, -1, -1, -1, -1, -1, false};
     return made;
 }
 
 // Of two workers that name a partition in one scrape, the one that is further.
-static void read_partition(struct worker_metrics *metrics, const struct line *line, bool is_end)
+static void read_partition(struct worker_metrics *metrics, const struct line *line, int64_t at_ms,
+                           bool is_end)
 {
     const char *number = strstr(line->labels, "partition=\"");
     int partition;
@@ -74,6 +80,7 @@ static void read_partition(struct worker_metrics *metrics, const struct line *li
     double *value = is_end ? &of->end : &of->position;
     *value = of->seen ? fmax(*value, line->value) : line->value;
     of->seen = of->seen || is_end; // positions come before ends in the text
+    of->at_ms = at_ms;
 }
 
 static double unread_jobs(const struct worker_metrics *metrics)
@@ -83,6 +90,34 @@ static double unread_jobs(const struct worker_metrics *metrics)
         if (metrics->partitions[i].position >= 0)
             sum += fmax(0, metrics->partitions[i].end - metrics->partitions[i].position);
     return sum;
+}
+
+static bool is_rate(int64_t before_ms, int64_t at_ms)
+{
+    return before_ms >= 0 && at_ms > before_ms && at_ms - before_ms <= RATE_MS;
+}
+
+// How fast unread jobs become more.
+static double unread_per_s(const struct worker_metrics *metrics)
+{
+    double sum = 0;
+    for (size_t i = 0; i < metrics->partition_count; i++) {
+        const struct worker_partition *one = &metrics->partitions[i];
+        if (one->position < 0 || one->before_position < 0 || !is_rate(one->before_ms, one->at_ms))
+            continue;
+        double before = fmax(0, one->before_end - one->before_position);
+        double now = fmax(0, one->end - one->position);
+        sum += (now - before) / ((double)(one->at_ms - one->before_ms) / 1e3);
+    }
+    return sum;
+}
+
+bool worker_metrics_have_all(const struct worker_metrics *metrics)
+{
+    for (size_t i = 0; i < metrics->partition_count; i++)
+        if (metrics->at_ms - metrics->partitions[i].at_ms > MINUTE_MS)
+            return false;
+    return metrics->partition_count > 0;
 }
 
 // Jobs wait in a partition that is read: it had some in front of the reader at both scrapes, and moved. One
@@ -125,7 +160,8 @@ static bool read_stage(struct worker_sample *sample, const struct line *line)
     return true;
 }
 
-static void read_sample(struct worker_metrics *metrics, struct worker_sample *sample, const struct line *line)
+static void read_sample(struct worker_metrics *metrics, struct worker_sample *sample, int64_t at_ms,
+                        const struct line *line)
 {
     const struct {
         const char *name, *label;
@@ -140,9 +176,9 @@ static void read_sample(struct worker_metrics *metrics, struct worker_sample *sa
     if (strcmp(line->name, "skinsight_ready") == 0)
         sample->ready = line->value == 1;
     else if (strcmp(line->name, "skinsight_partition_position") == 0)
-        read_partition(metrics, line, false);
+        read_partition(metrics, line, at_ms, false);
     else if (strcmp(line->name, "skinsight_partition_last_stable_offset") == 0)
-        read_partition(metrics, line, true);
+        read_partition(metrics, line, at_ms, true);
     else if (!read_stage(sample, line))
         for (size_t i = 0; i < sizeof sums / sizeof *sums; i++)
             if (strcmp(line->name, sums[i].name) == 0 && has_label(line, sums[i].label))
@@ -160,7 +196,7 @@ static struct worker_of *find_worker(struct worker_metrics *metrics, const char 
     }
     if (metrics->worker_count < WORKERS_MOST)
         oldest = &metrics->workers[metrics->worker_count++];
-    *oldest = (struct worker_of){.seen = -1};
+    *oldest = (struct worker_of){.seen = -1, .at_ms = -1};
     snprintf(oldest->name, sizeof oldest->name, "%s", name);
     return oldest;
 }
@@ -189,27 +225,42 @@ static void add_delta(struct worker_sample *sum, const struct worker_sample *bef
 void worker_metrics_init(struct worker_metrics *metrics)
 {
     memset(metrics, 0, sizeof *metrics);
-    metrics->before_ms = metrics->at_ms = metrics->minute_ms = -1;
-    metrics->unread = metrics->p99_ms = NAN;
+    metrics->at_ms = metrics->minute_ms = -1;
+    metrics->p99_ms = NAN;
 }
 
 void worker_metrics_begin(struct worker_metrics *metrics, int64_t at_ms)
 {
     metrics->scrape++;
-    metrics->before_ms = metrics->at_ms;
     metrics->at_ms = at_ms;
     metrics->delta = (struct worker_sample){0};
-    metrics->ready = metrics->with_gpu = 0;
+    metrics->consumed_per_s = metrics->answered_per_s = 0;
+    metrics->compared = metrics->ready = metrics->with_gpu = 0;
     metrics->unfinished = metrics->gpu = 0;
     for (size_t i = 0; i < metrics->partition_count; i++) {
         struct worker_partition *one = &metrics->partitions[i];
         one->before_position = one->position;
         one->before_end = one->end;
+        one->before_ms = one->at_ms;
         one->seen = false;
     }
 }
 
-bool worker_metrics_add(struct worker_metrics *metrics, const char *name, struct bytes text)
+static void compare(struct worker_metrics *metrics, const struct worker_of *worker, int64_t at_ms,
+                    const struct worker_sample *now)
+{
+    struct worker_sample delta = {0};
+    if (!is_rate(worker->at_ms, at_ms))
+        return;
+    double period_s = (double)(at_ms - worker->at_ms) / 1e3;
+    add_delta(&delta, &worker->sample, now);
+    add_delta(&metrics->delta, &(struct worker_sample){0}, &delta);
+    metrics->consumed_per_s += delta.consumed / period_s;
+    metrics->answered_per_s += delta.answered / period_s;
+    metrics->compared++;
+}
+
+bool worker_metrics_add(struct worker_metrics *metrics, const char *name, int64_t at_ms, struct bytes text)
 {
     struct worker_sample sample = {0};
     struct line line;
@@ -220,17 +271,17 @@ bool worker_metrics_add(struct worker_metrics *metrics, const char *name, struct
         size_t size = (size_t)((stop ? stop : end) - at);
         if (read_line(at, size, &line)) {
             known = known || strcmp(line.name, "skinsight_jobs_consumed_total") == 0;
-            read_sample(metrics, &sample, &line);
+            read_sample(metrics, &sample, at_ms, &line);
         }
         at += size + 1;
     }
     if (!known)
         return false;
     struct worker_of *worker = find_worker(metrics, name);
-    if (worker->seen == metrics->scrape - 1) // of another one nobody knows when it counted what it has
-        add_delta(&metrics->delta, &worker->sample, &sample);
+    compare(metrics, worker, at_ms, &sample);
     worker->sample = sample;
     worker->seen = metrics->scrape;
+    worker->at_ms = at_ms;
     metrics->ready += sample.ready;
     metrics->unfinished += sample.unfinished;
     metrics->with_gpu += sample.gpu_memory > 0;
@@ -265,7 +316,7 @@ static void follow_minute(struct worker_metrics *metrics)
 
 // What the batches say, and what is answered while readers are behind, if that is more: several batches run
 // at once. Less is no proof that a worker can't, and answers without a batch (refusals) say nothing.
-static double capacity(const struct worker_metrics *metrics, double period_s)
+static double capacity(const struct worker_metrics *metrics)
 {
     const struct worker_sample *delta = &metrics->delta;
     if (delta->batches <= 0 || delta->infer_jobs <= 0 || delta->infer_s <= 0)
@@ -273,7 +324,7 @@ static double capacity(const struct worker_metrics *metrics, double period_s)
     double of_batches = delta->batch_images / delta->batches / (delta->infer_s / delta->infer_jobs);
     if (metrics->ready == 0 || !readers_are_behind(metrics))
         return of_batches;
-    return fmax(of_batches, delta->answered / period_s / metrics->ready);
+    return fmax(of_batches, metrics->answered_per_s / metrics->ready);
 }
 
 void worker_metrics_end(struct worker_metrics *metrics, int asked, struct scale_input *input)
@@ -281,11 +332,9 @@ void worker_metrics_end(struct worker_metrics *metrics, int asked, struct scale_
     int answered = 0;
     for (size_t i = 0; i < metrics->worker_count; i++)
         answered += metrics->workers[i].seen == metrics->scrape;
-    double period_s = metrics->before_ms < 0 ? 0 : (double)(metrics->at_ms - metrics->before_ms) / 1e3;
-    double unread = unread_jobs(metrics);
     *input = (struct scale_input){.at_ms = metrics->at_ms,
                                   .arrival_per_s = NAN,
-                                  .backlog = answered > 0 ? unread + metrics->unfinished : NAN,
+                                  .backlog = answered > 0 ? unread_jobs(metrics) + metrics->unfinished : NAN,
                                   .capacity_per_s = NAN,
                                   .workers = answered > 0 ? metrics->ready : -1,
                                   .asked = asked,
@@ -298,9 +347,8 @@ void worker_metrics_end(struct worker_metrics *metrics, int asked, struct scale_
     input->p99_ms = metrics->p99_ms;
     if (metrics->with_gpu > 0)
         input->gpu_utilisation = metrics->gpu / metrics->with_gpu;
-    if (period_s > 0 && isfinite(metrics->unread)) {
-        input->arrival_per_s = fmax(0, metrics->delta.consumed + unread - metrics->unread) / period_s;
-        input->capacity_per_s = capacity(metrics, period_s);
+    if (metrics->compared > 0) {
+        input->arrival_per_s = fmax(0, metrics->consumed_per_s + unread_per_s(metrics));
+        input->capacity_per_s = capacity(metrics);
     }
-    metrics->unread = unread;
 }

@@ -6,7 +6,9 @@
 // Jobs that wait are those between where a partition is read and where its stable log ends, and those that
 // workers have taken and not answered: transaction markers in front of the reader count, at rest none do.
 // Partitions keep what was last said of them, so that one that changes hands is not lost. Counters that
-// restarted count from 0. Whatever a text holds, it is read within limits. One thread.
+// restarted count from 0. A rate is of two readings of one worker, or of one partition, over the time between
+// those two, and of none that lie more than a minute apart. Whatever a text holds, it is read within limits.
+// One thread.
 #ifndef SKINSIGHT_MONITOR_SERVICE_WORKER_METRICS_H
 #define SKINSIGHT_MONITOR_SERVICE_WORKER_METRICS_H
 
@@ -35,7 +37,7 @@ struct worker_metrics {
     struct worker_of {
         char name[WORKER_NAME_SIZE];
         struct worker_sample sample;
-        int64_t seen; // the scrape in which it answered last
+        int64_t seen, at_ms; // the scrape in which it answered last, and when
     } workers[WORKERS_MOST];
     size_t worker_count;
     struct worker_partition {
@@ -43,13 +45,14 @@ struct worker_metrics {
         int32_t partition;
         double position, end;               // -1: not told
         double before_position, before_end; // as of the scrape before
+        int64_t at_ms, before_ms;           // when they were told; -1: never
         bool seen;                          // in this scrape
     } partitions[WORKER_PARTITIONS_MOST];
     size_t partition_count;
-    int64_t scrape, at_ms, before_ms; // before_ms -1: there was none
-    double unread;                    // as of the scrape before; NaN: none
-    // Since the scrape before, of workers that answered both times.
-    struct worker_sample delta;
+    int64_t scrape, at_ms;
+    struct worker_sample delta; // of workers since they answered last
+    double consumed_per_s, answered_per_s;
+    int compared;                // workers that are in them
     struct worker_sample minute; // of the minute that runs, for P99
     int64_t minute_ms;
     double p99_ms; // of the last whole minute
@@ -60,11 +63,14 @@ struct worker_metrics {
 void worker_metrics_init(struct worker_metrics *metrics);
 // at_ms: monotonic.
 void worker_metrics_begin(struct worker_metrics *metrics, int64_t at_ms);
-// The worker of that name answered this. false: it is no such text; it then counts as a worker that did not
-// answer.
-bool worker_metrics_add(struct worker_metrics *metrics, const char *name, struct bytes text);
-// What the scrape says. asked: workers, those that did not answer included. Of the first one, and where no
-// worker answered, arrivals are NaN.
+// The worker of that name answered this, once in a scrape. at_ms: when, monotonic. false: it is no such text;
+// it then counts as a worker that did not answer.
+bool worker_metrics_add(struct worker_metrics *metrics, const char *name, int64_t at_ms, struct bytes text);
+// Whether workers that answer tell of every partition that was ever told: they have them all, give or take a
+// minute, and who is silent has none.
+bool worker_metrics_have_all(const struct worker_metrics *metrics);
+// What the scrape says. asked: workers, those that did not answer included. Arrivals are NaN where no worker
+// has a rate yet.
 void worker_metrics_end(struct worker_metrics *metrics, int asked, struct scale_input *input);
 
 #endif

@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     worker_metrics_init(&metrics);
     for (int i = 0; i < 2; i++) {
         worker_metrics_begin(&metrics, i * 5000);
-        (void)worker_metrics_add(&metrics, "worker", (struct bytes){data, i ? size : size / 2});
+        (void)worker_metrics_add(&metrics, "worker", i * 5000, (struct bytes){data, i ? size : size / 2});
         worker_metrics_end(&metrics, 1, &input);
         const struct scale_advice advice = scale_advise(&scale, &input);
         if (advice.desired != 0 && (advice.desired < 2 || advice.desired > 8))

@@ -2,6 +2,7 @@
 """test_monitor.py: `skinsight-monitor run` beside a broker and a worker: what it collects, shows and advises, who may ask
 for it, and its pages in a browser.
 """
+import contextlib
 import pathlib
 import subprocess
 import sys
@@ -15,21 +16,20 @@ from monitor import Monitor
 
 DAY_MS = 86400000
 SCALE = {"desired_workers", "reason", "held", "arrival_per_s", "capacity_per_worker_per_s", "backlog", "time_to_drain_s",
-         "p99_ms", "gpu_utilisation", "ready_workers", "min", "max"}
+         "p99_ms", "gpu_utilisation", "ready_workers", "gone_workers", "min", "max"}
 
 
 def test_a_fleet_is_watched(stack):
     with stack.fleet("watched") as fleet:
         worker = fleet.start("worker", backend="simulated").wait_ready()
         worker.get("/metrics")
-        with Monitor(fleet, workers_metrics=f"http://localhost:{worker._port}/metrics", scale_min=1) as monitor:
+        targets = f"http://localhost:{worker._port}/metrics,http://127.0.0.1:{worker._port}"  # one worker
+        with Monitor(fleet, workers_metrics=targets, scale_min=1) as monitor:
             wait_until(lambda: monitor.ask("/readyz").status == 200, "the topics are followed")
             expect_equal(monitor.ask("/healthz").status, 200, "health")
             fleet.submit("--wait", *make_images(stack.folder / "images", 12))
             wait_until(lambda: monitor.metrics()['skinsight_monitor_records{kind="prediction"}'] == 12, "12 answers are collected")
-            wait_until(lambda: monitor.ask("/v1/scale").status == 200 and not monitor.ask("/v1/scale").json()["held"],
-                       "the advice has its inputs")
-            scale = monitor.ask("/v1/scale").json()
+            scale = wait_until(lambda: advice_at_rest(monitor), "the advice has its inputs, and nothing waits")
             expect_equal(set(scale), SCALE, "what the advice says")
             expect_equal([scale[name] for name in ("desired_workers", "ready_workers", "backlog", "min", "max", "gpu_utilisation")],
                          [1, 1, 0, 1, 8, None], "the advice at rest")
@@ -55,6 +55,11 @@ def test_a_fleet_is_watched(stack):
             metrics = monitor.metrics()
             expect(not {"skinsight_ready_workers", "skinsight_backlog_jobs"} & set(metrics), "what nobody told is no number")
             expect_equal(metrics["skinsight_scale_held"], 1, "metric of the hold")
+
+
+def advice_at_rest(monitor):
+    reply = monitor.ask("/v1/scale")
+    return reply.status == 200 and not reply.json()["held"] and reply.json()["backlog"] == 0 and reply.json()
 
 
 def check_refusals(monitor):
@@ -143,8 +148,12 @@ def test_who_may_ask(stack):
             "--store", f"sqlite://{folder}/keys.db", check=True).stdout.strip()
         for site, role in (("north", "operator"), ("north", "reader"), ("elsewhere", "reader")))
     references = references_of(stack, make_keys(folder, "who")[0])
-    with stack.fleet("who") as fleet, Monitor(fleet, api_keys=keys, monitor_listen="0.0.0.0:0", http_tls_cert=folder / "cert.pem",
-                                              http_tls_key=folder / "key.pem", references=references) as monitor:
+    with stack.fleet("who") as fleet, contextlib.ExitStack() as opened:
+        worker = fleet.start("worker", backend="simulated").wait_ready()
+        monitor = opened.enter_context(
+            Monitor(fleet, api_keys=keys, monitor_listen="0.0.0.0:0", http_tls_cert=folder / "cert.pem",
+                    http_tls_key=folder / "key.pem", references=references,
+                    workers_metrics=f"http://localhost:{worker._port}/metrics"))
         expect_equal(monitor.ask("/healthz").status, 200, "probes need no key")
         for path in ("/", "/reports/drift", "/v1/reports/drift", "/v1/alarms", "/v1/scale", "/metrics"):
             expect_equal((monitor.ask(path).status, monitor.ask(path, "ssk_" + "A" * 43).status), (401, 401), path)
@@ -154,6 +163,14 @@ def test_who_may_ask(stack):
         expect_equal(monitor.ask("/v1/reports/drift?site=south", operator).json()["site"], "south", "an operator any")
         expect_equal(monitor.ask("/v1/reports/incident", operator).status, 403, "no lists of answers over HTTP")
         check_sites_apart(monitor, operator, reader, foreign)
+        check_scale_apart(monitor, operator, reader)
+
+
+def check_scale_apart(monitor, operator, reader):
+    """How many workers are wanted is for every key, what that is made from for operators."""
+    wait_until(lambda: monitor.ask("/v1/scale", operator).status == 200, "the advice is there")
+    expect_equal((set(monitor.ask("/v1/scale", operator).json()), set(monitor.ask("/v1/scale", reader).json())),
+                 (SCALE, {"desired_workers", "held", "min", "max"}), "an operator's advice, and a reader's")
 
 
 def check_sites_apart(monitor, operator, reader, foreign):

@@ -315,6 +315,30 @@ static void triggers_want_more(void **state)
     assert_non_null(strstr(advice.reason, "P99 is over its limit, but not by load"));
 }
 
+// Who is gone holds up nothing, and is told.
+static void who_is_gone_is_told(void **state)
+{
+    (void)state;
+    struct scale scale;
+    struct scale_advice advice = {0};
+    scale_init(&scale, &options);
+    for (int second = 0; second <= 1200; second += 15) {
+        struct scale_input input = good_input(second);
+        bool is_gone = second >= 120;
+        input.arrival_per_s = 5;
+        input.answered = 4;
+        input.asked = is_gone ? 4 : 5;
+        input.gone = is_gone;
+        input.workers = 4;
+        advice = scale_advise(&scale, &input);
+        assert_true(advice.held == !is_gone);
+    }
+    assert_int_equal(advice.desired, 2);
+    assert_string_equal(
+        advice.reason,
+        "5 arrive and 0 wait, a worker does 10 a second; silent workers that count as gone: 1");
+}
+
 static void the_limits_hold(void **state)
 {
     (void)state;
@@ -338,6 +362,7 @@ int main(void)
         cmocka_unit_test(an_idle_fleet_stays_at_the_least),
         cmocka_unit_test(what_is_missing_holds_still),
         cmocka_unit_test(triggers_want_more),
+        cmocka_unit_test(who_is_gone_is_told),
         cmocka_unit_test(the_limits_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

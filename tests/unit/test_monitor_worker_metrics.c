@@ -22,7 +22,8 @@ struct shown {
     double position, end;
 };
 
-static bool show(const char *name, const struct shown *shown)
+// late_ms: how long after the beginning of the scrape the worker answers.
+static bool show_late(const char *name, int64_t late_ms, const struct shown *shown)
 {
     char text[4096];
     int size =
@@ -53,7 +54,13 @@ static bool show(const char *name, const struct shown *shown)
                  shown->consumed, shown->answered, shown->images, shown->batches, shown->fast, shown->fast,
                  shown->total, shown->total, shown->infer_s, shown->infer_jobs, shown->total,
                  shown->partition, shown->position, shown->partition, shown->end, shown->unfinished);
-    return worker_metrics_add(&metrics, name, (struct bytes){(const uint8_t *)text, (size_t)size});
+    return worker_metrics_add(&metrics, name, metrics.at_ms + late_ms,
+                              (struct bytes){(const uint8_t *)text, (size_t)size});
+}
+
+static bool show(const char *name, const struct shown *shown)
+{
+    return show_late(name, 0, shown);
 }
 
 static void two_workers_are_summed(void **state)
@@ -142,8 +149,8 @@ static void silent_workers_lower_nothing(void **state)
     struct scale_advice advice = {0};
     scale_init(&scale, &(struct scale_options){2, 8, 400, 0.75, 60});
     worker_metrics_init(&metrics);
-    for (int i = 0; i < 200; i++) {
-        int answer = i < 20 || i == 199 ? 4 : i < 100 ? 1 : 0;
+    for (int i = 0; i <= 200; i++) {
+        int answer = i < 20 || i >= 199 ? 4 : i < 100 ? 1 : 0;
         worker_metrics_begin(&metrics, i * 10000);
         for (int worker = 0; worker < answer; worker++) {
             struct shown shown = {.consumed = 150 * i, .answered = 150 * i, .batches = 150 * i};
@@ -155,8 +162,8 @@ static void silent_workers_lower_nothing(void **state)
         }
         worker_metrics_end(&metrics, 4, &input);
         advice = scale_advise(&scale, &input);
-        assert_int_equal(advice.desired, 4); // 60 / (20 * 0.8) = 3.75
-        assert_true(advice.held == (i == 0 || answer < 4));
+        assert_int_equal(advice.desired, 4);                            // 60 / (20 * 0.8) = 3.75
+        assert_true(advice.held == (i == 0 || i == 199 || answer < 4)); // no rate before a second reading
         if (answer < 4)
             assert_string_equal(advice.reason,
                                 answer == 1 ? "held: 1 of 4 workers answer" : "held: 0 of 4 workers answer");
@@ -212,6 +219,61 @@ static void the_tail_is_that_of_a_minute(void **state)
     assert_true(fabs(input.p99_ms - (400 + 100 * 20 / 30.0)) < 1);
 }
 
+// 20 jobs a second come to a worker and 10 wait more each second, whenever it is asked: at 0 and 4 s of two
+// scrapes that begin 5 s apart, then after a scrape in which it was silent, then after more than a minute.
+static void rates_are_over_a_workers_own_time(void **state)
+{
+    (void)state;
+    static const int64_t scrapes_ms[] = {0, 5000, 10000, 15000, 90000}, late_ms[] = {0, 4000, -1, 0, 0};
+    struct scale_input input;
+    worker_metrics_init(&metrics);
+    for (int i = 0; i < 5; i++) {
+        double seconds = (double)(scrapes_ms[i] + late_ms[i]) / 1e3;
+        struct shown a = {.consumed = 10 * seconds, .position = 10 * seconds, .end = 20 * seconds};
+        struct shown idle = {.partition = 1};
+        worker_metrics_begin(&metrics, scrapes_ms[i]);
+        assert_true(late_ms[i] < 0 || show_late("a", late_ms[i], &a));
+        assert_true(i == 4 || show("b", &idle)); // it tells what can be said of a scrape without a
+        worker_metrics_end(&metrics, asked, &input);
+        if (i == 0 || i == 4)
+            assert_true(isnan(input.arrival_per_s));
+        else
+            assert_true(fabs(input.arrival_per_s - (i == 2 ? 0 : 20)) < 1e-9);
+    }
+}
+
+// A minute in which nobody was answered has no tail, whatever the one before had.
+static void an_idle_fleet_has_no_tail(void **state)
+{
+    (void)state;
+    struct scale_input input;
+    struct shown a = {0};
+    worker_metrics_init(&metrics);
+    for (int i = 0; i <= 12; i++) {
+        a.total = a.fast = i <= 6 ? 100.0 * i : 600;
+        worker_metrics_begin(&metrics, i * 10000);
+        assert_true(show("a", &a));
+        worker_metrics_end(&metrics, asked, &input);
+        assert_true(i < 6 || i == 12 ? isnan(input.p99_ms) : input.p99_ms > 0);
+    }
+}
+
+// Partition 1 is told by who has it; once that one is silent, by nobody, until another has it.
+static void who_answers_has_every_partition(void **state)
+{
+    (void)state;
+    struct shown a = {.partition = 0}, b = {.partition = 1};
+    struct scale_input input;
+    worker_metrics_init(&metrics);
+    assert_false(worker_metrics_have_all(&metrics));
+    for (int i = 0; i < 20; i++) {
+        worker_metrics_begin(&metrics, i * 10000);
+        assert_true(show("a", &a) && (i > 0 || show("b", &b)) && (i < 15 || show("c", &b)));
+        worker_metrics_end(&metrics, asked, &input);
+        assert_true(worker_metrics_have_all(&metrics) == (i <= 6 || i >= 15));
+    }
+}
+
 static void other_texts_are_no_worker(void **state)
 {
     (void)state;
@@ -225,8 +287,8 @@ static void other_texts_are_no_worker(void **state)
     worker_metrics_init(&metrics);
     worker_metrics_begin(&metrics, 0);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        assert_false(
-            worker_metrics_add(&metrics, "x", (struct bytes){(const uint8_t *)texts[i], strlen(texts[i])}));
+        assert_false(worker_metrics_add(&metrics, "x", 0,
+                                        (struct bytes){(const uint8_t *)texts[i], strlen(texts[i])}));
     assert_int_equal(metrics.worker_count, 0);
 }
 
@@ -238,6 +300,9 @@ int main(void)
         cmocka_unit_test(silent_workers_lower_nothing),
         cmocka_unit_test(a_partition_that_changes_hands_is_not_lost),
         cmocka_unit_test(the_tail_is_that_of_a_minute),
+        cmocka_unit_test(rates_are_over_a_workers_own_time),
+        cmocka_unit_test(an_idle_fleet_has_no_tail),
+        cmocka_unit_test(who_answers_has_every_partition),
         cmocka_unit_test(other_texts_are_no_worker),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,7 +13,7 @@ enum { ALARM_NAME_SIZE = 160 };
 struct alarm_list {
     const struct drift_windows *windows;
     const struct drift_reference *reference;
-    cJSON *document, *rows; // of the budget's table
+    cJSON *document, *budget;
     struct drift_run_days days;
     double *limits;
     int64_t *at, *n;
@@ -56,16 +56,16 @@ static enum status add_series(const struct alarm_list *list, const char *name, c
 }
 
 // seen < 0: nobody counts it here.
-static void add_budget_row(const struct alarm_list *list, const char *name, double yearly, double strata,
+static void add_budget_row(const struct alarm_list *list, const char *name, double yearly, double charts,
                            double seen)
 {
-    cJSON *row = cJSON_CreateArray();
-    cJSON_AddItemToArray(row, cJSON_CreateString(name));
-    cJSON_AddItemToArray(row, cJSON_CreateNumber(strata));
-    cJSON_AddItemToArray(row, drift_json(yearly));
-    cJSON_AddItemToArray(row, drift_json(yearly * list->years));
-    cJSON_AddItemToArray(row, seen < 0 ? cJSON_CreateNull() : cJSON_CreateNumber(seen));
-    cJSON_AddItemToArray(list->rows, row);
+    cJSON *row = cJSON_CreateObject();
+    cJSON_AddStringToObject(row, "alarm", name);
+    cJSON_AddNumberToObject(row, "charts", charts);
+    cJSON_AddItemToObject(row, "false_alarms_a_year", drift_json(yearly));
+    cJSON_AddItemToObject(row, "expected", drift_json(yearly * list->years));
+    cJSON_AddItemToObject(row, "seen", seen < 0 ? cJSON_CreateNull() : cJSON_CreateNumber(seen));
+    cJSON_AddItemToArray(list->budget, row);
 }
 
 static enum status add_charts(const struct alarm_list *list, struct error *err)
@@ -178,13 +178,11 @@ static enum status add_all(const struct alarm_list *list, struct error *err)
 enum status drift_write_alarms(const struct drift_windows *windows, const struct drift_reference *reference,
                                cJSON *document, struct error *err)
 {
-    static const char *const columns[] = {"alarm", "charts", "false alarms a year",
-                                          "false alarms expected in the report", "alarms seen"};
     size_t days = (size_t)drift_windows_days(windows);
     struct alarm_list list = {.windows = windows,
                               .reference = reference,
                               .document = document,
-                              .rows = cJSON_CreateArray(),
+                              .budget = cJSON_AddArrayToObject(document, "budget"),
                               .days.values = memory_alloc(days * sizeof *list.days.values),
                               .days.alarms = memory_alloc(days * sizeof *list.days.alarms),
                               .limits = memory_alloc(days * sizeof *list.limits),
@@ -192,11 +190,6 @@ enum status drift_write_alarms(const struct drift_windows *windows, const struct
                               .n = memory_alloc(days * sizeof *list.n),
                               .years = (double)days / 365};
     enum status status = add_all(&list, err);
-    if (status == STATUS_OK)
-        status = report_add_table(document, "The budget of false alarms", columns,
-                                  sizeof columns / sizeof *columns, list.rows, err);
-    else
-        cJSON_Delete(list.rows);
     free(list.days.values);
     free(list.days.alarms);
     free(list.limits);

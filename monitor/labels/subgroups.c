@@ -126,6 +126,18 @@ static enum status add_alarm(const struct property_counts *skin, const char *sta
     return report_add_alarm(document, &alarm, err);
 }
 
+// [low, high], both null where a group has too few melanomas.
+static cJSON *difference_json(struct share a, struct share b)
+{
+    const struct interval interval = interval_newcombe(a, b, 1 - (1 - ESTIMATE_LEVEL) / SKIN_GROUPS);
+    const double ends[] = {interval.low, interval.high};
+    bool known = a.trials >= JUDGEMENT_LEAST_POSITIVES && b.trials >= JUDGEMENT_LEAST_POSITIVES;
+    cJSON *item = cJSON_CreateArray();
+    for (int i = 0; i < 2; i++)
+        cJSON_AddItemToArray(item, known ? cJSON_CreateNumber(ends[i]) : cJSON_CreateNull());
+    return item;
+}
+
 // Each two groups of skin types; it fails with one of them, and passes with all.
 static enum status add_fairness(const struct property_counts *skin, cJSON *document, struct error *err)
 {
@@ -136,12 +148,12 @@ static enum status add_fairness(const struct property_counts *skin, cJSON *docum
         for (size_t b = a + 1; b < SKIN_GROUPS; b++) {
             struct share of_a = skin->groups[a].found, of_b = skin->groups[b].found;
             const char *state = state_of(of_a, of_b, SKIN_GROUPS);
-            struct interval interval = interval_newcombe(of_a, of_b, 1 - (1 - ESTIMATE_LEVEL) / SKIN_GROUPS);
             cJSON *item = cJSON_CreateObject();
             cJSON_AddStringToObject(item, "a", skin_names[a]);
             cJSON_AddStringToObject(item, "b", skin_names[b]);
-            cJSON_AddItemToObject(item, "difference",
-                                  cJSON_CreateDoubleArray((double[]){interval.low, interval.high}, 2));
+            cJSON_AddNumberToObject(item, "melanomas_a", (double)of_a.trials);
+            cJSON_AddNumberToObject(item, "melanomas_b", (double)of_b.trials);
+            cJSON_AddItemToObject(item, "difference", difference_json(of_a, of_b));
             cJSON_AddStringToObject(item, "state", state);
             cJSON_AddItemToArray(pairs, item);
             passed += strcmp(state, "pass") == 0;

@@ -13,6 +13,8 @@ import harness
 from browser import chromium, expect_accessible
 from harness import expect, expect_equal, make_images, run, wait_until
 from monitor import Monitor
+from monitor_history import CODES
+from schema import Schema
 
 DAY_MS = 86400000
 SCALE = {"desired_workers", "reason", "held", "arrival_per_s", "capacity_per_worker_per_s", "backlog", "time_to_drain_s",
@@ -73,10 +75,12 @@ def check_refusals(monitor):
         expect_equal((reply.status, reply.json()["code"]), (status, code), path)
 
 
-def check_pages(monitor):
+PAGES = (("/", "SkinSight monitor"), ("/reports/performance", "Performance report"), ("/reports/drift", "Drift report"))
+
+
+def check_pages(monitor, pages=PAGES):
     with chromium() as browser:
-        for path, title in (("/", "SkinSight monitor"), ("/reports/performance", "Performance report"),
-                            ("/reports/drift", "Drift report")):
+        for path, title in pages:
             page = browser.new_page(viewport={"width": 390, "height": 800})
             trouble, foreign = [], []
             page.on("console", lambda message: trouble.append(message.text))
@@ -117,10 +121,13 @@ def test_references_of_another_key(stack):
     foreign = make_keys(stack.folder, "foreign")[1]
     references = references_of(stack, private)
     for key, status in ((public, 200), (foreign, 422)):
-        with stack.fleet(f"signed-{status}") as fleet, Monitor(fleet, references=references, reference_key=key) as monitor:
+        with stack.fleet(f"signed-{status}") as fleet, Monitor(fleet, store=f"sqlite://{stack.folder}/clinic.db",
+                                                               references=references, reference_key=key) as monitor:
             reply = monitor.ask("/v1/reports/drift")
             expect_equal(reply.status, status, f"a report with the key {key.name}")
             expect(status == 200 or "signed with another key" in reply.json()["detail"], f"{reply.body}")
+            if status == 200:
+                check_drift(monitor)
             wait_until(lambda: monitor.ask("/v1/alarms").status == 200, "the alarms are worked out")
             alarms = monitor.ask("/v1/alarms").json()
             names = {alarm["name"] for alarm in alarms["alarms"]}
@@ -132,6 +139,23 @@ def test_references_of_another_key(stack):
     for key, good in ((public, True), (foreign, False)):
         again = run("monitor", *report, "--as-of", stored, "--json", stack.folder / "again.json", "--reference-key", key)
         expect_equal(again.returncode == 0, good, f"made again with the key {key.name}: {again.stderr}")
+
+
+def check_drift(monitor):
+    """The drift report of the reference's own days: all that the schema tells of, and a page that everybody can read."""
+    days = "/reports/drift?from=2020-01-06&to=2020-01-20"
+    document = monitor.ask("/v1" + days).json()
+    expect_equal(Schema("report").complaints(document), [], "complaints")
+    expect_equal(document["reference"]["id"], "clinic", "the reference")
+    expect_equal({entry["stratum"] for entry in document["drift"]}, {"all", "site", "capture_device"}, "strata")
+    said = {value["name"]: value for value in document["output"]["values"]}
+    expect(abs(sum(said[code]["value"]["estimate"] for code in CODES) - 1) < 1e-9, f"shares of the classes: {said}")
+    budget = {row["alarm"]: row for row in document["budget"]}
+    expect(budget["missed_melanoma"]["seen"] is None and budget["class_mix"]["seen"] >= 0, f"{budget}")
+    expect(abs(budget["class_mix"]["expected"] - budget["class_mix"]["false_alarms_a_year"] * 14 / 365) < 1e-9, f"{budget}")
+    for wrong in ({"weather": 1}, {"reference": {}}, {"budget": [{"alarm": "x"}]}):
+        expect(Schema("report").complaints({**document, **wrong}), f"a report with {wrong} passes")
+    check_pages(monitor, [(days, "Drift report")])
 
 
 def test_who_may_ask(stack):

@@ -259,6 +259,13 @@ static void test_unfair_skin_types(void **state)
     assert_string_equal(cJSON_GetObjectItem(fairness, "state")->valuestring, "fail");
     assert_string_equal(cJSON_GetObjectItem(alarm_of(document, "fairness"), "state")->valuestring,
                         "critical");
+    // Skin types I and II against III and IV, of which nothing is known, and against V and VI.
+    const cJSON *pairs = cJSON_GetObjectItem(fairness, "pairs");
+    const cJSON *unknown = cJSON_GetArrayItem(pairs, 0), *known = cJSON_GetArrayItem(pairs, 1);
+    assert_int_equal(cJSON_GetObjectItem(unknown, "melanomas_b")->valueint, 0);
+    assert_true(cJSON_IsNull(cJSON_GetArrayItem(cJSON_GetObjectItem(unknown, "difference"), 0)));
+    assert_int_equal(cJSON_GetObjectItem(known, "melanomas_b")->valueint, 100);
+    assert_true(cJSON_GetArrayItem(cJSON_GetObjectItem(known, "difference"), 0)->valuedouble > 0.3);
     const cJSON *first = cJSON_GetArrayItem(cJSON_GetObjectItem(document, "subgroups"), 0);
     assert_string_equal(cJSON_GetObjectItem(first, "value")->valuestring, "1_2");
     assert_int_equal(cJSON_GetObjectItem(first, "melanomas")->valueint, 100);

@@ -75,10 +75,12 @@ static const struct command commands[] = {
     {
         .name = "plan",
         .arguments = "",
-        .summary = "power of a comparison of two models before it starts, and the size that would do",
+        .summary =
+            "power of a comparison of two models before it starts, the size that would do, and the plan's "
+            "registration",
         .example = "skinsight-monitor plan --kind ab --p0 0.90 --p1 0.95 --n-a 96 --n-b 12",
         .flags = plan_flags,
-        .options = "",
+        .options = "store log_level",
         .check = plan_check,
         .run = plan_command,
     },

@@ -44,6 +44,15 @@ static const struct sql_migration migrations[] = {
          "CREATE INDEX monitor_feedback_at ON monitor_feedback (at);"
          "CREATE TABLE monitor_reports (id TEXT PRIMARY KEY, kind TEXT NOT NULL, made_at BIGINT NOT NULL, "
          "request BYTEA NOT NULL, sha256 TEXT NOT NULL);"},
+    {.text =
+         "CREATE TABLE monitor_plans (place BIGINT PRIMARY KEY, name TEXT NOT NULL UNIQUE, "
+         "model_a TEXT NOT NULL, model_b TEXT NOT NULL, id TEXT NOT NULL, registered_at BIGINT NOT NULL, "
+         "paired BIGINT NOT NULL, share_b DOUBLE PRECISION NOT NULL, p0 DOUBLE PRECISION NOT NULL, "
+         "p1 DOUBLE PRECISION NOT NULL, worse DOUBLE PRECISION NOT NULL, margin DOUBLE PRECISION NOT NULL, "
+         "alpha DOUBLE PRECISION NOT NULL, power_wanted DOUBLE PRECISION NOT NULL, "
+         "power DOUBLE PRECISION NOT NULL, n_a BIGINT NOT NULL, n_b BIGINT NOT NULL, "
+         "looks BIGINT NOT NULL);"},
+    {.append_only = "monitor_plans"},
     {.text = NULL},
 };
 

@@ -102,12 +102,15 @@ static struct known_answer *known_answers(const struct arms *arms, const struct 
     return known;
 }
 
-void arms_compare(const struct arms *arms, struct arms_comparison *comparison)
+void arms_compare(const struct arms *arms, const struct archive_plan *plan,
+                  struct arms_comparison *comparison)
 {
+    const struct arm *b = &arms->arm[ARM_B];
     size_t count;
-    *comparison = (struct arms_comparison){.pairs = arms_pair(arms)};
+    *comparison =
+        (struct arms_comparison){.pairs = arms_pair(arms), .began = b->count > 0 ? b->answers[0].at : -1};
     comparison->is_paired = arms_are_paired(arms, &comparison->pairs);
-    split_arms_judge(arms, &comparison->split);
+    split_arms_judge(arms, plan && !plan->paired ? plan->share_b : NAN, &comparison->split);
     if (comparison->is_paired)
         paired_arms_judge(&comparison->pairs, &comparison->paired);
     struct known_answer *known = known_answers(arms, comparison, &count);

@@ -4,6 +4,7 @@
 
 #include "common/base/memory.h"
 #include "monitor/comparison/arms_report.h"
+#include "monitor/comparison/registered_plan.h"
 #include "monitor/labels/estimates.h"
 
 static cJSON *pair_of(double low, double high)
@@ -107,6 +108,7 @@ static void add_split(const struct split_arms *split, cJSON *item)
     cJSON *ratio = cJSON_AddObjectToObject(item, "srm");
     estimate_add_number(ratio, "p", split->ratio_p);
     estimate_add_number(ratio, "planned_share_b", split->planned_share_b);
+    cJSON_AddBoolToObject(ratio, "registered", split->share_is_registered);
     cJSON_AddNumberToObject(ratio, "patients_a", (double)split->patients[ARM_A]);
     cJSON_AddNumberToObject(ratio, "patients_b", (double)split->patients[ARM_B]);
     estimate_add_number(ratio, "failed_p", split->failed_p);
@@ -179,7 +181,7 @@ static enum status add_ratio_alarm(const struct split_arms *split, cJSON *docume
 }
 
 enum status arms_comparison_write(const struct arms_comparison *comparison, const char *a, const char *b,
-                                  cJSON *document, struct error *err)
+                                  const struct archive_plan *plan, cJSON *document, struct error *err)
 {
     bool is_paired = comparison->is_paired;
     const struct share *found = is_paired ? comparison->paired.all.found : comparison->split.all.found;
@@ -209,6 +211,8 @@ enum status arms_comparison_write(const struct arms_comparison *comparison, cons
     estimate_add_number(item, "power", is_paired ? comparison->paired.power : comparison->split.power);
     cJSON_AddStringToObject(item, "decision", comparison->decision);
     cJSON_AddStringToObject(item, "reason", comparison->reason);
+    registered_plan_write(
+        plan, &(struct plan_progress){found[ARM_A].trials, found[ARM_B].trials, comparison->began}, item);
     return is_paired ? add_course(comparison, document, err)
                      : add_ratio_alarm(&comparison->split, document, err);
 }

@@ -1,4 +1,4 @@
-// arms_report.c: the walks of a comparison, one for each arm.
+// arms_report.c: the walks of a comparison, one for each arm, and what was planned for it.
 #include "monitor/comparison/arms_report.h"
 
 struct arm_walk {
@@ -28,10 +28,16 @@ enum status arms_report(struct archive *archive, const struct report_request *re
         struct arm_walk walk = {&arms, arm};
         status = archive_walk(archive, &filter, take, &walk, err);
     }
+    struct archive_plan plan;
+    bool planned = false;
+    if (status == STATUS_OK)
+        status = archive_find_plan(archive, request->model_a, request->model_b, request->as_of, &plan,
+                                   &planned, err);
     if (status == STATUS_OK) {
         struct arms_comparison comparison;
-        arms_compare(&arms, &comparison);
-        status = arms_comparison_write(&comparison, request->model_a, request->model_b, document, err);
+        arms_compare(&arms, planned ? &plan : NULL, &comparison);
+        status = arms_comparison_write(&comparison, request->model_a, request->model_b,
+                                       planned ? &plan : NULL, document, err);
         arms_comparison_release(&comparison);
     }
     arms_release(&arms);

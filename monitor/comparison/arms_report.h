@@ -5,6 +5,7 @@
 #ifndef SKINSIGHT_MONITOR_COMPARISON_ARMS_REPORT_H
 #define SKINSIGHT_MONITOR_COMPARISON_ARMS_REPORT_H
 
+#include "monitor/archive/plans.h"
 #include "monitor/comparison/guardrails.h"
 #include "monitor/comparison/paired_arms.h"
 #include "monitor/comparison/split_arms.h"
@@ -19,13 +20,17 @@ struct arms_comparison {
     struct split_arms split;   // the latency of paired arms too
     struct guardrail guardrails[GUARDRAILS];
     const char *decision, *reason;
+    int64_t began; // Unix ms of b's first answer; -1: it gave none
 };
-void arms_compare(const struct arms *arms, struct arms_comparison *comparison);
+// plan: as registered; NULL: none is.
+void arms_compare(const struct arms *arms, const struct archive_plan *plan,
+                  struct arms_comparison *comparison);
 void arms_comparison_release(struct arms_comparison *comparison);
 
 // Adds "comparison", the chart of the evidence (pairs) or the alarm of the split. a, b: the versions.
 enum status arms_comparison_write(const struct arms_comparison *comparison, const char *a, const char *b,
-                                  cJSON *document, struct error *err) MUST_CHECK;
+                                  const struct archive_plan *plan, cJSON *document,
+                                  struct error *err) MUST_CHECK;
 
 // The part itself (struct report_part).
 enum status arms_report(struct archive *archive, const struct report_request *request, cJSON *document,

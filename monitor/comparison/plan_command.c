@@ -1,13 +1,17 @@
-// plan_command.c: flags to a design, and its receipt as sentences or as JSON.
+// plan_command.c: flags to a design, its receipt as sentences or as JSON, and the plan into the archive.
 #include "monitor/comparison/plan_command.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "common/base/clock.h"
 #include "common/base/json_write.h"
-#include "monitor/comparison/power_receipt.h"
+#include "common/services/sql.h"
+#include "monitor/comparison/registered_plan.h"
+#include "monitor/comparison/split_arms.h"
 
 static enum status check_share(const char *text, struct error *err)
 {
@@ -24,6 +28,9 @@ static enum status check_share(const char *text, struct error *err)
 #define MELANOMAS(flag, start, text) \
     {.name = flag, .type = OPTION_INTEGER, .initial = start, .min = 1, .max = POWER_MELANOMAS_MOST, .value = "N", .help = text}
 
+#define NAME(flag, text) \
+    {.name = flag, .type = OPTION_NAME, .initial = "", .max = JOB_TOKEN_SIZE - 1, .value = "NAME", .help = text}
+
 const struct option plan_flags[] = {
     {.name = "kind", .type = OPTION_CHOICE, .initial = "paired", .choices = "paired|ab",
      .help = "both models on the same images, or each on patients of its own"},
@@ -36,6 +43,10 @@ const struct option plan_flags[] = {
     SHARE("power", "0.8", "probability of finding one that is there, at least"),
     SHARE("margin", "0.05", "by which the new one may be worse, for the size that shows it is not"),
     {.name = "json", .type = OPTION_SWITCH, .initial = "false", .help = "the same as a line of JSON"},
+    NAME("register", "stores the plan under that name in the archive, for reports of the comparison"),
+    NAME("model", "registered: the model in service"),
+    NAME("with", "registered: the new one"),
+    SHARE("share", "", "registered, ab: share of the patients that the new one gets"),
     {.name = NULL},
 };
 // clang-format on
@@ -60,9 +71,33 @@ static struct power_design design_of(const struct config *config)
     };
 }
 
+// What reports judge by is no choice of a plan's.
+static enum status check_registration(const struct config *config, const struct power_design *design,
+                                      struct error *err)
+{
+    const char *model = config_text(config, "model"), *with = config_text(config, "with");
+    if (!*model || !*with || strcmp(model, with) == 0)
+        return error_set(err, STATUS_REJECTED, "--register needs two models, --model and --with");
+    if (!design->paired && !*config_text(config, "share"))
+        return error_set(err, STATUS_REJECTED, "--register of ab needs --share, the new model's patients");
+    if (design->alpha != SPLIT_ALPHA || design->margin != SPLIT_MARGIN)
+        return error_set(err, STATUS_REJECTED,
+                         "reports decide by alpha %.2g and margin %.2g: no others are "
+                         "registered",
+                         SPLIT_ALPHA, SPLIT_MARGIN);
+    if (!*config_text(config, "store"))
+        return error_set(err, STATUS_REJECTED, "--register needs --store, the archive of the reports");
+    return sql_url_check(config_text(config, "store"), err);
+}
+
 enum status plan_check(const struct config *config, struct error *err)
 {
     const struct power_design design = design_of(config);
+    if (*config_text(config, "register")) {
+        enum status status = check_registration(config, &design, err);
+        if (status != STATUS_OK)
+            return status;
+    }
     if (design.p1 <= design.p0)
         return error_set(err, STATUS_REJECTED,
                          "--p1 must be above --p0: a design shows that a model is better");
@@ -73,7 +108,9 @@ enum status plan_check(const struct config *config, struct error *err)
     return STATUS_OK;
 }
 
-static void print_json(const struct power_design *design, const struct power_receipt *receipt)
+// registered: the plan's id; "": it was not.
+static void print_json(const struct power_design *design, const struct power_receipt *receipt,
+                       const char *registered)
 {
     struct json_line line;
     struct json_writer *writer = json_line_begin(&line);
@@ -107,6 +144,8 @@ static void print_json(const struct power_design *design, const struct power_rec
     json_add_integer(writer, "n_a", receipt->not_worse_a);
     json_add_integer(writer, "n_b", receipt->not_worse_b);
     json_end_object(writer);
+    if (*registered)
+        json_add_text(writer, "registered", registered);
     json_line_end(&line, stdout);
 }
 
@@ -132,17 +171,44 @@ static void print_text(const struct power_design *design, const struct power_rec
            receipt->not_worse_a, receipt->not_worse_b);
 }
 
+static enum status register_plan(const struct config *config, const struct power_design *design,
+                                 const struct power_receipt *receipt, char id[ARCHIVE_PLAN_ID_SIZE],
+                                 struct error *err)
+{
+    const struct plan_subject subject = {.name = config_text(config, "register"),
+                                         .model_a = config_text(config, "model"),
+                                         .model_b = config_text(config, "with"),
+                                         .share_b = number(config, "share"),
+                                         .registered_at = clock_wall_ms()};
+    struct archive *archive = NULL;
+    struct archive_plan plan;
+    registered_plan_make(&subject, design, receipt, &plan);
+    enum status status = archive_open(&archive, config_text(config, "store"), err);
+    if (status == STATUS_OK)
+        status = archive_add_plan(archive, &plan, err);
+    if (status == STATUS_OK)
+        strcpy(id, plan.id);
+    archive_close(archive);
+    return status;
+}
+
 enum status plan_command(struct config *config, struct error *err)
 {
     const struct power_design design = design_of(config);
     struct power_receipt receipt;
+    char id[ARCHIVE_PLAN_ID_SIZE] = "";
+    enum status status = STATUS_OK;
     power_receipt_make(&design, &receipt);
+    if (receipt.decides && *config_text(config, "register"))
+        status = register_plan(config, &design, &receipt, id, err);
     if (config_switch(config, "json"))
-        print_json(&design, &receipt);
+        print_json(&design, &receipt, id);
     else
         print_text(&design, &receipt);
+    if (*id && !config_switch(config, "json"))
+        printf("registered as %s, plan %s\n", config_text(config, "register"), id);
     if (receipt.decides)
-        return STATUS_OK;
+        return status;
     return error_set(err, STATUS_REJECTED,
                      "this design cannot decide: its power is %.2f where %.2f is wanted", receipt.power,
                      design.wanted);

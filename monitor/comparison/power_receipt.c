@@ -69,18 +69,22 @@ static struct power_size paired_size(const struct power_design *design)
     return (struct power_size){high, high, true};
 }
 
+double power_of_design(const struct power_design *design)
+{
+    if (design->n_a < 1 || (!design->paired && design->n_b < 1))
+        return NAN;
+    double power =
+        design->paired ? paired_power(design, design->n_a) : ab_power(design, design->n_a, design->n_b);
+    return isnan(power) ? normal_power(design, (double)design->n_a, (double)design->n_b) : power;
+}
+
 void power_receipt_make(const struct power_design *design, struct power_receipt *receipt)
 {
     double ratio = design->paired ? 1 : (double)design->n_b / (double)design->n_a;
     const struct comparison_plan plan = plan_of(design, ratio);
     *receipt = (struct power_receipt){
         .same_ratio = ab_size(design, ratio), .equal_arms = ab_size(design, 1), .pairs = paired_size(design)};
-    if (design->paired)
-        receipt->power = paired_power(design, design->n_a);
-    else
-        receipt->power = ab_power(design, design->n_a, design->n_b);
-    if (isnan(receipt->power))
-        receipt->power = normal_power(design, (double)design->n_a, (double)design->n_b);
+    receipt->power = power_of_design(design);
     receipt->decides = receipt->power >= design->wanted;
     double not_worse = size_for_non_inferiority(&plan, design->p0, design->p0, design->margin);
     receipt->not_worse_a = (int64_t)ceil(not_worse);

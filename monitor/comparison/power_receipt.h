@@ -30,6 +30,8 @@ struct power_receipt {
     int64_t not_worse_a, not_worse_b; // for non-inferiority, in the design's ratio
 };
 enum { POWER_MELANOMAS_MOST = 1000000 };
+// Of the design's melanomas; NaN where an arm has none.
+double power_of_design(const struct power_design *design);
 void power_receipt_make(const struct power_design *design, struct power_receipt *receipt);
 
 #endif

@@ -152,16 +152,17 @@ static int64_t labelled_in(const struct arm *arm)
     return labelled;
 }
 
-static void judge_ratio(const struct arms *arms, struct split_arms *split)
+static void judge_ratio(const struct arms *arms, double share_b, struct split_arms *split)
 {
     const struct arm *a = &arms->arm[ARM_A], *b = &arms->arm[ARM_B];
     split->patients[ARM_A] = patients_of(a);
     split->patients[ARM_B] = patients_of(b);
     split->ratio_p = split->failed_p = split->labelled_p = split->planned_share_b = NAN;
+    split->share_is_registered = !isnan(share_b);
     if (a->count == 0 || b->count == 0)
         return;
     double all = (double)(split->patients[ARM_A] + split->patients[ARM_B]);
-    split->planned_share_b = nearest_step((double)split->patients[ARM_B] / all);
+    split->planned_share_b = isnan(share_b) ? nearest_step((double)split->patients[ARM_B] / all) : share_b;
     const double shares[ARMS] = {1 - split->planned_share_b, split->planned_share_b};
     split->ratio_p = chi_square_fit(split->patients, shares, ARMS, 0).p;
     split->failed_p =
@@ -187,10 +188,10 @@ static void plan_arms(double size_of_a, double ratio, int64_t planned[ARMS])
     planned[ARM_B] = (int64_t)ceil(size_of_a * ratio);
 }
 
-void split_arms_judge(const struct arms *arms, struct split_arms *split)
+void split_arms_judge(const struct arms *arms, double share_b, struct split_arms *split)
 {
     *split = (struct split_arms){.fisher_p = NAN, .boschloo_p = NAN};
-    judge_ratio(arms, split);
+    judge_ratio(arms, share_b, split);
     double ratio = isnan(split->planned_share_b) ? 1 : split->planned_share_b / (1 - split->planned_share_b);
     const struct comparison_plan plan = {SPLIT_ALPHA, SPLIT_POWER, false, ratio};
     plan_arms(size_for_non_inferiority(&plan, SPLIT_SHARE, SPLIT_SHARE, SPLIT_MARGIN), ratio, split->planned);

@@ -45,12 +45,14 @@ struct split_arms {
     double boschloo_p;                             // the same; NaN with more than SPLIT_BOSCHLOO_MOST too
     double power;                                  // of Fisher's test with the melanomas that there are
     struct welch latency;                          // b - a
-    // The split of patients against the nearest step of the ramp 1, 5, 10, 25, 50 %, and whether the arms
-    // failed, and got labels, equally often.
+    // The split of patients against the planned one, and whether the arms failed, and got labels, equally
+    // often. Where no share is registered, it is the nearest step of the ramp 1, 5, 10, 25, 50 %.
     double planned_share_b;
+    bool share_is_registered;
     int64_t patients[ARMS];
     double ratio_p, failed_p, labelled_p; // NaN: an arm is empty; the last two also: none or all of them did
 };
-void split_arms_judge(const struct arms *arms, struct split_arms *split);
+// share_b: of the patients, as registered; NaN: none is.
+void split_arms_judge(const struct arms *arms, double share_b, struct split_arms *split);
 
 #endif

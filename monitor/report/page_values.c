@@ -17,7 +17,7 @@ static const cJSON *field(const cJSON *object, const char *name)
 
 static bool is_time(const char *name)
 {
-    static const char *const names[] = {"at", "since", "from", "to", "time", "cohort"};
+    static const char *const names[] = {"at", "since", "from", "to", "time", "cohort", "registered_at"};
     for (size_t i = 0; name && i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0)
             return true;

@@ -223,6 +223,36 @@ def test_split(folder):
     near("difference of the P99", latency["difference"], p99[1] - p99[0])
 
 
+def test_registered(folder):
+    """A plan counts for reports that are made after it, and changes none that was made before."""
+    store = f"sqlite://{folder}/data/split.db"
+    design = ("--kind", "ab", "--register", "spring", "--model", OLD, "--with", NEW, "--share", "0.25", "--store", store)
+    before = folder / "before.json"
+    published = monitor("report", "--kind", "comparison", "--from", FIRST, "--to", LAST, "--store", store, "--json", before,
+                        "--model", OLD, "--with", NEW).stdout.strip()
+    comparison = json.loads(before.read_text())["comparison"]
+    expect_equal((comparison["plan"], comparison["plan_missing"], comparison["srm"]["registered"],
+                  comparison["srm"]["planned_share_b"]), (None, "not registered", False, 0.5), "without a plan")
+    done = monitor("plan", *design, "--n-a", "96", "--n-b", "12", check=False)
+    expect("registered as" not in done.stdout and done.returncode == 1, f"what cannot decide is not registered: {done}")
+    for bad in (["--alpha", "0.1"], ["--share", ""], ["--with", OLD], ["--store", ""]):
+        expect_equal(monitor("plan", *design, "--n-a", "900", "--n-b", "300", *bad, check=False).returncode, 2, f"plan {bad}")
+    receipt = json.loads(monitor("plan", *design, "--n-a", "900", "--n-b", "300", "--json").stdout)
+    expect_equal(monitor("plan", *design, "--n-a", "900", "--n-b", "300", check=False).returncode, 1, "the same name again")
+    document = report(folder, "comparison", "split", "--model", OLD, "--with", NEW)
+    comparison, plan = document["comparison"], document["comparison"]["plan"]
+    expect_equal((plan["name"], plan["id"], plan["share_b"], plan["n_a"], plan["n_b"], plan["looks"], plan["number"]),
+                 ("spring", receipt["registered"], 0.25, 900, 300, 4, 1), "the plan in the report")
+    expect_equal((plan["power"], plan["before_first_answer"]), (receipt["power"], False), "its receipt, and that it came late")
+    expect_equal(plan["seen_a"] + plan["seen_b"], comparison["n"], "melanomas beside those that were planned")
+    expect(comparison["srm"]["registered"] and comparison["srm"]["p"] < 0.001 and comparison["decision"] == "not_enough",
+           f"half of the patients where a quarter was registered: {comparison['srm']}")
+    expect(">spring<" in (folder / "comparison-split.html").read_text(), "the page shows the plan")
+    again = folder / "again.json"
+    monitor("report", "--as-of", published, "--store", store, "--json", again)
+    expect_equal(again.read_bytes(), before.read_bytes(), "the report of before, made again")
+
+
 def test_incident(folder):
     document = report(folder, "incident", "paired", "--model", NEW)
     answers = [candidate(record) for record in read_answers(folder / "data/clinic")]
@@ -250,4 +280,4 @@ if __name__ == "__main__":
     if not (harness.BIN / "skinsight-monitor").exists():
         print("skipped: skinsight-monitor isn't built", file=sys.stderr)
         sys.exit(harness.SKIPPED)
-    run_tests([test_performance, test_paired, test_split, test_incident, test_plan], "monitor-reports", make_data)
+    run_tests([test_performance, test_paired, test_split, test_registered, test_incident, test_plan], "monitor-reports", make_data)

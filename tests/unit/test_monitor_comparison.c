@@ -65,7 +65,7 @@ static void add_pair(struct arms *arms, int image, int truth, bool a, bool b)
 
 static void compare_and_release(struct arms *arms, struct arms_comparison *comparison)
 {
-    arms_compare(arms, comparison);
+    arms_compare(arms, NULL, comparison);
     arms_comparison_release(comparison);
     arms_release(arms);
 }
@@ -185,6 +185,31 @@ static void test_sample_ratio(void **state)
     assert_non_null(strstr(comparison.reason, "split"));
 }
 
+// A quarter of the patients is a step of the ramp, and yet not what was registered.
+static void test_registered_share(void **state)
+{
+    (void)state;
+    const struct archive_plan plan = {.share_b = 0.1}, pairs = {.paired = true};
+    const struct archive_plan *const plans[] = {NULL, &plan, &pairs};
+    for (int i = 0; i < 3; i++) {
+        struct arms arms = {0};
+        struct arms_comparison comparison;
+        fill_split(&arms, ARM_A, LESION_NV, 0, 750);
+        fill_split(&arms, ARM_B, LESION_NV, 0, 250);
+        arms_compare(&arms, plans[i], &comparison);
+        const struct split_arms *split = &comparison.split;
+        assert_int_equal(split->share_is_registered, i == 1);
+        near("share", split->planned_share_b, i == 1 ? 0.1 : 0.25, 1e-12);
+        // Pearson: (750 - 900)^2 / 900 + (250 - 100)^2 / 100 = 250 of one degree of freedom.
+        assert_true(i == 1 ? split->ratio_p < 1e-50 : split->ratio_p > 0.99);
+        near("planned ratio", (double)split->planned[ARM_B] / (double)split->planned[ARM_A],
+             i == 1 ? 1.0 / 9 : 1.0 / 3, 5e-3);
+        assert_true(comparison.began == start);
+        arms_comparison_release(&comparison);
+        arms_release(&arms);
+    }
+}
+
 // Who gets a label depends on the answer: an arm that has fewer may have missed what nobody looked at.
 static void test_labels_of_one_arm(void **state)
 {
@@ -266,9 +291,9 @@ static void test_document(void **state)
     struct arms_comparison comparison;
     struct error err;
     fill_pairs(&arms, 2, 12);
-    arms_compare(&arms, &comparison);
+    arms_compare(&arms, NULL, &comparison);
     cJSON *document = cJSON_CreateObject();
-    assert_int_equal(arms_comparison_write(&comparison, "v1", "v2", document, &err), STATUS_OK);
+    assert_int_equal(arms_comparison_write(&comparison, "v1", "v2", NULL, document, &err), STATUS_OK);
     const cJSON *item = cJSON_GetObjectItem(document, "comparison");
     assert_string_equal(cJSON_GetObjectItem(item, "design")->valuestring, "paired");
     near("e-value", cJSON_GetObjectItem(item, "e_value")->valuedouble, 23.9172, 1e-5);
@@ -289,9 +314,9 @@ static void test_no_melanoma(void **state)
     struct error err;
     for (int i = 0; i < 20; i++)
         add_pair(&arms, i, LESION_NV, false, false);
-    arms_compare(&arms, &comparison);
+    arms_compare(&arms, NULL, &comparison);
     cJSON *document = cJSON_CreateObject();
-    assert_int_equal(arms_comparison_write(&comparison, "v1", "v2", document, &err), STATUS_OK);
+    assert_int_equal(arms_comparison_write(&comparison, "v1", "v2", NULL, document, &err), STATUS_OK);
     const cJSON *item = cJSON_GetObjectItem(document, "comparison");
     for (int i = 0; i < 2; i++)
         assert_true(cJSON_IsNull(cJSON_GetObjectItem(cJSON_GetObjectItem(item, "mcnemar"), tests[i])));
@@ -309,6 +334,7 @@ int main(void)
         cmocka_unit_test(test_pairing),
         cmocka_unit_test(test_split),
         cmocka_unit_test(test_sample_ratio),
+        cmocka_unit_test(test_registered_share),
         cmocka_unit_test(test_labels_of_one_arm),
         cmocka_unit_test(test_looks),
         cmocka_unit_test(test_latency_guardrail),

@@ -43,8 +43,8 @@ struct desk {
     pthread_t thread;
     atomic_bool hurry, closing;
     // Monotonic clock.
-    int64_t next_connect_ms, next_store_ms, next_lease_ms, next_foreign_ms, next_forget_ms, next_overdue_ms,
-        next_complaint_ms, next_probe_ms;
+    int64_t next_connect_ms, next_store_ms, next_lease_ms, next_adopt_ms, next_foreign_ms, next_forget_ms,
+        next_overdue_ms, next_complaint_ms, next_probe_ms;
 };
 
 // desk_visits.c: takes what is in the inbox, and acts on it.

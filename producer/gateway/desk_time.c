@@ -29,16 +29,17 @@ void desk_adopt(struct desk *desk, bool whatever_lease)
     struct error err;
     size_t count, adopted = 0;
     int64_t now = clock_wall_ms();
+    enum status status;
     do {
-        if (requests_adopt(desk->sql, desk->gateway->owner, whatever_lease ? INT64_MAX : now,
-                           now + DESK_LEASE_MS, rows, ADOPT_BATCH, &count, &err) != STATUS_OK) {
-            desk_store_failed(desk, &err);
-            break;
-        }
+        status = requests_adopt(desk->sql, desk->gateway->owner, whatever_lease ? INT64_MAX : now,
+                                now + DESK_LEASE_MS, rows, ADOPT_BATCH, &count, &err);
         for (size_t i = 0; i < count; i++)
             (void)desk_wait_for(desk, &rows[i]);
         adopted += count;
-    } while (count == ADOPT_BATCH && desk->table.count < 2 * (size_t)desk->gateway->admission.limit);
+    } while (status == STATUS_OK && count == ADOPT_BATCH &&
+             desk->table.count < 2 * (size_t)desk->gateway->admission.limit);
+    if (status != STATUS_OK)
+        desk_store_failed(desk, &err);
     if (adopted == 0)
         return;
     metrics_add(GATEWAY_ADOPTED, 0, adopted);
@@ -46,12 +47,17 @@ void desk_adopt(struct desk *desk, bool whatever_lease)
     desk_follow_anew(desk);
 }
 
-static void keep_leases(struct desk *desk)
+// While the store is away nobody can renew a lease: afterwards the living get time to. Else the first one
+// that is back would take all rows of the others, and read the predictions again, after each outage.
+static void keep_leases(struct desk *desk, int64_t now_ms)
 {
     struct error err;
-    if (requests_renew(desk->sql, desk->gateway->owner, clock_wall_ms() + DESK_LEASE_MS, &err) != STATUS_OK)
+    if (requests_renew(desk->sql, desk->gateway->owner, clock_wall_ms() + DESK_LEASE_MS, &err) != STATUS_OK) {
         desk_store_failed(desk, &err);
-    desk_adopt(desk, false);
+        desk->next_adopt_ms = now_ms + DESK_LEASE_MS;
+    } else if (now_ms >= desk->next_adopt_ms) {
+        desk_adopt(desk, false);
+    }
 }
 
 static void forget_old(struct desk *desk)
@@ -176,7 +182,7 @@ void desk_tick(struct desk *desk)
     waiting_each(&desk->table, look_at, desk);
     admission_tick(&desk->gateway->admission, now_ms);
     if (is_time(&desk->next_lease_ms, now_ms, DESK_LEASE_MS / 5))
-        keep_leases(desk);
+        keep_leases(desk, now_ms);
     if (is_time(&desk->next_foreign_ms, now_ms, FOREIGN_MS))
         waiting_each(&desk->table, look_at_foreign, desk);
     if (is_time(&desk->next_forget_ms, now_ms, FORGET_MS))

@@ -256,7 +256,7 @@ enum status requests_adopt(struct sql *sql, const char *owner, int64_t now, int6
                         "UPDATE requests SET owner = ?, lease_until = ?"
                         " WHERE request_id = ? AND state < 3 AND owner = ? AND lease_until = ?",
                         values, COUNT(values), &done, err);
-        if (status != STATUS_OK || !done)
+        if (status == STATUS_OK && !done)
             continue;
         snprintf(row->owner, sizeof row->owner, "%s", owner);
         row->lease_until = lease_until;

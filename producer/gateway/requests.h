@@ -96,7 +96,8 @@ enum status requests_answer(struct sql *sql, const struct request_row *row,
 enum status requests_renew(struct sql *sql, const char *owner, int64_t lease_until,
                            struct error *err) MUST_CHECK;
 // Rows without an answer and without a living owner (now: their lease is over by then; INT64_MAX: whatever
-// their lease) become owner's; at most `most`, which are copied to rows.
+// their lease) become owner's; at most `most`, which are copied to rows. Where it fails, count has those that
+// are owner's by then, or may be: nobody else would take them.
 enum status requests_adopt(struct sql *sql, const char *owner, int64_t now, int64_t lease_until,
                            struct request_row *rows, size_t most, size_t *count,
                            struct error *err) MUST_CHECK;

@@ -11,6 +11,7 @@ import pathlib
 import sqlite3
 import sys
 import threading
+import time
 import uuid
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
@@ -79,6 +80,34 @@ def test_queued_is_kept(stack):
         expect_equal(answer.json()["request_id"], request_id, "its id")
         expect_equal(len(fleet.jobs()), 1, "jobs")
         gateway.stop()
+
+
+@contextlib.contextmanager
+def table_away(gateway):
+    """The store of the gateway, in which nobody finds the requests until the end."""
+    with contextlib.closing(sqlite3.connect(gateway.options["store"].removeprefix("sqlite://"), timeout=harness.WAIT_S)) as store:
+        with store:
+            store.execute("ALTER TABLE requests RENAME TO elsewhere")
+        yield store
+        with store:
+            store.execute("ALTER TABLE elsewhere RENAME TO requests")
+
+
+def test_leases_after_an_outage(stack):
+    """A lease that ran out while the store was away may be a living gateway's, which gets the time to renew it: 8 s."""
+    with stack.fleet("leases") as fleet, Gateway(fleet, answer_timeout_ms=200) as gateway:
+        request_id = str(uuid.uuid4())
+        expect_equal(gateway.add_key("north").analyze(IMAGES[0].read_bytes(), request_id=request_id).status, 202, "no worker yet")
+        with table_away(gateway) as store:
+            wait_until(lambda: "event=store_away" in gateway.log_text(), "the store is away")
+            with store:
+                store.execute("UPDATE elsewhere SET owner = 'another', lease_until = 1")
+            back_at = int(time.time() * 1000)
+        with contextlib.closing(sqlite3.connect(gateway.options["store"].removeprefix("sqlite://"))) as store:
+            lease_until, = wait_until(lambda: store.execute("SELECT lease_until FROM requests WHERE owner <> 'another'").fetchone(),
+                                      "the row is adopted")
+        waited_ms = lease_until - 8000 - back_at  # a lease lasts 8 s
+        expect(waited_ms > 5000, f"adopted {waited_ms} ms after the store was back")
 
 
 def test_dead_producer(stack):
@@ -214,4 +243,4 @@ def check_answers(fleet, clinics, gateways):
 
 
 if __name__ == "__main__":
-    chaos.main([test_each_point, test_queued_is_kept, test_dead_producer, test_broker_away, test_kills_under_load, test_kills_behind], "kafka", "redis")
+    chaos.main([test_each_point, test_queued_is_kept, test_leases_after_an_outage, test_dead_producer, test_broker_away, test_kills_under_load, test_kills_behind], "kafka", "redis")

@@ -263,6 +263,32 @@ static void test_leases(void **state)
     sql_close(store.sql);
 }
 
+// The store goes away between two rows: what is taken by then, or may be, is told. No other one would take
+// it.
+static void test_half_an_adoption(void **state)
+{
+    (void)state;
+    struct store store;
+    struct request_row rows[3];
+    size_t count;
+    open_store(&store);
+    for (int i = 1; i < 3; i++) {
+        store.row.request_id[0] = (char)('0' + i);
+        store.row.accepted_at++;
+        GOOD(requests_accept(store.sql, &store.row, &store.done, &err));
+    }
+    GOOD(sql_run(store.sql,
+                 "CREATE TRIGGER fails BEFORE UPDATE ON requests WHEN OLD.accepted_at = 1001 "
+                 "BEGIN SELECT RAISE(ABORT, 'away'); END",
+                 NULL, 0, NULL, &err));
+    assert_int_not_equal(requests_adopt(store.sql, "two", 2001, 3000, rows, 3, &count, &err), STATUS_OK);
+    assert_int_equal(count, 2);
+    assert_string_equal(rows[0].request_id, ID);
+    assert_int_equal(rows[1].request_id[0], '1');
+    GOOD(sql_run(store.sql, "DROP TRIGGER fails", NULL, 0, NULL, &err));
+    sql_close(store.sql);
+}
+
 static void test_forgotten(void **state)
 {
     (void)state;
@@ -383,7 +409,7 @@ static int use_postgres(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest sqlite[] = {CASES_OF_BOTH};
+    const struct CMUnitTest sqlite[] = {CASES_OF_BOTH, cmocka_unit_test(test_half_an_adoption)};
     const struct CMUnitTest postgres[] = {CASES_OF_BOTH};
     int failed = cmocka_run_group_tests(sqlite, start_sqlite, stop_sqlite);
     if (!postgres_start(&server) && !server.programs[0]) {

@@ -19,14 +19,16 @@ enum { THREADS = 4, WAITING_MOST = 256, URGENT_SHARE = 99, MAP_LIMIT = 4 << 20 }
 struct errand {
     struct visit *visit; // NULL: an image is to be kept
     enum errand_kind kind;
+    char account[IDENTITY_ACCOUNT_SIZE]; // of the visit, in errands->visits
     struct digest image;
-    struct buffer bytes; // counted in gateway->bytes_inside
+    struct buffer bytes; // counted in gateway->bytes
 };
 
 struct errands {
     struct gateway *gateway;
     void (*stored)(struct visit *visit);
     struct queue queue;
+    struct shares visits; // that wait, or are served; those who fetch maps have one share
     pthread_t threads[THREADS];
     int started;
 };
@@ -84,16 +86,15 @@ static void fetch_map(struct errands *errands, struct visit *visit)
     buffer_wipe(&map);
 }
 
+// Images that are only to be kept have one share together.
 static bool count_image(struct errands *errands, const struct errand *errand)
 {
-    struct gateway *gateway = errands->gateway;
-    long long bytes = (long long)errand->bytes.capacity;
-    return atomic_fetch_add(&gateway->bytes_inside, bytes) + bytes <= gateway->options.bytes_limit;
+    return shares_add(&errands->gateway->bytes, "", (int64_t)errand->bytes.capacity);
 }
 
 static void drop_image(struct errands *errands, struct errand *errand)
 {
-    atomic_fetch_sub(&errands->gateway->bytes_inside, (long long)errand->bytes.capacity);
+    (void)shares_add(&errands->gateway->bytes, "", -(int64_t)errand->bytes.capacity);
     buffer_wipe(&errand->bytes);
 }
 
@@ -105,6 +106,16 @@ static void keep_image(struct errands *errands, struct errand *errand)
     drop_image(errands, errand);
 }
 
+// Gives the visit away.
+static void serve_visit(struct errands *errands, const struct errand *errand)
+{
+    if (errand->kind == ERRAND_STORE_IMAGE)
+        store_image(errands, errand->visit);
+    else
+        fetch_map(errands, errand->visit);
+    (void)shares_add(&errands->visits, errand->account, -1);
+}
+
 static void *run(void *context)
 {
     struct errands *errands = context;
@@ -112,12 +123,10 @@ static void *run(void *context)
     pthread_setname_np(pthread_self(), "errands");
     while (queue_pop(&errands->queue, &item, QUEUE_WAIT_FOREVER) == QUEUE_OK) {
         struct errand *errand = item;
-        if (!errand->visit)
-            keep_image(errands, errand);
-        else if (errand->kind == ERRAND_STORE_IMAGE)
-            store_image(errands, errand->visit);
+        if (errand->visit)
+            serve_visit(errands, errand);
         else
-            fetch_map(errands, errand->visit);
+            keep_image(errands, errand);
         free(errand);
     }
     return NULL;
@@ -130,6 +139,7 @@ enum status errands_open(struct errands **errands, struct gateway *gateway,
     made->gateway = gateway;
     made->stored = stored;
     queue_init(&made->queue, WAITING_MOST, URGENT_SHARE);
+    shares_init(&made->visits, WAITING_MOST);
     while (made->started < THREADS && pthread_create(&made->threads[made->started], NULL, run, made) == 0)
         made->started++;
     *errands = made;
@@ -145,8 +155,11 @@ bool errands_push(struct errands *errands, enum errand_kind kind, struct visit *
     struct errand *errand = memory_alloc(sizeof *errand);
     errand->visit = visit;
     errand->kind = kind;
-    if (queue_try_push(&errands->queue, QUEUE_URGENT, errand) == QUEUE_OK)
+    strcpy(errand->account, visit->identity.account);
+    if (shares_add(&errands->visits, errand->account, 1) &&
+        queue_try_push(&errands->queue, QUEUE_URGENT, errand) == QUEUE_OK)
         return true;
+    (void)shares_add(&errands->visits, errand->account, -1);
     free(errand);
     return false;
 }

@@ -21,7 +21,8 @@ enum errand_kind {
 // stored: takes a visit whose image is stored and whose job is written.
 enum status errands_open(struct errands **errands, struct gateway *gateway,
                          void (*stored)(struct visit *visit), struct error *err) MUST_CHECK;
-// Takes the visit. False: too many are waiting, and the visit is still the caller's. Any thread.
+// Takes the visit. False: too many are waiting, of its account or of all (shares.h), and the visit is still
+// the caller's. Any thread.
 bool errands_push(struct errands *errands, enum errand_kind kind, struct visit *visit);
 // Keeps an image whose job carries it: takes the buffer, which is empty afterwards. Where too many wait, all
 // that is inside has too many bytes, or the store is away, the image is not kept, and the metric says so. Any

@@ -18,6 +18,7 @@
 #include "producer/gateway/admission.h"
 #include "producer/gateway/link.h"
 #include "producer/gateway/requests.h"
+#include "producer/gateway/shares.h"
 
 struct audit;
 struct signer;
@@ -32,7 +33,6 @@ struct gateway_options {
     int64_t job_deadline_ms;
     int64_t inline_limit_bytes;
     int64_t max_image_bytes;
-    int64_t bytes_limit; // of all bodies and records inside
     int64_t link_lifetime_ms;
     int64_t retention_ms;
     bool keep_images; // those in records too go to the object store
@@ -44,7 +44,7 @@ struct gateway {
     struct buffer subject_key;      // empty: no subjects
     struct link_signer links;
     struct admission admission;
-    atomic_llong bytes_inside;
+    struct shares bytes;   // of all bodies and records inside
     atomic_int visits;     // deferred and not answered yet
     atomic_bool connected; // the desk has Kafka and SQL
     atomic_bool stopping;  // no new requests

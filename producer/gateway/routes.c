@@ -114,7 +114,9 @@ static bool read_priority(struct gateway *gateway, struct http_request *request,
 static void refuse_late(struct gateway *gateway, struct http_request *request, int retry_after_s)
 {
     metrics_add(GATEWAY_REFUSED, REFUSED_LATE, 1);
-    refuse_for(gateway, request, PROBLEM_OVERLOADED, "it would not be answered in time", retry_after_s);
+    refuse_for(gateway, request, PROBLEM_OVERLOADED,
+               "it would not be answered in time; GET /v2/analyze/<request_id> has what was accepted before",
+               retry_after_s);
 }
 
 // Before the body is read. It is not counted yet: slow uploads must keep nobody else out.
@@ -181,8 +183,10 @@ static void hand_over(struct gateway *gateway, struct visit *visit)
 {
     struct buffer *image = &visit->body.image;
     if (visit->record.size == 0) {
-        if (!errands_push(gateway->errands, ERRAND_STORE_IMAGE, visit))
-            visit_problem(visit, PROBLEM_OVERLOADED, "too many requests are inside");
+        if (!errands_push(gateway->errands, ERRAND_STORE_IMAGE, visit)) {
+            metrics_add(GATEWAY_REFUSED, REFUSED_UPLOADS, 1);
+            visit_problem(visit, PROBLEM_OVERLOADED, "too many large images wait for the object store");
+        }
         return;
     }
     struct digest digest = visit->image;

@@ -49,7 +49,6 @@ static struct gateway_options read_options(const struct config *config)
         .job_deadline_ms = config_integer(config, "job_deadline_ms"),
         .inline_limit_bytes = config_integer(config, "inline_limit_bytes"),
         .max_image_bytes = config_integer(config, "max_image_bytes"),
-        .bytes_limit = config_integer(config, "bodies_limit_bytes"),
         .link_lifetime_ms = config_integer(config, "link_lifetime_s") * 1000,
         .retention_ms = config_integer(config, "requests_retention_days") * DAY_MS,
         .keep_images = config_switch(config, "keep_images"),
@@ -116,6 +115,7 @@ static enum status open_parts(struct gateway *gateway, struct error *err)
     identity_options_read(&identities, config);
     job_request_id_new(gateway->owner);
     gateway->rates = rate_limits_new(&rates);
+    shares_init(&gateway->bytes, config_integer(config, "bodies_limit_bytes"));
     admission_init(&gateway->admission, config_integer(config, "inflight_limit"),
                    gateway->options.answer_timeout_ms * ESTIMATE_PERCENT / 100);
     enum status status = read_subject_key(gateway, err);
@@ -191,7 +191,7 @@ static void measure(void *context)
     metrics_set(GATEWAY_VISITS, 0, atomic_load(&gateway->visits));
     metrics_set(GATEWAY_IN_FLIGHT, 0, (double)atomic_load(&gateway->admission.waiting));
     metrics_set(GATEWAY_DRAIN_SECONDS, 0, (double)admission_drain_ms(&gateway->admission) / 1e3);
-    metrics_set(GATEWAY_BYTES, 0, (double)atomic_load(&gateway->bytes_inside));
+    metrics_set(GATEWAY_BYTES, 0, (double)shares_held(&gateway->bytes));
     metrics_set(GATEWAY_ERRANDS, 0, errands_waiting(gateway->errands));
     metrics_set(GATEWAY_READY, 0, say_ready(gateway, reason, sizeof reason));
 }

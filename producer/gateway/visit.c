@@ -42,7 +42,7 @@ void visit_free(void *context)
         explicit_bzero(visit->reports, visit->report_count * sizeof *visit->reports);
     free(visit->reports);
     request_outcome_release(&visit->outcome);
-    atomic_fetch_sub(&visit->gateway->bytes_inside, (long long)visit->counted_bytes);
+    (void)shares_add(&visit->gateway->bytes, visit->identity.account, -(int64_t)visit->counted_bytes);
     if (visit->admitted)
         admission_leave(&visit->gateway->admission);
     if (visit->later)
@@ -54,10 +54,9 @@ void visit_free(void *context)
 bool visit_count_bytes(struct visit *visit)
 {
     size_t bytes = visit->body.image.capacity + visit->body.rest.capacity + visit->record.capacity;
-    long long more = (long long)bytes - (long long)visit->counted_bytes;
+    int64_t more = (int64_t)bytes - (int64_t)visit->counted_bytes;
     visit->counted_bytes = bytes;
-    return atomic_fetch_add(&visit->gateway->bytes_inside, more) + more <=
-           visit->gateway->options.bytes_limit;
+    return shares_add(&visit->gateway->bytes, visit->identity.account, more);
 }
 
 static void send_problem(struct visit *visit, enum problem problem, const char *detail)

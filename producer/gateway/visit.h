@@ -58,7 +58,7 @@ struct visit {
     struct report *reports; // of FEEDBACK
     size_t report_count;
     bool overdue_only;    // of REVIEWS
-    size_t counted_bytes; // of body and record, in gateway->bytes_inside
+    size_t counted_bytes; // of body and record, in gateway->bytes
     bool urgent;
     bool respond_async;       // "Prefer: respond-async"
     bool admitted;            // counts in gateway->admission
@@ -81,7 +81,7 @@ struct visit *visit_new(struct gateway *gateway, enum visit_kind kind);
 void visit_defer(struct visit *visit, struct http_request *request);
 void visit_free(void *visit); // without an answer; a `release` of http_request_keep
 
-// Counts what its buffers hold by now. False: all visits together hold too much.
+// Counts what its buffers hold by now. False: its account, or all of them together, hold too much.
 bool visit_count_bytes(struct visit *visit);
 
 // Has the audit know of the request and then calls enter, on the audit's thread, or answers it with 503.

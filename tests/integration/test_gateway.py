@@ -6,9 +6,11 @@ nobody sees another site's; large images go through the object store; what the f
 """
 import base64
 import hashlib
+import http.client
 import json
 import os
 import pathlib
+import select
 import socket
 import subprocess
 import sys
@@ -16,7 +18,7 @@ import uuid
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import harness
-from gateway import Gateway
+from gateway import Answer, Gateway
 from harness import expect, expect_equal, wait_until
 
 IMAGES = sorted(harness.DATA.glob("*.jpg"))
@@ -335,11 +337,46 @@ def test_limits(stack):
                 upload.close()
             expect_equal((answers[2].code(), int(answers[2].headers["Retry-After"]) >= 1), ("overloaded", True), "refused")
             again = client.analyze(IMAGES[0].read_bytes(), request_id=ids[0])
-            expect(again.status in (202, 503), f"a repetition: {again.status}")
+            expect_equal((again.status, "GET /v2/analyze/<request_id>" in again.json()["detail"]), (503, True), "a repetition")
+            expect_equal([client.read(request_id).status for request_id in ids], [202, 202, 404, 404], "what was accepted")
             metrics = gateway.admin("/metrics").body.decode()
             for line in ('skinsight_gateway_in_flight 2', 'skinsight_gateway_refused_total{reason="late"} 3',
-                         'skinsight_gateway_responses_total{status="202"} 2', 'skinsight_gateway_ready 1'):
+                         'skinsight_gateway_responses_total{status="202"} 4', 'skinsight_gateway_ready 1'):
                 expect(line in metrics, f"no line {line} in\n{metrics}")
+
+
+def begin_post(client, image):
+    """A whole POST whose answer is not waited for."""
+    connection = http.client.HTTPConnection("127.0.0.1", client.gateway.port, timeout=harness.WAIT_S)
+    connection.request("POST", "/v2/analyze", json.dumps({"image": base64.b64encode(image).decode()}),
+                       {"Authorization": f"Bearer {client.key}", "Content-Type": "application/json"})
+    return connection
+
+
+def answered(connections):
+    return select.select([connection.sock for connection in connections], [], [], 0)[0]
+
+
+def test_one_key_leaves_room(stack):
+    """The object store hangs, and one key sends large images until it gets no more: another one's are still taken."""
+    most, more = 192, 5  # three quarters of errands.c's WAITING_MOST
+    secrets = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "testtest"}
+    with stack.fleet("room") as fleet, socket.create_server(("127.0.0.1", 0)) as store:  # which accepts nobody
+        gateway = Gateway(fleet, environment=secrets, inline_limit_bytes=1, objects="s3://images", object_timeout_ms=60000,
+                          s3_endpoint=f"http://127.0.0.1:{store.getsockname()[1]}")
+        with gateway:
+            greedy, other = gateway.add_key("north"), gateway.add_key("north")
+            uploads = [begin_post(greedy, b"large") for _ in range(most + more)]
+            wait_until(lambda: len(answered(uploads)) == more, "what is too much is refused")
+            others = begin_post(other, b"large")
+            wait_until(lambda: 'errands_waiting 189' in gateway.admin("/metrics").body.decode(), "another key's waits with them")
+            expect_equal((len(answered(uploads)), answered([others])), (more, []), "answers")
+            refused = 'skinsight_gateway_refused_total{reason="uploads"} 5'
+            expect(refused in gateway.admin("/metrics").body.decode(), f"no line {refused}")
+            store.close()
+            expect_equal(Answer(others.getresponse()).code(), "unavailable", "the store is away")
+            codes = [Answer(upload.getresponse()).code() for upload in uploads]
+            expect_equal({code: codes.count(code) for code in codes}, {"unavailable": most, "overloaded": more}, "codes")
 
 
 def test_waiting(stack):
@@ -364,4 +401,5 @@ def test_waiting(stack):
 
 
 if __name__ == "__main__":
-    harness.main([test_answers, test_documented_command, test_doctor, test_large_images, test_refusals, test_markers, test_reviews, test_limits, test_waiting], "kafka")
+    harness.main([test_answers, test_documented_command, test_doctor, test_large_images, test_refusals, test_markers, test_reviews, test_limits,
+                  test_one_key_leaves_room, test_waiting], "kafka")

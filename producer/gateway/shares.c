@@ -1,0 +1,30 @@
+// shares.c: one counter for everybody, and some for the accounts.
+#include "producer/gateway/shares.h"
+
+enum { TIMES_WHAT_IS_LEFT = 3 };
+
+void shares_init(struct shares *shares, int64_t limit)
+{
+    *shares = (struct shares){.limit = limit};
+}
+
+// FNV-1a.
+static atomic_llong *counter_of(struct shares *shares, const char *account)
+{
+    uint64_t hash = 0xcbf29ce484222325;
+    for (; *account; account++)
+        hash = (hash ^ (uint8_t)*account) * 0x100000001b3;
+    return &shares->held_by[hash % SHARES_COUNTERS];
+}
+
+bool shares_add(struct shares *shares, const char *account, int64_t more)
+{
+    int64_t own = atomic_fetch_add(counter_of(shares, account), more) + more;
+    int64_t left = shares->limit - (atomic_fetch_add(&shares->held, more) + more);
+    return own <= TIMES_WHAT_IS_LEFT * left;
+}
+
+int64_t shares_held(const struct shares *shares)
+{
+    return atomic_load(&shares->held);
+}

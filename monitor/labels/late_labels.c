@@ -335,9 +335,9 @@ enum status late_labels_write(struct late_labels *labels, double false_alarms_pe
     choose_basis(labels, &basis);
     enum status status = add_performance(labels, &basis, document, err);
     const struct missed_options missed = {(double)(labels->to - labels->from) / 86400000.0,
-                                          false_alarms_per_year};
+                                          false_alarms_per_year, SEED};
     if (status == STATUS_OK)
-        status = missed_write(&labels->list, &missed, document, err);
+        status = missed_write(&labels->cohorts, &labels->list, &missed, document, err);
     if (status == STATUS_OK)
         status = stalled_alarm(labels, document, err);
     if (status == STATUS_OK)

@@ -272,8 +272,8 @@ def input_charts(pools, counts, quiet_days, images, random):
 
 
 def missed_stream(pools, options, quiet_days, days, monitored, random):
-    """Days of the alarms of one stream of melanomas in the order in which they become known; the chart's score is the
-    likelihood ratio of 0.20 missed to 0.10. Missed: answered "monitor"."""
+    """One stream of melanomas in the order in which they become known: their days, and the chart's scores, the likelihood
+    ratio of 0.20 of all missed to 0.10 where misses become known that much more seldom. Missed: answered "monitor"."""
     counts = random.binomial(volumes(1, days, options.images_per_day, random)[0], PRIMARY[MEL])
     came = numpy.repeat(numpy.arange(days), counts) + random.random(counts.sum())
     shares = numpy.array([pool.monitored[pool.truth == MEL].mean() for pool in pools])
@@ -281,7 +281,9 @@ def missed_stream(pools, options, quiet_days, days, monitored, random):
     known = random.random(len(came)) < numpy.where(missed, monitored, LABELLED_REFERRED)
     at = (came + random.exponential(CANCER_DELAY_DAYS, len(came)))[known]
     order = at.argsort()
-    return at[order], numpy.where(missed[known][order], math.log(2), math.log(0.8 / 0.9))
+    ratio = monitored / LABELLED_REFERRED
+    well, bad = (share * ratio / (share * ratio + 1 - share) for share in (0.1, 0.2))
+    return at[order], numpy.where(missed[known][order], math.log(bad / well), math.log((1 - bad) / (1 - well)))
 
 
 def missed_alarms(stream, limit):

@@ -148,7 +148,7 @@ def test_performance(folder):
     near("corrected", rate["corrected"]["estimate"], ill / (ill + overlooked))
     # Lost by chance alone: Begg and Greenes' interval holds the share among all melanomas, known or not.
     check_cohorts(document["cohorts"], rows, counts)
-    check_missed(document["alarms"], rows)
+    check_missed(document, rows)
 
 
 def check_cohorts(cohorts, rows, counts):
@@ -161,14 +161,27 @@ def check_cohorts(cohorts, rows, counts):
         near("expected accuracy", cohort["expected"]["accuracy"], rows.p[of_week].max(axis=1).mean())
 
 
-def check_missed(alarms, rows):
+def label_ratio(rows, week):
+    """Labels of those who were told to wait, and of the referred, in the weeks up to this one."""
+    weeks = rows.week <= week
+    shares = [(rows.truth[weeks & (rows.referred == called)] >= 0).mean() for called in (False, True)]
+    expect((rows.truth[weeks & ~rows.referred] >= 0).sum() >= 10, "enough of those who wait have labels")
+    return shares[0] / shares[1]
+
+
+def check_missed(document, rows):
     melanomas = np.flatnonzero(rows.truth == 0)
     chart = 0
-    [alarm] = [alarm for alarm in alarms if alarm["name"] == "missed_melanoma"]
+    [alarm] = [alarm for alarm in document["alarms"] if alarm["name"] == "missed_melanoma"]
     for row in melanomas[np.lexsort((melanomas, rows.reviewed[melanomas]))]:
-        chart = max(0, chart + (math.log(0.8 / 0.9) if rows.referred[row] else math.log(2)))
+        ratio = label_ratio(rows, rows.week[row])
+        well, bad = (share * ratio / (share * ratio + 1 - share) for share in (0.1, 0.2))
+        chart = max(0, chart + math.log((1 - bad) / (1 - well) if rows.referred[row] else bad / well))
         expect(chart < alarm["limit"], "the clinic misses no more than it should")
     near("CUSUM", alarm["value"], chart)
+    ground = document["missed_melanomas"]
+    expect_equal(ground["basis"], "frozen cohorts", "as the labels are long known")
+    near("ratio", ground["label_ratio"], label_ratio(rows, rows.week.max()))
 
 
 def test_paired(folder):

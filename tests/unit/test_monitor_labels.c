@@ -1,4 +1,4 @@
-// test_monitor_labels.c: cohorts, figures with their intervals, missed melanomas, groups. Expected values
+// test_monitor_labels.c: cohorts, figures with their intervals, groups. Expected values
 // come from tests/golden/make_monitor_labels.py (scikit-learn), from published traces and from arithmetic.
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +12,6 @@
 #include "common/base/memory.h"
 #include "monitor/labels/judgement.h"
 #include "monitor/labels/late_labels.h"
-#include "monitor/labels/missed.h"
 #include "monitor/labels/subgroups.h"
 #include "tests/support/near.h"
 
@@ -189,47 +188,6 @@ static const cJSON *alarm_of(const cJSON *document, const char *name)
     return NULL;
 }
 
-static void check_missed(double false_alarms, const char *wanted)
-{
-    static const bool missed[] = {0, 0, 1, 0, 1, 1, 0, 0, 1, 1};
-    struct labelled rows[10];
-    for (int i = 0; i < 10; i++) // the labels come in the opposite order of the answers
-        rows[9 - i] = (struct labelled){.at = monday + (9 - i) * day,
-                                        .reviewed_at = monday + (30 + i) * day,
-                                        .truth = LESION_MEL,
-                                        .action = missed[i] ? ACTION_MONITOR : ACTION_URGENT_REFERRAL};
-    const struct labelled_list list = {.rows = rows, .count = 10};
-    const struct missed_options options = {10, false_alarms};
-    struct error err;
-    cJSON *document = cJSON_CreateObject();
-    assert_int_equal(missed_write(&list, &options, document, &err), STATUS_OK);
-    const cJSON *alarm = alarm_of(document, "missed_melanoma");
-    assert_string_equal(cJSON_GetObjectItem(alarm, "state")->valuestring, wanted);
-    near("sum", cJSON_GetObjectItem(alarm, "value")->valuedouble, 3.112387, 1e-6);
-    // One melanoma a day, so run lengths are days.
-    assert_true(cJSON_GetObjectItem(alarm, "arl0_days")->valuedouble >= 365 / false_alarms);
-    cJSON_Delete(document);
-}
-
-static void test_missed_melanomas(void **state)
-{
-    (void)state;
-    // Nobody who was told to wait has a label: a melanoma among them would not be seen.
-    struct labelled referred[20];
-    for (int i = 0; i < 20; i++)
-        referred[i] = (struct labelled){.truth = LESION_MEL, .action = ACTION_URGENT_REFERRAL};
-    const struct labelled_list list = {.rows = referred, .count = 20};
-    const struct missed_options options = {10, 1};
-    struct error err;
-    cJSON *document = cJSON_CreateObject();
-    assert_int_equal(missed_write(&list, &options, document, &err), STATUS_OK);
-    assert_string_equal(cJSON_GetObjectItem(alarm_of(document, "missed_melanoma"), "state")->valuestring,
-                        "insufficient");
-    cJSON_Delete(document);
-    check_missed(0.2, "ok");     // one in 1,825 days: a limit near 4
-    check_missed(1, "critical"); // one in 365: near 2.6
-}
-
 static void test_subgroup_states(void **state)
 {
     (void)state;
@@ -375,7 +333,6 @@ int main(void)
         cmocka_unit_test(test_expected_auroc),
         cmocka_unit_test(test_a_mature_cohort_is_frozen),
         cmocka_unit_test(test_labels_that_do_not_count),
-        cmocka_unit_test(test_missed_melanomas),
         cmocka_unit_test(test_subgroup_states),
         cmocka_unit_test(test_unfair_skin_types),
         cmocka_unit_test(test_document),

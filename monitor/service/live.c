@@ -14,6 +14,7 @@
 #include "common/base/queue.h"
 #include "common/base/text.h"
 #include "monitor/report/publish.h"
+#include "monitor/service/findings.h"
 
 enum {
     WAITING_MOST = 32,
@@ -50,8 +51,9 @@ struct live {
     struct kept_report kept[KEPT]; // the thread's
     size_t next_kept;
     int64_t board_at[BOARD_KINDS]; // the thread's: Unix ms when that report was made; -1: not yet
-    pthread_mutex_t lock;          // of the board
+    pthread_mutex_t lock;          // of the board and of what the reports behind it say
     struct live_board board;
+    struct findings findings[BOARD_KINDS];
 };
 
 // ---- reports ----
@@ -268,9 +270,21 @@ static void drop_alarms(struct live_board *board, enum report_kind kind)
     board->count = count;
 }
 
-static enum status update_board(struct live *live, enum report_kind kind, struct live_board *board,
-                                struct error *err)
+static void keep_findings(struct live *live, size_t place, const cJSON *document)
 {
+    struct findings findings = {0}, old;
+    findings_read(document, &findings);
+    pthread_mutex_lock(&live->lock);
+    old = live->findings[place];
+    live->findings[place] = findings;
+    pthread_mutex_unlock(&live->lock);
+    findings_release(&old);
+}
+
+// place: in board_kinds.
+static enum status update_board(struct live *live, size_t place, struct live_board *board, struct error *err)
+{
+    const enum report_kind kind = board_kinds[place];
     struct live_request request = {.kind = kind, .from = -1, .to = -1};
     cJSON *document = NULL;
     settle_days(&request);
@@ -280,6 +294,7 @@ static enum status update_board(struct live *live, enum report_kind kind, struct
         add_alarms(document, kind, board);
         if (kind == REPORT_PERFORMANCE)
             add_latency(document, board);
+        keep_findings(live, place, document);
     }
     cJSON_Delete(document);
     return status;
@@ -295,7 +310,7 @@ static void make_board(struct live *live)
     board->made_at = -1;
     board->whole = true;
     for (size_t i = 0; i < BOARD_KINDS; i++) {
-        if (update_board(live, board_kinds[i], board, &err) == STATUS_OK)
+        if (update_board(live, i, board, &err) == STATUS_OK)
             live->board_at[i] = clock_wall_ms();
         else
             snprintf(board->trouble, sizeof board->trouble, "%.255s", err.message);
@@ -349,6 +364,8 @@ static void release(struct live *live)
         buffer_release(&live->kept[i].json);
         buffer_release(&live->kept[i].page);
     }
+    for (size_t i = 0; i < BOARD_KINDS; i++)
+        findings_release(&live->findings[i]);
     queue_release(&live->visits);
     pthread_mutex_destroy(&live->lock);
     free(live);
@@ -388,6 +405,18 @@ void live_look(struct live *live, struct live_board *board)
 {
     pthread_mutex_lock(&live->lock);
     *board = live->board;
+    pthread_mutex_unlock(&live->lock);
+}
+
+void live_sample(struct live *live, unsigned metric, struct metrics_writer *writer)
+{
+    pthread_mutex_lock(&live->lock);
+    for (size_t kind = 0; kind < BOARD_KINDS; kind++)
+        for (size_t i = 0; i < live->findings[kind].count; i++) {
+            const struct finding *finding = &live->findings[kind].items[i];
+            if (finding->metric == metric)
+                metrics_sample(writer, metric, finding->labels, finding->value);
+        }
     pthread_mutex_unlock(&live->lock);
 }
 

@@ -1,11 +1,13 @@
 // live.h: reports of the present, for pages that are asked for now. One thread with a connection of its own
 // makes them, one after the other, and keeps the newest of them for a minute; requests wait in a bounded
 // queue, deferred, so that the server's thread never does. Once a minute it also makes the board: the alarms
-// of all reports of the last 28 days, and the latencies, for /v1/alarms and the metrics. Of a report that
+// of all reports of the last 28 days, the latencies and the reports' other numbers, for /v1/alarms and the
+// metrics. Of a report that
 // can't be made now the board keeps what it last said.
 #ifndef SKINSIGHT_MONITOR_SERVICE_LIVE_H
 #define SKINSIGHT_MONITOR_SERVICE_LIVE_H
 
+#include "common/program/metrics.h"
 #include "common/services/http_server.h"
 #include "monitor/report/request.h"
 #include "monitor/service/operation.h"
@@ -56,6 +58,8 @@ enum status live_open(struct live **live, const struct live_options *options, st
 // Takes the request; its answer comes later. Server's thread. false: too many wait; nothing was taken.
 bool live_ask(struct live *live, const struct live_request *request, struct http_later *later);
 void live_look(struct live *live, struct live_board *board); // any thread
-void live_close(struct live *live);                          // NULL is allowed
+// The samples of one metric that the board's reports give (findings.h). Any thread.
+void live_sample(struct live *live, unsigned metric, struct metrics_writer *writer);
+void live_close(struct live *live); // NULL is allowed
 
 #endif

@@ -1,5 +1,5 @@
-// metrics_rows.h: the table of what the monitor measures. Its labels are closed lists of the program's own:
-// nothing of a request or a record becomes one.
+// metrics_rows.h: the table of what the monitor measures. Its labels are closed lists: of the program's own,
+// and of a report, where the names of at most 50 sites are told apart. Nothing of a request becomes one.
 #ifndef SKINSIGHT_MONITOR_SERVICE_METRICS_ROWS_H
 #define SKINSIGHT_MONITOR_SERVICE_METRICS_ROWS_H
 
@@ -24,6 +24,37 @@ enum monitor_metric {
     MONITOR_CAPACITY,
     MONITOR_P99,
     MONITOR_COST_PER_1000,
+    // From the newest reports on drift and performance (findings.h), up to MONITOR_FAIRNESS_STATE.
+    MONITOR_DRIFT_STATISTIC,
+    MONITOR_DRIFT_PVALUE,
+    MONITOR_DRIFT_STATE,
+    MONITOR_CLASS_SHARE,
+    MONITOR_URGENT_RATIO,
+    MONITOR_LOW_CONFIDENCE_RATIO,
+    MONITOR_OOD_RATIO,
+    MONITOR_ENTROPY_MEAN,
+    MONITOR_REFERENCE_INFO,
+    MONITOR_REFERENCE_AGE,
+    MONITOR_ALARM_BUDGET,
+    MONITOR_ALARMS_EXPECTED,
+    MONITOR_ALARMS_SEEN,
+    MONITOR_COHORT_ANSWERS,
+    MONITOR_COHORT_LABELS,
+    MONITOR_LABEL_MATURITY,
+    MONITOR_VERIFIED_RATIO,
+    MONITOR_AUROC_MACRO,
+    MONITOR_AUROC,
+    MONITOR_SENSITIVITY,
+    MONITOR_SPECIFICITY,
+    MONITOR_ACCURACY,
+    MONITOR_BALANCED_ACCURACY,
+    MONITOR_ECE,
+    MONITOR_BRIER,
+    MONITOR_CBPE,
+    MONITOR_CBPE_GAP,
+    MONITOR_SUBGROUP_SENSITIVITY,
+    MONITOR_SUBGROUP_POSITIVES,
+    MONITOR_FAIRNESS_STATE,
     MONITOR_METRIC_COUNT
 };
 

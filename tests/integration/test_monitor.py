@@ -129,6 +129,7 @@ def test_references_of_another_key(stack):
             if status == 200:
                 check_drift(monitor)
             wait_until(lambda: monitor.ask("/v1/alarms").status == 200, "the alarms are worked out")
+            check_gauges(monitor.metrics(), status == 200)
             alarms = monitor.ask("/v1/alarms").json()
             names = {alarm["name"] for alarm in alarms["alarms"]}
             expect_equal((alarms["stale"], "input_drift" in names, "labels_stalled" in names), (status != 200, status == 200, True),
@@ -139,6 +140,18 @@ def test_references_of_another_key(stack):
     for key, good in ((public, True), (foreign, False)):
         again = run("monitor", *report, "--as-of", stored, "--json", stack.folder / "again.json", "--reference-key", key)
         expect_equal(again.returncode == 0, good, f"made again with the key {key.name}: {again.stderr}")
+
+
+def check_gauges(metrics, judged):
+    """What the board's reports know of these days, in which nobody answered; what they don't know has no sample."""
+    names = {name.split("{")[0] for name in metrics}
+    expect_equal("skinsight_reference_age_seconds" in names, judged, "the age of the reference")
+    expect_equal(metrics.get('skinsight_drift_state{feature="brightness",stratum="site",name="north",window="28d"}'),
+                 1 if judged else None, "too few pictures of north")
+    expect_equal(metrics.get('skinsight_alarms_seen{alarm="class_mix"}'), 0 if judged else None, "alarms seen")
+    expect_equal(metrics['skinsight_cohort_answers{cohort_age="0w"}'], 0, "answers of this week")
+    unknown = {"skinsight_class_share_ratio", "skinsight_auroc_macro", "skinsight_verified_ratio", "skinsight_label_maturity_ratio"}
+    expect_equal(unknown & names, set(), "metrics of what is not known")
 
 
 def check_drift(monitor):

@@ -128,6 +128,8 @@ static void fill_provenance(const struct worker *worker, const struct job *job,
     }
     if (job->code == JOB_OK)
         fill_computation(worker, job, provenance);
+    else if (job->model_found)
+        provenance->model_version = engine->model->manifest.model_version;
     provenance->backend = engine->backend->name;
     provenance->device = engine->backend->device;
     provenance->precision = precision_names[engine->plan->precision];

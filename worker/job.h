@@ -53,6 +53,7 @@ struct job {
 
     // fetch, load
     struct job_record record;
+    bool model_found;      // served is what the record asks for
     uint8_t *inline_image; // holds record.image; released after decoding
     struct buffer object;  // the claim-checked image; released after decoding
     struct bytes image;    // in inline_image or object

@@ -144,6 +144,7 @@ static const struct field provenance_fields[] = {
     {"source", OBJECT, .fields = source_fields},
     {"image_sha256", HEX, AT(provenance.image_sha256)},
     {"image_bytes", INTEGER, AT(provenance.image_bytes)},
+    {"model_version", TEXT, AT(provenance.model_version)},
     {"model_sha256", HEX, AT(provenance.model_sha256)},
     {"preprocessing", TEXT, AT(provenance.preprocessing)},
     {"policy", OBJECT, .fields = policy_fields},
@@ -468,6 +469,8 @@ static enum status read_record(const cJSON *json, struct prediction *prediction,
         return error_set(err, STATUS_REJECTED, "its request_id is no UUID");
     if (!prediction->error.code == !prediction->result.primary_diagnosis)
         return error_set(err, STATUS_REJECTED, "neither a prediction nor an error alone stands in it");
+    if (prediction->error.code && !*prediction->error.code)
+        return error_set(err, STATUS_REJECTED, "its error has no code");
     return STATUS_OK;
 }
 

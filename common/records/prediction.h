@@ -94,7 +94,8 @@ struct prediction_provenance {
         int64_t partition, offset;
     } source;
     char image_sha256[DIGEST_TEXT_SIZE];
-    int64_t image_bytes; // of the file as it came
+    int64_t image_bytes;       // of the file as it came
+    const char *model_version; // of an error; a prediction's is in model_info
     char model_sha256[DIGEST_TEXT_SIZE];
     const char *preprocessing;
     struct {

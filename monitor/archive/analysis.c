@@ -198,13 +198,12 @@ enum status analysis_read(const struct prediction *prediction, int64_t received_
                             analysis->request_id);
     read_context(&prediction->context, analysis);
     copy_provenance(&prediction->provenance, analysis);
-    analysis->model_version = token_of(prediction->model_info.model_version);
+    const char *version = prediction->model_info.model_version;
+    analysis->model_version = token_of(version ? version : prediction->provenance.model_version);
     analysis->error_code = name_of(prediction->error.code);
     enum status status = read_time(received_at, analysis, err);
     if (status == STATUS_OK)
         status = settle_features(&analysis->features, err);
-    if (status == STATUS_OK && prediction->error.code && !*prediction->error.code)
-        status = error_set(err, STATUS_REJECTED, "its error has no code"); // "" says that there is none
     if (status == STATUS_OK && !prediction->error.code)
         status = read_result(prediction, analysis, err);
     return status;

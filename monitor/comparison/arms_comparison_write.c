@@ -113,7 +113,7 @@ static void add_split(const struct split_arms *split, cJSON *item)
     cJSON_AddNumberToObject(ratio, "patients_b", (double)split->patients[ARM_B]);
     estimate_add_number(ratio, "failed_p", split->failed_p);
     if (isnan(split->failed_p))
-        cJSON_AddStringToObject(ratio, "failed_reason", "errors name no model: none is known of these");
+        cJSON_AddStringToObject(ratio, "failed_reason", "no error names one of the models, or all do");
     estimate_add_number(ratio, "labelled_p", split->labelled_p);
 }
 

@@ -83,10 +83,10 @@ static void add_counts(const struct incident *incident, const char *model_versio
     cJSON_AddNumberToObject(item, "n", (double)incident->count);
     for (int a = 0; a < ACTION_COUNT; a++)
         cJSON_AddNumberToObject(item, action_names[a], (double)counts[a]);
-    bool unknown = model_version && failed == 0; // an error seldom says whose it is
+    bool unknown = model_version && failed == 0; // workers before the field `model_version` did not say
     cJSON_AddItemToObject(item, "failed", unknown ? cJSON_CreateNull() : cJSON_CreateNumber((double)failed));
     if (unknown)
-        cJSON_AddStringToObject(item, "failed_reason", "errors name no model");
+        cJSON_AddStringToObject(item, "failed_reason", "no error names the model");
 }
 
 enum status incident_write(struct incident *incident, const char *model_version, cJSON *document,

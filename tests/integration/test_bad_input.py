@@ -173,8 +173,11 @@ def test_records(stack):
     with stack.fleet("records", partitions=1) as fleet:
         cases = [(name, name.encode(), value, code) for name, value, code in IMAGES + RECORDS + FIELDS]
         run_cases(fleet, start(fleet), cases)
-        model = json.loads(next(record.value for record in fleet.answers() if b"unknown_model" in record.value))
+        answers = {answer["error"]["code"]: answer for answer in (json.loads(record.value) for record in fleet.answers()) if "error" in answer}
+        model = answers["unknown_model"]
         expect("vit-tiny-v0.1.0" in model["error"]["message"], f"no loaded model in {model['error']}")
+        expect_equal([answers[code]["provenance"].get("model_version") for code in ("unknown_model", "invalid_json", "image_undecodable")],
+                     [None, None, "vit-tiny-v0.1.0"], "whose errors they are")
 
 
 def test_keys(stack):

@@ -118,6 +118,8 @@ static void test_what_an_error_lacks_is_absent(void **state)
     assert_int_equal(record.result.abstained, -1);
     assert_int_equal(record.result.abstain_reasons.count, -1);
     assert_int_equal(record.result.review.within_h, -1);
+    assert_string_equal(record.provenance.model_version, "vit-tiny-v0.1.0");
+    assert_null(record.model_info.model_version);
     assert_null(record.context.subject);
     assert_int_equal(record.context.fitzpatrick_type, -1);
     assert_int_equal(record.context.age_decade, 90);
@@ -183,6 +185,7 @@ static void test_a_field_of_another_kind_is_refused(void **state)
         {"\"consumed\":1795420685371", "\"consumed\":\"today\""},
         {"\"model_info\":{", "\"error\":{\"code\":\"internal\"},\"model_info\":{"}, // both
         {"\"prediction\":{", "\"other\":{"},                                        // neither
+        {"\"prediction\":{", "\"error\":{\"code\":\"\"},\"other\":{"},
         {"\"attempt\":2", "\"attempt\":2,\"attempt\":3"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

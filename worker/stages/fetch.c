@@ -18,11 +18,14 @@ static void parse_record(struct worker *worker, struct job *job)
 static void check_record(struct worker *worker, struct job *job)
 {
     const char *loaded = job->served->engine.model->manifest.model_version;
-    if (*job->record.model_version && strcmp(job->record.model_version, loaded) != 0)
+    if (*job->record.model_version && strcmp(job->record.model_version, loaded) != 0) {
         job_fail(job, JOB_UNKNOWN_MODEL, "model '%s' is not loaded; loaded are: %s",
                  job->record.model_version, loaded);
-    else if (job->record.deadline_at >= 0 && clock_wall_ms() > job->record.deadline_at &&
-             broker_clock_agrees(&worker->broker_clock))
+        return;
+    }
+    job->model_found = true;
+    if (job->record.deadline_at >= 0 && clock_wall_ms() > job->record.deadline_at &&
+        broker_clock_agrees(&worker->broker_clock))
         job_fail(job, JOB_DEADLINE_EXCEEDED, "the deadline had passed before the job was begun");
 }
 

@@ -12,7 +12,8 @@
 //   - a parameter is ? and stands where a column says its type (a = ?, VALUES (?), LIMIT ?), not SELECT ?;
 //   - INSERT ... ON CONFLICT ... DO NOTHING or DO UPDATE, RETURNING, indexes with WHERE are there;
 //     functions are count, sum, min, max, coalesce, length, abs;
-//   - no two connections see one order of rows without ORDER BY.
+//   - no two connections see one order of rows without ORDER BY, and no two databases one of texts without
+//     COLLATE "C", which is by bytes.
 // A text holds no ? but its parameters. Values travel beside it, never in it.
 //
 // What a call's failure means:

@@ -328,6 +328,14 @@ static enum status sqlite_append_only(struct sql *sql, const char *table, struct
 
 // ---- the connection ----
 
+// PostgreSQL's collation "C", of the same name.
+static int compare_bytes(void *context, int left_size, const void *left, int right_size, const void *right)
+{
+    (void)context;
+    int order = memcmp(left, right, (size_t)(left_size < right_size ? left_size : right_size));
+    return order ? order : left_size - right_size;
+}
+
 static void sqlite_close(struct sql *sql)
 {
     struct sql_sqlite *sqlite = sqlite_of(sql);
@@ -383,6 +391,7 @@ static enum status set_up(struct sql_sqlite *sqlite, int64_t cache_bytes, struct
     enum status status;
     sqlite3_extended_result_codes(sqlite->db, 1);
     sqlite3_limit(sqlite->db, SQLITE_LIMIT_LENGTH, SQL_ROW_BYTES);
+    sqlite3_create_collation(sqlite->db, "C", SQLITE_UTF8, NULL, compare_bytes);
     sqlite3_busy_handler(sqlite->db, wait_for_lock, sqlite);
     sqlite3_progress_handler(sqlite->db, STEPS_BETWEEN_LOOKS, too_late, sqlite);
     int64_t deadline_ms = clock_monotonic_ms() + sqlite->sql.timeout_ms;

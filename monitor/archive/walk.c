@@ -32,10 +32,10 @@ static const char walk_text[] =
              "p.part, p.place";
 
 static const char sites_text[] = "SELECT p.site FROM monitor_predictions p WHERE " IN_WINDOW
-                                 " GROUP BY p.site ORDER BY count(*) DESC, p.site LIMIT ?";
+                                 " GROUP BY p.site ORDER BY count(*) DESC, p.site COLLATE \"C\" LIMIT ?";
 static const char capture_devices_text[] =
     "SELECT p.capture_device FROM monitor_predictions p WHERE " IN_WINDOW
-    " GROUP BY p.capture_device ORDER BY count(*) DESC, p.capture_device LIMIT ?";
+    " GROUP BY p.capture_device ORDER BY count(*) DESC, p.capture_device COLLATE \"C\" LIMIT ?";
 
 // ---- what may be known ----
 

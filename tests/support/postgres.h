@@ -102,9 +102,22 @@ TEST_HELPER bool postgres_make(const struct postgres *postgres)
     if (user && (chown(postgres->folder, user->pw_uid, user->pw_gid) != 0 ||
                  chown(secret + strlen("--pwfile="), user->pw_uid, user->pw_gid) != 0))
         return false;
-    const char *const argv[] = {program,     "-D",        data, "-A",   "scram-sha-256",
-                                "-U",        "skinsight", "-E", "UTF8", "--locale=C.UTF-8",
-                                "--no-sync", secret,      NULL};
+    // Texts are ordered as people order them, not by bytes: what relies on bytes is to say so.
+    const char *const argv[] = {program,
+                                "-D",
+                                data,
+                                "-A",
+                                "scram-sha-256",
+                                "-U",
+                                "skinsight",
+                                "-E",
+                                "UTF8",
+                                "--locale=C.UTF-8",
+                                "--locale-provider=icu",
+                                "--icu-locale=en",
+                                "--no-sync",
+                                secret,
+                                NULL};
     return postgres_ended_well(postgres_spawn(postgres, argv));
 }
 

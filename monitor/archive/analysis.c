@@ -177,15 +177,32 @@ static enum status read_result(const struct prediction *prediction, struct analy
     return status;
 }
 
+// The moments are in the order in which a job passes the stages; a clock that was set meanwhile by little is
+// none of the record's faults.
+static bool are_in_order(const int64_t moments[MOMENT_COUNT])
+{
+    int64_t latest = 0;
+    for (int i = 0; i < MOMENT_COUNT; i++) {
+        if (moments[i] >= 0 && moments[i] < latest - CLOCK_TOLERANCE_MS)
+            return false;
+        latest = moments[i] > latest ? moments[i] : latest;
+    }
+    return true;
+}
+
 // The worker's clock says when it was published, as long as the topic's does not contradict it.
 static enum status read_time(int64_t received_at, struct analysis *analysis, struct error *err)
 {
     int64_t published = analysis->moments[MOMENT_PUBLISHED];
+    if (!are_in_order(analysis->moments))
+        return error_set(err, STATUS_REJECTED, "wrong time order: a later stage has an earlier time");
     analysis->at = published;
     if (published < 0 || (received_at >= 0 && published > received_at + CLOCK_TOLERANCE_MS))
         analysis->at = received_at;
     if (analysis->at < 0)
         return error_set(err, STATUS_REJECTED, "nothing says when it was published");
+    if (analysis->at < ANALYSIS_FIRST_MS)
+        return error_set(err, STATUS_REJECTED, "wrong time order: published before 2010");
     return STATUS_OK;
 }
 

@@ -19,6 +19,11 @@
 #define ANALYSIS_OTHER "other"
 enum { ANALYSIS_NAMES = 50 };
 
+// 2010 began: no answer is older. A clock that was never set says 1970, 1980 or 2000.
+#define ANALYSIS_FIRST_MS INT64_C(1262304000000)
+// 1990 began: no photograph is older, and no diagnosis of one.
+#define ANALYSIS_REVIEW_FIRST_MS INT64_C(631152000000)
+
 struct analysis {
     // The record's place in the predictions topic. Imported history has partition -1.
     int32_t partition;
@@ -59,8 +64,8 @@ struct analysis {
 void analysis_init(struct analysis *analysis); // everything absent
 
 // The record without its place, its label and what depends on other records; its texts stay the prediction's.
-// received_at: the topic's time stamp, Unix ms, -1: none. REJECTED: its numbers contradict each other, or its
-// names are none of their list; the sentence quotes no value.
+// received_at: the topic's time stamp, Unix ms, -1: none. REJECTED: its numbers or its times contradict each
+// other, or its names are none of their list; the sentence quotes no value.
 enum status analysis_read(const struct prediction *prediction, int64_t received_at, struct analysis *analysis,
                           struct error *err) MUST_CHECK;
 

@@ -199,13 +199,25 @@ struct forget {
     bool more;
 };
 
-// Where the oldest day of a table that is to go ends; `before` where there is none.
-static enum status find_oldest_day(struct sql *sql, const char *text, struct forget *forget, int64_t *end,
-                                   struct error *err)
+// A label goes with the last answer to its request or of its image; one that has none, by its own time. As
+// the text runs first, answers that stay are those from `end` on (+: all of them are read, whatever index
+// there is).
+static const char forget_feedback_text[] =
+    "WITH going AS (SELECT f.log, f.part, f.place, f.image FROM monitor_feedback f WHERE (f.at < ? OR "
+    "f.request IN (SELECT p.request FROM monitor_predictions p WHERE p.at < ? AND length(p.request) > 0)) "
+    "AND NOT EXISTS (SELECT 1 FROM monitor_predictions p WHERE p.request = f.request AND "
+    "length(p.request) > 0 AND p.at >= ?)) "
+    "DELETE FROM monitor_feedback WHERE (log, part, place) IN (SELECT g.log, g.part, g.place FROM going g "
+    "WHERE g.image NOT IN (SELECT p.image FROM monitor_predictions p WHERE +p.at >= ? AND "
+    "length(p.image) > 0 AND p.image IN (SELECT h.image FROM going h)))";
+
+// Where the oldest day of answers that is to go ends; `before` where there is none.
+static enum status find_oldest_day(struct sql *sql, struct forget *forget, int64_t *end, struct error *err)
 {
     bool found;
     *end = forget->before;
-    enum status status = sql_find(sql, text, VALUES(sql_of_integer(forget->before)), &found, err);
+    enum status status = sql_find(sql, "SELECT min(at) FROM monitor_predictions WHERE at < ?",
+                                  VALUES(sql_of_integer(forget->before)), &found, err);
     if (status != STATUS_OK || sql_is_null(sql, 0))
         return status;
     int64_t day = sql_integer(sql, 0) / DAY_MS * DAY_MS + DAY_MS;
@@ -221,16 +233,12 @@ static enum status forget_day(struct sql *sql, void *context, struct error *err)
     struct forget *forget = context;
     int64_t end, predictions = 0, feedback = 0;
     forget->more = false;
-    enum status status =
-        find_oldest_day(sql, "SELECT min(at) FROM monitor_predictions WHERE at < ?", forget, &end, err);
+    enum status status = find_oldest_day(sql, forget, &end, err);
+    const struct sql_value day = sql_of_integer(end);
     if (status == STATUS_OK)
-        status = sql_run(sql, "DELETE FROM monitor_predictions WHERE at < ?", VALUES(sql_of_integer(end)),
-                         &predictions, err);
+        status = sql_run(sql, forget_feedback_text, VALUES(day, day, day, day), &feedback, err);
     if (status == STATUS_OK)
-        status = find_oldest_day(sql, "SELECT min(at) FROM monitor_feedback WHERE at < ?", forget, &end, err);
-    if (status == STATUS_OK)
-        status = sql_run(sql, "DELETE FROM monitor_feedback WHERE at < ?", VALUES(sql_of_integer(end)),
-                         &feedback, err);
+        status = sql_run(sql, "DELETE FROM monitor_predictions WHERE at < ?", &day, 1, &predictions, err);
     forget->forgotten = predictions + feedback;
     return status;
 }

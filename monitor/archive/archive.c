@@ -169,7 +169,7 @@ enum status archive_now(struct archive *archive, struct archive_as_of *as_of, st
     enum status status =
         sql_query(archive->sql,
                   "SELECT l.name, o.part, o.next_place FROM monitor_offsets o JOIN monitor_logs l "
-                  "ON l.log = o.log ORDER BY l.name, o.part",
+                  "ON l.log = o.log ORDER BY l.name COLLATE \"C\", o.part",
                   NULL, 0, err);
     while (status == STATUS_OK && (status = sql_next(archive->sql, &more, err)) == STATUS_OK && more) {
         if (as_of->count == ARCHIVE_PLACES_MOST) {

@@ -34,7 +34,10 @@ struct archive_place {
     int32_t partition;
     int64_t next;
 };
-enum { ARCHIVE_PLACES_MOST = 1024 };
+enum {
+    ARCHIVE_PARTITIONS_MOST = 1024,                    // of a topic
+    ARCHIVE_PLACES_MOST = 8 * ARCHIVE_PARTITIONS_MOST, // of all logs: each topic that was made anew has more
+};
 struct archive_as_of {
     int64_t time; // Unix ms, for people: the places say what counts
     size_t count;
@@ -119,8 +122,9 @@ enum status archive_append(struct archive *archive, const struct archive_batch *
 enum status archive_import(struct archive *archive, const struct archive_batch *batch, int64_t *added,
                            struct error *err) MUST_CHECK;
 
-// Forgets the oldest day (of UTC) of predictions and of feedback before the day of then (Unix ms), one day at
-// a time, so that nobody waits long for the database: more says that there are older days than that.
+// Forgets the oldest day (of UTC) of predictions before the day of `before` (Unix ms), with the feedback that
+// speaks for nothing else, one day at a time, so that nobody waits long for the database: more says that
+// there are more such days.
 enum status archive_forget(struct archive *archive, int64_t before, int64_t *forgotten, bool *more,
                            struct error *err) MUST_CHECK;
 

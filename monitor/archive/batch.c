@@ -123,6 +123,8 @@ enum status archive_batch_add_feedback(struct archive_batch *batch, struct bytes
     int64_t received_at = origin->received_at;
     enum status status =
         feedback_parse(value, received_at >= 0 ? received_at : clock_wall_ms(), &row->feedback, err);
+    if (status == STATUS_OK && row->feedback.reviewed_at < ANALYSIS_REVIEW_FIRST_MS)
+        status = error_set(err, STATUS_REJECTED, "wrong time order: field 'reviewed_at' lies before 1990");
     if (status != STATUS_OK)
         return status;
     buffer_clear(&batch->text);

@@ -289,7 +289,7 @@ static struct collector *collector_new(const struct collect_options *options)
     made->options = *options;
     job_request_id_new(made->writer);
     made->batch = archive_batch_new();
-    made->steps = memory_alloc(FOLLOWED_KINDS * ARCHIVE_PLACES_MOST * sizeof *made->steps);
+    made->steps = memory_alloc(FOLLOWED_KINDS * ARCHIVE_PARTITIONS_MOST * sizeof *made->steps);
     made->figures.committed_at = -1;
     made->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&made->lock, NULL);

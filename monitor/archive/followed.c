@@ -71,9 +71,9 @@ enum status followed_open(struct followed *followed, const struct followed_optio
         status = topic_reader_open(&followed->reader, &reader, err);
     if (status == STATUS_OK)
         status = topic_reader_connect(followed->reader, options->timeout_ms, &followed->partitions, err);
-    if (status == STATUS_OK && followed->partitions > ARCHIVE_PLACES_MOST)
+    if (status == STATUS_OK && followed->partitions > ARCHIVE_PARTITIONS_MOST)
         status = error_set(err, STATUS_REJECTED, "topic '%s' has %d partitions; the archive takes %d",
-                           options->topic, followed->partitions, ARCHIVE_PLACES_MOST);
+                           options->topic, followed->partitions, ARCHIVE_PARTITIONS_MOST);
     return status == STATUS_OK ? start(followed, archive, err) : status;
 }
 

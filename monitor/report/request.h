@@ -10,9 +10,9 @@
 #include "monitor/report/report.h"
 
 enum {
-    REPORT_ID_SIZE = 33,              // 32 hexadecimal digits
-    REPORT_NAME_SIZE = 129,           // of a model version or a site
-    REPORT_REQUEST_MOST = 512 * 1024, // bytes of the text
+    REPORT_ID_SIZE = 33,                             // 32 hexadecimal digits
+    REPORT_NAME_SIZE = 129,                          // of a model version or a site
+    REPORT_REQUEST_MOST = 512 * ARCHIVE_PLACES_MOST, // bytes of the text
 };
 
 // The start of the text's digest: who asks the same of the same records gets the same id.

@@ -182,18 +182,20 @@ static void test_closed_vocabulary(void **state)
     char site[32];
     int others = 0;
     for (unsigned i = 0; i < 60; i++) {
-        snprintf(site, sizeof site, "site-%02u", i % 55);
+        snprintf(site, sizeof site, i % 55 < 54 ? "site-%02u" : "Site-%02u", i % 55);
         add(world, 0, i, &(struct given){i + 1, 1, AT + i, .site = site});
     }
     GOOD(append(world, world->predictions, 0, -1, 60));
     walk(world);
     assert_int_equal(seen.count, 60);
-    // Five sites have two records; of the others, which have one each, the first by name are left.
+    // Five sites have two records; of the others, which have one each, the first by the bytes of their names
+    // are left.
     for (size_t i = 0; i < seen.count; i++)
         others += strcmp(seen.site[i], ANALYSIS_OTHER) == 0;
     assert_int_equal(others, 5);
-    assert_string_equal(seen.site[49], "site-49");
-    assert_string_equal(seen.site[50], ANALYSIS_OTHER);
+    assert_string_equal(seen.site[48], "site-48");
+    assert_string_equal(seen.site[49], ANALYSIS_OTHER);
+    assert_string_equal(seen.site[54], "Site-54");
     assert_string_equal(seen.site[55], "site-00");
     walk_with(world, (struct archive_filter){.site = "site-51"});
     assert_int_equal(seen.count, 1);
@@ -218,6 +220,77 @@ static void test_retention(void **state)
     assert_true(forgotten == 2 && !more);
     walk(world);
     assert_int_equal(seen.count, 6);
+    close_world(world);
+}
+
+static void add_label(struct world *world, int64_t offset, unsigned request, unsigned picture, int64_t at)
+{
+    const struct archive_origin origin = {world->feedback, 0, offset, at};
+    struct feedback feedback;
+    feedback_init(&feedback);
+    strcpy(feedback.feedback_id, uuid(0x100 + (unsigned)offset));
+    strcpy(feedback.request_id, request ? uuid(request) : "");
+    strcpy(feedback.image_sha256, picture ? image(picture) : "");
+    feedback.label = LESION_NV;
+    feedback.certainty = CERTAINTY_CLINICIAN;
+    feedback.reviewed_at = at;
+    buffer_clear(&world->text);
+    GOOD(feedback_write(&feedback, &world->text, &err));
+    GOOD(archive_batch_add_feedback(world->batch, buffer_bytes(&world->text), &origin, &err));
+}
+
+// A label is there as long as an answer that it speaks for, and no longer.
+static void test_retention_of_labels(void **state)
+{
+    (void)state;
+    struct world *world = open_world();
+    int64_t forgotten;
+    bool more;
+    add(world, 0, 0, &(struct given){1, 1, AT, .class = LESION_MEL});
+    add(world, 0, 1, &(struct given){2, 2, AT, .class = LESION_MEL});
+    add(world, 0, 2, &(struct given){3, 3, AT, .class = LESION_MEL});
+    add(world, 0, 3, &(struct given){3, 3, AT + 2 * DAY, .class = LESION_MEL}); // its request once more
+    add(world, 0, 4, &(struct given){4, 2, AT + 2 * DAY, .class = LESION_MEL}); // the image of request 2
+    GOOD(append(world, world->predictions, 0, -1, 5));
+    add_label(world, 0, 1, 0, AT + 5 * DAY);  // goes with its answer, though it came late
+    add_label(world, 1, 2, 2, AT);            // its image is still there
+    add_label(world, 2, 3, 0, AT - 3 * DAY);  // came early; the second answer is still there
+    add_label(world, 3, 9, 0, AT);            // nobody's
+    add_label(world, 4, 9, 0, AT + 5 * DAY);  // nobody's yet
+    add_label(world, 5, 0, 2, AT - 40 * DAY); // of an image
+    add_label(world, 6, 0, 1, AT - 40 * DAY);
+    GOOD(append(world, world->feedback, 0, -1, 7));
+    GOOD(archive_forget(world->archive, AT + 2 * DAY, &forgotten, &more, &err));
+    assert_true(forgotten == 3 + 3 && more);
+    walk(world);
+    assert_int_equal(seen.count, 2);
+    assert_int_equal(seen.rows[0].truth.label, LESION_NV);
+    assert_int_equal(seen.rows[1].truth.label, LESION_NV);
+    GOOD(archive_forget(world->archive, AT + 3 * DAY, &forgotten, &more, &err));
+    assert_true(forgotten == 2 + 3 && !more); // one is nobody's yet
+    GOOD(archive_forget(world->archive, AT + 6 * DAY, &forgotten, &more, &err));
+    assert_true(forgotten == 1 && !more);
+    close_world(world);
+}
+
+// A log more for each time that a topic was made anew.
+static void test_many_places(void **state)
+{
+    (void)state;
+    enum { PARTITIONS = 1000, LOGS = 3 };
+    static struct archive_step steps[PARTITIONS];
+    struct world *world = open_world();
+    struct archive_as_of as_of;
+    int64_t log = world->predictions;
+    for (int i = 0; i < LOGS; i++) {
+        for (int32_t j = 0; j < PARTITIONS; j++)
+            steps[j] = (struct archive_step){log, j, -1, 1, 0, 0};
+        GOOD(archive_append(world->archive, world->batch, steps, PARTITIONS, NULL, &err));
+        GOOD(archive_log_anew(world->archive, "predictions", &log, &err));
+    }
+    GOOD(archive_now(world->archive, &as_of, &err));
+    assert_int_equal(as_of.count, LOGS * PARTITIONS);
+    archive_as_of_release(&as_of);
     close_world(world);
 }
 
@@ -287,6 +360,8 @@ int main(void)
                                        CASE(test_topic_made_anew),
                                        CASE(test_closed_vocabulary),
                                        CASE(test_retention),
+                                       CASE(test_retention_of_labels),
+                                       CASE(test_many_places),
                                        CASE(test_published_reports),
                                        CASE(test_newer_tables)};
     RUN_ON_BOTH(cases);

@@ -55,9 +55,9 @@ static void add_label(struct world *world, int64_t offset, const struct label *l
         snprintf(supersedes, sizeof supersedes, ",\"supersedes\":\"%s\"", uuid(label->supersedes));
     int length = snprintf(text, sizeof text,
                           "{\"schema\":\"skinsight.feedback.v1\",\"feedback_id\":\"%s\",\"label\":\"%s\","
-                          "\"certainty\":\"%s\",\"reviewed_at\":%d%s%s%s}",
-                          uuid(label->id), label->label, label->certainty, label->reviewed_at, request,
-                          picture, supersedes);
+                          "\"certainty\":\"%s\",\"reviewed_at\":%lld%s%s%s}",
+                          uuid(label->id), label->label, label->certainty,
+                          (long long)(AT + label->reviewed_at), request, picture, supersedes);
     const struct archive_origin origin = {world->feedback, 0, offset, AT};
     GOOD(archive_batch_add_feedback(world->batch, (struct bytes){(uint8_t *)text, (size_t)length}, &origin,
                                     &err));
@@ -105,7 +105,7 @@ static void test_labels_in_any_order(void **state)
         walk(world);
         expect_truths(truths);
         assert_int_equal(seen.rows[0].truth.certainty, CERTAINTY_HISTOPATHOLOGY);
-        assert_int_equal(seen.rows[1].truth.reviewed_at, 0);
+        assert_int_equal(seen.rows[1].truth.reviewed_at, AT);
         // A label that came later is not known to a report that is made again.
         GOOD(archive_now(world->archive, &half, &err));
         add_label(world, LABELS, &(struct label){0x20, 6, 0, "DF", "clinician", 1, 0});
@@ -217,10 +217,71 @@ static void test_names_and_times(void **state)
     close_world(world);
 }
 
+static void expect_wrong_order(struct world *world, int64_t at, int64_t received_at)
+{
+    const struct archive_origin origin = {world->predictions, 0, 0, received_at};
+    write_prediction(&(struct given){1, 7, at, .class = LESION_MEL}, &world->text);
+    assert_int_equal(archive_batch_add_prediction(world->batch, buffer_bytes(&world->text), &origin, &err),
+                     STATUS_REJECTED);
+    assert_non_null(strstr(err.message, "wrong time order"));
+}
+
+// Clocks that were never set, and stages that went backwards by more than a clock is set by.
+static void test_wrong_time_order(void **state)
+{
+    (void)state;
+    struct world *world = open_world();
+    const struct archive_origin origin = {world->feedback, 0, 0, AT};
+    const int64_t first = 1262304000000; // date -u -d 2010-01-01 +%s
+    char text[256];
+    expect_wrong_order(world, 100, AT);
+    expect_wrong_order(world, first - 1, AT);
+    expect_wrong_order(world, first - 1, -1);
+    expect_wrong_order(world, AT, 100); // a day in 1970 by the topic's clock, which is believed
+    add(world, 0, 0, &(struct given){1, 7, first, .class = LESION_MEL});
+    expect_refused(world, "\"consumed\":1795420799910", "\"consumed\":1795421100001", "wrong time order");
+    expect_refused(world, "\"consumed\":1795420799910", "\"consumed\":1795421100000", NULL);
+    snprintf(text, sizeof text,
+             "{\"schema\":\"skinsight.feedback.v1\",\"feedback_id\":\"%s\",\"request_id\":\"%s\","
+             "\"label\":\"MEL\",\"certainty\":\"clinician\",\"reviewed_at\":631151999999}",
+             uuid(1), uuid(1)); // a millisecond before 1990
+    assert_int_equal(archive_batch_add_feedback(world->batch, (struct bytes){(uint8_t *)text, strlen(text)},
+                                                &origin, &err),
+                     STATUS_REJECTED);
+    assert_non_null(strstr(err.message, "wrong time order"));
+    assert_int_equal(archive_batch_count(world->batch), 2);
+    close_world(world);
+}
+
+// Whose an error is: the model that it was asked of, where the worker knew that.
+static void test_model_of_an_error(void **state)
+{
+    (void)state;
+    struct world *world = open_world();
+    const struct archive_origin origin = {world->predictions, 0, 0, AT};
+    write_prediction(&(struct given){1, 7, AT, .error = "internal"}, &world->text);
+    char *text = memory_format("%.*s", (int)world->text.size, (const char *)world->text.data);
+    char *named = memory_format("%.*s{\"model_version\":\"vit-1\",%s",
+                                (int)(strstr(text, "\"provenance\":{") - text + 13), text,
+                                strstr(text, "\"provenance\":{") + 14);
+    GOOD(archive_batch_add_prediction(world->batch, (struct bytes){(uint8_t *)named, strlen(named)}, &origin,
+                                      &err));
+    add(world, 0, 1, &(struct given){2, 7, AT, .error = "internal"});
+    GOOD(append(world, world->predictions, 0, -1, 2));
+    walk_with(world, (struct archive_filter){.errors = true, .model_version = "vit-1"});
+    assert_int_equal(seen.count, 1);
+    assert_string_equal(seen.rows[0].request_id, uuid(1));
+    free(named);
+    free(text);
+    close_world(world);
+}
+
 int main(void)
 {
-    const struct CMUnitTest cases[] = {CASE(test_labels_in_any_order),
-                                       CASE(test_one_picture_with_many_labels), CASE(test_impossible_records),
-                                       CASE(test_error_without_code), CASE(test_names_and_times)};
+    const struct CMUnitTest cases[] = {
+        CASE(test_labels_in_any_order), CASE(test_one_picture_with_many_labels),
+        CASE(test_impossible_records),  CASE(test_error_without_code),
+        CASE(test_names_and_times),     CASE(test_wrong_time_order),
+        CASE(test_model_of_an_error)};
     RUN_ON_BOTH(cases);
 }

@@ -1,5 +1,6 @@
 // main.c: skinsight-monitor, which watches what the workers answer and what becomes of it.
 // Only the table of its commands stands here; config_main() does the rest.
+#include "common/audit/command.h"
 #include "common/program/config.h"
 #include "monitor/archive/collect.h"
 #include "monitor/archive/import.h"
@@ -24,6 +25,7 @@ static const struct command commands[] = {
             "brokers predictions_topic feedback_topic store retention_days references "
             "reference_key alarm_budget_per_year monitor_listen http_tls_cert http_tls_key api_keys jwt_jwks "
             "jwt_authorities jwt_issuer jwt_audience jwt_site_claim jwt_role_claim jwt_clock_skew_s "
+            "audit_chain audit_key "
             "workers_metrics scale_min scale_max job_deadline_ms price_table log_level",
         .required = "store",
         .check = run_check,
@@ -112,7 +114,7 @@ static const struct command commands[] = {
             "skinsight-monitor report --kind drift --store sqlite:///var/lib/monitor.db --out drift.html",
         .flags = report_flags,
         .run = report_command,
-        .options = "store references reference_key alarm_budget_per_year log_level",
+        .options = "store references reference_key alarm_budget_per_year audit_chain log_level",
         .required = "store",
         .check = report_check,
     },
@@ -129,6 +131,18 @@ static const struct command commands[] = {
         .options = "store references reference_key alarm_budget_per_year log_level",
         .required = "references",
         .check = reference_command_check,
+    },
+    {
+        .name = "audit",
+        .arguments = "export | verify FILE [HEAD-FILE...]",
+        .arguments_min = 1,
+        .arguments_max = SIZE_MAX,
+        .summary = "exports the record of who read lists of answers, and says whether an export is whole",
+        .example = "skinsight-monitor audit export --store sqlite:///var/lib/monitor.db --output audit.jsonl",
+        .flags = audit_flags,
+        .options = "store audit_chain",
+        .check = audit_check,
+        .run = audit_run,
     },
     {0},
 };

@@ -2,8 +2,8 @@
 // Only the table of its commands stands here; config_main() does the rest.
 #include <stdint.h>
 
+#include "common/audit/command.h"
 #include "common/program/config.h"
-#include "producer/audit/command.h"
 #include "producer/dead_letters.h"
 #include "producer/gateway/doctor.h"
 #include "producer/gateway/metrics_rows.h"

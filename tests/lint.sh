@@ -85,6 +85,7 @@ common/records      common/base common/records
 common/picture      common/base common/picture
 common/statistics   common/base common/statistics
 common/identity     common/base common/services common/program common/identity
+common/audit        common/base common/services common/program common/identity common/audit
 common/program      common/base common/services common/records common/program
 kernels/network     common/base kernels/network
 kernels/model       common/base common/records kernels/network kernels/image kernels/model

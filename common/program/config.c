@@ -350,6 +350,11 @@ size_t config_list(const struct config *config, const char *name, int64_t *value
     return count;
 }
 
+unsigned config_program(const struct config *config)
+{
+    return config->bit;
+}
+
 size_t config_argument_count(const struct config *config)
 {
     return config->argument_count;

@@ -94,6 +94,8 @@ size_t config_list(const struct config *config, const char *name, int64_t *value
 // else ~/.local/state/skinsight, else /var/lib/skinsight). Programs that have the option.
 const char *config_objects_root(const struct config *config);
 
+unsigned config_program(const struct config *config); // its bit
+
 size_t config_argument_count(const struct config *config);
 const char *config_argument(const struct config *config, size_t index);
 

@@ -5,10 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/audit/settings.h"
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/moment.h"
 #include "common/services/sql.h"
+#include "monitor/incident/reading.h"
 #include "monitor/report/publish.h"
 
 enum { DAYS = 28 };
@@ -116,6 +118,16 @@ static enum status publish(const struct config *config, struct archive *archive,
     return status;
 }
 
+// Before the list leaves.
+static enum status note_reading(const struct config *config, const cJSON *document, struct error *err)
+{
+    struct audit_entry entry = {.action = AUDIT_INCIDENT_READ, .outcome = "ok"};
+    if (!incident_is_list(document))
+        return STATUS_OK;
+    enum status status = incident_reading(document, &entry.list, err);
+    return status == STATUS_OK ? audit_command_note(config, &entry, err) : status;
+}
+
 static bool write_bytes(FILE *file, const void *context)
 {
     const struct buffer *bytes = context;
@@ -151,6 +163,8 @@ enum status report_command(struct config *config, struct error *err)
         status = *as_of ? report_publish_again(archive, as_of, text_or_null(config, "references"),
                                                text_or_null(config, "reference_key"), &published, err)
                         : publish(config, archive, &published, err);
+    if (status == STATUS_OK)
+        status = note_reading(config, published.document, err);
     if (status == STATUS_OK)
         status = write_files(config, &published, err);
     published_release(&published);

@@ -13,6 +13,7 @@
 #include "common/base/memory.h"
 #include "common/base/queue.h"
 #include "common/base/text.h"
+#include "monitor/incident/reading.h"
 #include "monitor/report/publish.h"
 #include "monitor/service/findings.h"
 
@@ -40,6 +41,7 @@ struct kept_report {
     char key[KEY_SIZE];
     int64_t made_ms; // monotonic
     struct buffer json, page;
+    struct audit_list list; // of an incident list
 };
 
 struct live {
@@ -48,6 +50,7 @@ struct live {
     atomic_bool stops; // who still waits is refused
     pthread_t thread;
     struct archive *archive;       // the thread's; NULL: not open
+    struct audit *audit;           // the thread's; NULL: not open
     struct kept_report kept[KEPT]; // the thread's
     size_t next_kept;
     int64_t board_at[BOARD_KINDS]; // the thread's: Unix ms when that report was made; -1: not yet
@@ -129,6 +132,8 @@ static enum status keep(struct live *live, const char *key, const cJSON *documen
     enum status status = report_write(document, &place->json, err);
     if (status == STATUS_OK)
         status = report_page(document, &place->page, err);
+    if (status == STATUS_OK && incident_is_list(document))
+        status = incident_reading(document, &place->list, err);
     if (status != STATUS_OK)
         return status;
     strcpy(place->key, key);
@@ -145,12 +150,14 @@ static void answer(const struct kept_report *kept, const struct live_visit *visi
          "form-action 'none'; frame-ancestors 'none'"},
         {"Refresh", "300"}};
     const bool json = visit->request.json;
+    // A list that is read is read by somebody, not by a page left open.
+    const size_t page_headers = visit->request.kind == REPORT_INCIDENT ? 1 : 2;
     http_later_answer(visit->later,
                       &(struct http_reply){.code = 200,
                                            .type = json ? "application/json" : "text/html; charset=utf-8",
                                            .body = buffer_bytes(json ? &kept->json : &kept->page),
                                            .headers = json ? NULL : headers,
-                                           .header_count = json ? 0 : 2});
+                                           .header_count = json ? 0 : page_headers});
 }
 
 static void refuse(const struct live_visit *visit, enum status status, const struct error *err)
@@ -163,6 +170,51 @@ static void refuse(const struct live_visit *visit, enum status status, const str
                                          .retry_after_s = rejected ? 0 : RETRY_S});
     if (!rejected)
         LOG_WARN("report_not_made", "reason=\"%s\"", err->message);
+}
+
+static void refuse_unaudited(const struct live_visit *visit, const struct error *err)
+{
+    http_later_problem(visit->later,
+                       &(struct http_problem){.status = 503,
+                                              .code = "audit_unavailable",
+                                              .detail = "a list of answers is given out once the "
+                                                        "audit says to whom, and that can't be "
+                                                        "written now",
+                                              .retry_after_s = RETRY_S});
+    LOG_ERROR("audit_not_written", "reason=\"%s\"", err->message);
+}
+
+// The store may come later than the monitor.
+static enum status open_audit(struct live *live, struct error *err)
+{
+    return live->audit || !live->options.audit.chain ? STATUS_OK
+                                                     : audit_open(&live->audit, &live->options.audit, err);
+}
+
+static enum status note_reading(struct live *live, const struct live_visit *visit,
+                                const struct audit_list *list, struct error *err)
+{
+    const struct identity *reader = &visit->request.reader;
+    struct audit_entry entry = {.action = AUDIT_INCIDENT_READ, .outcome = "ok", .list = *list};
+    strcpy(entry.actor, reader->actor);
+    strcpy(entry.site, reader->site);
+    enum status status = open_audit(live, err);
+    if (status == STATUS_OK && !live->audit)
+        status = error_set(err, STATUS_FATAL, "there is no audit");
+    return status == STATUS_OK ? audit_append(live->audit, &entry, err) : status;
+}
+
+static void give(struct live *live, const struct live_visit *visit, const struct kept_report *kept)
+{
+    struct error err;
+    enum status status =
+        visit->request.kind == REPORT_INCIDENT ? note_reading(live, visit, &kept->list, &err) : STATUS_OK;
+    if (status == STATUS_OK)
+        answer(kept, visit);
+    else if (status == STATUS_REJECTED)
+        refuse(visit, status, &err);
+    else
+        refuse_unaudited(visit, &err);
 }
 
 // Whether the report is worth making, or why not.
@@ -195,7 +247,7 @@ static void serve(struct live *live, struct live_visit *visit)
     if (status == STATUS_OK && !kept)
         status = keep(live, key, document, &kept, &err);
     if (status == STATUS_OK)
-        answer(kept, visit);
+        give(live, visit, kept);
     else
         refuse(visit, status, &err);
     cJSON_Delete(document);
@@ -350,6 +402,9 @@ static void *run(void *context)
         if (result == QUEUE_OK)
             serve(live, item);
         if (clock_monotonic_ms() >= board_ms) {
+            struct error err;
+            if (open_audit(live, &err) != STATUS_OK) // it signs what commands have written, too
+                LOG_WARN("audit_not_opened", "reason=\"%s\"", err.message);
             make_board(live);
             board_ms = clock_monotonic_ms() + BOARD_MS;
         }
@@ -360,6 +415,7 @@ static void *run(void *context)
 static void release(struct live *live)
 {
     archive_close(live->archive);
+    audit_close(live->audit);
     for (size_t i = 0; i < KEPT; i++) {
         buffer_release(&live->kept[i].json);
         buffer_release(&live->kept[i].page);

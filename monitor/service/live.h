@@ -4,9 +4,14 @@
 // of all reports of the last 28 days, the latencies and the reports' other numbers, for /v1/alarms and the
 // metrics. Of a report that
 // can't be made now the board keeps what it last said.
+//
+// A list of single answers (incident) leaves once the audit has an entry of who reads it; where that can't be
+// written, there is no list.
 #ifndef SKINSIGHT_MONITOR_SERVICE_LIVE_H
 #define SKINSIGHT_MONITOR_SERVICE_LIVE_H
 
+#include "common/audit/audit.h"
+#include "common/identity/identity.h"
 #include "common/program/metrics.h"
 #include "common/services/http_server.h"
 #include "monitor/report/request.h"
@@ -24,7 +29,8 @@ struct live;
 struct live_options {
     const char *store, *references, *reference_key; // outlive it; the last two may be ""
     int64_t alarm_budget_per_year;
-    int64_t answer_ms; // the server's: nobody waits longer for a report, so that it is then not made
+    int64_t answer_ms;          // the server's: nobody waits longer for a report, so that it is then not made
+    struct audit_options audit; // what it points to outlives it; chain NULL: there are no incident lists
 };
 
 // What is asked for. from and to -1: the last 28 days, today included.
@@ -33,6 +39,7 @@ struct live_request {
     bool json;
     int64_t from, to;
     char model[REPORT_NAME_SIZE], with[REPORT_NAME_SIZE], site[REPORT_NAME_SIZE]; // "": all
+    struct identity reader; // of an incident list: an operator with a name
 };
 
 // The board, as it was last made.

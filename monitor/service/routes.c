@@ -4,8 +4,8 @@
 // With a gate, everything but the probes needs a key: an operator sees all sites, everybody else the own one.
 // So figures of the fleet (metrics, alarms of all sites together, what was collected, what the scale advice
 // is made from) are for operators. How many workers are wanted is no site's figure, and anybody's: an
-// autoscaler needs no operator's key. Lists of single answers (incident) are for operators over the command
-// line alone.
+// autoscaler needs no operator's key. Lists of single answers (incident) are for operators with a name, as
+// the audit says who reads them: so without a gate there are none.
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -101,8 +101,8 @@ static void answer_report(struct monitor *monitor, struct http_request *request,
         return;
     if (!read_kind(request, &asked.kind)) {
         refuse(request, 404, "not_found", "there is no report of that kind");
-    } else if (asked.kind == REPORT_INCIDENT) {
-        refuse(request, 403, "forbidden", "lists of single answers are made by skinsight-monitor report");
+    } else if (asked.kind == REPORT_INCIDENT && (!*identity.actor || identity.role != ROLE_OPERATOR)) {
+        refuse(request, 403, "forbidden", "lists of single answers are for operators with a key or a token");
     } else if (!read_request(request, &asked)) {
         refuse(request, 400, "invalid_request", "a parameter is not well-formed");
     } else if (identity.role != ROLE_OPERATOR && *asked.site && strcmp(asked.site, identity.site) != 0) {
@@ -110,6 +110,7 @@ static void answer_report(struct monitor *monitor, struct http_request *request,
     } else {
         if (identity.role != ROLE_OPERATOR)
             memcpy(asked.site, identity.site, sizeof identity.site);
+        asked.reader = identity;
         struct http_later *later = http_defer(request);
         if (!live_ask(monitor->live, &asked, later))
             http_later_problem(later, &(struct http_problem){.status = 503,

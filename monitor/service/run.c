@@ -4,8 +4,10 @@
 #include <signal.h>
 #include <string.h>
 
+#include "common/audit/settings.h"
 #include "common/base/log.h"
 #include "common/base/shutdown.h"
+#include "common/base/signature.h"
 #include "common/services/sql.h"
 
 enum { POLL_MS = 200, REQUEST_MS = 30000, SCRAPE_MS = 5000 };
@@ -58,21 +60,40 @@ static enum status open_gate(struct monitor *monitor, struct error *err)
     return has_gate(monitor->config) ? identity_open(&monitor->identities, &options, err) : STATUS_OK;
 }
 
+// Without a gate nobody has a name that an entry could hold, so that no list is read here; a key signs what
+// the command report has written all the same.
+static enum status read_audit(struct monitor *monitor, struct audit_options *options, struct error *err)
+{
+    const char *key = config_text(monitor->config, "audit_key");
+    *options = (struct audit_options){.chain = NULL};
+    if (!has_gate(monitor->config) && !*key)
+        return STATUS_OK;
+    audit_settings_read(options, monitor->audit_chain, monitor->config);
+    if (!*key) {
+        LOG_WARN("audit_not_signed", "reason=\"audit_key is not set\"");
+        return STATUS_OK;
+    }
+    enum status status = signer_open(&monitor->signer, key, err);
+    options->signer = monitor->signer;
+    return status;
+}
+
 static enum status open_parts(struct monitor *monitor, struct error *err)
 {
     const struct config *config = monitor->config;
-    const struct live_options live = {.store = config_text(config, "store"),
-                                      .references = config_text(config, "references"),
-                                      .reference_key = config_text(config, "reference_key"),
-                                      .alarm_budget_per_year =
-                                          config_integer(config, "alarm_budget_per_year"),
-                                      .answer_ms = REQUEST_MS};
+    struct live_options live = {.store = config_text(config, "store"),
+                                .references = config_text(config, "references"),
+                                .reference_key = config_text(config, "reference_key"),
+                                .alarm_budget_per_year = config_integer(config, "alarm_budget_per_year"),
+                                .answer_ms = REQUEST_MS};
     struct collect_options collect;
     collect_options_read(config, &collect);
     const char *prices = config_text(config, "price_table");
     enum status status = *prices ? price_table_read(prices, &monitor->prices, err) : STATUS_OK;
     if (status == STATUS_OK)
         status = open_gate(monitor, err);
+    if (status == STATUS_OK)
+        status = read_audit(monitor, &live.audit, err);
     if (status == STATUS_OK)
         status = collector_start(&monitor->collector, &collect, err);
     if (status == STATUS_OK)
@@ -135,6 +156,7 @@ enum status run_command(struct config *config, struct error *err)
     http_server_close(server);
     watch_close(monitor.watch);
     live_close(monitor.live);
+    signer_close(monitor.signer);
     collector_stop(monitor.collector);
     identity_close(monitor.identities);
     return status;

@@ -23,6 +23,8 @@ struct monitor {
     struct collector *collector;
     struct watch *watch; // NULL: workers_metrics is empty
     struct live *live;
+    char audit_chain[AUDIT_NAME_SIZE];
+    struct signer *signer;     // of the audit's heads; NULL: they are not signed
     struct price_table prices; // currency "": there is no table
 };
 

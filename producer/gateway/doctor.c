@@ -5,13 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/audit/signing.h"
 #include "common/base/file.h"
 #include "common/identity/api_keys.h"
 #include "common/program/finding.h"
 #include "common/services/kafka.h"
 #include "common/services/object_store.h"
 #include "common/services/sql.h"
-#include "producer/audit/signing.h"
 #include "producer/gateway/link.h"
 
 enum { DOCTOR_TIMEOUT_MS = 3000, SUBJECT_KEY_LEAST = 16, SECRET_MOST = 1024 };

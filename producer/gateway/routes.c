@@ -4,11 +4,11 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/audit/audit.h"
 #include "common/base/clock.h"
 #include "common/base/json.h"
 #include "common/base/memory.h"
 #include "common/identity/gate.h"
-#include "producer/audit/audit.h"
 #include "producer/gateway/content.h"
 #include "producer/gateway/desk.h"
 #include "producer/gateway/errands.h"

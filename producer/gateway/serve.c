@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/audit/settings.h"
+#include "common/audit/signing.h"
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/log.h"
@@ -12,8 +14,6 @@
 #include "common/base/shutdown.h"
 #include "common/identity/gate.h"
 #include "common/program/service.h"
-#include "producer/audit/settings.h"
-#include "producer/audit/signing.h"
 #include "producer/gateway/desk.h"
 #include "producer/gateway/errands.h"
 #include "producer/gateway/gateway.h"

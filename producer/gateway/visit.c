@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/audit/audit.h"
 #include "common/base/clock.h"
 #include "common/base/memory.h"
-#include "producer/audit/audit.h"
 #include "producer/gateway/gateway.h"
 #include "producer/gateway/metrics_rows.h"
 #include "producer/gateway/reply.h"

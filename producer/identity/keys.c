@@ -3,16 +3,12 @@
 #include "producer/identity/keys.h"
 
 #include <openssl/crypto.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "common/audit/settings.h"
 #include "common/base/json_write.h"
 #include "common/identity/api_keys.h"
-#include "producer/audit/settings.h"
-
-enum { USER_NAME_MOST = 32 };
 
 const struct option keys_flags[] = {
     {"actor", OPTION_TEXT, .initial = "", .max = IDENTITY_NAME_SIZE - 1, .value = "NAME",
@@ -26,33 +22,15 @@ const struct option keys_flags[] = {
     {0},
 };
 
-// Who runs the command; the key's own actor stands in the file of keys, by its id.
-static void name_command(char actor[AUDIT_NAME_SIZE])
-{
-    const struct passwd *user = getpwuid(getuid());
-    if (user && identity_actor_good(user->pw_name) && strlen(user->pw_name) <= USER_NAME_MOST)
-        snprintf(actor, AUDIT_NAME_SIZE, "command:%s", user->pw_name);
-    else
-        snprintf(actor, AUDIT_NAME_SIZE, "command:%lu", (unsigned long)getuid());
-}
-
-// Written down before it is done: whatever stands in the file of keys stands in the audit too.
+// Written down before it is done: whatever stands in the file of keys stands in the audit too. The key's own
+// actor stands in that file, by its id.
 static enum status note(const struct config *config, enum audit_action action, const struct api_key *key,
                         struct error *err)
 {
-    char chain[AUDIT_NAME_SIZE];
-    struct audit_options options;
-    struct audit *audit;
     struct audit_entry entry = {.action = action};
-    name_command(entry.actor);
     strcpy(entry.site, key->site);
     strcpy(entry.outcome, key->id);
-    audit_settings_read(&options, chain, config);
-    enum status status = audit_open(&audit, &options, err);
-    if (status == STATUS_OK)
-        status = audit_append(audit, &entry, err);
-    audit_close(audit);
-    return status;
+    return audit_command_note(config, &entry, err);
 }
 
 // ---- add ----

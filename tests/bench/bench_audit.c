@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/audit/audit.h"
 #include "common/base/clock.h"
 #include "common/base/memory.h"
-#include "producer/audit/audit.h"
 
 enum { WRITERS_MOST = 1024, WAITS_MOST = 1 << 22 };
 

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "producer/audit/verify.h"
+#include "common/audit/verify.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -32,6 +32,7 @@ LAYERS = [
     ("producer", "common/program", ["worker", "trainer", "monitor"]),
     ("trainer", "kernels", ["worker", "producer"]),
     ("common/identity", "common/services", ["common/records", "producer"]),
+    ("common/audit", "common/identity", ["common/records", "producer", "monitor"]),
     ("monitor", "common/statistics", ["kernels", "producer", "trainer"]),
 ]
 

@@ -3,6 +3,7 @@
 for it, and its pages in a browser.
 """
 import contextlib
+import json
 import pathlib
 import subprocess
 import sys
@@ -184,12 +185,13 @@ def test_who_may_ask(stack):
         run("producer", "keys", "add", "--actor", "dr-lee", "--site", site, "--role", role, "--api-keys", keys,
             "--store", f"sqlite://{folder}/keys.db", check=True).stdout.strip()
         for site, role in (("north", "operator"), ("north", "reader"), ("elsewhere", "reader")))
-    references = references_of(stack, make_keys(folder, "who")[0])
+    private, public = make_keys(folder, "who")
+    references = references_of(stack, private)
     with stack.fleet("who") as fleet, contextlib.ExitStack() as opened:
         worker = fleet.start("worker", backend="simulated").wait_ready()
         monitor = opened.enter_context(
             Monitor(fleet, api_keys=keys, monitor_listen="0.0.0.0:0", http_tls_cert=folder / "cert.pem",
-                    http_tls_key=folder / "key.pem", references=references,
+                    http_tls_key=folder / "key.pem", references=references, audit_chain="reads", audit_key=private,
                     workers_metrics=f"http://localhost:{worker._port}/metrics"))
         expect_equal(monitor.ask("/healthz").status, 200, "probes need no key")
         for path in ("/", "/reports/drift", "/v1/reports/drift", "/v1/alarms", "/v1/scale", "/metrics"):
@@ -198,9 +200,36 @@ def test_who_may_ask(stack):
         expect_equal(monitor.ask("/v1/reports/drift", reader).json()["site"], "north", "others see their own")
         expect_equal(monitor.ask("/v1/reports/drift?site=south", reader).status, 403, "and no other")
         expect_equal(monitor.ask("/v1/reports/drift?site=south", operator).json()["site"], "south", "an operator any")
-        expect_equal(monitor.ask("/v1/reports/incident", operator).status, 403, "no lists of answers over HTTP")
         check_sites_apart(monitor, operator, reader, foreign)
         check_scale_apart(monitor, operator, reader)
+        check_lists(monitor, operator, reader)
+    check_audit(folder, private, public)
+
+
+def check_lists(monitor, operator, reader):
+    """Lists of answers are for operators."""
+    days = "from=2026-01-05&to=2026-01-06"
+    for path in ("/reports/incident", "/v1/reports/incident"):
+        expect_equal([monitor.ask(f"{path}?{days}&model=vit-2", who).status for who in (operator, reader, None)],
+                     [200, 403, 401], path)
+    expect("Refresh" not in monitor.ask(f"/reports/incident?{days}", operator).headers, "a page that reads itself again")
+
+
+def check_audit(folder, private, public):
+    """Of what check_lists did, once the monitor has ended and signed it."""
+    export = folder / "read.jsonl"
+    run("monitor", "audit", "export", "--store", f"sqlite://{folder}/who-monitor.db", "--output", export, "--chain", "reads", check=True)
+    entries = [json.loads(line)["entry"] for line in export.read_text().splitlines() if '"entry"' in line]
+    lists = [entry.pop("list") for entry in entries if entry["action"] == "incident_read"]
+    expect_equal([(entry["actor"], entry["site"], entry["outcome"]) for entry in entries], 3 * [("dr-lee", "north", "ok")], "who read")
+    expect_equal(lists, 2 * [{"answers": 0, "from": 1767571200000, "model": "vit-2", "site": None, "to": 1767657600000}]
+                 + [{"answers": 0, "from": 1767571200000, "model": None, "site": None, "to": 1767657600000}], "what was read")
+    for program in ("monitor", "producer"):
+        done = run(program, "audit", "verify", export, "--public-key", public)
+        expect(done.returncode == 0 and "entries 1 to 3, whole, signed up to 3" in done.stdout, f"{done.stdout} {done.stderr}")
+    export.write_text(export.read_text().replace('"answers":0', '"answers":1', 1))
+    done = run("monitor", "audit", "verify", export, "--public-key", public)
+    expect(done.returncode == 1 and "entry 1 of chain reads, or its hash, was changed" in done.stdout, done.stdout)
 
 
 def check_scale_apart(monitor, operator, reader):

@@ -6,7 +6,9 @@ the schema of reports, and what plan says. The figures need a Python with SciPy 
 """
 import json
 import math
+import os
 import pathlib
+import pwd
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
@@ -275,6 +277,25 @@ def test_incident(folder):
     waiting = sum(record["prediction"]["recommended_action"] == "monitor" for record in answers)
     expect_equal(advised, sorted(advised, key=["monitor", "routine_referral", "urgent_referral"].index), "the order")
     expect_equal(document["incident"]["monitor"], waiting, "told to wait")
+    check_reading(folder, document)
+
+
+def check_reading(folder, document):
+    """The list was read by who ran the command, and again with --as-of; the other reports are no entries."""
+    store, export = f"sqlite://{folder}/data/paired.db", folder / "audit.jsonl"
+    again = ("report", "--store", store, "--as-of", document["id"], "--json", folder / "again.json")
+    monitor(*again)
+    monitor("audit", "export", "--store", store, "--output", export)
+    entries = [json.loads(line)["entry"] for line in export.read_text().splitlines()[1:]]
+    user = f"command:{pwd.getpwuid(os.getuid()).pw_name}"
+    expect_equal([(entry["action"], entry["actor"], entry["outcome"]) for entry in entries],
+                 [("incident_read", user, "ok")] * 2 + [("audit_read", user, "ok")], "entries")
+    expect_equal(entries[1]["list"], {"answers": document["incident"]["n"], "from": MONDAY, "model": NEW, "site": None,
+                                      "to": document["to"]}, "what was read")
+    expect(entries[0]["chain"].endswith("-monitor"), entries[0]["chain"])
+    (folder / "again.json").unlink()
+    refused = monitor(*again, "--audit-chain", ".none", check=False)
+    expect(refused.returncode == 1 and not (folder / "again.json").exists(), f"a list without an entry: {refused}")
 
 
 def test_plan(folder):

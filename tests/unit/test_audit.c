@@ -1,6 +1,6 @@
 // test_audit.c: the chain as it is written: published hashes, groups, two writers, a killed writer,
 // refusals. Signed heads: test_audit_heads.c; what is found in a chain that was changed: test_audit_verify.c.
-#include "producer/audit/audit.h"
+#include "common/audit/audit.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -14,9 +14,9 @@
 
 #include <cmocka.h>
 
+#include "common/audit/chain.h"
+#include "common/audit/refusals.h"
 #include "common/base/memory.h"
-#include "producer/audit/chain.h"
-#include "producer/audit/refusals.h"
 #include "tests/support/postgres.h"
 
 enum { TIMEOUT_MS = 10000, HOUR_MS = 3600 * 1000 };
@@ -158,6 +158,57 @@ static void test_an_entry_is_canonical(void **state)
     for (size_t i = 0; i < sizeof other / sizeof *other; i++)
         assert_false(audit_entry_read((struct bytes){(const uint8_t *)other[i], strlen(other[i])}, &again,
                                       chain, &place));
+    buffer_release(&text);
+}
+
+static bool is_entry(const char *text)
+{
+    struct audit_entry entry;
+    struct audit_place place;
+    char chain[AUDIT_NAME_SIZE];
+    return audit_entry_read((struct bytes){(const uint8_t *)text, strlen(text)}, &entry, chain, &place);
+}
+
+// Of a list the entry says what it is of; no other entry has that, and none of a list is without it.
+static void test_an_entry_of_a_list(void **state)
+{
+    (void)state;
+    const char *expected =
+        "{\"action\":\"incident_read\",\"actor\":\"dr-lee\",\"at\":1796074307317,"
+        "\"chain\":\"c\",\"list\":{\"answers\":120,\"from\":1796000000000,\"model\":\"vit-2\","
+        "\"site\":null,\"to\":1796086400000},\"outcome\":\"ok\",\"request_id\":null,\"seq\":3,"
+        "\"site\":\"north\"}";
+    struct audit_entry again,
+        entry = {.action = AUDIT_INCIDENT_READ,
+                 .actor = "dr-lee",
+                 .site = "north",
+                 .outcome = "ok",
+                 .list = {.answers = 120, .from = 1796000000000, .to = 1796086400000, .model = "vit-2"}};
+    struct audit_place place = {.chain = "c", .seq = 3, .at = 1796074307317};
+    char chain[AUDIT_NAME_SIZE];
+    struct buffer text;
+    buffer_init(&text, AUDIT_TEXT_MOST);
+    GOOD(audit_entry_write(&entry, &place, &text, &err));
+    assert_int_equal(text.size, strlen(expected));
+    assert_memory_equal(text.data, expected, text.size);
+    assert_true(audit_entry_read(buffer_bytes(&text), &again, chain, &place));
+    assert_int_equal(again.list.answers, 120);
+    assert_int_equal(again.list.to, 1796086400000);
+    assert_string_equal(again.list.model, "vit-2");
+    assert_true(is_entry(expected));
+    assert_false(
+        is_entry("{\"action\":\"incident_read\",\"actor\":null,\"at\":1,\"chain\":\"c\",\"outcome\":null,"
+                 "\"request_id\":null,\"seq\":1,\"site\":null}"));
+    assert_false(
+        is_entry("{\"action\":\"request\",\"actor\":null,\"at\":1,\"chain\":\"c\",\"list\":{\"answers\":1,"
+                 "\"from\":0,\"model\":null,\"site\":null,\"to\":1},\"outcome\":null,\"request_id\":null,"
+                 "\"seq\":1,\"site\":null}"));
+    assert_false(is_entry(
+        "{\"action\":\"incident_read\",\"actor\":null,\"at\":1,\"chain\":\"c\",\"list\":{\"answers\":"
+        "-1,\"from\":0,\"model\":null,\"site\":null,\"to\":1},\"outcome\":null,\"request_id\":null,"
+        "\"seq\":1,\"site\":null}"));
+    strcpy(entry.list.model, "vit 2");
+    assert_int_equal(audit_entry_write(&entry, &place, &text, &err), STATUS_REJECTED);
     buffer_release(&text);
 }
 
@@ -326,6 +377,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_published_links),
         cmocka_unit_test(test_an_entry_is_canonical),
+        cmocka_unit_test(test_an_entry_of_a_list),
         cmocka_unit_test_setup(test_writers_side_by_side, new_store),
         cmocka_unit_test_setup(test_a_group_is_written_once, new_store),
         cmocka_unit_test_setup(test_kills, new_store),

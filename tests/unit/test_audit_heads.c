@@ -1,5 +1,5 @@
 // test_audit_heads.c: heads of the audit's chain, signed and exported while it is written.
-#include "producer/audit/audit.h"
+#include "common/audit/audit.h"
 
 #include <arpa/inet.h>
 #include <glob.h>
@@ -17,8 +17,8 @@
 
 #include <cmocka.h>
 
+#include "common/audit/signing.h"
 #include "common/services/object_store.h"
-#include "producer/audit/signing.h"
 #include "tests/support/process.h"
 
 enum { TIMEOUT_MS = 10000, HOUR_MS = 3600 * 1000 };

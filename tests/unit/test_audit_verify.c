@@ -1,6 +1,6 @@
 // test_audit_verify.c: what an export tells of itself. One chain of twelve entries with heads after 4 and 8
 // is changed in every way that the verifier promises to find, and in some of which it promises nothing.
-#include "producer/audit/verify.h"
+#include "common/audit/verify.h"
 
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -14,9 +14,9 @@
 
 #include <cmocka.h>
 
+#include "common/audit/chain.h"
+#include "common/audit/export.h"
 #include "common/base/memory.h"
-#include "producer/audit/chain.h"
-#include "producer/audit/export.h"
 #include "tests/support/postgres.h"
 #include "tests/support/skip.h"
 

@@ -4,11 +4,11 @@
 //
 // on one line; the signature is over "skinsight.audit.head.v1", a zero byte, and the head's canonical text.
 // Keys: common/base/signature.h.
-#ifndef SKINSIGHT_PRODUCER_AUDIT_SIGNING_H
-#define SKINSIGHT_PRODUCER_AUDIT_SIGNING_H
+#ifndef SKINSIGHT_COMMON_AUDIT_SIGNING_H
+#define SKINSIGHT_COMMON_AUDIT_SIGNING_H
 
+#include "common/audit/entry.h"
 #include "common/base/signature.h"
-#include "producer/audit/entry.h"
 
 enum { AUDIT_HEAD_LINE_MOST = 512 };
 

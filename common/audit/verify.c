@@ -1,14 +1,14 @@
 // verify.c: reads line by line. After a flaw it goes on from what the export says, so that one changed byte
 // is one sentence, and later ones are found too.
-#include "producer/audit/verify.h"
+#include "common/audit/verify.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/audit/export.h"
 #include "common/base/file.h"
 #include "common/base/memory.h"
-#include "producer/audit/export.h"
 
 enum { LINE_MOST = AUDIT_TEXT_MOST + 128, SENTENCE_SIZE = 256 };
 

@@ -1,5 +1,5 @@
 // signing.c: a line is read by writing it again from what was read.
-#include "producer/audit/signing.h"
+#include "common/audit/signing.h"
 
 #include <stdio.h>
 #include <string.h>

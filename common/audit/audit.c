@@ -1,18 +1,18 @@
 // audit.c: the thread that writes, and the one that signs. Under the lock are the list of waiting entries and
 // the refusals; each thread has a connection of its own. A group that could not be written is given back as
 // failed, and the next one tries anew, so that an outage of the store leaves no queue behind.
-#include "producer/audit/audit.h"
+#include "common/audit/audit.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/audit/chain.h"
+#include "common/audit/refusals.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "common/services/object_store.h"
-#include "producer/audit/chain.h"
-#include "producer/audit/refusals.h"
 
 enum {
     GROUP_MOST = 512,

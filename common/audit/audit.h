@@ -12,14 +12,14 @@
 // the object store: who can rewrite the database can't rewrite that. A thread and a connection of their own
 // do it, so that no entry waits for the object store. A chain that has another hash where a head was signed
 // is not signed any more, and the log says so.
-#ifndef SKINSIGHT_PRODUCER_AUDIT_AUDIT_H
-#define SKINSIGHT_PRODUCER_AUDIT_AUDIT_H
+#ifndef SKINSIGHT_COMMON_AUDIT_AUDIT_H
+#define SKINSIGHT_COMMON_AUDIT_AUDIT_H
 
 #include <stddef.h>
 
+#include "common/audit/entry.h"
 #include "common/base/status.h"
 #include "common/services/sql.h"
-#include "producer/audit/entry.h"
 
 struct object_store;
 struct signer; // common/base/signature.h

@@ -1,12 +1,12 @@
 // refusals.h: counts requests that got no further, by address and code, until they are written as entries. An
 // IPv6 address counts as its /64, of which one client has all. Entries are kept for years, so a flood from
 // many addresses fills a small table, and what comes beyond counts as of "others". The owner locks.
-#ifndef SKINSIGHT_PRODUCER_AUDIT_REFUSALS_H
-#define SKINSIGHT_PRODUCER_AUDIT_REFUSALS_H
+#ifndef SKINSIGHT_COMMON_AUDIT_REFUSALS_H
+#define SKINSIGHT_COMMON_AUDIT_REFUSALS_H
 
 #include <stddef.h>
 
-#include "producer/audit/entry.h"
+#include "common/audit/entry.h"
 
 enum { AUDIT_ADDRESSES_MOST = 64, REFUSAL_ADDRESS_SIZE = 48, REFUSAL_CODE_SIZE = 32 };
 

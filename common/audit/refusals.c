@@ -1,5 +1,5 @@
 // refusals.c: a linear search: the table is small, and refusals are slow anyway.
-#include "producer/audit/refusals.h"
+#include "common/audit/refusals.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

@@ -1,15 +1,15 @@
 // export.c: pages of a few hundred rows, each a statement of its own: a transaction over years of entries
 // would keep the database from tidying up. Entries that come meanwhile are exported too, or not; rows never
 // change.
-#include "producer/audit/export.h"
+#include "common/audit/export.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/audit/entry.h"
+#include "common/audit/signing.h"
 #include "common/base/memory.h"
-#include "producer/audit/entry.h"
-#include "producer/audit/signing.h"
 
 enum { PAGE = 500 };
 

@@ -1,11 +1,11 @@
 // chain.h: the chain in its tables: entries appended in groups, one transaction each. Thread: whoever has the
 // connection.
-#ifndef SKINSIGHT_PRODUCER_AUDIT_CHAIN_H
-#define SKINSIGHT_PRODUCER_AUDIT_CHAIN_H
+#ifndef SKINSIGHT_COMMON_AUDIT_CHAIN_H
+#define SKINSIGHT_COMMON_AUDIT_CHAIN_H
 
+#include "common/audit/entry.h"
+#include "common/audit/signing.h"
 #include "common/services/sql.h"
-#include "producer/audit/entry.h"
-#include "producer/audit/signing.h"
 
 extern const struct sql_migration audit_migrations[]; // part "audit"
 

@@ -1,16 +1,16 @@
 // command.c: "audit export" reads the store; "audit verify" needs an export and a public key, and no service.
 // What is wrong goes to standard output, a line each: it is what was asked for. One thread.
-#include "producer/audit/command.h"
+#include "common/audit/command.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "common/audit/export.h"
+#include "common/audit/settings.h"
+#include "common/audit/verify.h"
 #include "common/base/file.h"
 #include "common/base/text.h"
-#include "producer/audit/export.h"
-#include "producer/audit/settings.h"
-#include "producer/audit/verify.h"
 
 const struct option audit_flags[] = {
     {"public_key", OPTION_TEXT, .initial = "", .value = "FILE",
@@ -31,16 +31,8 @@ enum { FLAWS_SHOWN = 100 };
 // Reading the audit is an access too; it is written down before anything is read.
 static enum status note_reading(const struct config *config, struct error *err)
 {
-    char chain[AUDIT_NAME_SIZE];
-    struct audit_options options;
-    struct audit *audit;
-    const struct audit_entry entry = {.action = AUDIT_AUDIT_READ, .actor = "command", .outcome = "ok"};
-    audit_settings_read(&options, chain, config);
-    enum status status = audit_open(&audit, &options, err);
-    if (status == STATUS_OK)
-        status = audit_append(audit, &entry, err);
-    audit_close(audit);
-    return status;
+    struct audit_entry entry = {.action = AUDIT_AUDIT_READ, .outcome = "ok"};
+    return audit_command_note(config, &entry, err);
 }
 
 static enum status write_export(const struct config *config, struct error *err)

@@ -6,12 +6,12 @@
 //
 // Heads from elsewhere (the object store) tell also of an export whose end, heads included, was cut off.
 // Memory does not depend on the length of the export. One thread.
-#ifndef SKINSIGHT_PRODUCER_AUDIT_VERIFY_H
-#define SKINSIGHT_PRODUCER_AUDIT_VERIFY_H
+#ifndef SKINSIGHT_COMMON_AUDIT_VERIFY_H
+#define SKINSIGHT_COMMON_AUDIT_VERIFY_H
 
 #include <stdio.h>
 
-#include "producer/audit/signing.h"
+#include "common/audit/signing.h"
 
 enum { AUDIT_HEADS_MOST = 100000 };
 

@@ -1,6 +1,6 @@
 // chain.c: each group reads the newest entry in its own transaction and goes on from there, so the database,
 // which runs transactions as if one after the other, keeps the chain from forking.
-#include "producer/audit/chain.h"
+#include "common/audit/chain.h"
 
 #include <assert.h>
 #include <stdio.h>

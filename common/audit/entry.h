@@ -4,11 +4,16 @@
 //     {"action":"answer_read","actor":"dr-lee","at":1796074307317,"chain":"gateway-1","outcome":"ok",
 //      "request_id":"…","seq":17,"site":"north"}            on one line
 //
+// An entry of a list of answers (incident_read) also says what the list was of, between "chain" and
+// "outcome":
+//
+//     "list":{"answers":120,"from":1796074307317,"model":"vit-2","site":null,"to":1796160707317}
+//
 // Entries of a chain have numbers from 1 without a gap. hash n = SHA-256(hash n-1 ‖ text n); hash 0 is 32
 // zero bytes. Nothing of a patient stands in an entry: names are pseudonyms, and a request has an id. No
 // state, any thread.
-#ifndef SKINSIGHT_PRODUCER_AUDIT_ENTRY_H
-#define SKINSIGHT_PRODUCER_AUDIT_ENTRY_H
+#ifndef SKINSIGHT_COMMON_AUDIT_ENTRY_H
+#define SKINSIGHT_COMMON_AUDIT_ENTRY_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,8 +31,9 @@ enum audit_action {
     AUDIT_FEEDBACK,
     AUDIT_KEY_ADDED,
     AUDIT_KEY_REVOKED,
-    AUDIT_AUDIT_READ, // an export of this
-    AUDIT_REFUSED,    // requests that got no further; one entry for each address, code and minute
+    AUDIT_AUDIT_READ,    // an export of this
+    AUDIT_REFUSED,       // requests that got no further; one entry for each address, code and minute
+    AUDIT_INCIDENT_READ, // the list of the answers that a model gave between two moments
     AUDIT_ACTION_COUNT
 };
 
@@ -38,12 +44,20 @@ enum {
     AUDIT_TEXT_MOST = 1024, // bytes of an entry's text
 };
 
+// What a list of answers is of.
+struct audit_list {
+    int64_t answers;                                    // how many it has
+    int64_t from, to;                                   // Unix ms
+    char model[AUDIT_NAME_SIZE], site[AUDIT_NAME_SIZE]; // "": all of them
+};
+
 // Texts are 1 to 64 of the printable characters of ASCII but blank, '"' and '\'; "" stands for null.
 struct audit_entry {
     enum audit_action action;
     char actor[AUDIT_NAME_SIZE], site[AUDIT_NAME_SIZE];
     char request_id[AUDIT_REQUEST_ID_SIZE];
     char outcome[AUDIT_OUTCOME_SIZE]; // "ok", a problem's code, a count
+    struct audit_list list;           // of AUDIT_INCIDENT_READ; else not looked at, and zeros when read
 };
 
 // Where an entry stands.

@@ -1,6 +1,6 @@
 // entry.c: reading is writing again: a text is an entry's where the writer, given what was read, writes the
 // same bytes.
-#include "producer/audit/entry.h"
+#include "common/audit/entry.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +19,7 @@ static const char *const action_names[AUDIT_ACTION_COUNT] = {
     [AUDIT_KEY_REVOKED] = "key_revoked",
     [AUDIT_AUDIT_READ] = "audit_read",
     [AUDIT_REFUSED] = "refused",
+    [AUDIT_INCIDENT_READ] = "incident_read",
 };
 
 #define TIME_MOST 9007199254740991.0 // whole numbers that a double holds exactly
@@ -52,12 +53,28 @@ static void add_text(struct json_writer *writer, const char *name, const char *t
         json_add_null(writer, name);
 }
 
+static void add_list(struct json_writer *writer, const struct audit_list *list)
+{
+    json_add_object(writer, "list");
+    json_add_integer(writer, "answers", list->answers);
+    json_add_integer(writer, "from", list->from);
+    add_text(writer, "model", list->model);
+    add_text(writer, "site", list->site);
+    json_add_integer(writer, "to", list->to);
+    json_end_object(writer);
+}
+
+static bool is_fit(const struct audit_entry *entry)
+{
+    return is_plain(entry->actor) && is_plain(entry->site) && is_plain(entry->request_id) &&
+           is_plain(entry->outcome) && is_plain(entry->list.model) && is_plain(entry->list.site);
+}
+
 enum status audit_entry_write(const struct audit_entry *entry, const struct audit_place *place,
                               struct buffer *text, struct error *err)
 {
     struct json_writer writer;
-    if (!is_plain(entry->actor) || !is_plain(entry->site) || !is_plain(entry->request_id) ||
-        !is_plain(entry->outcome) || !audit_chain_name_good(place->chain))
+    if (!is_fit(entry) || !audit_chain_name_good(place->chain))
         return error_set(err, STATUS_REJECTED, "a text is not fit for the audit");
     json_write_begin(&writer, text, err);
     json_add_object(&writer, NULL);
@@ -65,6 +82,8 @@ enum status audit_entry_write(const struct audit_entry *entry, const struct audi
     add_text(&writer, "actor", entry->actor);
     json_add_integer(&writer, "at", place->at);
     json_add_text(&writer, "chain", place->chain);
+    if (entry->action == AUDIT_INCIDENT_READ)
+        add_list(&writer, &entry->list);
     add_text(&writer, "outcome", entry->outcome);
     add_text(&writer, "request_id", entry->request_id);
     json_add_integer(&writer, "seq", place->seq);
@@ -98,15 +117,32 @@ static bool read_action(const cJSON *json, enum audit_action *action)
     return false;
 }
 
+static bool read_whole(const cJSON *json, const char *name, double least, int64_t *out)
+{
+    double value;
+    if (!json_whole_number(cJSON_GetObjectItemCaseSensitive(json, name), least, TIME_MOST, &value))
+        return false;
+    *out = (int64_t)value;
+    return true;
+}
+
+static bool read_list(const cJSON *json, struct audit_list *list)
+{
+    return read_whole(json, "answers", 0, &list->answers) && read_whole(json, "from", 0, &list->from) &&
+           read_whole(json, "to", 0, &list->to) &&
+           read_text(json, "model", sizeof list->model, list->model) &&
+           read_text(json, "site", sizeof list->site, list->site);
+}
+
 static bool read_fields(const cJSON *json, struct audit_entry *entry, char chain[AUDIT_NAME_SIZE],
                         struct audit_place *place)
 {
-    double at, seq;
-    if (!json_whole_number(cJSON_GetObjectItemCaseSensitive(json, "at"), 0.0, TIME_MOST, &at) ||
-        !json_whole_number(cJSON_GetObjectItemCaseSensitive(json, "seq"), 1.0, TIME_MOST, &seq))
-        return false;
-    *place = (struct audit_place){.chain = chain, .seq = (int64_t)seq, .at = (int64_t)at};
-    return read_action(json, &entry->action) && read_text(json, "actor", sizeof entry->actor, entry->actor) &&
+    place->chain = chain;
+    return read_whole(json, "at", 0, &place->at) && read_whole(json, "seq", 1, &place->seq) &&
+           read_action(json, &entry->action) &&
+           (entry->action != AUDIT_INCIDENT_READ ||
+            read_list(cJSON_GetObjectItemCaseSensitive(json, "list"), &entry->list)) &&
+           read_text(json, "actor", sizeof entry->actor, entry->actor) &&
            read_text(json, "site", sizeof entry->site, entry->site) &&
            read_text(json, "request_id", sizeof entry->request_id, entry->request_id) &&
            read_text(json, "outcome", sizeof entry->outcome, entry->outcome) &&
@@ -116,11 +152,12 @@ static bool read_fields(const cJSON *json, struct audit_entry *entry, char chain
 bool audit_entry_read(struct bytes text, struct audit_entry *entry, char chain[AUDIT_NAME_SIZE],
                       struct audit_place *place)
 {
-    static const struct json_limits limits = {.bytes = AUDIT_TEXT_MOST, .values = 16, .depth = 1};
+    static const struct json_limits limits = {.bytes = AUDIT_TEXT_MOST, .values = 16, .depth = 2};
     struct error err;
     struct buffer again;
     cJSON *json = NULL;
     memset(entry, 0, sizeof *entry);
+    *place = (struct audit_place){.seq = 0};
     buffer_init(&again, AUDIT_TEXT_MOST);
     bool good =
         json_parse(text, &limits, &json, &err) == STATUS_OK && read_fields(json, entry, chain, place) &&

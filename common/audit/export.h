@@ -3,8 +3,8 @@
 // then for each chain, in the order of its numbers, {"entry":{...},"hash":"<64 hex>"}, and behind the entry
 // it is of a head's line (signing.h). A head whose entry is gone is written all the
 // same. A part of a chain begins with a signed head's line, from which its entries go on. One thread.
-#ifndef SKINSIGHT_PRODUCER_AUDIT_EXPORT_H
-#define SKINSIGHT_PRODUCER_AUDIT_EXPORT_H
+#ifndef SKINSIGHT_COMMON_AUDIT_EXPORT_H
+#define SKINSIGHT_COMMON_AUDIT_EXPORT_H
 
 #include <stdio.h>
 

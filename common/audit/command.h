@@ -1,6 +1,6 @@
 // command.h: the command "audit": exports chains, and judges an export.
-#ifndef SKINSIGHT_PRODUCER_AUDIT_COMMAND_H
-#define SKINSIGHT_PRODUCER_AUDIT_COMMAND_H
+#ifndef SKINSIGHT_COMMON_AUDIT_COMMAND_H
+#define SKINSIGHT_COMMON_AUDIT_COMMAND_H
 
 #include "common/program/config.h"
 

@@ -1,11 +1,27 @@
-// means.c: moments in one pass (Welford 1962), Welch's test from them.
+// means.c: moments (Welford 1962), Welch's test from them.
 #include "common/statistics/means.h"
 
 #include <math.h>
 
 #include "common/statistics/special.h"
 
-struct moments moments_of(const double *values, size_t count)
+static struct moments moments_by_groups(const double *values, const int64_t *groups, size_t count,
+                                        double mean)
+{
+    double n = (double)count, found = 0, of_group = 0, squares = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (i == 0 || groups[i] != groups[i - 1]) {
+            squares += of_group * of_group;
+            of_group = 0;
+            found++;
+        }
+        of_group += values[i] - mean;
+    }
+    squares += of_group * of_group;
+    return (struct moments){found, mean, found > 1 ? squares / (n * n) * found * found / (found - 1) : NAN};
+}
+
+struct moments moments_of(const double *values, const int64_t *groups, size_t count)
 {
     double n = 0, mean = 0, squares = 0;
     for (size_t i = 0; i < count; i++) {
@@ -13,6 +29,8 @@ struct moments moments_of(const double *values, size_t count)
         mean += apart / ++n;
         squares += apart * (values[i] - mean);
     }
+    if (groups && count > 0)
+        return moments_by_groups(values, groups, count, mean);
     return (struct moments){n, count > 0 ? mean : NAN, count > 1 ? squares / (n - 1) : NAN};
 }
 

@@ -4,6 +4,7 @@
 #define SKINSIGHT_COMMON_STATISTICS_MEANS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/statistics/interval.h"
 
@@ -11,7 +12,10 @@
 struct moments {
     double n, mean, variance;
 };
-struct moments moments_of(const double *values, size_t count);
+// Values of one group follow each other and depend on each other: then n is the number of groups, and
+// variance / n the variance of the mean as sums of groups show it (a ratio estimate's). NULL: each value is
+// one of its own.
+struct moments moments_of(const double *values, const int64_t *groups, size_t count);
 
 // Of a - b. All but the difference NaN where a sample has fewer than two observations or neither has any
 // spread.

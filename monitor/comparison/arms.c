@@ -7,17 +7,32 @@
 #include "common/base/memory.h"
 #include "monitor/labels/labelled.h"
 
+static enum status refuse(struct error *err)
+{
+    return error_set(err, STATUS_REJECTED,
+                     "a model gave more than %d answers in that time: ask for a shorter one",
+                     ARM_ANSWERS_MOST);
+}
+
+static enum status add_failure(struct arm *arm, uint64_t subject, struct error *err)
+{
+    if (arm->failed_count == ARM_ANSWERS_MOST)
+        return refuse(err);
+    if (arm->failed_count == arm->failed_capacity) {
+        arm->failed_capacity = arm->failed_capacity ? 2 * arm->failed_capacity : 256;
+        arm->failed = memory_realloc(arm->failed, arm->failed_capacity * sizeof *arm->failed);
+    }
+    arm->failed[arm->failed_count++] = subject;
+    return STATUS_OK;
+}
+
 enum status arms_add(struct arms *arms, int number, const struct analysis *analysis, struct error *err)
 {
     struct arm *arm = &arms->arm[number];
-    if (*analysis->error_code) {
-        arm->failed++;
-        return STATUS_OK;
-    }
+    if (*analysis->error_code)
+        return add_failure(arm, analysis_subject(analysis), err);
     if (arm->count == ARM_ANSWERS_MOST)
-        return error_set(err, STATUS_REJECTED,
-                         "a model gave more than %d answers in that time: ask for a shorter one",
-                         ARM_ANSWERS_MOST);
+        return refuse(err);
     if (arm->count == arm->capacity) {
         arm->capacity = arm->capacity ? 2 * arm->capacity : 256;
         arm->answers = memory_realloc(arm->answers, arm->capacity * sizeof *arm->answers);
@@ -41,8 +56,10 @@ enum status arms_add(struct arms *arms, int number, const struct analysis *analy
 
 void arms_release(struct arms *arms)
 {
-    for (int i = 0; i < ARMS; i++)
+    for (int i = 0; i < ARMS; i++) {
         free(arms->arm[i].answers);
+        free(arms->arm[i].failed);
+    }
     *arms = (struct arms){0};
 }
 

@@ -19,7 +19,7 @@ enum { ARM_ANSWERS_MOST = 500000 }; // of each arm
 
 struct arm_answer {
     int64_t at, reviewed_at; // Unix ms
-    uint64_t image, subject; // beginnings of digests
+    uint64_t image, subject; // beginnings of digests; subject: analysis_subject
     float melanoma;          // its probability
     float latency_ms;        // from consumed to published; NaN: the answer was not computed for this request
     uint8_t said, action;
@@ -30,13 +30,14 @@ struct arm_answer {
 struct arm {
     struct arm_answer *answers; // in the order of time
     size_t count, capacity;
-    int64_t failed;
+    uint64_t *failed; // subjects of analyses that failed
+    size_t failed_count, failed_capacity;
 };
 struct arms {
     struct arm arm[ARMS];
 };
 
-// Zeros are empty arms. In the order of time. REJECTED: the arm is full.
+// Zeros are empty arms. In the order of time. REJECTED: the arm, or the list of its failures, is full.
 enum status arms_add(struct arms *arms, int arm, const struct analysis *analysis,
                      struct error *err) MUST_CHECK;
 void arms_release(struct arms *arms);

@@ -7,6 +7,7 @@
 #include "common/base/memory.h"
 #include "common/statistics/power.h"
 #include "common/statistics/sequential.h"
+#include "monitor/comparison/subjects.h"
 #include "monitor/labels/judgement.h"
 #include "monitor/labels/labelled.h"
 
@@ -29,17 +30,38 @@ static struct interval exact_difference(int64_t only_a, int64_t only_b, int64_t 
     return (struct interval){won.low - lost.high, won.high - lost.low};
 }
 
+// Of each patient the melanoma that became known first, so that what was counted once is never counted
+// otherwise. In the order of reviews; the caller frees them.
+static const struct arm_pair **melanomas_of(const struct arm_pairs *pairs, bool atypical_alone, size_t *count)
+{
+    const struct arm_pair **found = memory_alloc((pairs->count + 1) * sizeof *found);
+    uint64_t *subjects = memory_alloc((pairs->count + 1) * sizeof *subjects);
+    bool *is_first = memory_alloc(pairs->count + 1);
+    size_t melanomas = 0;
+    for (size_t i = 0; i < pairs->count; i++)
+        if (is_melanoma(&pairs->items[i], atypical_alone)) {
+            subjects[melanomas] = pairs->items[i].answers[ARM_A]->subject;
+            found[melanomas++] = &pairs->items[i];
+        }
+    subjects_mark_first(subjects, melanomas, is_first);
+    *count = 0;
+    for (size_t i = 0; i < melanomas; i++)
+        if (is_first[i])
+            found[(*count)++] = found[i];
+    free(subjects);
+    free(is_first);
+    return found;
+}
+
 static void judge_melanomas(const struct arm_pairs *pairs, bool atypical_alone,
                             struct paired_evidence *evidence)
 {
     int64_t only_a = 0, only_b = 0;
-    *evidence = (struct paired_evidence){0};
-    for (size_t i = 0; i < pairs->count; i++) {
-        const struct arm_pair *pair = &pairs->items[i];
-        if (!is_melanoma(pair, atypical_alone))
-            continue;
-        bool a = found_by(pair, ARM_A), b = found_by(pair, ARM_B);
-        evidence->n++;
+    size_t count;
+    const struct arm_pair **melanomas = melanomas_of(pairs, atypical_alone, &count);
+    *evidence = (struct paired_evidence){.n = (int64_t)count};
+    for (size_t i = 0; i < count; i++) {
+        bool a = found_by(melanomas[i], ARM_A), b = found_by(melanomas[i], ARM_B);
         evidence->found[ARM_A].successes += a;
         evidence->found[ARM_B].successes += b;
         only_a += a && !b;
@@ -52,6 +74,7 @@ static void judge_melanomas(const struct arm_pairs *pairs, bool atypical_alone,
     evidence->found[ARM_A].trials = evidence->found[ARM_B].trials = evidence->n;
     evidence->mcnemar = mcnemar_test(only_a, only_b);
     evidence->difference = exact_difference(only_a, only_b, evidence->n);
+    free(melanomas);
 }
 
 // What an area is computed from: pairs with one of the eight diagnoses.
@@ -111,19 +134,19 @@ void paired_arms_judge(const struct arm_pairs *pairs, struct paired_arms *paired
 
 size_t paired_arms_course(const struct arm_pairs *pairs, double *log_e, int64_t *at, int64_t *n)
 {
-    int64_t only_a = 0, only_b = 0, melanomas = 0;
-    size_t days = 0;
-    for (size_t i = 0; i < pairs->count; i++) {
-        const struct arm_pair *pair = &pairs->items[i];
-        if (!is_melanoma(pair, false))
-            continue;
+    int64_t only_a = 0, only_b = 0;
+    size_t days = 0, count;
+    const struct arm_pair **melanomas = melanomas_of(pairs, false, &count);
+    for (size_t i = 0; i < count; i++) {
+        const struct arm_pair *pair = melanomas[i];
         int64_t day = pair->reviewed_at - pair->reviewed_at % day_ms;
         if (days == 0 || at[days - 1] != day)
             at[days++] = day;
         only_a += found_by(pair, ARM_A) && !found_by(pair, ARM_B);
         only_b += found_by(pair, ARM_B) && !found_by(pair, ARM_A);
-        n[days - 1] = ++melanomas;
+        n[days - 1] = (int64_t)i + 1;
         log_e[days - 1] = e_process_log(only_b, only_a);
     }
+    free(melanomas);
     return days;
 }

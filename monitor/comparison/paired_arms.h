@@ -14,7 +14,8 @@
 #define PAIRED_WORSE  0.01
 #define PAIRED_BETTER 0.06
 
-// Melanomas of which it is known what both models said, in the order of their reviews.
+// Patients with a melanoma of which it is known what both models said, in the order of their reviews; of
+// several melanomas of one the first. Areas are of all images, with a variance by patients.
 struct paired_evidence {
     int64_t n;
     struct share found[ARMS];

@@ -9,13 +9,15 @@
 #include "common/statistics/power.h"
 #include "common/statistics/sequential.h"
 #include "common/statistics/two_by_two.h"
+#include "monitor/comparison/subjects.h"
 #include "monitor/labels/labelled.h"
 
+static const int64_t hour_ms = 3600 * 1000;
 static const double look_information[SPLIT_LOOKS] = {0.25, 0.5, 0.75, 1};
 
 struct split_melanoma {
     int64_t reviewed_at, at;
-    uint64_t image;
+    uint64_t image, subject;
     uint8_t arm;
     bool found;
 };
@@ -31,6 +33,24 @@ static int by_review(const void *left, const void *right)
     return order ? order : a->arm - b->arm;
 }
 
+// Of each patient of an arm the melanoma that became known first, so that what a look has counted stays as it
+// was. Returns how many are left.
+static size_t keep_first(struct split_melanoma *melanomas, size_t count)
+{
+    uint64_t *subjects = memory_alloc((count + 1) * sizeof *subjects);
+    bool *is_first = memory_alloc(count + 1);
+    size_t left = 0;
+    for (size_t i = 0; i < count; i++)
+        subjects[i] = melanomas[i].subject << 1 | melanomas[i].arm;
+    subjects_mark_first(subjects, count, is_first);
+    for (size_t i = 0; i < count; i++)
+        if (is_first[i])
+            melanomas[left++] = melanomas[i];
+    free(subjects);
+    free(is_first);
+    return left;
+}
+
 static struct split_melanoma *melanomas_of(const struct arms *arms, bool atypical_alone, size_t *count)
 {
     struct split_melanoma *melanomas =
@@ -41,9 +61,11 @@ static struct split_melanoma *melanomas_of(const struct arms *arms, bool atypica
             const struct arm_answer *answer = &arms->arm[a].answers[i];
             if (answer->truth == LESION_MEL && (answer->atypical || !atypical_alone))
                 melanomas[(*count)++] = (struct split_melanoma){
-                    answer->reviewed_at, answer->at, answer->image, a, action_is_referral(answer->action)};
+                    answer->reviewed_at, answer->at, answer->image,
+                    answer->subject,     a,          action_is_referral(answer->action)};
         }
     qsort(melanomas, *count, sizeof *melanomas, by_review);
+    *count = keep_first(melanomas, *count);
     return melanomas;
 }
 
@@ -106,23 +128,21 @@ static void judge_melanomas(const struct arms *arms, bool atypical_alone, const 
     free(melanomas);
 }
 
-static int by_number(const void *left, const void *right)
-{
-    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
-    return (a > b) - (a < b);
-}
+// Which of an arm's patients are counted.
+enum counted { WITH_ANSWER, WITH_LABEL, WITH_FAILURE, WITH_EITHER };
 
-static int64_t patients_of(const struct arm *arm)
+static int64_t patients_of(const struct arm *arm, enum counted counted)
 {
-    uint64_t *subjects = memory_alloc((arm->count + 1) * sizeof *subjects);
-    int64_t found = 0;
-    for (size_t i = 0; i < arm->count; i++)
-        subjects[i] = arm->answers[i].subject;
-    qsort(subjects, arm->count, sizeof *subjects, by_number);
-    for (size_t i = 0; i < arm->count; i++)
-        found += i == 0 || subjects[i] != subjects[i - 1];
+    uint64_t *subjects = memory_alloc((arm->count + arm->failed_count + 1) * sizeof *subjects);
+    size_t count = 0;
+    for (size_t i = 0; counted != WITH_FAILURE && i < arm->count; i++)
+        if (counted != WITH_LABEL || arm->answers[i].truth >= 0)
+            subjects[count++] = arm->answers[i].subject;
+    for (size_t i = 0; counted >= WITH_FAILURE && i < arm->failed_count; i++)
+        subjects[count++] = arm->failed[i];
+    size_t found = subjects_count(subjects, count);
     free(subjects);
-    return found;
+    return (int64_t)found;
 }
 
 static double nearest_step(double share)
@@ -144,19 +164,11 @@ static double equal_p(int64_t of_a, int64_t all_a, int64_t of_b, int64_t all_b)
     return test.df > 0 ? test.p : NAN;
 }
 
-static int64_t labelled_in(const struct arm *arm)
-{
-    int64_t labelled = 0;
-    for (size_t i = 0; i < arm->count; i++)
-        labelled += arm->answers[i].truth >= 0;
-    return labelled;
-}
-
 static void judge_ratio(const struct arms *arms, double share_b, struct split_arms *split)
 {
     const struct arm *a = &arms->arm[ARM_A], *b = &arms->arm[ARM_B];
-    split->patients[ARM_A] = patients_of(a);
-    split->patients[ARM_B] = patients_of(b);
+    split->patients[ARM_A] = patients_of(a, WITH_ANSWER);
+    split->patients[ARM_B] = patients_of(b, WITH_ANSWER);
     split->ratio_p = split->failed_p = split->labelled_p = split->planned_share_b = NAN;
     split->share_is_registered = !isnan(share_b);
     if (a->count == 0 || b->count == 0)
@@ -165,20 +177,26 @@ static void judge_ratio(const struct arms *arms, double share_b, struct split_ar
     split->planned_share_b = isnan(share_b) ? nearest_step((double)split->patients[ARM_B] / all) : share_b;
     const double shares[ARMS] = {1 - split->planned_share_b, split->planned_share_b};
     split->ratio_p = chi_square_fit(split->patients, shares, ARMS, 0).p;
-    split->failed_p =
-        equal_p(a->failed, a->failed + (int64_t)a->count, b->failed, b->failed + (int64_t)b->count);
-    split->labelled_p = equal_p(labelled_in(a), (int64_t)a->count, labelled_in(b), (int64_t)b->count);
+    split->failed_p = equal_p(patients_of(a, WITH_FAILURE), patients_of(a, WITH_EITHER),
+                              patients_of(b, WITH_FAILURE), patients_of(b, WITH_EITHER));
+    split->labelled_p = equal_p(patients_of(a, WITH_LABEL), split->patients[ARM_A],
+                                patients_of(b, WITH_LABEL), split->patients[ARM_B]);
 }
 
+// What is slow at once is slow for all, so an hour is one observation.
 static struct moments latency_of(const struct arm *arm)
 {
     double *latencies = memory_alloc((arm->count + 1) * sizeof *latencies);
+    int64_t *hours = memory_alloc((arm->count + 1) * sizeof *hours);
     size_t count = 0;
     for (size_t i = 0; i < arm->count; i++)
-        if (!isnan(arm->answers[i].latency_ms))
-            latencies[count++] = (double)arm->answers[i].latency_ms;
-    struct moments moments = moments_of(latencies, count);
+        if (!isnan(arm->answers[i].latency_ms)) {
+            latencies[count] = (double)arm->answers[i].latency_ms;
+            hours[count++] = arm->answers[i].at / hour_ms;
+        }
+    struct moments moments = moments_of(latencies, hours, count);
     free(latencies);
+    free(hours);
     return moments;
 }
 

@@ -4,6 +4,7 @@
 // The plan: b's sensitivity is not lower than a's by 5 points, one-sided 0.05, power 0.8, where both are
 // 0.90, with arms of the sizes that are seen; looks at a quarter, half, three quarters and all of the
 // information with O'Brien and Fleming's spending. A look takes the melanomas in the order of their reviews.
+// Melanomas, failures and labels are counted by patients, the first melanoma of each; latencies by hours.
 #ifndef SKINSIGHT_MONITOR_COMPARISON_SPLIT_ARMS_H
 #define SKINSIGHT_MONITOR_COMPARISON_SPLIT_ARMS_H
 
@@ -44,7 +45,7 @@ struct split_arms {
     double fisher_p;                               // that b's share is greater; NaN: an arm has no melanoma
     double boschloo_p;                             // the same; NaN with more than SPLIT_BOSCHLOO_MOST too
     double power;                                  // of Fisher's test with the melanomas that there are
-    struct welch latency;                          // b - a
+    struct welch latency;                          // b - a, its spread that between hours
     // The split of patients against the planned one, and whether the arms failed, and got labels, equally
     // often. Where no share is registered, it is the nearest step of the ramp 1, 5, 10, 25, 50 %.
     double planned_share_b;

@@ -27,7 +27,9 @@ uint64_t text_number(const char *text)
 
 uint64_t analysis_subject(const struct analysis *analysis)
 {
-    return text_number(*analysis->subject ? analysis->subject : analysis->request_id);
+    return text_number(*analysis->subject        ? analysis->subject
+                       : *analysis->image_sha256 ? analysis->image_sha256
+                                                 : analysis->request_id);
 }
 
 static uint8_t place_of(struct labelled_values *values, const char *text)

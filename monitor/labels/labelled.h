@@ -50,7 +50,8 @@ enum status labelled_add(struct labelled_list *list, const struct analysis *anal
                          struct error *err) MUST_CHECK;
 void labelled_release(struct labelled_list *list);
 
-// The beginning of a text's digest. Of an analysis: its subject's or, without one, its request's.
+// The beginning of a text's digest. Of an analysis: its subject's or, without one, its
+// image's or its request's.
 uint64_t text_number(const char *text);
 uint64_t analysis_subject(const struct analysis *analysis);
 

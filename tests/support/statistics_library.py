@@ -65,7 +65,7 @@ FUNCTIONS = {
     "barnard_p": (c_double, Share, Share, c_int),
     "fisher_power": (c_double, TrueShare, TrueShare, c_double),
     "welch_test": (Welch, POINTER(Moments), POINTER(Moments), c_double),
-    "moments_of": (Moments, DOUBLES, c_size_t),
+    "moments_of": (Moments, DOUBLES, c_void_p, c_size_t),
     "power_for_means": (c_double, c_double, c_double, c_double, c_double, c_bool),
     "size_for_means": (c_double, POINTER(ComparisonPlan), c_double, c_double),
     "mcnemar_power": (c_double, c_int64, c_double, c_double, c_double),

@@ -138,10 +138,11 @@ static void test_pairing(void **state)
 // Of each arm `found` lesions in `all` are referred, spread over time.
 static void fill_split(struct arms *arms, int arm, int truth, int found, int all)
 {
+    int before = (int)arms->arm[arm].count;
     for (int i = 0; i < all; i++)
         add(arms, &(struct scene){.arm = arm,
-                                  .image = 2 * i + arm,
-                                  .patient = 2 * i + arm,
+                                  .image = 2 * (before + i) + arm,
+                                  .patient = 2 * (before + i) + arm,
                                   .truth = truth,
                                   .referred = i * 7919 % all < found,
                                   .right = true,
@@ -245,6 +246,121 @@ static void test_looks(void **state)
     assert_string_equal(comparison.decision, "a");
 }
 
+// Three photographs of each lesion are no more evidence than one: every figure is as of one.
+static void test_patients_count_once(void **state)
+{
+    (void)state;
+    static const int found[ARMS] = {405, 315}, all[ARMS] = {450, 400};
+    struct arms arms = {0}, once = {0};
+    struct arms_comparison of_three, of_one;
+    for (int arm = 0; arm < ARMS; arm++)
+        for (int i = 0; i < 450 * 3; i++) {
+            int patient = i / 3;
+            struct scene scene = {.arm = arm,
+                                  .image = 2 * i + arm,
+                                  .patient = 2 * patient + arm,
+                                  .truth = patient < all[arm] ? LESION_MEL : -1,
+                                  .referred = patient * 7919 % all[arm] < found[arm],
+                                  .latency_ms = 100};
+            add(&arms, &scene);
+            if (i % 3 == 0)
+                add(&once, &scene);
+        }
+    compare_and_release(&arms, &of_three);
+    compare_and_release(&once, &of_one);
+    const struct split_arms *three = &of_three.split, *one = &of_one.split;
+    for (int arm = 0; arm < ARMS; arm++) {
+        assert_int_equal(three->all.found[arm].trials, all[arm]);
+        assert_int_equal(three->all.found[arm].successes, one->all.found[arm].successes);
+        assert_int_equal(three->patients[arm], 450);
+    }
+    // SciPy: chi2_contingency([[450, 0], [400, 50]], correction=False), as of one photograph each.
+    near("labels", 1e13 * three->labelled_p, 3.4368848235, 1e-6);
+    near("Fisher", three->fisher_p, one->fisher_p, 1e-15);
+    for (int i = 0; i < SPLIT_LOOKS; i++)
+        assert_int_equal(three->all.looks[i].n[ARM_A], one->all.looks[i].n[ARM_A]);
+}
+
+static void test_pairs_of_a_patient_count_once(void **state)
+{
+    (void)state;
+    struct arms arms = {0};
+    struct arms_comparison comparison;
+    for (int i = 0; i < 300; i++)
+        for (int arm = 0; arm < ARMS; arm++) {
+            int patient = i / 3;
+            bool finds = arm == ARM_A ? patient < 2 || patient >= 14 : patient >= 2;
+            add(&arms, &(struct scene){.arm = arm,
+                                       .image = i,
+                                       .patient = patient,
+                                       .truth = LESION_MEL,
+                                       .referred = finds,
+                                       .latency_ms = 100});
+        }
+    arms_compare(&arms, NULL, &comparison);
+    const struct paired_evidence *all = &comparison.paired.all;
+    assert_int_equal(all->n, 100);
+    assert_int_equal(all->mcnemar.b, 2);
+    assert_int_equal(all->mcnemar.c, 12);
+    near("e-value of 12 and 2", exp(all->for_b_log), 23.9172, 1e-5);
+    double log_e[100];
+    int64_t at[100], n[100];
+    size_t days = paired_arms_course(&comparison.pairs, log_e, at, n);
+    assert_int_equal(n[days - 1], 100);
+    near("e-value of the last day", exp(log_e[days - 1]), 23.9172, 1e-5);
+    arms_comparison_release(&comparison);
+    arms_release(&arms);
+}
+
+// One patient of b has three failures, which is one; nobody of a has any.
+static void test_failures_are_of_patients(void **state)
+{
+    (void)state;
+    struct arms arms = {0};
+    struct arms_comparison comparison;
+    struct error err;
+    fill_split(&arms, ARM_A, LESION_NV, 0, 40);
+    fill_split(&arms, ARM_B, LESION_NV, 0, 40);
+    for (int i = 0; i < 3; i++) {
+        struct analysis analysis;
+        analysis_init(&analysis);
+        analysis.error_code = "image_unreadable";
+        analysis.subject = "patient 1"; // of b, and answered besides
+        assert_int_equal(arms_add(&arms, ARM_B, &analysis, &err), STATUS_OK);
+    }
+    compare_and_release(&arms, &comparison);
+    // SciPy: chi2_contingency([[0, 40], [1, 39]], correction=False).
+    near("p", comparison.split.failed_p, 0.31426685107739916, 1e-9);
+}
+
+// Ten answers in each hour, all alike: the test is Welch's on the hours. SciPy: ttest_ind of the hours'
+// latencies.
+static void test_latency_is_of_hours(void **state)
+{
+    (void)state;
+    struct arms arms = {0};
+    struct arms_comparison comparison;
+    for (int i = 0; i < 240; i++) {
+        int of_hour = i / 10;
+        if (of_hour < 20)
+            add(&arms, &(struct scene){.arm = ARM_A,
+                                       .image = 2 * i,
+                                       .patient = 2 * i,
+                                       .truth = -1,
+                                       .latency_ms = 100 + of_hour * 37 % 50});
+        add(&arms, &(struct scene){.arm = ARM_B,
+                                   .image = 2 * i + 1,
+                                   .patient = 2 * i + 1,
+                                   .truth = -1,
+                                   .latency_ms = 110 + of_hour * 53 % 60});
+    }
+    compare_and_release(&arms, &comparison);
+    near("difference", comparison.split.latency.difference, 15.5, 1e-12);
+    near("t", comparison.split.latency.t, 3.141698742747872, 1e-9);
+    near("df", comparison.split.latency.df, 41.899289936377926, 1e-9);
+    near("p", comparison.split.latency.p, 0.003079366312559932, 1e-9);
+}
+
 static void test_latency_guardrail(void **state)
 {
     (void)state;
@@ -337,6 +453,10 @@ int main(void)
         cmocka_unit_test(test_registered_share),
         cmocka_unit_test(test_labels_of_one_arm),
         cmocka_unit_test(test_looks),
+        cmocka_unit_test(test_patients_count_once),
+        cmocka_unit_test(test_pairs_of_a_patient_count_once),
+        cmocka_unit_test(test_failures_are_of_patients),
+        cmocka_unit_test(test_latency_is_of_hours),
         cmocka_unit_test(test_latency_guardrail),
         cmocka_unit_test(test_accuracy_guardrail),
         cmocka_unit_test(test_document),

@@ -87,8 +87,8 @@ bool clinic_next(struct clinic *clinic, struct clinic_image *image);
 enum clinic_purpose {
     DRAWS_OF_VISIT = 0x736b696e,
     DRAWS_OF_IMAGE,
-    DRAWS_OF_NAMES,
-    DRAWS_OF_LABEL,
+    DRAWS_OF_LABEL = DRAWS_OF_VISIT + 3,
+    DRAWS_OF_NAMES = 0x6e616d65, // and the numbers behind it: one for each enum names_kind
 };
 
 #endif

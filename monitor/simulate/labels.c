@@ -28,14 +28,13 @@ void labels_release(struct labels *labels)
 
 // ---- the heap ----
 
-// All of them differ, so the order does not depend on how the heap was built.
+// Two of one image and one kind never come at the same time, so the order does not depend on how the heap was
+// built.
 static bool comes_before(const struct label *a, const struct label *b)
 {
     if (a->at != b->at)
         return a->at < b->at;
-    if (a->image != b->image)
-        return a->image < b->image;
-    return a->kind != b->kind ? a->kind < b->kind : a->reviewed_at > b->reviewed_at;
+    return a->image != b->image ? a->image < b->image : a->kind < b->kind;
 }
 
 static enum status push(struct labels *labels, const struct label *label, struct error *err)

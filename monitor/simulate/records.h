@@ -11,7 +11,7 @@
 // succeeded.
 int records_count(const struct clinic_image *image);
 
-// When the image's last record was published, Unix ms.
+// When the record with the image's answer was published, Unix ms. Not of one that can't be decoded.
 int64_t records_answered_at(const struct clinic_image *image);
 
 // Appends its record number `attempt`, from 0.

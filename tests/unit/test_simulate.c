@@ -220,6 +220,7 @@ static void a_change_begins_on_its_day_and_changes_nothing_else(void **state)
 
 struct labelled {
     int referred, monitored, referred_labelled, monitored_labelled;
+    int low_digests; // of the referred and labelled: the image's begins with 0 to 7
     double cancer_delay, benign_delay;
     int cancers, benign;
 };
@@ -229,13 +230,17 @@ static bool is_cancer(enum lesion_class lesion)
     return lesion == LESION_MEL || lesion == LESION_BCC || lesion == LESION_SCC;
 }
 
-static void note_label(struct labelled *seen, const struct clinic_image *image, int64_t labelled_at)
+static void note_label(uint64_t seed, const struct clinic_image *image, int64_t labelled_at,
+                       struct labelled *seen)
 {
     bool referred = image->reading.action != ACTION_MONITOR;
+    char digest[DIGEST_TEXT_SIZE];
+    names_digest(seed, NAMES_IMAGE, image->number, digest);
     seen->referred += referred;
     seen->monitored += !referred;
     seen->referred_labelled += referred && labelled_at >= 0;
     seen->monitored_labelled += !referred && labelled_at >= 0;
+    seen->low_digests += referred && labelled_at >= 0 && digest[0] < '8';
     if (labelled_at <= image->submitted) // never, or early
         return;
     double weeks = (double)(labelled_at - records_answered_at(image)) / (7.0 * DAY_MS);
@@ -263,10 +268,11 @@ static void labels_come_late_and_mostly_for_the_referred(void **state)
     while (clinic_next(&clinic, &image)) {
         assert_int_equal(labels_add(&labels, &image, records_answered_at(&image), &labelled_at, &err),
                          STATUS_OK);
-        note_label(&seen, &image, labelled_at);
+        note_label(options.seed, &image, labelled_at, &seen);
     }
     assert_share(seen.referred_labelled, seen.referred, 0.8, "referred");
     assert_share(seen.monitored_labelled, seen.monitored, 0.02, "monitored");
+    assert_share(seen.low_digests, seen.referred_labelled, 0.5, "names say nothing of labels");
     // An exponential's deviation is its mean.
     assert_near(seen.cancer_delay / seen.cancers, 1.5, 1.5 / sqrt(seen.cancers), "weeks to a cancer's label");
     assert_near(seen.benign_delay / seen.benign, 6, 6 / sqrt(seen.benign), "weeks to another label");

@@ -62,9 +62,10 @@ static enum status finish_files(struct output *output, struct error *err)
     for (int kind = 0; kind < OUTPUT_KINDS; kind++) {
         FILE *file = output->files[kind];
         output->files[kind] = NULL;
-        bool flushed = fflush(file) == 0 && fsync(fileno(file)) == 0;
-        int reason = errno;
-        if (fclose(file) != 0 || !flushed)
+        int reason = fflush(file) == 0 && fsync(fileno(file)) == 0 ? 0 : errno;
+        if (fclose(file) != 0 && reason == 0)
+            reason = errno;
+        if (reason != 0)
             return error_set(err, STATUS_FATAL, "can't write %s: %s", file_names[kind], strerror(reason));
     }
     if (rename(output->part, output->folder) != 0)

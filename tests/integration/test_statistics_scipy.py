@@ -353,7 +353,7 @@ def run_lengths(ours, random):
 
 
 def bernoulli_run_lengths(ours, random):
-    """To the 1 % that is promised, against 200,000 simulated observations' mean."""
+    """To the 1 % that is promised, against the mean of 20,000 simulated runs."""
     for _ in range(3):
         p0 = random.uniform(0.02, 0.3)
         cusum = ours.bernoulli_cusum_for(p0, 2 * p0)

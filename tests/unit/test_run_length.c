@@ -1,4 +1,4 @@
-// test_run_length.c: published run lengths, and those of statistics.md's tables. Bernoulli: to 1 %, as the
+// test_run_length.c: published run lengths, and those of statistics.md's tables. Bernoulli: to 5e-4, as the
 // table was made on a grid.
 #include <setjmp.h>
 #include <stdarg.h>

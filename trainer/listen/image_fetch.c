@@ -178,6 +178,14 @@ static void run_threads(struct batch *batch)
         pthread_join(threads[i], NULL);
 }
 
+static bool has_new(const struct batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++)
+        if (batch->states[i] == IMAGE_HERE)
+            return true;
+    return false;
+}
+
 static enum status fetch_batch(struct feedback_index *index, const struct wanted *wanted, size_t first,
                                struct image_fetch_counts *counts, struct error *err)
 {
@@ -186,7 +194,7 @@ static enum status fetch_batch(struct feedback_index *index, const struct wanted
                           .count = wanted->count - first < BATCH ? wanted->count - first : BATCH,
                           .lock = PTHREAD_MUTEX_INITIALIZER};
     run_threads(&batch);
-    if (syncfs(wanted->folder) != 0)
+    if (has_new(&batch) && syncfs(wanted->folder) != 0) // flushes what others write there too
         return error_set(err, STATUS_RETRY, "%s can't be flushed: %s", wanted->options->folder,
                          strerror(errno));
     enum status status = note_states(index, &batch, counts, err);

@@ -1,12 +1,13 @@
 // bench_train.c: trains one network with random weights on the CPU backend.
 //
-//     bench_train ARCHITECTURE[:SIZE] fp32|bf16 BATCH THREADS DROPOUT avx2|avx512|best [GRADIENTS-FILE]
+//     bench_train ARCHITECTURE[:SIZE] fp32|bf16 BATCH THREADS DROPOUT avx2|avx512|best [GRADIENTS-FILE
+//     [STEP]]
 //
 // Prints one line when it is ready: executor, instruction set, memory in MiB. Then, for every line it reads,
 // it makes one step of AdamW (learning rate 1e-4, weight decay 0.05, clip 1) on a new batch and prints its
 // milliseconds, those of processor time, and the loss: train_peers.py alternates with it so. With a file, it
-// writes the gradients of the first batch there instead, as floats in the order of the network's parameters,
-// and loss, names and sizes to the output.
+// writes the gradients of the batch of step STEP (0) there instead, as floats in the order of the network's
+// parameters, and loss, names and sizes to the output.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,7 +110,8 @@ int main(int argc, char **argv)
     struct backend *backend;
     struct training *training;
     if (argc < 7) {
-        fputs("bench_train ARCHITECTURE[:SIZE] fp32|bf16 BATCH THREADS DROPOUT avx2|avx512|best [FILE]\n",
+        fputs("bench_train ARCHITECTURE[:SIZE] fp32|bf16 BATCH THREADS DROPOUT avx2|avx512|best [FILE "
+              "[STEP]]\n",
               stderr);
         return 1;
     }
@@ -131,7 +133,7 @@ int main(int argc, char **argv)
     must(training_prepare(backend, network, weights, &options, &training, &err), &err);
     weights_close(weights);
     struct images images = make_images(network, options.max_batch);
-    fill_batch(&images, network, 0);
+    fill_batch(&images, network, argc > 8 ? atoi(argv[8]) : 0);
     printf("ready %s %s %.0f\n", training->executor, cpu_features_class(),
            (double)training->memory_size / (1 << 20));
     fflush(stdout);

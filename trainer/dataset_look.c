@@ -120,8 +120,8 @@ enum status dataset_look(struct dataset *dataset, const struct dataset_options *
     free(looker.complaints);
     if (status == STATUS_OK && bad > 0 && !options->skip_bad)
         return error_set(err, STATUS_REJECTED,
-                         "%zu of %zu files can't be decoded; mend or remove them, or leave them out with "
-                         "--skip-bad",
+                         "%zu of %zu files can't be decoded; mend or remove them, say with --images where "
+                         "they are, or leave them out with --skip-bad",
                          bad, dataset->count);
     if (status == STATUS_OK && bad > 0)
         dataset_tell(options, "%zu of %zu files can't be decoded and are left out", bad, dataset->count);

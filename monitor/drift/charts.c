@@ -9,8 +9,8 @@
 #include "common/statistics/numeric.h"
 #include "monitor/drift/compare.h"
 
-#define ENTROPY_SLACK 0.5
-#define ODDS_RATIO    1.5
+#define MEAN_SLACK 0.5
+#define ODDS_RATIO 1.5
 
 #define PLAIN_SD            2.0
 #define PLAIN_CONFIDENCE    0.3
@@ -27,8 +27,10 @@ void drift_baseline_of(const struct drift_output *output, struct drift_baseline 
     *baseline = (struct drift_baseline){.n = n};
     for (int i = 0; i < LESION_CLASSES; i++)
         baseline->shares[i] = ((double)output->classes[i] + 0.5) / (n + 0.5 * LESION_CLASSES);
-    baseline->entropy_mean = output->entropy / n;
-    baseline->entropy_sd = sqrt(fmax(0, output->entropy_squares / n - pow(baseline->entropy_mean, 2)));
+    for (int i = 0; i < DRIFT_MEANS; i++) {
+        baseline->means[i] = output->sums[i] / n;
+        baseline->sds[i] = sqrt(fmax(0, output->squares[i] / n - pow(baseline->means[i], 2)));
+    }
     for (int i = 0; i < DRIFT_RATES; i++) {
         baseline->rate_trials[i] = (double)output->trials[i];
         baseline->rates[i] = ((double)output->events[i] + 0.5) / ((double)output->trials[i] + 1);
@@ -54,16 +56,16 @@ static double class_mix_next(struct drift_chart *chart, const struct drift_basel
 
 // ---- CUSUM ----
 
-static double entropy_next(struct drift_chart *chart, const struct drift_baseline *baseline,
-                           const struct drift_output *day)
+static double mean_next(struct drift_chart *chart, const struct drift_baseline *baseline,
+                        const struct drift_output *day, enum drift_mean mean)
 {
     double n = (double)day->n;
-    if (baseline->n < DRIFT_LEAST || !(baseline->entropy_sd > 0))
+    if (baseline->n < DRIFT_LEAST || !(baseline->sds[mean] > 0))
         return NAN;
     if (n > 0) {
-        double z = (day->entropy / n - baseline->entropy_mean) / baseline->entropy_sd * sqrt(n);
-        chart->up = cusum_next(chart->up, z - ENTROPY_SLACK);
-        chart->down = cusum_next(chart->down, -z - ENTROPY_SLACK);
+        double z = (day->sums[mean] / n - baseline->means[mean]) / baseline->sds[mean] * sqrt(n);
+        chart->up = cusum_next(chart->up, z - MEAN_SLACK);
+        chart->down = cusum_next(chart->down, -z - MEAN_SLACK);
     }
     return fmax(chart->up, chart->down);
 }
@@ -96,7 +98,9 @@ double drift_chart_next(struct drift_chart *chart, enum drift_chart_kind kind,
     case CHART_CLASS_MIX:
         return class_mix_next(chart, baseline);
     case CHART_ENTROPY:
-        return entropy_next(chart, baseline, day);
+        return mean_next(chart, baseline, day, MEAN_ENTROPY);
+    case CHART_CONFIDENCE:
+        return mean_next(chart, baseline, day, MEAN_CONFIDENCE);
     case CHART_URGENT:
         return rate_next(chart, baseline, day, RATE_URGENT);
     case CHART_LOW_CONFIDENCE:

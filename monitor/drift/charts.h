@@ -12,7 +12,7 @@
 struct drift_baseline {
     double n;
     double shares[LESION_CLASSES]; // with half an answer more of each
-    double entropy_mean, entropy_sd;
+    double means[DRIFT_MEANS], sds[DRIFT_MEANS];
     double rates[DRIFT_RATES], rate_trials[DRIFT_RATES];
 };
 void drift_baseline_of(const struct drift_output *output, struct drift_baseline *baseline);
@@ -28,8 +28,8 @@ struct drift_chart {
 // without pictures leaves it as it is.
 //
 // class_mix: Pearson's X2 of the last 7 days' classes, those with fewer than 5 expected together.
-// entropy: CUSUM of standardised daily means, slack 0.5, both sides. The rates: CUSUM of Bernoulli trials for
-// odds times 1.5 and through 1.5.
+// entropy, confidence: CUSUM of standardised daily means, slack 0.5, both sides. The rates: CUSUM of
+// Bernoulli trials for odds times 1.5 and through 1.5.
 double drift_chart_next(struct drift_chart *chart, enum drift_chart_kind kind,
                         const struct drift_baseline *baseline, const struct drift_output *day);
 

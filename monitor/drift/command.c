@@ -107,6 +107,9 @@ static enum status read_days(const struct config *config, struct archive_filter 
     filter->to -= filter->to % DRIFT_DAY_MS;
     if (status == STATUS_OK && filter->from >= filter->to)
         status = error_set(err, STATUS_REJECTED, "a reference ends at least a day after it begins");
+    if (status == STATUS_OK && filter->to - filter->from > DRIFT_REFERENCE_DAYS_MOST * (int64_t)DRIFT_DAY_MS)
+        status =
+            error_set(err, STATUS_REJECTED, "a reference covers %d days at most", DRIFT_REFERENCE_DAYS_MOST);
     return status;
 }
 

@@ -132,10 +132,13 @@ void drift_places(const struct drift_bins *bins, const struct analysis *analysis
 
 void drift_output_add(struct drift_output *output, const struct analysis *analysis)
 {
+    const double values[DRIFT_MEANS] = {analysis->entropy_nats, analysis->confidence};
     output->n++;
     output->classes[analysis->class]++;
-    output->entropy += analysis->entropy_nats;
-    output->entropy_squares += (double)analysis->entropy_nats * analysis->entropy_nats;
+    for (int i = 0; i < DRIFT_MEANS; i++) {
+        output->sums[i] += values[i];
+        output->squares[i] += values[i] * values[i];
+    }
     output->trials[RATE_URGENT]++;
     output->events[RATE_URGENT] += analysis->action == ACTION_URGENT_REFERRAL;
     output->trials[RATE_LOW_CONFIDENCE]++;
@@ -151,8 +154,10 @@ void drift_output_merge(struct drift_output *into, const struct drift_output *fr
     into->n += from->n;
     for (int i = 0; i < LESION_CLASSES; i++)
         into->classes[i] += from->classes[i];
-    into->entropy += from->entropy;
-    into->entropy_squares += from->entropy_squares;
+    for (int i = 0; i < DRIFT_MEANS; i++) {
+        into->sums[i] += from->sums[i];
+        into->squares[i] += from->squares[i];
+    }
     for (int i = 0; i < DRIFT_RATES; i++) {
         into->events[i] += from->events[i];
         into->trials[i] += from->trials[i];

@@ -63,10 +63,12 @@ extern const char *const drift_rates[DRIFT_RATES]; // "urgent_referral"
 #define DRIFT_LOW_CONFIDENCE 0.5  // the answer's probability is below it
 #define DRIFT_FAR            0.99 // quantile of the distance from what the model has learnt: above it
 
+enum drift_mean { MEAN_ENTROPY, MEAN_CONFIDENCE, DRIFT_MEANS };
+
 // What the model said.
 struct drift_output {
     int64_t n, classes[LESION_CLASSES];
-    double entropy, entropy_squares; // sums
+    double sums[DRIFT_MEANS], squares[DRIFT_MEANS]; // of the entropy in nats, and of the confidence
     int64_t events[DRIFT_RATES], trials[DRIFT_RATES];
 };
 void drift_output_add(struct drift_output *output, const struct analysis *analysis);

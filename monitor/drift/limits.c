@@ -2,7 +2,7 @@
 #include "monitor/drift/limits.h"
 
 const char *const drift_charts[BUDGET_CHARTS] = {
-    "class_mix",           "entropy",     "urgent_referral", "low_confidence",
+    "class_mix",           "entropy",     "confidence",      "urgent_referral", "low_confidence",
     "out_of_distribution", "input_drift", "missed_melanoma",
 };
 

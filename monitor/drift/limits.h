@@ -2,9 +2,10 @@
 //
 // The yearly budget of false alarms is shared: half of it among the charts of all sites together, equally, a
 // quarter among the sites and a quarter among the devices. Each share is a rate, and a limit is what gives
-// that rate on simulated streams: volumes by the day of the week, counts by the reference. A stream's own
-// truth is drawn from what the reference leaves open (Dirichlet, normal), because a small reference is not
-// the truth: the fewer its pictures, the wider the limits.
+// that rate on simulated streams: volumes by the day of the week, counts by the reference, which vary as much
+// more than single pictures as the reference's days and visits do (effects.h). A stream's own truth is drawn
+// from what the reference leaves open, because a small reference is not the truth: the fewer its pictures,
+// the wider the limits.
 #ifndef SKINSIGHT_MONITOR_DRIFT_LIMITS_H
 #define SKINSIGHT_MONITOR_DRIFT_LIMITS_H
 
@@ -16,6 +17,7 @@ enum { DRIFT_DAY_MS = 86400000 };
 enum drift_chart_kind {
     CHART_CLASS_MIX,
     CHART_ENTROPY,
+    CHART_CONFIDENCE,
     CHART_URGENT,
     CHART_LOW_CONFIDENCE,
     CHART_FAR,

@@ -9,9 +9,13 @@
 #include "monitor/drift/limits_input.h"
 
 const char *const drift_shifts[DRIFT_LIMITED_CHARTS] = {
-    "melanomas among the answers + 25 %", "mean of a day's entropy + 1 of its standard deviations",
-    "odds of an urgent referral x 1.5",   "odds of a low confidence x 1.5",
-    "odds of a far picture x 1.5",        "every tenth visit with a device that nobody has seen",
+    "melanomas among the answers + 25 %",
+    "mean of a day's entropy + 1 of its standard deviations",
+    "mean of a day's confidence - 1 of its standard deviations",
+    "odds of an urgent referral x 1.5",
+    "odds of a low confidence x 1.5",
+    "odds of a far picture x 1.5",
+    "every tenth visit with a device that nobody has seen",
 };
 
 enum { STREAM_DAYS = 365, ALARMS = 1500, STREAMS_MOST = 10000, STREAMS_LEAST = 500, ROUGH_ALARMS = 300 };
@@ -21,6 +25,50 @@ enum { PURPOSE_STREAM = 0x64726966 }; // "drif"
 
 // ---- a stream ----
 
+// n answers in bunches whose answers are all the same one: of as many answers as the whole part of the effect
+// says, and of one more, so many of each that the counts' variance is the effect times the multinomial's.
+struct law {
+    const double *shares;
+    size_t classes;
+    double effect;
+};
+static void draw_alike(struct random_draws *draws, int64_t n, const struct law *law, int64_t *counts)
+{
+    int64_t small = (int64_t)law->effect, large = small + 1;
+    double in_large = (double)n * (law->effect - (double)small);
+    int64_t bunches = in_large > 0 ? (int64_t)(in_large / (double)large + random_draws_uniform(draws)) : 0;
+    if (bunches * large > n)
+        bunches = n / large;
+    int64_t rest = n - bunches * large, drawn[LESION_CLASSES];
+    const struct {
+        int64_t size, count;
+    } sizes[] = {{large, bunches}, {small, rest / small}, {rest % small, 1}};
+    memset(counts, 0, law->classes * sizeof *counts);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        if (sizes[i].size == 0 || sizes[i].count == 0)
+            continue;
+        random_draws_multinomial(draws, sizes[i].count, law->shares, law->classes, drawn);
+        for (size_t class = 0; class < law->classes; class ++)
+            counts[class] += sizes[i].size * drawn[class];
+    }
+}
+
+static int64_t draw_events(struct drift_stream *stream, int64_t trials, enum drift_rate rate, double share)
+{
+    const double shares[] = {share, 1 - share};
+    const struct law law = {shares, 2, stream->effects[CHART_URGENT + rate]};
+    int64_t counts[2];
+    draw_alike(&stream->draws, trials, &law, counts);
+    return counts[0];
+}
+
+static void draw_classes(struct drift_stream *stream, int64_t n, const double shares[LESION_CLASSES],
+                         int64_t counts[LESION_CLASSES])
+{
+    const struct law law = {shares, LESION_CLASSES, stream->effects[CHART_CLASS_MIX]};
+    draw_alike(&stream->draws, n, &law, counts);
+}
+
 static void draw_truth(struct drift_stream *stream)
 {
     const struct drift_baseline *baseline = &stream->baseline;
@@ -28,14 +76,15 @@ static void draw_truth(struct drift_stream *stream)
     stream->truth = *baseline;
     if (stream->known)
         return;
-    random_draws_multinomial(&stream->draws, (int64_t)baseline->n, baseline->shares, LESION_CLASSES, counts);
+    draw_classes(stream, (int64_t)baseline->n, baseline->shares, counts);
     for (int i = 0; i < LESION_CLASSES; i++)
         stream->truth.shares[i] = ((double)counts[i] + 0.5) / (baseline->n + 0.5 * LESION_CLASSES);
-    stream->truth.entropy_mean +=
-        random_draws_normal(&stream->draws) * baseline->entropy_sd / sqrt(baseline->n);
+    for (int i = 0; i < DRIFT_MEANS; i++)
+        stream->truth.means[i] += random_draws_normal(&stream->draws) * baseline->sds[i] *
+                                  sqrt(stream->effects[CHART_ENTROPY + i] / baseline->n);
     for (int i = 0; i < DRIFT_RATES; i++) {
         double trials = baseline->rate_trials[i];
-        int64_t events = random_draws_binomial(&stream->draws, (int64_t)trials, baseline->rates[i]);
+        int64_t events = draw_events(stream, (int64_t)trials, (enum drift_rate)i, baseline->rates[i]);
         stream->truth.rates[i] = ((double)events + 0.5) / (trials + 1);
     }
 }
@@ -48,7 +97,8 @@ static void shift(struct drift_stream *stream)
         truth->shares[i] *= i == LESION_MEL ? 1.25 : 1 - more / others;
     for (int i = 0; i < DRIFT_WEEK; i++)
         volume += stream->weekdays[i] / DRIFT_WEEK;
-    truth->entropy_mean += truth->entropy_sd / sqrt(fmax(1, volume));
+    truth->means[MEAN_ENTROPY] += truth->sds[MEAN_ENTROPY] / sqrt(fmax(1, volume));
+    truth->means[MEAN_CONFIDENCE] -= truth->sds[MEAN_CONFIDENCE] / sqrt(fmax(1, volume));
     for (int i = 0; i < DRIFT_RATES; i++) {
         double odds = 1.5 * truth->rates[i] / (1 - truth->rates[i]);
         truth->rates[i] = odds / (1 + odds);
@@ -60,12 +110,13 @@ static void draw_day(struct drift_stream *stream, struct drift_output *day)
     const struct drift_baseline *truth = &stream->truth;
     int64_t n = llround(stream->weekdays[stream->day++ % DRIFT_WEEK]);
     *day = (struct drift_output){.n = n};
-    random_draws_multinomial(&stream->draws, n, truth->shares, LESION_CLASSES, day->classes);
-    day->entropy = (double)n * truth->entropy_mean +
-                   sqrt((double)n) * truth->entropy_sd * random_draws_normal(&stream->draws);
+    draw_classes(stream, n, truth->shares, day->classes);
+    for (int i = 0; i < DRIFT_MEANS; i++)
+        day->sums[i] = (double)n * truth->means[i] + sqrt((double)n * stream->effects[CHART_ENTROPY + i]) *
+                                                         truth->sds[i] * random_draws_normal(&stream->draws);
     for (int i = 0; i < DRIFT_RATES; i++) {
         day->trials[i] = n;
-        day->events[i] = random_draws_binomial(&stream->draws, n, truth->rates[i]);
+        day->events[i] = draw_events(stream, n, (enum drift_rate)i, truth->rates[i]);
     }
 }
 
@@ -119,8 +170,8 @@ static int clamp(double value, int least, int most)
 
 static bool chart_possible(const struct drift_baseline *baseline, enum drift_chart_kind kind)
 {
-    if (kind == CHART_ENTROPY)
-        return baseline->entropy_sd > 0;
+    if (kind == CHART_ENTROPY || kind == CHART_CONFIDENCE)
+        return baseline->sds[kind - CHART_ENTROPY] > 0;
     return kind == CHART_CLASS_MIX || baseline->rate_trials[kind - CHART_URGENT] >= DRIFT_LEAST_OF_RATES;
 }
 
@@ -169,7 +220,7 @@ static double limit_of(struct drift_stream *stream, double arl0_days)
     return NAN;
 }
 
-static struct drift_limit chart_limit(struct drift_stream *stream, double arl0_days)
+struct drift_limit drift_limit_of_chart(struct drift_stream *stream, double arl0_days)
 {
     struct drift_limit found = {NAN, NAN, NAN};
     if (!chart_possible(&stream->baseline, stream->kind))
@@ -204,13 +255,14 @@ void drift_limits_find(struct drift_reference *reference, const struct drift_row
                        uint64_t seed)
 {
     struct drift_limits *limits = &reference->limits;
-    struct drift_stream stream = {.weekdays = reference->weekdays, .seed = seed};
+    struct drift_stream stream = {
+        .weekdays = reference->weekdays, .effects = reference->effects, .seed = seed};
     double arl0_days = 365 / drift_budget_of_chart(budget);
     *limits = (struct drift_limits){.seed = seed, .budget = budget};
     drift_baseline_of(&reference->strata[0].tally.output, &stream.baseline);
     for (int i = 0; i < DRIFT_CHARTS; i++) {
         stream.kind = (enum drift_chart_kind)i;
-        limits->charts[i] = chart_limit(&stream, arl0_days);
+        limits->charts[i] = drift_limit_of_chart(&stream, arl0_days);
     }
     for (int i = 0; i < DRIFT_PLAIN_RULES; i++) {
         stream.rule = (enum drift_plain_rule)i;

@@ -17,6 +17,7 @@ void drift_limits_find(struct drift_reference *reference, const struct drift_row
 struct drift_stream {
     struct drift_baseline baseline;
     const double *weekdays; // (7)
+    const double *effects;  // (DRIFT_CHARTS)
     enum drift_chart_kind kind;
     enum drift_plain_rule rule; // where kind is DRIFT_CHARTS: of a plain rule, 1 in alarm and 0 else
     bool shifted;               // by the kind's drift_shifts
@@ -28,6 +29,8 @@ struct drift_stream {
     struct drift_chart chart;
     int64_t day;
 };
+// The limit of the stream's kind; NaN: there is too little for it.
+struct drift_limit drift_limit_of_chart(struct drift_stream *stream, double arl0_days);
 void drift_stream_begin(void *drift_stream, uint64_t stream);
 double drift_stream_look(void *drift_stream);
 

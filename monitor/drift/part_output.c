@@ -20,13 +20,13 @@ static cJSON *share_estimate(int64_t events, int64_t trials)
     return report_estimate((double)events / (double)trials, interval.low, interval.high, trials, "wilson");
 }
 
-static cJSON *mean_entropy(const struct drift_output *output)
+static cJSON *mean_estimate(const struct drift_output *output, enum drift_mean which)
 {
     if (output->n < DRIFT_LEAST_OF_RATES)
         return report_estimate(NAN, NAN, NAN, output->n, no_evidence);
-    double n = (double)output->n, mean = output->entropy / n;
+    double n = (double)output->n, mean = output->sums[which] / n;
     double half = special_normal_quantile((1 + LEVEL) / 2) *
-                  sqrt(fmax(0, output->entropy_squares / n - mean * mean) / n);
+                  sqrt(fmax(0, output->squares[which] / n - mean * mean) / n);
     return report_estimate(mean, mean - half, mean + half, output->n, "normal");
 }
 
@@ -61,6 +61,7 @@ static enum status add_values(const struct drift_output *week, const struct drif
 {
     static const char *const columns[] = {
         "answers of the last 7 days", "n", "value", "low", "high", "reference"};
+    static const char *const names[DRIFT_MEANS] = {"entropy_nats", "confidence"};
     cJSON *list = cJSON_AddArrayToObject(output, "values"), *rows = cJSON_CreateArray();
     for (int i = 0; i < LESION_CLASSES; i++)
         add_line(list, rows, lesion_codes[i], share_estimate(week->classes[i], week->n),
@@ -68,8 +69,9 @@ static enum status add_values(const struct drift_output *week, const struct drif
     for (int i = 0; i < DRIFT_RATES; i++)
         add_line(list, rows, drift_rates[i], share_estimate(week->events[i], week->trials[i]),
                  ratio(known->events[i], known->trials[i]));
-    add_line(list, rows, "entropy_nats", mean_entropy(week),
-             known->n ? known->entropy / (double)known->n : NAN);
+    for (int i = 0; i < DRIFT_MEANS; i++)
+        add_line(list, rows, names[i], mean_estimate(week, (enum drift_mean)i),
+                 known->n ? known->sums[i] / (double)known->n : NAN);
     return report_add_table(document, "What the model said", columns, sizeof columns / sizeof *columns, rows,
                             err);
 }

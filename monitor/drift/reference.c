@@ -93,8 +93,8 @@ static void write_output(struct json_writer *json, const char *name, const struc
     json_add_object(json, name);
     json_add_integer(json, "n", output->n);
     write_integers(json, "classes", output->classes, LESION_CLASSES);
-    json_add_double(json, "entropy", output->entropy);
-    json_add_double(json, "entropy_squares", output->entropy_squares);
+    write_numbers(json, "sums", output->sums, DRIFT_MEANS);
+    write_numbers(json, "squares", output->squares, DRIFT_MEANS);
     write_integers(json, "events", output->events, DRIFT_RATES);
     write_integers(json, "trials", output->trials, DRIFT_RATES);
     json_end_object(json);
@@ -173,6 +173,10 @@ enum status drift_reference_write(const struct drift_reference *reference, struc
     json_add_object(&json, "truth");
     for (int i = 0; i < LESION_CLASSES; i++)
         write_output(&json, lesion_codes[i], &reference->truth[i]);
+    json_end_object(&json);
+    json_add_object(&json, "design_effects");
+    for (int i = 0; i < DRIFT_CHARTS; i++)
+        json_add_double(&json, drift_charts[i], reference->effects[i]);
     json_end_object(&json);
     write_limits(&json, &reference->limits);
     json_end_object(&json);

@@ -48,6 +48,7 @@ struct drift_reference {
     double weekdays[7]; // mean number of predictions, from Monday
     // What the model said of lesions whose diagnosis is known.
     struct drift_output truth[LESION_CLASSES];
+    double effects[DRIFT_CHARTS]; // of the charts on daily output (effects.h)
     struct drift_limits limits;
 };
 

@@ -7,6 +7,7 @@
 
 #include "common/base/memory.h"
 #include "monitor/drift/compare.h"
+#include "monitor/drift/effects.h"
 
 enum { NAMES_LEARNT = 1024 };
 
@@ -28,6 +29,8 @@ struct numbers {
 struct row {
     uint64_t visit; // a hash: visits that share one are taken for one
     uint8_t places[DRIFT_COUNTED];
+    uint8_t class, events; // events: a bit for each rate, and behind them one for each rate's trial
+    float means[DRIFT_MEANS];
 };
 
 struct drift_builder {
@@ -39,6 +42,8 @@ struct drift_builder {
     size_t row_count, room;
     uint8_t (*places)[DRIFT_COUNTED]; // of the rows, by visit
     size_t *visits, visit_count;
+    struct drift_output *days;
+    size_t day_count;
 };
 
 struct drift_builder *drift_builder_new(int64_t from, int64_t to)
@@ -47,6 +52,8 @@ struct drift_builder *drift_builder_new(int64_t from, int64_t to)
     builder->reference = drift_reference_new();
     builder->reference->from = from;
     builder->reference->to = to;
+    builder->day_count = (size_t)((to - from) / DRIFT_DAY_MS);
+    builder->days = memory_alloc(builder->day_count * sizeof *builder->days);
     return builder;
 }
 
@@ -60,6 +67,7 @@ void drift_builder_free(struct drift_builder *builder)
     free(builder->rows);
     free(builder->places);
     free(builder->visits);
+    free(builder->days);
     free(builder);
 }
 
@@ -214,8 +222,17 @@ static void keep_row(struct drift_builder *builder, const struct analysis *analy
         builder->rows = memory_realloc(builder->rows, builder->room * sizeof *builder->rows);
     }
     struct row *row = &builder->rows[builder->row_count];
+    struct drift_output output = {0};
+    memset(row, 0, sizeof *row);
     row->visit = visit_of(analysis, builder->row_count++);
     drift_places(&builder->reference->bins, analysis, row->places);
+    drift_output_add(&output, analysis);
+    drift_output_merge(&builder->days[(analysis->at - builder->reference->from) / DRIFT_DAY_MS], &output);
+    row->class = (uint8_t)analysis->class;
+    for (int i = 0; i < DRIFT_RATES; i++)
+        row->events |= (uint8_t)(output.events[i] << i | output.trials[i] << (DRIFT_RATES + i));
+    for (int i = 0; i < DRIFT_MEANS; i++)
+        row->means[i] = (float)output.sums[i];
 }
 
 enum status drift_builder_count(struct drift_builder *builder, const struct analysis *analysis,
@@ -246,7 +263,7 @@ static int by_visit(const void *left, const void *right)
     const struct row *a = left, *b = right;
     if (a->visit != b->visit)
         return a->visit < b->visit ? -1 : 1;
-    return memcmp(a->places, b->places, sizeof a->places); // so that the order is one of the rows' contents
+    return memcmp(a, b, sizeof *a); // so that the order is one of the rows' contents
 }
 
 static void gather_visits(struct drift_builder *builder)
@@ -290,6 +307,37 @@ static double design_effect(const struct drift_builder *builder, int feature)
     return fmax(1, effect);
 }
 
+static struct drift_output output_of(const struct row *row)
+{
+    struct drift_output output = {.n = 1};
+    output.classes[row->class] = 1;
+    for (int i = 0; i < DRIFT_MEANS; i++)
+        output.sums[i] = row->means[i];
+    for (int i = 0; i < DRIFT_RATES; i++) {
+        output.events[i] = row->events >> i & 1;
+        output.trials[i] = row->events >> (DRIFT_RATES + i) & 1;
+    }
+    return output;
+}
+
+static void find_output_effects(const struct drift_builder *builder)
+{
+    struct drift_reference *reference = builder->reference;
+    struct drift_groups visits = {.all = &reference->strata[0].tally.output}, days = {.all = visits.all};
+    for (size_t visit = 0; visit < builder->visit_count; visit++) {
+        struct drift_output sum = {0};
+        for (size_t row = builder->visits[visit]; row < builder->visits[visit + 1]; row++) {
+            struct drift_output output = output_of(&builder->rows[row]);
+            drift_output_merge(&sum, &output);
+        }
+        drift_groups_add(&visits, &sum);
+    }
+    for (size_t day = 0; day < builder->day_count; day++)
+        if (builder->days[day].n > 0)
+            drift_groups_add(&days, &builder->days[day]);
+    drift_effects_find(&visits, &days, reference->effects);
+}
+
 enum status drift_builder_finish(struct drift_builder *builder, struct drift_reference *reference,
                                  struct drift_rows *rows, struct error *err)
 {
@@ -302,6 +350,7 @@ enum status drift_builder_finish(struct drift_builder *builder, struct drift_ref
     gather_visits(builder);
     for (int i = 0; i < DRIFT_COUNTED; i++)
         builder->reference->bins.effects[i] = design_effect(builder, i);
+    find_output_effects(builder);
     *reference = *builder->reference;
     for (int i = 0; i < 7; i++)
         reference->weekdays[i] = days[i] ? reference->weekdays[i] / (double)days[i] : 0;

@@ -12,10 +12,11 @@
 #include "monitor/drift/reference.h"
 
 enum { DRIFT_REFERENCE_MOST = 1000000 }; // analyses of one reference
+enum { DRIFT_REFERENCE_DAYS_MOST = 3660 };
 
 struct drift_builder;
 
-// from, to: midnights of UTC.
+// from, to: midnights of UTC, at most DRIFT_REFERENCE_DAYS_MOST apart.
 struct drift_builder *drift_builder_new(int64_t from, int64_t to);
 void drift_builder_free(struct drift_builder *builder); // NULL is allowed
 

@@ -152,11 +152,14 @@ static enum status read_bins(const cJSON *root, struct drift_bins *bins, struct 
 
 // ---- counts ----
 
-static bool read_sum(const cJSON *number, double *value)
+// Of an output's means: neither an entropy nor a confidence is below 0.
+static bool read_sums(const cJSON *array, double sums[DRIFT_MEANS])
 {
-    if (!cJSON_IsNumber(number) || !isfinite(number->valuedouble) || number->valuedouble < 0)
+    if (!read_numbers(array, sums, DRIFT_MEANS, false))
         return false;
-    *value = number->valuedouble;
+    for (int i = 0; i < DRIFT_MEANS; i++)
+        if (sums[i] < 0)
+            return false;
     return true;
 }
 
@@ -180,8 +183,8 @@ static bool read_output(const cJSON *object, struct drift_output *output)
                          LESION_CLASSES) &&
            read_integers(cJSON_GetObjectItemCaseSensitive(object, "events"), output->events, DRIFT_RATES) &&
            read_integers(cJSON_GetObjectItemCaseSensitive(object, "trials"), output->trials, DRIFT_RATES) &&
-           read_sum(cJSON_GetObjectItemCaseSensitive(object, "entropy"), &output->entropy) &&
-           read_sum(cJSON_GetObjectItemCaseSensitive(object, "entropy_squares"), &output->entropy_squares) &&
+           read_sums(cJSON_GetObjectItemCaseSensitive(object, "sums"), output->sums) &&
+           read_sums(cJSON_GetObjectItemCaseSensitive(object, "squares"), output->squares) &&
            output_adds_up(output);
 }
 
@@ -349,6 +352,10 @@ static enum status read_root(const cJSON *root, struct drift_reference *referenc
     for (int i = 0; status == STATUS_OK && i < LESION_CLASSES; i++)
         if (!read_output(cJSON_GetObjectItemCaseSensitive(truth, lesion_codes[i]), &reference->truth[i]))
             status = bad("truth", err);
+    const cJSON *effects = cJSON_GetObjectItemCaseSensitive(root, "design_effects");
+    for (int i = 0; status == STATUS_OK && i < DRIFT_CHARTS; i++)
+        if (!read_effect(cJSON_GetObjectItemCaseSensitive(effects, drift_charts[i]), &reference->effects[i]))
+            status = bad("design_effects", err);
     return status == STATUS_OK ? read_limits(root, &reference->limits, err) : status;
 }
 

@@ -2,13 +2,13 @@
 """monitor_delays.py: how soon the monitor's charts see what is planted in the simulated clinic, and how often they and
 the plain rules are wrong.
 
-    monitor_delays.py [--images-per-day N] [--budget ALARMS] [--streams N] [--reference-days D] [--seed N] [--json FILE]
+    monitor_delays.py [--images-per-day N] [--budget ALARMS] [--streams N] [--reference-days D] [--seed N] [--parts PARTS] [--json FILE]
 
 Written from docs/SIMULATION.md and from what each chart is said to be, in NumPy, and not from the programs' sources, so
-that both can be compared. It draws a large pool of images for each plant; a day's images are drawn from it. Each stream
-has a reference of its own, from as many days without a plant as the monitor's has: what a small reference does not know
+that both can be compared. It draws a large pool of images for each plant, of the same patients, so that pools differ by what is
+planted and not by chance; a day's images are drawn from it. Each stream has a reference of its own, from as many days without a plant as the monitor's has: what a small reference does not know
 is part of every figure. A chart's limit is the one whose false alarms, over streams without a plant, come at the rate
-that the budget gives it: half of it is for these charts, a seventh for each. Delays are days from the midnight at which
+that the budget gives it: half of it is for these charts, an eighth for each. Delays are days from the midnight at which
 the change begins to the end of the day of the alarm, where all was well in the week before. A plain rule's false alarms
 are days in alarm. It prints figures and judges nothing; it needs NumPy and SciPy.
 """
@@ -26,6 +26,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from second_clinic import BCC, MEL, PLANTS, PRIMARY, SCC, Pool, volumes
 
 LABELLED_REFERRED, CANCER_DELAY_DAYS = 0.8, 10.5
+CHARTS = 8  # that share half of the budget
 NAMED = "declared"  # the shift by which the monitor declares a chart's delay
 
 
@@ -140,8 +141,9 @@ class Reference:
         shares = numpy.bincount(pool.said, minlength=8) / len(pool.said)
         counts = random.multinomial(images, shares, streams)
         self.shares = (counts + 0.5) / (images + 4)
-        self.entropy_sd = pool.entropy.std()
-        self.entropy_mean = pool.entropy.mean() + self.entropy_sd / math.sqrt(images) * random.standard_normal(streams)
+        self.sds = {name: values.std() for name, values in pool.means.items()}
+        self.means = {name: values.mean() + values.std() / math.sqrt(images) * random.standard_normal(streams)
+                      for name, values in pool.means.items()}
         self.rates = {name: (random.binomial(images, events.mean(), streams) + 0.5) / (images + 1)
                       for name, events in pool.rates.items()}
 
@@ -149,7 +151,7 @@ class Reference:
 class Days:
     """Streams of days: quiet ones without a plant, and then planted ones. named: what follows the quiet ones is instead
     the shift by which the monitor declares each chart's delay: a quarter more melanomas among the answers, a day's mean
-    entropy higher by one of its standard deviations, odds of the rates times 1.5."""
+    entropy higher and its mean confidence lower by one standard deviation, odds of the rates times 1.5."""
 
     def __init__(self, quiet, planted, counts, quiet_days, random, named=False):
         self.pools, self.counts, self.quiet_days, self.random = (quiet, planted), counts, quiet_days, random
@@ -171,17 +173,17 @@ class Days:
             rates[1] = 1.5 * rates[1] / (1 + 0.5 * rates[1])
         return numpy.concatenate([self.random.binomial(n, rate) for rate, (_, n) in zip(rates, self._parts())], axis=1)
 
-    def entropy(self):
-        sums = [sum_by_day(pool.entropy, n, self.random) for pool, n in self._parts()]
+    def sums(self, name):
+        sums = [sum_by_day(pool.means[name], n, self.random) for pool, n in self._parts()]
         if self.named:
-            n = self._parts()[1][1]
-            sums[1] += n * self.pools[1].entropy.std() / math.sqrt(self.counts.mean())
+            n, sign = self._parts()[1][1], {"entropy": 1, "confidence": -1}[name]
+            sums[1] += sign * n * self.pools[1].means[name].std() / math.sqrt(self.counts.mean())
         return numpy.concatenate(sums, axis=1)
 
 
-def entropy_chart(days, reference):
+def mean_chart(days, reference, name):
     n = days.counts
-    z = (days.entropy() - n * reference.entropy_mean[:, None]) / (reference.entropy_sd * numpy.sqrt(numpy.maximum(n, 1)))
+    z = (days.sums(name) - n * reference.means[name][:, None]) / (reference.sds[name] * numpy.sqrt(numpy.maximum(n, 1)))
     z = numpy.where(n > 0, z, 0)
     return cusum_chart(z - 0.5, -z - 0.5)
 
@@ -189,7 +191,8 @@ def entropy_chart(days, reference):
 def output_charts(days, reference):
     """Name, chart, greatest limit worth a look."""
     yield "class_mix", rolling_chart(days.classes(), reference.shares), 200
-    yield "entropy", entropy_chart(days, reference), 60
+    for name in reference.means:
+        yield name, mean_chart(days, reference, name), 60
     for name, p0 in reference.rates.items():
         yield name, bernoulli_chart(days.events(name), days.counts, p0), 60
 
@@ -304,13 +307,15 @@ def delay_of(alarms, quiet_days, plain=False):
     chart only streams count that had no alarm before; a plain rule has had too many for that."""
     alarms = alarms[plain | ~alarms[:, :quiet_days].any(1), quiet_days:]
     came = alarms.any(1)
-    days = numpy.where(came, alarms.argmax(1) + 1, alarms.shape[1]).sum()
-    return {"days": float(days / came.sum()) if came.any() else None,
+    days = numpy.where(came, alarms.argmax(1) + 1, alarms.shape[1])
+    mean = days.sum() / came.sum() if came.any() else None
+    error = float(numpy.sqrt(((days - mean * came) ** 2).sum()) / came.sum()) if came.any() else None
+    return {"days": mean and float(mean), "error": error,
             "seen": float(came.mean()) if len(came) else None, "streams": len(alarms)}
 
 
 def note_output(pools, options, figures, random):
-    rate = options.budget / 2 / 7 / 365.25
+    rate = options.budget / 2 / CHARTS / 365.25
     images, streams = options.reference_days * options.images_per_day, options.streams
     limits = {}
     reference = Reference(pools["none"], streams, images, random)
@@ -328,7 +333,7 @@ def note_output(pools, options, figures, random):
         for name, run in output_rules(days, reference):
             figures[name][plant] = delay_of(run(None), 7, plain=True)
     # As a chart's run length is understood: it begins with the shift, though the week behind it is full.
-    for quiet_days, names in ((6, ["class_mix"]), (0, ["entropy", *reference.rates])):
+    for quiet_days, names in ((6, ["class_mix"]), (0, [*reference.means, *reference.rates])):
         counts = volumes(streams, quiet_days + options.days, options.images_per_day, random)
         days = Days(pools["none"], pools["none"], counts, quiet_days, random, named=True)
         for name, run, _ in output_charts(days, reference):
@@ -337,7 +342,7 @@ def note_output(pools, options, figures, random):
 
 
 def note_input(pools, options, figures, random):
-    rate = options.budget / 2 / 7 / 365.25
+    rate = options.budget / 2 / CHARTS / 365.25
     images, streams = options.reference_days * options.images_per_day, max(options.streams // 8, 1)
     quiet = pools["none"]
     chart, kl = input_charts((quiet, quiet), volumes(streams, 182, options.images_per_day, random), 0, images, random)
@@ -353,7 +358,7 @@ def note_input(pools, options, figures, random):
 
 
 def note_labels(pools, options, figures, random):
-    rate = options.budget / 2 / 7 / 365.25
+    rate = options.budget / 2 / CHARTS / 365.25
     pair = (pools["none"], pools["missed_melanoma"])
     for name, monitored in (("missed_melanoma, 2 % of the monitored labelled", 0.02),
                             ("missed_melanoma, 80 % of the monitored labelled", 0.8)):
@@ -439,20 +444,21 @@ def main():
     parser.add_argument("--days", type=int, default=365, help="after the change")
     parser.add_argument("--pool", type=int, default=400000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--parts", default="output,input,labels,auroc", help="which charts and rules")
     parser.add_argument("--json", help="file for the figures")
     options = parser.parse_args()
     random = numpy.random.default_rng(options.seed)
-    pools = {"none": Pool("none", options.pool, random)}
-    pools[NAMED] = Pool("none", options.pool, random, far=pools["none"].far_from)
+    patients = lambda: numpy.random.default_rng((options.seed, 1))  # the same each time
+    pools = {"none": Pool("none", options.pool, patients())}
+    pools[NAMED] = Pool("none", options.pool, patients(), far=pools["none"].far_from)
     tenth = random.random(options.pool) < 0.1
     pools[NAMED].categories["capture_device"][0][tenth] = 4  # which the reference has never seen
     for plant in PLANTS[1:]:
-        pools[plant] = Pool(plant, options.pool, random, far=pools["none"].far_from)
+        pools[plant] = Pool(plant, options.pool, patients(), far=pools["none"].far_from)
     figures = {}
-    note_output(pools, options, figures, random)
-    note_input(pools, options, figures, random)
-    note_labels(pools, options, figures, random)
-    note_auroc(pools, options, figures, random)
+    parts = {"output": note_output, "input": note_input, "labels": note_labels, "auroc": note_auroc}
+    for name in options.parts.split(","):
+        parts[name](pools, options, figures, random)
     print_table(figures)
     if options.json:
         with open(options.json, "w") as file:

@@ -61,7 +61,7 @@ class Pool:
         self.distance = numpy.sqrt(nearest.clip(min=0)) * strangeness
         self.far_from = numpy.quantile(self.distance, FAR_QUANTILE) if far is None else far
         self.said = p.argmax(1)
-        self.entropy = -scipy.special.xlogy(p, p).sum(1)
+        self.means = {"entropy": -scipy.special.xlogy(p, p).sum(1), "confidence": p.max(1)}
         malignant = p[:, [MEL, BCC, SCC]].sum(1)
         self.monitored = ((p[:, MEL] < URGENT_FROM) & (malignant < 0.2) & (p[:, AK] < 0.3) & (p.max(1) >= 0.5) &
                           (self.distance <= self.far_from))

@@ -1,6 +1,7 @@
 // main.c: skinsight-monitor, which watches what the workers answer and what becomes of it.
 // Only the table of its commands stands here; config_main() does the rest.
 #include "common/audit/command.h"
+#include "common/identity/gate.h"
 #include "common/program/config.h"
 #include "monitor/archive/collect.h"
 #include "monitor/archive/import.h"
@@ -23,10 +24,9 @@ static const struct command commands[] = {
         .run = run_command,
         .options =
             "brokers predictions_topic feedback_topic store retention_days references "
-            "reference_key alarm_budget_per_year monitor_listen http_tls_cert http_tls_key api_keys jwt_jwks "
-            "jwt_authorities jwt_issuer jwt_audience jwt_site_claim jwt_role_claim jwt_clock_skew_s "
-            "audit_chain audit_key "
-            "workers_metrics scale_min scale_max job_deadline_ms price_table log_level",
+            "reference_key alarm_budget_per_year monitor_listen http_tls_cert http_tls_key " IDENTITY_OPTIONS
+            " audit_chain audit_key workers_metrics scale_min scale_max job_deadline_ms price_table "
+            "log_level",
         .required = "store",
         .check = run_check,
     },

@@ -3,6 +3,7 @@
 #include <stdint.h>
 
 #include "common/audit/command.h"
+#include "common/identity/gate.h"
 #include "common/program/config.h"
 #include "producer/dead_letters.h"
 #include "producer/gateway/doctor.h"
@@ -74,10 +75,8 @@ static const struct command commands[] = {
             "s3_region object_timeout_ms inline_limit_bytes keep_images max_image_bytes drain_timeout_ms "
             "http_listen http_tls_cert http_tls_key admin_address public_url store answer_timeout_ms "
             "job_deadline_ms inflight_limit body_limit_bytes bodies_limit_bytes link_key "
-            "link_lifetime_s subject_key requests_retention_days api_keys jwt_jwks jwt_authorities "
-            "jwt_issuer "
-            "jwt_audience jwt_site_claim jwt_role_claim jwt_clock_skew_s audit_chain audit_key rate_per_s "
-            "rate_burst daily_quota",
+            "link_lifetime_s subject_key requests_retention_days " IDENTITY_OPTIONS
+            " audit_chain audit_key rate_per_s rate_burst daily_quota",
         .required = "store",
         .check = serve_check,
         .run = serve_run,
@@ -92,7 +91,7 @@ static const struct command commands[] = {
             "brokers jobs_topic urgent_jobs_topic predictions_topic feedback_topic objects s3_endpoint "
             "s3_region object_timeout_ms public_url store link_key subject_key api_keys audit_key",
         .required = "api_keys store",
-        .run = doctor_run,
+        .run = gateway_doctor,
     },
     {
         .name = "feedback",

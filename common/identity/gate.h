@@ -26,6 +26,10 @@ struct identity_gate;
 
 // The options api_keys and jwt_... of a program; texts are the config's.
 void identity_options_read(struct identity_options *options, const struct config *config);
+// Their names, for the table of commands.
+#define IDENTITY_OPTIONS                                                                                     \
+    "api_keys jwt_jwks jwt_authorities jwt_issuer jwt_audience jwt_site_claim jwt_role_claim "               \
+    "jwt_clock_skew_s"
 
 // REJECTED: neither kind of credential is set up, or an option is wrong. A file of keys that is not there is
 // an empty one. Where the JWK set is a URL, a thread of the gate's reads it.

@@ -6,6 +6,6 @@
 #include "common/program/config.h"
 
 // Exit code: 0 when everything is there.
-enum status doctor_run(struct config *config, struct error *err) MUST_CHECK;
+enum status gateway_doctor(struct config *config, struct error *err) MUST_CHECK;
 
 #endif

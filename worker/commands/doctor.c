@@ -1,10 +1,9 @@
-// doctor.c: one line for each thing the worker depends on: what was found, and how to mend what is wrong.
-// Notes are for what works but could be set better; they leave the exit code alone.
+// doctor.c: the things that the worker depends on. Notes are for what works but could be set better; they
+// leave the exit code alone.
 #include <stdio.h>
 #include <string.h>
 
-#include "common/program/finding.h"
-#include "common/services/kafka.h"
+#include "common/program/doctor.h"
 #include "common/services/kafka_settings.h"
 #include "worker/cache/cache.h"
 #include "worker/commands/commands.h"
@@ -13,15 +12,13 @@
 #include "worker/group/broker_limits.h"
 #include "worker/worker.h"
 
-enum { DOCTOR_TIMEOUT_MS = 3000 };
-
 static bool check_descriptors(const struct config *config)
 {
     struct error err;
     char found[64];
     enum status status = descriptors_claim(config, &err);
     snprintf(found, sizeof found, "the %ld that are needed", descriptors_needed(config));
-    return finding_print("open files", status, &err, found, "raise the limit of open files (ulimit -Hn)");
+    return doctor_say("open files", status, &err, found, "raise the limit of open files (ulimit -Hn)");
 }
 
 static bool check_engine(const struct config *config)
@@ -39,7 +36,7 @@ static bool check_engine(const struct config *config)
                  precision_names[engine.plan->precision], engine.precision_reason[0] ? " (auto: " : "",
                  engine.precision_reason, engine.precision_reason[0] ? ")" : "", engine.backend->name,
                  engine.backend->device);
-    bool good = finding_print(
+    bool good = doctor_say(
         "model, device", status, &err, found,
         "skinsight-trainer import makes a model directory; --backend and --precision choose the device");
     engine_close(&engine);
@@ -51,23 +48,7 @@ static bool check_policy(const struct config *config)
     struct policy policy;
     struct error err;
     enum status status = policy_load(&policy, config_text(config, "policy"), &err);
-    return finding_print("policy", status, &err, policy.version, "docs/FORMATS.md describes the policy file");
-}
-
-static bool check_objects(const struct config *config)
-{
-    struct object_store *store = NULL;
-    struct error err;
-    struct object_store_options options = {.root = config_objects_root(config),
-                                           .s3_endpoint = config_text(config, "s3_endpoint"),
-                                           .s3_region = config_text(config, "s3_region"),
-                                           .timeout_ms = config_integer(config, "object_timeout_ms")};
-    enum status status = object_store_open(&store, &options, &err);
-    if (status == STATUS_OK)
-        status = object_store_check(store, &err);
-    object_store_close(store);
-    return finding_print("object store", status, &err, options.root,
-                         "check --objects, the bucket, and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
+    return doctor_say("policy", status, &err, policy.version, "docs/FORMATS.md describes the policy file");
 }
 
 static bool check_cache(const struct config *config)
@@ -77,7 +58,7 @@ static bool check_cache(const struct config *config)
     struct cache_terms terms;
     struct error err;
     if (strcmp(url, "none") == 0)
-        return finding_print("cache", STATUS_OK, &err, "none (answers are computed each time)", "");
+        return doctor_say("cache", STATUS_OK, &err, "none (answers are computed each time)", "");
     enum status status = cache_check(config, &err);
     if (status == STATUS_OK)
         status = cache_read_secret(&terms, config, &err);
@@ -86,16 +67,15 @@ static bool check_cache(const struct config *config)
     if (status == STATUS_OK)
         status = redis_ping(redis, &err);
     redis_close(redis);
-    return finding_print(
-        "cache", status, &err, "answers",
-        "check --cache and --cache-secret; without Redis the worker is slower, nothing else");
+    return doctor_say("cache", status, &err, "answers",
+                      "check --cache and --cache-secret; without Redis the worker is slower, nothing else");
 }
 
 static bool check_topic_names(const struct config *config)
 {
     struct error err;
-    return finding_print("topic names", worker_check_topics(config, &err), &err, "each role its own",
-                         "give every role a topic of its own");
+    return doctor_say("topic names", worker_check_topics(config, &err), &err, "each role its own",
+                      "give every role a topic of its own");
 }
 
 // What a topic had better be set to; without it the worker works, but is easier to disturb.
@@ -140,29 +120,14 @@ static bool check_broker_limits(rd_kafka_t *client, const struct config *config)
     enum status status = broker_limits_check(client, config, DOCTOR_TIMEOUT_MS, &note, &err);
     if (note.message[0])
         printf("note  %-14s %s\n", "brokers", note.message);
-    return finding_print("brokers", status, &err, "they take the commits of a full window",
-                         "set it on every broker, or lower --window");
+    return doctor_say("brokers", status, &err, "they take the commits of a full window",
+                      "set it on every broker, or lower --window");
 }
 
 static bool check_kafka(const struct config *config)
 {
-    rd_kafka_t *client = NULL;
-    struct error err;
-    struct kafka_client_options client_options = {.type = RD_KAFKA_PRODUCER};
-    enum status status = kafka_client_open(&client, config_kafka(config), &client_options, &err);
-    if (status == STATUS_OK)
-        status = kafka_ping(client, config_text(config, "brokers"), DOCTOR_TIMEOUT_MS, &err);
-    bool good = finding_print("Kafka", status, &err, config_text(config, "brokers"),
-                              "check --brokers and that Kafka runs");
-    for (int i = 0; good && i < WORKER_TOPIC_COUNT; i++) {
-        struct kafka_topic topic = {.name = config_text(config, worker_topic_options[i])};
-        char found[300];
-        status = kafka_topics_describe(client, &topic, 1, DOCTOR_TIMEOUT_MS, &err);
-        if (status == STATUS_OK && topic.partitions < 0)
-            status = error_set(&err, STATUS_REJECTED, "%s does not exist", topic.name);
-        snprintf(found, sizeof found, "%s, %d partitions", topic.name, topic.partitions);
-        good &= finding_print("topic", status, &err, found, "skinsight-producer topics --create makes it");
-    }
+    rd_kafka_t *client;
+    bool good = doctor_check_kafka(config, worker_topic_options, WORKER_TOPIC_COUNT, &client);
     if (good) {
         advise_on_topics(client, config);
         good = check_broker_limits(client, config);
@@ -174,15 +139,8 @@ static bool check_kafka(const struct config *config)
 
 enum status doctor_command(struct config *config, struct error *err)
 {
-    int wrong = 0;
-    wrong += !check_descriptors(config);
-    wrong += !check_engine(config);
-    wrong += !check_policy(config);
-    wrong += !check_objects(config);
-    wrong += !check_cache(config);
-    wrong += !check_topic_names(config);
-    wrong += !check_kafka(config);
-    if (wrong == 0)
-        puts("Everything the worker depends on is there.");
-    return wrong == 0 ? STATUS_OK : error_said(err);
+    static const doctor_check checks[] = {check_descriptors,    check_engine, check_policy,
+                                          doctor_check_objects, check_cache,  check_topic_names,
+                                          check_kafka,          NULL};
+    return doctor_run(checks, "worker", config, err);
 }

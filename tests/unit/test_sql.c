@@ -12,18 +12,15 @@
 #include <cmocka.h>
 
 #include "common/base/memory.h"
-#include "tests/support/postgres.h"
+#include "tests/support/both_stores.h"
 
 enum { TIMEOUT_MS = 5000, SHORT_MS = 1500 };
-
-static char folder[SCRATCH_SIZE];
-static char url[SCRATCH_SIZE + 64]; // of the database that the cases of this group use
 
 static _Thread_local struct error err; // of the last call that failed
 
 static struct sql *open_for(int64_t timeout_ms)
 {
-    const struct sql_options options = {.url = url, .timeout_ms = timeout_ms};
+    const struct sql_options options = {.url = store_url, .timeout_ms = timeout_ms};
     struct sql *sql;
     if (sql_open(&sql, &options, &err) != STATUS_OK)
         fail_msg("%s", err.message);
@@ -436,48 +433,20 @@ static void test_time_limit(void **state)
     sql_close(holder);
 }
 
-static int start_sqlite(void **state)
-{
-    (void)state;
-    scratch_make(folder);
-    snprintf(url, sizeof url, "sqlite://%s/store.db", folder);
-    return 0;
-}
-
-static int stop_sqlite(void **state)
-{
-    (void)state;
-    scratch_remove(folder);
-    return 0;
-}
-
-static struct postgres server;
-
-static int use_postgres(void **state)
-{
-    (void)state;
-    snprintf(url, sizeof url, "%s", server.url);
-    return 0;
-}
-
-#define CASES_OF_BOTH                                                                                        \
-    cmocka_unit_test(test_values_come_back_as_they_were), cmocka_unit_test(test_values_that_do_not_fit),     \
-        cmocka_unit_test(test_what_a_change_says), cmocka_unit_test(test_transactions),                      \
-        cmocka_unit_test(test_rows_left_behind), cmocka_unit_test(test_many_statements),                     \
-        cmocka_unit_test(test_many_values), cmocka_unit_test(test_migrations),                               \
-        cmocka_unit_test(test_migrations_side_by_side), cmocka_unit_test(test_transactions_side_by_side),    \
-        cmocka_unit_test(test_time_limit)
-
 int main(void)
 {
-    const struct CMUnitTest sqlite[] = {CASES_OF_BOTH};
-    const struct CMUnitTest postgres[] = {CASES_OF_BOTH};
-    int failed = cmocka_run_group_tests(sqlite, start_sqlite, stop_sqlite);
-    if (!postgres_start(&server) && !server.programs[0]) {
-        fprintf(stderr, "skipped: PostgreSQL is not installed\n");
-        return failed;
-    }
-    failed += cmocka_run_group_tests(postgres, use_postgres, NULL);
-    postgres_stop(&server);
-    return failed;
+    const struct CMUnitTest cases[] = {
+        cmocka_unit_test(test_values_come_back_as_they_were),
+        cmocka_unit_test(test_values_that_do_not_fit),
+        cmocka_unit_test(test_what_a_change_says),
+        cmocka_unit_test(test_transactions),
+        cmocka_unit_test(test_rows_left_behind),
+        cmocka_unit_test(test_many_statements),
+        cmocka_unit_test(test_many_values),
+        cmocka_unit_test(test_migrations),
+        cmocka_unit_test(test_migrations_side_by_side),
+        cmocka_unit_test(test_transactions_side_by_side),
+        cmocka_unit_test(test_time_limit),
+    };
+    return run_on_both_stores(cases, sizeof cases / sizeof *cases);
 }

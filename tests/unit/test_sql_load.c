@@ -11,18 +11,15 @@
 #include <cmocka.h>
 
 #include "common/base/memory.h"
-#include "tests/support/postgres.h"
+#include "tests/support/both_stores.h"
 
 enum { TIMEOUT_MS = 5000 };
-
-static char folder[SCRATCH_SIZE];
-static char url[SCRATCH_SIZE + 64]; // of the database that the cases of this group use
 
 static struct error err; // of the last call that failed
 
 static struct sql *open_store(void)
 {
-    const struct sql_options options = {.url = url, .timeout_ms = TIMEOUT_MS};
+    const struct sql_options options = {.url = store_url, .timeout_ms = TIMEOUT_MS};
     struct sql *sql;
     if (sql_open(&sql, &options, &err) != STATUS_OK)
         fail_msg("%s", err.message);
@@ -134,39 +131,10 @@ static void test_many_rows_at_once(void **state)
     sql_close(sql);
 }
 
-static int start_sqlite(void **state)
-{
-    (void)state;
-    scratch_make(folder);
-    snprintf(url, sizeof url, "sqlite://%s/store.db", folder);
-    return 0;
-}
-
-static int stop_sqlite(void **state)
-{
-    (void)state;
-    scratch_remove(folder);
-    return 0;
-}
-
-static struct postgres server;
-
-static int use_postgres(void **state)
-{
-    (void)state;
-    snprintf(url, sizeof url, "%s", server.url);
-    return 0;
-}
-
 int main(void)
 {
-    const struct CMUnitTest cases[] = {cmocka_unit_test(test_many_rows_at_once)};
-    int failed = cmocka_run_group_tests(cases, start_sqlite, stop_sqlite);
-    if (!postgres_start(&server) && !server.programs[0]) {
-        fprintf(stderr, "skipped: PostgreSQL is not installed\n");
-        return failed;
-    }
-    failed += cmocka_run_group_tests(cases, use_postgres, NULL);
-    postgres_stop(&server);
-    return failed;
+    const struct CMUnitTest cases[] = {
+        cmocka_unit_test(test_many_rows_at_once),
+    };
+    return run_on_both_stores(cases, sizeof cases / sizeof *cases);
 }

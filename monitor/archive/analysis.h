@@ -48,6 +48,7 @@ struct analysis {
     struct ood_values ood;
     int64_t image_bytes; // of the file as it came
     bool cache_hit, replayed;
+    bool replaced; // a later record of the same request is the final one
     int64_t submitted;
     int64_t moments[MOMENT_COUNT];
 

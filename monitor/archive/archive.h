@@ -55,10 +55,11 @@ struct archive_filter {
     const char *site, *model_version;
     const struct archive_as_of *as_of; // NULL: everything there is
     bool errors;                       // failed analyses too
+    bool replaced;                     // records that are not the final one of their request too
 };
-// Gives the final record of each request once, the latest by time and then by place, in that order. What the
-// filter leaves out was still the final record. Stops with take's status. The archive takes no other call
-// meanwhile.
+// Gives the final record of each request once, the latest by time and then by place, in that order; all of
+// them where the filter says so. What the filter leaves out was still the final record. Stops with take's
+// status. The archive takes no other call meanwhile.
 enum status archive_walk(struct archive *archive, const struct archive_filter *filter,
                          enum status (*take)(void *context, const struct analysis *analysis,
                                              struct error *err),

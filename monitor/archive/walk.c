@@ -24,12 +24,16 @@ struct walk {
 
 #define IN_WINDOW "p.at >= ? AND p.at < ? AND " KNOWN("p")
 
+// Another record of the same request is the final one.
+#define IS_REPLACED                                                                                          \
+    "(length(p.request) > 0 AND EXISTS (SELECT 1 FROM monitor_predictions o WHERE o.request = p.request "    \
+    "AND " KNOWN("o") " AND (o.at, o.log, o.part, o.place) > (p.at, p.log, p.part, p.place)))"
+#define IN_ORDER " ORDER BY p.at, p.log, p.part, p.place"
+
 static const char walk_text[] =
-    "SELECT %s FROM monitor_predictions p WHERE " IN_WINDOW " AND (length(p.request) = 0 OR NOT EXISTS "
-    "(SELECT 1 FROM monitor_predictions o WHERE o.request = p.request AND " KNOWN(
-        "o") " AND "
-             "(o.at, o.log, o.part, o.place) > (p.at, p.log, p.part, p.place))) ORDER BY p.at, p.log, "
-             "p.part, p.place";
+    "SELECT %s, 0 FROM monitor_predictions p WHERE " IN_WINDOW " AND NOT " IS_REPLACED IN_ORDER;
+static const char walk_all_text[] = "SELECT %s, CASE WHEN " IS_REPLACED
+                                    " THEN 1 ELSE 0 END FROM monitor_predictions p WHERE " IN_WINDOW IN_ORDER;
 
 static const char sites_text[] = "SELECT p.site FROM monitor_predictions p WHERE " IN_WINDOW
                                  " GROUP BY p.site ORDER BY count(*) DESC, p.site COLLATE \"C\" LIMIT ?";
@@ -174,6 +178,7 @@ static enum status take_row(struct walk *walk, struct error *err)
     char subject[DIGEST_TEXT_SIZE];
     if (!prediction_row_read(walk->archive->sql, 0, &analysis, subject))
         return error_set(err, STATUS_FATAL, "a prediction in %s is damaged", sql_name(walk->archive->sql));
+    analysis.replaced = sql_integer(walk->archive->sql, PREDICTION_COLUMN_COUNT) == 1;
     if (!is_wanted(walk->filter, &analysis))
         return STATUS_OK;
     analysis.site = name_in(&walk->sites, analysis.site);
@@ -185,7 +190,7 @@ static enum status take_row(struct walk *walk, struct error *err)
 static enum status read_rows(struct walk *walk, struct error *err)
 {
     struct sql *sql = walk->archive->sql;
-    char *text = memory_format(walk_text, prediction_columns);
+    char *text = memory_format(walk->filter->replaced ? walk_all_text : walk_text, prediction_columns);
     bool more;
     enum status status = sql_query(
         sql, text, VALUES(sql_of_integer(walk->filter->from), sql_of_integer(walk->filter->to)), err);

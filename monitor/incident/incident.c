@@ -27,6 +27,8 @@ enum status incident_add(struct incident *incident, const struct analysis *analy
         .class = failed ? -1 : (int8_t)analysis->class,
         .label = analysis->truth.conflict ? -1 : (int8_t)analysis->truth.label,
         .failed = failed,
+        .replaced = analysis->replaced,
+        .number = incident->count,
     };
     memcpy(answer->request_id, analysis->request_id, sizeof answer->request_id);
     return STATUS_OK;
@@ -52,7 +54,9 @@ static int by_advice(const void *left, const void *right)
     int order = rank_of(a) - rank_of(b);
     if (order == 0)
         order = (a->at > b->at) - (a->at < b->at);
-    return order ? order : strcmp(a->request_id, b->request_id);
+    if (order == 0)
+        order = strcmp(a->request_id, b->request_id);
+    return order ? order : (a->number > b->number) - (a->number < b->number);
 }
 
 static cJSON *row_of(const struct incident_answer *answer)
@@ -66,21 +70,25 @@ static cJSON *row_of(const struct incident_answer *answer)
     cJSON_AddItemToArray(row, cJSON_CreateString(answer->failed ? "" : lesion_codes[answer->class]));
     cJSON_AddItemToArray(
         row, cJSON_CreateString(answer->label >= 0 ? feedback_label_names[answer->label] : "not known"));
+    cJSON_AddItemToArray(row, cJSON_CreateString(answer->replaced ? "answered again" : ""));
     return row;
 }
 
 static void add_counts(const struct incident *incident, const char *model_version, cJSON *document)
 {
-    int64_t counts[ACTION_COUNT] = {0}, failed = 0;
-    for (size_t i = 0; i < incident->count; i++)
+    int64_t counts[ACTION_COUNT] = {0}, failed = 0, replaced = 0;
+    for (size_t i = 0; i < incident->count; i++) {
+        replaced += incident->answers[i].replaced;
         if (incident->answers[i].failed)
             failed++;
         else
             counts[incident->answers[i].action]++;
+    }
     cJSON *item = cJSON_AddObjectToObject(document, "incident");
     cJSON_AddItemToObject(item, "model_version",
                           model_version ? cJSON_CreateString(model_version) : cJSON_CreateNull());
     cJSON_AddNumberToObject(item, "n", (double)incident->count);
+    cJSON_AddNumberToObject(item, "replaced", (double)replaced);
     for (int a = 0; a < ACTION_COUNT; a++)
         cJSON_AddNumberToObject(item, action_names[a], (double)counts[a]);
     bool unknown = model_version && failed == 0; // workers before the field `model_version` did not say
@@ -92,7 +100,8 @@ static void add_counts(const struct incident *incident, const char *model_versio
 enum status incident_write(struct incident *incident, const char *model_version, cJSON *document,
                            struct error *err)
 {
-    static const char *const columns[] = {"request", "answered", "advised", "diagnosis", "label since"};
+    static const char *const columns[] = {"request",   "answered",    "advised",
+                                          "diagnosis", "label since", "since then"};
     if (incident->count > 0)
         qsort(incident->answers, incident->count, sizeof *incident->answers, by_advice);
     add_counts(incident, model_version, document);

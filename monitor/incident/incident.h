@@ -1,6 +1,7 @@
 // incident.h: the list to look back over when a model or a device turns out to be at fault: every answer that
 // was given between two moments, with what was advised. Who was told to wait comes first: nobody has looked
-// at those lesions since. Request ids alone, no word about a patient.
+// at those lesions since. An answer that a later one to the same request replaced is in the list, and says
+// so: somebody may have read it. Request ids alone, no word about a patient.
 //
 // A list with holes would be taken for whole, so there is none where more than INCIDENT_ANSWERS_MOST answers
 // were given: the report is refused, and says so. One thread.
@@ -17,6 +18,8 @@ struct incident {
         int64_t at;
         int8_t action, class, label; // label: -1: not known yet
         bool failed;                 // it was an error: action and class are -1
+        bool replaced;
+        size_t number; // as it came
     } * answers;
     size_t count, capacity;
 };
@@ -26,7 +29,7 @@ enum status incident_add(struct incident *incident, const struct analysis *analy
                          struct error *err) MUST_CHECK;
 void incident_release(struct incident *incident);
 // Adds "incident" and the table of answers: by what was advised, monitor first and failures last, then by
-// time.
+// time, then as they came.
 enum status incident_write(struct incident *incident, const char *model_version, cJSON *document,
                            struct error *err) MUST_CHECK;
 

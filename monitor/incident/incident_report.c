@@ -15,7 +15,8 @@ enum status incident_report(struct archive *archive, const struct report_request
                                           .site = request->site,
                                           .model_version = request->model_version,
                                           .as_of = request->as_of,
-                                          .errors = true};
+                                          .errors = true,
+                                          .replaced = true};
     enum status status = archive_walk(archive, &filter, take, &incident, err);
     if (status == STATUS_OK)
         status = incident_write(&incident, request->model_version, document, err);

@@ -88,6 +88,14 @@ static void test_final_record(void **state)
     walk_with(world, (struct archive_filter){.errors = true});
     assert_int_equal(seen.count, 4);
     assert_string_equal(seen.rows[1].request_id, "");
+    // All of them, where that is asked for.
+    walk_with(world, (struct archive_filter){.replaced = true});
+    assert_int_equal(seen.count, 3);
+    assert_int_equal(seen.rows[0].class, LESION_NV);
+    assert_true(seen.rows[0].replaced && !seen.rows[1].replaced && !seen.rows[2].replaced);
+    walk_with(world, (struct archive_filter){.replaced = true, .errors = true});
+    assert_int_equal(seen.count, 5);
+    assert_false(seen.rows[2].replaced); // of no request, though another one is later
     walk_with(world, (struct archive_filter){.to = AT + 9});
     assert_int_equal(seen.count, 1);
     // Later records change nothing of what was known before them.
@@ -101,6 +109,12 @@ static void test_final_record(void **state)
     walk_with(world, (struct archive_filter){.as_of = &before});
     assert_int_equal(seen.count, 2);
     assert_int_equal(seen.rows[0].class, LESION_AK);
+    walk_with(world, (struct archive_filter){.as_of = &before, .replaced = true});
+    assert_int_equal(seen.count, 3);
+    assert_false(seen.rows[1].replaced);
+    walk_with(world, (struct archive_filter){.replaced = true});
+    assert_int_equal(seen.count, 4);
+    assert_true(seen.rows[1].replaced);
     archive_as_of_release(&before);
     close_world(world);
 }

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "monitor/incident/incident.h"
 
@@ -19,6 +20,7 @@ static void add(struct incident *incident, const char *id, int action, int label
     analysis.action = action;
     analysis.class = LESION_NV;
     analysis.truth.label = label;
+    analysis.replaced = strncmp(id, "routine", 7) == 0;
     if (incident_add(incident, &analysis, &err) != STATUS_OK)
         fail_msg("%s", err.message);
 }
@@ -48,9 +50,12 @@ static void test_who_was_told_to_wait_comes_first(void **state)
     assert_string_equal(cell(document, 0, 1), "2026-11-02T00:00:00.000Z");
     assert_string_equal(cell(document, 0, 2), "monitor");
     assert_string_equal(cell(document, 0, 4), "MEL");
+    assert_string_equal(cell(document, 0, 5), "");
+    assert_string_equal(cell(document, 2, 5), "answered again");
     const cJSON *counts = cJSON_GetObjectItem(document, "incident");
     assert_int_equal(cJSON_GetObjectItem(counts, "n")->valueint, 5);
     assert_int_equal(cJSON_GetObjectItem(counts, "monitor")->valueint, 2);
+    assert_int_equal(cJSON_GetObjectItem(counts, "replaced")->valueint, 1);
     assert_int_equal(cJSON_GetObjectItem(counts, "failed")->valueint, 1);
     cJSON_Delete(document);
     incident_release(&incident);

@@ -25,7 +25,8 @@ static const struct command commands[] = {
         .options =
             "brokers predictions_topic feedback_topic store retention_days references "
             "reference_key alarm_budget_per_year monitor_listen http_tls_cert http_tls_key " IDENTITY_OPTIONS
-            " audit_chain audit_key workers_metrics scale_min scale_max job_deadline_ms price_table "
+            " audit_chain audit_key report_folder report_folder_days report_folder_wait_s workers_metrics "
+            "scale_min scale_max job_deadline_ms price_table "
             "log_level",
         .required = "store",
         .check = run_check,

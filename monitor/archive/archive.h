@@ -59,7 +59,8 @@ struct archive_filter {
 };
 // Gives the final record of each request once, the latest by time and then by place, in that order; all of
 // them where the filter says so. What the filter leaves out was still the final record. Stops with take's
-// status. The archive takes no other call meanwhile.
+// status; RETRY also where the process is asked to stop (shutdown.h). The archive takes no other call
+// meanwhile.
 enum status archive_walk(struct archive *archive, const struct archive_filter *filter,
                          enum status (*take)(void *context, const struct analysis *analysis,
                                              struct error *err),

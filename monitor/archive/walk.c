@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/memory.h"
+#include "common/base/shutdown.h"
 #include "common/base/text.h"
 #include "monitor/archive/archive_internal.h"
 #include "monitor/archive/truths.h"
@@ -195,7 +196,8 @@ static enum status read_rows(struct walk *walk, struct error *err)
     enum status status = sql_query(
         sql, text, VALUES(sql_of_integer(walk->filter->from), sql_of_integer(walk->filter->to)), err);
     while (status == STATUS_OK && (status = sql_next(sql, &more, err)) == STATUS_OK && more)
-        status = take_row(walk, err);
+        status =
+            shutdown_requested() ? error_set(err, STATUS_RETRY, "a stop was asked for") : take_row(walk, err);
     sql_end(sql);
     free(text);
     return status;

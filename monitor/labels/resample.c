@@ -7,6 +7,7 @@
 
 #include "common/base/counter_random.h"
 #include "common/base/memory.h"
+#include "common/base/shutdown.h"
 #include "common/statistics/quantile.h"
 
 enum { PURPOSE = 0x70617469 }; // "pati"
@@ -52,7 +53,8 @@ void resample_intervals(const struct resample *resample, struct interval *interv
     uint32_t *drawn = memory_alloc((resample->cluster_count + 1) * sizeof *drawn);
     uint32_t *times = memory_alloc((resample->count + 1) * sizeof *times);
     double *values = memory_alloc((figure_count * replicates + 1) * sizeof *values);
-    for (int i = 0; i < resample->replicates; i++) {
+    // Seconds of work; at a stop nobody reads what it comes to (report_make).
+    for (int i = 0; i < resample->replicates && !shutdown_requested(); i++) {
         double figures[RESAMPLE_FIGURES_MOST];
         draw(resample, i, drawn, times);
         resample->figures(resample->context, times, figures);

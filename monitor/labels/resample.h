@@ -27,7 +27,8 @@ struct resample {
     const double *move_to;
 };
 
-// intervals: (figure_count); NaN to NaN where fewer than half of the replicates have the figure.
+// intervals: (figure_count); NaN to NaN where fewer than half of the replicates have the figure. Ends early,
+// with intervals that mean nothing, where the process is asked to stop (shutdown.h).
 void resample_intervals(const struct resample *resample, struct interval *intervals);
 
 // As many replicates as `work` row visits allow, from 200 to 2,000: of the data alone, so that the same data

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/shutdown.h"
 #include "monitor/report/report.h"
 
 static const int64_t day_ms = 24 * 3600 * 1000;
@@ -19,6 +20,16 @@ static enum status check(const struct report_request *request, struct error *err
     if (strcmp(request->model_a, request->model_b) == 0)
         return error_set(err, STATUS_REJECTED, "a model is not compared with itself");
     return STATUS_OK;
+}
+
+// A part may have ended early at a stop, so that what it added is not to be read.
+static enum status add_part(const struct report_part *part, struct archive *archive,
+                            const struct report_request *request, cJSON *document, struct error *err)
+{
+    enum status status = shutdown_requested() ? STATUS_OK : part->add(archive, request, document, err);
+    if (status == STATUS_OK && shutdown_requested())
+        status = error_set(err, STATUS_RETRY, "a stop was asked for");
+    return status;
 }
 
 static bool add_name(cJSON *document, const char *name, const char *value)
@@ -69,7 +80,7 @@ enum status report_make_of(const struct report_part *parts, struct archive *arch
         status = error_set(err, STATUS_FATAL, "no memory for the report's head");
     for (const struct report_part *part = parts; status == STATUS_OK && part->name; part++)
         if (part->kinds & 1u << request->kind) {
-            status = part->add(archive, request, made, err);
+            status = add_part(part, archive, request, made, err);
             if (status != STATUS_OK)
                 error_prefix(err, "%s", part->name);
         }

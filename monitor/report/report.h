@@ -43,7 +43,8 @@ extern const struct report_part report_parts[]; // ends with a NULL name
 
 enum { REPORT_DAYS_MOST = 3660 }; // from from to to
 
-// REJECTED: what the request asks for can't be (dates, models, reference). The document is the caller's.
+// REJECTED: what the request asks for can't be (dates, models, reference). RETRY also: the process is asked
+// to stop (shutdown.h). The document is the caller's.
 enum status report_make(struct archive *archive, const struct report_request *request, cJSON **document,
                         struct error *err) MUST_CHECK;
 // The same of other parts than report_parts, which ends with a NULL name.

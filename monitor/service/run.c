@@ -78,6 +78,21 @@ static enum status read_audit(struct monitor *monitor, struct audit_options *opt
     return status;
 }
 
+static enum status open_daily(struct monitor *monitor, struct error *err)
+{
+    const struct config *config = monitor->config;
+    const char *references = config_text(config, "references"), *key = config_text(config, "reference_key");
+    const struct daily_options options = {
+        .store = config_text(config, "store"),
+        .folder = {.path = config_text(config, "report_folder"),
+                   .days = config_integer(config, "report_folder_days"),
+                   .references = *references ? references : NULL,
+                   .reference_key = *key ? key : NULL,
+                   .alarm_budget_per_year = config_integer(config, "alarm_budget_per_year")},
+        .wait_ms = config_integer(config, "report_folder_wait_s") * 1000};
+    return *options.folder.path ? daily_open(&monitor->daily, &options, err) : STATUS_OK;
+}
+
 static enum status open_parts(struct monitor *monitor, struct error *err)
 {
     const struct config *config = monitor->config;
@@ -98,6 +113,8 @@ static enum status open_parts(struct monitor *monitor, struct error *err)
         status = collector_start(&monitor->collector, &collect, err);
     if (status == STATUS_OK)
         status = live_open(&monitor->live, &live, err);
+    if (status == STATUS_OK)
+        status = open_daily(monitor, err);
     return status == STATUS_OK ? open_watch(monitor, err) : status;
 }
 
@@ -155,6 +172,7 @@ enum status run_command(struct config *config, struct error *err)
     }
     http_server_close(server);
     watch_close(monitor.watch);
+    daily_close(monitor.daily);
     live_close(monitor.live);
     signer_close(monitor.signer);
     collector_stop(monitor.collector);

@@ -3,6 +3,7 @@
 //     topics -> collector (its thread) -> archive
 //     workers' metrics -> watch (its thread) -> advice
 //     archive -> live (its thread) -> pages, JSON, alarms
+//     archive -> daily (its thread) -> the report folder
 //     HTTP server (its thread) -> routes: answers from what those have found, and defers what must be made
 //
 // Each part goes on where another one's service is away. Main thread waits for a stop and closes them.
@@ -13,6 +14,7 @@
 #include "common/program/config.h"
 #include "monitor/archive/collect.h"
 #include "monitor/service/cost.h"
+#include "monitor/service/daily.h"
 #include "monitor/service/live.h"
 #include "monitor/service/watch.h"
 
@@ -23,6 +25,7 @@ struct monitor {
     struct collector *collector;
     struct watch *watch; // NULL: workers_metrics is empty
     struct live *live;
+    struct daily *daily; // NULL: report_folder is empty
     char audit_chain[AUDIT_NAME_SIZE];
     struct signer *signer;     // of the audit's heads; NULL: they are not signed
     struct price_table prices; // currency "": there is no table

@@ -8,6 +8,10 @@
 
 static const char plans_log[] = "(plans)";
 
+#define COLUMNS                                                                                              \
+    "p.name, p.model_a, p.model_b, p.id, p.registered_at, p.paired, p.share_b, p.p0, p.p1, p.worse, "        \
+    "p.margin, p.alpha, p.power_wanted, p.power, p.n_a, p.n_b, p.looks"
+
 struct addition {
     const struct archive_plan *plan;
     int64_t log;
@@ -109,9 +113,8 @@ enum status archive_find_plan(struct archive *archive, const char *model_a, cons
                                        sql_of_integer(known_up_to(as_of))};
     enum status status = sql_find(
         archive->sql,
-        "SELECT name, model_a, model_b, id, registered_at, paired, share_b, p0, p1, worse, margin, alpha, "
-        "power_wanted, power, n_a, n_b, looks FROM monitor_plans "
-        "WHERE model_a = ? AND model_b = ? AND place < ? ORDER BY place DESC LIMIT 1",
+        "SELECT " COLUMNS " FROM monitor_plans p WHERE p.model_a = ? AND p.model_b = ? AND p.place < ? "
+        "ORDER BY p.place DESC LIMIT 1",
         values, 3, found, err);
     if (status != STATUS_OK || !*found)
         return status;
@@ -121,5 +124,22 @@ enum status archive_find_plan(struct archive *archive, const char *model_a, cons
                       "SELECT count(*) FROM monitor_plans WHERE model_a = ? AND model_b = ? AND place < ?",
                       values, 3, &counted, err);
     plan->number = status == STATUS_OK ? sql_integer(archive->sql, 0) : 0;
+    return status;
+}
+
+enum status archive_newest_plans(struct archive *archive, struct archive_plan *plans, size_t most,
+                                 size_t *count, struct error *err)
+{
+    bool more;
+    *count = 0;
+    enum status status =
+        sql_query(archive->sql,
+                  "SELECT " COLUMNS " FROM monitor_plans p WHERE NOT EXISTS (SELECT 1 FROM monitor_plans n "
+                  "WHERE n.model_a = p.model_a AND n.model_b = p.model_b AND n.place > p.place) "
+                  "ORDER BY p.place DESC LIMIT ?",
+                  VALUES(sql_of_integer((int64_t)most)), err);
+    while (status == STATUS_OK && (status = sql_next(archive->sql, &more, err)) == STATUS_OK && more)
+        take_plan(archive->sql, &plans[(*count)++]);
+    sql_end(archive->sql);
     return status;
 }

@@ -32,4 +32,8 @@ enum status archive_find_plan(struct archive *archive, const char *model_a, cons
                               const struct archive_as_of *as_of, struct archive_plan *plan, bool *found,
                               struct error *err) MUST_CHECK;
 
+// Of the pairs of models that were planned last, the newest plan of each, at most `most` (number is 0).
+enum status archive_newest_plans(struct archive *archive, struct archive_plan *plans, size_t most,
+                                 size_t *count, struct error *err) MUST_CHECK;
+
 #endif

@@ -30,7 +30,9 @@ static void add_shares(const struct share found[ARMS], struct interval differenc
                           estimate_share(found[ARM_A], ARMS_ATYPICAL_LEAST, "fewer than 10 melanomas"));
     cJSON_AddItemToObject(item, "b",
                           estimate_share(found[ARM_B], ARMS_ATYPICAL_LEAST, "fewer than 10 melanomas"));
-    cJSON_AddItemToObject(item, "difference", pair_of(difference.low, difference.high));
+    bool known = found[ARM_A].trials >= ARMS_ATYPICAL_LEAST && found[ARM_B].trials >= ARMS_ATYPICAL_LEAST;
+    cJSON_AddItemToObject(item, "difference",
+                          known ? pair_of(difference.low, difference.high) : pair_of(NAN, NAN));
 }
 
 // The evidence itself, where it is no more than a double holds.

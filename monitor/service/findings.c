@@ -24,6 +24,12 @@ static double number_in(const cJSON *object, const char *name)
     return cJSON_IsNumber(item) ? item->valuedouble : NAN;
 }
 
+static double item_of(const cJSON *pair, int place)
+{
+    const cJSON *item = cJSON_GetArrayItem(pair, place);
+    return cJSON_IsNumber(item) ? item->valuedouble : NAN;
+}
+
 // What no label may hold becomes '_'.
 static void name_in(const cJSON *object, const char *key, char name[NAME_SIZE])
 {
@@ -181,9 +187,8 @@ static void read_verified(const cJSON *rate, enum monitor_metric metric, const c
     for (int i = 0; i < 2; i++) {
         snprintf(text, sizeof text, "%smethod=\"%s\"", labels, methods[i]);
         add_estimate(findings, metric, field(rate, methods[i]), text);
-        const cJSON *end = cJSON_GetArrayItem(field(rate, "bounds"), i);
-        add(findings, metric, cJSON_IsNumber(end) ? end->valuedouble : NAN,
-            "%smethod=\"bounds\",bound=\"%s\"", labels, ends[i]);
+        add(findings, metric, item_of(field(rate, "bounds"), i), "%smethod=\"bounds\",bound=\"%s\"", labels,
+            ends[i]);
     }
 }
 
@@ -228,6 +233,70 @@ static void read_subgroup(const cJSON *subgroup, struct findings *findings)
     add_estimate(findings, MONITOR_SUBGROUP_SENSITIVITY, field(subgroup, "sensitivity"), labels);
 }
 
+// ---- registered comparisons ----
+
+// estimate: NaN where the document has the interval alone.
+static void add_effect(struct findings *findings, const char *label, const char *metric, double estimate,
+                       const cJSON *interval)
+{
+    const double values[] = {estimate, item_of(interval, 0), item_of(interval, 1)};
+    static const char *const bounds[] = {"est", "lo", "hi"};
+    for (int i = 0; i < 3; i++)
+        add(findings, MONITOR_EXPERIMENT_EFFECT, values[i], "%s,metric=\"%s\",bound=\"%s\"", label, metric,
+            bounds[i]);
+}
+
+static void read_effects(const cJSON *comparison, const char *label, struct findings *findings)
+{
+    static const char *const rates[] = {"melanoma_sensitivity", "atypical_sensitivity"};
+    const cJSON *guardrail;
+    for (int i = 0; i < 2; i++)
+        add_effect(findings, label, rates[i], NAN, field(field(comparison, rates[i]), "difference"));
+    cJSON_ArrayForEach(guardrail, field(comparison, "guardrails"))
+    {
+        char name[NAME_SIZE];
+        name_in(guardrail, "name", name);
+        add_effect(findings, label, name, number_in(guardrail, "difference"), field(guardrail, "interval"));
+    }
+}
+
+static double decision_in(const cJSON *comparison)
+{
+    static const char *const decisions[] = {"not_enough", "none", "b", "a"};
+    const cJSON *decision = field(comparison, "decision");
+    for (int i = 0; cJSON_IsString(decision) && i < 4; i++)
+        if (strcmp(decision->valuestring, decisions[i]) == 0)
+            return i;
+    return NAN;
+}
+
+static void read_comparison(const cJSON *comparison, struct findings *findings)
+{
+    static const struct {
+        const char *arm, *patients, *seen, *planned;
+    } arms[] = {{"a", "patients_a", "seen_a", "n_a"}, {"b", "patients_b", "seen_b", "n_b"}};
+    const cJSON *plan = field(comparison, "plan"), *ratio = field(comparison, "srm");
+    char name[NAME_SIZE], label[FINDING_LABELS_SIZE / 2];
+    if (!cJSON_IsObject(plan))
+        return;
+    name_in(plan, "name", name);
+    snprintf(label, sizeof label, "experiment=\"%s\"", name);
+    for (int i = 0; i < 2; i++) {
+        add(findings, MONITOR_EXPERIMENT_PATIENTS, number_in(ratio, arms[i].patients), "%s,arm=\"%s\"", label,
+            arms[i].arm);
+        add(findings, MONITOR_EXPERIMENT_MELANOMAS, number_in(plan, arms[i].seen), "%s,arm=\"%s\"", label,
+            arms[i].arm);
+        add(findings, MONITOR_EXPERIMENT_PLANNED, number_in(plan, arms[i].planned), "%s,arm=\"%s\"", label,
+            arms[i].arm);
+    }
+    add(findings, MONITOR_EXPERIMENT_SRM, number_in(ratio, "p"), "%s", label);
+    read_effects(comparison, label, findings);
+    add(findings, MONITOR_EXPERIMENT_EVALUE, number_in(comparison, "e_value"), "%s", label);
+    add(findings, MONITOR_EXPERIMENT_INFORMATION, number_in(comparison, "information"), "%s", label);
+    add(findings, MONITOR_EXPERIMENT_POWER, number_in(plan, "power_with_seen"), "%s", label);
+    add(findings, MONITOR_EXPERIMENT_STATE, decision_in(comparison), "%s", label);
+}
+
 void findings_read(const cJSON *document, struct findings *findings)
 {
     const cJSON *subgroup, *cohorts = field(document, "cohorts");
@@ -235,6 +304,7 @@ void findings_read(const cJSON *document, struct findings *findings)
     if (cohorts)
         read_cohorts(cohorts, findings);
     read_performance(field(document, "performance"), findings);
+    read_comparison(field(document, "comparison"), findings);
     cJSON_ArrayForEach(subgroup, field(document, "subgroups")) read_subgroup(subgroup, findings);
     add(findings, MONITOR_FAIRNESS_STATE, state_in(field(document, "fairness")), "%s", "");
 }

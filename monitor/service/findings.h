@@ -27,7 +27,8 @@ struct findings {
     size_t count, capacity;
 };
 
-// Adds those of a report on drift or on performance; whatever the document holds.
+// Adds those of a report on drift or performance, or of a comparison with a registered plan; whatever the
+// document holds.
 void findings_read(const cJSON *document, struct findings *findings);
 void findings_release(struct findings *findings);
 

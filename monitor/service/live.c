@@ -12,16 +12,16 @@
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "common/base/queue.h"
-#include "common/base/text.h"
 #include "monitor/incident/reading.h"
 #include "monitor/report/publish.h"
-#include "monitor/service/findings.h"
+#include "monitor/service/experiments.h"
 
 enum {
     WAITING_MOST = 32,
     KEPT = 16, // reports
     FRESH_MS = 60 * 1000,
     BOARD_MS = 60 * 1000,
+    EXPERIMENTS_MS = 15 * 60 * 1000, // each is a comparison over months
     KEY_SIZE = 3 * REPORT_NAME_SIZE + 64,
     RETRY_S = 5,
 };
@@ -56,7 +56,8 @@ struct live {
     int64_t board_at[BOARD_KINDS]; // the thread's: Unix ms when that report was made; -1: not yet
     pthread_mutex_t lock;          // of the board and of what the reports behind it say
     struct live_board board;
-    struct findings findings[BOARD_KINDS];
+    struct findings findings[BOARD_KINDS + 1]; // the last one: of registered comparisons
+    int64_t experiments_ms;                    // the thread's: monotonic, when they are compared again
 };
 
 // ---- reports ----
@@ -256,81 +257,28 @@ static void serve(struct live *live, struct live_visit *visit)
 
 // ---- the board ----
 
-static double number_of(const cJSON *object, const char *name)
+static void keep_findings(struct live *live, size_t place, struct findings findings)
 {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
-    return cJSON_IsNumber(item) ? item->valuedouble : NAN;
-}
-
-static int state_of(const cJSON *alarm)
-{
-    static const char *const names[] = {"ok", "insufficient", "warning", "critical"};
-    const cJSON *state = cJSON_GetObjectItemCaseSensitive(alarm, "state");
-    for (int i = 0; cJSON_IsString(state) && i < 4; i++)
-        if (strcmp(state->valuestring, names[i]) == 0)
-            return i;
-    return 1;
-}
-
-// Of two alarms whose names are cut to the same, the first.
-static bool is_known(const struct live_board *board, const struct live_alarm *alarm)
-{
-    for (size_t i = 0; i < board->count; i++)
-        if (board->alarms[i].plain == alarm->plain && strcmp(board->alarms[i].name, alarm->name) == 0)
-            return true;
-    return false;
-}
-
-static void add_alarms(const cJSON *document, enum report_kind kind, struct live_board *board)
-{
-    const cJSON *alarm;
-    cJSON_ArrayForEach(alarm, cJSON_GetObjectItemCaseSensitive(document, "alarms"))
-    {
-        const cJSON *name = cJSON_GetObjectItemCaseSensitive(alarm, "name");
-        if (!cJSON_IsString(name) || board->count == LIVE_ALARMS_MOST)
-            continue;
-        struct live_alarm *taken = &board->alarms[board->count];
-        *taken = (struct live_alarm){.kind = kind,
-                                     .state = state_of(alarm),
-                                     .value = number_of(alarm, "value"),
-                                     .limit = number_of(alarm, "limit"),
-                                     .arl0_days = number_of(alarm, "arl0_days"),
-                                     .plain = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(alarm, "plain"))};
-        text_cut(name->valuestring, taken->name, sizeof taken->name);
-        board->count += !is_known(board, taken);
-    }
-}
-
-static void add_latency(const cJSON *document, struct live_board *board)
-{
-    static const char *const keys[] = {"p50_ms", "p95_ms", "p99_ms"};
-    const cJSON *list = cJSON_GetObjectItemCaseSensitive(document, "latency");
-    for (int step = 0; step < STEP_COUNT; step++)
-        for (int i = 0; i < 3; i++) {
-            const cJSON *row = cJSON_GetArrayItem(list, step);
-            const cJSON *estimate = cJSON_GetObjectItemCaseSensitive(row, keys[i]);
-            board->latency_s[step][i] = number_of(estimate, "estimate") / 1e3;
-        }
-}
-
-static void drop_alarms(struct live_board *board, enum report_kind kind)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < board->count; i++)
-        if (board->alarms[i].kind != kind)
-            board->alarms[count++] = board->alarms[i];
-    board->count = count;
-}
-
-static void keep_findings(struct live *live, size_t place, const cJSON *document)
-{
-    struct findings findings = {0}, old;
-    findings_read(document, &findings);
     pthread_mutex_lock(&live->lock);
-    old = live->findings[place];
+    struct findings old = live->findings[place];
     live->findings[place] = findings;
     pthread_mutex_unlock(&live->lock);
     findings_release(&old);
+}
+
+static enum status update_experiments(struct live *live, struct error *err)
+{
+    struct findings findings = {0};
+    if (!live->archive || clock_monotonic_ms() < live->experiments_ms)
+        return STATUS_OK;
+    enum status status = experiments_read(live->archive, clock_wall_ms(), &findings, err);
+    if (status == STATUS_OK) {
+        keep_findings(live, BOARD_KINDS, findings);
+        live->experiments_ms = clock_monotonic_ms() + EXPERIMENTS_MS;
+    } else {
+        findings_release(&findings);
+    }
+    return status;
 }
 
 // place: in board_kinds.
@@ -338,15 +286,14 @@ static enum status update_board(struct live *live, size_t place, struct live_boa
 {
     const enum report_kind kind = board_kinds[place];
     struct live_request request = {.kind = kind, .from = -1, .to = -1};
+    struct findings findings = {0};
     cJSON *document = NULL;
     settle_days(&request);
     enum status status = make(live, &request, &document, err);
     if (status == STATUS_OK) {
-        drop_alarms(board, kind);
-        add_alarms(document, kind, board);
-        if (kind == REPORT_PERFORMANCE)
-            add_latency(document, board);
-        keep_findings(live, place, document);
+        board_take(document, kind, board);
+        findings_read(document, &findings);
+        keep_findings(live, place, findings);
     }
     cJSON_Delete(document);
     return status;
@@ -371,6 +318,8 @@ static void make_board(struct live *live)
         else if (board->made_at < 0 || live->board_at[i] < board->made_at)
             board->made_at = live->board_at[i];
     }
+    if (update_experiments(live, &err) != STATUS_OK)
+        snprintf(board->trouble, sizeof board->trouble, "%.255s", err.message);
     pthread_mutex_lock(&live->lock);
     live->board = *board;
     pthread_mutex_unlock(&live->lock);
@@ -420,7 +369,7 @@ static void release(struct live *live)
         buffer_release(&live->kept[i].json);
         buffer_release(&live->kept[i].page);
     }
-    for (size_t i = 0; i < BOARD_KINDS; i++)
+    for (size_t i = 0; i <= BOARD_KINDS; i++)
         findings_release(&live->findings[i]);
     queue_release(&live->visits);
     pthread_mutex_destroy(&live->lock);
@@ -467,7 +416,7 @@ void live_look(struct live *live, struct live_board *board)
 void live_sample(struct live *live, unsigned metric, struct metrics_writer *writer)
 {
     pthread_mutex_lock(&live->lock);
-    for (size_t kind = 0; kind < BOARD_KINDS; kind++)
+    for (size_t kind = 0; kind <= BOARD_KINDS; kind++)
         for (size_t i = 0; i < live->findings[kind].count; i++) {
             const struct finding *finding = &live->findings[kind].items[i];
             if (finding->metric == metric)

@@ -2,8 +2,8 @@
 // makes them, one after the other, and keeps the newest of them for a minute; requests wait in a bounded
 // queue, deferred, so that the server's thread never does. Once a minute it also makes the board: the alarms
 // of all reports of the last 28 days, the latencies and the reports' other numbers, for /v1/alarms and the
-// metrics. Of a report that
-// can't be made now the board keeps what it last said.
+// metrics; four times an hour it compares the registered models. Of a report that can't be made now the board
+// keeps what it last said.
 //
 // A list of single answers (incident) leaves once the audit has an entry of who reads it; where that can't be
 // written, there is no list.
@@ -15,11 +15,9 @@
 #include "common/program/metrics.h"
 #include "common/services/http_server.h"
 #include "monitor/report/request.h"
-#include "monitor/service/operation.h"
+#include "monitor/service/board.h"
 
 enum {
-    LIVE_ALARMS_MOST = 256,
-    LIVE_NAME_SIZE = 160,
     LIVE_DAYS = 28,
     LIVE_DAYS_MOST = 366, // of a report that somebody waits for
 };
@@ -40,24 +38,6 @@ struct live_request {
     int64_t from, to;
     char model[REPORT_NAME_SIZE], with[REPORT_NAME_SIZE], site[REPORT_NAME_SIZE]; // "": all
     struct identity reader; // of an incident list: an operator with a name
-};
-
-// The board, as it was last made.
-struct live_alarm {
-    char name[LIVE_NAME_SIZE];
-    enum report_kind kind; // of the report that says it
-    int state;             // 0 ok, 1 insufficient, 2 warning, 3 critical
-    double value, limit, arl0_days;
-    bool plain;
-};
-struct live_board {
-    int64_t made_at; // Unix ms, of the report in it that was made longest ago; -1: there is none yet
-    bool whole;      // no report is missing
-    size_t count;
-    struct live_alarm alarms[LIVE_ALARMS_MOST];
-    double latency_s[STEP_COUNT][3]; // P50, P95, P99; NaN: not enough evidence
-
-    char trouble[256]; // why one of the reports could not be made now; "": nothing is wrong
 };
 
 // FATAL: there is no thread to be had. An archive that is away is waited for.

@@ -87,7 +87,7 @@ static void sample(void *context, unsigned metric, struct metrics_writer *writer
         sample_cost(monitor, &watched, writer);
     else if (metric >= MONITOR_ALARM_STATE && metric <= MONITOR_ALARM_ARL0)
         sample_alarms(&board, metric, writer);
-    else if (metric >= MONITOR_DRIFT_STATISTIC && metric <= MONITOR_FAIRNESS_STATE)
+    else if (metric >= MONITOR_DRIFT_STATISTIC && metric <= MONITOR_EXPERIMENT_STATE)
         live_sample(monitor->live, metric, writer);
 }
 

@@ -24,7 +24,7 @@ enum monitor_metric {
     MONITOR_CAPACITY,
     MONITOR_P99,
     MONITOR_COST_PER_1000,
-    // From the newest reports on drift and performance (findings.h), up to MONITOR_FAIRNESS_STATE.
+    // From the newest reports on drift and performance (findings.h).
     MONITOR_DRIFT_STATISTIC,
     MONITOR_DRIFT_PVALUE,
     MONITOR_DRIFT_STATE,
@@ -55,6 +55,16 @@ enum monitor_metric {
     MONITOR_SUBGROUP_SENSITIVITY,
     MONITOR_SUBGROUP_POSITIVES,
     MONITOR_FAIRNESS_STATE,
+    // And from those of registered comparisons (experiments.h).
+    MONITOR_EXPERIMENT_PATIENTS,
+    MONITOR_EXPERIMENT_MELANOMAS,
+    MONITOR_EXPERIMENT_PLANNED,
+    MONITOR_EXPERIMENT_SRM,
+    MONITOR_EXPERIMENT_EFFECT,
+    MONITOR_EXPERIMENT_EVALUE,
+    MONITOR_EXPERIMENT_INFORMATION,
+    MONITOR_EXPERIMENT_POWER,
+    MONITOR_EXPERIMENT_STATE,
     MONITOR_METRIC_COUNT
 };
 

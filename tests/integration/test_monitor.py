@@ -121,6 +121,8 @@ def test_references_of_another_key(stack):
     private, public = make_keys(stack.folder, "ours")
     foreign = make_keys(stack.folder, "foreign")[1]
     references = references_of(stack, private)
+    run("monitor", "plan", "--n-a", "250", "--register", "spring", "--model", "simulated-v1.0.0", "--with", "candidate",
+        "--store", f"sqlite://{stack.folder}/clinic.db", check=True)
     for key, status in ((public, 200), (foreign, 422)):
         with stack.fleet(f"signed-{status}") as fleet, Monitor(fleet, store=f"sqlite://{stack.folder}/clinic.db",
                                                                references=references, reference_key=key) as monitor:
@@ -151,7 +153,11 @@ def check_gauges(metrics, judged):
                  1 if judged else None, "too few pictures of north")
     expect_equal(metrics.get('skinsight_alarms_seen{alarm="class_mix"}'), 0 if judged else None, "alarms seen")
     expect_equal(metrics['skinsight_cohort_answers{cohort_age="0w"}'], 0, "answers of this week")
-    unknown = {"skinsight_class_share_ratio", "skinsight_auroc_macro", "skinsight_verified_ratio", "skinsight_label_maturity_ratio"}
+    expect_equal(metrics['skinsight_experiment_state{experiment="spring"}'], 0, "the registered comparison, of nobody yet")
+    planned = [name for name in metrics if name.startswith("skinsight_experiment_planned_melanomas")]
+    expect_equal(planned, ['skinsight_experiment_planned_melanomas{experiment="spring",arm="a"}'], "what pairs plan")
+    unknown = {"skinsight_experiment_srm_pvalue", "skinsight_experiment_effect", "skinsight_class_share_ratio",
+               "skinsight_auroc_macro", "skinsight_verified_ratio", "skinsight_label_maturity_ratio"}
     expect_equal(unknown & names, set(), "metrics of what is not known")
 
 

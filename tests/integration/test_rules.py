@@ -91,6 +91,8 @@ CASES = {
     "FairnessFail": (gauge("skinsight_fairness_state", 3), [gauge("skinsight_fairness_state", 1), {}]),
     "DriftWarning": (alarm("class_mix", 2), [alarm("class_mix", 1), alarm("kl", 2, "plain"), alarm("auroc_low", 2)]),
     "DriftCritical": (alarm("class_mix", 3), [alarm("class_mix", 2), alarm("kl", 3, "plain"), alarm("fairness", 3)]),
+    "SplitNotAsPlanned": (gauge('skinsight_experiment_srm_pvalue{experiment="spring"}', 0.0005), [
+        gauge('skinsight_experiment_srm_pvalue{experiment="spring"}', 0.5), {}]),
     "ReferenceOld": (gauge("skinsight_reference_age_seconds", 401 * 86400), [gauge("skinsight_reference_age_seconds", 399 * 86400)]),
     "MonitorDead": ({}, [gauge("skinsight_monitor_collects", 1)]),
     "MonitorDoesNotCollect": (gauge("skinsight_monitor_collects", 0), [gauge("skinsight_monitor_collects", 1)]),

@@ -119,6 +119,36 @@ static void test_labels(void **state)
     findings_release(&findings);
 }
 
+static void test_registered_comparison(void **state)
+{
+    (void)state;
+    struct findings findings = read_text(
+        "{\"comparison\": {\"srm\": {\"p\": 0.5, \"patients_a\": 90, \"patients_b\": 10}, \"e_value\": null,"
+        "\"information\": 0.25, \"decision\": \"a\","
+        "\"melanoma_sensitivity\": {\"difference\": [-0.5, -0.25]},"
+        "\"guardrails\": [{\"name\": \"latency_p99_ms\", \"difference\": 8, \"interval\": [null, 16]}],"
+        "\"plan\": {\"name\": \"spring\", \"n_a\": 900, \"n_b\": 300, \"seen_a\": 9, \"seen_b\": 3,"
+        "\"power_with_seen\": null}}}");
+    expect(&findings, MONITOR_EXPERIMENT_PATIENTS, "experiment=\"spring\",arm=\"b\"", 10);
+    expect(&findings, MONITOR_EXPERIMENT_MELANOMAS, "experiment=\"spring\",arm=\"a\"", 9);
+    expect(&findings, MONITOR_EXPERIMENT_PLANNED, "experiment=\"spring\",arm=\"b\"", 300);
+    expect(&findings, MONITOR_EXPERIMENT_SRM, "experiment=\"spring\"", 0.5);
+    expect(&findings, MONITOR_EXPERIMENT_EFFECT,
+           "experiment=\"spring\",metric=\"melanoma_sensitivity\",bound=\"hi\"", -0.25);
+    expect(&findings, MONITOR_EXPERIMENT_EFFECT,
+           "experiment=\"spring\",metric=\"latency_p99_ms\",bound=\"est\"", 8);
+    assert_null(find(&findings, MONITOR_EXPERIMENT_EFFECT,
+                     "experiment=\"spring\",metric=\"latency_p99_ms\",bound=\"lo\""));
+    expect(&findings, MONITOR_EXPERIMENT_INFORMATION, "experiment=\"spring\"", 0.25);
+    expect(&findings, MONITOR_EXPERIMENT_STATE, "experiment=\"spring\"", 3);
+    assert_null(find(&findings, MONITOR_EXPERIMENT_EVALUE, "experiment=\"spring\""));
+    assert_null(find(&findings, MONITOR_EXPERIMENT_POWER, "experiment=\"spring\""));
+    findings_release(&findings);
+    findings = read_text("{\"comparison\": {\"decision\": \"a\", \"plan\": null}}");
+    assert_int_equal(findings.count, 0); // nobody has said which experiment that is
+    findings_release(&findings);
+}
+
 // Whatever a document holds, there is an end to it.
 static void test_other_documents(void **state)
 {
@@ -147,6 +177,7 @@ static void test_other_documents(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_drift), cmocka_unit_test(test_labels),
+                                       cmocka_unit_test(test_registered_comparison),
                                        cmocka_unit_test(test_other_documents)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

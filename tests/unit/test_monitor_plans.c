@@ -72,6 +72,12 @@ static void test_reports_know_what_they_knew(void **state)
     assert_true(found && plan.share_b == 0.1 && plan.number == 1);
     GOOD(archive_find_plan(world->archive, "v1", "w2", NULL, &plan, &found, &err));
     assert_true(found && plan.share_b == 0.25 && plan.number == 2);
+    struct archive_plan newest[2];
+    size_t count;
+    GOOD(archive_newest_plans(world->archive, newest, 2, &count, &err));
+    assert_int_equal(count, 2);
+    assert_string_equal(newest[0].name, "summer-w");
+    assert_string_equal(newest[1].name, "others-w");
     // The walks of a report that knows plans go on as ever.
     walk_with(world, (struct archive_filter){.as_of = &one});
     assert_int_equal(seen.count, 0);

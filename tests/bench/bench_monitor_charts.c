@@ -11,7 +11,7 @@
 //
 // Each stream has a reference of its own, of 56 days, and begins on any day of the week; the limits are those
 // of one reference, for 12 false alarms a year. STREAMS are drawn by visit from a pool: what the charts of
-// output see of 2,000 days of the clinic, once for each plant, of the same patients. WHOLE clinics with a
+// output see of 1,000 days of the clinic, once for each plant, of the same patients. WHOLE clinics with a
 // seed of their own go through bins, windows and looks: the only way for the charts of input.
 //
 // Prints figures and judges nothing (tests/integration/test_monitor_delays.py does). 2000 streams take half a
@@ -26,7 +26,7 @@
 #include "monitor/drift/limits_find.h"
 #include "monitor/simulate/clinic.h"
 
-enum { REFERENCE_DAYS = 56, QUIET_DAYS = 7, POOL_DAYS = 2000, WHOLE_DAYS = 28, YEAR = 365 };
+enum { REFERENCE_DAYS = 56, QUIET_DAYS = 7, POOL_DAYS = 1000, WHOLE_DAYS = 28, YEAR = 365 };
 enum { ROWS = DRIFT_LIMITED_CHARTS + DRIFT_PLAIN_RULES };
 enum { PURPOSE_STREAM = 0x62656e63 };                // "benc"
 static const int64_t start = INT64_C(1767571200000); // Monday, 2026-01-05

@@ -85,7 +85,7 @@ static void test_by_day(void **state)
 enum { PAIRS = 125, REFERENCE_DAYS = 28, YEARS = 200, SEED = 20261202 };
 enum { KINDS = 3 };
 static const enum drift_chart_kind kinds[KINDS] = {CHART_CLASS_MIX, CHART_CONFIDENCE,
-                                                   CHART_URGENT}; // the kinds of charts
+                                                   CHART_URGENT}; // one of each kind
 static const double shares[LESION_CLASSES] = {.05, .55, .1, .05, .15, .03, .02, .05};
 static const double doubled[DRIFT_CHARTS] = {2, 2, 2, 2, 2, 2};
 

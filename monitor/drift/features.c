@@ -134,6 +134,7 @@ void drift_output_add(struct drift_output *output, const struct analysis *analys
 {
     const double values[DRIFT_MEANS] = {analysis->entropy_nats, analysis->confidence};
     output->n++;
+    output->said[analysis->action][analysis->class]++;
     output->classes[analysis->class]++;
     for (int i = 0; i < DRIFT_MEANS; i++) {
         output->sums[i] += values[i];
@@ -162,6 +163,9 @@ void drift_output_merge(struct drift_output *into, const struct drift_output *fr
         into->events[i] += from->events[i];
         into->trials[i] += from->trials[i];
     }
+    for (int action = 0; action < ACTION_COUNT; action++)
+        for (int i = 0; i < LESION_CLASSES; i++)
+            into->said[action][i] += from->said[action][i];
 }
 
 void drift_tally_add(struct drift_tally *tally, const struct drift_bins *bins,

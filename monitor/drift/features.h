@@ -70,6 +70,7 @@ struct drift_output {
     int64_t n, classes[LESION_CLASSES];
     double sums[DRIFT_MEANS], squares[DRIFT_MEANS]; // of the entropy in nats, and of the confidence
     int64_t events[DRIFT_RATES], trials[DRIFT_RATES];
+    int64_t said[ACTION_COUNT][LESION_CLASSES]; // the classes by the action that was advised with them
 };
 void drift_output_add(struct drift_output *output, const struct analysis *analysis);
 void drift_output_merge(struct drift_output *into, const struct drift_output *from);

@@ -2,6 +2,7 @@
 #include "monitor/drift/part.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "monitor/drift/references.h"
 
@@ -52,6 +53,7 @@ static void keep_site(struct drift_reference *reference, const char *site)
     reference->strata[0].kind = STRATUM_ALL;
     reference->strata[0].name[0] = '\0';
     reference->stratum_count = 1;
+    memset(reference->truth, 0, sizeof reference->truth); // labels of all sites say nothing of its actions
     if (stratum < 0)
         reference->strata[0].input = (struct drift_limit){NAN, NAN, NAN};
     for (int i = 0; i < DRIFT_CHARTS; i++)
@@ -76,6 +78,8 @@ static enum status write_all(struct archive *archive, const struct report_reques
         status = drift_write_input(windows, reference, document, err);
     if (status == STATUS_OK)
         status = drift_write_output(windows, reference, document, err);
+    if (status == STATUS_OK)
+        status = drift_write_case_mix(windows, reference, document, err);
     if (status == STATUS_OK)
         status = drift_write_alarms(windows, reference, document, err);
     drift_windows_free(windows);

@@ -13,11 +13,13 @@ enum status drift_add(struct archive *archive, const struct report_request *requ
 // null where it is not finite.
 cJSON *drift_json(double value);
 
-// Its three pieces, of analyses that are counted already.
+// Its pieces, of analyses that are counted already.
 enum status drift_write_input(const struct drift_windows *windows, const struct drift_reference *reference,
                               cJSON *document, struct error *err) MUST_CHECK;
 enum status drift_write_output(const struct drift_windows *windows, const struct drift_reference *reference,
                                cJSON *document, struct error *err) MUST_CHECK;
+enum status drift_write_case_mix(const struct drift_windows *windows, const struct drift_reference *reference,
+                                 cJSON *document, struct error *err) MUST_CHECK; // into "output"
 enum status drift_write_alarms(const struct drift_windows *windows, const struct drift_reference *reference,
                                cJSON *document, struct error *err) MUST_CHECK;
 

@@ -97,6 +97,7 @@ static void write_output(struct json_writer *json, const char *name, const struc
     write_numbers(json, "squares", output->squares, DRIFT_MEANS);
     write_integers(json, "events", output->events, DRIFT_RATES);
     write_integers(json, "trials", output->trials, DRIFT_RATES);
+    write_integers(json, "said", output->said[0], ACTION_COUNT * LESION_CLASSES);
     json_end_object(json);
 }
 

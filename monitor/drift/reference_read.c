@@ -176,6 +176,24 @@ static bool output_adds_up(const struct drift_output *output)
     return all == output->n;
 }
 
+// Of each class as many as there are.
+static bool read_said(const cJSON *array, struct drift_output *output)
+{
+    if (!read_integers(array, output->said[0], ACTION_COUNT * LESION_CLASSES))
+        return false;
+    for (int i = 0; i < LESION_CLASSES; i++) {
+        int64_t rest = output->classes[i];
+        for (int action = 0; action < ACTION_COUNT; action++) {
+            if (output->said[action][i] > rest)
+                return false;
+            rest -= output->said[action][i];
+        }
+        if (rest > 0)
+            return false;
+    }
+    return true;
+}
+
 static bool read_output(const cJSON *object, struct drift_output *output)
 {
     return read_integer(cJSON_GetObjectItemCaseSensitive(object, "n"), INT32_MAX, &output->n) &&
@@ -185,7 +203,7 @@ static bool read_output(const cJSON *object, struct drift_output *output)
            read_integers(cJSON_GetObjectItemCaseSensitive(object, "trials"), output->trials, DRIFT_RATES) &&
            read_sums(cJSON_GetObjectItemCaseSensitive(object, "sums"), output->sums) &&
            read_sums(cJSON_GetObjectItemCaseSensitive(object, "squares"), output->squares) &&
-           output_adds_up(output);
+           output_adds_up(output) && read_said(cJSON_GetObjectItemCaseSensitive(object, "said"), output);
 }
 
 static bool read_feature_counts(const cJSON *counts, const struct drift_bins *bins, struct drift_tally *tally)

@@ -9,6 +9,7 @@ struct drift_windows {
     const struct drift_reference *reference;
     int64_t first; // midnight
     int days;
+    struct drift_output truth[LESION_CLASSES];
     struct drift_tally **tallies; // (days, strata); NULL: no picture
 };
 
@@ -48,6 +49,9 @@ void drift_windows_add(struct drift_windows *windows, const struct analysis *ana
     int64_t day = (analysis->at - windows->first) / DRIFT_DAY_MS;
     if (analysis->error_code[0] || analysis->at < windows->first || day >= windows->days)
         return;
+    int label = analysis->truth.label;
+    if (label >= 0 && label < LESION_CLASSES)
+        drift_output_add(&windows->truth[label], analysis);
     for (int kind = 0; kind < STRATUM_KINDS; kind++) {
         int stratum = drift_stratum_find(reference, (enum drift_stratum_kind)kind, names[kind]);
         if (stratum < 0)
@@ -75,6 +79,11 @@ const struct drift_tally *drift_windows_day(const struct drift_windows *windows,
     const struct drift_tally *tally =
         windows->tallies[(size_t)day * windows->reference->stratum_count + stratum];
     return tally ? tally : &nothing;
+}
+
+const struct drift_output *drift_windows_truth(const struct drift_windows *windows)
+{
+    return windows->truth;
 }
 
 void drift_windows_last(const struct drift_windows *windows, size_t stratum, int days,

@@ -22,6 +22,8 @@ int drift_windows_days(const struct drift_windows *windows);
 int64_t drift_windows_day_at(const struct drift_windows *windows, int day); // its midnight, Unix ms
 // One day of a stratum; all zeros where it had no picture.
 const struct drift_tally *drift_windows_day(const struct drift_windows *windows, size_t stratum, int day);
+// What the model said of lesions whose diagnosis is known, in all of the report: (LESION_CLASSES), by it.
+const struct drift_output *drift_windows_truth(const struct drift_windows *windows);
 // The sum of the last `days` days, or of fewer where the report is shorter.
 void drift_windows_last(const struct drift_windows *windows, size_t stratum, int days,
                         struct drift_tally *sum);

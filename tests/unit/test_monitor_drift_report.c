@@ -55,7 +55,7 @@ static void picture(int64_t at, bool planted, struct random_draws *draws, struct
     analysis->features.histogram_b[8] = 1;
     analysis->ood = (struct ood_values){NAN, NAN, NAN};
     analysis->image_bytes = -1;
-    analysis->truth.label = -1;
+    analysis->truth.label = random_draws_uniform(draws) < 0.1 ? analysis->class : -1;
 }
 
 static struct drift_reference *make_reference(void)
@@ -222,6 +222,7 @@ static cJSON *report_of(const struct drift_reference *reference, bool planted)
     }
     GOOD(drift_write_input(windows, reference, document, &err));
     GOOD(drift_write_output(windows, reference, document, &err));
+    GOOD(drift_write_case_mix(windows, reference, document, &err));
     GOOD(drift_write_alarms(windows, reference, document, &err));
     drift_windows_free(windows);
     return document;
@@ -246,11 +247,22 @@ static void state_is(const cJSON *document, const char *name, const char *expect
         fail_msg("%s is %s, expected %s", name, state, expected);
 }
 
+static void verdict_is(const cJSON *document, const char *expected)
+{
+    const cJSON *output = cJSON_GetObjectItemCaseSensitive(document, "output");
+    const cJSON *split = cJSON_GetObjectItemCaseSensitive(output, "case_mix");
+    assert_string_equal(cJSON_GetObjectItemCaseSensitive(split, "verdict")->valuestring, expected);
+    bool is_known = strcmp(expected, "insufficient") != 0;
+    assert_int_equal(cJSON_IsArray(cJSON_GetObjectItemCaseSensitive(split, "groups")), is_known);
+    assert_int_equal(cJSON_IsString(cJSON_GetObjectItemCaseSensitive(split, "reason")), !is_known);
+}
+
 static void test_quiet_weeks(void **state)
 {
     (void)state;
     struct drift_reference *reference = make_reference();
     cJSON *document = report_of(reference, false);
+    verdict_is(document, "no_change");
     static const char *const quiet[] = {"class_mix",
                                         "entropy",
                                         "urgent_referral",
@@ -286,6 +298,7 @@ static void test_another_camera(void **state)
     (void)state;
     struct drift_reference *reference = make_reference();
     cJSON *document = report_of(reference, true);
+    verdict_is(document, "case_mix"); // every answer is right
     static const char *const loud[] = {"class_mix", "urgent_referral", "input_drift",
                                        "input_drift site=south"};
     for (size_t i = 0; i < sizeof loud / sizeof *loud; i++) {

@@ -146,6 +146,8 @@ def test_kills(stack):
         disturbed.start()
         wait_until(lambda: "collector_waits" in disturbed.log_text(), "it says that there is no database")
         postgres.start()
+        wait_until(lambda: "collector_goes_on" in disturbed.log_text(), "it goes on")
+        expect_equal(disturbed.log_text().count("collector_waits"), 1, "how often it was told")
         parts = zip(*(chunks(records[option], kills) for option in ("predictions_topic", "feedback_topic")))
         for number, (answers, feedback) in enumerate(parts):
             send(fleet, "feedback_topic", feedback)  # labels that come early too

@@ -74,6 +74,17 @@ static void test_sentences(void **state)
     sql_close(sql);
 }
 
+// What the server would do for long statements costs short ones more than they take.
+static void test_settings(void **state)
+{
+    (void)state;
+    struct sql *sql = open_store(TIMEOUT_MS);
+    bool found;
+    GOOD(sql_find(sql, "SELECT setting FROM pg_settings WHERE name = 'jit'", NULL, 0, &found, &err));
+    assert_string_equal(sql_text(sql, 0), "off");
+    sql_close(sql);
+}
+
 // The third row can't be computed; the server has sent two by then.
 static void test_a_failure_behind_the_first_row(void **state)
 {
@@ -144,6 +155,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_urls),
         cmocka_unit_test(test_sentences),
+        cmocka_unit_test(test_settings),
         cmocka_unit_test(test_a_failure_behind_the_first_row),
         cmocka_unit_test(test_a_server_that_dies),
         cmocka_unit_test(test_a_server_that_is_silent),

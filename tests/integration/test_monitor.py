@@ -27,7 +27,8 @@ def test_a_fleet_is_watched(stack):
         worker = fleet.start("worker", backend="simulated").wait_ready()
         worker.get("/metrics")
         targets = f"http://localhost:{worker._port}/metrics,http://127.0.0.1:{worker._port}"  # one worker
-        with Monitor(fleet, workers_metrics=targets, scale_min=1) as monitor:
+        folder = stack.folder / "reports"
+        with Monitor(fleet, workers_metrics=targets, scale_min=1, report_folder=folder, report_folder_wait_s=0) as monitor:
             wait_until(lambda: monitor.ask("/readyz").status == 200, "the topics are followed")
             expect_equal(monitor.ask("/healthz").status, 200, "health")
             fleet.submit("--wait", *make_images(stack.folder / "images", 12))
@@ -50,6 +51,9 @@ def test_a_fleet_is_watched(stack):
             expect_equal((metrics["skinsight_desired_workers"], metrics["skinsight_ready_workers"],
                           metrics["skinsight_scale_held"]), (1, 1, 0), "metrics of the advice")
             check_refusals(monitor)
+            wait_until((folder / "index.html").exists, "the day's reports are published")
+            names = {path.name.split("-", 3)[-1] for path in folder.iterdir()}
+            expect({"index.html", "drift.html", "drift.json", "performance.html", "performance.json"} == names, f"{names}")
             check_pages(monitor)
             worker.stop()
             wait_until(lambda: monitor.ask("/v1/scale").json()["held"], "without a worker the advice holds still")

@@ -15,6 +15,7 @@ from harness import expect, expect_equal, run
 from schema import Schema
 
 DAYS = {"from": "2026-01-05", "to": "2026-02-02"}  # all of what is simulated
+PAGES = {"drift": {}, "performance": {}, "incident": {}, "comparison": {"model": "vit-base-v2.1.0", "with": "vit-base-v2.0.0"}}
 PUBLISHED = [({"kind": kind}, {"from": f"2026-01-{day:02}", "to": f"2026-01-{day + 14}", **place})
              for kind in ("drift", "performance") for day in (5, 8, 12, 15, 16) for place in ({}, {"site": "north"})]
 
@@ -88,8 +89,8 @@ def test_pages_are_valid(stack):
     if not shutil.which("tidy"):
         harness.leave_out("valid HTML", "there is no tidy; deploy/install.sh --tests installs it")
         return
-    for kind in ("drift", "performance"):
-        report(stack, kind, kind=kind, **DAYS)
+    for kind, of in PAGES.items():
+        report(stack, kind, kind=kind, **of, **DAYS)
         done = subprocess.run(["tidy", "-quiet", "-errors", "--drop-empty-elements", "no", stack.folder / f"{kind}.html"],
                               capture_output=True, text=True, check=False)
         expect_equal((done.returncode, done.stderr), (0, ""), f"what tidy says of {kind}")

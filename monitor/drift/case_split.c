@@ -80,10 +80,10 @@ static int64_t known_of_action(const struct counts *counts, int action)
     return sum;
 }
 
-static bool actions_are_known(const struct counts *counts)
+static bool actions_are_known(const struct counts *counts, int64_t least)
 {
     for (int action = 0; action < ACTION_COUNT; action++)
-        if (all_of_action(counts, action) > 0 && known_of_action(counts, action) < CASE_LEAST_OF_ACTION)
+        if (all_of_action(counts, action) > 0 && known_of_action(counts, action) < least)
             return false;
     return true;
 }
@@ -409,7 +409,7 @@ static const char *why_not(struct work *work)
         return "the reference doesn't say how its answers are spread over the actions";
     if (split->n < DRIFT_LEAST)
         return "fewer than 200 answers";
-    if (!actions_are_known(&work->reference))
+    if (!actions_are_known(&work->reference, CASE_LEAST_OF_ACTION))
         return "the reference has fewer than 30 labels of an action";
     find_columns(&work->reference, &work->columns);
     if (split->groups < 2)
@@ -435,7 +435,7 @@ void case_split_of(const struct case_answers *reference, const struct case_answe
     split->reason = why_not(work);
     if (!split->reason) {
         split->condition = work->mix.condition;
-        work->labels = actions_are_known(&work->now);
+        work->labels = actions_are_known(&work->now, CASE_LEAST_OF_REPORT);
         find_columns(&work->now, &work->current);
         split->change_p = change_p(work);
         judge_answers(work);

@@ -121,6 +121,13 @@ static bool answers_before_body(const struct http_request *request)
            http_declared_length(request) > DROP_LIMIT;
 }
 
+// What an answered request has kept nobody asks for any more, and its sender may be long about the rest.
+static void release_answered(struct http_request *request)
+{
+    if (request->code)
+        http_request_keep(request, NULL, NULL);
+}
+
 // An answer to a request without a body at this point would close the connection after it.
 static enum MHD_Result begin_request(struct http_request *request, const char *method, const char *path,
                                      const char *version)
@@ -129,6 +136,7 @@ static enum MHD_Result begin_request(struct http_request *request, const char *m
     http_route_choose(request, method, path, version);
     if (!request->code && request->route->begin)
         request->route->begin(request->options->context, request);
+    release_answered(request);
     return request->code && answers_before_body(request) ? send_response(request) : MHD_YES;
 }
 
@@ -145,6 +153,7 @@ static enum MHD_Result take_body(struct http_request *request, struct bytes part
                                                      "the body is larger than this path takes", 0},
                                                     NULL,
                                                     true});
+    release_answered(request);
     return MHD_YES;
 }
 
@@ -164,6 +173,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     if (request->code)
         return send_response(request);
     request->route->handle(server->options.context, request);
+    release_answered(request);
     if (!request->later)
         return send_response(request);
     http_client_turn(&server->clients, request->client, HTTP_TURN_WAITING);

@@ -102,8 +102,8 @@ enum { HTTP_PEER_SIZE = 64 };
 void http_request_peer(const struct http_request *request, char peer[HTTP_PEER_SIZE]); // address, no port
 int64_t http_request_begun_us(const struct http_request *request); // monotonic clock, at its first line
 
-// The request's state: release is called with it when the request ends, unless it was taken before. Keeping
-// another one releases the first.
+// The request's state: release is called with it once begin, body or handle has answered, or the request
+// ends, unless it was taken before. Keeping another one releases the first.
 void http_request_keep(struct http_request *request, void *state, void (*release)(void *state));
 void *http_request_state(const struct http_request *request); // NULL: none
 void *http_request_take(struct http_request *request);        // is the caller's now

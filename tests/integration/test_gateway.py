@@ -379,6 +379,30 @@ def test_one_key_leaves_room(stack):
             expect_equal({code: codes.count(code) for code in codes}, {"unavailable": most, "overloaded": more}, "codes")
 
 
+def begin_large_upload(client):
+    """A POST of which 60000 bytes come, and then no more."""
+    upload = socket.create_connection(("127.0.0.1", client.gateway.port), timeout=harness.WAIT_S)
+    upload.sendall(f"POST /v2/analyze HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {client.key}\r\n"
+                   "Content-Type: application/json\r\nContent-Length: 70000\r\n\r\n".encode() + b'{"image":"' + b"A" * 60000)
+    return upload
+
+
+def test_refused_uploads_hold_nothing(stack):
+    """One key's uploads fill its share; those that are refused stall as the others do, and another key's are still taken."""
+    each, inside, refused = 65 << 10, 11, 21  # 64 KiB of image and 1 of the rest; three quarters of 1 MiB at most
+    with stack.fleet("stalled") as fleet, Gateway(fleet, bodies_limit_bytes=1 << 20, max_image_bytes=1 << 16, answer_timeout_ms=200) as gateway:
+        greedy, other = gateway.add_key("north"), gateway.add_key("north")
+        stalled = []
+        for number in range(1, inside + refused + 1):
+            stalled.append(begin_large_upload(greedy))
+            expected = (f"skinsight_gateway_bytes_inside {min(number, inside) * each}\n",
+                        f'skinsight_gateway_refused_total{{reason="bytes"}} {max(number - inside, 0)}\n')
+            wait_until(lambda: all(line in gateway.admin("/metrics").body.decode() for line in expected), f"upload {number} is counted")
+        expect_equal(other.analyze(b"small").status, 202, "another key's")
+        for upload in stalled:
+            upload.close()
+
+
 def test_waiting(stack):
     """No worker is there: 202 once the job is queued, and an answer when one comes."""
     with stack.fleet("waiting") as fleet, Gateway(fleet, answer_timeout_ms=300) as gateway:
@@ -402,4 +426,4 @@ def test_waiting(stack):
 
 if __name__ == "__main__":
     harness.main([test_answers, test_documented_command, test_doctor, test_large_images, test_refusals, test_markers, test_reviews, test_limits,
-                  test_one_key_leaves_room, test_waiting], "kafka")
+                  test_one_key_leaves_room, test_refused_uploads_hold_nothing, test_waiting], "kafka")

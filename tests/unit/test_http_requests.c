@@ -408,6 +408,19 @@ static void test_half_bodies_release_their_state(void **state)
     assert_int_equal(atomic_load(&seen.last_code), 0); // nobody was there for an answer
 }
 
+// Its sender may be long about the rest of the body.
+static void test_a_refused_body_releases_its_state(void **state)
+{
+    int client = connect_to(*state);
+    assert_true(
+        raw_send(client, POST_SUM("Content-Length: 3\r\n") "a", sizeof POST_SUM("Content-Length: 3\r\n")));
+    wait_for(&seen.states, 1);
+    assert_true(raw_send(client, "!", 1));
+    wait_for(&seen.states, 0);
+    assert_int_equal(atomic_load(&seen.finished), 0);
+    close(client);
+}
+
 #define SHARED(name) cmocka_unit_test_setup_teardown(name, open_shared, close_shared)
 
 int main(void)
@@ -424,6 +437,7 @@ int main(void)
         SHARED(test_oversized_everything),
         SHARED(test_an_unreadable_head_is_a_finished_request),
         SHARED(test_half_bodies_release_their_state),
+        SHARED(test_a_refused_body_releases_its_state),
     };
     json_prepare_memory();
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,7 +22,7 @@ static const char *const action_names[AUDIT_ACTION_COUNT] = {
     [AUDIT_INCIDENT_READ] = "incident_read",
 };
 
-#define TIME_MOST 9007199254740991.0 // whole numbers that a double holds exactly
+#define NUMBER_MOST INT64_C(9007199254740991) // the largest that a double holds as every smaller one
 
 const char *audit_action_name(enum audit_action action)
 {
@@ -64,10 +64,21 @@ static void add_list(struct json_writer *writer, const struct audit_list *list)
     json_end_object(writer);
 }
 
+static bool is_number(int64_t number)
+{
+    return number >= 0 && number <= NUMBER_MOST;
+}
+
+static bool is_fit_list(const struct audit_list *list)
+{
+    return is_number(list->answers) && is_number(list->from) && is_number(list->to) &&
+           is_plain(list->model) && is_plain(list->site);
+}
+
 static bool is_fit(const struct audit_entry *entry)
 {
     return is_plain(entry->actor) && is_plain(entry->site) && is_plain(entry->request_id) &&
-           is_plain(entry->outcome) && is_plain(entry->list.model) && is_plain(entry->list.site);
+           is_plain(entry->outcome) && (entry->action != AUDIT_INCIDENT_READ || is_fit_list(&entry->list));
 }
 
 enum status audit_entry_write(const struct audit_entry *entry, const struct audit_place *place,
@@ -75,7 +86,7 @@ enum status audit_entry_write(const struct audit_entry *entry, const struct audi
 {
     struct json_writer writer;
     if (!is_fit(entry) || !audit_chain_name_good(place->chain))
-        return error_set(err, STATUS_REJECTED, "a text is not fit for the audit");
+        return error_set(err, STATUS_REJECTED, "a text or a number is not fit for the audit");
     json_write_begin(&writer, text, err);
     json_add_object(&writer, NULL);
     json_add_text(&writer, "action", action_names[entry->action]);
@@ -120,7 +131,7 @@ static bool read_action(const cJSON *json, enum audit_action *action)
 static bool read_whole(const cJSON *json, const char *name, double least, int64_t *out)
 {
     double value;
-    if (!json_whole_number(cJSON_GetObjectItemCaseSensitive(json, name), least, TIME_MOST, &value))
+    if (!json_whole_number(cJSON_GetObjectItemCaseSensitive(json, name), least, (double)NUMBER_MOST, &value))
         return false;
     *out = (int64_t)value;
     return true;

@@ -46,7 +46,7 @@ enum {
 
 // What a list of answers is of.
 struct audit_list {
-    int64_t answers;                                    // how many it has
+    int64_t answers;                                    // how many it has, from 0 on as all numbers
     int64_t from, to;                                   // Unix ms
     char model[AUDIT_NAME_SIZE], site[AUDIT_NAME_SIZE]; // "": all of them
 };
@@ -69,7 +69,8 @@ struct audit_place {
 const char *audit_action_name(enum audit_action action); // "answer_read"
 bool audit_chain_name_good(const char *chain);
 
-// Appends the entry's text. REJECTED: one of its texts is none.
+// Appends the entry's text. REJECTED: one of its texts is none, or a list's number is below 0 or above
+// 2^53-1.
 enum status audit_entry_write(const struct audit_entry *entry, const struct audit_place *place,
                               struct buffer *text, struct error *err) MUST_CHECK;
 

@@ -207,8 +207,14 @@ static void test_an_entry_of_a_list(void **state)
         "{\"action\":\"incident_read\",\"actor\":null,\"at\":1,\"chain\":\"c\",\"list\":{\"answers\":"
         "-1,\"from\":0,\"model\":null,\"site\":null,\"to\":1},\"outcome\":null,\"request_id\":null,"
         "\"seq\":1,\"site\":null}"));
-    strcpy(entry.list.model, "vit 2");
-    assert_int_equal(audit_entry_write(&entry, &place, &text, &err), STATUS_REJECTED);
+    static const struct audit_list bad[] = {
+        {.model = "vit 2"}, {.answers = -1}, {.from = -1}, {.to = -1}, {.answers = (INT64_C(1) << 53)},
+        {.to = INT64_MAX}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        entry.list = bad[i];
+        if (audit_entry_write(&entry, &place, &text, &err) != STATUS_REJECTED)
+            fail_msg("list %zu was written", i);
+    }
     buffer_release(&text);
 }
 

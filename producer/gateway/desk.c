@@ -29,7 +29,10 @@ static void *run(void *context)
 {
     struct desk *desk = context;
     pthread_setname_np(pthread_self(), "desk");
-    desk_adopt(desk, desk->exclusive);
+    if (desk->exclusive)
+        desk_adopt(desk, true);
+    else
+        desk->next_adopt_ms = DESK_AFTER_RENEWAL; // the store may just be back, and the others with it
     while (!atomic_load(&desk->closing)) {
         struct pollfd ready = {.fd = desk->wake_fd, .events = POLLIN};
         eventfd_t count;

@@ -20,6 +20,8 @@ enum {
     DESK_OVERDUE_MS = 60000, // behind the job's deadline, and of listening, the attempt is given up
 };
 
+#define DESK_AFTER_RENEWAL INT64_MAX // of next_adopt_ms: a lease's time after leases can be renewed
+
 struct sending; // desk_feedback.c
 
 struct desk {

@@ -47,14 +47,17 @@ void desk_adopt(struct desk *desk, bool whatever_lease)
     desk_follow_anew(desk);
 }
 
-// While the store is away nobody can renew a lease: afterwards the living get time to. Else the first one
-// that is back would take all rows of the others, and read the predictions again, after each outage.
+// While the store is away nobody can renew a lease: from the first renewal on that works the living get time
+// to. Else the first one that is back would take all rows of the others, and read the predictions again,
+// after each outage.
 static void keep_leases(struct desk *desk, int64_t now_ms)
 {
     struct error err;
     if (requests_renew(desk->sql, desk->gateway->owner, clock_wall_ms() + DESK_LEASE_MS, &err) != STATUS_OK) {
         desk_store_failed(desk, &err);
-        desk->next_adopt_ms = now_ms + DESK_LEASE_MS;
+        desk->next_adopt_ms = DESK_AFTER_RENEWAL;
+    } else if (desk->next_adopt_ms == DESK_AFTER_RENEWAL) {
+        desk->next_adopt_ms = clock_monotonic_ms() + DESK_LEASE_MS;
     } else if (now_ms >= desk->next_adopt_ms) {
         desk_adopt(desk, false);
     }

@@ -1,11 +1,15 @@
 // doctor.c: the things that the gateway depends on.
 #include "producer/gateway/doctor.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/audit/signing.h"
 #include "common/base/file.h"
+#include "common/base/memory.h"
 #include "common/identity/api_keys.h"
 #include "common/program/doctor.h"
 #include "common/services/sql.h"
@@ -67,14 +71,36 @@ static bool check_audit(const struct config *config)
                       "openssl genpkey -algorithm ed25519 -out FILE makes audit_key");
 }
 
+static const char store_remedy[] = "check --store, and that the server runs or the folder can be written";
+
+// To open it would make it.
+static bool check_new_file(const char *path)
+{
+    struct error err;
+    char *folder = memory_strdup(path);
+    char *name = strrchr(folder, '/') + 1;
+    *name = '\0';
+    enum status status = STATUS_OK;
+    if (access(folder, W_OK | X_OK) != 0)
+        status = error_set(&err, STATUS_FATAL, "%s: %s", folder, strerror(errno));
+    free(folder);
+    return doctor_say("store", status, &err, "will be made", store_remedy);
+}
+
 static bool check_store(const struct config *config)
 {
+    static const char sqlite[] = "sqlite://";
+    const char *url = config_text(config, "store"), *path = url + sizeof sqlite - 1;
     struct sql *sql = NULL;
     struct error err;
-    const struct sql_options options = {.url = config_text(config, "store"), .timeout_ms = DOCTOR_TIMEOUT_MS};
-    enum status status = sql_open(&sql, &options, &err);
-    bool good = doctor_say("store", status, &err, sql ? sql_name(sql) : "",
-                           "check --store, and that the server runs or the folder can be written");
+    const struct sql_options options = {.url = url, .timeout_ms = DOCTOR_TIMEOUT_MS};
+    enum status status = sql_url_check(url, &err);
+    if (status == STATUS_OK && strncmp(url, sqlite, sizeof sqlite - 1) == 0 && access(path, F_OK) != 0 &&
+        errno == ENOENT)
+        return check_new_file(path);
+    if (status == STATUS_OK)
+        status = sql_open(&sql, &options, &err);
+    bool good = doctor_say("store", status, &err, sql ? sql_name(sql) : "", store_remedy);
     sql_close(sql);
     return good;
 }

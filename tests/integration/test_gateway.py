@@ -163,6 +163,7 @@ def test_doctor(stack):
             return done.returncode, [line for line in done.stdout.splitlines() if line.startswith("wrong")]
 
         expect_equal(ask()[1][0].split(" ", 1)[1].strip().split("  ")[0], "API keys", "no key yet")
+        expect(not pathlib.Path(options["store"].removeprefix("sqlite://")).exists(), "the doctor made the store")
         gateway.add_key("north")
         expect_equal(ask(), (0, []), "all is well")
         code, wrong = ask(link_key=harness.ROOT / "README.md", store=f"sqlite://{stack.folder}/none/s.db", brokers="127.0.0.1:1",

@@ -10,6 +10,7 @@
 #include "producer/gateway/desk_internal.h"
 #include "producer/gateway/errands.h"
 #include "producer/gateway/faults.h"
+#include "producer/gateway/metrics_rows.h"
 #include "producer/gateway/reviews.h"
 
 enum { BATCHES_MOST = 4 };
@@ -267,10 +268,12 @@ static void wait_for(struct desk *desk, struct visit *visit)
 
 static void fetch_map(struct desk *desk, struct visit *visit)
 {
-    if (!visit->outcome.map_uri[0])
+    if (!visit->outcome.map_uri[0]) {
         visit_problem(visit, PROBLEM_NOT_FOUND, "this answer has no map");
-    else if (!errands_push(desk->gateway->errands, ERRAND_FETCH_MAP, visit))
+    } else if (!errands_push(desk->gateway->errands, ERRAND_FETCH_MAP, visit)) {
+        metrics_add(GATEWAY_REFUSED, REFUSED_MAPS, 1);
         visit_problem(visit, PROBLEM_OVERLOADED, "too many maps are asked for at once");
+    }
 }
 
 static void act(struct desk *desk, struct visit *visit)

@@ -6,11 +6,9 @@ static const char *const routes[ROUTE_LABELS] = {"analyze", "read",     "map",  
 static const char *const responses[RESPONSE_CLASSES] = {
     [RESPONSE_LEFT] = "left", [RESPONSE_200] = "200", [RESPONSE_202] = "202", [RESPONSE_4XX] = "4xx",
     [RESPONSE_429] = "429",   [RESPONSE_5XX] = "5xx", [RESPONSE_503] = "503", [RESPONSE_504] = "504"};
-static const char *const refusals[REFUSAL_REASONS] = {[REFUSED_LATE] = "late",
-                                                      [REFUSED_BYTES] = "bytes",
-                                                      [REFUSED_UPLOADS] = "uploads",
-                                                      [REFUSED_RATE] = "rate",
-                                                      [REFUSED_NOT_READY] = "not_ready"};
+static const char *const refusals[REFUSAL_REASONS] = {
+    [REFUSED_LATE] = "late", [REFUSED_BYTES] = "bytes", [REFUSED_UPLOADS] = "uploads",
+    [REFUSED_MAPS] = "maps", [REFUSED_RATE] = "rate",   [REFUSED_NOT_READY] = "not_ready"};
 static const char *const answers[FLEET_ANSWERS] = {
     [FLEET_PREDICTION] = "prediction", [FLEET_ERROR] = "error", [FLEET_SILENCE] = "none"};
 static const char *const services[GATEWAY_SERVICES] = {[SERVICE_STORE] = "store",
@@ -34,8 +32,8 @@ static const struct metric_row rows[GATEWAY_METRIC_COUNT] = {
                          LABEL("route", routes), .buckets = durations},
     [GATEWAY_REFUSED] =
         {"skinsight_gateway_refused_total", METRIC_COUNTER, "requests",
-         "Refused at the door: it would not be answered in time, too many bytes are inside or too many "
-         "large images wait for the object store, the key's rate, or the gateway is not ready.",
+         "Refused at the door: it would not be answered in time, too many bytes are inside, too many large "
+         "images or maps wait for the object store, the key's rate, or the gateway is not ready.",
          LABEL("reason", refusals)},
     [GATEWAY_FLEET_ANSWERS] = {"skinsight_gateway_fleet_answers_total", METRIC_COUNTER, "requests",
                                "Attempts that ended; none: no terminal record came.",

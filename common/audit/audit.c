@@ -130,7 +130,7 @@ static enum status check_signed(struct audit *audit, int64_t *signed_seq, struct
     return status;
 }
 
-// Exports first: a head that stands in the table has been exported.
+// Exports first: where there is an object store, a head that stands in the table has been exported.
 static enum status export_and_keep(struct audit *audit, struct audit_head *head, struct error *err)
 {
     struct buffer line;

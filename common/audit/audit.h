@@ -1,5 +1,6 @@
-// audit.h: the record of who saw what. A gateway has one chain of entries (entry.h) in a table of its store,
-// which lets nobody change or delete a row. An entry is on the disk before the answer it tells of goes out.
+// audit.h: the record of who saw what. A gateway, and the monitor, has one chain of entries (entry.h) in a
+// table of its store, which lets nobody change or delete a row. An entry is on the disk before the answer it
+// tells of goes out.
 //
 // One thread writes: all entries that came while it wrote the last ones go into one transaction, so that a
 // thousand a second cost some fifty. The order of entries is the order of audit_submit. Two writers of one

@@ -28,14 +28,13 @@ void audit_settings_read(struct audit_options *options, char chain[AUDIT_NAME_SI
                          const struct config *config)
 {
     const char *name = config_text(config, "audit_chain");
-    if (*name) {
+    if (*name)
         snprintf(chain, AUDIT_NAME_SIZE, "%s", name);
-    } else {
+    else
         host_name(chain);
-        if (config_program(config) == PROGRAM_MONITOR) {
-            chain[AUDIT_NAME_SIZE - sizeof monitor_suffix] = '\0';
-            strcat(chain, monitor_suffix);
-        }
+    if (config_program(config) == PROGRAM_MONITOR) {
+        chain[AUDIT_NAME_SIZE - sizeof monitor_suffix] = '\0';
+        strcat(chain, monitor_suffix);
     }
     *options = (struct audit_options){
         .store = {.url = config_text(config, "store"), .timeout_ms = STORE_TIMEOUT_MS},

@@ -5,9 +5,10 @@
 #include "common/audit/audit.h"
 #include "common/program/config.h"
 
-// Options store and audit_chain (empty: the host's name, and of the monitor "-monitor" behind it: a store may
-// be the gateway's too). chain is what options->chain points to. No signer, no object store: commands leave
-// signing to the service.
+// Options store and audit_chain (empty: the host's name; of the monitor "-monitor" behind either, cut where
+// it would be too long). A store may be the gateway's too, and the monitor signs heads that it does not
+// export: in one chain they would keep the gateway from exporting its own. chain is what options->chain
+// points to. No signer, no object store: commands leave signing to the service.
 void audit_settings_read(struct audit_options *options, char chain[AUDIT_NAME_SIZE],
                          const struct config *config);
 

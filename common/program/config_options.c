@@ -194,8 +194,8 @@ const struct option config_options[] = {
     {"retention_days", INTEGER(0, 36500), .initial = "0", .programs = M, .value = "DAYS",
      .help = "whole days that the monitor's archive keeps; 0: all"},
     {"audit_chain", OPTION_NAME, .initial = "", .programs = P | M, .max = 64, .value = "NAME",
-     .help = "chain of this program's audit entries; empty: the name of the host, with -monitor behind it "
-             "where it is the monitor's"},
+     .help = "chain of this program's audit entries, of the monitor with -monitor behind it; empty: the name "
+             "of the host"},
     {"audit_key", TEXT(0), .initial = "", .programs = P | M, .value = "FILE",
      .help = "PEM of the Ed25519 key that signs the heads of the audit; empty: not signed"},
     {"monitor_listen", TEXT(1), .initial = "127.0.0.1:8090", .programs = M, .value = "HOST:PORT",

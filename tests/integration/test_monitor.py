@@ -228,7 +228,7 @@ def check_lists(monitor, operator, reader):
 def check_audit(folder, private, public):
     """Of what check_lists did, once the monitor has ended and signed it."""
     export = folder / "read.jsonl"
-    run("monitor", "audit", "export", "--store", f"sqlite://{folder}/who-monitor.db", "--output", export, "--chain", "reads", check=True)
+    run("monitor", "audit", "export", "--store", f"sqlite://{folder}/who-monitor.db", "--output", export, "--chain", "reads-monitor", check=True)
     entries = [json.loads(line)["entry"] for line in export.read_text().splitlines() if '"entry"' in line]
     lists = [entry.pop("list") for entry in entries if entry["action"] == "incident_read"]
     expect_equal([(entry["actor"], entry["site"], entry["outcome"]) for entry in entries], 3 * [("dr-lee", "north", "ok")], "who read")
@@ -239,7 +239,7 @@ def check_audit(folder, private, public):
         expect(done.returncode == 0 and "entries 1 to 3, whole, signed up to 3" in done.stdout, f"{done.stdout} {done.stderr}")
     export.write_text(export.read_text().replace('"answers":0', '"answers":1', 1))
     done = run("monitor", "audit", "verify", export, "--public-key", public)
-    expect(done.returncode == 1 and "entry 1 of chain reads, or its hash, was changed" in done.stdout, done.stdout)
+    expect(done.returncode == 1 and "entry 1 of chain reads-monitor, or its hash, was changed" in done.stdout, done.stdout)
 
 
 def check_scale_apart(monitor, operator, reader):

@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "common/audit/settings.h"
 #include "common/audit/signing.h"
 #include "common/services/object_store.h"
 #include "tests/support/process.h"
@@ -206,12 +207,37 @@ static void test_a_rewritten_chain_is_not_signed(void **state)
     signer_close(signer);
 }
 
+// A gateway and a monitor that share a store, and a name, have two chains: only one of them exports heads.
+static void test_names_of_chains(void **state)
+{
+    (void)state;
+    char longest[64 + sizeof "audit_chain="] = "audit_chain=", cut[AUDIT_NAME_SIZE] = "";
+    memset(longest + strlen(longest), 'a', 64);
+    memset(cut, 'a', 64 - strlen("-monitor"));
+    strcat(cut, "-monitor");
+    const struct {
+        unsigned program;
+        const char *setting, *chain;
+    } cases[] = {{PROGRAM_PRODUCER, "audit_chain=clinic", "clinic"},
+                 {PROGRAM_MONITOR, "audit_chain=clinic", "clinic-monitor"},
+                 {PROGRAM_MONITOR, longest, cut}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char chain[AUDIT_NAME_SIZE];
+        struct audit_options options;
+        struct config *config = config_new_for_test(cases[i].program, &cases[i].setting, 1);
+        audit_settings_read(&options, chain, config);
+        assert_string_equal(options.chain, cases[i].chain);
+        config_free(config);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_the_head_is_signed_and_exported, new_store),
         cmocka_unit_test_setup(test_no_entry_waits_for_the_export, new_store),
         cmocka_unit_test_setup(test_a_rewritten_chain_is_not_signed, new_store),
+        cmocka_unit_test(test_names_of_chains),
     };
     scratch_make(folder);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

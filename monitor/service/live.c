@@ -173,7 +173,8 @@ static void refuse(const struct live_visit *visit, enum status status, const str
         LOG_WARN("report_not_made", "reason=\"%s\"", err->message);
 }
 
-static void refuse_unaudited(const struct live_visit *visit, const struct error *err)
+// The audit has logged why.
+static void refuse_unaudited(const struct live_visit *visit)
 {
     http_later_problem(visit->later,
                        &(struct http_problem){.status = 503,
@@ -182,7 +183,6 @@ static void refuse_unaudited(const struct live_visit *visit, const struct error 
                                                         "audit says to whom, and that can't be "
                                                         "written now",
                                               .retry_after_s = RETRY_S});
-    LOG_ERROR("audit_not_written", "reason=\"%s\"", err->message);
 }
 
 // The store may come later than the monitor.
@@ -215,7 +215,7 @@ static void give(struct live *live, const struct live_visit *visit, const struct
     else if (status == STATUS_REJECTED)
         refuse(visit, status, &err);
     else
-        refuse_unaudited(visit, &err);
+        refuse_unaudited(visit);
 }
 
 // Whether the report is worth making, or why not.

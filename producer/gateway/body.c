@@ -20,6 +20,14 @@ void body_init(struct body *body, size_t max_image_bytes)
     buffer_init(&body->image, max_image_bytes);
 }
 
+int64_t body_bytes_most(int64_t max_image_bytes)
+{
+    int64_t capacity = 1024; // the first of buffer_append
+    while (capacity < max_image_bytes)
+        capacity *= 2;
+    return capacity + REST_LIMIT;
+}
+
 void body_release(struct body *body)
 {
     buffer_wipe(&body->rest);

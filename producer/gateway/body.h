@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/base/bytes.h"
 #include "common/records/job.h"
@@ -54,6 +55,8 @@ struct body {
 };
 
 void body_init(struct body *body, size_t max_image_bytes);
+// What the buffers of one body hold at most, in bytes, as they grow by doubling.
+int64_t body_bytes_most(int64_t max_image_bytes);
 // Wipes what is patient data. Safe on a zeroed body.
 void body_release(struct body *body);
 

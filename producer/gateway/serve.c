@@ -1,6 +1,7 @@
 // serve.c: opens the gateway's parts, waits for a stop, closes them.
 #include "producer/gateway/serve.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "common/base/shutdown.h"
 #include "common/identity/gate.h"
 #include "common/program/service.h"
+#include "producer/gateway/body.h"
 #include "producer/gateway/desk.h"
 #include "producer/gateway/errands.h"
 #include "producer/gateway/gateway.h"
@@ -38,6 +40,12 @@ enum status serve_check(const struct config *config, struct error *err)
 {
     if (!*config_text(config, "http_tls_cert") != !*config_text(config, "http_tls_key"))
         return error_set(err, STATUS_REJECTED, "http_tls_cert and http_tls_key are needed together");
+    const int64_t one = body_bytes_most(config_integer(config, "max_image_bytes"));
+    if (shares_alone(config_integer(config, "bodies_limit_bytes")) < one)
+        return error_set(err, STATUS_REJECTED,
+                         "an image of max_image_bytes takes %" PRId64
+                         " bytes, and one key gets three quarters of bodies_limit_bytes at most",
+                         one);
     return sql_url_check(config_text(config, "store"), err);
 }
 
@@ -88,7 +96,6 @@ static enum status open_audit(struct gateway *gateway, struct error *err)
     audit_settings_read(&options, chain, gateway->options.config);
     options.signer = gateway->signer;
     options.objects = gateway->objects;
-    options.sign_interval_ms = HOUR_MS;
     return audit_open(&gateway->audit, &options, err);
 }
 

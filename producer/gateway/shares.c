@@ -8,6 +8,11 @@ void shares_init(struct shares *shares, int64_t limit)
     *shares = (struct shares){.limit = limit};
 }
 
+int64_t shares_alone(int64_t limit)
+{
+    return limit / (TIMES_WHAT_IS_LEFT + 1) * TIMES_WHAT_IS_LEFT;
+}
+
 // FNV-1a.
 static atomic_llong *counter_of(struct shares *shares, const char *account)
 {

@@ -17,6 +17,8 @@ struct shares {
 };
 
 void shares_init(struct shares *shares, int64_t limit);
+// What one account gets where it is alone.
+int64_t shares_alone(int64_t limit);
 
 // The account (struct identity; "" is one too) holds so much more, or less. False: too much; it is counted
 // all the same, and to be given back.

@@ -193,6 +193,7 @@ static void test_refused_early(void **state)
         given += piece.size;
     assert_in_range(given, IMAGE_MOST / 3 * 4 - 8, IMAGE_MOST / 3 * 4 + BODY_CHUNK);
     assert_int_equal(body.problem, PROBLEM_IMAGE_TOO_LARGE);
+    assert_int_equal(body.image.capacity, body_bytes_most(IMAGE_MOST) - (64 << 10));
     body_release(&body);
     body_init(&body, IMAGE_MOST);
     given = 0;
@@ -200,6 +201,7 @@ static void test_refused_early(void **state)
         given += piece.size;
     assert_int_equal(body.problem, PROBLEM_BODY_TOO_LARGE);
     assert_in_range(given, 60000, 66000);
+    assert_int_equal(body.rest.capacity, 64 << 10);
     body_release(&body);
 }
 

@@ -1,4 +1,5 @@
 // test_shares.c: what one account may hold, alone and beside others.
+#include "producer/gateway/serve.h"
 #include "producer/gateway/shares.h"
 
 #include <setjmp.h>
@@ -70,12 +71,36 @@ static void test_more_than_there_is(void **state)
     assert_false(shares_add(&shares, "key:1", 1));
 }
 
+// Else every large image would be refused, whoever waits for how long.
+static void test_the_largest_image_fits(void **state)
+{
+    (void)state;
+    struct error err;
+    static const struct {
+        const char *bodies, *image;
+        enum status status;
+    } cases[] = {
+        {"bodies_limit_bytes=536870912", "max_image_bytes=20971520", STATUS_OK},
+        {"bodies_limit_bytes=1048576", "max_image_bytes=524288", STATUS_OK}, // 512 and 64 KiB of 768
+        {"bodies_limit_bytes=1048576", "max_image_bytes=524289", STATUS_REJECTED},
+        {"bodies_limit_bytes=44739242", "max_image_bytes=20971520",
+         STATUS_REJECTED}, // 32 MiB, and the fields
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *const settings[] = {cases[i].bodies, cases[i].image, "store=sqlite:///s.db"};
+        struct config *config = config_new_for_test(PROGRAM_PRODUCER, settings, 3);
+        assert_int_equal(serve_check(config, &err), cases[i].status);
+        config_free(config);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_each_has_its_share, start),
         cmocka_unit_test_setup(test_what_is_given_back, start),
         cmocka_unit_test_setup(test_more_than_there_is, start),
+        cmocka_unit_test(test_the_largest_image_fits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,7 +2,7 @@
 //
 //     bench_load URL KEY-FILE RATE SECONDS IMAGE...
 //
-// URL is "http://host:port". KEY-FILE holds an API key. Requests arrive RATE a second on average, at random
+// URL is "http://host:port". KEY-FILE holds API keys, one a line; requests take them in turn. They arrive RATE a second on average, at random
 // times that don't depend on answers: a slow answer delays no arrival, and a request's time runs from when it
 // was due. Each takes one of the images (files, or folders of JPEGs) and a request id of its own; 202 is
 // followed until the answer is there. Answers to one image must be the same prediction, by digest, and carry
@@ -30,6 +30,7 @@
 enum {
     IMAGE_MOST = 16 << 20,
     REPLY_MOST = 256 << 10,
+    KEYS_MOST = 1 << 16, // bytes
     KEY_MOST = 512,
     URL_SIZE = 512,
     OPEN_MOST = 2000, // requests at once; an arrival beyond is not sent, and counted
@@ -62,7 +63,8 @@ struct load {
     int64_t end_us;
     struct image *images;
     size_t image_count;
-    struct curl_slist *headers;
+    struct curl_slist **headers; // of each key
+    size_t key_count;
     CURLM *multi;
     struct request *open; // all that are not done
     size_t open_count;
@@ -110,20 +112,32 @@ static enum status read_images(struct load *load, int count, char **paths, struc
     return status;
 }
 
-static enum status read_key(struct load *load, const char *path, struct error *err)
+static void add_key(struct load *load, const char *key)
 {
-    struct buffer key;
     char header[KEY_MOST + 32];
-    buffer_init(&key, KEY_MOST);
-    enum status status = file_read(path, &key, err);
-    if (status == STATUS_OK) {
-        snprintf(header, sizeof header, "Authorization: Bearer %.*s", (int)key.size, (const char *)key.data);
-        header[strcspn(header, "\r\n")] = '\0';
-        load->headers = curl_slist_append(load->headers, header);
-    }
-    load->headers = curl_slist_append(load->headers, "Content-Type: application/json");
-    load->headers = curl_slist_append(load->headers, "Expect:");
-    buffer_release(&key);
+    struct curl_slist *headers = NULL;
+    snprintf(header, sizeof header, "Authorization: Bearer %.*s", KEY_MOST, key);
+    headers = curl_slist_append(headers, header);
+    headers = curl_slist_append(headers, "Content-Type: application/json");
+    headers = curl_slist_append(headers, "Expect:");
+    load->headers = memory_realloc(load->headers, (load->key_count + 1) * sizeof(void *));
+    load->headers[load->key_count++] = headers;
+}
+
+static enum status read_keys(struct load *load, const char *path, struct error *err)
+{
+    struct buffer keys;
+    char *rest = NULL;
+    buffer_init(&keys, KEYS_MOST);
+    enum status status = file_read(path, &keys, err);
+    if (status == STATUS_OK)
+        status = buffer_append(&keys, "", 1, err);
+    for (char *key = status == STATUS_OK ? strtok_r((char *)keys.data, "\r\n", &rest) : NULL; key;
+         key = strtok_r(NULL, "\r\n", &rest))
+        add_key(load, key);
+    if (status == STATUS_OK && !load->key_count)
+        status = error_set(err, STATUS_REJECTED, "there is no key");
+    buffer_release(&keys);
     return status;
 }
 
@@ -157,7 +171,7 @@ static void begin_request(struct load *load)
     request->due_us = load->due_us;
     buffer_init(&request->reply, REPLY_MOST);
     request->easy = curl_easy_init();
-    curl_easy_setopt(request->easy, CURLOPT_HTTPHEADER, load->headers);
+    curl_easy_setopt(request->easy, CURLOPT_HTTPHEADER, load->headers[load->sent % load->key_count]);
     curl_easy_setopt(request->easy, CURLOPT_POSTFIELDS, request->body);
     curl_easy_setopt(request->easy, CURLOPT_WRITEFUNCTION, take_reply);
     curl_easy_setopt(request->easy, CURLOPT_WRITEDATA, request);
@@ -345,7 +359,7 @@ int main(int argc, char **argv)
     load.url = argv[1];
     load.rate = rate;
     load.multi = curl_multi_init();
-    enum status status = read_key(&load, argv[2], &err);
+    enum status status = read_keys(&load, argv[2], &err);
     if (status == STATUS_OK)
         status = read_images(&load, argc - 5, argv + 5, &err);
     if (status == STATUS_OK) {
@@ -359,7 +373,9 @@ int main(int argc, char **argv)
     free(load.images);
     free(load.answered_ms);
     curl_multi_cleanup(load.multi);
-    curl_slist_free_all(load.headers);
+    for (size_t i = 0; i < load.key_count; i++)
+        curl_slist_free_all(load.headers[i]);
+    free(load.headers);
     curl_global_cleanup();
     return status != STATUS_OK || load.crossed || load.lost;
 }

@@ -2,11 +2,11 @@
 //
 //     bench_load URL KEY-FILE RATE SECONDS IMAGE...
 //
-// URL is "http://host:port". KEY-FILE holds API keys, one a line; requests take them in turn. They arrive RATE a second on average, at random
-// times that don't depend on answers: a slow answer delays no arrival, and a request's time runs from when it
-// was due. Each takes one of the images (files, or folders of JPEGs) and a request id of its own; 202 is
-// followed until the answer is there. Answers to one image must be the same prediction, by digest, and carry
-// their request's id: one that is not is a crossed one.
+// URL is "http://host:port". KEY-FILE holds API keys, one a line; requests take them in turn. They arrive
+// RATE a second on average, at random times that don't depend on answers: a slow answer delays no arrival,
+// and a request's time runs from when it was due. Each takes one of the images (files, or folders of JPEGs)
+// and a request id of its own; 202 is followed until the answer is there. Answers to one image must be the
+// same prediction, by digest, and carry their request's id: one that is not is a crossed one.
 //
 // Prints one line of JSON: how many were sent, answered, answered through 202, refused by status, crossed,
 // and lost (no answer at all), and percentiles in ms. The exit code is 1 where any was crossed or lost.

@@ -186,7 +186,7 @@ def test_kills_under_load(stack):
             victim = gateways[kill % 2]
             wait_progress(clinics)
             victim.kill()
-            if kill % 3 == 1:
+            if kill % 2 == 1:
                 postgres.kill()
                 postgres.start()
             victim.start()

@@ -14,7 +14,7 @@ static enum status refuse(struct error *err)
                      ARM_ANSWERS_MOST);
 }
 
-static enum status add_failure(struct arm *arm, uint64_t subject, struct error *err)
+static enum status add_failure(struct arm *arm, const struct analysis *analysis, struct error *err)
 {
     if (arm->failed_count == ARM_ANSWERS_MOST)
         return refuse(err);
@@ -22,7 +22,7 @@ static enum status add_failure(struct arm *arm, uint64_t subject, struct error *
         arm->failed_capacity = arm->failed_capacity ? 2 * arm->failed_capacity : 256;
         arm->failed = memory_realloc(arm->failed, arm->failed_capacity * sizeof *arm->failed);
     }
-    arm->failed[arm->failed_count++] = subject;
+    arm->failed[arm->failed_count++] = (struct arm_failure){analysis->at, analysis_subject(analysis)};
     return STATUS_OK;
 }
 
@@ -30,7 +30,7 @@ enum status arms_add(struct arms *arms, int number, const struct analysis *analy
 {
     struct arm *arm = &arms->arm[number];
     if (*analysis->error_code)
-        return add_failure(arm, analysis_subject(analysis), err);
+        return add_failure(arm, analysis, err);
     if (arm->count == ARM_ANSWERS_MOST)
         return refuse(err);
     if (arm->count == arm->capacity) {

@@ -27,10 +27,15 @@ struct arm_answer {
     bool atypical;
 };
 
+struct arm_failure {
+    int64_t at; // Unix ms
+    uint64_t subject;
+};
+
 struct arm {
     struct arm_answer *answers; // in the order of time
     size_t count, capacity;
-    uint64_t *failed; // subjects of analyses that failed
+    struct arm_failure *failed;
     size_t failed_count, failed_capacity;
 };
 struct arms {

@@ -131,15 +131,35 @@ static void judge_melanomas(const struct arms *arms, bool atypical_alone, const 
 // Which of an arm's patients are counted.
 enum counted { WITH_ANSWER, WITH_LABEL, WITH_FAILURE, WITH_EITHER };
 
-static int64_t patients_of(const struct arm *arm, enum counted counted)
+// While both models answer: before and after it all patients are one model's, whatever the split is.
+struct overlap {
+    int64_t first, last; // Unix ms, both within
+};
+
+static struct overlap overlap_of(const struct arm *a, const struct arm *b)
+{
+    if (a->count == 0 || b->count == 0)
+        return (struct overlap){0, -1};
+    int64_t first_a = a->answers[0].at, last_a = a->answers[a->count - 1].at;
+    int64_t first_b = b->answers[0].at, last_b = b->answers[b->count - 1].at;
+    return (struct overlap){first_a > first_b ? first_a : first_b, last_a < last_b ? last_a : last_b};
+}
+
+static bool is_within(const struct overlap *overlap, int64_t at)
+{
+    return at >= overlap->first && at <= overlap->last;
+}
+
+static int64_t patients_of(const struct arm *arm, const struct overlap *overlap, enum counted counted)
 {
     uint64_t *subjects = memory_alloc((arm->count + arm->failed_count + 1) * sizeof *subjects);
     size_t count = 0;
     for (size_t i = 0; counted != WITH_FAILURE && i < arm->count; i++)
-        if (counted != WITH_LABEL || arm->answers[i].truth >= 0)
+        if (is_within(overlap, arm->answers[i].at) && (counted != WITH_LABEL || arm->answers[i].truth >= 0))
             subjects[count++] = arm->answers[i].subject;
     for (size_t i = 0; counted >= WITH_FAILURE && i < arm->failed_count; i++)
-        subjects[count++] = arm->failed[i];
+        if (is_within(overlap, arm->failed[i].at))
+            subjects[count++] = arm->failed[i].subject;
     size_t found = subjects_count(subjects, count);
     free(subjects);
     return (int64_t)found;
@@ -167,20 +187,21 @@ static double equal_p(int64_t of_a, int64_t all_a, int64_t of_b, int64_t all_b)
 static void judge_ratio(const struct arms *arms, double share_b, struct split_arms *split)
 {
     const struct arm *a = &arms->arm[ARM_A], *b = &arms->arm[ARM_B];
-    split->patients[ARM_A] = patients_of(a, WITH_ANSWER);
-    split->patients[ARM_B] = patients_of(b, WITH_ANSWER);
+    const struct overlap overlap = overlap_of(a, b);
+    split->patients[ARM_A] = patients_of(a, &overlap, WITH_ANSWER);
+    split->patients[ARM_B] = patients_of(b, &overlap, WITH_ANSWER);
     split->ratio_p = split->failed_p = split->labelled_p = split->planned_share_b = NAN;
     split->share_is_registered = !isnan(share_b);
-    if (a->count == 0 || b->count == 0)
+    if (split->patients[ARM_A] == 0 || split->patients[ARM_B] == 0)
         return;
     double all = (double)(split->patients[ARM_A] + split->patients[ARM_B]);
     split->planned_share_b = isnan(share_b) ? nearest_step((double)split->patients[ARM_B] / all) : share_b;
     const double shares[ARMS] = {1 - split->planned_share_b, split->planned_share_b};
     split->ratio_p = chi_square_fit(split->patients, shares, ARMS, 0).p;
-    split->failed_p = equal_p(patients_of(a, WITH_FAILURE), patients_of(a, WITH_EITHER),
-                              patients_of(b, WITH_FAILURE), patients_of(b, WITH_EITHER));
-    split->labelled_p = equal_p(patients_of(a, WITH_LABEL), split->patients[ARM_A],
-                                patients_of(b, WITH_LABEL), split->patients[ARM_B]);
+    split->failed_p = equal_p(patients_of(a, &overlap, WITH_FAILURE), patients_of(a, &overlap, WITH_EITHER),
+                              patients_of(b, &overlap, WITH_FAILURE), patients_of(b, &overlap, WITH_EITHER));
+    split->labelled_p = equal_p(patients_of(a, &overlap, WITH_LABEL), split->patients[ARM_A],
+                                patients_of(b, &overlap, WITH_LABEL), split->patients[ARM_B]);
 }
 
 // What is slow at once is slow for all, so an hour is one observation.

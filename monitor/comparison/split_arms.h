@@ -47,11 +47,13 @@ struct split_arms {
     double power;                                  // of Fisher's test with the melanomas that there are
     struct welch latency;                          // b - a, its spread that between hours
     // The split of patients against the planned one, and whether the arms failed, and got labels, equally
-    // often. Where no share is registered, it is the nearest step of the ramp 1, 5, 10, 25, 50 %.
+    // often. Where no share is registered, it is the nearest step of the ramp 1, 5, 10, 25, 50 %. All of
+    // it from the later of both arms' first answers to the earlier of their last ones.
     double planned_share_b;
     bool share_is_registered;
     int64_t patients[ARMS];
-    double ratio_p, failed_p, labelled_p; // NaN: an arm is empty; the last two also: none or all of them did
+    double ratio_p, failed_p,
+        labelled_p; // NaN: an arm has none then; the last two also: none or all of them did
 };
 // share_b: of the patients, as registered; NaN: none is.
 void split_arms_judge(const struct arms *arms, double share_b, struct split_arms *split);

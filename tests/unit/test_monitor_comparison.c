@@ -149,6 +149,15 @@ static void fill_split(struct arms *arms, int arm, int truth, int found, int all
                                   .latency_ms = 100});
 }
 
+// Both arms answer during the same 100 hours.
+static void spread(struct arms *arms)
+{
+    for (int arm = 0; arm < ARMS; arm++)
+        for (size_t i = 0; i < arms->arm[arm].count; i++)
+            arms->arm[arm].answers[i].at =
+                start + 100 * hour * (int64_t)i / (int64_t)(arms->arm[arm].count - 1);
+}
+
 static void test_split(void **state)
 {
     (void)state;
@@ -156,6 +165,7 @@ static void test_split(void **state)
     struct arms_comparison comparison;
     fill_split(&arms, ARM_A, LESION_MEL, 86, 96);
     fill_split(&arms, ARM_B, LESION_MEL, 11, 12);
+    spread(&arms);
     compare_and_release(&arms, &comparison);
     const struct split_arms *split = &comparison.split;
     assert_false(comparison.is_paired);
@@ -180,6 +190,7 @@ static void test_sample_ratio(void **state)
     struct arms_comparison comparison;
     fill_split(&arms, ARM_A, LESION_NV, 0, 9100);
     fill_split(&arms, ARM_B, LESION_NV, 0, 900);
+    spread(&arms);
     compare_and_release(&arms, &comparison);
     near("p of 9,100 and 900", comparison.split.ratio_p, 0.000858120666394, 1e-9);
     assert_string_equal(comparison.decision, "not_enough");
@@ -197,6 +208,7 @@ static void test_registered_share(void **state)
         struct arms_comparison comparison;
         fill_split(&arms, ARM_A, LESION_NV, 0, 750);
         fill_split(&arms, ARM_B, LESION_NV, 0, 250);
+        spread(&arms);
         arms_compare(&arms, plans[i], &comparison);
         const struct split_arms *split = &comparison.split;
         assert_int_equal(split->share_is_registered, i == 1);
@@ -206,6 +218,39 @@ static void test_registered_share(void **state)
         near("planned ratio", (double)split->planned[ARM_B] / (double)split->planned[ARM_A],
              i == 1 ? 1.0 / 9 : 1.0 / 3, 5e-3);
         assert_true(comparison.began == start);
+        arms_comparison_release(&comparison);
+        arms_release(&arms);
+    }
+}
+
+// Weeks in which one model answers alone, with failures and without labels, say nothing of the split.
+static void test_split_is_of_common_time(void **state)
+{
+    (void)state;
+    for (int alone = 0; alone < ARMS; alone++) {
+        const struct archive_plan plan = {.share_b = 0.5};
+        struct arms arms = {0};
+        struct arms_comparison comparison;
+        struct error err;
+        struct analysis failed;
+        fill_split(&arms, alone, -1, 0, 500);
+        fill_split(&arms, alone, LESION_NV, 0, 400);
+        fill_split(&arms, !alone, LESION_NV, 0, 400);
+        for (int i = 0; i < 400; i++)
+            arms.arm[!alone].answers[i].at = arms.arm[alone].answers[500 + i].at;
+        analysis_init(&failed);
+        failed.error_code = "image_unreadable";
+        failed.at = start;
+        for (int i = 0; i < 100; i++) {
+            snprintf(failed.request_id, sizeof failed.request_id, "failed %d", i);
+            assert_int_equal(arms_add(&arms, alone, &failed, &err), STATUS_OK);
+        }
+        arms_compare(&arms, &plan, &comparison);
+        const struct split_arms *split = &comparison.split;
+        assert_int_equal(split->patients[ARM_A], 400);
+        assert_int_equal(split->patients[ARM_B], 400);
+        near("ratio", split->ratio_p, 1, 1e-12);
+        assert_true(isnan(split->failed_p) && isnan(split->labelled_p)); // none, and all of them
         arms_comparison_release(&comparison);
         arms_release(&arms);
     }
@@ -324,6 +369,7 @@ static void test_failures_are_of_patients(void **state)
     for (int i = 0; i < 3; i++) {
         struct analysis analysis;
         analysis_init(&analysis);
+        analysis.at = start;
         analysis.error_code = "image_unreadable";
         analysis.subject = "patient 1"; // of b, and answered besides
         assert_int_equal(arms_add(&arms, ARM_B, &analysis, &err), STATUS_OK);
@@ -451,6 +497,7 @@ int main(void)
         cmocka_unit_test(test_split),
         cmocka_unit_test(test_sample_ratio),
         cmocka_unit_test(test_registered_share),
+        cmocka_unit_test(test_split_is_of_common_time),
         cmocka_unit_test(test_labels_of_one_arm),
         cmocka_unit_test(test_looks),
         cmocka_unit_test(test_patients_count_once),

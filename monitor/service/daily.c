@@ -74,7 +74,6 @@ void daily_close(struct daily *daily)
 {
     if (!daily)
         return;
-    shutdown_request();
     pthread_join(daily->thread, NULL);
     free(daily);
 }

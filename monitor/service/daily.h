@@ -17,7 +17,7 @@ struct daily_options {
 // FATAL: there is no thread to be had.
 enum status daily_open(struct daily **daily, const struct daily_options *options,
                        struct error *err) MUST_CHECK;
-// Asks the process to stop (shutdown.h), at which a report that is being made ends; NULL is allowed.
+// Once the process is asked to stop (shutdown.h), at which a report that is being made ends; NULL is allowed.
 void daily_close(struct daily *daily);
 
 #endif

@@ -170,6 +170,7 @@ enum status run_command(struct config *config, struct error *err)
         LOG_INFO("started", "port=%u", http_server_port(server));
         status = wait(&monitor, server, &hangup, err);
     }
+    shutdown_request(); // also where a part has failed: a report that is being made ends
     http_server_close(server);
     watch_close(monitor.watch);
     daily_close(monitor.daily);

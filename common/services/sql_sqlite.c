@@ -381,6 +381,7 @@ static const char settings[] = "PRAGMA synchronous = FULL;" // a commit is on th
                                "PRAGMA foreign_keys = ON;"
                                "PRAGMA recursive_triggers = ON;" // append_only also against INSERT OR REPLACE
                                "PRAGMA trusted_schema = OFF;"
+                               "PRAGMA analysis_limit = 1000;" // rows of an index that ANALYZE reads
                                "PRAGMA journal_size_limit = 67108864;";
 
 // The file must not be in use by others while it changes to a write-ahead log, and SQLite doesn't always

@@ -81,6 +81,13 @@ void archive_close(struct archive *archive)
     free(archive);
 }
 
+enum status archive_analyze(struct archive *archive, struct error *err)
+{
+    enum status status = sql_run(archive->sql, "ANALYZE monitor_predictions", NULL, 0, NULL, err);
+    return status == STATUS_OK ? sql_run(archive->sql, "ANALYZE monitor_feedback", NULL, 0, NULL, err)
+                               : status;
+}
+
 void archive_set_writer(struct archive *archive, const char writer[JOB_REQUEST_ID_SIZE])
 {
     memcpy(archive->writer, writer, sizeof archive->writer);

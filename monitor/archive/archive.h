@@ -123,6 +123,8 @@ enum status archive_append(struct archive *archive, const struct archive_batch *
 // added: records that were not there yet.
 enum status archive_import(struct archive *archive, const struct archive_batch *batch, int64_t *added,
                            struct error *err) MUST_CHECK;
+// Behind an import: lets the database count a sample of its rows, as it plans a report's queries by that.
+enum status archive_analyze(struct archive *archive, struct error *err) MUST_CHECK;
 
 // Forgets the oldest day (of UTC) of predictions before the day of `before` (Unix ms), with the feedback that
 // speaks for nothing else, one day at a time, so that nobody waits long for the database: more says that

@@ -294,6 +294,8 @@ static enum status run(struct config *config, struct import *import, const char 
     if (status == STATUS_OK)
         status = start_and_write(import, archive, err);
     if (status == STATUS_OK)
+        status = archive_analyze(archive, err);
+    if (status == STATUS_OK)
         status = tell_end(import, err);
     archive_close(archive);
     lines_close(&import->lines);

@@ -1,4 +1,4 @@
-// late_labels.h: what late labels say of the answers: the part of a performance report. Cohorts by week with
+// late_labels.h: what late labels say of the answers, for a performance report. Cohorts by week with
 // their maturity, sensitivity corrected for who gets a label at all, areas under the curve, calibration, what
 // the probabilities let expect before labels come, subgroups, and the alarm for missed melanomas.
 //
@@ -29,9 +29,5 @@ enum status late_labels_write(struct late_labels *labels, double false_alarms_pe
                               struct error *err) MUST_CHECK;
 // What the page shows of the cohorts that are in the document already.
 enum status late_labels_show(const struct late_labels *labels, cJSON *document, struct error *err) MUST_CHECK;
-
-// The part itself (struct report_part).
-enum status late_labels_report(struct archive *archive, const struct report_request *request, cJSON *document,
-                               struct error *err) MUST_CHECK;
 
 #endif

@@ -2,14 +2,11 @@
 #include "monitor/comparison/arms_report.h"
 #include "monitor/drift/part.h"
 #include "monitor/incident/incident.h"
-#include "monitor/labels/late_labels.h"
-#include "monitor/report/report.h"
-#include "monitor/service/operation.h"
+#include "monitor/report/performance.h"
 
 const struct report_part report_parts[] = {
     {"drift", 1u << REPORT_DRIFT, drift_add},
-    {"labels", 1u << REPORT_PERFORMANCE, late_labels_report},
-    {"operation", 1u << REPORT_PERFORMANCE, operation_report},
+    {"performance", 1u << REPORT_PERFORMANCE, performance_report},
     {"comparison", 1u << REPORT_COMPARISON, arms_report},
     {"incident", 1u << REPORT_INCIDENT, incident_report},
     {0},

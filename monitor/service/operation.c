@@ -181,27 +181,3 @@ enum status operation_write(const struct operation *operation, cJSON *document, 
         return error_set(err, STATUS_FATAL, "no memory for the report's latency");
     return add_days(operation, document, err);
 }
-
-static enum status take(void *context, const struct analysis *analysis, struct error *err)
-{
-    (void)err;
-    operation_add(context, analysis);
-    return STATUS_OK;
-}
-
-enum status operation_report(struct archive *archive, const struct report_request *request, cJSON *document,
-                             struct error *err)
-{
-    struct operation *operation = operation_new(request->from, request->to);
-    const struct archive_filter filter = {.from = request->from,
-                                          .to = request->to,
-                                          .site = request->site,
-                                          .model_version = request->model_version,
-                                          .as_of = request->as_of,
-                                          .errors = true};
-    enum status status = archive_walk(archive, &filter, take, operation, err);
-    if (status == STATUS_OK)
-        status = operation_write(operation, document, err);
-    operation_free(operation);
-    return status;
-}

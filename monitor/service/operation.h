@@ -1,6 +1,6 @@
 // operation.h: how the fleet worked: analyses of each day, those that failed, and how long each step took,
 // against its budget. Times are whole milliseconds, so that counting them gives exact quantiles in a fixed
-// memory, however many analyses there are. A part of reports on performance.
+// memory, however many analyses there are. For reports on performance.
 //
 //     operation_new, operation_add (each analysis, failed ones too), operation_write, operation_free
 #ifndef SKINSIGHT_MONITOR_SERVICE_OPERATION_H
@@ -37,9 +37,5 @@ struct operation_quantile operation_quantile(const struct operation *operation, 
 
 // Adds series, a table and the key "latency". FATAL: no memory.
 enum status operation_write(const struct operation *operation, cJSON *document, struct error *err) MUST_CHECK;
-
-// The part of a report (struct report_part).
-enum status operation_report(struct archive *archive, const struct report_request *request, cJSON *document,
-                             struct error *err) MUST_CHECK;
 
 #endif

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """archive_import.py: skinsight-monitor's import of simulated terminal records (3 KB each) beside the bare database with the same
-rows: a loop of prepared inserts (SQLite), COPY (PostgreSQL), with the same indexes. In turns; prints the medians. It judges nothing.
+rows: a loop of prepared inserts (SQLite), COPY (PostgreSQL), with the same indexes. In turns; prints the medians. Then the
+reports over 28 days of that year, of which one in twenty analyses has a label. It judges nothing.
 
     tests/bench/archive_import.py BIN-FOLDER SCRATCH [--records 1000000] [--rounds 3] [--only sqlite|postgres]
 
@@ -15,6 +16,10 @@ import socket
 import statistics
 import subprocess
 import time
+
+PERIOD_OF_REFERENCE = ("--from", "2020-06-01", "--to", "2020-07-27")
+PERIOD = ("--from", "2020-11-02", "--to", "2020-11-30")  # labels of most are in
+LABELLED_REFERRED = 16  # percent; with the 2 of those who wait, 50,000 of a million
 
 
 def run(*command, **options):
@@ -82,6 +87,22 @@ def median(rows, what, records):
     return seconds
 
 
+def reports(options, scratch, store):
+    """Times reports of the archive that was imported last. Labels come once, as an import ends with nothing to join them to."""
+    monitor, folder = options.bin / "skinsight-monitor", scratch / "references"
+    run(monitor, "import-feedback", scratch / f"clinic-{options.records}" / "feedback.jsonl", "--store", store)
+    if not folder.exists():
+        folder.mkdir()
+        run("openssl", "genpkey", "-algorithm", "ed25519", "-out", scratch / "key.pem")
+        run(monitor, "reference", "create", "spring", *PERIOD_OF_REFERENCE, "--references", folder, "--store", store)
+        run(monitor, "reference", "sign", "spring", "--key", scratch / "key.pem", "--references", folder)
+    for kind in ("drift", "performance"):
+        rows = [timed(monitor, "report", "--kind", kind, *PERIOD, "--references", folder, "--store", store,
+                      "--out", scratch / f"{kind}.html", "--json", scratch / f"{kind}.json") for _ in range(3)]
+        seconds, processor, memory = (statistics.median(column) for column in zip(*rows))
+        print(f"{'report, ' + kind:34} {seconds:7.2f} s {processor:6.2f} s of its processor time   {memory:5.0f} MiB", flush=True)
+
+
 def sqlite(options, scratch, file, records):
     ours, bare = [], []
     for _ in range(options.rounds):
@@ -93,6 +114,7 @@ def sqlite(options, scratch, file, records):
         bare.append((seconds, processor, 0))
     mine, theirs = median(ours, "SQLite: import", records), median(bare, "SQLite: bare loop of inserts", records)
     print(f"{theirs / mine:.2f} of the bare loop")
+    reports(options, scratch, f"sqlite://{scratch}/archive.db")
 
 
 def postgres(options, scratch, file, records):
@@ -104,8 +126,9 @@ def postgres(options, scratch, file, records):
             server.sql(f"\\copy (SELECT * FROM monitor_predictions ORDER BY log, part, place) TO '{scratch}/rows' BINARY")
             server.sql("CREATE TABLE copied (LIKE monitor_predictions INCLUDING ALL)")
             bare.append(server.timed("psql", "-q", server.url, "-c", f"\\copy copied FROM '{scratch}/rows' BINARY"))
-    mine, theirs = median(ours, "PostgreSQL: import", records), median(bare, "PostgreSQL: COPY", records)
-    print(f"{theirs / mine:.2f} of COPY")
+        mine, theirs = median(ours, "PostgreSQL: import", records), median(bare, "PostgreSQL: COPY", records)
+        print(f"{theirs / mine:.2f} of COPY")
+        reports(options, scratch, server.url)
 
 
 def main():
@@ -122,7 +145,7 @@ def main():
     clinic = scratch / f"clinic-{options.records}"
     if not clinic.exists():
         run(options.bin / "skinsight-monitor", "simulate", "--seed", 1, "--days", 365, "--images-per-day", options.records // 365,
-            "--start", "2020-01-06", "--out", clinic)
+            "--start", "2020-01-06", "--labelled-referred", LABELLED_REFERRED, "--out", clinic)
     file = clinic / "predictions.jsonl"
     records = int(run("wc", "-l", file).split()[0])
     print(f"{records:,} records of {file.stat().st_size / records:,.0f} bytes, medians of {options.rounds}, load {os.getloadavg()[0]:.1f}")

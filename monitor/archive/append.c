@@ -199,17 +199,42 @@ struct forget {
     bool more;
 };
 
-// A label goes with the last answer to its request or of its image; one that has none, by its own time. As
-// the text runs first, answers that stay are those from `end` on (+: all of them are read, whatever index
-// there is).
+// A label goes with the last answer to its request or of its image, or of an image that its request was
+// answered for; one that has no answer, by its own time. One that withdraws a label stays as long as that
+// one. As the text runs first, answers that stay are those from `end` on (+: all of them are read, whatever
+// index there is).
 static const char forget_feedback_text[] =
-    "WITH going AS (SELECT f.log, f.part, f.place, f.image FROM monitor_feedback f WHERE (f.at < ? OR "
-    "f.request IN (SELECT p.request FROM monitor_predictions p WHERE p.at < ? AND length(p.request) > 0)) "
+    "WITH RECURSIVE answered AS (SELECT p.request, p.image FROM monitor_predictions p WHERE p.at < ? AND "
+    "length(p.request) > 0 UNION SELECT r.request, r.image FROM monitor_request_images r), "
+    "touched AS (SELECT f.log, f.part, f.place, f.feedback_id, f.request, f.image, f.supersedes "
+    "FROM monitor_feedback f WHERE (f.at < ? OR f.request IN (SELECT a.request FROM answered a) OR "
+    "f.image IN (SELECT p.image FROM monitor_predictions p WHERE p.at < ? AND length(p.image) > 0)) "
     "AND NOT EXISTS (SELECT 1 FROM monitor_predictions p WHERE p.request = f.request AND "
-    "length(p.request) > 0 AND p.at >= ?)) "
+    "length(p.request) > 0 AND p.at >= ?)), "
+    "images AS (SELECT t.log, t.part, t.place, t.image FROM touched t WHERE length(t.image) > 0 UNION ALL "
+    "SELECT t.log, t.part, t.place, a.image FROM touched t JOIN answered a ON a.request = t.request), "
+    "staying AS (SELECT p.image FROM monitor_predictions p WHERE +p.at >= ? AND length(p.image) > 0 AND "
+    "p.image IN (SELECT i.image FROM images i)), "
+    "going AS (SELECT t.log, t.part, t.place FROM touched t EXCEPT SELECT i.log, i.part, i.place FROM images "
+    "i WHERE i.image IN (SELECT s.image FROM staying s)), "
+    "withdrawals AS (SELECT t.feedback_id, t.supersedes FROM touched t WHERE length(t.supersedes) > 0), "
+    "needed AS (SELECT w.feedback_id FROM withdrawals w JOIN monitor_feedback f ON f.feedback_id = "
+    "w.supersedes LEFT JOIN going g ON g.log = f.log AND g.part = f.part AND g.place = f.place "
+    "WHERE g.log IS NULL UNION SELECT w.feedback_id FROM withdrawals w JOIN needed n ON w.supersedes = "
+    "n.feedback_id) "
     "DELETE FROM monitor_feedback WHERE (log, part, place) IN (SELECT g.log, g.part, g.place FROM going g "
-    "WHERE g.image NOT IN (SELECT p.image FROM monitor_predictions p WHERE +p.at >= ? AND "
-    "length(p.image) > 0 AND p.image IN (SELECT h.image FROM going h)))";
+    "EXCEPT SELECT t.log, t.part, t.place FROM touched t WHERE t.feedback_id IN (SELECT n.feedback_id FROM "
+    "needed n))";
+
+// What a label that stays names its image by.
+static const char keep_images_text[] =
+    "INSERT INTO monitor_request_images (log, part, place, request, image) SELECT p.log, p.part, p.place, "
+    "p.request, p.image FROM monitor_predictions p WHERE p.at < ? AND length(p.request) > 0 AND "
+    "length(p.image) > 0 AND p.request IN (SELECT f.request FROM monitor_feedback f) "
+    "ON CONFLICT (log, part, place) DO NOTHING";
+static const char forget_images_text[] =
+    "DELETE FROM monitor_request_images WHERE request IN (SELECT r.request FROM monitor_request_images r "
+    "EXCEPT SELECT f.request FROM monitor_feedback f)";
 
 // Where the oldest day of answers that is to go ends; `before` where there is none.
 static enum status find_oldest_day(struct sql *sql, struct forget *forget, int64_t *end, struct error *err)
@@ -236,9 +261,13 @@ static enum status forget_day(struct sql *sql, void *context, struct error *err)
     enum status status = find_oldest_day(sql, forget, &end, err);
     const struct sql_value day = sql_of_integer(end);
     if (status == STATUS_OK)
-        status = sql_run(sql, forget_feedback_text, VALUES(day, day, day, day), &feedback, err);
+        status = sql_run(sql, forget_feedback_text, VALUES(day, day, day, day, day), &feedback, err);
+    if (status == STATUS_OK)
+        status = sql_run(sql, keep_images_text, &day, 1, NULL, err);
     if (status == STATUS_OK)
         status = sql_run(sql, "DELETE FROM monitor_predictions WHERE at < ?", &day, 1, &predictions, err);
+    if (status == STATUS_OK)
+        status = sql_run(sql, forget_images_text, NULL, 0, NULL, err);
     forget->forgotten = predictions + feedback;
     return status;
 }

@@ -53,6 +53,10 @@ static const struct sql_migration migrations[] = {
          "power DOUBLE PRECISION NOT NULL, n_a BIGINT NOT NULL, n_b BIGINT NOT NULL, "
          "looks BIGINT NOT NULL);"},
     {.append_only = "monitor_plans"},
+    {.text =
+         "CREATE TABLE monitor_request_images (log BIGINT NOT NULL, part BIGINT NOT NULL, place BIGINT NOT "
+         "NULL, request BYTEA NOT NULL, image BYTEA NOT NULL, PRIMARY KEY (log, part, place));"
+         "CREATE INDEX monitor_request_images_request ON monitor_request_images (request);"},
     {.text = NULL},
 };
 

@@ -12,37 +12,44 @@ enum { LABELS_MOST = 2 << 20 }; // some 200 MB
 
 struct label {
     uint8_t image[DIGEST_SIZE]; // its own, else the least one of its request's answers
-    uint8_t id[UUID_SIZE], supersedes[UUID_SIZE];
+    uint8_t id[UUID_SIZE], supersedes[UUID_SIZE], request[UUID_SIZE];
     int64_t content, reviewed_at;
     int8_t label, certainty, atypical;
-    bool has_image, has_supersedes;
+    bool has_image, has_request, has_supersedes;
     bool holds; // as far as its own image and its request's say
 };
 
-// What the labels of one image withdraw.
+// What the labels of one image withdraw, or, where no answer to their request is known, those of one request.
 struct withdrawal {
-    uint8_t image[DIGEST_SIZE];
+    uint8_t of[DIGEST_SIZE]; // an image, or a request with zeros behind it
     uint8_t id[UUID_SIZE];
 };
 
 struct labels {
     struct label *rows;
     size_t count, capacity;
-    struct withdrawal *withdrawals; // by image and id
+    struct withdrawal *withdrawals; // in order
     size_t withdrawal_count;
     // of the label that is being read
     int64_t log, part, place;
-    bool names_image, names_request;
+    bool names_image;
     int images; // of its request: 0, 1, or 2 for more
     bool agrees;
 };
 
-// One row for each label and each answer to its request, by label; without an answer one row.
+#define LABEL_COLUMNS                                                                                        \
+    "f.log, f.part, f.place, f.feedback_id, f.content, f.image, f.label, f.certainty, f.reviewed_at, "       \
+    "f.atypical, f.supersedes, f.request, "
+
+// One row for each label and each answer to its request, by label; without an answer one row. Answers that
+// retention has dropped count as those that are there.
 static const char labels_text[] =
-    "SELECT f.log, f.part, f.place, f.feedback_id, f.content, f.image, f.label, f.certainty, f.reviewed_at, "
-    "f.atypical, f.supersedes, p.image, length(f.request) FROM monitor_feedback f "
+    "SELECT " LABEL_COLUMNS "p.image FROM monitor_feedback f "
     "LEFT JOIN monitor_predictions p ON p.request = f.request AND length(f.request) > 0 AND "
-    "length(p.image) > 0 AND " KNOWN("p") " WHERE " KNOWN("f") " ORDER BY f.log, f.part, f.place";
+    "length(p.image) > 0 AND " KNOWN("p") " WHERE " KNOWN(
+        "f") " UNION ALL SELECT " LABEL_COLUMNS "r.image "
+             "FROM monitor_feedback f JOIN monitor_request_images r ON r.request = f.request WHERE " KNOWN(
+                 "r") " AND " KNOWN("f") " ORDER BY 1, 2, 3";
 
 // ---- reading ----
 
@@ -73,7 +80,7 @@ static bool read_label(const struct sql *sql, struct labels *labels, struct labe
     label->has_image = labels->names_image = copy_bytes(sql_blob(sql, 5), label->image, DIGEST_SIZE);
     label->has_supersedes = copy_bytes(sql_blob(sql, 10), label->supersedes, UUID_SIZE);
     labels->withdrawal_count += label->has_supersedes;
-    labels->names_request = sql_integer(sql, 12) > 0;
+    label->has_request = copy_bytes(sql_blob(sql, 11), label->request, UUID_SIZE);
     labels->images = 0;
     labels->agrees = false;
     return copy_bytes(sql_blob(sql, 3), label->id, UUID_SIZE) && name >= 0 && name < FEEDBACK_LABELS &&
@@ -128,7 +135,7 @@ static enum status read_labels(struct sql *sql, struct labels *labels, struct er
             labels->place != sql_integer(sql, 2))
             status = add_label(sql, labels, err);
         if (status == STATUS_OK)
-            add_answer(labels, sql_blob(sql, 11));
+            add_answer(labels, sql_blob(sql, 12));
     }
     sql_end(sql);
     settle_label(labels);
@@ -151,31 +158,41 @@ static int compare_withdrawals(const void *a, const void *b)
     return memcmp(a, b, sizeof(struct withdrawal));
 }
 
-// Labels without an image speak for none, and withdraw none.
+static struct withdrawal withdrawal_of(const uint8_t *of, size_t size, const uint8_t id[UUID_SIZE])
+{
+    struct withdrawal withdrawal = {{0}, {0}};
+    memcpy(withdrawal.of, of, size);
+    memcpy(withdrawal.id, id, UUID_SIZE);
+    return withdrawal;
+}
+
+// A label without an image withdraws what names its request too, so that a label does not count again when
+// that answer is lost; it can't withdraw labels of other requests, as it may be anybody's.
 static void find_withdrawals(struct labels *labels)
 {
     labels->withdrawals = memory_alloc((labels->withdrawal_count + 1) * sizeof *labels->withdrawals);
     labels->withdrawal_count = 0;
     for (size_t i = 0; i < labels->count; i++) {
         const struct label *label = &labels->rows[i];
-        if (!label->has_supersedes || !label->has_image)
-            continue;
-        struct withdrawal *withdrawal = &labels->withdrawals[labels->withdrawal_count++];
-        memcpy(withdrawal->image, label->image, DIGEST_SIZE);
-        memcpy(withdrawal->id, label->supersedes, UUID_SIZE);
+        if (label->has_supersedes)
+            labels->withdrawals[labels->withdrawal_count++] =
+                label->has_image ? withdrawal_of(label->image, DIGEST_SIZE, label->supersedes)
+                                 : withdrawal_of(label->request, UUID_SIZE, label->supersedes);
     }
     qsort(labels->withdrawals, labels->withdrawal_count, sizeof *labels->withdrawals, compare_withdrawals);
 }
 
+static bool have_withdrawal(const struct labels *labels, struct withdrawal wanted)
+{
+    return labels->withdrawal_count > 0 && bsearch(&wanted, labels->withdrawals, labels->withdrawal_count,
+                                                   sizeof wanted, compare_withdrawals) != NULL;
+}
+
 static bool is_withdrawn(const struct labels *labels, const struct label *label)
 {
-    struct withdrawal wanted;
-    if (labels->withdrawal_count == 0)
-        return false;
-    memcpy(wanted.image, label->image, DIGEST_SIZE);
-    memcpy(wanted.id, label->id, UUID_SIZE);
-    return bsearch(&wanted, labels->withdrawals, labels->withdrawal_count, sizeof wanted,
-                   compare_withdrawals) != NULL;
+    return have_withdrawal(labels, withdrawal_of(label->image, DIGEST_SIZE, label->id)) ||
+           (label->has_request &&
+            have_withdrawal(labels, withdrawal_of(label->request, UUID_SIZE, label->id)));
 }
 
 // Where the labels of one id end, in those of one image.

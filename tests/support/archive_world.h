@@ -173,9 +173,10 @@ TEST_HELPER void walk(struct world *world)
 
 TEST_HELPER int empty_store(void **state)
 {
-    static const char *const texts[] = {"DELETE FROM monitor_predictions", "DELETE FROM monitor_feedback",
-                                        "DELETE FROM monitor_offsets", "DELETE FROM monitor_logs",
-                                        "DELETE FROM monitor_reports"};
+    static const char *const texts[] = {
+        "DELETE FROM monitor_predictions", "DELETE FROM monitor_feedback",
+        "DELETE FROM monitor_offsets",     "DELETE FROM monitor_logs",
+        "DELETE FROM monitor_reports",     "DELETE FROM monitor_request_images"};
     (void)state;
     struct archive *archive;
     struct sql *sql;

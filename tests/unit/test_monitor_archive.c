@@ -237,7 +237,9 @@ static void test_retention(void **state)
     close_world(world);
 }
 
-static void add_label(struct world *world, int64_t offset, unsigned request, unsigned picture, int64_t at)
+// Of the id 0x100 + offset; it withdraws the one of offset `supersedes`, where that is not negative.
+static void add_label_of(struct world *world, int64_t offset, unsigned request, unsigned picture, int64_t at,
+                         int label, int supersedes)
 {
     const struct archive_origin origin = {world->feedback, 0, offset, at};
     struct feedback feedback;
@@ -245,12 +247,25 @@ static void add_label(struct world *world, int64_t offset, unsigned request, uns
     strcpy(feedback.feedback_id, uuid(0x100 + (unsigned)offset));
     strcpy(feedback.request_id, request ? uuid(request) : "");
     strcpy(feedback.image_sha256, picture ? image(picture) : "");
-    feedback.label = LESION_NV;
+    strcpy(feedback.supersedes, supersedes >= 0 ? uuid(0x100 + (unsigned)supersedes) : "");
+    feedback.label = label;
     feedback.certainty = CERTAINTY_CLINICIAN;
     feedback.reviewed_at = at;
     buffer_clear(&world->text);
     GOOD(feedback_write(&feedback, &world->text, &err));
     GOOD(archive_batch_add_feedback(world->batch, buffer_bytes(&world->text), &origin, &err));
+}
+
+static void add_label(struct world *world, int64_t offset, unsigned request, unsigned picture, int64_t at)
+{
+    add_label_of(world, offset, request, picture, at, LESION_NV, -1);
+}
+
+static int64_t count_rows(struct world *world, const char *text)
+{
+    bool found;
+    GOOD(sql_find(world->archive->sql, text, NULL, 0, &found, &err));
+    return sql_integer(world->archive->sql, 0);
 }
 
 // A label is there as long as an answer that it speaks for, and no longer.
@@ -284,6 +299,88 @@ static void test_retention_of_labels(void **state)
     assert_true(forgotten == 2 + 3 && !more); // one is nobody's yet
     GOOD(archive_forget(world->archive, AT + 6 * DAY, &forgotten, &more, &err));
     assert_true(forgotten == 1 && !more);
+    close_world(world);
+}
+
+// By request: 1 has image 1, 2 image 2, 3 image 3. 11 to 14 have the images 1 to 4, two days later.
+static void add_answers_of_two_days(struct world *world)
+{
+    for (unsigned i = 1; i <= 4; i++) {
+        if (i <= 3)
+            add(world, 0, i, &(struct given){i, i, AT + i, .class = LESION_DF});
+        add(world, 0, 10 + i, &(struct given){10 + i, i, AT + 2 * DAY + i, .class = LESION_DF});
+    }
+    GOOD(append(world, world->predictions, 0, -1, 20));
+}
+
+// The labels of the last four rows: the answers of the second day.
+static void expect_second_day(struct world *world, const int8_t labels[4])
+{
+    walk_with(world, (struct archive_filter){.from = AT + DAY});
+    assert_int_equal(seen.count, 4);
+    for (int i = 0; i < 4; i++)
+        if (seen.rows[i].truth.label != labels[i])
+            fail_msg("answer %d has the label %d, wanted %d", i, seen.rows[i].truth.label, labels[i]);
+}
+
+// Labels that name a request say the same of its image when the request's answer is dropped.
+static void test_labels_without_their_requests(void **state)
+{
+    (void)state;
+    static const int8_t labels[4] = {LESION_NV, LESION_BCC, -1, LESION_AK};
+    struct world *world = open_world();
+    struct archive_as_of as_of;
+    int64_t forgotten;
+    bool more;
+    add_answers_of_two_days(world);
+    add_label_of(world, 0, 1, 0, AT + 5 * DAY, LESION_NV, -1);   // for image 1
+    add_label_of(world, 1, 0, 2, AT, LESION_MEL, -1);            // withdrawn by the next one
+    add_label_of(world, 2, 2, 0, AT + 5 * DAY, LESION_BCC, 1);   // for image 2
+    add_label_of(world, 3, 3, 4, AT + 5 * DAY, LESION_MEL, -1);  // its image is not its request's
+    add_label_of(world, 4, 99, 3, AT + 5 * DAY, LESION_MEL, -1); // withdrawn; its answer never comes
+    add_label_of(world, 5, 99, 0, AT - DAY, LESION_VASC, 4);     // old, of the same request
+    add_label_of(world, 6, 99, 0, AT - DAY, LESION_VASC, 5);     // old, and withdraws that one
+    add_label_of(world, 7, 0, 4, AT, LESION_AK, -1);
+    GOOD(append(world, world->feedback, 0, -1, 8));
+    GOOD(archive_now(world->archive, &as_of, &err));
+    expect_second_day(world, labels);
+    GOOD(archive_forget(world->archive, AT + 2 * DAY, &forgotten, &more, &err));
+    assert_int_equal(forgotten, 3); // answers alone
+    expect_second_day(world, labels);
+    walk_with(world, (struct archive_filter){.from = AT + DAY, .as_of = &as_of});
+    assert_int_equal(seen.rows[0].truth.label, LESION_NV);
+    archive_as_of_release(&as_of);
+    // With the last answers of their images all labels go, and what named images for them.
+    GOOD(archive_forget(world->archive, AT + 3 * DAY, &forgotten, &more, &err));
+    assert_int_equal(count_rows(world, "SELECT count(*) FROM monitor_feedback"), 0);
+    assert_int_equal(count_rows(world, "SELECT count(*) FROM monitor_request_images"), 0);
+    close_world(world);
+}
+
+// Labels that name an image go with its last answer, though they came later; those that came early wait.
+static void test_labels_of_images_follow_answers(void **state)
+{
+    (void)state;
+    struct world *world = open_world();
+    int64_t forgotten;
+    bool more;
+    add(world, 0, 0, &(struct given){1, 1, AT, .class = LESION_MEL});
+    GOOD(append(world, world->predictions, 0, -1, 1));
+    add_label(world, 0, 0, 1, AT + 100 * DAY);
+    add_label(world, 1, 0, 2, AT + 2 * DAY); // its answer is still to come
+    GOOD(append(world, world->feedback, 0, -1, 2));
+    GOOD(archive_forget(world->archive, AT + DAY, &forgotten, &more, &err));
+    assert_int_equal(forgotten, 2);
+    GOOD(archive_forget(world->archive, AT + 2 * DAY, &forgotten, &more, &err));
+    assert_int_equal(forgotten, 0);
+    add(world, 0, 1, &(struct given){2, 2, AT + 5 * DAY, .class = LESION_MEL});
+    GOOD(append(world, world->predictions, 0, 1, 2));
+    GOOD(archive_forget(world->archive, AT + 4 * DAY, &forgotten, &more, &err));
+    assert_int_equal(forgotten, 0);
+    walk(world);
+    assert_int_equal(seen.rows[0].truth.label, LESION_NV);
+    GOOD(archive_forget(world->archive, AT + 6 * DAY, &forgotten, &more, &err));
+    assert_int_equal(forgotten, 2);
     close_world(world);
 }
 
@@ -375,6 +472,8 @@ int main(void)
                                        CASE(test_closed_vocabulary),
                                        CASE(test_retention),
                                        CASE(test_retention_of_labels),
+                                       CASE(test_labels_without_their_requests),
+                                       CASE(test_labels_of_images_follow_answers),
                                        CASE(test_many_places),
                                        CASE(test_published_reports),
                                        CASE(test_newer_tables)};

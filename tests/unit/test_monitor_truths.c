@@ -29,11 +29,12 @@ static const struct label labels[] = {
     {0x17, 4, 0, "VASC", "clinician", 9, 0},
     {0x18, 5, 0, "MEL", "clinician", 1, 0}, // two meanings of one id
     {0x18, 5, 0, "NV", "clinician", 1, 0},
-    {0x19, 99, 0, "MEL", "clinician", 1, 0}, // nobody's request
-    {0x1a, 6, 5, "MEL", "clinician", 1, 0},  // its image is not its request's
-    {0x1b, 7, 0, "MEL", "clinician", 1, 0},  // a request with two images
-    {0x1c, 98, 8, "SCC", "clinician", 1, 0}, // the request is not known, the image speaks for itself
-    {0x1c, 98, 8, "SCC", "clinician", 1, 0}, // once more
+    {0x19, 99, 0, "MEL", "clinician", 1, 0},    // nobody's request
+    {0x1a, 6, 5, "MEL", "clinician", 1, 0},     // its image is not its request's
+    {0x1b, 7, 0, "MEL", "clinician", 1, 0},     // a request with two images
+    {0x1c, 98, 8, "SCC", "clinician", 1, 0},    // the request is not known, the image speaks for itself
+    {0x1c, 98, 8, "SCC", "clinician", 1, 0},    // once more
+    {0x21, 97, 0, "MEL", "clinician", 1, 0x1c}, // of another request that is not known: it withdraws nothing
     {0x1d, 9, 0, "OTHER", "consensus", 5, 0},
     {0x1e, 5, 0, "MEL", "clinician", 1, 0}, // two meanings, one of them twice
     {0x1e, 5, 0, "MEL", "clinician", 1, 0},

@@ -47,24 +47,27 @@ struct address *addresses_next(struct addresses *addresses, const char *name)
 
 void address_tell(struct address *address, bool answers, int64_t now_ms)
 {
+    address->known |= answers;
     if (answers)
         address->silent_since = -1;
     else if (address->silent_since < 0)
         address->silent_since = now_ms;
 }
 
-int addresses_count(const struct addresses *addresses, int64_t now_ms, bool others_have_all, int *gone)
+struct addresses_count addresses_count(const struct addresses *addresses, int64_t now_ms,
+                                       bool others_have_all)
 {
-    int asked = 0;
-    *gone = 0;
+    struct addresses_count count = {0};
     for (size_t i = 0; i < addresses->count; i++) {
         const struct address *address = &addresses->items[i];
         if (address->scrape != addresses->scrape)
             continue;
-        bool is_gone = others_have_all && address->silent_since >= 0 &&
+        bool silent = address->silent_since >= 0;
+        bool is_gone = silent && address->known && others_have_all &&
                        now_ms - address->silent_since >= ADDRESSES_GONE_MS;
-        *gone += is_gone;
-        asked += !is_gone;
+        count.gone += is_gone;
+        count.asked += !is_gone;
+        count.unknown += silent && !address->known;
     }
-    return asked;
+    return count;
 }

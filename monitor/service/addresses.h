@@ -4,7 +4,8 @@
 //     addresses_begin, then for each address addresses_next and address_tell; addresses_count
 //
 // A silent worker may be at work, so the advice waits for it. Silent for ADDRESSES_GONE_MS, while workers
-// that answer have every partition, it is not, and counts as gone, until it answers.
+// that answer have every partition, it is not, and counts as gone, until it answers. One that has never
+// answered is not yet known, and never counts as gone: it may have partitions that nobody has told of.
 #ifndef SKINSIGHT_MONITOR_SERVICE_ADDRESSES_H
 #define SKINSIGHT_MONITOR_SERVICE_ADDRESSES_H
 
@@ -23,6 +24,7 @@ struct addresses {
         char name[ADDRESS_SIZE];
         int64_t scrape;       // in which it was asked last
         int64_t silent_since; // -1: it answered
+        bool known;           // it has answered once
     } items[ADDRESSES_MOST];
     size_t count;
     int64_t scrape;
@@ -34,8 +36,13 @@ void addresses_begin(struct addresses *addresses);
 // call.
 struct address *addresses_next(struct addresses *addresses, const char *name);
 void address_tell(struct address *address, bool answers, int64_t now_ms);
-// How many were asked in this scrape but for those that are gone. others_have_all: every partition has an
-// owner that answers.
-int addresses_count(const struct addresses *addresses, int64_t now_ms, bool others_have_all, int *gone);
+struct addresses_count {
+    int asked;   // in this scrape, but for those that are gone
+    int unknown; // of them, silent ones that are not yet known
+    int gone;
+};
+// others_have_all: every partition has an owner that answers.
+struct addresses_count addresses_count(const struct addresses *addresses, int64_t now_ms,
+                                       bool others_have_all);
 
 #endif

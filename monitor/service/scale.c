@@ -179,6 +179,8 @@ static void hold(const struct scale_input *input, const char *absent, struct sca
         append(advice, "held: %d of %d workers answer", input->answered, input->asked);
     else
         append(advice, "held: %s is not known", absent);
+    if (input->unknown > 0)
+        append(advice, "; not yet known, as they have never answered: %d", input->unknown);
 }
 
 struct scale_advice scale_advise(struct scale *scale, const struct scale_input *input)

@@ -36,6 +36,7 @@ struct scale_input {
     double capacity_per_s;  // of one busy worker; NaN: none was busy
     int workers;            // that are ready
     int asked, answered;    // workers; a name that was not found counts as one that was asked
+    int unknown;            // of the silent ones, those that have never answered
     int gone;               // silent addresses beside them behind which nobody works any more
     double p99_ms;          // from submission to answer, of the last minute; NaN: nobody was answered
     double gpu_utilisation; // mean of the workers, now; NaN: none has a GPU

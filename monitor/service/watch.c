@@ -20,6 +20,7 @@ enum { TARGETS_MOST = 64, TARGET_SIZE = 256, TEXT_MOST = 4 << 20, TIMEOUT_MS = 5
 
 struct target {
     char host[TARGET_SIZE], port[8], path[TARGET_SIZE];
+    bool known; // somebody behind the name has answered once
 };
 
 struct watch {
@@ -107,7 +108,7 @@ enum status watch_targets_check(const char *targets, struct error *err)
     return status;
 }
 
-static void ask(struct watch *watch, const struct target *target, const char *host, bool v6)
+static void ask(struct watch *watch, struct target *target, const char *host, bool v6)
 {
     struct error err;
     char url[2 * TARGET_SIZE + INET6_ADDRSTRLEN], name[WORKER_NAME_SIZE];
@@ -122,6 +123,7 @@ static void ask(struct watch *watch, const struct target *target, const char *ho
         https_get(&get, &watch->text, &err) == STATUS_OK &&
         worker_metrics_add(&watch->metrics, name, clock_monotonic_ms(), buffer_bytes(&watch->text));
     address_tell(address, answers, clock_monotonic_ms());
+    target->known |= answers;
     if (!answers)
         LOG_DEBUG("worker_silent", "worker=%s", name);
 }
@@ -150,12 +152,14 @@ static void miss(struct watch *watch, const struct target *target)
     char name[ADDRESS_SIZE];
     snprintf(name, sizeof name, "%s:%s", target->host, target->port);
     struct address *address = addresses_next(&watch->addresses, name);
-    if (address)
+    if (address) {
         address_tell(address, false, clock_monotonic_ms());
+        address->known |= target->known;
+    }
     LOG_DEBUG("worker_unknown", "host=%s", target->host);
 }
 
-static void ask_target(struct watch *watch, const struct target *target)
+static void ask_target(struct watch *watch, struct target *target)
 {
     struct addrinfo *list = NULL;
     if (resolve(target, &list) != 0) {
@@ -174,17 +178,18 @@ static void ask_target(struct watch *watch, const struct target *target)
 static void scrape(struct watch *watch)
 {
     struct watched found = {.at_ms = clock_monotonic_ms()};
-    int before, asked, gone;
+    int before;
     addresses_begin(&watch->addresses);
     worker_metrics_begin(&watch->metrics, found.at_ms);
     for (size_t i = 0; i < watch->target_count && !is_stopping(watch); i++)
         ask_target(watch, &watch->targets[i]);
     if (is_stopping(watch)) // not all were asked
         return;
-    asked = addresses_count(&watch->addresses, clock_monotonic_ms(), worker_metrics_have_all(&watch->metrics),
-                            &gone);
-    worker_metrics_end(&watch->metrics, asked, &found.input);
-    found.input.gone = gone;
+    const struct addresses_count count =
+        addresses_count(&watch->addresses, clock_monotonic_ms(), worker_metrics_have_all(&watch->metrics));
+    worker_metrics_end(&watch->metrics, count.asked, &found.input);
+    found.input.unknown = count.unknown;
+    found.input.gone = count.gone;
     found.advice = scale_advise(&watch->scale, &found.input);
     pthread_mutex_lock(&watch->lock);
     before = watch->found.advice.desired;

@@ -4,8 +4,8 @@
 // A target's host is resolved each time, and each of its addresses is a worker: so one name of a headless
 // service stands for a fleet. Where it has addresses of both families, those of IPv4 count. An address that
 // several targets name is one worker. A worker that does not answer within its time, and a name that is not
-// found, is one that is asked and silent; one that stays silent counts as gone (addresses.h): it is asked on,
-// and holds up nothing.
+// found, is one that is asked and silent; one that has answered and stays silent counts as gone
+// (addresses.h): it is asked on, and holds up nothing.
 #ifndef SKINSIGHT_MONITOR_SERVICE_WATCH_H
 #define SKINSIGHT_MONITOR_SERVICE_WATCH_H
 

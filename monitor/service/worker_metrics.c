@@ -9,7 +9,8 @@
 enum {
     LINE_MOST = 512,
     MINUTE_MS = 60 * 1000,
-    RATE_MS = MINUTE_MS, // between two readings: the mean of a longer time says nothing of now
+    FORGET_MS = 2 * MINUTE_MS, // longer than a group takes to give a partition to another worker
+    RATE_MS = MINUTE_MS,       // between two readings: the mean of a longer time says nothing of now
     P99_LEAST = 299,
 };
 
@@ -90,6 +91,24 @@ static double unread_jobs(const struct worker_metrics *metrics)
         if (metrics->partitions[i].position >= 0)
             sum += fmax(0, metrics->partitions[i].end - metrics->partitions[i].position);
     return sum;
+}
+
+// A silent worker may have partitions that nobody tells of. Where all answer, nobody has them: the topic was
+// made anew with fewer.
+static void forget_partitions(struct worker_metrics *metrics, bool all_answer)
+{
+    size_t kept = 0;
+    if (!all_answer)
+        metrics->whole_ms = -1;
+    else if (metrics->whole_ms < 0)
+        metrics->whole_ms = metrics->at_ms;
+    for (size_t i = 0; i < metrics->partition_count; i++) {
+        const struct worker_partition *one = &metrics->partitions[i];
+        int64_t from_ms = one->at_ms > metrics->whole_ms ? one->at_ms : metrics->whole_ms;
+        if (!all_answer || metrics->at_ms - from_ms < FORGET_MS)
+            metrics->partitions[kept++] = *one;
+    }
+    metrics->partition_count = kept;
 }
 
 static bool is_rate(int64_t before_ms, int64_t at_ms)
@@ -225,7 +244,7 @@ static void add_delta(struct worker_sample *sum, const struct worker_sample *bef
 void worker_metrics_init(struct worker_metrics *metrics)
 {
     memset(metrics, 0, sizeof *metrics);
-    metrics->at_ms = metrics->minute_ms = -1;
+    metrics->at_ms = metrics->minute_ms = metrics->whole_ms = -1;
     metrics->p99_ms = NAN;
 }
 
@@ -332,6 +351,7 @@ void worker_metrics_end(struct worker_metrics *metrics, int asked, struct scale_
     int answered = 0;
     for (size_t i = 0; i < metrics->worker_count; i++)
         answered += metrics->workers[i].seen == metrics->scrape;
+    forget_partitions(metrics, answered > 0 && answered == asked);
     *input = (struct scale_input){.at_ms = metrics->at_ms,
                                   .arrival_per_s = NAN,
                                   .backlog = answered > 0 ? unread_jobs(metrics) + metrics->unfinished : NAN,

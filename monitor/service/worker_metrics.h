@@ -5,7 +5,8 @@
 //
 // Jobs that wait are those between where a partition is read and where its stable log ends, and those that
 // workers have taken and not answered: transaction markers in front of the reader count, at rest none do.
-// Partitions keep what was last said of them, so that one that changes hands is not lost. Counters that
+// Partitions keep what was last said of them, so that one that changes hands is not lost; one that all
+// workers have told nothing of for two minutes is not there any more, and is forgotten. Counters that
 // restarted count from 0. A rate is of two readings of one worker, or of one partition, over the time between
 // those two, and of none that lie more than a minute apart. Whatever a text holds, it is read within limits.
 // One thread.
@@ -50,6 +51,7 @@ struct worker_metrics {
     } partitions[WORKER_PARTITIONS_MOST];
     size_t partition_count;
     int64_t scrape, at_ms;
+    int64_t whole_ms;           // since when all that are asked answer; -1: they don't
     struct worker_sample delta; // of workers since they answered last
     double consumed_per_s, answered_per_s;
     int compared;                // workers that are in them
@@ -66,7 +68,7 @@ void worker_metrics_begin(struct worker_metrics *metrics, int64_t at_ms);
 // The worker of that name answered this, once in a scrape. at_ms: when, monotonic. false: it is no such text;
 // it then counts as a worker that did not answer.
 bool worker_metrics_add(struct worker_metrics *metrics, const char *name, int64_t at_ms, struct bytes text);
-// Whether workers that answer tell of every partition that was ever told: they have them all, give or take a
+// Whether workers that answer tell of every partition that is known: they have them all, give or take a
 // minute, and who is silent has none.
 bool worker_metrics_have_all(const struct worker_metrics *metrics);
 // What the scrape says. asked: workers, those that did not answer included. Arrivals are NaN where no worker

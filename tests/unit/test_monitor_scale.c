@@ -315,6 +315,21 @@ static void triggers_want_more(void **state)
     assert_non_null(strstr(advice.reason, "P99 is over its limit, but not by load"));
 }
 
+static void who_never_answered_is_told(void **state)
+{
+    (void)state;
+    struct scale scale;
+    struct scale_input input = good_input(0);
+    scale_init(&scale, &options);
+    input.answered = 4;
+    input.asked = 5;
+    input.unknown = 1;
+    const struct scale_advice advice = scale_advise(&scale, &input);
+    assert_true(advice.held);
+    assert_string_equal(advice.reason,
+                        "held: 4 of 5 workers answer; not yet known, as they have never answered: 1");
+}
+
 // Who is gone holds up nothing, and is told.
 static void who_is_gone_is_told(void **state)
 {
@@ -362,6 +377,7 @@ int main(void)
         cmocka_unit_test(an_idle_fleet_stays_at_the_least),
         cmocka_unit_test(what_is_missing_holds_still),
         cmocka_unit_test(triggers_want_more),
+        cmocka_unit_test(who_never_answered_is_told),
         cmocka_unit_test(who_is_gone_is_told),
         cmocka_unit_test(the_limits_hold),
     };

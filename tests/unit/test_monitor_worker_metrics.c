@@ -274,6 +274,25 @@ static void who_answers_has_every_partition(void **state)
     }
 }
 
+// A topic of two partitions is made anew with one. Partition 1 had 5 unread jobs.
+static void a_partition_that_is_no_more_is_forgotten(void **state)
+{
+    (void)state;
+    struct shown a = {.partition = 0}, b = {.partition = 1, .position = 100, .end = 105}, idle = a;
+    struct scale_input input;
+    worker_metrics_init(&metrics);
+    for (int second = 0; second <= 600; second += 10) {
+        bool silent = 300 <= second && second < 400; // it may have the partition
+        bool there = second < 200 || second >= 550;  // with two partitions again
+        worker_metrics_begin(&metrics, second * INT64_C(1000));
+        assert_true(show("a", &a) && (silent || show("b", there ? &b : &idle)));
+        worker_metrics_end(&metrics, asked, &input);
+        bool forgotten = 520 <= second && second < 550; // 120 s after all answered again
+        assert_true(input.backlog == (forgotten ? 0 : 5));
+        assert_true(worker_metrics_have_all(&metrics) == (second <= 250 || second >= 520));
+    }
+}
+
 static void other_texts_are_no_worker(void **state)
 {
     (void)state;
@@ -303,6 +322,7 @@ int main(void)
         cmocka_unit_test(rates_are_over_a_workers_own_time),
         cmocka_unit_test(an_idle_fleet_has_no_tail),
         cmocka_unit_test(who_answers_has_every_partition),
+        cmocka_unit_test(a_partition_that_is_no_more_is_forgotten),
         cmocka_unit_test(other_texts_are_no_worker),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

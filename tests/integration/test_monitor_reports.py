@@ -237,7 +237,7 @@ def test_split(folder):
     need_scipy()
     comparison = report(folder, "comparison", "split", "--model", OLD, "--with", NEW)["comparison"]
     expect_equal(comparison["design"], "ab", "the design")
-    arms, latencies, means, patients = [], [], [], []
+    arms, latencies, means, seen = [], [], [], []
     for arm in (False, True):
         rows = Rows(folder, lambda record, arm=arm: arm_of(record) == arm)
         records = [candidate(record) for record in rows.answers] if arm else rows.answers
@@ -248,7 +248,7 @@ def test_split(folder):
                    else record["provenance"]["timestamps"] for record in records]
         latencies.append([moment and moment["published"] - moment["consumed"] for moment in moments])
         means.append(ratio_mean(rows, latencies[-1]))
-        patients.append(len({subject_of(record) for record in records}))
+        seen.append((rows.at, np.array([subject_of(record) for record in records])))
     (found_a, all_a), (found_b, all_b) = arms
     table = [[found_b, all_b - found_b], [found_a, all_a - found_a]]
     near("Fisher", comparison["fisher"]["p"], stats.fisher_exact(table, alternative="greater").pvalue)
@@ -259,6 +259,9 @@ def test_split(folder):
                                        hours_a, equal_var=False)
     near("t", comparison["welch"]["t"], welch.statistic)
     near("p of t", comparison["welch"]["p"], welch.pvalue, 1e-5)
+    # The split is judged while both models answer.
+    first, last = max(at[0] for at, _ in seen), min(at[-1] for at, _ in seen)
+    patients = [len(set(subjects[(at >= first) & (at <= last)])) for at, subjects in seen]
     near("sample ratio", comparison["srm"]["p"], stats.chisquare(patients).pvalue)
     expect_equal([comparison["srm"]["patients_a"], comparison["srm"]["patients_b"]], patients, "patients")
     [latency] = [guardrail for guardrail in comparison["guardrails"] if guardrail["name"] == "latency_p99_ms"]

@@ -106,6 +106,8 @@ enum status drift_add(struct archive *archive, const struct report_request *requ
                                         .before = request->to,
                                         .verifying_key = request->reference_key};
     bool found = false;
+    if (request->reference_missing)
+        return without_reference(request->reference_missing, document, err);
     if (!request->references || !*request->references)
         return without_reference("no folder of references is set", document, err);
     struct drift_reference *reference = drift_reference_new();

@@ -215,6 +215,8 @@ static enum status choose(const char *folder, char *const *ids, size_t count,
     enum status status = STATUS_OK;
     for (size_t i = 0; i < count && status == STATUS_OK; i++) {
         status = drift_references_read(folder, ids[i], candidate, err);
+        if (status == STATUS_OK && wanted->sha256 && !fits(candidate, wanted))
+            continue; // whoever signed it: it is not the one
         if (status == STATUS_OK)
             status = drift_references_check(folder, candidate, verifier, err);
         if (status == STATUS_OK && fits(candidate, wanted) && (!*found || candidate->to >= reference->to)) {

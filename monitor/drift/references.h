@@ -32,7 +32,8 @@ struct drift_wanted {
     const char *verifying_key; // path; NULL: signatures are not checked, digests are
 };
 // The signed reference that fits and ends last, or by id where several do. *found: there is one. REJECTED: a
-// signed one is not what was signed, or can't be read: nothing is chosen past it.
+// signed one is not what was signed, or can't be read: nothing is chosen past it. Of one that is wanted by
+// its digest the others' signatures don't matter.
 enum status drift_references_find(const char *folder, const struct drift_wanted *wanted,
                                   struct drift_reference *reference, bool *found,
                                   struct error *err) MUST_CHECK;

@@ -3,11 +3,17 @@
 
 #include <string.h>
 
-static const char *reference_of(const cJSON *document)
+static const char *text_in(const cJSON *object, const char *name)
 {
-    const cJSON *reference = cJSON_GetObjectItemCaseSensitive(document, "reference");
-    const cJSON *sha256 = cJSON_GetObjectItemCaseSensitive(reference, "sha256");
-    return cJSON_IsString(sha256) ? sha256->valuestring : NULL;
+    const cJSON *text = cJSON_GetObjectItemCaseSensitive(object, name);
+    return cJSON_IsString(text) ? text->valuestring : NULL;
+}
+
+// A reference that is made later changes nothing of the report: neither where there was one, nor where not.
+static void pin_reference(const cJSON *document, struct report_request *pinned)
+{
+    pinned->reference_sha256 = text_in(cJSON_GetObjectItemCaseSensitive(document, "reference"), "sha256");
+    pinned->reference_missing = text_in(document, "reference_missing");
 }
 
 static enum status write_document(struct published *published, char sha256[DIGEST_TEXT_SIZE],
@@ -31,7 +37,7 @@ enum status report_publish(struct archive *archive, const struct report_request 
     pinned.id = NULL;
     enum status status = report_make(archive, &pinned, &published->document, err);
     if (status == STATUS_OK) { // which reference fits is known now, and with it the id
-        pinned.reference_sha256 = reference_of(published->document);
+        pin_reference(published->document, &pinned);
         status = report_request_write(&pinned, &text, err);
     }
     if (status == STATUS_OK) {

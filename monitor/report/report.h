@@ -28,6 +28,7 @@ struct report_request {
     const char *references;           // folder of signed references; NULL: none
     const char *reference_key;        // public key that signed them; NULL: signatures are not checked
     const char *reference_sha256;     // the only one that may be used; NULL: the newest that fits
+    const char *reference_missing;    // why it had none when it was published: none is used; NULL: it had one
     int64_t alarm_budget_per_year;
     const struct archive_as_of *as_of;
 };

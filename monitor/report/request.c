@@ -57,6 +57,7 @@ enum status report_request_write(const struct report_request *request, struct bu
     add_name(&writer, "model_b", request->model_b);
     json_add_integer(&writer, "alarm_budget_per_year", request->alarm_budget_per_year);
     add_name(&writer, "reference_sha256", request->reference_sha256);
+    add_name(&writer, "reference_missing", request->reference_missing);
     add_as_of(&writer, request->as_of);
     json_end_object(&writer);
     return json_write_end(&writer);
@@ -136,6 +137,9 @@ static bool take_request(const cJSON *json, struct stored_request *stored)
            take_whole(json, "alarm_budget_per_year", 0, &request->alarm_budget_per_year) &&
            take_name(json, "reference_sha256", stored->reference_sha256, DIGEST_TEXT_SIZE,
                      &request->reference_sha256) &&
+           (!cJSON_HasObjectItem(json, "reference_missing") || // as before it was stored
+            take_name(json, "reference_missing", stored->reference_missing, REPORT_NAME_SIZE,
+                      &request->reference_missing)) &&
            take_as_of(json, &stored->as_of);
 }
 

@@ -2,8 +2,8 @@
 // the offsets that it may know. The same text gives the same report again.
 //
 // {"schema": "skinsight.report_request.v1", "kind", "from", "to", "model_version", "site", "model_a",
-// "model_b", "alarm_budget_per_year", "reference_sha256", "as_of": {"time", "offsets": [{"topic",
-// "partition", "next"}]}}; what is not asked for is null. No state, any thread.
+// "model_b", "alarm_budget_per_year", "reference_sha256", "reference_missing", "as_of": {"time", "offsets":
+// [{"topic", "partition", "next"}]}}; what is not asked for is null. No state, any thread.
 #ifndef SKINSIGHT_MONITOR_REPORT_REQUEST_H
 #define SKINSIGHT_MONITOR_REPORT_REQUEST_H
 
@@ -28,7 +28,7 @@ struct stored_request {
     struct archive_as_of as_of;
     char model_version[REPORT_NAME_SIZE], site[REPORT_NAME_SIZE];
     char model_a[REPORT_NAME_SIZE], model_b[REPORT_NAME_SIZE];
-    char reference_sha256[DIGEST_TEXT_SIZE];
+    char reference_sha256[DIGEST_TEXT_SIZE], reference_missing[REPORT_NAME_SIZE];
 };
 // Fills everything but id and references. REJECTED: it is no such text; then there is nothing to release.
 enum status report_request_read(struct bytes text, struct stored_request *stored,

@@ -2,6 +2,7 @@
 """test_report.py: `skinsight-monitor report`: documents that their schema takes, pages that need nothing else and that
 everybody can read, and published reports that are made again byte for byte when more labels have come.
 """
+import hashlib
 import json
 import pathlib
 import shutil
@@ -14,10 +15,12 @@ from browser import chromium, expect_accessible
 from harness import expect, expect_equal, run
 from schema import Schema
 
+DAY_MS = 86400000
 DAYS = {"from": "2026-01-05", "to": "2026-02-02"}  # all of what is simulated
 PAGES = {"drift": {}, "performance": {}, "incident": {}, "comparison": {"model": "vit-base-v2.1.0", "with": "vit-base-v2.0.0"}}
-PUBLISHED = [({"kind": kind}, {"from": f"2026-01-{day:02}", "to": f"2026-01-{day + 14}", **place})
-             for kind in ("drift", "performance") for day in (5, 8, 12, 15, 16) for place in ({}, {"site": "north"})]
+PUBLISHED = [{"kind": kind, "from": f"2026-01-{day:02}", "to": f"2026-01-{day + 14}", **place}
+             for kind, days in (("drift", range(5, 15)), ("performance", (5, 8, 12, 15, 16))) for day in days
+             for place in ({}, {"site": "north"})]
 
 
 def store(stack):
@@ -38,19 +41,56 @@ def import_feedback(stack, name, lines):
     run("monitor", "import-feedback", path, "--store", store(stack), check=True)
 
 
+def sign(stack, references, name):
+    """Each with a key of its own. The public one."""
+    private, public = stack.folder / f"{name}.pem", stack.folder / f"{name}.pub"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", private], check=True, capture_output=True)
+    subprocess.run(["openssl", "pkey", "-in", private, "-pubout", "-out", public], check=True, capture_output=True)
+    run("monitor", "reference", "sign", name, "--references", references, "--key", private, check=True)
+    return public
+
+
+def make_reference(stack, references):
+    """The first one, of a week. Its digest and key."""
+    run("monitor", "reference", "create", "first", "--from", "2026-01-05", "--to", "2026-01-12", "--references", references,
+        "--store", store(stack), check=True)
+    key = sign(stack, references, "first")
+    return hashlib.sha256((references / "first.json").read_bytes()).hexdigest(), key
+
+
+def make_newer_reference(stack, references):
+    """It ends later, so that a new report is compared with it."""
+    newer = json.loads((references / "first.json").read_text())
+    newer.update(id="newer", to=newer["to"] + DAY_MS)
+    (references / "newer.json").write_text(json.dumps(newer))
+    sign(stack, references, "newer")
+
+
 def test_published_reports_are_made_again(stack):
-    clinic = stack.folder / "clinic"
+    """Whatever has come since: labels, and references, also of reports that had none."""
+    clinic, references = stack.folder / "clinic", stack.folder / "references"
+    references.mkdir()
     run("monitor", "simulate", "--seed", "3", "--days", "28", "--images-per-day", "60", "--out", clinic, check=True)
     labels = (clinic / "feedback.jsonl").read_text().splitlines()
     run("monitor", "import-predictions", clinic / "predictions.jsonl", "--store", store(stack), check=True)
     import_feedback(stack, "early.jsonl", labels[:len(labels) // 2])
-    first = [report(stack, f"first{i}", **kind, **options) for i, (kind, options) in enumerate(PUBLISHED)]
-    expect_equal(len({made[0] for made in first}), len(PUBLISHED), "different ids")
+    wanted = [{**PUBLISHED[0], **folder} for folder in ({}, {"references": references})]  # in which there is none
+    first = [report(stack, f"without{i}", **options) for i, options in enumerate(wanted)]
+    digest, key = make_reference(stack, references)
+    wanted += [{**options, "references": references} for options in PUBLISHED]
+    first += [report(stack, f"first{i}", **options) for i, options in enumerate(wanted) if i >= len(first)]
+    expect_equal(len({made[0] for made in first}), len(wanted), "different ids")
     import_feedback(stack, "late.jsonl", labels[len(labels) // 2:])
+    make_newer_reference(stack, references)
     for i, (identifier, document, page) in enumerate(first):
-        again = report(stack, f"again{i}", as_of=identifier)
+        again = report(stack, f"again{i}", as_of=identifier, references=references, reference_key=key)
         expect_equal(again[0], identifier, "id")
-        expect(again[1] == document and again[2] == page, f"report {PUBLISHED[i]} is another one now")
+        expect(again[1] == document and again[2] == page, f"report {wanted[i]} is another one now")
+    used = [json.loads(document).get("reference") for _, document, _ in first]
+    expect_equal([reference and reference["sha256"] for reference in used], [None] * 2 + [digest] * 20 + [None] * 10,
+                 "the references of drift reports")
+    newest = json.loads(report(stack, "newest", references=references, **PUBLISHED[0])[1])
+    expect_equal(newest["reference"]["id"], "newer", "the reference of a new report")
     now = report(stack, "now", kind="performance", **DAYS)
     told = json.loads(now[1])["as_of"]["offsets"]
     expect(told != json.loads(first[-1][1])["as_of"]["offsets"], "a new report knows the late labels")

@@ -247,6 +247,7 @@ static void a_request_is_read_as_it_was_written(void **state)
     buffer_init(&first, REPORT_REQUEST_MOST);
     buffer_init(&second, REPORT_REQUEST_MOST);
     request.reference_sha256 = "9ffbe62f92311968e0d1aea1def4c0d81d5b621905f72f6e8a41ffc421427f8a";
+    request.reference_missing = "none";
     assert_int_equal(report_request_write(&request, &first, &err), STATUS_OK);
     assert_int_equal(report_request_read(buffer_bytes(&first), &stored, &err), STATUS_OK);
     assert_int_equal(stored.request.kind, REPORT_DRIFT);
@@ -254,6 +255,7 @@ static void a_request_is_read_as_it_was_written(void **state)
     assert_int_equal(stored.request.to, 1793836800000);
     assert_string_equal(stored.request.site, "north");
     assert_null(stored.request.model_version);
+    assert_string_equal(stored.request.reference_missing, "none");
     assert_int_equal(stored.request.as_of->count, 2);
     assert_string_equal(stored.request.as_of->places[1].topic, "skinsight.feedback");
     assert_int_equal(stored.request.as_of->places[1].partition, 3);
@@ -286,6 +288,7 @@ static void a_stored_request_is_checked(void **state)
                                              {"drift", "weather"},
                                              {"\"from\":1", "\"from\":1.5"},
                                              {"\"site\":null", "\"site\":7"},
+                                             {"\"site\":null", "\"site\":null,\"reference_missing\":7"},
                                              {"\"next\":4", "\"next\":-4"},
                                              {"\"topic\":\"t\"", "\"topic\":null"},
                                              {"\"to\":2", "\"from\":2"},

@@ -46,11 +46,12 @@ static bool is_split_as_planned(const struct split_arms *split)
              split->labelled_p < SPLIT_RATIO_P); // NaN: nothing says it is not
 }
 
-static const char *what_is_missing(const struct findings *found)
+static const char *what_is_missing(const struct arms_comparison *comparison, const struct findings *found)
 {
-    return !found->not_worse ? "that b is not worse is not shown"
-           : !found->better  ? "that b is better is not shown"
-                             : "a guardrail has not enough evidence";
+    return comparison->began < 0 ? "b has no answer"
+           : !found->not_worse   ? "that b is not worse is not shown"
+           : !found->better      ? "that b is better is not shown"
+                                 : "a guardrail has not enough evidence";
 }
 
 static void decide(struct arms_comparison *comparison)
@@ -63,7 +64,7 @@ static void decide(struct arms_comparison *comparison)
         all_met &= comparison->guardrails[i].state == GUARDRAIL_OK;
     }
     comparison->decision = "not_enough";
-    comparison->reason = what_is_missing(&found);
+    comparison->reason = what_is_missing(comparison, &found);
     if (!comparison->is_paired && !is_split_as_planned(&comparison->split)) {
         comparison->reason =
             "the arms are not split as planned, fail or get labels unequally often: no figure holds";
@@ -118,6 +119,12 @@ void arms_compare(const struct arms *arms, const struct archive_plan *plan,
     comparison->guardrails[1] = guardrail_latency(arms);
     free(known);
     decide(comparison);
+    if (plan && comparison->began >= 0 && plan->paired != comparison->is_paired) {
+        comparison->decision = "not_enough";
+        comparison->reason = plan->paired ? "registered are pairs, but the models answered different images"
+                                          : "registered are different patients, but the models answered the "
+                                            "same images";
+    }
 }
 
 void arms_comparison_release(struct arms_comparison *comparison)

@@ -131,18 +131,30 @@ static void judge_melanomas(const struct arms *arms, bool atypical_alone, const 
 // Which of an arm's patients are counted.
 enum counted { WITH_ANSWER, WITH_LABEL, WITH_FAILURE, WITH_EITHER };
 
-// While both models answer: before and after it all patients are one model's, whatever the split is.
+// While both models get patients: before and after it all of them are one model's, whatever the split is.
 struct overlap {
     int64_t first, last; // Unix ms, both within
 };
 
+// Of an arm's answers and failures.
+static struct overlap time_of(const struct arm *arm)
+{
+    struct overlap time = {INT64_MAX, -1};
+    if (arm->count > 0)
+        time = (struct overlap){arm->answers[0].at, arm->answers[arm->count - 1].at};
+    if (arm->failed_count > 0) {
+        int64_t first = arm->failed[0].at, last = arm->failed[arm->failed_count - 1].at;
+        time.first = first < time.first ? first : time.first;
+        time.last = last > time.last ? last : time.last;
+    }
+    return time;
+}
+
 static struct overlap overlap_of(const struct arm *a, const struct arm *b)
 {
-    if (a->count == 0 || b->count == 0)
-        return (struct overlap){0, -1};
-    int64_t first_a = a->answers[0].at, last_a = a->answers[a->count - 1].at;
-    int64_t first_b = b->answers[0].at, last_b = b->answers[b->count - 1].at;
-    return (struct overlap){first_a > first_b ? first_a : first_b, last_a < last_b ? last_a : last_b};
+    const struct overlap of_a = time_of(a), of_b = time_of(b);
+    return (struct overlap){of_a.first > of_b.first ? of_a.first : of_b.first,
+                            of_a.last < of_b.last ? of_a.last : of_b.last};
 }
 
 static bool is_within(const struct overlap *overlap, int64_t at)
@@ -188,8 +200,8 @@ static void judge_ratio(const struct arms *arms, double share_b, struct split_ar
 {
     const struct arm *a = &arms->arm[ARM_A], *b = &arms->arm[ARM_B];
     const struct overlap overlap = overlap_of(a, b);
-    split->patients[ARM_A] = patients_of(a, &overlap, WITH_ANSWER);
-    split->patients[ARM_B] = patients_of(b, &overlap, WITH_ANSWER);
+    split->patients[ARM_A] = patients_of(a, &overlap, WITH_EITHER);
+    split->patients[ARM_B] = patients_of(b, &overlap, WITH_EITHER);
     split->ratio_p = split->failed_p = split->labelled_p = split->planned_share_b = NAN;
     split->share_is_registered = !isnan(share_b);
     if (split->patients[ARM_A] == 0 || split->patients[ARM_B] == 0)
@@ -198,10 +210,11 @@ static void judge_ratio(const struct arms *arms, double share_b, struct split_ar
     split->planned_share_b = isnan(share_b) ? nearest_step((double)split->patients[ARM_B] / all) : share_b;
     const double shares[ARMS] = {1 - split->planned_share_b, split->planned_share_b};
     split->ratio_p = chi_square_fit(split->patients, shares, ARMS, 0).p;
-    split->failed_p = equal_p(patients_of(a, &overlap, WITH_FAILURE), patients_of(a, &overlap, WITH_EITHER),
-                              patients_of(b, &overlap, WITH_FAILURE), patients_of(b, &overlap, WITH_EITHER));
-    split->labelled_p = equal_p(patients_of(a, &overlap, WITH_LABEL), split->patients[ARM_A],
-                                patients_of(b, &overlap, WITH_LABEL), split->patients[ARM_B]);
+    split->failed_p = equal_p(patients_of(a, &overlap, WITH_FAILURE), split->patients[ARM_A],
+                              patients_of(b, &overlap, WITH_FAILURE), split->patients[ARM_B]);
+    split->labelled_p =
+        equal_p(patients_of(a, &overlap, WITH_LABEL), patients_of(a, &overlap, WITH_ANSWER),
+                patients_of(b, &overlap, WITH_LABEL), patients_of(b, &overlap, WITH_ANSWER));
 }
 
 // What is slow at once is slow for all, so an hour is one observation.

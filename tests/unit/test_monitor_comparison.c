@@ -218,6 +218,7 @@ static void test_registered_share(void **state)
         near("planned ratio", (double)split->planned[ARM_B] / (double)split->planned[ARM_A],
              i == 1 ? 1.0 / 9 : 1.0 / 3, 5e-3);
         assert_true(comparison.began == start);
+        assert_int_equal(strncmp(comparison.reason, "registered are pairs", 20) == 0, i == 2);
         arms_comparison_release(&comparison);
         arms_release(&arms);
     }
@@ -363,6 +364,35 @@ static void test_failures_are_of_patients(void **state)
     near("p", comparison.split.failed_p, 0.31426685107739916, 1e-9);
 }
 
+// A model that fails whatever it is asked has patients, but no answer.
+static void test_a_model_without_answers(void **state)
+{
+    (void)state;
+    for (int failures = 0; failures <= 400; failures += 400) {
+        struct arms arms = {0};
+        struct arms_comparison comparison;
+        struct error err;
+        fill_split(&arms, ARM_A, LESION_NV, 0, 400);
+        for (int i = 0; i < failures; i++) {
+            struct analysis analysis = {.at = arms.arm[ARM_A].answers[i].at, .error_code = "worker_failed"};
+            char subject[16];
+            snprintf(subject, sizeof subject, "%d", i);
+            analysis.subject = subject;
+            assert_int_equal(arms_add(&arms, ARM_B, &analysis, &err), STATUS_OK);
+        }
+        compare_and_release(&arms, &comparison);
+        assert_string_equal(comparison.decision, "not_enough");
+        if (failures == 0) {
+            assert_true(isnan(comparison.split.ratio_p));
+            assert_string_equal(comparison.reason, "b has no answer");
+        } else { // Pearson of [[0, 400], [400, 0]]: 800 of one degree of freedom
+            near("ratio", comparison.split.ratio_p, 1, 1e-12);
+            assert_true(comparison.split.failed_p < 1e-150);
+            assert_non_null(strstr(comparison.reason, "fail"));
+        }
+    }
+}
+
 // Ten answers in each hour, all alike: the test is Welch's on the hours. SciPy: ttest_ind of the hours'
 // latencies.
 static void test_latency_is_of_hours(void **state)
@@ -487,6 +517,7 @@ int main(void)
         cmocka_unit_test(test_patients_count_once),
         cmocka_unit_test(test_pairs_of_a_patient_count_once),
         cmocka_unit_test(test_failures_are_of_patients),
+        cmocka_unit_test(test_a_model_without_answers),
         cmocka_unit_test(test_latency_is_of_hours),
         cmocka_unit_test(test_latency_guardrail),
         cmocka_unit_test(test_accuracy_guardrail),

@@ -212,9 +212,8 @@ static void judge_ratio(const struct arms *arms, double share_b, struct split_ar
     split->ratio_p = chi_square_fit(split->patients, shares, ARMS, 0).p;
     split->failed_p = equal_p(patients_of(a, &overlap, WITH_FAILURE), split->patients[ARM_A],
                               patients_of(b, &overlap, WITH_FAILURE), split->patients[ARM_B]);
-    split->labelled_p =
-        equal_p(patients_of(a, &overlap, WITH_LABEL), patients_of(a, &overlap, WITH_ANSWER),
-                patients_of(b, &overlap, WITH_LABEL), patients_of(b, &overlap, WITH_ANSWER));
+    split->labelled_p = equal_p(patients_of(a, &overlap, WITH_LABEL), patients_of(a, &overlap, WITH_ANSWER),
+                                patients_of(b, &overlap, WITH_LABEL), patients_of(b, &overlap, WITH_ANSWER));
 }
 
 // What is slow at once is slow for all, so an hour is one observation.

@@ -46,10 +46,10 @@ struct split_arms {
     double boschloo_p;                             // the same; NaN with more than SPLIT_BOSCHLOO_MOST too
     double power;                                  // of Fisher's test with the melanomas that there are
     struct welch latency;                          // b - a, its spread that between hours
-    // The split of patients, answered or failed, against the planned one, and whether the arms failed, and got
-    // labels, equally often. Where no share is registered, it is the nearest step of the ramp 1, 5, 10, 25,
-    // 50 %. All of it while both get patients: from the later of both arms' first answers or failures to the
-    // earlier of their last ones.
+    // The split of patients, answered or failed, against the planned one, and whether the arms failed, and
+    // got labels, equally often. Where no share is registered, it is the nearest step of the ramp 1, 5, 10,
+    // 25, 50 %. All of it while both get patients: from the later of both arms' first answers or failures to
+    // the earlier of their last ones.
     double planned_share_b;
     bool share_is_registered;
     int64_t patients[ARMS];

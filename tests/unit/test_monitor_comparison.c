@@ -9,66 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "monitor/comparison/arms_report.h"
-#include "tests/support/near.h"
-
-static const int64_t start = INT64_C(1793577600000), hour = 3600 * 1000;
-
-// What one answer is.
-struct scene {
-    int arm, image, patient, truth;
-    bool referred, right, atypical;
-    double latency_ms;
-};
-
-static void add(struct arms *arms, const struct scene *scene)
-{
-    struct analysis analysis;
-    struct error err;
-    char subject[32];
-    analysis_init(&analysis);
-    snprintf(analysis.request_id, sizeof analysis.request_id, "%d-%zu", scene->arm,
-             arms->arm[scene->arm].count);
-    if (scene->image >= 0)
-        snprintf(analysis.image_sha256, sizeof analysis.image_sha256, "%d", scene->image);
-    snprintf(subject, sizeof subject, "patient %d", scene->patient);
-    analysis.subject = subject;
-    analysis.at = start + (int64_t)arms->arm[scene->arm].count * hour / 10;
-    analysis.moments[MOMENT_CONSUMED] = analysis.at;
-    analysis.moments[MOMENT_PUBLISHED] = analysis.at + (int64_t)scene->latency_ms;
-    analysis.cache_hit = analysis.replayed = false;
-    memset(analysis.probabilities, 0, sizeof analysis.probabilities);
-    analysis.probabilities[LESION_MEL] = scene->referred ? 0.75F : 0.25F;
-    analysis.action = scene->referred ? ACTION_URGENT_REFERRAL : ACTION_MONITOR;
-    analysis.class = scene->right ? scene->truth : (scene->truth + 1) % LESION_CLASSES;
-    analysis.truth.label = scene->truth;
-    analysis.truth.reviewed_at = start + scene->image * hour;
-    analysis.truth.atypical = scene->atypical;
-    if (arms_add(arms, scene->arm, &analysis, &err) != STATUS_OK)
-        fail_msg("%s", err.message);
-}
-
-// An image that both have.
-static void add_pair(struct arms *arms, int image, int truth, bool a, bool b)
-{
-    for (int arm = 0; arm < ARMS; arm++) {
-        bool referred = arm == ARM_A ? a : b;
-        add(arms, &(struct scene){.arm = arm,
-                                  .image = image,
-                                  .patient = image,
-                                  .truth = truth,
-                                  .referred = referred,
-                                  .right = true,
-                                  .latency_ms = 100 + image % 7});
-    }
-}
-
-static void compare_and_release(struct arms *arms, struct arms_comparison *comparison)
-{
-    arms_compare(arms, NULL, comparison);
-    arms_comparison_release(comparison);
-    arms_release(arms);
-}
+#include "tests/support/arms_scene.h"
 
 // 100 melanomas: a alone refers 2, b alone 12; and 400 nevi.
 static void fill_pairs(struct arms *arms, int worse, int better)
@@ -133,20 +74,6 @@ static void test_pairing(void **state)
     assert_true(pairs.items[0].answers[ARM_A] == &arms.arm[ARM_A].answers[0]);
     free(pairs.items);
     arms_release(&arms);
-}
-
-// Of each arm `found` lesions in `all` are referred, spread over time.
-static void fill_split(struct arms *arms, int arm, int truth, int found, int all)
-{
-    int before = (int)arms->arm[arm].count;
-    for (int i = 0; i < all; i++)
-        add(arms, &(struct scene){.arm = arm,
-                                  .image = 2 * (before + i) + arm,
-                                  .patient = 2 * (before + i) + arm,
-                                  .truth = truth,
-                                  .referred = i * 7919 % all < found,
-                                  .right = true,
-                                  .latency_ms = 100});
 }
 
 // Both arms answer during the same 100 hours.
@@ -393,73 +320,6 @@ static void test_a_model_without_answers(void **state)
     }
 }
 
-// Ten answers in each hour, all alike: the test is Welch's on the hours. SciPy: ttest_ind of the hours'
-// latencies.
-static void test_latency_is_of_hours(void **state)
-{
-    (void)state;
-    struct arms arms = {0};
-    struct arms_comparison comparison;
-    for (int i = 0; i < 240; i++) {
-        int of_hour = i / 10;
-        if (of_hour < 20)
-            add(&arms, &(struct scene){.arm = ARM_A,
-                                       .image = 2 * i,
-                                       .patient = 2 * i,
-                                       .truth = -1,
-                                       .latency_ms = 100 + of_hour * 37 % 50});
-        add(&arms, &(struct scene){.arm = ARM_B,
-                                   .image = 2 * i + 1,
-                                   .patient = 2 * i + 1,
-                                   .truth = -1,
-                                   .latency_ms = 110 + of_hour * 53 % 60});
-    }
-    compare_and_release(&arms, &comparison);
-    near("difference", comparison.split.latency.difference, 15.5, 1e-12);
-    near("t", comparison.split.latency.t, 3.141698742747872, 1e-9);
-    near("df", comparison.split.latency.df, 41.899289936377926, 1e-9);
-    near("p", comparison.split.latency.p, 0.003079366312559932, 1e-9);
-}
-
-static void test_latency_guardrail(void **state)
-{
-    (void)state;
-    for (int slower = 0; slower <= 80; slower += 40) {
-        struct arms arms = {0};
-        for (int i = 0; i < 2000; i++)
-            for (int arm = 0; arm < ARMS; arm++)
-                add(&arms, &(struct scene){.arm = arm,
-                                           .image = i,
-                                           .patient = i,
-                                           .truth = LESION_NV,
-                                           .latency_ms = 100 + i * 7919 % 200 + arm * slower});
-        struct guardrail guardrail = guardrail_latency(&arms);
-        near("difference", guardrail.difference, slower, 1e-12);
-        assert_int_equal(guardrail.state, slower == 80 ? GUARDRAIL_BROKEN : GUARDRAIL_OK);
-        arms_release(&arms);
-    }
-    struct arms few = {0};
-    fill_split(&few, ARM_A, LESION_MEL, 0, 298);
-    fill_split(&few, ARM_B, LESION_MEL, 0, 400);
-    assert_int_equal(guardrail_latency(&few).state, GUARDRAIL_INSUFFICIENT);
-    arms_release(&few);
-}
-
-static void test_accuracy_guardrail(void **state)
-{
-    (void)state;
-    struct known_answer answers[4000];
-    for (int loss = 0; loss <= 10; loss += 10) { // per cent
-        for (int i = 0; i < 2000; i++)
-            for (int arm = 0; arm < ARMS; arm++)
-                answers[2 * i + arm] =
-                    (struct known_answer){(uint64_t)i, (uint8_t)arm, (uint8_t)(i % 2),
-                                          i % 10 != 0 && (arm == ARM_A || i / 2 % 100 >= loss)};
-        struct guardrail guardrail = guardrail_balanced_accuracy(answers, 4000);
-        assert_int_equal(guardrail.state, loss ? GUARDRAIL_BROKEN : GUARDRAIL_OK);
-    }
-}
-
 static void test_document(void **state)
 {
     (void)state;
@@ -518,9 +378,6 @@ int main(void)
         cmocka_unit_test(test_pairs_of_a_patient_count_once),
         cmocka_unit_test(test_failures_are_of_patients),
         cmocka_unit_test(test_a_model_without_answers),
-        cmocka_unit_test(test_latency_is_of_hours),
-        cmocka_unit_test(test_latency_guardrail),
-        cmocka_unit_test(test_accuracy_guardrail),
         cmocka_unit_test(test_document),
         cmocka_unit_test(test_no_melanoma),
     };

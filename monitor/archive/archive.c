@@ -199,6 +199,17 @@ enum status archive_now(struct archive *archive, struct archive_as_of *as_of, st
     return status;
 }
 
+enum status archive_first_answer(struct archive *archive, const char *model_version, int64_t *at,
+                                 struct error *err)
+{
+    bool found;
+    enum status status = sql_find(
+        archive->sql, "SELECT at FROM monitor_predictions WHERE model = ? AND error = '' ORDER BY at LIMIT 1",
+        VALUES(sql_of_text(model_version)), &found, err);
+    *at = status == STATUS_OK && found ? sql_integer(archive->sql, 0) : -1;
+    return status;
+}
+
 void archive_as_of_release(struct archive_as_of *as_of)
 {
     free(as_of->places);

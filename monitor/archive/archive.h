@@ -66,6 +66,10 @@ enum status archive_walk(struct archive *archive, const struct archive_filter *f
                                              struct error *err),
                          void *context, struct error *err) MUST_CHECK;
 
+// When the model answered first (Unix ms), of all that the archive holds; -1: never.
+enum status archive_first_answer(struct archive *archive, const char *model_version, int64_t *at,
+                                 struct error *err) MUST_CHECK;
+
 // ---- writing ----
 
 // Records of one transaction, checked and not yet in the database. It knows no archive: any thread may fill

@@ -13,6 +13,7 @@
 #include "common/base/memory.h"
 #include "common/base/moment.h"
 #include "common/picture/html.h"
+#include "monitor/archive/plans.h"
 #include "monitor/report/publish.h"
 
 enum {
@@ -20,6 +21,7 @@ enum {
     DAY_TEXT = 10,  // 2026-12-01
     NAME_SIZE = 64, // of a file
     INDEX_MOST = 8 << 20,
+    PLANS_MOST = 16,
 };
 
 static const int64_t day_ms = INT64_C(24) * 3600 * 1000;
@@ -119,9 +121,11 @@ static enum status list(const struct folder *folder, struct entry *entries, size
 
 // ---- what is missing ----
 
+// The models that answered in the report's days, and of them the two that are compared.
 struct arms {
     size_t count;
-    char models[REPORT_FOLDER_MODELS_MOST][JOB_TOKEN_SIZE]; // in the order of their first answers
+    char models[REPORT_FOLDER_MODELS_MOST][JOB_TOKEN_SIZE];
+    const char *a, *b; // NULL: there are no two
 };
 
 static enum status take_model(void *context, const struct analysis *analysis, struct error *err)
@@ -137,12 +141,58 @@ static enum status take_model(void *context, const struct analysis *analysis, st
     return STATUS_OK;
 }
 
+static const char *find_model(const struct arms *arms, const char *model)
+{
+    for (size_t i = 0; i < arms->count; i++)
+        if (strcmp(arms->models[i], model) == 0)
+            return arms->models[i];
+    return NULL;
+}
+
+// The newest plan whose models both answered says who is a.
+static enum status choose_planned(struct archive *archive, struct arms *arms, struct error *err)
+{
+    struct archive_plan *plans = memory_alloc(PLANS_MOST * sizeof *plans);
+    size_t count;
+    enum status status = archive_newest_plans(archive, plans, PLANS_MOST, &count, err);
+    for (size_t i = 0; status == STATUS_OK && !arms->b && i < count; i++) {
+        const char *a = find_model(arms, plans[i].model_a), *b = find_model(arms, plans[i].model_b);
+        if (a && b)
+            arms->a = a, arms->b = b;
+    }
+    free(plans);
+    return status;
+}
+
+// By their first answers of all, as in the report's days two that answer side by side begin in any order.
+static enum status choose_newest(struct archive *archive, struct arms *arms, struct error *err)
+{
+    int64_t at_a = -1, at_b = -1;
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < arms->count && status == STATUS_OK; i++) {
+        int64_t at;
+        status = archive_first_answer(archive, arms->models[i], &at, err);
+        if (at >= at_b) {
+            arms->a = arms->b, at_a = at_b;
+            arms->b = arms->models[i], at_b = at;
+        } else if (at >= at_a) {
+            arms->a = arms->models[i], at_a = at;
+        }
+    }
+    return status;
+}
+
 static enum status find_arms(const struct folder *folder, struct arms *arms, struct error *err)
 {
     const struct archive_filter filter = {
         .from = folder->to - REPORT_FOLDER_DAYS * day_ms, .to = folder->to, .as_of = &folder->as_of};
-    arms->count = 0;
-    return archive_walk(folder->archive, &filter, take_model, arms, err);
+    *arms = (struct arms){.count = 0};
+    enum status status = archive_walk(folder->archive, &filter, take_model, arms, err);
+    if (status == STATUS_OK)
+        status = choose_planned(folder->archive, arms, err);
+    if (status == STATUS_OK && !arms->b && arms->count >= 2)
+        status = choose_newest(folder->archive, arms, err);
+    return status;
 }
 
 static bool write_bytes(FILE *file, const void *context)
@@ -163,12 +213,11 @@ static enum status write_file(const struct folder *folder, enum report_kind kind
 static enum status publish(const struct folder *folder, enum report_kind kind, const struct arms *arms,
                            int64_t now, struct error *err)
 {
-    const bool compares = kind == REPORT_COMPARISON;
     const struct report_request request = {.kind = kind,
                                            .from = folder->to - REPORT_FOLDER_DAYS * day_ms,
                                            .to = folder->to,
-                                           .model_a = compares ? arms->models[arms->count - 2] : NULL,
-                                           .model_b = compares ? arms->models[arms->count - 1] : NULL,
+                                           .model_a = arms->a,
+                                           .model_b = arms->b,
                                            .references = folder->options->references,
                                            .reference_key = folder->options->reference_key,
                                            .alarm_budget_per_year = folder->options->alarm_budget_per_year,
@@ -200,14 +249,14 @@ static bool is_there(const struct folder *folder, enum report_kind kind)
 static enum status add(const struct folder *folder, enum report_kind kind, int64_t now, bool *made,
                        struct error *err)
 {
-    struct arms arms = {.count = 2};
+    struct arms arms = {.a = NULL};
     enum status status = STATUS_OK;
     *made = false;
     if (is_there(folder, kind))
         return STATUS_OK;
     if (kind == REPORT_COMPARISON)
         status = find_arms(folder, &arms, err);
-    if (status != STATUS_OK || arms.count < 2)
+    if (status != STATUS_OK || (kind == REPORT_COMPARISON && !arms.b))
         return status;
     status = publish(folder, kind, &arms, now, err);
     *made = status == STATUS_OK;

@@ -6,8 +6,9 @@
 //     2026-12-01-comparison.html   2026-12-01-comparison.json
 //
 // Each is a published report (publish.h) of the 28 days before the day it is named after, of all sites. A
-// comparison is there where two models answered in that time: of the two whose first answers are the latest,
-// the older one is a. Lists of single answers are never among them.
+// comparison is there where two models answered in that time: those of the newest plan (plans.h) whose models
+// both did, else the two whose first answers of all are the latest, of which the older one is a. Lists of
+// single answers are never among them.
 //
 // A file is there whole or not at all, the JSON after its page, and what is there is not made again. Files of
 // other names are nobody's here, and stay. Thread: the archive's.

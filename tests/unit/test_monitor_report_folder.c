@@ -11,6 +11,7 @@
 
 #include "common/base/file.h"
 #include "common/base/shutdown.h"
+#include "monitor/archive/plans.h"
 #include "monitor/report/publish.h"
 #include "monitor/service/report_folder.h"
 
@@ -90,6 +91,17 @@ static int update(struct world *world, int64_t days, int64_t now)
     return published;
 }
 
+static void assert_compared(const char *a, const char *b)
+{
+    struct buffer json = read_whole(TODAY "-comparison.json");
+    cJSON *document = cJSON_Parse((const char *)json.data);
+    const cJSON *comparison = cJSON_GetObjectItem(document, "comparison");
+    assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(comparison, "a")), a);
+    assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(comparison, "b")), b);
+    cJSON_Delete(document);
+    buffer_release(&json);
+}
+
 // The published report's own bytes; the comparison is of the two whose first answers are the latest.
 static void test_a_day(void **state)
 {
@@ -101,9 +113,7 @@ static void test_a_day(void **state)
     assert_int_equal(update(world, 0, NOW), 3);
     struct buffer json = read_whole(TODAY "-comparison.json"), index = read_whole("index.html");
     cJSON *document = cJSON_Parse((const char *)json.data);
-    const cJSON *comparison = cJSON_GetObjectItem(document, "comparison");
-    assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(comparison, "a")), "vit-2");
-    assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItem(comparison, "b")), "vit-3");
+    assert_compared("vit-2", "vit-3");
     assert_true(cJSON_GetNumberValue(cJSON_GetObjectItem(document, "to")) == (double)MIDNIGHT);
     assert_true(cJSON_GetNumberValue(cJSON_GetObjectItem(document, "from")) == (double)(MIDNIGHT - 28 * DAY));
     GOOD(report_publish_again(world->archive, cJSON_GetStringValue(cJSON_GetObjectItem(document, "id")), NULL,
@@ -125,6 +135,25 @@ static void test_a_day(void **state)
     buffer_release(&json);
     buffer_release(&index);
     close_world(world);
+}
+
+// The old model's first answers lie before the report's days, in which the new one happens to begin.
+static void test_the_older_model_is_a(void **state)
+{
+    (void)state;
+    static const char *models[31];
+    for (int i = 0; i < 31; i++)
+        models[i] = i == 3 || i > 10 ? "vit-9" : "vit-old";
+    for (int planned = 0; planned < 2; planned++) {
+        struct archive_plan plan = {.name = "autumn", .model_a = "vit-9", .model_b = "vit-old", .id = "1"};
+        struct world *world = world_of(models, 31);
+        if (planned)
+            GOOD(archive_add_plan(world->archive, &plan, &err));
+        assert_int_equal(update(world, 0, NOW), 3);
+        assert_compared(planned ? "vit-9" : "vit-old", planned ? "vit-old" : "vit-9");
+        close_world(world);
+        new_folder(state);
+    }
 }
 
 static void test_one_model_is_compared_with_nothing(void **state)
@@ -209,6 +238,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_a_day, new_folder),
+        cmocka_unit_test_setup(test_the_older_model_is_a, new_folder),
         cmocka_unit_test_setup(test_one_model_is_compared_with_nothing, new_folder),
         cmocka_unit_test_setup(test_what_is_too_old_goes, new_folder),
         cmocka_unit_test_setup(test_a_folder_that_cannot_be, new_folder),

@@ -35,8 +35,10 @@ struct collector {
     struct archive *archive;
     char writer[JOB_REQUEST_ID_SIZE]; // the same for each opening: a commit may come after the next one
     struct archive_batch *batch;
-    struct archive_step *steps;
+    struct archive_step *steps; // of the last transaction
+    size_t unwritten;           // how many of them were tried and are not in the archive
     struct followed followed[FOLLOWED_KINDS];
+    struct followed_told told[FOLLOWED_KINDS];
     bool is_open;
     bool overtaken; // once, by another writer
     bool unusable;  // the archive: another monitor's, or a newer one's
@@ -61,6 +63,20 @@ static void close_all(struct collector *collector)
     collector->is_open = false;
 }
 
+// A commit that was not answered may have come late.
+static enum status look_for_unwritten(struct collector *collector, struct error *err)
+{
+    for (size_t i = 0; i < collector->unwritten; i++) {
+        const struct archive_step *step = &collector->steps[i];
+        struct archive_position position;
+        enum status status = archive_position(collector->archive, step->log, step->partition, &position, err);
+        if (status != STATUS_OK || position.next < step->to)
+            return status;
+    }
+    collector->unwritten = 0;
+    return STATUS_OK;
+}
+
 static enum status open_all(struct collector *collector, struct error *err)
 {
     const struct collect_options *options = &collector->options;
@@ -73,8 +89,11 @@ static enum status open_all(struct collector *collector, struct error *err)
     collector->unusable = status == STATUS_REJECTED;
     if (status == STATUS_OK)
         archive_set_writer(collector->archive, collector->writer);
+    if (status == STATUS_OK)
+        status = look_for_unwritten(collector, err);
     for (int i = 0; i < FOLLOWED_KINDS && status == STATUS_OK; i++) {
         followed.kind = (enum followed_kind)i;
+        followed.told = &collector->told[i];
         followed.topic = i == FOLLOWED_PREDICTIONS ? options->predictions_topic : options->feedback_topic;
         status = followed_open(&collector->followed[i], &followed, collector->archive, err);
     }
@@ -113,6 +132,8 @@ static enum status look_for_new_topics(struct collector *collector, struct error
                              "topic '%s' is not the one that was read before, or its broker still reads it",
                              followed->options.topic);
         LOG_WARN("topic_made_anew", "topic=%s action=\"read from its start\"", followed->options.topic);
+        collector->told[i] = (struct followed_told){{0}};
+        collector->unwritten = 0; // the old topic's records are gone
         status = archive_log_anew(collector->archive, followed->options.topic, &log, err);
     }
     if (status != STATUS_OK)
@@ -170,6 +191,7 @@ static enum status write_batch(struct collector *collector, struct error *err)
         return STATUS_OK;
     enum status status =
         archive_append(collector->archive, collector->batch, collector->steps, steps, NULL, err);
+    collector->unwritten = status == STATUS_OK ? 0 : steps;
     if (status == STATUS_REJECTED)
         return settle_overtaken(collector);
     if (status != STATUS_OK)
@@ -233,7 +255,8 @@ static enum status step(struct collector *collector, struct error *err)
 
 // ---- for ever ----
 
-// The same trouble is told once, until something works again.
+// The same trouble is told once, until something works again. Records that could not be written have to be:
+// that the archive can be opened and read says nothing of its disk.
 static void tell(struct collector *collector, enum status status, const struct error *err)
 {
     pthread_mutex_lock(&collector->lock);
@@ -264,7 +287,9 @@ static void *follow(void *context)
     backoff_init(&backoff, BACKOFF_MS, BACKOFF_LIMIT_MS, (uint64_t)clock_monotonic_us());
     while (!is_stopped(collector)) {
         enum status status = step(collector, &err);
-        tell(collector, status, &err);
+        bool works = status == STATUS_OK && collector->unwritten == 0;
+        if (works || status != STATUS_OK)
+            tell(collector, status, &err);
         if (status == STATUS_FATAL || collector->unusable) {
             LOG_ERROR("collector_ended", "reason=\"%s\"", err.message);
             pthread_mutex_lock(&collector->lock);
@@ -272,9 +297,9 @@ static void *follow(void *context)
             pthread_mutex_unlock(&collector->lock);
             break;
         }
-        if (status == STATUS_OK)
+        if (works)
             backoff.tries = 0;
-        else
+        else if (status != STATUS_OK)
             shutdown_wait_ms(backoff_next_ms(&backoff));
     }
     close_all(collector);

@@ -86,9 +86,13 @@ void followed_close(struct followed *followed)
 
 // ---- what comes ----
 
-// The sentence names fields and no values.
+// The sentence names fields and no values. A record that comes again, as its transaction failed, was told of.
 static void refuse(struct followed *followed, const struct topic_record *record, const struct error *reason)
 {
+    int64_t *told = &followed->options.told->refused[record->partition];
+    if (record->offset < *told)
+        return;
+    *told = record->offset + 1;
     if (followed->told < TOLD_MOST)
         LOG_WARN("record_refused", "topic=%s partition=%" PRId32 " offset=%" PRId64 " reason=\"%s\"",
                  followed->options.topic, record->partition, record->offset, reason->message);

@@ -15,6 +15,11 @@
 
 enum followed_kind { FOLLOWED_PREDICTIONS, FOLLOWED_FEEDBACK, FOLLOWED_KINDS };
 
+// What outlives an opening. Zeros: nothing yet.
+struct followed_told {
+    int64_t refused[ARCHIVE_PARTITIONS_MOST]; // up to this offset, not included, refused records were told of
+};
+
 struct followed_options {
     const struct kafka_cluster *cluster;
     const char *topic;
@@ -23,6 +28,7 @@ struct followed_options {
     bool again;      // what was read before too, from the first record that the broker still has
     int wake_fd;     // becomes readable when there is something to take
     int64_t timeout_ms;
+    struct followed_told *told; // the caller's
 };
 
 struct followed_place {

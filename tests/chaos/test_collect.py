@@ -5,9 +5,12 @@ is told once and waited for.
 
 The long form: 50 kills.
 """
+import contextlib
 import hashlib
 import json
 import pathlib
+import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -265,29 +268,57 @@ def test_a_commit_that_came_late(stack):
         expect("another monitor" in collector.log_text().split("collector_ended")[1], f"it said {collector.log_text()}")
 
 
-def test_full_disk(stack):
-    """Nothing is lost: what does not fit comes once there is room."""
-    records = clinic(stack, days=7, images_per_day=stack.size(60, 400))
-    disk = stack.folder / "small-disk"
+@contextlib.contextmanager
+def small_disk(stack, size):
+    """A file system of its own, and what makes it larger."""
+    disk = stack.folder / f"disk-of-{size}"
     disk.mkdir()
-    mount = lambda *options: subprocess.run(["mount", "-t", "tmpfs", "-o", *options, "tmpfs", disk], capture_output=True).returncode == 0
-    if not mount("size=400k"):
+    mount = lambda options: subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", disk], capture_output=True).returncode == 0
+    if not mount(f"size={size}"):
         raise harness.Skipped("a tmpfs can't be mounted here")
     try:
-        with stack.fleet("full", partitions=PARTITIONS) as fleet:
-            full, calm = Collector(fleet, f"sqlite://{disk}/archive.db", "full"), sqlite(fleet, "calm")
-            full.start()
-            for option, some in records.items():
-                send(fleet, option, some)
-            wait_until(lambda: "collector_waits" in full.log_text(), "it says that the disk is full")
-            expect("full" in full.log_text().split("collector_waits")[1], f"it said {full.log_text()}")
-            expect(mount("remount,size=64m"), "the disk grows")
-            calm.once()
-            wait_until(lambda: full.rows("offsets") == calm.rows("offsets"), "every record is in the archive")
-            full.stop()
-            compare(full, calm)
+        yield disk, lambda: expect(mount("remount,size=64m"), "the disk grows")
     finally:
         subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def fill(fleet, records, store, grow, tries_are_seen=lambda: True):
+    """Nothing is lost: what does not fit comes once there is room. It is told once, as long as there is none."""
+    full, calm = Collector(fleet, store, "full"), sqlite(fleet, "calm")
+    full.start()
+    for option, some in records.items():
+        send(fleet, option, some)
+    wait_until(lambda: "collector_waits" in full.log_text(), "it says that the disk is full")
+    expect(re.search("full|No space left", full.log_text().split("collector_waits")[1]), f"it said {full.log_text()}")
+    wait_until(tries_are_seen, "it tries again and again")
+    grow()
+    calm.once()
+    wait_until(lambda: full.rows("offsets") == calm.rows("offsets"), "every record is in the archive")
+    wait_until(lambda: "collector_goes_on" in full.log_text(), "it says that it goes on")
+    full.stop()
+    told = [full.log_text().count(event) for event in ("collector_waits", "collector_goes_on", "record_refused")]
+    expect_equal(told, [1, 1, 2 * len(GARBAGE)], "how often it was told")
+    compare(full, calm)
+
+
+def test_full_disk(stack):
+    records = clinic(stack, days=7, images_per_day=stack.size(60, 400))
+    with small_disk(stack, "400k") as (disk, grow), stack.fleet("full", partitions=PARTITIONS) as fleet:
+        fill(fleet, records, f"sqlite://{disk}/archive.db", grow)
+
+
+def test_full_disk_of_postgres(stack):
+    harness.skip_without("psql")
+    records = clinic(stack, days=7, images_per_day=stack.size(60, 400))
+    with contextlib.ExitStack() as opened:
+        postgres, fleet = opened.enter_context(Postgres(stack, "small")), opened.enter_context(stack.fleet("small", partitions=PARTITIONS))
+        disk, grow = opened.enter_context(small_disk(stack, "480k"))
+        if postgres.as_user:
+            shutil.chown(disk, "postgres", "postgres")
+        for text in (f"CREATE TABLESPACE small LOCATION '{disk}'", "ALTER ROLE skinsight SET default_tablespace = small"):
+            subprocess.run(["psql", "--no-psqlrc", "--quiet", postgres.url, "--command", text], check=True, stdin=subprocess.DEVNULL)
+        server_log = postgres.folder / "log"
+        fill(fleet, records, postgres.url, grow, lambda: server_log.read_text().count("No space left on device") >= 4)
 
 
 def test_trouble(stack):
@@ -308,4 +339,5 @@ def test_trouble(stack):
 
 
 if __name__ == "__main__":
-    chaos.main([test_kills, test_topic_made_anew, test_a_mark_in_front, test_two_monitors, test_a_commit_that_came_late, test_full_disk, test_trouble], "kafka")
+    chaos.main([test_kills, test_topic_made_anew, test_a_mark_in_front, test_two_monitors, test_a_commit_that_came_late, test_full_disk,
+                 test_full_disk_of_postgres, test_trouble], "kafka")

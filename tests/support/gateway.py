@@ -120,14 +120,15 @@ class Gateway:
 class Postgres:
     """A PostgreSQL server of its own in a folder, on a free port; url for the option store. Ends with the with-statement."""
 
-    def __init__(self, stack):
+    def __init__(self, stack, name="postgres"):
         found = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"))
         if not found:
             raise harness.Skipped("PostgreSQL is not installed")
         self.programs = found[-1]
         self.stack = stack
-        self.folder = stack.folder / "postgres"
-        self.port = stack.choose_port("postgres")
+        self.name = name
+        self.folder = stack.folder / name
+        self.port = stack.choose_port(name)
         self.url = f"postgresql://skinsight@127.0.0.1:{self.port}/postgres"
         # It does not run as root.
         self.as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
@@ -151,7 +152,7 @@ class Postgres:
         self._run("pg_ctl", "--pgdata", self.folder / "data", "--wait", "--log", self.folder / "log", "--options",
                   f"-p {self.port} -h 127.0.0.1 -k {self.folder}", "start")
         pid = int((self.folder / "data/postmaster.pid").read_text().split()[0])
-        self.stack.register("postgres", pid)
+        self.stack.register(self.name, pid)
 
     def kill(self):
         """As by kill -9 of all its processes: nothing is written any more."""

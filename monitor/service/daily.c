@@ -44,13 +44,19 @@ static int64_t work(const struct daily *daily, int64_t now)
     return now + AGAIN_MS;
 }
 
+// A clock that was set back leaves a time that lies days ahead.
+bool daily_is_due(int64_t now, int64_t due, int64_t wait_ms)
+{
+    return now >= due || due - now > day_ms + wait_ms;
+}
+
 static void *run(void *context)
 {
     const struct daily *daily = context;
     int64_t due = clock_wall_ms() + daily->options.wait_ms, left;
     do {
         int64_t now = clock_wall_ms();
-        if (now >= due)
+        if (daily_is_due(now, due, daily->options.wait_ms))
             due = work(daily, now);
         left = due - clock_wall_ms();
     } while (!shutdown_wait_ms(left < 0 ? 0 : left < LOOK_MS ? left : LOOK_MS));

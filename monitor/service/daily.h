@@ -20,4 +20,7 @@ enum status daily_open(struct daily **daily, const struct daily_options *options
 // Once the process is asked to stop (shutdown.h), at which a report that is being made ends; NULL is allowed.
 void daily_close(struct daily *daily);
 
+// Whether a day's reports are to be made now, where they were to be at `due` (Unix ms).
+bool daily_is_due(int64_t now, int64_t due, int64_t wait_ms);
+
 #endif

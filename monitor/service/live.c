@@ -57,7 +57,8 @@ struct live {
     pthread_mutex_t lock;          // of the board and of what the reports behind it say
     struct live_board board;
     struct findings findings[BOARD_KINDS + 1]; // the last one: of registered comparisons
-    int64_t experiments_ms;                    // the thread's: monotonic, when they are compared again
+    struct experiments experiments;            // the thread's
+    int64_t experiments_ms;                    // the thread's: monotonic, when the next round of them begins
 };
 
 // ---- reports ----
@@ -266,21 +267,6 @@ static void keep_findings(struct live *live, size_t place, struct findings findi
     findings_release(&old);
 }
 
-static enum status update_experiments(struct live *live, struct error *err)
-{
-    struct findings findings = {0};
-    if (!live->archive || clock_monotonic_ms() < live->experiments_ms)
-        return STATUS_OK;
-    enum status status = experiments_read(live->archive, clock_wall_ms(), &findings, err);
-    if (status == STATUS_OK) {
-        keep_findings(live, BOARD_KINDS, findings);
-        live->experiments_ms = clock_monotonic_ms() + EXPERIMENTS_MS;
-    } else {
-        findings_release(&findings);
-    }
-    return status;
-}
-
 // place: in board_kinds.
 static enum status update_board(struct live *live, size_t place, struct live_board *board, struct error *err)
 {
@@ -318,14 +304,43 @@ static void make_board(struct live *live)
         else if (board->made_at < 0 || live->board_at[i] < board->made_at)
             board->made_at = live->board_at[i];
     }
-    if (update_experiments(live, &err) != STATUS_OK)
-        snprintf(board->trouble, sizeof board->trouble, "%.255s", err.message);
     pthread_mutex_lock(&live->lock);
     live->board = *board;
     pthread_mutex_unlock(&live->lock);
     if (*board->trouble)
         LOG_WARN("board_not_made", "reason=\"%s\"", board->trouble);
     free(board);
+}
+
+// ---- registered comparisons ----
+
+static bool is_comparing(const struct live *live)
+{
+    return live->archive && live->experiments.done < live->experiments.count;
+}
+
+// One step of a round. One that fails begins again with the next board.
+static void update_experiments(struct live *live)
+{
+    struct experiments *experiments = &live->experiments;
+    struct error err;
+    enum status status;
+    if (is_comparing(live)) {
+        status = experiments_compare(live->archive, clock_wall_ms(), experiments, &err);
+    } else if (live->archive && clock_monotonic_ms() >= live->experiments_ms) {
+        live->experiments_ms = clock_monotonic_ms() + EXPERIMENTS_MS;
+        status = experiments_begin(live->archive, clock_wall_ms(), experiments, &err);
+    } else {
+        return;
+    }
+    if (status != STATUS_OK) {
+        LOG_WARN("experiments_not_compared", "reason=\"%s\"", err.message);
+        experiments_release(experiments);
+        live->experiments_ms = clock_monotonic_ms() + BOARD_MS;
+    } else if (!is_comparing(live)) {
+        keep_findings(live, BOARD_KINDS, experiments->findings);
+        experiments->findings = (struct findings){0};
+    }
 }
 
 static void init_board(struct live *live)
@@ -344,7 +359,7 @@ static void *run(void *context)
     int64_t board_ms = clock_monotonic_ms();
     for (;;) {
         void *item;
-        int64_t wait = board_ms - clock_monotonic_ms();
+        int64_t wait = is_comparing(live) ? 0 : board_ms - clock_monotonic_ms();
         enum queue_result result = queue_pop(&live->visits, &item, wait > 0 ? wait : 0);
         if (result == QUEUE_CLOSED)
             return NULL;
@@ -357,6 +372,7 @@ static void *run(void *context)
             make_board(live);
             board_ms = clock_monotonic_ms() + BOARD_MS;
         }
+        update_experiments(live);
     }
 }
 
@@ -371,6 +387,7 @@ static void release(struct live *live)
     }
     for (size_t i = 0; i <= BOARD_KINDS; i++)
         findings_release(&live->findings[i]);
+    experiments_release(&live->experiments);
     queue_release(&live->visits);
     pthread_mutex_destroy(&live->lock);
     free(live);

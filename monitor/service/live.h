@@ -2,8 +2,8 @@
 // makes them, one after the other, and keeps the newest of them for a minute; requests wait in a bounded
 // queue, deferred, so that the server's thread never does. Once a minute it also makes the board: the alarms
 // of all reports of the last 28 days, the latencies and the reports' other numbers, for /v1/alarms and the
-// metrics; four times an hour it compares the registered models. Of a report that can't be made now the board
-// keeps what it last said.
+// metrics; four times an hour it compares the registered models, with who waits between them. Of a report
+// that can't be made now the board keeps what it last said.
 //
 // A list of single answers (incident) leaves once the audit has an entry of who reads it; where that can't be
 // written, there is no list.

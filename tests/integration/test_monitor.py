@@ -136,6 +136,7 @@ def test_references_of_another_key(stack):
             if status == 200:
                 check_drift(monitor)
             wait_until(lambda: monitor.ask("/v1/alarms").status == 200, "the alarms are worked out")
+            wait_until(lambda: 'skinsight_experiment_state{experiment="spring"}' in monitor.metrics(), "the models are compared")
             check_gauges(monitor.metrics(), status == 200)
             alarms = monitor.ask("/v1/alarms").json()
             names = {alarm["name"] for alarm in alarms["alarms"]}

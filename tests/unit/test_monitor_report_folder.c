@@ -13,7 +13,7 @@
 #include "common/base/shutdown.h"
 #include "monitor/archive/plans.h"
 #include "monitor/report/publish.h"
-#include "monitor/service/report_folder.h"
+#include "monitor/service/daily.h"
 
 #define MIDNIGHT INT64_C(1795392000000) // of TODAY
 #define NOW      (MIDNIGHT + 3600 * 1000)
@@ -217,6 +217,17 @@ static enum status stop_at_the_second(void *context, const struct analysis *anal
     return STATUS_OK;
 }
 
+// The clock was two years ahead when the last reports were made, and was set back.
+static void test_a_clock_that_is_set_back(void **state)
+{
+    (void)state;
+    const int64_t wait = 600 * 1000, midnight = MIDNIGHT + DAY + wait;
+    assert_false(daily_is_due(NOW, midnight, wait));
+    assert_false(daily_is_due(MIDNIGHT, midnight, wait));
+    assert_true(daily_is_due(midnight, midnight, wait));
+    assert_true(daily_is_due(NOW, midnight + 730 * DAY, wait));
+}
+
 // The last case: a stop is for ever.
 static void test_a_stop(void **state)
 {
@@ -242,6 +253,7 @@ int main(void)
         cmocka_unit_test_setup(test_one_model_is_compared_with_nothing, new_folder),
         cmocka_unit_test_setup(test_what_is_too_old_goes, new_folder),
         cmocka_unit_test_setup(test_a_folder_that_cannot_be, new_folder),
+        cmocka_unit_test(test_a_clock_that_is_set_back),
         cmocka_unit_test_setup(test_a_stop, new_folder),
     };
     return cmocka_run_group_tests(tests, start_sqlite, stop_sqlite);

@@ -406,7 +406,7 @@ static const char *why_not(struct work *work)
 {
     struct case_split *split = work->split;
     if (total(work->reference.all, CELLS) < DRIFT_LEAST)
-        return "the reference doesn't say how its answers are spread over the actions";
+        return "the reference has fewer than 200 such answers";
     if (split->n < DRIFT_LEAST)
         return "fewer than 200 answers";
     if (!actions_are_known(&work->reference, CASE_LEAST_OF_ACTION))

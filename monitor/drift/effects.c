@@ -69,9 +69,9 @@ void drift_groups_add(struct drift_groups *groups, const struct drift_output *gr
         if (distance.size > 0) {
             groups->squares[i] += distance.square;
             groups->by_size[i] += distance.square / distance.size;
+            groups->counts[i]++;
         }
     }
-    groups->count++;
 }
 
 void drift_effects_find(const struct drift_groups *visits, const struct drift_groups *days,
@@ -79,7 +79,7 @@ void drift_effects_find(const struct drift_groups *visits, const struct drift_gr
 {
     for (int i = 0; i < DRIFT_CHARTS; i++) {
         struct distance all = distance_of(visits->all, visits->all, (enum drift_chart_kind)i);
-        double by_visit = fmax(1, visits->squares[i] / all.size), free = (double)days->count - 1;
+        double by_visit = fmax(1, visits->squares[i] / all.size), free = (double)days->counts[i] - 1;
         effects[i] = isfinite(by_visit) ? by_visit : 1; // else nothing varies
         double chi_square = all.degrees * days->by_size[i] / effects[i];
         if (free > 0 && special_chi_square_tail(chi_square, all.degrees * free) < SURE)

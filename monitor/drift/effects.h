@@ -15,7 +15,7 @@ struct drift_groups {
     const struct drift_output *all;
     double squares[DRIFT_CHARTS]; // of distances from what is expected, over the variance of one answer
     double by_size[DRIFT_CHARTS]; // the same, each over its group's size
-    int64_t count;
+    int64_t counts[DRIFT_CHARTS]; // of groups with something to say
 };
 void drift_groups_add(struct drift_groups *groups, const struct drift_output *group);
 

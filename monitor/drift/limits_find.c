@@ -97,8 +97,10 @@ static void shift(struct drift_stream *stream)
         truth->shares[i] *= i == LESION_MEL ? 1.25 : 1 - more / others;
     for (int i = 0; i < DRIFT_WEEK; i++)
         volume += stream->weekdays[i] / DRIFT_WEEK;
-    truth->means[MEAN_ENTROPY] += truth->sds[MEAN_ENTROPY] / sqrt(fmax(1, volume));
-    truth->means[MEAN_CONFIDENCE] -= truth->sds[MEAN_CONFIDENCE] / sqrt(fmax(1, volume));
+    for (int i = 0; i < DRIFT_MEANS; i++) {
+        double sd = truth->sds[i] * sqrt(stream->effects[CHART_ENTROPY + i] / fmax(1, volume));
+        truth->means[i] += i == MEAN_CONFIDENCE ? -sd : sd;
+    }
     for (int i = 0; i < DRIFT_RATES; i++) {
         double odds = 1.5 * truth->rates[i] / (1 - truth->rates[i]);
         truth->rates[i] = odds / (1 + odds);

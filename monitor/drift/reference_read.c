@@ -386,6 +386,12 @@ enum status drift_reference_parse(struct bytes text, struct drift_reference *ref
     enum status status = json_parse(text, &limits, &root, err);
     if (status == STATUS_OK)
         status = read_root(root, reference, err);
+    if (status == STATUS_REJECTED) {
+        const struct error why = *err;
+        error_set(err, status,
+                  "%s; one of an earlier version has to be made anew (skinsight-monitor reference create)",
+                  why.message);
+    }
     cJSON_Delete(root);
     reference->sha256 = digest_of(text.data, text.size);
     return status;

@@ -202,7 +202,9 @@ static void add_ground(const struct cohorts *cohorts, const struct missed_visibi
         error = visibilities[cohorts->count - 1].log_error;
         cJSON_AddStringToObject(object, "basis", is_frozen ? "frozen cohorts" : "all labels so far");
     } else {
-        cJSON_AddStringToObject(object, "reason", "fewer than 10 labels of lesions that were not referred");
+        cJSON_AddStringToObject(
+            object, "reason",
+            "fewer than 10 labels of lesions that were referred, or of those that were not");
     }
     cJSON_AddNumberToObject(object, "seed", (double)options->seed);
     estimate_add_number(object, "label_ratio", ratio);
@@ -225,6 +227,8 @@ static enum status write_chart(const struct melanoma *melanomas, size_t count, b
     if (!is_known || count < MISSED_LEAST)
         return report_add_alarm(document, &alarm, err);
     struct missed_limit limit = limit_of(melanomas, count, options);
+    if (isnan(limit.limit))
+        return report_add_alarm(document, &alarm, err);
     double *sums = memory_alloc(count * sizeof *sums);
     int64_t since = run_chart(melanomas, count, limit.limit, sums);
     bool recent = since >= 0 && melanomas[count - 1].reviewed_at - since < recent_ms;

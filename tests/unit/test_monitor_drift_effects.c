@@ -80,7 +80,51 @@ static void test_by_day(void **state)
     near("urgent", effects[CHART_URGENT], 1, 1e-9);
 }
 
+// As test_by_day, but of the second half of the days nothing is known.
+static void test_days_that_say_nothing(void **state)
+{
+    (void)state;
+    double effects[DRIFT_CHARTS];
+    struct drift_output all = {0};
+    struct drift_groups visits = {.all = &all}, days = {.all = &all};
+    for (int pass = 0; pass < 2; pass++)
+        for (int day = 0; day < 28; day++) {
+            struct drift_output sum = {.n = 40, .sums = {20, 30}, .squares = {10, 22.5}};
+            sum.classes[LESION_NV] = 40;
+            sum.trials[RATE_FAR] = day < 14 ? 40 : 0;
+            sum.events[RATE_FAR] = day >= 14 ? 0 : day % 2 ? 14 : 2;
+            if (pass == 0)
+                drift_output_merge(&all, &sum);
+            else
+                drift_groups_add(&days, &sum);
+        }
+    drift_effects_find(&visits, &days, effects);
+    near("far", effects[CHART_FAR], 5.625 * 14 / 13, 1e-9);
+}
+
 // ---- limits ----
+
+// Where days vary twice as much, their standard deviation is longer by the square root of two.
+static void test_shift_of_a_mean(void **state)
+{
+    (void)state;
+    const double weekdays[7] = {250, 250, 250, 250, 250, 250, 250};
+    static const double twice[DRIFT_CHARTS] = {2, 2, 2, 2, 2, 2};
+    struct drift_stream stream = {.weekdays = weekdays,
+                                  .effects = twice,
+                                  .kind = CHART_ENTROPY,
+                                  .known = true,
+                                  .shifted = true,
+                                  .baseline = {.n = 7000,
+                                               .shares = {.05, .55, .1, .05, .15, .03, .02, .05},
+                                               .means = {0.5, 0.7},
+                                               .sds = {0.2, 0.3},
+                                               .rates = {.1, .1, .1},
+                                               .rate_trials = {7000, 7000, 7000}}};
+    drift_stream_begin(&stream, 0);
+    near("entropy", stream.truth.means[MEAN_ENTROPY], 0.5 + 0.2 * sqrt(2.0 / 250), 1e-12);
+    near("confidence", stream.truth.means[MEAN_CONFIDENCE], 0.7 - 0.3 * sqrt(2.0 / 250), 1e-12);
+}
 
 enum { PAIRS = 125, REFERENCE_DAYS = 28, YEARS = 200, SEED = 20261202 };
 enum { KINDS = 3 };
@@ -168,6 +212,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_by_visit),
         cmocka_unit_test(test_by_day),
+        cmocka_unit_test(test_days_that_say_nothing),
+        cmocka_unit_test(test_shift_of_a_mean),
         cmocka_unit_test(test_false_alarms_of_pairs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -145,6 +145,8 @@ static void test_refused(void **state)
     buffer_init(&text, DRIFT_REFERENCE_BYTES_MOST);
     assert_int_equal(drift_reference_write(reference, &text, &err), STATUS_OK);
     refused(&text, "skinsight.reference.v1", "skinsight.reference.v2", "schema");
+    refused(&text, "\"truth\":", "\"truths\":",
+            "truth is not what a reference has there; one of an earlier version");
     refused(&text, "\"feature\":\"contrast\"", "\"feature\":\"colour\"", "another feature");
     refused(&text, "\"edges\":[0,", "\"edges\":[0,0,", "bins of brightness");
     refused(&text, "\"edges\":[0,", "\"edges\":[1e9,", "bins of brightness");

@@ -4,6 +4,7 @@ their numbers, an import that was killed goes on, and nothing of a record is quo
 """
 import json
 import pathlib
+import re
 import sqlite3
 import subprocess
 import sys
@@ -116,5 +117,56 @@ def test_kills(stack):
     print(f"rows after the kills: {seen}", flush=True)
 
 
+def named(line, name):
+    for field in (b"site", b"capture_device"):
+        line = re.sub(rb'"%s":"[^"]*"' % field, b'"%s":"%s"' % (field, name.encode()), line, count=1)
+    return line
+
+
+def nevus(record):
+    return json.dumps({"schema": "skinsight.feedback.v1", "feedback_id": record["request_id"], "request_id": record["request_id"],
+                       "label": "NV", "certainty": "histopathology",
+                       "reviewed_at": 1579564800000})  # 2020-01-21: all at once, so that all of them count
+
+
+def test_many_sites_and_devices(stack):
+    """20,000 answers with a name of their own, and 60 names of which the larger ones have more and more: a report names the 50
+    largest and `other`, whatever there is."""
+    folder, archive, ordinary = clinic(stack, days=14, images_per_day=1800), Archive(stack, "many"), Archive(stack, "few")
+    sizes = {f"site-{site:02}": 10 + site for site in range(60)}
+    names = [f"clinic-{number:05}" for number in range(20000)] + [name for name, size in sizes.items() for _ in range(size)]
+    lines = [line for line in (folder / "predictions.jsonl").read_bytes().splitlines() if b'"prediction":{' in line][:len(names)]
+    expect_equal(len(lines), len(names), "answers")
+    answers, labels, report = (stack.folder / f"many-{what}.jsonl" for what in ("answers", "labels", "report"))
+    answers.write_bytes(b"".join(named(line, name) + b"\n" for line, name in zip(lines, names)))
+    labels.write_text("".join(nevus(json.loads(line)) + "\n" for line in lines))
+    archive.run("predictions", answers)
+    archive.run("feedback", labels)
+    ordinary.run("predictions", clinic(stack) / "predictions.jsonl")
+    references = stack.folder / "references"
+    references.mkdir()
+    private = stack.folder / "many.pem"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", private], check=True, capture_output=True)
+    harness.run("monitor", "reference", "create", "few", "--from", "2020-01-06", "--to", "2020-01-13", "--references", references,
+                *flags(ordinary.options), check=True)
+    harness.run("monitor", "reference", "sign", "few", "--references", references, "--key", private, check=True)
+    found = {}
+    for kind in ("performance", "drift"):
+        harness.run("monitor", "report", "--kind", kind, "--from", "2020-01-06", "--to", "2020-01-20", "--references", references,
+                    "--json", report, *flags(archive.options), check=True)
+        expect(report.stat().st_size < 1 << 20, f"the report on {kind} has {report.stat().st_size} bytes")
+        found[kind] = json.loads(report.read_text())
+    largest = dict(sorted(sizes.items(), key=lambda one: -one[1])[:50])
+    wanted = {**largest, "other": len(names) - sum(largest.values())}
+    for by in ("site", "device"):
+        groups = {group["value"]: group["n"] for group in found["performance"]["subgroups"] if group["by"] == by}
+        expect_equal(groups, wanted, f"labels by {by}")
+    whole = max((row for row in found["drift"]["drift"] if row["stratum"] == "all" and row["feature"] == "site"),
+                key=lambda row: row["n"])
+    expect_equal((whole["n"], whole["unseen"]), (len(names), len(names)), "analyses that are compared, and those of unseen sites")
+    known = {stratum["name"] for stratum in json.loads((references / "few.json").read_text())["strata"]}
+    expect({row["name"] for row in found["drift"]["drift"]} <= known, "strata of names that the reference does not know")
+
+
 if __name__ == "__main__":
-    harness.main([test_once, test_bad_lines, test_kills])
+    harness.main([test_once, test_bad_lines, test_kills, test_many_sites_and_devices])

@@ -35,36 +35,52 @@ static int within(int64_t value, int least, int most)
     return value < least ? least : value > most ? most : (int)value;
 }
 
-// With the newcomer, so many wait.
-static bool has_room(const struct admission *admission, int64_t waiting, int *retry_after_s)
+// So many are answered in time.
+static int64_t places_of(const struct admission *admission, int64_t per_1000_s)
 {
-    int64_t wait_ms = drain_ms(waiting, atomic_load(&admission->per_1000_s));
-    bool too_many = waiting > admission->limit;
-    bool too_late = waiting > ADMISSION_FEW && wait_ms > admission->in_time_ms;
-    if (!too_many && !too_late)
+    int64_t in_time = per_1000_s > 0 ? per_1000_s * admission->in_time_ms / 1000000 : admission->limit;
+    if (per_1000_s == 0 && STALLED_MS > admission->in_time_ms)
+        in_time = 0;
+    if (in_time < ADMISSION_FEW)
+        in_time = ADMISSION_FEW;
+    return in_time < admission->limit ? in_time : admission->limit;
+}
+
+// With the newcomer so many wait, and so many of its account.
+static bool has_room(const struct admission *admission, int64_t waiting, int64_t own, int *retry_after_s)
+{
+    int64_t per_1000_s = atomic_load(&admission->per_1000_s);
+    if (shares_fit(own, places_of(admission, per_1000_s) - (waiting - 1)))
         return true;
-    int64_t over_ms = wait_ms - admission->in_time_ms / 2; // then half of the time is free again
+    int64_t over_ms = drain_ms(waiting, per_1000_s) - admission->in_time_ms / 2; // then half of it is free
     *retry_after_s = within((over_ms + 999) / 1000, RETRY_LEAST_S, RETRY_MOST_S);
     return false;
 }
 
-bool admission_look(const struct admission *admission, int *retry_after_s)
+bool admission_look(const struct admission *admission, const char *account, int *retry_after_s)
 {
-    return has_room(admission, atomic_load(&admission->waiting) + 1, retry_after_s);
+    const atomic_llong *own = &admission->waiting_of[shares_counter(account)];
+    return has_room(admission, atomic_load(&admission->waiting) + 1, atomic_load(own) + 1, retry_after_s);
 }
 
-bool admission_enter(struct admission *admission, int *retry_after_s)
+int admission_enter(struct admission *admission, const char *account, int *retry_after_s)
 {
+    const int counter = shares_counter(account);
+    int place = 1 + counter;
     int64_t waiting = atomic_fetch_add(&admission->waiting, 1) + 1;
-    bool enters = has_room(admission, waiting, retry_after_s);
-    if (!enters)
-        admission_leave(admission);
-    return enters;
+    int64_t own = atomic_fetch_add(&admission->waiting_of[counter], 1) + 1;
+    if (!has_room(admission, waiting, own, retry_after_s))
+        admission_leave(admission, &place);
+    return place;
 }
 
-void admission_leave(struct admission *admission)
+void admission_leave(struct admission *admission, int *place)
 {
+    if (*place == 0)
+        return;
     atomic_fetch_sub(&admission->waiting, 1);
+    atomic_fetch_sub(&admission->waiting_of[*place - 1], 1);
+    *place = 0;
 }
 
 static int64_t rate_of(int64_t answers, int64_t busy_ms)
@@ -112,9 +128,11 @@ void admission_tick(struct admission *admission, int64_t now_ms)
         end_slice(admission, now_ms);
 }
 
-void admission_answered(struct admission *admission, int64_t now_ms)
+void admission_answered(struct admission *admission, int *place, int64_t now_ms)
 {
+    if (*place == 0)
+        return;
     admission_tick(admission, now_ms);
     admission->slice.answers++;
-    admission_leave(admission);
+    admission_leave(admission, place);
 }

@@ -202,9 +202,7 @@ static bool take_record(void *context, const struct topic_record *record)
     if (entry && !entry->arrival && !entry->ended && request_row_fits(&entry->row, &prediction)) {
         desk_set_arrival(desk, entry, read_arrival(&prediction));
         metrics_add(GATEWAY_FLEET_ANSWERS, prediction.error.code ? FLEET_ERROR : FLEET_PREDICTION, 1);
-        if (entry->admitted)
-            admission_answered(&desk->gateway->admission, clock_monotonic_ms());
-        entry->admitted = false;
+        admission_answered(&desk->gateway->admission, &entry->place, clock_monotonic_ms());
     }
     prediction_release(&prediction);
     return true;

@@ -33,9 +33,7 @@ void desk_answer_all(struct waiting *entry, const struct request_outcome *outcom
 void desk_end(struct desk *desk, struct waiting *entry)
 {
     entry->ended = true;
-    if (entry->admitted)
-        admission_leave(&desk->gateway->admission);
-    entry->admitted = false;
+    admission_leave(&desk->gateway->admission, &entry->place);
     if (!entry->producing && !entry->arrival)
         waiting_remove(&desk->table, entry);
 }
@@ -235,9 +233,9 @@ static void produce(struct desk *desk, struct visit *visit)
         join(entry, visit);
         return;
     }
-    if (!entry->admitted) { // from now on the request counts, not the visit
-        entry->admitted = visit->admitted;
-        visit->admitted = false;
+    if (!entry->place) { // from now on the request counts, not the visit
+        entry->place = visit->place;
+        visit->place = 0;
     }
     fault_point(FAULT_ACCEPTED);
     bool sent = desk_produce(desk, entry, buffer_bytes(&visit->record), visit->urgent);
@@ -253,9 +251,7 @@ static void produce(struct desk *desk, struct visit *visit)
 static void wait_for(struct desk *desk, struct visit *visit)
 {
     if (visit->row.state == REQUEST_QUEUED) { // nothing new is asked of the fleet
-        if (visit->admitted)
-            admission_leave(&desk->gateway->admission);
-        visit->admitted = false;
+        admission_leave(&desk->gateway->admission, &visit->place);
         buffer_wipe(&visit->record);
         (void)visit_count_bytes(visit);
     } // else its gateway may die, and the job is needed: try_again of desk_time.c

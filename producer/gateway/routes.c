@@ -115,12 +115,13 @@ static void refuse_late(struct gateway *gateway, struct http_request *request, i
 {
     metrics_add(GATEWAY_REFUSED, REFUSED_LATE, 1);
     refuse_for(gateway, request, PROBLEM_OVERLOADED,
-               "it would not be answered in time; GET /v2/analyze/<request_id> has what was accepted before",
+               "it would not be answered in time, or too many of this key wait; GET /v2/analyze/<request_id> "
+               "has what was accepted before",
                retry_after_s);
 }
 
 // Before the body is read. It is not counted yet: slow uploads must keep nobody else out.
-static bool may_upload(struct gateway *gateway, struct http_request *request)
+static bool may_upload(struct gateway *gateway, struct http_request *request, const struct visit *visit)
 {
     int retry_after_s = 0;
     if (atomic_load(&gateway->stopping) || !atomic_load(&gateway->connected)) {
@@ -128,7 +129,7 @@ static bool may_upload(struct gateway *gateway, struct http_request *request)
         refuse(gateway, request, PROBLEM_UNAVAILABLE, "the gateway is not ready");
         return false;
     }
-    if (admission_look(&gateway->admission, &retry_after_s))
+    if (admission_look(&gateway->admission, visit->identity.account, &retry_after_s))
         return true;
     refuse_late(gateway, request, retry_after_s);
     return false;
@@ -137,10 +138,10 @@ static bool may_upload(struct gateway *gateway, struct http_request *request)
 static bool admit(struct gateway *gateway, struct http_request *request, struct visit *visit)
 {
     int retry_after_s = 0;
-    visit->admitted = admission_enter(&gateway->admission, &retry_after_s);
-    if (!visit->admitted)
+    visit->place = admission_enter(&gateway->admission, visit->identity.account, &retry_after_s);
+    if (!visit->place)
         refuse_late(gateway, request, retry_after_s);
-    return visit->admitted;
+    return visit->place != 0;
 }
 
 static void begin_analyze(void *context, struct http_request *request)
@@ -149,7 +150,7 @@ static void begin_analyze(void *context, struct http_request *request)
     struct visit *visit = visit_new(gateway, VISIT_ANALYZE);
     body_init(&visit->body, (size_t)gateway->options.max_image_bytes);
     if (identify(gateway, request, ROLE_ANALYST, &visit->identity) &&
-        read_priority(gateway, request, visit) && may_upload(gateway, request))
+        read_priority(gateway, request, visit) && may_upload(gateway, request, visit))
         http_request_keep(request, visit, visit_free);
     else
         visit_free(visit);

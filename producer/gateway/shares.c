@@ -13,20 +13,25 @@ int64_t shares_alone(int64_t limit)
     return limit / (TIMES_WHAT_IS_LEFT + 1) * TIMES_WHAT_IS_LEFT;
 }
 
+bool shares_fit(int64_t own, int64_t left)
+{
+    return own <= TIMES_WHAT_IS_LEFT * left;
+}
+
 // FNV-1a.
-static atomic_llong *counter_of(struct shares *shares, const char *account)
+int shares_counter(const char *account)
 {
     uint64_t hash = 0xcbf29ce484222325;
     for (; *account; account++)
         hash = (hash ^ (uint8_t)*account) * 0x100000001b3;
-    return &shares->held_by[hash % SHARES_COUNTERS];
+    return (int)(hash % SHARES_COUNTERS);
 }
 
 bool shares_add(struct shares *shares, const char *account, int64_t more)
 {
-    int64_t own = atomic_fetch_add(counter_of(shares, account), more) + more;
+    int64_t own = atomic_fetch_add(&shares->held_by[shares_counter(account)], more) + more;
     int64_t left = shares->limit - (atomic_fetch_add(&shares->held, more) + more);
-    return own <= TIMES_WHAT_IS_LEFT * left;
+    return shares_fit(own, left);
 }
 
 int64_t shares_held(const struct shares *shares)

@@ -19,7 +19,11 @@ struct shares {
 void shares_init(struct shares *shares, int64_t limit);
 // What one account gets where it is alone.
 int64_t shares_alone(int64_t limit);
+// The rule: whether an account may hold `own` where so much is left for all.
+bool shares_fit(int64_t own, int64_t left);
 
+// The account's counter, from 0.
+int shares_counter(const char *account);
 // The account (struct identity; "" is one too) holds so much more, or less. False: too much; it is counted
 // all the same, and to be given back.
 bool shares_add(struct shares *shares, const char *account, int64_t more);

@@ -43,8 +43,7 @@ void visit_free(void *context)
     free(visit->reports);
     request_outcome_release(&visit->outcome);
     (void)shares_add(&visit->gateway->bytes, visit->identity.account, -(int64_t)visit->counted_bytes);
-    if (visit->admitted)
-        admission_leave(&visit->gateway->admission);
+    admission_leave(&visit->gateway->admission, &visit->place);
     if (visit->later)
         atomic_fetch_sub(&visit->gateway->visits, 1);
     explicit_bzero(visit, sizeof *visit);

@@ -13,6 +13,7 @@
 #include "common/identity/identity.h"
 #include "common/records/feedback.h"
 #include "common/services/http_server.h"
+#include "producer/gateway/admission.h"
 #include "producer/gateway/body.h"
 #include "producer/gateway/requests.h"
 
@@ -61,7 +62,7 @@ struct visit {
     size_t counted_bytes; // of body and record, in gateway->bytes
     bool urgent;
     bool respond_async;       // "Prefer: respond-async"
-    bool admitted;            // counts in gateway->admission
+    int place;                // in gateway->admission; 0: none
     struct http_later *later; // NULL: not deferred
     char peer[HTTP_PEER_SIZE];
     void (*enter)(struct visit *visit); // once the audit knows of it

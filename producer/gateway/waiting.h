@@ -39,7 +39,7 @@ struct waiting {
     bool urgent;              // its job record is in the urgent topic
     bool queued;              // that verdict is in SQL
     bool ended;               // it has its answer, and is only here until that verdict comes
-    bool admitted;            // counts in gateway->admission
+    int place;                // in gateway->admission; 0: none
     struct delivery delivery;
     struct arrival *arrival;        // owned; NULL: none
     struct waiting *next_delivered; // of the desk's lists of entries with news

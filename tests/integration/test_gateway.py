@@ -344,6 +344,11 @@ def test_limits(stack):
             for line in ('skinsight_gateway_in_flight 2', 'skinsight_gateway_refused_total{reason="late"} 3',
                          'skinsight_gateway_responses_total{status="202"} 4', 'skinsight_gateway_ready 1'):
                 expect(line in metrics, f"no line {line} in\n{metrics}")
+        with Gateway(fleet, "shared", inflight_limit=4, answer_timeout_ms=200) as gateway:  # no worker either
+            greedy, other = gateway.add_key("north"), gateway.add_key("harbour")
+            image = IMAGES[0].read_bytes()
+            answers = [client.analyze(image, request_id=str(uuid.uuid4())) for client in [greedy] * 5 + [other] * 2]
+            expect_equal([answer.status for answer in answers], [202, 202, 202, 503, 503, 202, 503], "three of four, and then one")
 
 
 def begin_post(client, image):

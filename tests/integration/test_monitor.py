@@ -51,6 +51,7 @@ def test_a_fleet_is_watched(stack):
             expect_equal((metrics["skinsight_desired_workers"], metrics["skinsight_ready_workers"],
                           metrics["skinsight_scale_held"]), (1, 1, 0), "metrics of the advice")
             check_refusals(monitor)
+            check_unknown_worker(fleet, targets)
             wait_until((folder / "index.html").exists, "the day's reports are published")
             names = {path.name.split("-", 3)[-1] for path in folder.iterdir()}
             expect({"index.html", "drift.html", "drift.json", "performance.html", "performance.json"} == names, f"{names}")
@@ -67,6 +68,14 @@ def test_a_fleet_is_watched(stack):
 def advice_at_rest(monitor):
     reply = monitor.ask("/v1/scale")
     return reply.status == 200 and not reply.json()["held"] and reply.json()["backlog"] == 0 and reply.json()
+
+
+def check_unknown_worker(fleet, targets):
+    """Beside one that nobody answers at there is no advice: it may have partitions."""
+    with Monitor(fleet, "unknown", workers_metrics=f"{targets},http://127.0.0.1:1") as monitor:
+        detail = "held: 1 of 2 workers answer; not yet known, as they have never answered: 1"
+        wait_until(lambda: monitor.ask("/v1/scale").json().get("detail") == detail, "who has never answered is told")
+        expect_equal(monitor.ask("/v1/scale").status, 503, "status")
 
 
 def check_refusals(monitor):

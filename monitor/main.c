@@ -83,7 +83,7 @@ static const struct command commands[] = {
             "registration",
         .example = "skinsight-monitor plan --kind ab --p0 0.90 --p1 0.95 --n-a 96 --n-b 12",
         .flags = plan_flags,
-        .options = "store log_level",
+        .options = "store audit_chain log_level",
         .check = plan_check,
         .run = plan_command,
     },

@@ -20,6 +20,7 @@ static const char *const action_names[AUDIT_ACTION_COUNT] = {
     [AUDIT_AUDIT_READ] = "audit_read",
     [AUDIT_REFUSED] = "refused",
     [AUDIT_INCIDENT_READ] = "incident_read",
+    [AUDIT_PLAN_REGISTERED] = "plan_registered",
 };
 
 #define NUMBER_MOST INT64_C(9007199254740991) // the largest that a double holds as every smaller one

@@ -31,9 +31,10 @@ enum audit_action {
     AUDIT_FEEDBACK,
     AUDIT_KEY_ADDED,
     AUDIT_KEY_REVOKED,
-    AUDIT_AUDIT_READ,    // an export of this
-    AUDIT_REFUSED,       // requests that got no further; one entry for each address, code and minute
-    AUDIT_INCIDENT_READ, // the list of the answers that a model gave between two moments
+    AUDIT_AUDIT_READ,      // an export of this
+    AUDIT_REFUSED,         // requests that got no further; one entry for each address, code and minute
+    AUDIT_INCIDENT_READ,   // the list of the answers that a model gave between two moments
+    AUDIT_PLAN_REGISTERED, // of a comparison; outcome is the plan's id
     AUDIT_ACTION_COUNT
 };
 

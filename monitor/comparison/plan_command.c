@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/audit/settings.h"
 #include "common/base/clock.h"
 #include "common/base/json_write.h"
 #include "common/services/sql.h"
@@ -183,7 +184,11 @@ static enum status register_plan(const struct config *config, const struct power
     struct archive *archive = NULL;
     struct archive_plan plan;
     registered_plan_make(&subject, design, receipt, &plan);
-    enum status status = archive_open(&archive, config_text(config, "store"), err);
+    struct audit_entry entry = {.action = AUDIT_PLAN_REGISTERED};
+    strcpy(entry.outcome, plan.id);
+    enum status status = audit_command_note(config, &entry, err);
+    if (status == STATUS_OK)
+        status = archive_open(&archive, config_text(config, "store"), err);
     if (status == STATUS_OK)
         status = archive_add_plan(archive, &plan, err);
     if (status == STATUS_OK)

@@ -297,6 +297,10 @@ def test_registered(folder):
     again = folder / "again.json"
     monitor("report", "--as-of", published, "--store", store, "--json", again)
     expect_equal(again.read_bytes(), before.read_bytes(), "the report of before, made again")
+    monitor("audit", "export", "--store", store, "--output", folder / "plans.jsonl")
+    entries = [json.loads(line)["entry"] for line in (folder / "plans.jsonl").read_text().splitlines()[1:]]
+    expect_equal([entry["action"] for entry in entries], ["plan_registered"] * 2 + ["audit_read"], "entries, of the second try too")
+    expect_equal((entries[0]["actor"], entries[0]["outcome"]), (user_of_commands(), plan["id"]), "who registered what")
 
 
 def test_incident(folder):
@@ -311,6 +315,10 @@ def test_incident(folder):
     check_reading(folder, document)
 
 
+def user_of_commands():
+    return f"command:{pwd.getpwuid(os.getuid()).pw_name}"
+
+
 def check_reading(folder, document):
     """The list was read by who ran the command, and again with --as-of; the other reports are no entries."""
     store, export = f"sqlite://{folder}/data/paired.db", folder / "audit.jsonl"
@@ -318,7 +326,7 @@ def check_reading(folder, document):
     monitor(*again)
     monitor("audit", "export", "--store", store, "--output", export)
     entries = [json.loads(line)["entry"] for line in export.read_text().splitlines()[1:]]
-    user = f"command:{pwd.getpwuid(os.getuid()).pw_name}"
+    user = user_of_commands()
     expect_equal([(entry["action"], entry["actor"], entry["outcome"]) for entry in entries],
                  [("incident_read", user, "ok")] * 2 + [("audit_read", user, "ok")], "entries")
     expect_equal(entries[1]["list"], {"answers": document["incident"]["n"], "from": MONDAY, "model": NEW, "site": None,

@@ -112,7 +112,8 @@ static void read_output(const cJSON *value, struct findings *findings)
     } rates[] = {{"urgent_referral", MONITOR_URGENT_RATIO},
                  {"low_confidence", MONITOR_LOW_CONFIDENCE_RATIO},
                  {"out_of_distribution", MONITOR_OOD_RATIO},
-                 {"entropy_nats", MONITOR_ENTROPY_MEAN}};
+                 {"entropy_nats", MONITOR_ENTROPY_MEAN},
+                 {"confidence", MONITOR_CONFIDENCE_MEAN}};
     char name[NAME_SIZE], label[NAME_SIZE];
     name_in(value, "name", name);
     for (size_t i = 0; i < sizeof rates / sizeof *rates; i++)
@@ -123,6 +124,17 @@ static void read_output(const cJSON *value, struct findings *findings)
             snprintf(label, sizeof label, "class=\"%s\"", lesion_codes[i]);
             add_estimate(findings, MONITOR_CLASS_SHARE, field(value, "value"), label);
         }
+}
+
+static void read_case_group(const cJSON *group, struct findings *findings)
+{
+    const double values[] = {number_in(group, "mix"), item_of(field(group, "mix_interval"), 0),
+                             item_of(field(group, "mix_interval"), 1)};
+    static const char *const bounds[] = {"est", "lo", "hi"};
+    char classes[NAME_SIZE];
+    name_in(group, "classes", classes);
+    for (int i = 0; i < 3; i++)
+        add(findings, MONITOR_CASE_MIX, values[i], "class=\"%s\",bound=\"%s\"", classes, bounds[i]);
 }
 
 static void read_reference(const cJSON *document, struct findings *findings)
@@ -144,6 +156,8 @@ static void read_drift(const cJSON *document, struct findings *findings)
     read_reference(document, findings);
     cJSON_ArrayForEach(item, field(document, "drift")) read_feature(item, findings);
     cJSON_ArrayForEach(item, field(field(document, "output"), "values")) read_output(item, findings);
+    cJSON_ArrayForEach(item, field(field(field(document, "output"), "case_mix"), "groups"))
+        read_case_group(item, findings);
     cJSON_ArrayForEach(item, field(document, "budget"))
     {
         char alarm[NAME_SIZE];

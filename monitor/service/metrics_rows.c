@@ -80,6 +80,13 @@ static const struct metric_row rows[MONITOR_METRIC_COUNT] = {
          SAMPLED("bound")},
     [MONITOR_ENTROPY_MEAN] = {"skinsight_prediction_entropy_mean_nats", METRIC_GAUGE, "nats",
                               "Mean entropy of the answers, 7 days.", SAMPLED("bound")},
+    [MONITOR_CONFIDENCE_MEAN] = {"skinsight_confidence_mean_ratio", METRIC_GAUGE, "ratio",
+                                 "Mean confidence of the answers, 7 days.", SAMPLED("bound")},
+    [MONITOR_CASE_MIX] =
+        {"skinsight_casemix_ratio", METRIC_GAUGE, "ratio",
+         "Share of lesions of a class that the answers of 28 days let infer; rare classes are "
+         "told together.",
+         SAMPLED("class, bound")},
     [MONITOR_REFERENCE_INFO] = {"skinsight_reference_info", METRIC_GAUGE, "1",
                                 "The reference of the drift report; absent: none.", SAMPLED("id, digest12")},
     [MONITOR_REFERENCE_AGE] = {"skinsight_reference_age_seconds", METRIC_GAUGE, "s",

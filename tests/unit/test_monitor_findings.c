@@ -52,7 +52,10 @@ static void test_drift(void **state)
         "\"output\": {\"values\": [{\"name\": \"MEL\", \"value\": {\"estimate\": 0.25, \"low\": 0.125, "
         "\"high\": 0.5}},"
         "{\"name\": \"NV\", \"value\": {\"estimate\": null, \"n\": 3}},"
-        "{\"name\": \"urgent_referral\", \"value\": {\"estimate\": 0.0625, \"low\": 0, \"high\": 1}}]},"
+        "{\"name\": \"confidence\", \"value\": {\"estimate\": 0.875, \"low\": 0.75, \"high\": 1}},"
+        "{\"name\": \"urgent_referral\", \"value\": {\"estimate\": 0.0625, \"low\": 0, \"high\": 1}}],"
+        "\"case_mix\": {\"groups\": [{\"classes\": \"MEL\", \"mix\": 0.03125, \"mix_interval\": [0.015625, "
+        "null]}]}},"
         "\"budget\": [{\"alarm\": \"class_mix\", \"false_alarms_a_year\": 2, \"expected\": 0.5, \"seen\": 3},"
         "{\"alarm\": \"missed_melanoma\", \"false_alarms_a_year\": 2, \"expected\": 0.5, \"seen\": null}]}");
     const char *all = "feature=\"brightness\",stratum=\"all\",name=\"\",window=\"7d\"";
@@ -71,6 +74,10 @@ static void test_drift(void **state)
     expect(&findings, MONITOR_CLASS_SHARE, "class=\"MEL\",bound=\"hi\"", 0.5);
     assert_null(find(&findings, MONITOR_CLASS_SHARE, "class=\"NV\",bound=\"est\""));
     expect(&findings, MONITOR_URGENT_RATIO, "bound=\"est\"", 0.0625);
+    expect(&findings, MONITOR_CONFIDENCE_MEAN, "bound=\"lo\"", 0.75);
+    expect(&findings, MONITOR_CASE_MIX, "class=\"MEL\",bound=\"est\"", 0.03125);
+    expect(&findings, MONITOR_CASE_MIX, "class=\"MEL\",bound=\"lo\"", 0.015625);
+    assert_null(find(&findings, MONITOR_CASE_MIX, "class=\"MEL\",bound=\"hi\""));
     expect(&findings, MONITOR_REFERENCE_AGE, "", 4);
     expect(&findings, MONITOR_REFERENCE_INFO, "id=\"north\",digest12=\"0123456789ab\"", 1);
     expect(&findings, MONITOR_ALARMS_EXPECTED, "alarm=\"class_mix\"", 0.5);

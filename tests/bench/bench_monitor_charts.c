@@ -2,7 +2,7 @@
 // what is planted in the simulated clinic. The same figures as tests/bench/monitor_delays.py, which is a
 // program of its own: by the monitor's own code, from the clinic's images to alarms.
 //
-//     bench_monitor_charts [STREAMS [WHOLE [IMAGES_PER_DAY [DAYS]]]]       (2000, 40, 200 and 365)
+//     bench_monitor_charts [STREAMS [WHOLE [IMAGES_PER_DAY [DAYS [SEED]]]]]       (2000, 40, 200, 365 and 1)
 //
 // A line for each figure: chart or rule, plant, limit, streams, the share of them that had an alarm, days
 // until it (all days, of streams without an alarm too, over the alarms), their standard error. Of plant
@@ -10,9 +10,10 @@
 // the change to the end of the day of the first alarm, over streams without an alarm in the week before.
 //
 // Each stream has a reference of its own, of 56 days, and begins on any day of the week; the limits are those
-// of one reference, for 12 false alarms a year. STREAMS are drawn by visit from a pool: what the charts of
-// output see of 1,000 days of the clinic, once for each plant, of the same patients. WHOLE clinics with a
-// seed of their own go through bins, windows and looks: the only way for the charts of input.
+// of one reference, of the clinic of SEED, for 12 false alarms a year. STREAMS are drawn by visit from a
+// pool: what the charts of output see of 1,000 days of the clinic, once for each plant, of the same patients.
+// WHOLE clinics with a seed of their own go through bins, windows and looks: the only way for the charts of
+// input.
 //
 // Prints figures and judges nothing (tests/integration/test_monitor_delays.py does). 2000 streams take half a
 // minute, a whole one takes a second.
@@ -371,8 +372,10 @@ int main(int argc, char **argv)
 {
     struct plan plan = {argument(argc, argv, 1, 2000), argument(argc, argv, 2, 40),
                         argument(argc, argv, 3, 200), argument(argc, argv, 4, YEAR), NULL};
-    const struct clinic_options options = {
-        .seed = 1, .start = start, .days = REFERENCE_DAYS, .images_per_day = plan.images_per_day};
+    const struct clinic_options options = {.seed = (uint64_t)argument(argc, argv, 5, 1),
+                                           .start = start,
+                                           .days = REFERENCE_DAYS,
+                                           .images_per_day = plan.images_per_day};
     struct pool none = {0};
     if (plan.streams < 0 || plan.whole < 0 || plan.images_per_day < 1 || plan.days < 1 ||
         plan.days > DRIFT_DAYS_MOST - QUIET_DAYS)

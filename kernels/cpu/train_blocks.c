@@ -9,6 +9,8 @@
 #include "common/base/memory.h"
 #include "kernels/cpu/denormals.h"
 
+enum { NORM_LANES = 8 }; // sums side by side: one waits for the addition before it
+
 void train_run(struct cpu_device *device, team_unit run, void *context, int units)
 {
     if (device->team) {
@@ -73,11 +75,17 @@ static void norm_unit(void *context, int unit, int thread)
 {
     (void)thread;
     const struct norm_sums *norm = context;
-    size_t first = (size_t)unit * TRAIN_PIECE, end = first + TRAIN_PIECE;
-    end = end < norm->size ? end : norm->size;
-    double sum = 0;
-    for (size_t i = first; i < end; i++)
-        sum += (double)norm->gradients[i] * norm->gradients[i];
+    size_t first = (size_t)unit * TRAIN_PIECE, left = norm->size - first;
+    const float *gradients = norm->gradients + first;
+    double sums[NORM_LANES] = {0}, sum = 0;
+    size_t count = left < TRAIN_PIECE ? left : TRAIN_PIECE, whole = count - count % NORM_LANES;
+    for (size_t i = 0; i < whole; i += NORM_LANES)
+        for (size_t lane = 0; lane < NORM_LANES; lane++)
+            sums[lane] += (double)gradients[i + lane] * gradients[i + lane];
+    for (size_t i = whole; i < count; i++)
+        sums[0] += (double)gradients[i] * gradients[i];
+    for (int lane = 0; lane < NORM_LANES; lane++)
+        sum += sums[lane];
     norm->sums[unit] = sum;
 }
 
@@ -115,15 +123,18 @@ struct adamw {
 static void adamw_unit(void *context, int unit, int thread)
 {
     (void)thread;
-    const struct adamw *adamw = context;
-    size_t first = (size_t)unit * TRAIN_PIECE, end = first + TRAIN_PIECE;
-    end = end < adamw->size ? end : adamw->size;
-    for (size_t i = first; i < end; i++) {
-        float g = adamw->gradients[i] * adamw->clip;
-        float m = adamw->first[i] = adamw->beta1 * adamw->first[i] + adamw->rest1 * g;
-        float v = adamw->second[i] = adamw->beta2 * adamw->second[i] + adamw->rest2 * (g * g);
-        float deviation = sqrtf(v) * adamw->inverse_deviation + adamw->epsilon;
-        adamw->parameters[i] = adamw->parameters[i] * adamw->keep - adamw->step * (m / deviation);
+    const struct adamw adamw = *(const struct adamw *)context;
+    size_t at = (size_t)unit * TRAIN_PIECE, left = adamw.size - at;
+    size_t count = left < TRAIN_PIECE ? left : TRAIN_PIECE;
+    float *restrict parameters = adamw.parameters + at, *restrict first = adamw.first + at;
+    float *restrict second = adamw.second + at;
+    const float *restrict gradients = adamw.gradients + at;
+    for (size_t i = 0; i < count; i++) {
+        float g = gradients[i] * adamw.clip;
+        float m = first[i] = adamw.beta1 * first[i] + adamw.rest1 * g;
+        float v = second[i] = adamw.beta2 * second[i] + adamw.rest2 * (g * g);
+        float deviation = sqrtf(v) * adamw.inverse_deviation + adamw.epsilon;
+        parameters[i] = parameters[i] * adamw.keep - adamw.step * (m / deviation);
     }
 }
 

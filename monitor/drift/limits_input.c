@@ -47,20 +47,56 @@ static size_t draw_below(struct random_draws *draws, size_t limit)
     return (size_t)(random_draws_uniform(draws) * (double)limit);
 }
 
+// What a stream's pictures are drawn from.
+struct truth {
+    size_t *visits;
+    double beyond[DRIFT_NUMBERS]
+                 [2]; // of the pictures in an outer bin, the share that lies in the guard instead
+};
+
+static int outer_bin(int side)
+{
+    return side ? DRIFT_NUMBER_BINS - 2 : 1;
+}
+
+// No picture of the reference lies beyond its least and greatest, but of those to come some do: a share that
+// is exponential with mean 1 over the reference's pictures (a spacing of order statistics; David and Nagaraja
+// 2003, section 6.4).
+static void draw_truth(const struct drift_look_plan *plan, struct random_draws *draws, struct truth *truth)
+{
+    const struct drift_tally *known = &plan->reference->strata[0].tally;
+    size_t count = plan->rows->visit_count;
+    for (size_t i = 0; i < count; i++)
+        truth->visits[i] = draw_below(draws, count);
+    for (int i = 0; i < DRIFT_NUMBERS; i++)
+        for (int side = 0; side < 2; side++)
+            truth->beyond[i][side] =
+                -log(random_draws_uniform(draws)) / fmax(1, (double)known->counts[i][outer_bin(side)]);
+}
+
+static void let_beyond(const struct truth *truth, struct random_draws *draws, uint8_t places[DRIFT_COUNTED])
+{
+    for (int i = 0; i < DRIFT_NUMBERS; i++)
+        for (int side = 0; side < 2; side++)
+            if (places[i] == outer_bin(side) && random_draws_uniform(draws) < truth->beyond[i][side])
+                places[i] = (uint8_t)(side ? DRIFT_NUMBER_BINS - 1 : 0);
+}
+
 // Visits until there are enough pictures; the last one is cut.
-static void draw_look(const struct drift_look_plan *plan, struct random_draws *draws, const size_t *truth,
-                      struct drift_tally *tally)
+static void draw_look(const struct drift_look_plan *plan, struct random_draws *draws,
+                      const struct truth *truth, struct drift_tally *tally)
 {
     const struct drift_rows *rows = plan->rows;
     int device = feature_named("capture_device"), pictures = 0;
     memset(tally, 0, sizeof *tally);
     while (pictures < plan->pictures) {
-        size_t visit = truth[draw_below(draws, rows->visit_count)];
+        size_t visit = truth->visits[draw_below(draws, rows->visit_count)];
         bool shifted = plan->shifted && random_draws_uniform(draws) < SHIFTED_SHARE;
         for (size_t row = rows->visits[visit]; row < rows->visits[visit + 1] && pictures < plan->pictures;
              row++) {
             uint8_t places[DRIFT_COUNTED];
             memcpy(places, rows->places[row], sizeof places);
+            let_beyond(truth, draws, places);
             if (shifted)
                 places[device] = (uint8_t)(drift_bin_count(&plan->reference->bins, device) - 1);
             add_row(tally, places);
@@ -72,21 +108,20 @@ static void draw_look(const struct drift_look_plan *plan, struct random_draws *d
 void drift_simulate_looks(const struct drift_look_plan *plan, double *least_p, double *greatest_kl)
 {
     const struct drift_reference *reference = plan->reference;
-    size_t visits = plan->rows->visit_count, *truth = memory_alloc(visits * sizeof *truth);
+    struct truth truth = {.visits = memory_alloc(plan->rows->visit_count * sizeof *truth.visits)};
     struct drift_tally *tally = memory_alloc(sizeof *tally);
     for (int stream = 0; stream < plan->streams; stream++) {
         struct random_draws draws = {{plan->seed, PURPOSE_LOOKS + plan->shifted}, (uint64_t)stream << 32};
-        for (size_t i = 0; i < visits; i++)
-            truth[i] = draw_below(&draws, visits);
+        draw_truth(plan, &draws, &truth);
         for (int look = 0; look < plan->looks; look++) {
-            draw_look(plan, &draws, truth, tally);
+            draw_look(plan, &draws, &truth, tally);
             *least_p++ = drift_least_p(tally, &reference->strata[0].tally, &reference->bins);
             if (greatest_kl)
                 *greatest_kl++ = greatest_kl_of(tally, &reference->strata[0].tally);
         }
     }
     free(tally);
-    free(truth);
+    free(truth.visits);
 }
 
 int64_t drift_count_alarms(const struct drift_look_plan *plan, const double *least_p, double limit)

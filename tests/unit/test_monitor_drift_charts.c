@@ -221,6 +221,34 @@ static void test_false_alarms_of_looks(void **state)
     drift_reference_free(reference);
 }
 
+// All pictures of the reference lie in the lowest bin, so that a look differs from them only by pictures
+// below the least one: of a thousand the share is exponential with mean 1/1000. None of 250 lies there in 1 /
+// (1 + 250 / 1000) of the cases, of eight numbers each in 0.8^8.
+static void test_pictures_beyond_the_reference(void **state)
+{
+    (void)state;
+    enum { STREAMS = 4000 };
+    static double least_p[STREAMS];
+    struct drift_reference *alike = drift_reference_new();
+    int beyond = 0;
+    memset(places, DRIFT_ABSENT, sizeof places);
+    for (size_t i = 0; i <= PICTURES; i++)
+        visits[i] = i;
+    for (int i = 0; i < DRIFT_COUNTED; i++)
+        alike->bins.effects[i] = 1;
+    for (int i = 0; i < DRIFT_NUMBERS; i++) {
+        alike->strata[0].tally.counts[i][1] = PICTURES;
+        for (int row = 0; row < PICTURES; row++)
+            places[row][i] = 1;
+    }
+    const struct drift_look_plan plan = {alike, &rows, SEED, STREAMS, 1, 250, false};
+    drift_simulate_looks(&plan, least_p, NULL);
+    for (int i = 0; i < STREAMS; i++)
+        beyond += least_p[i] < 1;
+    within("looks with a picture beyond", beyond, STREAMS * (0.832 - 0.02), STREAMS * (0.832 + 0.02));
+    drift_reference_free(alike);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -230,6 +258,7 @@ int main(void)
         cmocka_unit_test(test_looks),
         cmocka_unit_test(test_false_alarms_as_declared),
         cmocka_unit_test(test_false_alarms_of_looks),
+        cmocka_unit_test(test_pictures_beyond_the_reference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,16 +18,6 @@ double bernoulli_cusum_score(const struct bernoulli_cusum *cusum, int64_t events
     return (double)events * cusum->event + (double)(observations - events) * cusum->none;
 }
 
-double ewma_next(double ewma, double z, double lambda)
-{
-    return (1 - lambda) * ewma + lambda * z;
-}
-
-double ewma_bound(double lambda, double width)
-{
-    return width * sqrt(lambda / (2 - lambda));
-}
-
 bool page_hinkley_add(struct page_hinkley *chart, double value)
 {
     bool first = chart->count == 0;

@@ -20,11 +20,6 @@ struct bernoulli_cusum bernoulli_cusum_for(double p0, double p1);
 // The score of several observations at once, as of a day. events <= observations.
 double bernoulli_cusum_score(const struct bernoulli_cusum *cusum, int64_t events, int64_t observations);
 
-// Exponentially weighted moving average of standardised observations; alarm where |ewma| >= the bound.
-// 0 < lambda <= 1. width is in standard deviations that the average has in the long run.
-double ewma_next(double ewma, double z, double lambda);
-double ewma_bound(double lambda, double width);
-
 // Page and Hinkley's test for a mean that rises, with forgetting. It has no run length to declare: what it
 // says is secondary.
 struct page_hinkley {

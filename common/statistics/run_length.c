@@ -18,7 +18,7 @@ enum {
     MOST_CELLS = 4 * 1024 * 1024, // of its band: 32 MiB
 };
 
-static const double MOST_LIMIT = 30, MOST_WIDTH = 6;
+static const double MOST_LIMIT = 30;
 static const double MOST_RUN_LENGTH = 1e12; // beyond, the equations are singular but for rounding
 
 static double density(double z)
@@ -114,67 +114,25 @@ double bernoulli_cusum_limit(const struct bernoulli_cusum *cusum, double p, doub
     return ((double)high - 0.5) * lattice.step; // between two states, so that no rounding can matter
 }
 
-// The equations at the nodes and, before them, at the start 0. to_node(s, t): density of going from s to t;
-// to_zero(s): probability of going to 0 itself.
-struct continuous_chart {
-    double low, high; // states without an alarm
-    double (*to_node)(const struct continuous_chart *chart, double s, double t);
-    double (*to_zero)(const struct continuous_chart *chart, double s);
-    double k, lambda, shift;
-};
-
-static double continuous_run_length(const struct continuous_chart *chart)
+// The equations at the nodes and, before them, at the start 0: of going to a node by its density, and to 0
+// itself by a probability.
+double normal_cusum_run_length(double k, double limit, double shift)
 {
     enum { N = NODES + 1 };
     struct quadrature_node nodes[NODES];
     double *matrix = memory_alloc(sizeof(double) * N * N), run[N];
-    numeric_quadrature(chart->low, chart->high, nodes, NODES);
+    numeric_quadrature(0, limit, nodes, NODES);
     for (int row = 0; row < N; row++) {
         double s = row == 0 ? 0 : nodes[row - 1].at, *cells = matrix + row * N;
-        cells[0] = -chart->to_zero(chart, s);
+        cells[0] = -special_normal_tail(s + shift - k);
         for (int i = 0; i < NODES; i++)
-            cells[i + 1] = -nodes[i].weight * chart->to_node(chart, s, nodes[i].at);
+            cells[i + 1] = -nodes[i].weight * density(nodes[i].at - s + k - shift);
         cells[row] += 1;
         run[row] = 1;
     }
     bool solved = numeric_solve(matrix, run, N);
     free(matrix);
     return solved && run[0] > 0 && run[0] < MOST_RUN_LENGTH ? run[0] : INFINITY;
-}
-
-static double cusum_to_node(const struct continuous_chart *chart, double s, double t)
-{
-    return density(t - s + chart->k - chart->shift);
-}
-
-static double cusum_to_zero(const struct continuous_chart *chart, double s)
-{
-    return special_normal_tail(s + chart->shift - chart->k);
-}
-
-double normal_cusum_run_length(double k, double limit, double shift)
-{
-    return continuous_run_length(
-        &(struct continuous_chart){0, limit, cusum_to_node, cusum_to_zero, .k = k, .shift = shift});
-}
-
-static double ewma_to_node(const struct continuous_chart *chart, double s, double t)
-{
-    return density((t - (1 - chart->lambda) * s) / chart->lambda - chart->shift) / chart->lambda;
-}
-
-static double ewma_to_zero(const struct continuous_chart *chart, double s)
-{
-    (void)chart;
-    (void)s;
-    return 0;
-}
-
-double ewma_run_length(double lambda, double width, double shift)
-{
-    double bound = ewma_bound(lambda, width);
-    return continuous_run_length(&(struct continuous_chart){-bound, bound, ewma_to_node, ewma_to_zero,
-                                                            .lambda = lambda, .shift = shift});
 }
 
 static double cusum_at(void *k, double limit)
@@ -186,18 +144,6 @@ double normal_cusum_limit(double k, double run_length)
 {
     return run_length < MOST_RUN_LENGTH
                ? numeric_reach(&(struct rising_function){cusum_at, &k}, run_length, 0, MOST_LIMIT)
-               : NAN;
-}
-
-static double ewma_at(void *lambda, double width)
-{
-    return ewma_run_length(*(const double *)lambda, width, 0);
-}
-
-double ewma_width(double lambda, double run_length)
-{
-    return run_length < MOST_RUN_LENGTH
-               ? numeric_reach(&(struct rising_function){ewma_at, &lambda}, run_length, 0, MOST_WIDTH)
                : NAN;
 }
 

@@ -17,9 +17,6 @@ double bernoulli_cusum_limit(const struct bernoulli_cusum *cusum, double p, doub
 // to 30. By quadrature of the integral equation, to 1e-8; infinite where it is 1e12 or more.
 double normal_cusum_run_length(double k, double limit, double shift);
 double normal_cusum_limit(double k, double run_length); // without shift; NaN above 30 or for 1e12
-// EWMA, both sides. lambda: 0.02 to 1.
-double ewma_run_length(double lambda, double width, double shift);
-double ewma_width(double lambda, double run_length); // without shift; NaN above 6 or for 1e12
 
 // Of two charts side by side, as the two sides of a CUSUM.
 double run_length_of_both(double a, double b);

@@ -107,6 +107,7 @@ static void add_split(const struct split_arms *split, cJSON *item)
     add_numbers(item, "planned_melanomas", split->planned);
     add_numbers(item, "planned_atypical", split->planned_atypical);
     add_looks(&split->all, item);
+    estimate_add_number(item, "conditional_power", split->all.conditional_power);
     cJSON *ratio = cJSON_AddObjectToObject(item, "srm");
     estimate_add_number(ratio, "p", split->ratio_p);
     estimate_add_number(ratio, "planned_share_b", split->planned_share_b);

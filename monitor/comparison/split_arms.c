@@ -124,6 +124,12 @@ static void judge_melanomas(const struct arms *arms, bool atypical_alone, const 
         evidence->better |= at->better >= at->limit;
         evidence->worse |= at->worse >= at->limit;
     }
+    evidence->conditional_power = NAN;
+    if (next > 0 && next < SPLIT_LOOKS) {
+        double z = evidence->looks[next - 1].better, information = look_information[next - 1];
+        evidence->conditional_power =
+            conditional_power(z, information, limits[SPLIT_LOOKS - 1], z / sqrt(information));
+    }
     evidence->difference = interval_newcombe(evidence->found[ARM_B], evidence->found[ARM_A], 0.90);
     free(melanomas);
 }

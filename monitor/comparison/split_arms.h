@@ -38,6 +38,9 @@ struct split_evidence {
     double information;         // share of the planned; 0 where an arm has none
     struct split_look looks[SPLIT_LOOKS];
     bool not_worse, better, worse; // at a look that was done
+    // Probability that b is better at the last look, if what the newest one has seen goes on (Lan and Wittes
+    // 1988). It decides nothing: below 0.1 there is little point in going on. NaN: no look, or all of them.
+    double conditional_power;
 };
 struct split_arms {
     struct split_evidence all, atypical;

@@ -345,11 +345,6 @@ def run_lengths(ours, random):
         near("CUSUM", ours.normal_cusum_run_length(k, limit, shift), expected, ROOT)
         wanted = random.uniform(50, 2000)
         near("limit", ours.normal_cusum_run_length(k, ours.normal_cusum_limit(k, wanted), 0), wanted, ROOT)
-        lam, width = random.uniform(0.03, 1), random.uniform(1.5, 3.5)
-        bound = width * math.sqrt(lam / (2 - lam))
-        expected = integral_equation(lambda s, t: stats.norm.pdf((t - (1 - lam) * s) / lam - shift) / lam,
-                                     np.zeros_like, -bound, bound)
-        near("EWMA", ours.ewma_run_length(lam, width, shift), expected, ROOT)
 
 
 def bernoulli_run_lengths(ours, random):

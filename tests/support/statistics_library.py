@@ -83,8 +83,6 @@ FUNCTIONS = {
     "bernoulli_cusum_run_length": (c_double, POINTER(BernoulliCusum), c_double, c_double),
     "normal_cusum_run_length": (c_double, c_double, c_double, c_double),
     "normal_cusum_limit": (c_double, c_double, c_double),
-    "ewma_run_length": (c_double, c_double, c_double, c_double),
-    "ewma_width": (c_double, c_double, c_double),
 }
 
 

@@ -200,7 +200,25 @@ static void test_looks(void **state)
         assert_true(all->looks[i].done);
     }
     assert_true(all->worse && !all->not_worse && !all->better);
+    assert_true(isnan(all->conditional_power)); // there is no look to come
     assert_string_equal(comparison.decision, "a");
+}
+
+// With the z-score z at a quarter of the information, z / 2 of the last one is there, its expectation is 2 z,
+// and its variance 3/4.
+static void test_conditional_power(void **state)
+{
+    (void)state;
+    struct arms arms = {0};
+    struct arms_comparison comparison;
+    fill_split(&arms, ARM_A, LESION_MEL, 108, 120);
+    fill_split(&arms, ARM_B, LESION_MEL, 114, 120);
+    compare_and_release(&arms, &comparison);
+    const struct split_evidence *all = &comparison.split.all;
+    assert_true(all->looks[0].done && !all->looks[1].done);
+    double z = all->looks[0].better, missing = all->looks[3].limit - 2 * z;
+    assert_true(z > 0.5 && z < 2);
+    near("conditional power", all->conditional_power, erfc(missing / sqrt(0.75) / sqrt(2)) / 2, 1e-12);
 }
 
 // Three photographs of each lesion are no more evidence than one: every figure is as of one.
@@ -374,6 +392,7 @@ int main(void)
         cmocka_unit_test(test_split_is_of_common_time),
         cmocka_unit_test(test_labels_of_one_arm),
         cmocka_unit_test(test_looks),
+        cmocka_unit_test(test_conditional_power),
         cmocka_unit_test(test_patients_count_once),
         cmocka_unit_test(test_pairs_of_a_patient_count_once),
         cmocka_unit_test(test_failures_are_of_patients),

@@ -82,19 +82,6 @@ static void normal_cusum(void **state)
     near("both sides", run_length_of_both(335.36, 335.36), 167.68, 1e-12);
 }
 
-// lambda 1 is Shewhart's chart, whose run is geometric. The others: Lucas and Saccucci 1990, table 3.
-static void ewma(void **state)
-{
-    (void)state;
-    near("Shewhart", ewma_run_length(1, 3, 0), 1 / (2 * special_normal_tail(3)), 1e-9);
-    near("Shewhart, change 1", ewma_run_length(1, 3, 1),
-         1 / (special_normal_tail(2) + special_normal_tail(4)), 1e-9);
-    assert_true(fabs(ewma_run_length(0.25, 3, 0) - 503) < 1);
-    assert_true(fabs(ewma_run_length(0.25, 3, 1) - 11.1) < 0.1);
-    assert_true(fabs(ewma_run_length(0.2, 2.86, 0) - 370) < 4);
-    near("run length of the width", ewma_run_length(0.2, ewma_width(0.2, 365), 0), 365, 1e-6);
-}
-
 static void numeric(void **state)
 {
     (void)state;
@@ -115,11 +102,8 @@ static void numeric(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bernoulli),
-        cmocka_unit_test(bernoulli_by_hand),
-        cmocka_unit_test(bernoulli_limits),
-        cmocka_unit_test(normal_cusum),
-        cmocka_unit_test(ewma),
+        cmocka_unit_test(bernoulli),        cmocka_unit_test(bernoulli_by_hand),
+        cmocka_unit_test(bernoulli_limits), cmocka_unit_test(normal_cusum),
         cmocka_unit_test(numeric),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

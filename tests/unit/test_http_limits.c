@@ -238,9 +238,30 @@ static void *trickle(void *server)
     return NULL;
 }
 
+// Between two requests a connection is idle, and goes first when a slow client comes back. RFC 9112, section
+// 9.3.1, has clients open another one then and ask again; the time for that counts.
+static int64_t ask_as_http_clients_do(const struct http_server *server, int *closed)
+{
+    int64_t begun_ms = clock_monotonic_ms();
+    int client = raw_connect(http_server_port(server), "127.0.0.1");
+    for (int answered = 0; answered < HONEST_REQUESTS;) {
+        if (gets_answer(client)) {
+            answered++;
+            continue;
+        }
+        assert_true(clock_monotonic_ms() - begun_ms <= HONEST_LIMIT_MS);
+        close(client);
+        client = raw_connect(http_server_port(server), "127.0.0.1");
+        ++*closed;
+    }
+    close(client);
+    return clock_monotonic_ms() - begun_ms;
+}
+
 static void test_slow_clients_do_not_delay_honest_ones(void **state)
 {
     int64_t longest_ms = 0;
+    int closed = 0;
     pthread_t thread;
     (void)state;
     allow_files(2 * TRICKLERS + 512);
@@ -250,20 +271,15 @@ static void test_slow_clients_do_not_delay_honest_ones(void **state)
     while (!atomic_load(&trickle_begun))
         clock_sleep_ms(1);
     for (int i = 0; i < HONEST; i++) {
-        int64_t begun_ms = clock_monotonic_ms();
-        int client = raw_connect(http_server_port(server), "127.0.0.1");
-        for (int j = 0; j < HONEST_REQUESTS; j++)
-            if (!gets_answer(client))
-                fail_msg("client %d gets no answer to its request %d", i, j);
-        int64_t took_ms = clock_monotonic_ms() - begun_ms;
+        int64_t took_ms = ask_as_http_clients_do(server, &closed);
         longest_ms = took_ms > longest_ms ? took_ms : longest_ms;
-        close(client);
     }
     atomic_store(&trickle_ends, true);
     pthread_join(thread, NULL);
     http_server_close(server);
-    print_message("%d requests beside %d slow clients: the longest %d took %lld ms\n",
-                  HONEST * HONEST_REQUESTS, TRICKLERS, HONEST_REQUESTS, (long long)longest_ms);
+    print_message(
+        "%d requests beside %d slow clients: the longest %d took %lld ms, %d connections were closed\n",
+        HONEST * HONEST_REQUESTS, TRICKLERS, HONEST_REQUESTS, (long long)longest_ms, closed);
     assert_true(longest_ms <= HONEST_LIMIT_MS);
 }
 

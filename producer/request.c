@@ -44,11 +44,8 @@ enum status request_options_read(struct request_options *options, const struct c
         .keep_images = config_switch(config, "keep_images"),
         .max_image_bytes = config_integer(config, "max_image_bytes"),
         .store_timeout_ms = config_integer(config, "timeout_ms"),
-        .store = {.root = config_objects_root(config),
-                  .s3_endpoint = config_text(config, "s3_endpoint"),
-                  .s3_region = config_text(config, "s3_region"),
-                  .timeout_ms = config_integer(config, "object_timeout_ms")},
     };
+    config_objects(config, &options->store);
     return read_metadata(config_text(config, "metadata"), &options->metadata, err);
 }
 

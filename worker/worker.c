@@ -86,10 +86,8 @@ static void watch_circuits(struct worker *worker)
 static enum status open_stores(struct worker *worker, struct error *err)
 {
     const struct config *config = worker->config;
-    struct object_store_options objects = {.root = config_objects_root(config),
-                                           .s3_endpoint = config_text(config, "s3_endpoint"),
-                                           .s3_region = config_text(config, "s3_region"),
-                                           .timeout_ms = config_integer(config, "object_timeout_ms")};
+    struct object_store_options objects;
+    config_objects(config, &objects);
     enum status status = object_store_open(&worker->objects, &objects, err);
     if (status == STATUS_OK)
         status = cache_open(&worker->cache, config, err);

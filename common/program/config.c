@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/base/memory.h"
+#include "common/services/object_store.h"
 
 static const struct config_origin built_in = {SOURCE_BUILT_IN, "built-in"};
 
@@ -366,10 +367,13 @@ const char *config_argument(const struct config *config, size_t index)
     return config->arguments[index];
 }
 
-const char *config_objects_root(const struct config *config)
+void config_objects(const struct config *config, struct object_store_options *options)
 {
     assert(config->objects_root && "the program has no option 'objects'");
-    return config->objects_root;
+    *options = (struct object_store_options){.root = config->objects_root,
+                                             .s3_endpoint = config_text(config, "s3_endpoint"),
+                                             .s3_region = config_text(config, "s3_region"),
+                                             .timeout_ms = config_integer(config, "object_timeout_ms")};
 }
 
 const struct kafka_cluster *config_kafka(const struct config *config)

@@ -46,8 +46,9 @@ struct option {
 };
 
 struct config;
-struct metric_table;  // common/program/metrics.h
-struct kafka_cluster; // common/services/kafka.h
+struct metric_table;         // common/program/metrics.h
+struct kafka_cluster;        // common/services/kafka.h
+struct object_store_options; // common/services/object_store.h
 
 struct command {
     const char *name;      // NULL ends a table
@@ -90,9 +91,10 @@ bool config_switch(const struct config *config, const char *name);
 // Copies at most limit numbers and says how many the list has.
 size_t config_list(const struct config *config, const char *name, int64_t *values, size_t limit);
 
-// The option objects or, where it is empty, file:// and the user's state folder (XDG_STATE_HOME/skinsight,
-// else ~/.local/state/skinsight, else /var/lib/skinsight). Programs that have the option.
-const char *config_objects_root(const struct config *config);
+// Of the option objects and those of S3, for programs that have them; the texts live as long as the config.
+// root where objects is empty: file:// and the user's state folder (XDG_STATE_HOME/skinsight, else
+// ~/.local/state/skinsight, else /var/lib/skinsight).
+void config_objects(const struct config *config, struct object_store_options *options);
 
 unsigned config_program(const struct config *config); // its bit
 

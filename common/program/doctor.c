@@ -35,10 +35,8 @@ bool doctor_check_objects(const struct config *config)
 {
     struct object_store *store = NULL;
     struct error err;
-    struct object_store_options options = {.root = config_objects_root(config),
-                                           .s3_endpoint = config_text(config, "s3_endpoint"),
-                                           .s3_region = config_text(config, "s3_region"),
-                                           .timeout_ms = config_integer(config, "object_timeout_ms")};
+    struct object_store_options options;
+    config_objects(config, &options);
     enum status status = object_store_open(&store, &options, &err);
     if (status == STATUS_OK)
         status = object_store_check(store, &err);

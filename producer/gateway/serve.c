@@ -112,14 +112,12 @@ static enum status open_parts(struct gateway *gateway, struct error *err)
 {
     const struct config *config = gateway->options.config;
     struct identity_options identities;
-    const struct object_store_options objects = {.root = config_objects_root(config),
-                                                 .s3_endpoint = config_text(config, "s3_endpoint"),
-                                                 .s3_region = config_text(config, "s3_region"),
-                                                 .timeout_ms = config_integer(config, "object_timeout_ms")};
+    struct object_store_options objects;
     const struct rate_options rates = {.per_s = config_integer(config, "rate_per_s"),
                                        .burst = config_integer(config, "rate_burst"),
                                        .daily_quota = config_integer(config, "daily_quota")};
     identity_options_read(&identities, config);
+    config_objects(config, &objects);
     job_request_id_new(gateway->owner);
     gateway->rates = rate_limits_new(&rates);
     shares_init(&gateway->bytes, config_integer(config, "bodies_limit_bytes"));

@@ -15,6 +15,7 @@
 #include "common/base/memory.h"
 #include "common/program/config.h"
 #include "common/services/kafka.h"
+#include "common/services/object_store.h"
 #include "tests/support/capture.h"
 #include "tests/support/skip.h"
 #include "worker/metrics_rows.h"
@@ -205,11 +206,13 @@ static void test_config_for_tests(void **state)
 static void expect_root(const char *root)
 {
     struct config *config = config_new_for_test(PROGRAM_WORKER, NULL, 0);
-    assert_string_equal(config_objects_root(config), root);
+    struct object_store_options options;
+    config_objects(config, &options);
+    assert_string_equal(options.root, root);
     config_free(config);
 }
 
-static void test_objects_root(void **state)
+static void test_objects(void **state)
 {
     (void)state;
     char *home = memory_strdup(getenv("HOME") ? getenv("HOME") : "");
@@ -222,9 +225,15 @@ static void test_objects_root(void **state)
     expect_root("file:///home/doctor/.local/state/skinsight");
     unsetenv("HOME");
     expect_root("file:///var/lib/skinsight");
-    struct config *config =
-        config_new_for_test(PROGRAM_PRODUCER, (const char *[]){"objects=s3://bucket/p"}, 1);
-    assert_string_equal(config_objects_root(config), "s3://bucket/p");
+    const char *settings[] = {"objects=s3://bucket/p", "s3_endpoint=http://127.0.0.1:7070",
+                              "s3_region=eu-central-1", "object_timeout_ms=1234"};
+    struct object_store_options options;
+    struct config *config = config_new_for_test(PROGRAM_PRODUCER, settings, 4);
+    config_objects(config, &options);
+    assert_string_equal(options.root, "s3://bucket/p");
+    assert_string_equal(options.s3_endpoint, "http://127.0.0.1:7070");
+    assert_string_equal(options.s3_region, "eu-central-1");
+    assert_int_equal(options.timeout_ms, 1234);
     config_free(config);
     setenv("HOME", home, 1);
     free(home);
@@ -242,7 +251,7 @@ int main(void)
         TEST(test_documentation),
         TEST(test_lost_output_is_a_failure),
         TEST(test_config_for_tests),
-        TEST(test_objects_root),
+        TEST(test_objects),
     };
     // Written files go to a folder of their own, which the test leaves empty and removes.
     char folder[] = P_tmpdir "/skinsight-test-config-XXXXXX";

@@ -117,11 +117,8 @@ static enum status take_lock(struct listen *listen, struct error *err)
 
 static enum status open_dataset(struct listen *listen, struct error *err)
 {
-    const struct config *config = listen->config;
-    const struct object_store_options store = {.root = config_objects_root(config),
-                                               .s3_endpoint = config_text(config, "s3_endpoint"),
-                                               .s3_region = config_text(config, "s3_region"),
-                                               .timeout_ms = config_integer(config, "object_timeout_ms")};
+    struct object_store_options store;
+    config_objects(listen->config, &store);
     enum status status = make_folder(listen->dataset, err);
     if (status == STATUS_OK)
         status = take_lock(listen, err);

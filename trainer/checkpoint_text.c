@@ -76,11 +76,7 @@ static enum status refuse(struct error *err, const char *name)
 
 static bool read_text(const cJSON *json, const char *name, char *text, size_t size)
 {
-    const char *value = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, name));
-    if (!value || strlen(value) >= size)
-        return false;
-    strcpy(text, value);
-    return true;
+    return json_copy_text(cJSON_GetObjectItemCaseSensitive(json, name), text, size);
 }
 
 static bool read_exact(const cJSON *value, double *number)
@@ -101,12 +97,7 @@ static bool read_digest(const cJSON *json, const char *name, struct digest *dige
 
 static bool read_whole(const cJSON *json, const char *name, int64_t least, int64_t most, int64_t *value)
 {
-    double number;
-    if (!json_whole_number(cJSON_GetObjectItemCaseSensitive(json, name), (double)least, (double)most,
-                           &number))
-        return false;
-    *value = (int64_t)number;
-    return true;
+    return json_whole_number(cJSON_GetObjectItemCaseSensitive(json, name), least, most, value);
 }
 
 static enum status read_identity(const cJSON *json, struct checkpoint *checkpoint, struct error *err)

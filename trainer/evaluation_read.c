@@ -11,7 +11,7 @@
 #include "trainer/evaluate.h"
 
 static const struct json_limits limits = {.bytes = 4 << 20, .values = 100000, .depth = 16};
-static const double most_images = 1e9;
+enum { MOST_IMAGES = 1000 * 1000 * 1000 };
 
 struct reader {
     enum status status;
@@ -45,8 +45,8 @@ static double number(struct reader *reader, const cJSON *object, const char *nam
 
 static size_t count_of(struct reader *reader, const cJSON *item, const char *name)
 {
-    double value = 0;
-    if (!json_whole_number(item, 0, most_images, &value))
+    int64_t value = 0;
+    if (!json_whole_number(item, 0, MOST_IMAGES, &value))
         refuse(reader, name);
     return (size_t)value;
 }

@@ -66,10 +66,9 @@ static enum status read_thresholds(const cJSON *root, const char *name, float th
 static enum status read_text(const cJSON *root, const char *name, char *text, size_t size, struct error *err)
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(root, name);
-    if (!cJSON_IsString(item) || strlen(item->valuestring) >= size || !*item->valuestring)
+    if (!json_copy_text(item, text, size) || !*text)
         return error_set(err, STATUS_REJECTED, "policy: '%s' must be a text of 1 to %zu bytes", name,
                          size - 1);
-    strcpy(text, item->valuestring);
     return STATUS_OK;
 }
 
@@ -141,7 +140,7 @@ static enum status read_abstention_v1(const cJSON *abstain, struct policy *polic
 static enum status read_review(const cJSON *review, struct policy *policy, struct error *err)
 {
     const struct limit confidence = {"confidence_below", 1, &policy->review.confidence_below};
-    double within_h = 0;
+    int64_t within_h = 0;
     enum status status = STATUS_OK;
     if (!review)
         return STATUS_OK;

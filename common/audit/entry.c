@@ -23,8 +23,6 @@ static const char *const action_names[AUDIT_ACTION_COUNT] = {
     [AUDIT_PLAN_REGISTERED] = "plan_registered",
 };
 
-#define NUMBER_MOST INT64_C(9007199254740991) // the largest that a double holds as every smaller one
-
 const char *audit_action_name(enum audit_action action)
 {
     return action_names[action];
@@ -67,7 +65,7 @@ static void add_list(struct json_writer *writer, const struct audit_list *list)
 
 static bool is_number(int64_t number)
 {
-    return number >= 0 && number <= NUMBER_MOST;
+    return number >= 0 && number <= JSON_WHOLE_MOST;
 }
 
 static bool is_fit_list(const struct audit_list *list)
@@ -108,12 +106,7 @@ static bool read_text(const cJSON *json, const char *name, size_t size, char *ou
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, name);
     *out = '\0';
-    if (cJSON_IsNull(item))
-        return true;
-    if (!cJSON_IsString(item) || strlen(item->valuestring) >= size)
-        return false;
-    strcpy(out, item->valuestring);
-    return true;
+    return cJSON_IsNull(item) || json_copy_text(item, out, size);
 }
 
 static bool read_action(const cJSON *json, enum audit_action *action)
@@ -129,13 +122,9 @@ static bool read_action(const cJSON *json, enum audit_action *action)
     return false;
 }
 
-static bool read_whole(const cJSON *json, const char *name, double least, int64_t *out)
+static bool read_whole(const cJSON *json, const char *name, int64_t least, int64_t *out)
 {
-    double value;
-    if (!json_whole_number(cJSON_GetObjectItemCaseSensitive(json, name), least, (double)NUMBER_MOST, &value))
-        return false;
-    *out = (int64_t)value;
-    return true;
+    return json_whole_number(cJSON_GetObjectItemCaseSensitive(json, name), least, JSON_WHOLE_MOST, out);
 }
 
 static bool read_list(const cJSON *json, struct audit_list *list)

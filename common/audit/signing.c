@@ -11,8 +11,6 @@ enum { TEXT_MOST = 256 };
 
 static const char purpose[] = "skinsight.audit.head.v1"; // with its zero byte in front of what is signed
 
-#define SEQ_MOST 9007199254740991.0
-
 // The canonical text of a head; the texts in it need no escapes.
 static size_t head_text(const struct audit_head *head, char text[TEXT_MOST])
 {
@@ -58,7 +56,6 @@ static bool is_genuine(const struct verifier *verifier, const struct audit_head 
 
 static bool read_fields(const cJSON *json, struct audit_head *head, uint8_t signature[SIGNATURE_SIZE])
 {
-    double at, seq;
     const cJSON *body = cJSON_GetObjectItemCaseSensitive(json, "head");
     const cJSON *hex = cJSON_GetObjectItemCaseSensitive(json, "signature");
     const cJSON *chain = cJSON_GetObjectItemCaseSensitive(body, "chain");
@@ -66,12 +63,10 @@ static bool read_fields(const cJSON *json, struct audit_head *head, uint8_t sign
     if (!cJSON_IsString(hex) || !hex_decode(hex->valuestring, signature, SIGNATURE_SIZE) ||
         !cJSON_IsString(chain) || !audit_chain_name_good(chain->valuestring) || !cJSON_IsString(hash) ||
         !digest_parse(hash->valuestring, &head->hash) ||
-        !json_whole_number(cJSON_GetObjectItemCaseSensitive(body, "at"), 0.0, SEQ_MOST, &at) ||
-        !json_whole_number(cJSON_GetObjectItemCaseSensitive(body, "seq"), 1.0, SEQ_MOST, &seq))
+        !json_whole_number(cJSON_GetObjectItemCaseSensitive(body, "at"), 0, JSON_WHOLE_MOST, &head->at) ||
+        !json_whole_number(cJSON_GetObjectItemCaseSensitive(body, "seq"), 1, JSON_WHOLE_MOST, &head->seq))
         return false;
     strcpy(head->chain, chain->valuestring);
-    head->at = (int64_t)at;
-    head->seq = (int64_t)seq;
     return true;
 }
 

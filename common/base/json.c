@@ -304,13 +304,21 @@ const char *json_repeated_name(const cJSON *json)
     return name;
 }
 
-bool json_whole_number(const cJSON *number, double low, double high, double *value)
+bool json_whole_number(const cJSON *number, int64_t low, int64_t high, int64_t *value)
 {
     if (!cJSON_IsNumber(number))
         return false;
     double given = number->valuedouble;
-    if (!(given >= low && given <= high) || given != floor(given))
+    if (!(given >= (double)low && given <= (double)high) || given != floor(given))
         return false;
-    *value = given;
+    *value = (int64_t)given;
+    return true;
+}
+
+bool json_copy_text(const cJSON *text, char *out, size_t size)
+{
+    if (!cJSON_IsString(text) || strlen(text->valuestring) >= size)
+        return false;
+    strcpy(out, text->valuestring);
     return true;
 }

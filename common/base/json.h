@@ -9,6 +9,7 @@
 #include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/base/bytes.h"
 #include "common/base/status.h"
@@ -34,8 +35,13 @@ enum status json_parse(struct bytes text, const struct json_limits *limits, cJSO
 // two was meant is not known, so that a file that decides anything is refused.
 const char *json_repeated_name(const cJSON *json);
 
-// Whether number is a whole number from low to high (both exact in a double); *value then holds it. (jansson,
-// which cjose brings, has a json_integer: names of json_... that it has too would take each other's place.)
-bool json_whole_number(const cJSON *number, double low, double high, double *value);
+// Whether number is a whole number from low to high, neither further from 0 than JSON_WHOLE_MOST; *value then
+// holds it. (jansson, which cjose brings, has a json_integer: names of json_... that it has too would take
+// each other's place.)
+#define JSON_WHOLE_MOST INT64_C(9007199254740991) // 2^53 - 1: exact in every JSON reader
+bool json_whole_number(const cJSON *number, int64_t low, int64_t high, int64_t *value);
+
+// Whether text is a string shorter than size; out then holds a copy.
+bool json_copy_text(const cJSON *text, char *out, size_t size);
 
 #endif

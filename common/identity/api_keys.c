@@ -30,8 +30,6 @@ enum {
     FILE_MODE = 0600,
 };
 
-#define TIME_MOST 9007199254740991.0
-
 // ---- reading ----
 
 static bool read_name(const cJSON *json, const char *field, bool (*good)(const char *text),
@@ -46,11 +44,7 @@ static bool read_name(const cJSON *json, const char *field, bool (*good)(const c
 
 static bool read_time(const cJSON *json, const char *field, int64_t *time)
 {
-    double value;
-    if (!json_whole_number(cJSON_GetObjectItemCaseSensitive(json, field), 1.0, TIME_MOST, &value))
-        return false;
-    *time = (int64_t)value;
-    return true;
+    return json_whole_number(cJSON_GetObjectItemCaseSensitive(json, field), 1, JSON_WHOLE_MOST, time);
 }
 
 static bool read_key(const cJSON *json, struct api_key *key)

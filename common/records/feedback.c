@@ -8,8 +8,6 @@
 #include "common/base/json_write.h"
 #include "common/base/text.h"
 
-static const double time_most = 9007199254740991.0; // exact in every JSON reader
-
 const char *const feedback_label_names[FEEDBACK_LABELS] = {
     "MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC", "OTHER", "UNGRADABLE",
 };
@@ -106,7 +104,6 @@ static bool read_text(enum kind kind, const char *text, char *target)
 static bool read_value(const cJSON *json, enum kind kind, void *target)
 {
     const char *text = cJSON_GetStringValue(json);
-    double number;
     switch (kind) {
     case UUID:
     case HEX:
@@ -119,10 +116,7 @@ static bool read_value(const cJSON *json, enum kind kind, void *target)
         *(int *)target = text ? find_name(text, certainty_names, CERTAINTY_COUNT) : -1;
         return *(int *)target >= 0;
     case TIME:
-        if (!json_whole_number(json, 0, time_most, &number))
-            return false;
-        *(int64_t *)target = (int64_t)number;
-        return true;
+        return json_whole_number(json, 0, JSON_WHOLE_MOST, target);
     case TRUTH:
         *(int *)target = cJSON_IsTrue(json);
         return cJSON_IsBool(json);
@@ -234,7 +228,7 @@ static bool is_valid(const struct field *field, const struct feedback *feedback)
     case CERTAINTY:
         return *(const int *)at >= 0 && *(const int *)at < CERTAINTY_COUNT;
     case TIME:
-        return *(const int64_t *)at >= 0 && *(const int64_t *)at <= (int64_t)time_most;
+        return *(const int64_t *)at >= 0 && *(const int64_t *)at <= JSON_WHOLE_MOST;
     case TRUTH:
         return *(const int *)at == 0 || *(const int *)at == 1;
     }

@@ -98,7 +98,7 @@ static enum status read_text(const cJSON *field, bool (*valid)(const char *), ch
 
 static enum status read_small(const cJSON *field, int low, int high, int *target, struct error *err)
 {
-    double value;
+    int64_t value;
     if (!field)
         return STATUS_OK;
     if (!json_whole_number(field, low, high, &value))
@@ -110,13 +110,11 @@ static enum status read_small(const cJSON *field, int low, int high, int *target
 
 static enum status read_time(const cJSON *field, int64_t *target, struct error *err)
 {
-    double value;
     if (!field)
         return STATUS_OK;
-    if (!json_whole_number(field, 0, JOB_TIME_MOST, &value))
+    if (!json_whole_number(field, 0, JSON_WHOLE_MOST, target))
         return error_set(err, STATUS_REJECTED,
                          "field '%s' must be Unix milliseconds, a whole number below 2^53", field->string);
-    *target = (int64_t)value;
     return STATUS_OK;
 }
 

@@ -9,7 +9,6 @@
 #define JOB_SCHEMA "skinsight.job.v1"
 
 // Times: whole numbers that a double holds exactly, and so does every JSON reader (RFC 7493).
-#define JOB_TIME_MOST 9007199254740991.0
 
 enum { JOB_AGE_MOST = 130, JOB_FITZPATRICK_LEAST = 1, JOB_FITZPATRICK_MOST = 6 };
 

@@ -1,5 +1,6 @@
 // job_write.c: writes a job record as JSON, in the order of docs/FORMATS.md. What is written is what
 // job_record_parse accepts: a record outside the rules is refused here, at its sender. Any thread.
+#include "common/base/json.h"
 #include "common/base/json_write.h"
 #include "common/records/job.h"
 #include "common/records/job_text.h"
@@ -72,9 +73,9 @@ static enum status check_record(const struct job_record *record, struct error *e
             field = texts[i].name;
     if (!job_request_id_valid(record->request_id))
         field = "request_id";
-    else if (!within(record->submitted_at, 0, (int64_t)JOB_TIME_MOST))
+    else if (!within(record->submitted_at, 0, JSON_WHOLE_MOST))
         field = "submitted_at";
-    else if (!within(record->deadline_at, 0, (int64_t)JOB_TIME_MOST))
+    else if (!within(record->deadline_at, 0, JSON_WHOLE_MOST))
         field = "deadline_at";
     if (field)
         return error_set(err, STATUS_REJECTED, "field '%s' is outside the rules of a job record", field);

@@ -11,8 +11,6 @@
 
 #define SCHEMA "skinsight.prediction.v1"
 
-static const double integer_most = 9007199254740991.0; // exact in every JSON reader
-
 enum kind {
     OBJECT,       // stands there where one of its fields does
     TEXT,         // const char *
@@ -334,11 +332,8 @@ static bool read_floats(const cJSON *json, const struct field *field, float *val
 
 static bool read_integer(const cJSON *json, const struct field *field, int64_t *value)
 {
-    double number;
-    if (!json_whole_number(json, field->low, field->high > 0 ? field->high : integer_most, &number))
-        return false;
-    *value = (int64_t)number;
-    return true;
+    int64_t high = field->high > 0 ? (int64_t)field->high : JSON_WHOLE_MOST;
+    return json_whole_number(json, (int64_t)field->low, high, value);
 }
 
 static bool read_text(const cJSON *json, const char **value)

@@ -109,7 +109,7 @@ static bool read_share(const cJSON *json, const char *name, double *value)
 
 static enum status read_agreement(const cJSON *json, struct agreement *agreement, struct error *err)
 {
-    double decided;
+    int64_t decided;
     if (!read_share(json, "difference_p99", &agreement->difference))
         return bad_field("difference_p99", "a number from 0 to 1", err);
     if (!read_share(json, "first_class", &agreement->first))
@@ -123,7 +123,7 @@ static enum status read_agreement(const cJSON *json, struct agreement *agreement
 
 enum status calibration_read(const cJSON *json, struct calibration *calibration, struct error *err)
 {
-    double images;
+    int64_t images;
     memset(calibration, 0, sizeof *calibration);
     if (!json)
         return STATUS_OK;
@@ -131,7 +131,7 @@ enum status calibration_read(const cJSON *json, struct calibration *calibration,
     const cJSON *precisions = cJSON_GetObjectItemCaseSensitive(json, "precisions");
     if (!json_whole_number(cJSON_GetObjectItemCaseSensitive(json, "images"), 1, MOST_IMAGES, &images))
         return bad_field("images", "a whole number from 1 to 2^20", err);
-    if (!cJSON_IsString(backend) || strlen(backend->valuestring) >= sizeof calibration->backend)
+    if (!json_copy_text(backend, calibration->backend, sizeof calibration->backend))
         return bad_field("backend", "a name of at most 15 characters", err);
     if (!cJSON_IsObject(precisions))
         return bad_field("precisions", "an object", err);
@@ -142,7 +142,6 @@ enum status calibration_read(const cJSON *json, struct calibration *calibration,
             return status;
     }
     calibration->images = (int)images;
-    strcpy(calibration->backend, backend->valuestring);
     return STATUS_OK;
 }
 

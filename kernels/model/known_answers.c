@@ -14,7 +14,6 @@
 #define SCHEMA "skinsight.known_answers.v1"
 
 enum { TEXT_LIMIT = 16 * 1024, VALUES_MOST = 256, DEPTH_MOST = 4 };
-static const double seed_most = 9007199254740991.0; // exact in every JSON reader
 
 void known_answers_init(struct known_answers *known)
 {
@@ -37,9 +36,9 @@ static enum status bad_field(const char *name, const char *rule, struct error *e
 static enum status read_answer(const cJSON *json, uint64_t *seed, float logits[LESION_CLASSES],
                                struct error *err)
 {
-    double number;
+    int64_t number;
     const cJSON *array = cJSON_GetObjectItemCaseSensitive(json, "logits");
-    if (!json_whole_number(cJSON_GetObjectItemCaseSensitive(json, "seed"), 0, seed_most, &number))
+    if (!json_whole_number(cJSON_GetObjectItemCaseSensitive(json, "seed"), 0, JSON_WHOLE_MOST, &number))
         return bad_field("seed", "a whole number from 0 to 2^53 - 1", err);
     *seed = (uint64_t)number;
     int count = 0;

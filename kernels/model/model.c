@@ -108,7 +108,7 @@ static enum status read_text(const cJSON *object, const char *name, const struct
 
 static enum status read_side(const cJSON *object, const char *name, int *value, struct error *err)
 {
-    double number;
+    int64_t number;
     if (!json_whole_number(member(object, name), 1, MAX_SIDE, &number))
         return bad_field(name, "a whole number from 1 to 4096", err);
     *value = (int)number;

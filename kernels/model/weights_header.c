@@ -9,14 +9,12 @@
 #include "common/base/json.h"
 #include "common/base/memory.h"
 
-#define LARGEST_EXACT 9007199254740992.0 // 2^53: JSON numbers are doubles here
-
 enum { VALUES_PER_TENSOR = 16 }; // JSON values: the object, its members, dimensions and offsets
 
 static bool json_size(const cJSON *json, uint64_t *value)
 {
-    double number;
-    if (!json_whole_number(json, 0, LARGEST_EXACT, &number))
+    int64_t number;
+    if (!json_whole_number(json, 0, JSON_WHOLE_MOST, &number))
         return false;
     *value = (uint64_t)number;
     return true;

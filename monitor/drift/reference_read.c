@@ -7,7 +7,6 @@
 #include "common/base/text.h"
 #include "monitor/drift/reference.h"
 
-#define COUNT_MOST  9007199254740991.0
 #define EFFECT_MOST 1e6
 
 // What stands at the field, or NULL with the sentence.
@@ -22,15 +21,6 @@ static const cJSON *field(const cJSON *object, const char *name, struct error *e
 static enum status bad(const char *name, struct error *err)
 {
     return error_set(err, STATUS_REJECTED, "%s is not what a reference has there", name);
-}
-
-static bool read_integer(const cJSON *number, double most, int64_t *value)
-{
-    double whole;
-    if (!json_whole_number(number, 0, most, &whole))
-        return false;
-    *value = (int64_t)whole;
-    return true;
 }
 
 // Finite numbers; with nulls also NaN.
@@ -58,7 +48,7 @@ static bool read_integers(const cJSON *array, int64_t *values, int count)
     const cJSON *item;
     cJSON_ArrayForEach(item, array)
     {
-        if (!read_integer(item, COUNT_MOST, values++))
+        if (!json_whole_number(item, 0, JSON_WHOLE_MOST, values++))
             return false;
     }
     return true;
@@ -74,14 +64,6 @@ static bool read_counts(const cJSON *array, int32_t *counts, int count)
             return false;
         counts[i] = (int32_t)wide[i];
     }
-    return true;
-}
-
-static bool read_name(const cJSON *text, char name[DRIFT_NAME_SIZE])
-{
-    if (!cJSON_IsString(text) || strlen(text->valuestring) >= DRIFT_NAME_SIZE)
-        return false;
-    strcpy(name, text->valuestring);
     return true;
 }
 
@@ -107,7 +89,7 @@ static bool read_names(const cJSON *item, struct drift_bins *bins, int category)
         return false;
     cJSON_ArrayForEach(name, names)
     {
-        if (!read_name(name, bins->names[category][bins->name_counts[category]++]))
+        if (!json_copy_text(name, bins->names[category][bins->name_counts[category]++], DRIFT_NAME_SIZE))
             return false;
     }
     bins->complete[category] = cJSON_IsTrue(complete);
@@ -196,7 +178,7 @@ static bool read_said(const cJSON *array, struct drift_output *output)
 
 static bool read_output(const cJSON *object, struct drift_output *output)
 {
-    return read_integer(cJSON_GetObjectItemCaseSensitive(object, "n"), INT32_MAX, &output->n) &&
+    return json_whole_number(cJSON_GetObjectItemCaseSensitive(object, "n"), 0, INT32_MAX, &output->n) &&
            read_integers(cJSON_GetObjectItemCaseSensitive(object, "classes"), output->classes,
                          LESION_CLASSES) &&
            read_integers(cJSON_GetObjectItemCaseSensitive(object, "events"), output->events, DRIFT_RATES) &&
@@ -295,7 +277,8 @@ static enum status read_strata(const cJSON *root, struct drift_reference *refere
         struct drift_stratum *stratum = &reference->strata[reference->stratum_count];
         bool first = reference->stratum_count == 0;
         if (!read_kind(cJSON_GetObjectItemCaseSensitive(item, "kind"), &stratum->kind) ||
-            !read_name(cJSON_GetObjectItemCaseSensitive(item, "name"), stratum->name) ||
+            !json_copy_text(cJSON_GetObjectItemCaseSensitive(item, "name"), stratum->name,
+                            sizeof stratum->name) ||
             (stratum->kind == STRATUM_ALL) != first || !read_tally(item, &reference->bins, &stratum->tally) ||
             !read_limit(item, "input", &stratum->input))
             return error_set(err, STATUS_REJECTED,
@@ -317,7 +300,7 @@ static enum status read_limits(const cJSON *root, struct drift_limits *limits, s
     const cJSON *plain = cJSON_GetObjectItemCaseSensitive(object, "plain");
     const cJSON *budget = cJSON_GetObjectItemCaseSensitive(object, "alarm_budget_per_year");
     int64_t seed;
-    if (!read_integer(cJSON_GetObjectItemCaseSensitive(object, "seed"), COUNT_MOST, &seed) ||
+    if (!json_whole_number(cJSON_GetObjectItemCaseSensitive(object, "seed"), 0, JSON_WHOLE_MOST, &seed) ||
         !cJSON_IsNumber(budget) || !(budget->valuedouble > 0 && budget->valuedouble <= DRIFT_BUDGET_MOST))
         return bad("limits", err);
     limits->seed = (uint64_t)seed;
@@ -339,13 +322,16 @@ static enum status read_head(const cJSON *root, struct drift_reference *referenc
     const cJSON *model = cJSON_GetObjectItemCaseSensitive(root, "model_version");
     if (!cJSON_IsString(schema) || strcmp(schema->valuestring, DRIFT_REFERENCE_SCHEMA) != 0)
         return error_set(err, STATUS_REJECTED, "schema is not " DRIFT_REFERENCE_SCHEMA);
-    if (!read_name(cJSON_GetObjectItemCaseSensitive(root, "id"), reference->id) ||
+    if (!json_copy_text(cJSON_GetObjectItemCaseSensitive(root, "id"), reference->id, sizeof reference->id) ||
         !drift_reference_id_good(reference->id))
         return bad("id", err);
-    if (!cJSON_IsNull(model) && !read_name(model, reference->model_version))
+    if (!cJSON_IsNull(model) &&
+        !json_copy_text(model, reference->model_version, sizeof reference->model_version))
         return bad("model_version", err);
-    if (!read_integer(cJSON_GetObjectItemCaseSensitive(root, "from"), COUNT_MOST, &reference->from) ||
-        !read_integer(cJSON_GetObjectItemCaseSensitive(root, "to"), COUNT_MOST, &reference->to) ||
+    if (!json_whole_number(cJSON_GetObjectItemCaseSensitive(root, "from"), 0, JSON_WHOLE_MOST,
+                           &reference->from) ||
+        !json_whole_number(cJSON_GetObjectItemCaseSensitive(root, "to"), 0, JSON_WHOLE_MOST,
+                           &reference->to) ||
         reference->to <= reference->from)
         return bad("to", err);
     if (!read_numbers(cJSON_GetObjectItemCaseSensitive(root, "weekdays"), reference->weekdays, 7, false))

@@ -10,8 +10,6 @@
 
 #define SCHEMA "skinsight.report_request.v1"
 
-static const double whole_most = 9007199254740991; // 2^53 - 1
-
 void report_request_id(struct bytes text, char id[REPORT_ID_SIZE])
 {
     const struct digest digest = digest_of(text.data, text.size);
@@ -65,27 +63,17 @@ enum status report_request_write(const struct report_request *request, struct bu
 
 // ---- reading ----
 
-static bool take_whole(const cJSON *object, const char *name, double low, int64_t *value)
+static bool take_whole(const cJSON *object, const char *name, int64_t low, int64_t *value)
 {
-    double number;
-    if (!json_whole_number(cJSON_GetObjectItemCaseSensitive(object, name), low, whole_most, &number))
-        return false;
-    *value = (int64_t)number;
-    return true;
+    return json_whole_number(cJSON_GetObjectItemCaseSensitive(object, name), low, JSON_WHOLE_MOST, value);
 }
 
 // A text or null. *value is NULL or out.
 static bool take_name(const cJSON *object, const char *name, char *out, size_t size, const char **value)
 {
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
-    *value = NULL;
-    if (cJSON_IsNull(item))
-        return true;
-    if (!cJSON_IsString(item) || strlen(item->valuestring) >= size)
-        return false;
-    strcpy(out, item->valuestring);
-    *value = out;
-    return true;
+    *value = cJSON_IsNull(item) ? NULL : out;
+    return cJSON_IsNull(item) || json_copy_text(item, out, size);
 }
 
 static bool take_kind(const cJSON *object, enum report_kind *kind)

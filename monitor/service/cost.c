@@ -42,11 +42,7 @@ static bool take_sum(const cJSON *object, const char *name, double *sum)
 
 static bool take_text(const cJSON *object, const char *name, char *out, size_t size)
 {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
-    if (!cJSON_IsString(item) || !*item->valuestring || strlen(item->valuestring) >= size)
-        return false;
-    strcpy(out, item->valuestring);
-    return true;
+    return json_copy_text(cJSON_GetObjectItemCaseSensitive(object, name), out, size) && *out;
 }
 
 static bool take_table(const cJSON *json, struct price_table *table)

@@ -230,9 +230,46 @@ static void test_large_allocations_fail(void **state)
     cJSON_InitHooks(NULL);
 }
 
+static bool whole(const char *text, int64_t low, int64_t high, int64_t *value)
+{
+    cJSON *json = cJSON_Parse(text);
+    bool good = json_whole_number(json, low, high, value);
+    cJSON_Delete(json);
+    return good;
+}
+
+static void test_whole_numbers(void **state)
+{
+    int64_t value = 7;
+    (void)state;
+    assert_false(whole("4", 5, 9, &value) || whole("10", 5, 9, &value) || whole("5.5", 5, 9, &value));
+    assert_false(whole("\"6\"", 5, 9, &value) || whole("null", 5, 9, &value) || whole("true", 0, 9, &value));
+    assert_false(whole("9007199254740992", 0, JSON_WHOLE_MOST, &value) || whole("1e300", 0, 9, &value));
+    assert_false(json_whole_number(NULL, 0, 9, &value));
+    assert_int_equal(value, 7);
+    assert_true(whole("9007199254740991", 0, JSON_WHOLE_MOST, &value));
+    assert_int_equal(value, INT64_C(9007199254740991));
+    assert_true(whole("-1", -1, 0, &value));
+    assert_int_equal(value, -1);
+}
+
+static void test_text_is_copied_where_it_fits(void **state)
+{
+    char out[4] = "old";
+    cJSON *fits = cJSON_CreateString("abc"), *longer = cJSON_CreateString("abcd");
+    (void)state;
+    assert_false(json_copy_text(longer, out, sizeof out) || json_copy_text(NULL, out, sizeof out));
+    assert_string_equal(out, "old");
+    assert_true(json_copy_text(fits, out, sizeof out));
+    assert_string_equal(out, "abc");
+    cJSON_Delete(fits), cJSON_Delete(longer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_whole_numbers),
+        cmocka_unit_test(test_text_is_copied_where_it_fits),
         cmocka_unit_test(test_surrogates_come_in_pairs),
         cmocka_unit_test(test_every_byte_at_every_place_of_a_string),
         cmocka_unit_test(test_limits_are_kept_to_the_edge),

@@ -41,17 +41,16 @@ static int number_of(const char *name)
 
 static bool read_manifest_fields(const cJSON *json, struct version *version)
 {
-    double images;
     const char *schema = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "schema"));
     const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "version"));
     const char *digest = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "labels_sha256"));
     struct digest parsed;
     if (!schema || strcmp(schema, SCHEMA) != 0 || !name || strcmp(name, version->name) != 0 || !digest ||
         !digest_parse(digest, &parsed) ||
-        !json_whole_number(cJSON_GetObjectItemCaseSensitive(json, "images"), 0, 1e15, &images))
+        !json_whole_number(cJSON_GetObjectItemCaseSensitive(json, "images"), 0, JSON_WHOLE_MOST,
+                           &version->images))
         return false;
     digest_text(&parsed, version->labels_sha256);
-    version->images = (int64_t)images;
     return true;
 }
 

@@ -28,6 +28,7 @@ static const char style[] =
     "caption,figcaption{color:#a9b0b7}th,td{border-color:#30363c}.warning{background:#33241a}"
     "svg{filter:brightness(1.3)}a{color:#8cb8dc}}"
     "@media print{body{margin:0;max-width:none;font-size:11px}figure,table,svg{break-inside:avoid}"
+    ".scroll{overflow:visible}table{font-size:9px}th,td{padding:.1rem .15rem}"
     "*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}";
 
 static void append(struct html *page, const void *data, size_t size)

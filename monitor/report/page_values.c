@@ -148,7 +148,14 @@ void page_title(const char *name, char text[PAGE_VALUE_SIZE])
     text[0] = (char)toupper((unsigned char)text[0]);
 }
 
-// The columns are the fields of all rows, in the order in which they are seen first.
+// A table within a cell: nobody could read it.
+static bool is_table(const cJSON *value)
+{
+    return cJSON_IsObject(value) && cJSON_IsObject(value->child);
+}
+
+// The columns are the fields of all rows, in the order in which they are seen first. What is a table itself
+// stands in the JSON, or in one of the document's tables.
 static size_t find_columns(const cJSON *list, const char *columns[COLUMNS_MOST])
 {
     size_t count = 0;
@@ -156,6 +163,8 @@ static size_t find_columns(const cJSON *list, const char *columns[COLUMNS_MOST])
     cJSON_ArrayForEach(row, list) cJSON_ArrayForEach(item, row)
     {
         size_t i = 0;
+        if (is_table(item))
+            continue;
         while (i < count && strcmp(columns[i], item->string) != 0)
             i++;
         if (i == count && count < COLUMNS_MOST)

@@ -108,6 +108,10 @@ def test_what_cannot_be_is_refused(stack):
         expect(not (stack.folder / "none.html").exists(), "nothing is written")
 
 
+CUT_TABLES = """[...document.querySelectorAll(".scroll")].filter(table => table.scrollWidth > table.clientWidth)
+    .map(table => `${table.getAttribute("aria-label")}: ${table.scrollWidth} of ${table.clientWidth}`)"""
+
+
 def expect_fits(page, what):
     widths = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
     expect(widths[0] <= widths[1], f"{what}: the page is {widths[0]} wide, the window {widths[1]}")
@@ -130,6 +134,8 @@ def test_pages_are_for_everybody(stack):
             page.emulate_media(media="print", color_scheme="light")
             page.set_viewport_size({"width": A4_PX, "height": 1000})
             expect_fits(page, f"{kind} on A4")
+            cut = page.evaluate(CUT_TABLES)
+            expect_equal(cut, [], f"{kind} on A4: tables wider than the paper, which can't be scrolled")
             expect_equal(page.evaluate("getComputedStyle(document.body).color"), "rgb(28, 30, 33)", "ink on paper")
 
 

@@ -136,6 +136,7 @@ void drift_output_add(struct drift_output *output, const struct analysis *analys
     output->n++;
     output->said[analysis->action][analysis->class]++;
     output->classes[analysis->class]++;
+    output->abstained += analysis->abstained;
     for (int i = 0; i < DRIFT_MEANS; i++) {
         output->sums[i] += values[i];
         output->squares[i] += values[i] * values[i];
@@ -153,6 +154,7 @@ void drift_output_add(struct drift_output *output, const struct analysis *analys
 void drift_output_merge(struct drift_output *into, const struct drift_output *from)
 {
     into->n += from->n;
+    into->abstained += from->abstained;
     for (int i = 0; i < LESION_CLASSES; i++)
         into->classes[i] += from->classes[i];
     for (int i = 0; i < DRIFT_MEANS; i++) {

@@ -69,6 +69,7 @@ static enum status add_values(const struct drift_output *week, const struct drif
     for (int i = 0; i < DRIFT_RATES; i++)
         add_line(list, rows, drift_rates[i], share_estimate(week->events[i], week->trials[i]),
                  ratio(known->events[i], known->trials[i]));
+    add_line(list, rows, "abstained", share_estimate(week->abstained, week->n), NAN);
     for (int i = 0; i < DRIFT_MEANS; i++)
         add_line(list, rows, names[i], mean_estimate(week, (enum drift_mean)i),
                  known->n ? known->sums[i] / (double)known->n : NAN);

@@ -109,11 +109,9 @@ static void read_output(const cJSON *value, struct findings *findings)
     static const struct {
         const char *name;
         enum monitor_metric metric;
-    } rates[] = {{"urgent_referral", MONITOR_URGENT_RATIO},
-                 {"low_confidence", MONITOR_LOW_CONFIDENCE_RATIO},
-                 {"out_of_distribution", MONITOR_OOD_RATIO},
-                 {"entropy_nats", MONITOR_ENTROPY_MEAN},
-                 {"confidence", MONITOR_CONFIDENCE_MEAN}};
+    } rates[] = {{"urgent_referral", MONITOR_URGENT_RATIO},  {"low_confidence", MONITOR_LOW_CONFIDENCE_RATIO},
+                 {"out_of_distribution", MONITOR_OOD_RATIO}, {"abstained", MONITOR_ABSTAIN_RATIO},
+                 {"entropy_nats", MONITOR_ENTROPY_MEAN},     {"confidence", MONITOR_CONFIDENCE_MEAN}};
     char name[NAME_SIZE], label[NAME_SIZE];
     name_in(value, "name", name);
     for (size_t i = 0; i < sizeof rates / sizeof *rates; i++)

@@ -78,6 +78,8 @@ static const struct metric_row rows[MONITOR_METRIC_COUNT] = {
         {"skinsight_ood_ratio", METRIC_GAUGE, "ratio",
          "Share of images farther from what the model has learnt than its 99th percentile, 7 days.",
          SAMPLED("bound")},
+    [MONITOR_ABSTAIN_RATIO] = {"skinsight_abstain_ratio", METRIC_GAUGE, "ratio",
+                               "Share of answers that abstain, 7 days.", SAMPLED("bound")},
     [MONITOR_ENTROPY_MEAN] = {"skinsight_prediction_entropy_mean_nats", METRIC_GAUGE, "nats",
                               "Mean entropy of the answers, 7 days.", SAMPLED("bound")},
     [MONITOR_CONFIDENCE_MEAN] = {"skinsight_confidence_mean_ratio", METRIC_GAUGE, "ratio",

@@ -14,7 +14,7 @@ import harness
 from browser import chromium, expect_accessible
 from harness import expect, expect_equal, make_images, run, wait_until
 from monitor import Monitor
-from monitor_history import CODES
+from monitor_history import CODES, read_answers
 from schema import Schema
 
 DAY_MS = 86400000
@@ -143,7 +143,7 @@ def test_references_of_another_key(stack):
             expect_equal(reply.status, status, f"a report with the key {key.name}")
             expect(status == 200 or "signed with another key" in reply.json()["detail"], f"{reply.body}")
             if status == 200:
-                check_drift(monitor)
+                check_drift(monitor, read_answers(stack.folder / "clinic"))
             wait_until(lambda: monitor.ask("/v1/alarms").status == 200, "the alarms are worked out")
             wait_until(lambda: 'skinsight_experiment_state{experiment="spring"}' in monitor.metrics(), "the models are compared")
             check_gauges(monitor.metrics(), status == 200)
@@ -175,7 +175,7 @@ def check_gauges(metrics, judged):
     expect_equal(unknown & names, set(), "metrics of what is not known")
 
 
-def check_drift(monitor):
+def check_drift(monitor, answers):
     """The drift report of the reference's own days: all that the schema tells of, and a page that everybody can read."""
     days = "/reports/drift?from=2020-01-06&to=2020-01-20"
     document = monitor.ask("/v1" + days).json()
@@ -184,6 +184,10 @@ def check_drift(monitor):
     expect_equal({entry["stratum"] for entry in document["drift"]}, {"all", "site", "capture_device"}, "strata")
     said = {value["name"]: value for value in document["output"]["values"]}
     expect(abs(sum(said[code]["value"]["estimate"] for code in CODES) - 1) < 1e-9, f"shares of the classes: {said}")
+    week = [answer["prediction"]["abstained"] for answer in answers
+            if answer["provenance"]["timestamps"]["published"] >= 1578873600000]  # 2020-01-13
+    expect_equal((said["abstained"]["value"]["n"], round(said["abstained"]["value"]["estimate"] * len(week))),
+                 (len(week), sum(week)), "answers of the last seven days, and those that abstain")
     budget = {row["alarm"]: row for row in document["budget"]}
     expect(budget["missed_melanoma"]["seen"] is None and budget["class_mix"]["seen"] >= 0, f"{budget}")
     expect(abs(budget["class_mix"]["expected"] - budget["class_mix"]["false_alarms_a_year"] * 14 / 365) < 1e-9, f"{budget}")

@@ -1,30 +1,31 @@
 #!/usr/bin/env python3
 """test_monitor_reports.py: figures of performance reports and comparisons against SciPy and scikit-learn on the same rows,
-the schema of reports, and what plan says. The figures need a Python with SciPy and scikit-learn.
+the schema of reports, and what plan says.
 
-    [PYTHON] test_monitor_reports.py [TEST...]
+    test_monitor_reports.py [TEST...]
 """
 import json
 import math
 import os
 import pathlib
 import pwd
+import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import harness
+import numerics
 from conditions import Skipped, expect, expect_equal
 from harness import run
 from monitor_history import (CODES, DAY_MS, candidate, feedback_lines, make_labels, probabilities, read_answers, share)
 from program_tests import run_tests
 from schema import Schema
 
-try:
+missing = numerics.why_missing()
+if not missing:
     import numpy as np
     from scipy import integrate, stats
     from sklearn import metrics
-except ImportError:
-    stats = None
 
 FIRST, LAST = "2026-01-05", "2026-02-16"
 MONDAY = 1767571200000  # of FIRST
@@ -32,8 +33,8 @@ OLD, NEW = "simulated-v1.0.0", "candidate-v2.0.0"
 
 
 def need_scipy():
-    if not stats:
-        raise Skipped("this Python has no SciPy and scikit-learn")
+    if missing:
+        raise Skipped(missing)
 
 
 def near(what, found, expected, tolerance=1e-6):
@@ -301,6 +302,10 @@ def test_registered(folder):
     entries = [json.loads(line)["entry"] for line in (folder / "plans.jsonl").read_text().splitlines()[1:]]
     expect_equal([entry["action"] for entry in entries], ["plan_registered"] * 2 + ["audit_read"], "entries, of the second try too")
     expect_equal((entries[0]["actor"], entries[0]["outcome"]), (user_of_commands(), plan["id"]), "who registered what")
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", folder / "key.pem"], check=True)
+    subprocess.run(["openssl", "pkey", "-in", folder / "key.pem", "-pubout", "-out", folder / "public.pem"], check=True)
+    whole = monitor("audit", "verify", folder / "plans.jsonl", "--public-key", folder / "public.pem").stdout
+    expect("entries 1 to 3, whole" in whole and "3 unanchored" in whole, f"the chain of registrations: {whole}")
 
 
 def test_incident(folder):

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """test_statistics_scipy.py: common/statistics against SciPy, and against NumPy where SciPy has no such function, on 1,000
 random inputs each (fewer of what takes SciPy long; all of them with --full). Closed forms to 1e-10, roots and optima to
-1e-6, relative. Needs a Python with SciPy.
+1e-6, relative.
 
-    [PYTHON] test_statistics_scipy.py [--full] [TEST...]
+    test_statistics_scipy.py [--full] [TEST...]
 """
 import math
 import pathlib
@@ -13,24 +13,24 @@ import warnings
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 import harness
+import numerics
 from conditions import expect
 from statistics_library import (BernoulliCusum, CaseMix, ComparisonPlan, ConfidenceSequence, Contingency, ScoredImages,
                                 SequentialPlan, Share, SIDES, Statistics, TrueShare, WeightedValues, counts, doubles,
                                 flags)
 
-try:
-    import numpy as np
-    from scipy import integrate, optimize, special, stats
-    from scipy.spatial.distance import jensenshannon
-    stats.false_discovery_control  # new in 1.11, as intervals of ttest_ind are
-except (ImportError, AttributeError):
-    print("skipped: this Python has no SciPy, or one before 1.11", file=sys.stderr)
+missing = numerics.why_missing()
+if missing:
+    print(f"skipped: {missing}", file=sys.stderr)
     sys.exit(harness.SKIPPED)
+import numpy as np
+from scipy import integrate, optimize, special, stats
+from scipy.spatial.distance import jensenshannon
 
 LIBRARY = harness.BIN / "libstatistics_for_python.so"
 FULL = "--full" in sys.argv
 CLOSED, ROOT = 1e-10, 1e-6
-INPUTS, SLOW_INPUTS = 1000, 1000 if FULL else 40
+INPUTS, SLOW_INPUTS = 1000, 1000 if FULL else 10
 
 
 def near(what, found, expected, tolerance=CLOSED, least=1e-12):
@@ -196,6 +196,7 @@ def unconditional(ours, random):
 
 
 def powers(ours, random):
+    least = np.array([np.argmax(np.append(stats.binom.sf(np.arange(n + 1) - 1, n, 0.5), 0) <= 0.05) for n in range(200)])
     for _ in range(INPUTS):
         a, b = (int(n) for n in random.integers(1, 40, 2))
         share_a, share_b = random.uniform(0, 1, 2)
@@ -207,9 +208,8 @@ def powers(ours, random):
         pairs = int(random.integers(1, 200))
         worse, better = random.uniform(0, 0.2, 2)
         differ = np.arange(pairs + 1)
-        critical = np.array([np.argmax(np.append(stats.binom.sf(differ - 1, n, 0.5), 0) <= 0.05) for n in differ])
-        expected = stats.binom.pmf(differ, pairs, worse + better) @ stats.binom.sf(critical - 1, differ,
-                                                                                     better / (worse + better))
+        expected = stats.binom.pmf(differ, pairs, worse + better) @ stats.binom.sf(least[differ] - 1, differ,
+                                                                                   better / (worse + better))
         near("McNemar's power", ours.mcnemar_power(pairs, worse, better, 0.05), expected)
 
         n, difference = random.uniform(3, 200), random.uniform(0.1, 2)

@@ -68,7 +68,7 @@ enum drift_mean { MEAN_ENTROPY, MEAN_CONFIDENCE, DRIFT_MEANS };
 // What the model said.
 struct drift_output {
     int64_t n, classes[LESION_CLASSES];
-    int64_t abstained; // without a chart: a reference's file does not hold it
+    int64_t abstained;                              // without a chart: a reference's file does not hold it
     double sums[DRIFT_MEANS], squares[DRIFT_MEANS]; // of the entropy in nats, and of the confidence
     int64_t events[DRIFT_RATES], trials[DRIFT_RATES];
     int64_t said[ACTION_COUNT][LESION_CLASSES]; // the classes by the action that was advised with them

@@ -122,7 +122,8 @@ static bool is_abandoned(struct desk *desk, const struct request_row *row)
         return false;
     if (strcmp(row->owner, desk->gateway->owner) != 0)
         return row->lease_until < clock_wall_ms();
-    // Without an entry, it was accepted a moment ago, in this very batch.
+    // Without an entry it was accepted a moment ago, in this very batch; or its commit failed and was done
+    // after all, and it gets its entry now, with which try_again of desk_time.c finds it abandoned.
     return waiting_find(&desk->table, row->request_id);
 }
 

@@ -25,7 +25,7 @@ def why_missing():
         if "scipy" in sys.modules:
             return "this Python has a SciPy before 1.11"
     try:
-        sys.path.insert(0, str(packages.modules(packages.fetch("numerics-2026", REQUIREMENTS))))
+        sys.path.insert(0, str(packages.modules(packages.fetch("scipy-1.17.1", REQUIREMENTS))))
     except Skipped as skipped:
         return str(skipped)
     return None
